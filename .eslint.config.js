@@ -1,0 +1,29 @@
+// Type-aware lint, plus the direction of imports: proto knows nothing; src goes
+// main -> server -> lookup -> caches and sources, and never back.
+import tseslint from 'typescript-eslint'
+
+const forbid = (...folders) => ['error', {
+  patterns: folders.map(folder => ({
+    regex: `/${folder}/`,
+    message: 'imports go main -> server -> lookup -> caches and sources; proto imports nothing',
+  })),
+}]
+
+export default tseslint.config(
+  { ignores: ['dist/', 'node_modules/', '.tap/', '**/*.js'] },
+  ...tseslint.configs.strictTypeChecked,
+  {
+    languageOptions: { parserOptions: { project: './tsconfig.json', tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/no-confusing-void-expression': 'off',
+      '@typescript-eslint/no-non-null-assertion': 'error',
+      '@typescript-eslint/consistent-type-imports': 'error',
+    },
+  },
+  { files: ['proto/**'], rules: { 'no-restricted-imports': ['error', { patterns: [{ regex: '^(?!\\./)' }] }] } },
+  { files: ['src/lookup/**'], rules: { 'no-restricted-imports': forbid('server', 'health', 'proto') } },
+  { files: ['src/sources/**', 'src/caches/**'], rules: { 'no-restricted-imports': forbid('server', 'lookup', 'health', 'proto') } },
+  { files: ['test/**'], rules: { '@typescript-eslint/no-floating-promises': 'off' } },
+)

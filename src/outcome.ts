@@ -1,0 +1,55 @@
+/**
+ * The one answer type of the pipeline, from the table to the wire. Types and
+ * constants, nothing else. Only the dialects in server/ turn an Outcome into
+ * protocol words.
+ */
+
+declare const bytes: unique symbol
+
+/**
+ * A value as Postfix will read it: each UTF-16 code unit holds one byte
+ * (latin1), so that whatever a table holds passes through unchanged and costs
+ * one byte a character. Keys are ordinary strings; values never are.
+ */
+export type ByteString = string & { readonly [bytes]: true }
+
+/** The bytes of `text` in UTF-8, as a ByteString. */
+export const byteString = (text: string): ByteString => Buffer.from(text, 'utf8').toString('latin1') as ByteString
+
+/** The readable text of a ByteString (UTF-8; bytes that aren't become U+FFFD). For people, never for the wire. */
+export const readable = (value: ByteString): string => Buffer.from(value, 'latin1').toString('utf8')
+
+/** Why an answer could not be had. Each is a temporary error to Postfix; labels of metrics, so the set is closed. */
+export type Reason =
+  /** No answer within the deadline. Look at the table's server: slow, hung or cut off. */
+  | 'timeout'
+  /** The server can't be reached or refuses to serve: connection refused or lost, log-in failed, too many connections. */
+  | 'source-down'
+  /** The breaker is open: the server failed lately, so it was not asked. */
+  | 'breaker-open'
+  /** The server answered this one query with an error (syntax, missing table, 1242). The map's definition or its table is at fault. */
+  | 'query-error'
+  /** More work waiting for the server than this node will queue. */
+  | 'overloaded'
+  /** The answer exists but can't be sent: empty, with a NUL, too long, or over expansion_limit. */
+  | 'bad-value'
+  /** The server said "no such row", but a guard (canary, shrink, replica) says not to believe it. */
+  | 'distrusted'
+  /** Postfix asked for a map that the configuration doesn't name. */
+  | 'unknown-map'
+  /** `unknown: defer`: the table said absent, and the operator wants that as a temporary error. */
+  | 'unknown-deferred'
+  /** The daemon is stopping. */
+  | 'draining'
+  /** A bug in Holdfast; the log has the stack. */
+  | 'internal-error'
+
+export type Found = { readonly kind: 'found', readonly value: ByteString, readonly age: 'fresh' | 'stale' }
+export type Absent = { readonly kind: 'absent' }
+/** `detail` is one printable line for the mail log; it never holds a key, a value or a password. */
+export type Unavailable = { readonly kind: 'unavailable', readonly reason: Reason, readonly detail: string }
+export type Outcome = Found | Absent | Unavailable
+
+export const absent: Absent = Object.freeze({ kind: 'absent' })
+export const found = (value: ByteString, age: 'fresh' | 'stale' = 'fresh'): Found => ({ kind: 'found', value, age })
+export const unavailable = (reason: Reason, detail: string): Unavailable => ({ kind: 'unavailable', reason, detail })

@@ -1,0 +1,21 @@
+/**
+ * What stands behind a map: an authority that can say found or absent.
+ * `mysql/` asks a server; `text.ts` holds a Postfix text table in memory.
+ */
+import type { Outcome } from '../outcome.js'
+
+export type Source = {
+  /**
+   * One exact key, no search steps. `absent` only if the authority answered in
+   * full; every fault is `unavailable`. A source that answers from memory does
+   * so at once, without a promise; one that asks a server settles within
+   * `budgetMs` and never rejects.
+   */
+  lookup(key: string, budgetMs: number): Outcome | Promise<Outcome>
+  /**
+   * Identifies everything that decides the answers (query, result_format,
+   * domain, table file...), not secrets: a changed definition must not be
+   * served what the old one said.
+   */
+  readonly definition: string
+}
