@@ -1,0 +1,253 @@
+/**
+ * The keys behind a key: what Postfix asks of a `mysql:` table, one after the
+ * other, when it looks for an address or a domain. Of a `socketmap:` or `tcp:`
+ * table it asks the first of them only, so the rest is ours to ask. Pure: it
+ * names the keys and completes the value; asking is the caller's.
+ *
+ * Rules from Postfix 3.7's source, function by function: mail_addr_find_opt,
+ * strip_addr, mail_addr_map_opt, match_hostname, check_domain_access,
+ * check_addr_access, transport_lookup.
+ *
+ * Quoted localparts. Postfix keeps `a b@example.com` unquoted and asks tables
+ * for `"a b"@example.com`; some of its programs ask for the unquoted form next,
+ * which of a socketmap is a second question. The quoted question gets every
+ * step that Postfix would do on a mysql: table, so that if the second one
+ * comes, all it could find has been looked for in the right order. The second
+ * gets the steps for the unquoted form alone. Neither can find what a mysql:
+ * table would not.
+ *
+ * Several tables in one parameter. Postfix asks all of them for the first key,
+ * then all of them for the second. A table with a search does all its steps
+ * before its neighbour is asked for even the first key: in
+ * `virtual_alias_maps = socketmap:...:alias, socketmap:...:mailbox`, the row
+ * `@example.com` of `alias` wins over `user@example.com` of `mailbox`, and takes
+ * that user's mail. So a table with a search stands alone, or last with only
+ * catch-alls in it, or else all the tables are `exact` and Postfix does the
+ * steps: unionmap:{inline:{__none__=x},socketmap:...} for each.
+ *
+ * Bugs: double_bounce_sender and owner_request_special are taken to have their
+ * default values. An address without a domain (append_at_myorigin = no) is not
+ * relieved of its extension, for a bare domain that is looked up in an address
+ * map (virtual_alias_domains = $virtual_alias_maps) looks the same. An IP
+ * address as HELO name finds network rows as a client's address does, which
+ * Postfix would not look for.
+ */
+import { isIP } from 'node:net'
+import { byteString, type ByteString } from '../outcome.js'
+import { appendExtension, extensionStart, quoteAddress, quoteLocalpart, unquoteAddress } from './address.js'
+
+/** What a map is to Postfix; the parameters that each is for. */
+export type Search =
+  /** virtual_alias_maps */
+  | 'virtual'
+  /** canonical_maps, sender_canonical_maps, recipient_canonical_maps */
+  | 'canonical'
+  /** transport_maps. Not for `relay_domains = $transport_maps`: a map of its own there, with `domain`. */
+  | 'transport'
+  /**
+   * Addresses whose value isn't one that takes an extension: relay_recipient_maps,
+   * local_recipient_maps, virtual_mailbox_maps, smtpd_sender_login_maps, relocated_maps, *_bcc_maps,
+   * sender_dependent_*_maps.
+   */
+  | 'recipient'
+  /** Domain and parents: relay_domains, fast_flush_domains, permit_mx_backup_networks. */
+  | 'domain'
+  /** check_{client,helo,sender,recipient,etrn}_access and their like; not check_sasl_access, check_ccert_access. */
+  | 'access'
+  /**
+   * The key and nothing else: virtual_alias_domains, virtual_mailbox_domains, mydestination, which don't
+   * look for parents; tables asked by anything other than address or domain; a table behind unionmap:.
+   */
+  | 'exact'
+
+/** The parameters of main.cf that decide the steps. */
+export type SearchSettings = {
+  /** recipient_delimiter: each character is a delimiter. Empty: no extensions. */
+  readonly recipientDelimiter: string
+  /** parent_domain_matches_subdomains. Looked at for transport_maps, relay_domains and smtpd_access_maps. */
+  readonly parentDomainMatchesSubdomains: ReadonlySet<string>
+  /** propagate_unmatched_extensions. Looked at for virtual and canonical. */
+  readonly propagateUnmatchedExtensions: ReadonlySet<string>
+  /**
+   * Folded domains whose users have rows without a domain: mydestination, myorigin, and the addresses of
+   * inet_interfaces and proxy_interfaces as `[192.0.2.1]`.
+   */
+  readonly localDomains: ReadonlySet<string>
+}
+
+/** One key to ask the table for, and what {@link completeValue} does with the value found there. */
+export type Step = {
+  readonly key: string
+  /** The extension that the key has lost and the value's addresses are to get, delimiter included; or ''. */
+  readonly extension: string
+  /** Put in front of a value that begins with @, if Postfix would put something else there; or ''. */
+  readonly localpart: string
+}
+
+export type Plan = {
+  /**
+   * The steps for `key` (folded by the caller), in Postfix's order, without repetition. The first is always
+   * `key` itself with its value taken as it stands, so a caller that finds that one needs no steps at all.
+   * `asked` is the key before folding: extensions keep the sender's case.
+   */
+  steps(key: string, asked?: string): readonly Step[]
+}
+
+/** The value found at `step` as Postfix would have made it of a mysql: table's. May grow: check its size after. */
+export const completeValue = (step: Step, value: ByteString): ByteString => {
+  if (step.extension !== '') return appendExtension(value, step.extension)
+  if (step.localpart !== '' && value.startsWith('@')) {
+    return (byteString(quoteLocalpart(step.localpart)) + value) as ByteString
+  }
+  return value
+}
+
+/** The steps of `search` under `settings`; compiled once per map. */
+export const compileSearch = (search: Search, settings: SearchSettings): Plan => {
+  const addresses = (strategy: Omit<Strategy, 'delimiters' | 'localDomains'>): Plan => {
+    const { recipientDelimiter: delimiters, localDomains } = settings
+    return { steps: (key, asked = key) => addressSteps({ ...strategy, delimiters, localDomains }, key, asked) }
+  }
+  const parents = (parameter: string): Parents =>
+    settings.parentDomainMatchesSubdomains.has(parameter) ? 'plain' : 'dotted'
+  switch (search) {
+    case 'virtual':
+    case 'canonical': {
+      const extension = settings.propagateUnmatchedExtensions.has(search) ? 'propagate' : 'drop'
+      return addresses({ alsoUnquoted: false, extension, rest: 'at-domain' })
+    }
+    case 'recipient':
+      return addresses({ alsoUnquoted: true, extension: 'ignore', rest: 'at-domain' })
+    case 'transport': {
+      const style = parents('transport_maps')
+      return addresses({ alsoUnquoted: true, extension: 'ignore', rest: { parents: style, localpartAt: false } })
+    }
+    case 'access': {
+      const style = parents('smtpd_access_maps')
+      const ofAddress = addresses({ alsoUnquoted: true, extension: 'ignore', rest: { parents: style, localpartAt: true } })
+      return {
+        steps: (key, asked) => key.includes('@') ? ofAddress.steps(key, asked)
+          : distinct(isIP(key) === 0 ? domainAndParents(key, style) : networks(key)),
+      }
+    }
+    case 'domain': {
+      const style = parents('relay_domains')
+      return { steps: key => isIP(key) === 0 ? distinct(domainAndParents(key, style)) : [keyOnly(key)] }
+    }
+    case 'exact':
+      return { steps: key => [keyOnly(key)] }
+    default: {
+      const impossible: never = search
+      throw new Error(`no such search: ${String(impossible)}`)
+    }
+  }
+}
+
+type Parents = 'plain' | 'dotted'
+
+type Strategy = {
+  readonly delimiters: string
+  readonly localDomains: ReadonlySet<string>
+  /** A quoted localpart is asked for without quotes too, at each step. */
+  readonly alsoUnquoted: boolean
+  /** What becomes of an extension dropped from the key: to the value, or not though Postfix rewrites it, or no matter. */
+  readonly extension: 'propagate' | 'drop' | 'ignore'
+  /** After the address: the bare localpart of local domains and @domain; or the domain, its parents and `user@`. */
+  readonly rest: 'at-domain' | { readonly parents: Parents, readonly localpartAt: boolean }
+}
+
+const keyOnly = (key: string): Step => ({ key, extension: '', localpart: '' })
+
+// No caller in Postfix asks for an empty partial key, and none gains by asking twice.
+const distinct = (keys: readonly string[]): readonly Step[] =>
+  [...new Set(keys)].filter((key, i) => i === 0 || key !== '').map(keyOnly)
+
+const addressSteps = (strategy: Strategy, key: string, asked: string): readonly Step[] => {
+  const address = split(key, strategy.delimiters)
+  if (address === null) return [keyOnly(key)]
+  const { localpart, domain, stripped } = address
+
+  const steps = new Map<string, Step>()
+  const add = (step: Step): void => {
+    if (step.key !== '' && !steps.has(step.key)) steps.set(step.key, step)
+  }
+  const forms = (unquoted: string, quote: (text: string) => string, rest: Omit<Step, 'key'>): void => {
+    if (address.quoted) add({ key: quote(unquoted), ...rest })
+    if (!address.quoted || strategy.alsoUnquoted) add({ key: unquoted, ...rest })
+  }
+  const whole = { extension: '', localpart: '' }
+  const cut = strategy.extension === 'ignore' ? whole
+    : afterCut(strategy.extension, split(asked, strategy.delimiters) ?? address)
+
+  add(keyOnly(key))
+  forms(`${localpart}@${domain}`, quoteAddress, whole)
+  if (stripped !== null) forms(`${stripped}@${domain}`, quoteAddress, cut)
+
+  if (strategy.rest === 'at-domain') {
+    if (strategy.localDomains.has(domain.replace(/(?<=[^.])\.$/, ''))) {
+      forms(localpart, quoteLocalpart, whole)
+      if (stripped !== null) forms(stripped, quoteLocalpart, cut)
+    }
+    add(keyOnly(`@${domain}`))
+    return [...steps.values()]
+  }
+
+  for (const name of domainAndParents(domain, strategy.rest.parents)) add(keyOnly(name))
+  if (strategy.rest.localpartAt) {
+    forms(`${localpart}@`, quoteAddress, whole)
+    if (stripped !== null) forms(`${stripped}@`, quoteAddress, whole)
+  }
+  return [...steps.values()]
+}
+
+const afterCut = (extension: 'propagate' | 'drop', { localpart, stripped }: Address): Omit<Step, 'key'> => {
+  if (stripped === null) return { extension: '', localpart: '' }
+  return extension === 'propagate'
+    ? { extension: localpart.slice(stripped.length), localpart: '' }
+    : { extension: '', localpart: stripped }
+}
+
+type Address = {
+  readonly localpart: string
+  readonly domain: string
+  /** The localpart without its extension; null if it has none. */
+  readonly stripped: string | null
+  /** The key is the form that Postfix asks for first: quoted, where there is something to quote. */
+  readonly quoted: boolean
+}
+
+// Parts are unquoted. A key that quoting its unquoted form doesn't give back isn't a quoted
+// address: it is the unquoted form of one that has something to quote in it.
+const split = (key: string, delimiters: string): Address | null => {
+  const unquoted = unquoteAddress(key)
+  const quoted = quoteAddress(unquoted) === key
+  const text = quoted ? unquoted : key
+  const at = text.lastIndexOf('@')
+  if (at < 0) return null
+  const localpart = text.slice(0, at)
+  const cut = extensionStart(localpart, delimiters)
+  return { localpart, domain: text.slice(at + 1), stripped: cut < 0 ? null : localpart.slice(0, cut), quoted }
+}
+
+/** `a.b.c` and then `b.c`, `c` (plain) or `.b.c`, `.c` (dotted). A first character is never taken for a separator. */
+const domainAndParents = (domain: string, style: Parents): readonly string[] => {
+  const names: string[] = []
+  for (let name = domain; name !== '';) {
+    names.push(name)
+    const dot = name.indexOf('.', 1)
+    if (dot < 0) break
+    name = name.slice(style === 'plain' ? dot + 1 : dot)
+  }
+  return names.length === 0 ? [domain] : names
+}
+
+/** `192.0.2.1`, `192.0.2`, `192.0`, `192`; IPv6 the same at its colons, also the empty groups of `::`. */
+const networks = (address: string): readonly string[] => {
+  const delimiter = address.includes(':') ? ':' : '.'
+  const prefixes = [address]
+  for (let end = address.lastIndexOf(delimiter); end >= 0; end = address.lastIndexOf(delimiter, end - 1)) {
+    prefixes.push(address.slice(0, end))
+    if (end === 0) break
+  }
+  return prefixes
+}
