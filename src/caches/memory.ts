@@ -1,0 +1,54 @@
+/**
+ * The first cache: this process's memory, one for each map, so that a flood
+ * on one map can't empty another's. Found and absent answers have budgets of
+ * their own: strangers make up absent keys without end, and these must never
+ * push out a found one.
+ */
+import { LRUCache } from 'lru-cache'
+import type { Entry } from './entry.js'
+
+/** Bounds of one map's memory. Bytes are counted as key + value + overhead of the entry. */
+export type MemoryLimits = {
+  readonly entries: number
+  readonly bytes: number
+  readonly absentEntries: number
+}
+
+/** What V8 and the LRU's own arrays take for an entry besides its strings, in bytes; measured with 10^6 entries. */
+const entryOverheadBytes = 250
+
+export type Memory = ReturnType<typeof createMemory>
+
+/** An empty cache within `limits`. Reads count as use (least recently used goes first), `peek` doesn't. */
+export const createMemory = (limits: MemoryLimits) => {
+  const sizeCalculation = (entry: Entry, key: string): number =>
+    entryOverheadBytes + key.length + (entry.outcome.kind === 'found' ? entry.outcome.value.length : 0)
+  const known = new LRUCache<string, Entry>({ max: limits.entries, maxSize: limits.bytes, sizeCalculation })
+  const unknown = new LRUCache<string, Entry>({ max: limits.absentEntries })
+  return {
+    get: (key: string): Entry | undefined => known.get(key) ?? unknown.get(key),
+    /** Found entries only: what may bridge an outage. */
+    peekFound: (key: string): Entry | undefined => known.peek(key),
+    /** A key is in one of the two at most. */
+    set: (key: string, entry: Entry): void => {
+      if (entry.outcome.kind === 'found') {
+        unknown.delete(key)
+        known.set(key, entry)
+      } else {
+        known.delete(key)
+        unknown.set(key, entry)
+      }
+    },
+    delete: (key: string): void => {
+      known.delete(key)
+      unknown.delete(key)
+    },
+    clear: (): void => {
+      known.clear()
+      unknown.clear()
+    },
+    /** Found entries, most recently used first. */
+    found: (): Generator<[string, Entry]> => known.entries(),
+    size: () => ({ found: known.size, foundBytes: known.calculatedSize, absent: unknown.size }),
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * The second cache: Redis, shared by the nodes that name the same server and
+ * key prefix. It is a cache and nothing more: whatever it does wrong is a
+ * miss, counted and never waited for longer than the command timeout; an ill
+ * Redis is skipped, not asked again for each lookup.
+ *
+ * Only found answers are written. Absent ones are short-lived and strangers
+ * make them up without end: in Redis they could push out found ones.
+ */
+import { Redis } from 'ioredis'
+import type { ByteString, Found } from '../outcome.js'
+import { decodeEntry, encodeEntry } from './entry.js'
+import type { Decoded } from './entry.js'
+
+export type RedisSettings = {
+  readonly host?: string | undefined
+  readonly port?: number | undefined
+  /** Unix socket; instead of host and port. */
+  readonly path?: string | undefined
+  readonly username?: string | undefined
+  readonly password?: string | undefined
+  readonly db?: number | undefined
+  readonly keyPrefix: string
+  readonly commandTimeoutMs: number
+}
+
+/** Which map's keys: its name, and the hash of its definition that records must carry. */
+export type MapIdentity = { readonly name: string, readonly definition: string }
+
+/** Why a command or record was of no use; the labels of the error counter. */
+export const redisFaults = [
+  'timeout', 'connection', 'readonly', 'oom', 'auth', 'loading', 'wrong-type', 'invalid-record', 'other',
+] as const
+export type RedisFault = typeof redisFaults[number]
+
+export type RedisState = 'connecting' | 'ready' | 'resting' | 'down'
+
+/** After a fault of the server the cache is left alone for so long (ms); the next lookup then tries again. */
+const restMs = 2_000
+
+const faultOf = (error: Error): RedisFault => {
+  const { message } = error
+  if (message === 'Command timed out') return 'timeout'
+  if (message.startsWith('READONLY')) return 'readonly'
+  if (message.startsWith('OOM')) return 'oom'
+  if (/^(NOAUTH|WRONGPASS|NOPERM|ERR AUTH|ERR invalid password)/.test(message)) return 'auth'
+  if (/^(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)/.test(message)) return 'loading'
+  if (message.startsWith('WRONGTYPE')) return 'wrong-type'
+  if (/^(ERR|MOVED|ASK)/.test(message)) return 'other'
+  return 'connection'
+}
+
+/** These say that the server won't serve anybody for now; the others concern one command. */
+const faultsOfServer: ReadonlySet<RedisFault> = new Set(['timeout', 'connection', 'auth', 'loading'])
+
+export type RedisCache = ReturnType<typeof createRedisCache>
+
+/**
+ * Connects in the background and keeps doing so; never throws, never rejects.
+ * `onState` hears each change of state with a printable reason; `now` gives
+ * epoch ms.
+ */
+export const createRedisCache = (
+  settings: RedisSettings,
+  onState: (state: RedisState, detail: string) => void,
+  now: () => number,
+) => {
+  const faults = Object.fromEntries(redisFaults.map(fault => [fault, 0])) as Record<RedisFault, number>
+  let state: RedisState = 'connecting'
+  let restUntil = 0
+  let hits = 0
+  let misses = 0
+
+  const client = new Redis({
+    commandTimeout: settings.commandTimeoutMs,
+    connectTimeout: 2_000,
+    // A hung server keeps its connection open: without this, commands would gather behind it for ever.
+    socketTimeout: 10_000,
+    enableOfflineQueue: false,
+    enableAutoPipelining: true,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    db: settings.db ?? 0,
+    retryStrategy: (attempt: number) => Math.min(2_000, 50 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2),
+    // After a failover the old primary is read-only: connect anew, to whatever the address now means.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+    ...settings.path === undefined ? { host: settings.host ?? '127.0.0.1', port: settings.port ?? 6379 } : { path: settings.path },
+    ...settings.username === undefined ? {} : { username: settings.username },
+    ...settings.password === undefined ? {} : { password: settings.password },
+  })
+
+  const enter = (next: RedisState, detail: string): void => {
+    if (next === state) return
+    state = next
+    onState(next, detail)
+  }
+  client.on('ready', () => {
+    restUntil = 0
+    enter('ready', 'connected')
+  })
+  client.on('close', () => enter('down', 'connection lost'))
+  client.on('error', (error: Error) => {
+    faults[faultOf(error)]++
+    enter('down', error.message)
+  })
+
+  const isUsable = (): boolean => client.status === 'ready' && now() >= restUntil
+
+  const fault = (error: unknown): null => {
+    const kind = faultOf(error instanceof Error ? error : new Error(String(error)))
+    faults[kind]++
+    if (faultsOfServer.has(kind) && state !== 'down') {
+      restUntil = now() + restMs
+      enter('resting', kind)
+    }
+    return null
+  }
+  const worked = (): void => {
+    if (state === 'resting') enter('ready', 'answers again')
+  }
+  const keyOf = (map: MapIdentity, key: string): string => `${settings.keyPrefix}${map.name}:${key}`
+
+  const readOne = async (map: MapIdentity, key: string): Promise<Decoded | null> => {
+    try {
+      const bytes = await client.getBuffer(keyOf(map, key))
+      worked()
+      if (bytes === null) {
+        misses++
+        return null
+      }
+      const decoded = decodeEntry(bytes.toString('latin1'), map.definition)
+      if (typeof decoded !== 'string') {
+        hits++
+        return decoded
+      }
+      misses++
+      if (decoded === 'invalid') faults['invalid-record']++
+      return null
+    } catch (error) {
+      return fault(error)
+    }
+  }
+
+  return {
+    /** The known answers for `keys` of `map`, in their order; null for each that isn't known or can't be had now. One round trip. */
+    read: (map: MapIdentity, keys: readonly string[]): Promise<(Decoded | null)[]> | null =>
+      isUsable() ? Promise.all(keys.map(key => readOne(map, key))) : null,
+
+    /** Remembers a found answer for `ttlMs` from now. Not waited for. */
+    write: (map: MapIdentity, key: string, outcome: Found, verifiedAt: number, ttlMs: number): void => {
+      if (!isUsable() || ttlMs < 1) return
+      const record: ByteString = encodeEntry(outcome, verifiedAt, map.definition)
+      client.set(keyOf(map, key), Buffer.from(record, 'latin1'), 'PX', Math.ceil(ttlMs)).then(worked, fault)
+    },
+
+    /** Forgets a key that the table no longer has. Not waited for. */
+    remove: (map: MapIdentity, key: string): void => {
+      if (isUsable()) client.del(keyOf(map, key)).then(worked, fault)
+    },
+
+    isUsable,
+    status: () => ({ state, hits, misses, faults: { ...faults } }),
+    close: (): void => client.disconnect(),
+  }
+}

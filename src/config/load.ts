@@ -1,0 +1,238 @@
+/**
+ * A configuration file on disk -> Config, checked as a whole: names that must
+ * exist, parameters that go together, secrets from their files. Every problem
+ * is reported at once, with its place.
+ */
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import type { Lifetimes } from '../caches/entry.js'
+import type { RedisSettings } from '../caches/redis.js'
+import type { Search, SearchSettings } from '../lookup/search.js'
+import type { Policy } from '../lookup/verdict.js'
+import type { Address } from '../server/listener.js'
+import { parseEndpoint } from './address.js'
+import type { Endpoint } from './address.js'
+import { groupId } from './group.js'
+import { nearest } from './nearest.js'
+import { parseConfig } from './parse.js'
+import type { Places, Problem } from './parse.js'
+import type { ConfigFile, MapConfig } from './schema.js'
+
+export type ListenerConfig = { readonly address: Address, readonly protocol: 'socketmap' } | { readonly address: Address, readonly protocol: 'tcp_table', readonly map: string }
+
+/** What stands behind a map, as the file says it; opened by open.ts. */
+export type SourceConfig =
+  | { readonly kind: 'text', readonly path: string }
+  | { readonly kind: 'cf', readonly path: string }
+  | { readonly kind: 'inline', readonly parameters: Readonly<Record<string, string>>, readonly placeOf: (parameter: string) => string }
+
+export type LoadedMap = {
+  readonly name: string
+  readonly place: string
+  readonly search: Search
+  readonly source: SourceConfig
+  readonly lifetimes: Lifetimes
+  readonly policy: Policy
+  readonly sensitive: boolean
+  readonly maxShrink: number
+}
+
+export type Config = {
+  readonly file: ConfigFile
+  readonly fileName: string
+  readonly listeners: readonly ListenerConfig[]
+  readonly health: Endpoint | null
+  readonly redis: RedisSettings | null
+  readonly search: SearchSettings
+  readonly maps: readonly LoadedMap[]
+}
+
+export type Loaded = { readonly ok: true, readonly config: Config } | { readonly ok: false, readonly problems: readonly Problem[] }
+
+const minute = 60_000
+const day = 86_400_000
+
+/** Maps whose absence is no refusal of anybody: absent means "no special route", "not rewritten", "no rule". */
+const neverRejects: ReadonlySet<Search> = new Set(['transport', 'canonical', 'access'])
+/** Maps in which a fallback node's `outage: reject` acts: those that name recipients. A domain that can't be looked up is deferred on every node: mail already accepted would bounce. */
+const rejectsInOutage: ReadonlySet<Search> = new Set(['virtual', 'recipient', 'exact'])
+
+const lifetimesOf = (map: MapConfig): Lifetimes => ({
+  freshForMs: map.fresh_for ?? 5 * minute,
+  staleForMs: map.stale_for ?? (map.sensitive ? 0 : 7 * day),
+  absentForMs: map.absent_for ?? (map.search === 'domain' || map.search === 'transport' ? 5_000 : 30_000),
+})
+
+const policyOf = (file: ConfigFile, map: MapConfig): Policy => ({
+  unknown: map.unknown ?? (map.search === 'recipient' && !map.sensitive ? file.unknown : 'reject'),
+  outage: file.role === 'fallback' && file.outage !== 'defer' && rejectsInOutage.has(map.search) && !map.sensitive ? 'reject' : 'defer',
+})
+
+/** Reads and checks `fileName`. Doesn't connect anywhere. Rejects never; an unreadable file is a problem like any other. */
+export const loadConfig = (fileName: string, environment: NodeJS.ProcessEnv): Loaded => {
+  let text: string
+  try {
+    text = readFileSync(fileName, 'utf8')
+  } catch (error) {
+    return { ok: false, problems: [{ place: fileName, text: `can't be read: ${error instanceof Error ? error.message : 'unknown error'}` }] }
+  }
+  const parsed = parseConfig(text, fileName)
+  if (!parsed.ok) return parsed
+  return checkConfig(parsed.file, parsed.placeOf, fileName, environment)
+}
+
+const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, environment: NodeJS.ProcessEnv): Loaded => {
+  const problems: Problem[] = []
+  const problem = (path: readonly PropertyKey[], text: string): void => {
+    problems.push({ place: placeOf(path), text })
+  }
+  const folder = dirname(resolve(fileName))
+  const mapNames = Object.keys(file.maps)
+  if (mapNames.length === 0) problem(['maps'], 'maps: name at least one map')
+
+  const secretOf = (path: readonly PropertyKey[], given: { password?: string | undefined, password_file?: string | undefined, password_env?: string | undefined }): string | undefined => {
+    const ways = (['password', 'password_file', 'password_env'] as const).filter(way => given[way] !== undefined)
+    if (ways.length > 1) problem([...path, ways[1] ?? ''], `${ways.join(' and ')} both give the password: keep one`)
+    if (given.password_file !== undefined) {
+      const secretFile = resolve(folder, given.password_file)
+      try {
+        return readFileSync(secretFile, 'utf8').split(/\r?\n/, 1)[0] ?? ''
+      } catch (error) {
+        problem([...path, 'password_file'], `password_file: ${secretFile} can't be read: ${error instanceof Error ? error.message : 'unknown error'}`)
+      }
+    }
+    if (given.password_env !== undefined) {
+      const value = environment[given.password_env]
+      if (value === undefined) problem([...path, 'password_env'], `password_env: the environment has no variable '${given.password_env}'`)
+      return value
+    }
+    return given.password
+  }
+
+  const listeners = file.listen.flatMap((given, index): ListenerConfig[] => {
+    const path = ['listen', index]
+    if ((given.socketmap === undefined) === (given.tcp === undefined)) {
+      problem(path, 'a listener is either `socketmap: unix:PATH` (or inet:HOST:PORT) or `tcp: HOST:PORT` with `map:`')
+      return []
+    }
+    const name = given.socketmap === undefined ? 'tcp' : 'socketmap'
+    const endpoint = parseEndpoint(given.socketmap ?? given.tcp ?? '')
+    if (typeof endpoint === 'string') {
+      problem([...path, name], `${name}: ${endpoint}`)
+      return []
+    }
+    let gid: number | null = null
+    if (given.group !== undefined) {
+      gid = groupId(given.group)
+      if (gid === null) problem([...path, 'group'], `group: there is no group '${given.group}' on this machine`)
+    }
+    const address: Address = endpoint.kind === 'unix'
+      // Postfix's processes run as its own user, which is in no group of ours unless `group` says so.
+      ? { ...endpoint, mode: parseInt(given.mode ?? (given.group === undefined ? '0666' : '0660'), 8), gid }
+      : endpoint
+    if (given.socketmap !== undefined) {
+      if (given.map !== undefined) problem([...path, 'map'], 'map: goes with tcp only; with socketmap the client names the map')
+      return [{ address, protocol: 'socketmap' }]
+    }
+    if (endpoint.kind === 'unix') problem([...path, 'tcp'], 'tcp: Postfix\'s tcp: tables know no unix sockets; write HOST:PORT')
+    if (given.map === undefined) problem(path, 'tcp: say which `map:` is asked here; the protocol has no map names')
+    else if (!mapNames.includes(given.map)) {
+      problem([...path, 'map'], `map: there is no map '${given.map}'; known maps: ${mapNames.join(', ')}`)
+    }
+    return [{ address, protocol: 'tcp_table', map: given.map ?? '' }]
+  })
+
+  const health = file.health === 'off' ? null : parseEndpoint(file.health)
+  if (typeof health === 'string') problem(['health'], `health: ${health}`)
+
+  if (file.role === 'primary' && file.outage !== undefined) {
+    problem(['outage'], 'outage: only a fallback node may choose; a primary always defers what it can\'t know')
+  }
+  if (file.role === 'fallback' && file.unknown === 'defer') {
+    problem(['unknown'], 'unknown: a fallback node rejects unknowns, it is the last MX that a client asks; remove this or use role: primary')
+  }
+  if (file.soft_deadline >= file.deadline) problem(['soft_deadline'], 'soft_deadline: must be shorter than deadline')
+  if (file.deadline > 50_000) problem(['deadline'], 'deadline: at most 50s; Postfix itself gives up after 100s and then asks no more')
+  if (file.deadline < 10) problem(['deadline'], 'deadline: at least 10ms')
+
+  const maps = Object.entries(file.maps).map(([name, map]): LoadedMap => {
+    const path = ['maps', name]
+    const kinds = (['cf', 'text', 'database'] as const).filter(kind => map[kind] !== undefined)
+    if (kinds.length !== 1) {
+      problem(path, `maps.${name}: needs exactly one of \`cf:\` (a mysql_table file), \`database:\` with \`query:\`, or \`text:\` (a text table)`
+        + (kinds.length === 0 ? '' : `; it has ${kinds.join(' and ')}`))
+    }
+    const lifetimes = lifetimesOf(map)
+    if (map.stale_for !== undefined && map.stale_for > 0 && lifetimes.staleForMs < lifetimes.freshForMs) {
+      problem([...path, 'stale_for'], 'stale_for: counts from the verification, like fresh_for, so it must be longer than that')
+    }
+    if (map.unknown === 'defer' && neverRejects.has(map.search)) {
+      problem([...path, 'unknown'], `unknown: in a ${map.search} map most keys are absent and that refuses nobody; deferring it would stop all mail`)
+    }
+    return {
+      name,
+      place: placeOf(path),
+      search: map.search,
+      source: sourceOf(name, map),
+      lifetimes,
+      policy: policyOf(file, map),
+      sensitive: map.sensitive,
+      maxShrink: map.max_shrink ?? file.max_shrink,
+    }
+  })
+
+  function sourceOf(name: string, map: MapConfig): SourceConfig {
+    if (map.text !== undefined) return { kind: 'text', path: resolve(folder, map.text) }
+    if (map.cf !== undefined) return { kind: 'cf', path: resolve(folder, map.cf) }
+    const databaseName = map.database ?? ''
+    const database = file.databases[databaseName]
+    if (database === undefined) {
+      if (map.database !== undefined) {
+        const known = Object.keys(file.databases)
+        const near = nearest(databaseName, known)
+        problem(['maps', name, 'database'], `database: there is no '${databaseName}' under databases`
+          + (near === null ? known.length === 0 ? '' : `; known: ${known.join(', ')}` : `, did you mean '${near}'?`))
+      }
+      return { kind: 'inline', parameters: {}, placeOf: () => placeOf(['maps', name]) }
+    }
+    if (map.query === undefined) problem(['maps', name], `maps.${name}: database goes with \`query:\``)
+    const own = {
+      query: map.query, result_format: map.result_format, domain: map.domain,
+      expansion_limit: map.expansion_limit, require_result_set: map.require_result_set,
+    }
+    const password = secretOf(['databases', databaseName], database)
+    const parameters: Record<string, string> = password === undefined ? {} : { password }
+    for (const [parameter, value] of Object.entries({ ...database, ...own })) {
+      if (value !== undefined && !parameter.startsWith('password')) parameters[parameter] = Array.isArray(value) ? value.join(', ') : typeof value === 'boolean' ? value ? 'yes' : 'no' : String(value)
+    }
+    return {
+      kind: 'inline',
+      parameters,
+      placeOf: parameter => placeOf(parameter in own ? ['maps', name, parameter] : ['databases', databaseName, parameter]),
+    }
+  }
+
+  const redis = file.redis
+  if (redis?.path !== undefined && (redis.host ?? redis.port) !== undefined) {
+    problem(['redis', 'path'], 'redis: either path or host and port')
+  }
+  const redisSettings: RedisSettings | null = redis === undefined ? null : {
+    host: redis.host, port: redis.port, path: redis.path, username: redis.username,
+    password: secretOf(['redis'], redis), db: redis.db,
+    keyPrefix: redis.key_prefix, commandTimeoutMs: redis.command_timeout,
+  }
+
+  if (problems.length > 0 || typeof health === 'string') return { ok: false, problems }
+  return {
+    ok: true,
+    config: {
+      file, fileName, listeners, health, redis: redisSettings, maps,
+      search: {
+        recipientDelimiter: file.recipient_delimiter,
+        parentDomainMatchesSubdomains: new Set(file.parent_domain_matches_subdomains),
+        propagateUnmatchedExtensions: new Set(file.propagate_unmatched_extensions),
+        localDomains: new Set(file.local_domains.map(domain => domain.toLowerCase())),
+      },
+    },
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * The log: changes of state once, repeated warnings at most one a minute a
+ * kind (with how many were left out), keys of lookups at debug level only.
+ * One line of text per entry, or JSON; under systemd each line starts with
+ * the priority that journald reads (sd-daemon(3)).
+ */
+import { pino } from 'pino'
+
+export type Fields = Readonly<Record<string, string | number | boolean | undefined>>
+
+export type Log = {
+  debug(text: string, fields?: Fields): void
+  info(text: string, fields?: Fields): void
+  warn(text: string, fields?: Fields): void
+  error(text: string, fields?: Fields): void
+  /** A warning that may come in floods; `kind` tells which are alike. */
+  repeated(kind: string, text: string, fields?: Fields): void
+  readonly isDebug: boolean
+}
+
+export type LogSettings = {
+  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly format: 'text' | 'json'
+  /** journald reads what we write: give the priority in its way. */
+  readonly journal: boolean
+}
+
+const repeatMs = 60_000
+/** Kinds are a closed set but for peers' mistakes; more than this are all of one kind. */
+const maxKinds = 200
+const maxTextBytes = 500
+
+/** Peers' text, bounded and printable, safe in a log line. */
+export const printable = (text: string): string =>
+  text.slice(0, maxTextBytes).replace(/[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffc]/g, '?')
+
+const priority: Record<string, string> = { debug: '<7>', info: '<6>', warn: '<4>', error: '<3>' }
+
+const toText = (line: string, journal: boolean): string => {
+  const { level, msg, time, ...fields } = JSON.parse(line) as Record<string, unknown>
+  const label = String(level)
+  const rest = Object.entries(fields).map(([name, value]) => {
+    const shown = String(value)
+    return ` ${name}=${/^[^\s"=]+$/.test(shown) ? shown : JSON.stringify(shown)}`
+  }).join('')
+  const head = journal ? priority[label] ?? '' : `${String(time)} `
+  return `${head}${label === 'info' ? '' : `${label}: `}${String(msg)}${rest}\n`
+}
+
+/** Writes to `write` (one whole line a call). */
+export const createLog = (settings: LogSettings, write: (line: string) => void, now: () => number): Log => {
+  const logger = pino({
+    level: settings.level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: label => ({ level: label }) },
+  }, { write: (line: string) => write(settings.format === 'json' ? line : toText(line, settings.journal)) })
+  const lastByKind = new Map<string, { at: number, left: number }>()
+  return {
+    isDebug: settings.level === 'debug',
+    debug: (text, fields = {}) => logger.debug(fields, printable(text)),
+    info: (text, fields = {}) => logger.info(fields, printable(text)),
+    warn: (text, fields = {}) => logger.warn(fields, printable(text)),
+    error: (text, fields = {}) => logger.error(fields, printable(text)),
+    repeated: (givenKind, text, fields = {}) => {
+      const kind = lastByKind.has(givenKind) || lastByKind.size < maxKinds ? givenKind : ''
+      const last = lastByKind.get(kind)
+      if (last !== undefined && now() - last.at < repeatMs) {
+        last.left++
+        return
+      }
+      logger.warn(last === undefined || last.left === 0 ? fields : { ...fields, repeated: last.left }, printable(text))
+      lastByKind.set(kind, { at: now(), left: 0 })
+    },
+  }
+}

@@ -1,0 +1,358 @@
+/**
+ * One lookup, from key to outcome: memory, then Redis, then the table, within
+ * one deadline. There is one MapLookup for each map.
+ *
+ * A key is looked up in the steps that its map's search order gives
+ * (search.ts). Each step is cached under its own key; an answer found beyond
+ * the first step is also kept whole, so that a catch-all's or a plus
+ * address's known answer survives an outage. A step that is in doubt ends the
+ * walk: a catch-all must not take the mail of a user whose row can't be read.
+ */
+import type { RedisCache, MapIdentity } from '../caches/redis.js'
+import { bridge, isFresh, makeEntry } from '../caches/entry.js'
+import type { Decoded, Entry, Lifetimes } from '../caches/entry.js'
+import type { Memory } from '../caches/memory.js'
+import type { Absent, Found, Outcome } from '../outcome.js'
+import { absent, found, unavailable } from '../outcome.js'
+import { fold } from '../sources/fold.js'
+import type { Source } from '../sources/source.js'
+import type { Clock } from './clock.js'
+import type { Guard } from './guard.js'
+import { completeValue } from './search.js'
+import type { Plan, Step } from './search.js'
+import { verdict } from './verdict.js'
+import type { Policy } from './verdict.js'
+
+export type MapSettings = {
+  readonly name: string
+  /** Hash of all that decides the answers: the source's definition and the search. Cached answers of another one are not used. */
+  readonly definition: string
+  readonly plan: Plan
+  readonly policy: Policy
+  readonly lifetimes: Lifetimes
+  /** No lookup takes longer than this (ms). */
+  readonly deadlineMs: number
+  /** When a stale answer is at hand, the table gets this long (ms) to give a better one. */
+  readonly softDeadlineMs: number
+}
+
+export type MapParts = {
+  readonly source: Source
+  readonly memory: Memory
+  /** null: no Redis, or a map whose answers must not leave this process. */
+  readonly redis: RedisCache | null
+  readonly guard: Guard
+  readonly clock: Clock
+  /** In [0, 1); spreads lifetimes. */
+  readonly random: () => number
+}
+
+/** Where answers came from, and what it took; counted here, once an answer. */
+export type Origins = { memory: number, redis: number, table: number, queries: number }
+
+/** RFC 8767's failure recheck timer: a key that has a stale answer is asked again only so long (ms) after a failure. */
+const failureRecheckMs = 5_000
+/** More distinct keys than this under way for one map: the next is told to come again. */
+const maxFlights = 10_000
+/** Refresh-ahead gives way when the table already has this many questions. */
+const maxFlightsForRefresh = 100
+
+/**
+ * The cache key of a whole answer. It is kept by the key as it was asked, for
+ * an extension goes into the answer in the sender's case; steps are kept by
+ * folded keys. No key from Postfix holds a NUL (its keys are C strings).
+ */
+const wholeKey = (asked: string): string => `\0${asked}`
+
+/** What is being looked up. */
+type Walk = {
+  /** The key as Postfix sent it. */
+  readonly asked: string
+  /** Folded. */
+  readonly key: string
+  readonly steps: readonly Step[]
+}
+
+/** What one step came to, with the time at which the table vouched for it. */
+type StepResult = { readonly outcome: Outcome, readonly verifiedAt: number }
+
+export class MapLookup {
+  readonly name: string
+  readonly origins: Origins = { memory: 0, redis: 0, table: 0, queries: 0 }
+  readonly #settings: MapSettings
+  readonly #parts: MapParts
+  readonly #identity: MapIdentity
+  /** Whole lookups under way, by folded key: callers for one key share one. */
+  readonly #flights = new Map<string, Promise<Outcome>>()
+  /** Questions to the table under way, by step key: `@example.com` is asked once for all its users. */
+  readonly #questions = new Map<string, Promise<StepResult>>()
+
+  constructor(settings: MapSettings, parts: MapParts) {
+    this.name = settings.name
+    this.#settings = settings
+    this.#parts = parts
+    this.#identity = { name: settings.name, definition: settings.definition }
+  }
+
+  /**
+   * The outcome for a key as Postfix sent it. At once when memory knows,
+   * otherwise a promise that settles within the deadline; it never rejects.
+   */
+  lookup(asked: string): Outcome | Promise<Outcome> {
+    const key = fold(asked)
+    const now = this.#parts.clock.now()
+    const entry = this.#parts.memory.get(key)
+    // The hot path: most lookups are for a key that is known and fresh.
+    if (entry !== undefined && entry.outcome.kind === 'found' && isFresh(entry, now) && key.charCodeAt(0) !== 0) {
+      this.origins.memory++
+      if (now >= entry.askAgainAt) this.#refresh({ asked, key, steps: this.#settings.plan.steps(key, asked) }, entry, now)
+      return entry.outcome
+    }
+    const policy = this.#settings.policy
+    // An empty key or one with a NUL can't be asked of Postfix's own tables: it says "not found" without a query.
+    if (key === '' || key.includes('\0')) return verdict(absent, policy)
+    const walk: Walk = { asked, key, steps: this.#settings.plan.steps(key, asked) }
+    const known = this.#fromMemory(walk, now)
+    if (known !== null) {
+      this.origins.memory++
+      return verdict(known, policy)
+    }
+    return this.#wait(walk, this.#join(walk)).then(outcome => verdict(outcome, policy))
+  }
+
+  get flights(): number {
+    return this.#flights.size
+  }
+
+  /** What memory can answer alone: every step fresh up to a hit, the whole answer, or a stale one while its failure is recent. */
+  #fromMemory(walk: Walk, now: number): Found | Absent | null {
+    const { memory } = this.#parts
+    let recheckLater = false
+    let allAbsent = true
+    for (const step of walk.steps) {
+      const entry = memory.get(step.key)
+      if (entry !== undefined && isFresh(entry, now)) {
+        if (entry.outcome.kind === 'absent') continue
+        return complete(entry.outcome, step)
+      }
+      allAbsent = false
+      recheckLater = entry?.outcome.kind === 'found' && now < entry.askAgainAt
+      break
+    }
+    if (allAbsent) return absent
+    const whole = memory.get(wholeKey(walk.asked))
+    if (whole !== undefined && whole.outcome.kind === 'found') {
+      if (isFresh(whole, now)) {
+        if (now >= whole.askAgainAt) this.#refresh(walk, whole, now)
+        return whole.outcome
+      }
+      if (now < whole.askAgainAt) recheckLater = true
+    }
+    return recheckLater ? this.#bridge(walk, now) : null
+  }
+
+  /** The known answer that may stand in while the table can't be asked; null if there is none. */
+  #bridge(walk: Walk, now: number): Found | null {
+    const { memory } = this.#parts
+    for (const step of walk.steps) {
+      const entry = memory.get(step.key)
+      if (entry?.outcome.kind === 'absent' && isFresh(entry, now)) continue
+      const bridged = bridge(entry, now)
+      if (bridged !== null) return complete(bridged, step)
+      break
+    }
+    return bridge(memory.peekFound(wholeKey(walk.asked)), now) ?? bridge(memory.peekFound(wholeKey(walk.key)), now)
+  }
+
+  /** Renews an answer that is still good, behind the reply that it gave. */
+  #refresh(walk: Walk, entry: Entry, now: number): void {
+    // Whatever comes of it, not every lookup until then should try.
+    entry.askAgainAt = now + failureRecheckMs
+    if (this.#flights.size < maxFlightsForRefresh) {
+      void this.#join(walk, now)
+    }
+  }
+
+  /** The flight for a key: the one under way, or a new one. `olderThan` (epoch ms): entries verified before it count as stale. */
+  #join(walk: Walk, olderThan = 0): Promise<Outcome> {
+    const flight = this.#flights.get(walk.asked)
+    if (flight !== undefined) return flight
+    if (this.#flights.size >= maxFlights) {
+      return Promise.resolve(unavailable('overloaded', `more than ${maxFlights} lookups under way`))
+    }
+    const started = this.#fly(walk, olderThan).catch((error: unknown) => internalError(error))
+      .finally(() => this.#flights.delete(walk.asked))
+    this.#flights.set(walk.asked, started)
+    return started
+  }
+
+  /** Waits for a flight, but answers with what is known at the soft deadline, and in any case at the deadline. */
+  #wait(walk: Walk, flight: Promise<Outcome>): Promise<Outcome> {
+    const { clock } = this.#parts
+    const { softDeadlineMs, deadlineMs } = this.#settings
+    return new Promise(resolve => {
+      let cancel = clock.after(softDeadlineMs, () => {
+        const bridged = this.#bridge(walk, clock.now())
+        if (bridged !== null) {
+          resolve(bridged)
+          return
+        }
+        cancel = clock.after(deadlineMs - softDeadlineMs, () => {
+          resolve(this.#bridge(walk, clock.now()) ?? unavailable('timeout', `no answer within ${deadlineMs} ms`))
+        })
+      })
+      void flight.then(outcome => {
+        cancel()
+        resolve(outcome)
+      })
+    })
+  }
+
+  /** One walk through the steps: Redis for all of them in one trip, then the table for each in turn. */
+  async #fly(walk: Walk, olderThan: number): Promise<Outcome> {
+    const { clock } = this.#parts
+    const startedAt = clock.now()
+    if (await this.#readRedis(walk, startedAt)) {
+      const known = olderThan === 0 ? this.#fromMemory(walk, clock.now()) : null
+      if (known !== null) {
+        this.origins.redis++
+        return known
+      }
+    }
+    let verifiedAt = Infinity
+    for (const step of walk.steps) {
+      const result = await this.#resolve(step.key, startedAt, olderThan)
+      switch (result.outcome.kind) {
+        case 'absent':
+          verifiedAt = Math.min(verifiedAt, result.verifiedAt)
+          continue
+        case 'found': {
+          this.origins.table++
+          verifiedAt = Math.min(verifiedAt, result.verifiedAt)
+          const whole = complete(result.outcome, step)
+          if (step !== walk.steps[0]) {
+            this.#store(wholeKey(walk.asked), whole, verifiedAt)
+            // In an outage an answer whose extension is in another case is better than none.
+            if (walk.asked !== walk.key) this.#store(wholeKey(walk.key), whole, verifiedAt)
+          }
+          return whole
+        }
+        case 'unavailable':
+          return this.#failed(walk, result.outcome)
+        default: return result.outcome satisfies never
+      }
+    }
+    this.origins.table++
+    // Every step was absent. What was known whole from before is no longer so.
+    this.#forget(wholeKey(walk.asked))
+    this.#forget(wholeKey(walk.key))
+    return absent
+  }
+
+  /** The table could not be asked: the stale answer if there is one, and a pause before that key is tried again. */
+  #failed(walk: Walk, outcome: Outcome): Outcome {
+    const { clock, memory } = this.#parts
+    const now = clock.now()
+    for (const known of [...walk.steps.map(step => step.key), wholeKey(walk.asked), wholeKey(walk.key)]) {
+      const entry = memory.peekFound(known)
+      if (entry !== undefined) entry.askAgainAt = Math.max(entry.askAgainAt, now + failureRecheckMs)
+    }
+    return this.#bridge(walk, now) ?? outcome
+  }
+
+  /** Brings what Redis knows of these steps into memory. True if anything came. */
+  async #readRedis(walk: Walk, now: number): Promise<boolean> {
+    const { redis, memory } = this.#parts
+    if (redis === null) return false
+    const keys = walk.steps.map(step => step.key)
+    if (keys.length > 1) keys.push(wholeKey(walk.asked))
+    const wanted = keys.filter(each => !isKnownFresh(memory.get(each), now))
+    const reading = wanted.length === 0 ? null : redis.read(this.#identity, wanted)
+    if (reading === null) return false
+    let came = false
+    for (const [index, decoded] of (await reading).entries()) {
+      const each = wanted[index]
+      if (decoded !== null && each !== undefined && this.#adopt(each, decoded)) came = true
+    }
+    return came
+  }
+
+  /** Takes another cache's entry into memory if it is newer than ours and not expired. */
+  #adopt(key: string, decoded: Decoded): boolean {
+    const { clock, memory, random } = this.#parts
+    const now = clock.now()
+    const ours = memory.get(key)
+    if (ours !== undefined && ours.verifiedAt >= decoded.verifiedAt) return false
+    const entry = makeEntry(decoded.outcome, decoded.verifiedAt, this.#settings.lifetimes, now, random())
+    if (now >= entry.expiredAt) return false
+    memory.set(key, entry)
+    return true
+  }
+
+  /** One step: memory if fresh, else the table, asked once however many wait for it. */
+  #resolve(stepKey: string, startedAt: number, olderThan: number): Promise<StepResult> | StepResult {
+    const { clock, memory } = this.#parts
+    const now = clock.now()
+    const entry = memory.get(stepKey)
+    if (entry !== undefined && isFresh(entry, now) && entry.verifiedAt >= olderThan) return entry
+    const asked = this.#questions.get(stepKey)
+    if (asked !== undefined) return asked
+    const budgetMs = startedAt + this.#settings.deadlineMs - now
+    if (budgetMs <= 0) return { outcome: unavailable('timeout', 'no time left for the next search step'), verifiedAt: now }
+    const question = this.#ask(stepKey, now, budgetMs).finally(() => this.#questions.delete(stepKey))
+    this.#questions.set(stepKey, question)
+    return question
+  }
+
+  /** Asks the table, lets the guard judge an absence, and remembers what came of it. */
+  async #ask(stepKey: string, now: number, budgetMs: number): Promise<StepResult> {
+    const { clock, memory, source, guard } = this.#parts
+    this.origins.queries++
+    const outcome = await source.lookup(stepKey, budgetMs)
+    switch (outcome.kind) {
+      case 'found':
+        guard.noteFound(stepKey)
+        this.#store(stepKey, outcome, now)
+        return { outcome, verifiedAt: now }
+      case 'absent': {
+        const wasFound = memory.peekFound(stepKey) !== undefined
+        const believed = await guard.judgeAbsent(stepKey, wasFound, now + budgetMs - clock.now())
+        if (believed.kind === 'absent') {
+          if (wasFound) this.#forget(stepKey)
+          memory.set(stepKey, makeEntry(absent, now, this.#settings.lifetimes, clock.now(), this.#parts.random()))
+        }
+        return { outcome: believed, verifiedAt: now }
+      }
+      case 'unavailable':
+        return { outcome, verifiedAt: now }
+      default: return outcome satisfies never
+    }
+  }
+
+  #store(key: string, outcome: Found, verifiedAt: number): void {
+    const { clock, memory, redis, random } = this.#parts
+    const { lifetimes } = this.#settings
+    const now = clock.now()
+    memory.set(key, makeEntry(outcome, verifiedAt, lifetimes, now, random()))
+    const ttlMs = verifiedAt + Math.max(lifetimes.staleForMs, lifetimes.freshForMs) - now
+    redis?.write(this.#identity, key, outcome, verifiedAt, ttlMs)
+  }
+
+  #forget(key: string): void {
+    const { memory, redis } = this.#parts
+    if (memory.peekFound(key) === undefined) return
+    memory.delete(key)
+    redis?.remove(this.#identity, key)
+  }
+}
+
+const isKnownFresh = (entry: Entry | undefined, now: number): boolean => entry !== undefined && isFresh(entry, now)
+
+/** The answer of a step as Postfix would have completed it: an extension that the key had lost goes back onto each result. */
+const complete = (outcome: Found, step: Step): Found => {
+  if (step.extension === '' && step.localpart === '') return outcome
+  return found(completeValue(step, outcome.value), outcome.age)
+}
+
+const internalError = (error: unknown): Outcome =>
+  unavailable('internal-error', error instanceof Error ? error.message : 'unknown')

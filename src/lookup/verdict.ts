@@ -1,0 +1,42 @@
+/**
+ * The node's role has its say, last and in one place: outcome in, outcome out.
+ * Nothing else in the program turns what could not be found out into absent.
+ *
+ * Absent means a permanent error to whoever sent the mail, so each way to it
+ * is listed here:
+ * - the table said so, just now or within `absent_for`, and no guard objects
+ *   (guard.ts): absent, unless the operator wants also these deferred;
+ * - a fallback node with `outage: reject`, for a reason that means "the
+ *   server could not be asked". Faults of the map itself, an answer that
+ *   can't be sent, overload and distrust stay temporary on every node.
+ */
+import type { Outcome, Reason } from '../outcome.js'
+import { absent, unavailable } from '../outcome.js'
+
+export type Policy = {
+  /** What an absence that the table itself stated becomes. */
+  readonly unknown: 'reject' | 'defer'
+  /** What can't be known during an outage becomes; 'reject' only on a fallback node. */
+  readonly outage: 'reject' | 'defer'
+}
+
+const isOutage = (reason: Reason): boolean => {
+  switch (reason) {
+    case 'timeout': case 'source-down': case 'breaker-open': return true
+    case 'query-error': case 'overloaded': case 'bad-value': case 'distrusted': case 'unknown-map':
+    case 'unknown-deferred': case 'draining': case 'internal-error': return false
+    default: return reason satisfies never
+  }
+}
+
+/** The outcome that this node gives for what the lookup found out. */
+export const verdict = (outcome: Outcome, policy: Policy): Outcome => {
+  switch (outcome.kind) {
+    case 'found': return outcome
+    case 'absent':
+      return policy.unknown === 'reject' ? outcome : unavailable('unknown-deferred', 'not in the table; this node defers unknowns')
+    case 'unavailable':
+      return policy.outage === 'reject' && isOutage(outcome.reason) ? absent : outcome
+    default: return outcome satisfies never
+  }
+}

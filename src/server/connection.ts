@@ -1,0 +1,169 @@
+/**
+ * One client: bytes in, requests to the lookup, replies out in the order of
+ * the requests, exactly one for each. Postfix sends a request and waits for
+ * its reply; a client that pipelines is served all the same, within bounds.
+ */
+import type { Socket } from 'node:net'
+import type { Outcome } from '../outcome.js'
+import { unavailable } from '../outcome.js'
+import type { Dialect, RequestDecoder, Requests } from './dialect.js'
+
+export type Answer = (map: string | null, key: string | null) => Outcome | Promise<Outcome>
+
+export type ConnectionHooks = {
+  readonly answer: Answer
+  /** The peer sent what can't be read; the connection closes. */
+  readonly onFault: (problem: string) => void
+  /** A lookup threw or rejected: a bug. The client gets a temporary error. */
+  readonly onBug: (error: unknown) => void
+  /** Each outcome on its way out, as the client gets it. */
+  readonly onReply: (map: string | null, outcome: Outcome) => void
+}
+
+/** Requests of one client under way at once; then its socket is not read until one is answered. */
+const maxPipelined = 64
+/** Replies that a client hasn't read (bytes); then its socket is not read until it has. */
+const maxUnreadBytes = 262_144
+/** A client has so long (ms) for the rest of half a request, or to read its replies when too many wait. */
+export const patienceMs = 30_000
+
+export class Connection {
+  readonly #socket: Socket
+  readonly #dialect: Dialect
+  readonly #decoder: RequestDecoder
+  readonly #hooks: ConnectionHooks
+  readonly #patienceMs: number
+  /** Replies not yet written, in order; null for a request that is still being looked up. */
+  #waiting: (string | null)[] = []
+  /** Index in the whole sequence of requests of the first in #waiting. */
+  #firstWaiting = 0
+  #out = ''
+  #stopping = false
+  /** Runs while the client owes us something: the rest of a request, or reading its replies. */
+  #owed: NodeJS.Timeout | null = null
+
+  constructor(socket: Socket, dialect: Dialect, hooks: ConnectionHooks, patience = patienceMs) {
+    this.#socket = socket
+    this.#dialect = dialect
+    this.#decoder = dialect.createDecoder()
+    this.#hooks = hooks
+    this.#patienceMs = patience
+    socket.setNoDelay(true)
+    socket.on('data', this.#onData)
+    socket.on('drain', () => this.#resume())
+    // The peer is gone: nothing to do for it. 'close' follows.
+    socket.on('error', () => undefined)
+    socket.on('close', () => this.#clearOwed())
+  }
+
+  /** Answers what was asked, then closes; an idle connection closes at once. */
+  drain(): void {
+    this.#stopping = true
+    if (this.#waiting.length === 0) this.#socket.end()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    const fault = this.#decoder.push(chunk, this.#requests)
+    if (fault !== null) {
+      this.#hooks.onFault(fault.problem)
+      if (fault.reply !== null) this.#due(fault.reply)
+      this.#stopping = true
+      this.#socket.off('data', this.#onData)
+      this.#socket.resume()
+    }
+    this.#flush()
+  }
+
+  readonly #requests: Requests = {
+    lookup: (map, key) => {
+      let outcome: Outcome | Promise<Outcome>
+      try {
+        outcome = this.#hooks.answer(map, key)
+      } catch (error) {
+        outcome = this.#bug(error)
+      }
+      if (outcome instanceof Promise) {
+        const index = this.#firstWaiting + this.#waiting.length
+        this.#waiting.push(null)
+        void outcome.catch((error: unknown) => this.#bug(error)).then(settled => this.#settle(index, map, settled))
+      } else {
+        this.#due(this.#encode(map, outcome))
+      }
+    },
+    reply: reply => this.#due(reply),
+  }
+
+  #due(reply: string): void {
+    if (this.#waiting.length === 0) this.#out += reply
+    else this.#waiting.push(reply)
+  }
+
+  #settle(index: number, map: string | null, outcome: Outcome): void {
+    this.#waiting[index - this.#firstWaiting] = this.#encode(map, outcome)
+    this.#flush()
+    this.#resume()
+  }
+
+  #encode(map: string | null, outcome: Outcome): string {
+    if (outcome.kind === 'found') {
+      const reply = this.#dialect.reply(outcome)
+      if (reply !== null) {
+        this.#hooks.onReply(map, outcome)
+        return reply
+      }
+    }
+    const error = outcome.kind === 'found' ? unavailable('bad-value', this.#dialect.limits) : outcome
+    this.#hooks.onReply(map, error)
+    return this.#dialect.reply(error)
+  }
+
+  #bug(error: unknown): Outcome {
+    this.#hooks.onBug(error)
+    return unavailable('internal-error', 'internal error, see the log')
+  }
+
+  /** Writes all replies that are due, in one write. */
+  #flush(): void {
+    let due = 0
+    for (const reply of this.#waiting) {
+      if (reply === null) break
+      this.#out += reply
+      due++
+    }
+    if (due > 0) {
+      this.#waiting.splice(0, due)
+      this.#firstWaiting += due
+    }
+    if (this.#out !== '') {
+      const out = this.#out
+      this.#out = ''
+      this.#socket.write(out, 'latin1')
+    }
+    if (this.#stopping && this.#waiting.length === 0) this.#socket.end()
+    const unread = this.#socket.writableLength > maxUnreadBytes
+    if (unread || this.#waiting.length >= maxPipelined) this.#socket.pause()
+    if (unread || this.#decoder.pending) this.#owed ??= setTimeout(this.#onPatienceOver, this.#patienceMs).unref()
+    else if (this.#owed !== null) this.#clearOwed()
+  }
+
+  #resume(): void {
+    if (this.#waiting.length < maxPipelined && this.#socket.writableLength <= maxUnreadBytes && this.#socket.isPaused()) {
+      this.#socket.resume()
+      if (!this.#decoder.pending) this.#clearOwed()
+    }
+  }
+
+  readonly #onPatienceOver = (): void => {
+    this.#hooks.onFault(`${this.#decoder.pending ? 'half a request, and nothing more' : 'replies not read'} for ${this.#patienceMs} ms`)
+    this.#socket.destroy()
+  }
+
+  #clearOwed(): void {
+    if (this.#owed !== null) clearTimeout(this.#owed)
+    this.#owed = null
+  }
+}

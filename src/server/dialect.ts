@@ -1,0 +1,37 @@
+/**
+ * What a connection needs of a protocol. A dialect is the only place where an
+ * Outcome meets wire words. Replies are byte strings (latin1), ready to write.
+ */
+import type { Absent, Found, Unavailable } from '../outcome.js'
+
+/** What comes out of a client's bytes, in order; each call makes exactly one reply. */
+export type Requests = {
+  /** `map` is null where the protocol has no map names; `key` is null if its bytes aren't UTF-8. */
+  lookup(map: string | null, key: string | null): void
+  /** A request whose reply needs no lookup. */
+  reply(reply: string): void
+}
+
+export type Fault = {
+  /** One printable line for the log: what was wrong with the bytes. Never a key. */
+  readonly problem: string
+  /** The last reply before the connection is closed; null where the framing doesn't allow one. */
+  readonly reply: string | null
+}
+
+export type RequestDecoder = {
+  /** Takes a chunk. A fault is final: the connection is to be closed. */
+  push(chunk: Buffer, requests: Requests): Fault | null
+  /** True while half a request is held. */
+  readonly pending: boolean
+}
+
+export type Dialect = {
+  readonly protocol: 'socketmap' | 'tcp_table'
+  createDecoder(): RequestDecoder
+  /** One whole reply; null for a found value that the protocol can't carry. A value is never cut. */
+  reply(outcome: Found): string | null
+  reply(outcome: Absent | Unavailable): string
+  /** Why a value can't be carried, for the log and the temporary error that the client gets in its place. */
+  readonly limits: string
+}
