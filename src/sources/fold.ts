@@ -1,23 +1,35 @@
 /**
- * How Postfix makes keys of different case one key: casefold(), which is
- * Unicode's full case folding (ICU's u_strFoldCase) where smtputf8_enable is
- * on, and plain lower case for ASCII either way.
+ * How Postfix makes keys of different case one key: its casefold(), which is
+ * Unicode's full case folding (CaseFolding.txt, status C and F) where
+ * smtputf8_enable is on, and lower case for ASCII either way.
+ *
+ * Bugs: the tables are Node's, so letters younger than the installed Postfix's
+ * ICU may fold here and not there.
  */
 
-/** Unicode says that these fold to themselves, or to the small letter, though their capital's small letter is another. */
-const exceptions: ReadonlyMap<string, string> = new Map([['\u0131', '\u0131'], ['\u03c2', '\u03c3']])
+/** Cherokee, the one script that folds to its capitals. */
+const cherokee = /[\u13a0-\u13ff\uab70-\uabbf]/
 
-/** Letter by letter through the capital: ß becomes ss, ſ becomes s, ς becomes σ. */
+const foldLetter = (letter: string): string => {
+  // The dotless i has I for its capital, yet isn't an i.
+  if (letter === '\u0131') return letter
+  if (cherokee.test(letter)) return letter.toUpperCase()
+  let folded = ''
+  // Down first for the capital sharp s, whose capital is itself; then up and down: ß ss, ſ s, ς σ.
+  for (const capital of letter.toLowerCase().toUpperCase()) folded += capital.toLowerCase()
+  return folded
+}
+
+/** Letter by letter, since lower case depends on the letters around it and folding doesn't. */
 const foldLetters = (key: string): string => {
   let folded = ''
-  for (const letter of key) folded += exceptions.get(letter) ?? letter.toUpperCase().toLowerCase()
+  for (const letter of key) folded += foldLetter(letter)
   return folded
 }
 
 /** The key as Postfix would ask a table that folds keys. Idempotent. */
 export const fold = (key: string): string => {
-  const lower = key.toLowerCase()
-  // The common case by far. A key of ASCII has its lower case as its folding.
-  for (let at = 0; at < lower.length; at++) if (lower.charCodeAt(at) > 0x7f) return foldLetters(key)
-  return lower
+  // The common case by far: a key of ASCII has its lower case as its folding.
+  for (let at = 0; at < key.length; at++) if (key.charCodeAt(at) > 0x7f) return foldLetters(key)
+  return key.toLowerCase()
 }

@@ -1,0 +1,30 @@
+/** The edit distance (Levenshtein) between two short words. */
+const distance = (one: string, other: string): number => {
+  let previous = Array.from({ length: other.length + 1 }, (_, index) => index)
+  for (const [row, letter] of Array.from(one).entries()) {
+    const current = [row + 1]
+    for (const [column, otherLetter] of Array.from(other).entries()) {
+      current.push(Math.min(
+        (previous[column + 1] ?? 0) + 1,
+        (current[column] ?? 0) + 1,
+        (previous[column] ?? 0) + (letter === otherLetter ? 0 : 1),
+      ))
+    }
+    previous = current
+  }
+  return previous[other.length] ?? 0
+}
+
+/** The known name that `word` is most likely a slip for; null if none is near. */
+export const nearest = (word: string, known: Iterable<string>): string | null => {
+  let best: string | null = null
+  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1
+  for (const candidate of known) {
+    const between = distance(word.toLowerCase(), candidate.toLowerCase())
+    if (between < bestDistance) {
+      best = candidate
+      bestDistance = between
+    }
+  }
+  return best
+}
