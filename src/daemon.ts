@@ -11,6 +11,7 @@ import { serveHealth } from './health/health.js'
 import type { Snapshot } from './health/health.js'
 import type { Log } from './log.js'
 import { printable } from './log.js'
+import { Canary } from './lookup/canary.js'
 import { systemClock } from './lookup/clock.js'
 import { Guard } from './lookup/guard.js'
 import { MapLookup } from './lookup/lookup.js'
@@ -19,12 +20,13 @@ import { TableLookup } from './lookup/table.js'
 import { absent, unavailable } from './outcome.js'
 import type { Outcome } from './outcome.js'
 import type { ConnectionHooks } from './server/connection.js'
-import { addressName, listen } from './server/listener.js'
+import { listen } from './server/listener.js'
 import type { Listener } from './server/listener.js'
 import { socketmap } from './server/socketmap.js'
 import { count, createTally } from './server/tally.js'
 import type { Tally } from './server/tally.js'
 import { tcpTable } from './server/tcp_table.js'
+import { fold } from './sources/fold.js'
 import type { Sources } from './sources/open.js'
 
 export type Daemon = {
@@ -55,10 +57,12 @@ export const startDaemon = async (config: Config, sources: Sources, log: Log): P
   const redis = config.redis === null ? null : openRedis(config, log)
   if (redis !== null) closers.push(() => redis.close())
 
+  const canaries = openCanaries(config, sources, log)
   const maps = new Map<string, ServedMap>()
-  for (const map of config.maps) maps.set(map.name, serveMap(config, map, sources, redis, log))
+  for (const map of config.maps) maps.set(map.name, serveMap(config, map, sources, canaries, redis, log))
   closers.push(() => {
     for (const { guard } of maps.values()) guard?.close()
+    for (const canary of [...canaries.values()].flat()) canary.close()
   })
 
   const tallies: Tally[] = []
@@ -83,6 +87,7 @@ export const startDaemon = async (config: Config, sources: Sources, log: Log): P
         listeners: listeners.map(listener => ({ address: listener.name, protocol: listener.protocol, connections: listener.connections() })),
         redis: redis === null ? 'not configured' : redis.status(),
         servers: sources.status(),
+        canaries: [...canaries.values()].flat().map(canary => canary.state),
         maps: Object.fromEntries([...maps].map(([name, map]) => [name, map.detail()])),
         answers: tallies,
       },
@@ -91,7 +96,7 @@ export const startDaemon = async (config: Config, sources: Sources, log: Log): P
     if (health !== null) closers.push(() => health.close())
     return {
       addresses: listeners.map(listener => `${listener.protocol === 'socketmap' ? 'socketmap' : 'tcp'}:${
-        listener.protocol === 'tcp_table' ? addressName(listener.address).slice('inet:'.length) : listener.name}`),
+        listener.protocol === 'tcp_table' ? listener.name.slice('inet:'.length) : listener.name}`),
       healthUrl: health?.url ?? null,
       snapshot,
       close: async () => {
@@ -117,7 +122,24 @@ const openRedis = (config: Config, log: Log): RedisCache | null => {
   }, Date.now)
 }
 
-const serveMap = (config: Config, map: LoadedMap, sources: Sources, redis: RedisCache | null, log: Log): ServedMap => {
+/** The canaries of each authority. */
+const openCanaries = (config: Config, sources: Sources, log: Log): Map<string, Canary[]> => {
+  const canaries = new Map<string, Canary[]>()
+  for (const map of config.maps) {
+    const opened = sources.of(map.name)
+    if (map.canary === null || opened.kind === 'text') continue
+    const canary = new Canary(map.name, fold(map.canary), opened.source, systemClock, ({ missing }) => {
+      if (missing) log.error(`map ${map.name}: the canary is missing: nothing that its server says is believed; known keys are served as before, others deferred`)
+      else log.info(`map ${map.name}: the canary is back, its server is believed again`)
+    })
+    canaries.set(opened.authority, [...canaries.get(opened.authority) ?? [], canary])
+  }
+  return canaries
+}
+
+const serveMap = (
+  config: Config, map: LoadedMap, sources: Sources, canaries: ReadonlyMap<string, Canary[]>, redis: RedisCache | null, log: Log,
+): ServedMap => {
   const { file } = config
   const opened = sources.of(map.name)
   const plan = compileSearch(map.search, config.search)
@@ -125,8 +147,9 @@ const serveMap = (config: Config, map: LoadedMap, sources: Sources, redis: Redis
     const lookup = new TableLookup(map.name, plan, map.policy, opened.lookup)
     return { lookup, guard: null, detail: () => ({ search: map.search, source: 'text' }) }
   }
-  const { source } = opened
-  const guard = new Guard(source, { maxShrink: map.maxShrink, windowMs: file.shrink_window }, systemClock, Math.random, state => {
+  const { source, authority } = opened
+  const guardSettings = { maxShrink: map.maxShrink, windowMs: file.shrink_window, canaries: canaries.get(authority) ?? [] }
+  const guard = new Guard(source, guardSettings, systemClock, Math.random, state => {
     if (state.trusted) log.info(`map ${map.name}: the table has its keys again, it is believed when it says absent`)
     else {
       log.error(`map ${map.name}: ${state.gone} of its known keys are gone from the table: NOT believed when it says absent; `
@@ -180,7 +203,7 @@ const clientHooks = (
     onReply: (map, outcome) => {
       const tally = served.get(fixedMap ?? map ?? '')?.tally ?? unknown
       count(tally, outcome)
-      if (outcome.kind === 'unavailable') {
+      if (outcome.kind === 'unavailable' && tally !== unknown) {
         log.repeated(`${tally.map} ${outcome.reason}`, `map ${tally.map}: ${outcome.reason}: ${outcome.detail}`, { map: tally.map })
       }
     },

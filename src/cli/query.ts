@@ -4,8 +4,8 @@
  */
 import { connect } from 'node:net'
 import { NetstringDecoder, encodeNetstring } from '../../proto/netstring.js'
-import type { Address } from '../server/listener.js'
-import { addressName } from '../server/listener.js'
+import { endpointName } from '../endpoint.js'
+import type { Endpoint } from '../endpoint.js'
 
 /** sysexits(3): try again later. */
 export const exitTempfail = 75
@@ -16,12 +16,12 @@ export type QueryResult = { readonly exitCode: 0 | 1 | typeof exitTempfail, read
 const maxReplyBytes = 100_000
 
 /** The payload of the daemon's reply, as a byte string. Rejects if there is none within `timeoutMs`. */
-const ask = (address: Address, map: string, key: string, timeoutMs: number): Promise<string> => new Promise((resolve, reject) => {
+const ask = (address: Endpoint, map: string, key: string, timeoutMs: number): Promise<string> => new Promise((resolve, reject) => {
   const socket = connect(address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port })
   const decoder = new NetstringDecoder(maxReplyBytes)
   const fail = (why: string): void => {
     socket.destroy()
-    reject(new Error(`${addressName(address)}: ${why}`))
+    reject(new Error(`${endpointName(address)}: ${why}`))
   }
   socket.setTimeout(timeoutMs, () => fail(`no reply within ${timeoutMs} ms`))
   socket.on('connect', () => socket.write(encodeNetstring(Buffer.from(`${map} ${key}`, 'utf8').toString('latin1')), 'latin1'))
@@ -37,7 +37,7 @@ const ask = (address: Address, map: string, key: string, timeoutMs: number): Pro
 })
 
 /** What the daemon at `address` says of `key` in `map`: exit code 0 found, 1 absent, 75 unavailable. Never rejects. */
-export const query = async (address: Address, map: string, key: string, timeoutMs: number): Promise<QueryResult> => {
+export const query = async (address: Endpoint, map: string, key: string, timeoutMs: number): Promise<QueryResult> => {
   let reply: string
   try {
     reply = await ask(address, map, key, timeoutMs)

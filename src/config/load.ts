@@ -10,21 +10,17 @@ import type { RedisSettings } from '../caches/redis.js'
 import type { Search, SearchSettings } from '../lookup/search.js'
 import type { Policy } from '../lookup/verdict.js'
 import type { Address } from '../server/listener.js'
-import { parseEndpoint } from './address.js'
-import type { Endpoint } from './address.js'
+import { parseEndpoint } from '../endpoint.js'
+import type { Endpoint } from '../endpoint.js'
+import type { SourceConfig } from '../sources/open.js'
 import { groupId } from './group.js'
-import { nearest } from './nearest.js'
+import { nearest } from '../sources/nearest.js'
 import { parseConfig } from './parse.js'
-import type { Places, Problem } from './parse.js'
+import type { Problem } from '../sources/problem.js'
+import type { Places } from './parse.js'
 import type { ConfigFile, MapConfig } from './schema.js'
 
 export type ListenerConfig = { readonly address: Address, readonly protocol: 'socketmap' } | { readonly address: Address, readonly protocol: 'tcp_table', readonly map: string }
-
-/** What stands behind a map, as the file says it; opened by open.ts. */
-export type SourceConfig =
-  | { readonly kind: 'text', readonly path: string }
-  | { readonly kind: 'cf', readonly path: string }
-  | { readonly kind: 'inline', readonly parameters: Readonly<Record<string, string>>, readonly placeOf: (parameter: string) => string }
 
 export type LoadedMap = {
   readonly name: string
@@ -35,6 +31,7 @@ export type LoadedMap = {
   readonly policy: Policy
   readonly sensitive: boolean
   readonly maxShrink: number
+  readonly canary: string | null
 }
 
 export type Config = {
@@ -178,6 +175,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
       policy: policyOf(file, map),
       sensitive: map.sensitive,
       maxShrink: map.max_shrink ?? file.max_shrink,
+      canary: map.canary ?? null,
     }
   })
 

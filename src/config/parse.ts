@@ -5,12 +5,10 @@
 import { LineCounter, isMap, isNode, parseDocument } from 'yaml'
 import type { Document } from 'yaml'
 import type { z } from 'zod'
-import { nearest } from './nearest.js'
+import { nearest } from '../sources/nearest.js'
+import type { Problem } from '../sources/problem.js'
 import { schema } from './schema.js'
 import type { ConfigFile } from './schema.js'
-
-/** A problem at a place in a file: `FILE:LINE: text` for people. */
-export type Problem = { readonly place: string, readonly text: string }
 
 export type Places = (path: readonly PropertyKey[]) => string
 

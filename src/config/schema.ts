@@ -62,6 +62,7 @@ const mapSchema = z.strictObject({
   sensitive: z.boolean().default(false).describe('grants rights or holds secrets: never in Redis, not served stale unless stale_for says so'),
   unknown: z.enum(['reject', 'defer']).optional().describe('overrides the node\'s `unknown` for this map'),
   max_shrink: share.optional().describe('overrides `max_shrink` for this map'),
+  canary: text.optional().describe('a key that must always be found; while it is not, every map on its server counts as unavailable'),
 })
 export type MapConfig = z.output<typeof mapSchema>
 

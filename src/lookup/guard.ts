@@ -15,6 +15,7 @@
 import type { Absent, Outcome, Unavailable } from '../outcome.js'
 import { absent, unavailable } from '../outcome.js'
 import type { Source } from '../sources/source.js'
+import type { Canary } from './canary.js'
 import type { Clock } from './clock.js'
 
 export type GuardSettings = {
@@ -22,6 +23,8 @@ export type GuardSettings = {
   readonly maxShrink: number
   /** A key counts as a witness for so long (ms) after it was last found. */
   readonly windowMs: number
+  /** Keys that must be found on the same server, whatever map they are of. */
+  readonly canaries: readonly Canary[]
 }
 
 export type GuardState = { readonly trusted: boolean, readonly since: number, readonly witnesses: number, readonly gone: number }
@@ -71,6 +74,12 @@ export class Guard {
     return { trusted: this.#trusted, since: this.#since, witnesses: this.#witnesses.size, gone: this.#gone }
   }
 
+  /** Why the table need not be asked at all now; null if it may be. */
+  get doubt(): Unavailable | null {
+    for (const canary of this.#settings.canaries) if (canary.doubt !== null) return canary.doubt
+    return null
+  }
+
   /** The table just said found for this key. */
   noteFound(key: string): void {
     if (!this.#witnesses.has(key) && this.#witnesses.size >= maxWitnesses) {
@@ -91,7 +100,8 @@ export class Guard {
    * witnesses from being asked.
    */
   async judgeAbsent(key: string, wasFound: boolean, budgetMs: number): Promise<Absent | Unavailable> {
-    if (this.#settings.maxShrink >= 1) return absent
+    const { maxShrink, canaries } = this.#settings
+    if (maxShrink >= 1 && canaries.length === 0) return absent
     if (wasFound) this.#witnesses.set(key, this.#witnesses.get(key) ?? this.#clock.now())
     const believed = await this.#joinCheck(budgetMs)
     if (believed === true) {
@@ -125,6 +135,10 @@ export class Guard {
 
   /** True: believe. False: the table has shrunk. Unavailable: the witnesses could not be asked. */
   async #check(budgetMs: number): Promise<boolean | Unavailable> {
+    for (const doubt of await Promise.all(this.#settings.canaries.map(canary => canary.check(budgetMs)))) {
+      if (doubt !== null) return doubt
+    }
+    if (this.#settings.maxShrink >= 1) return true
     const now = this.#clock.now()
     const full = !this.#trusted
     const count = full ? fullSample : now - this.#sampledAt >= sampleEveryMs ? sample : quickSample

@@ -308,7 +308,7 @@ export class MapLookup {
   async #ask(stepKey: string, now: number, budgetMs: number): Promise<StepResult> {
     const { clock, memory, source, guard } = this.#parts
     this.origins.queries++
-    const outcome = await source.lookup(stepKey, budgetMs)
+    const outcome = guard.doubt ?? await source.lookup(stepKey, budgetMs)
     switch (outcome.kind) {
       case 'found':
         guard.noteFound(stepKey)

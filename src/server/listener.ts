@@ -7,13 +7,14 @@
 import { chmodSync, chownSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
+import { endpointName } from '../endpoint.js'
+import type { Endpoint } from '../endpoint.js'
 import { Connection } from './connection.js'
 import type { ConnectionHooks } from './connection.js'
 import type { Dialect } from './dialect.js'
 
-export type Address =
-  | { readonly kind: 'unix', readonly path: string, readonly mode: number, readonly gid: number | null }
-  | { readonly kind: 'inet', readonly host: string, readonly port: number }
+/** A unix socket with the permissions that it gets, or a host and port. */
+export type Address = Endpoint & ({ readonly kind: 'unix', readonly mode: number, readonly gid: number | null } | { readonly kind: 'inet' })
 
 export type ListenerSettings = {
   readonly address: Address
@@ -33,9 +34,6 @@ export type Listener = {
   /** Stops accepting, lets each client have the answers it waits for, then closes; destroys what is left after `graceMs`. */
   close(graceMs: number): Promise<void>
 }
-
-export const addressName = (address: Address): string =>
-  address.kind === 'unix' ? `unix:${address.path}` : `inet:${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`
 
 const listenOn = (server: Server, address: Address): Promise<void> => new Promise((resolve, reject) => {
   server.once('error', reject)
@@ -105,7 +103,7 @@ export const listen = async (settings: ListenerSettings, hooks: ConnectionHooks)
   }
 
   return {
-    name: addressName(reached),
+    name: endpointName(reached),
     protocol: dialect.protocol,
     address: reached,
     connections: () => connections.size,

@@ -4,6 +4,10 @@ export type Endpoint =
   | { readonly kind: 'unix', readonly path: string }
   | { readonly kind: 'inet', readonly host: string, readonly port: number }
 
+/** The address as Postfix would write it. */
+export const endpointName = (endpoint: Endpoint): string =>
+  endpoint.kind === 'unix' ? `unix:${endpoint.path}` : `inet:${endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host}:${endpoint.port}`
+
 /** The address that `text` names, or what is wrong with it. */
 export const parseEndpoint = (text: string): Endpoint | string => {
   if (text.startsWith('unix:')) {

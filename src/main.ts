@@ -1,0 +1,80 @@
+#!/usr/bin/env node
+/** The command line: the only file that reads the environment, listens to signals or exits. */
+import { Command } from 'commander'
+import { check } from './cli/check.js'
+import { exitTempfail, query } from './cli/query.js'
+import { serve } from './cli/serve.js'
+import { parseEndpoint } from './endpoint.js'
+import type { Endpoint } from './endpoint.js'
+import { loadConfig } from './config/load.js'
+
+/** sysexits(3): wrong use; configuration error. */
+const exitUsage = 64
+const exitConfig = 78
+
+const standardConfig = '/etc/holdfast/holdfast.yaml'
+
+const fail = (exitCode: number, text: string): never => {
+  process.stderr.write(`holdfast: ${text}\n`)
+  process.exit(exitCode)
+}
+
+/** Where `holdfast query` asks: --at, else the first socketmap listener of the configuration. */
+const queryEndpoint = (options: { at?: string, config: string }): Endpoint => {
+  if (options.at !== undefined) {
+    const endpoint = parseEndpoint(options.at.replace(/^socketmap:/, ''))
+    return typeof endpoint === 'string' ? fail(exitUsage, `--at: ${endpoint}`) : endpoint
+  }
+  const loaded = loadConfig(options.config, process.env)
+  if (!loaded.ok) return fail(exitConfig, `${options.config} has problems (see \`holdfast check\`); or name the socket with --at`)
+  const listener = loaded.config.listeners.find(({ protocol }) => protocol === 'socketmap')
+  return listener?.address ?? fail(exitConfig, `${options.config} has no socketmap listener`)
+}
+
+const program = new Command('holdfast')
+  .description('Answers Postfix\'s table lookups from MySQL through a warm cache, and never says "not found" when it could not find out.')
+  .version('0.1.0')
+  .showHelpAfterError()
+  .configureHelp({ showGlobalOptions: true })
+
+program.command('serve')
+  .description('run the daemon (in the foreground)')
+  .argument('[CONFIG]', 'the configuration file', standardConfig)
+  .addHelpText('after', '\nExample:\n  holdfast serve /etc/holdfast/holdfast.yaml\n\nSignals: SIGTERM and SIGINT answer what was asked and stop.')
+  .action(async (config: string) => {
+    process.exitCode = await serve(config, process)
+  })
+
+program.command('check')
+  .description('check the configuration and connect to each server; exit code 0 if all is well, 78 if the configuration is wrong, 75 if a server can\'t be used now')
+  .argument('[CONFIG]', 'the configuration file', standardConfig)
+  .addHelpText('after', '\nExample:\n  sudo -u postfix holdfast check /etc/holdfast/holdfast.yaml')
+  .action(async (config: string) => {
+    process.exitCode = await check(config, process)
+  })
+
+program.command('query')
+  .description('ask a running daemon, as Postfix would; exit code 0 found, 1 absent, 75 unavailable')
+  .argument('<MAP>', 'the name of the map')
+  .argument('<KEY>', 'an address or a domain')
+  .option('--at <ADDRESS>', 'where the daemon listens: unix:PATH or inet:HOST:PORT')
+  .option('--config <FILE>', 'the configuration file that says where it listens', standardConfig)
+  .option('--timeout <SECONDS>', 'how long to wait', '10')
+  .addHelpText('after', '\nExample:\n  holdfast query --at unix:/run/holdfast/holdfast.sock virtual_alias info@example.com')
+  .action(async (map: string, key: string, options: { at?: string, config: string, timeout: string }) => {
+    const seconds = Number(options.timeout)
+    if (!(seconds > 0)) fail(exitUsage, `--timeout: '${options.timeout}' is not a number of seconds`)
+    const endpoint = queryEndpoint(options)
+    const result = await query(endpoint, map, key, seconds * 1_000)
+    process.stdout.write(result.stdout)
+    process.stderr.write(result.stderr)
+    process.exitCode = result.exitCode
+  })
+
+process.on('uncaughtException', error => {
+  // A bug. Whoever supervises us starts a new process; Postfix asks again by itself.
+  process.stderr.write(`holdfast: bug: ${error.stack ?? error.message}\n`)
+  process.exit(exitTempfail)
+})
+
+await program.parseAsync()
