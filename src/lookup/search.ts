@@ -105,8 +105,8 @@ export const completeValue = (step: Step, value: ByteString): ByteString => {
 /** The steps of `search` under `settings`; compiled once per map. */
 export const compileSearch = (search: Search, settings: SearchSettings): Plan => {
   const addresses = (strategy: Omit<Strategy, 'delimiters' | 'localDomains'>): Plan => {
-    const { recipientDelimiter: delimiters, localDomains } = settings
-    return { steps: (key, asked = key) => addressSteps({ ...strategy, delimiters, localDomains }, key, asked) }
+    const whole = { ...strategy, delimiters: settings.recipientDelimiter, localDomains: settings.localDomains }
+    return { steps: (key, asked = key) => addressSteps(whole, key, asked) }
   }
   const parents = (parameter: string): Parents =>
     settings.parentDomainMatchesSubdomains.has(parameter) ? 'plain' : 'dotted'
@@ -176,7 +176,7 @@ const addressSteps = (strategy: Strategy, key: string, asked: string): readonly 
     if (!address.quoted || strategy.alsoUnquoted) add({ key: unquoted, ...rest })
   }
   const whole = { extension: '', localpart: '' }
-  const cut = strategy.extension === 'ignore' ? whole
+  const cut = strategy.extension === 'ignore' || stripped === null ? whole
     : afterCut(strategy.extension, split(asked, strategy.delimiters) ?? address)
 
   add(keyOnly(key))
@@ -184,7 +184,7 @@ const addressSteps = (strategy: Strategy, key: string, asked: string): readonly 
   if (stripped !== null) forms(`${stripped}@${domain}`, quoteAddress, cut)
 
   if (strategy.rest === 'at-domain') {
-    if (strategy.localDomains.has(domain.replace(/(?<=[^.])\.$/, ''))) {
+    if (strategy.localDomains.size > 0 && strategy.localDomains.has(domain.replace(/(?<=[^.])\.$/, ''))) {
       forms(localpart, quoteLocalpart, whole)
       if (stripped !== null) forms(stripped, quoteLocalpart, cut)
     }
