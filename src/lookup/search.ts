@@ -18,12 +18,16 @@
  *
  * Several tables in one parameter. Postfix asks all of them for the first key,
  * then all of them for the second. A table with a search does all its steps
- * before its neighbour is asked for even the first key: in
- * `virtual_alias_maps = socketmap:...:alias, socketmap:...:mailbox`, the row
- * `@example.com` of `alias` wins over `user@example.com` of `mailbox`, and takes
- * that user's mail. So a table with a search stands alone, or last with only
- * catch-alls in it, or else all the tables are `exact` and Postfix does the
- * steps: unionmap:{inline:{__none__=x},socketmap:...} for each.
+ * before its neighbour on the right is asked for even the first, and before the
+ * one on the left is asked for the second. In
+ * `virtual_alias_maps = socketmap:...:alias, socketmap:...:mailbox` the row
+ * `@example.com` of `alias` takes the mail of `user@example.com`, which only
+ * `mailbox` has; in `mysql:mailbox.cf, socketmap:...:alias` it takes that of
+ * `user+tag@example.com`. So with neighbours, all the tables are `exact` and
+ * Postfix does the steps (unionmap:{inline:{__none__=x},socketmap:...} for
+ * each), or one map has all the rows. Only where no row of one table can stand
+ * for an address in another, as with tables of different domains, do searches
+ * side by side give Postfix's answers.
  *
  * Bugs: double_bounce_sender and owner_request_special are taken to have their
  * default values. An address without a domain (append_at_myorigin = no) is not
@@ -105,8 +109,8 @@ export const completeValue = (step: Step, value: ByteString): ByteString => {
 /** The steps of `search` under `settings`; compiled once per map. */
 export const compileSearch = (search: Search, settings: SearchSettings): Plan => {
   const addresses = (strategy: Omit<Strategy, 'delimiters' | 'localDomains'>): Plan => {
-    const whole = { ...strategy, delimiters: settings.recipientDelimiter, localDomains: settings.localDomains }
-    return { steps: (key, asked = key) => addressSteps(whole, key, asked) }
+    const compiled: Strategy = { ...strategy, delimiters: settings.recipientDelimiter, localDomains: settings.localDomains }
+    return { steps: (key, asked = key) => addressSteps(compiled, key, asked) }
   }
   const parents = (parameter: string): Parents =>
     settings.parentDomainMatchesSubdomains.has(parameter) ? 'plain' : 'dotted'
@@ -156,6 +160,10 @@ type Strategy = {
   readonly rest: 'at-domain' | { readonly parents: Parents, readonly localpartAt: boolean }
 }
 
+type Completion = Omit<Step, 'key'>
+
+const asItStands: Completion = { extension: '', localpart: '' }
+
 const keyOnly = (key: string): Step => ({ key, extension: '', localpart: '' })
 
 // No caller in Postfix asks for an empty partial key, and none gains by asking twice.
@@ -167,41 +175,40 @@ const addressSteps = (strategy: Strategy, key: string, asked: string): readonly 
   if (address === null) return [keyOnly(key)]
   const { localpart, domain, stripped } = address
 
-  const steps = new Map<string, Step>()
+  // A handful: looking through them is faster than a Map.
+  const steps = [keyOnly(key)]
   const add = (step: Step): void => {
-    if (step.key !== '' && !steps.has(step.key)) steps.set(step.key, step)
+    if (step.key !== '' && !steps.some(earlier => earlier.key === step.key)) steps.push(step)
   }
-  const forms = (unquoted: string, quote: (text: string) => string, rest: Omit<Step, 'key'>): void => {
-    if (address.quoted) add({ key: quote(unquoted), ...rest })
-    if (!address.quoted || strategy.alsoUnquoted) add({ key: unquoted, ...rest })
+  const forms = (unquoted: string, quote: (text: string) => string, { extension, localpart }: Completion): void => {
+    if (address.quoted) add({ key: quote(unquoted), extension, localpart })
+    if (!address.quoted || strategy.alsoUnquoted) add({ key: unquoted, extension, localpart })
   }
-  const whole = { extension: '', localpart: '' }
-  const cut = strategy.extension === 'ignore' || stripped === null ? whole
+  const cut = strategy.extension === 'ignore' || stripped === null ? asItStands
     : afterCut(strategy.extension, split(asked, strategy.delimiters) ?? address)
 
-  add(keyOnly(key))
-  forms(`${localpart}@${domain}`, quoteAddress, whole)
+  forms(`${localpart}@${domain}`, quoteAddress, asItStands)
   if (stripped !== null) forms(`${stripped}@${domain}`, quoteAddress, cut)
 
   if (strategy.rest === 'at-domain') {
     if (strategy.localDomains.size > 0 && strategy.localDomains.has(domain.replace(/(?<=[^.])\.$/, ''))) {
-      forms(localpart, quoteLocalpart, whole)
+      forms(localpart, quoteLocalpart, asItStands)
       if (stripped !== null) forms(stripped, quoteLocalpart, cut)
     }
     add(keyOnly(`@${domain}`))
-    return [...steps.values()]
+    return steps
   }
 
   for (const name of domainAndParents(domain, strategy.rest.parents)) add(keyOnly(name))
   if (strategy.rest.localpartAt) {
-    forms(`${localpart}@`, quoteAddress, whole)
-    if (stripped !== null) forms(`${stripped}@`, quoteAddress, whole)
+    forms(`${localpart}@`, quoteAddress, asItStands)
+    if (stripped !== null) forms(`${stripped}@`, quoteAddress, asItStands)
   }
-  return [...steps.values()]
+  return steps
 }
 
-const afterCut = (extension: 'propagate' | 'drop', { localpart, stripped }: Address): Omit<Step, 'key'> => {
-  if (stripped === null) return { extension: '', localpart: '' }
+const afterCut = (extension: 'propagate' | 'drop', { localpart, stripped }: Address): Completion => {
+  if (stripped === null) return asItStands
   return extension === 'propagate'
     ? { extension: localpart.slice(stripped.length), localpart: '' }
     : { extension: '', localpart: stripped }

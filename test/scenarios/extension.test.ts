@@ -1,0 +1,165 @@
+/**
+ * The values of search.ts against the real thing: who gets the mail.
+ *
+ * 1. Random rows for virtual_alias_maps and canonical_maps: with and without
+ *    extension, by localpart, catch-alls, values of every plain shape.
+ * 2. Two cleanup services of one private Postfix. To one the rows are a table
+ *    that it asks for every key, as it asks mysql: (unionmap takes its manners
+ *    from the first member). To the other they are a socketmap that is asked
+ *    once, does the steps and completes the value.
+ * 3. A message to all recipients through each, kept on hold; the envelope that
+ *    cleanup wrote has to be the same, recipient by recipient, with
+ *    propagate_unmatched_extensions and without.
+ *
+ * HOLDFAST_TEST_SEED repeats a run.
+ */
+import t from 'tap'
+import { byteString, readable } from '../../src/outcome.js'
+import { compileSearch, completeValue } from '../../src/lookup/search.js'
+import { fold } from '../../src/sources/fold.js'
+import { run } from '../fixtures/child.js'
+import { freePort } from '../fixtures/port.js'
+import { startPostfix, type Postfix } from '../fixtures/postfix.js'
+import { smtpSession } from '../fixtures/smtp.js'
+import { startSocketmap } from '../fixtures/socketmap.js'
+
+const seed = Number(process.env['HOLDFAST_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+
+// mulberry32
+let state = seed
+const random = (): number => {
+  state = (state + 0x6d2b79f5) | 0
+  let x = Math.imul(state ^ (state >>> 15), 1 | state)
+  x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x
+  return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32
+}
+const pick = <T>(choices: readonly [T, ...T[]]): T => choices[Math.floor(random() * choices.length)] ?? choices[0]
+
+const kinds = ['virtual', 'canonical'] as const
+type Kind = (typeof kinds)[number]
+
+const casesPerKind = 200
+
+type Case = { readonly recipient: string, readonly rows: ReadonlyMap<string, string> }
+
+const value = (kind: Kind): string => {
+  const localparts = [
+    'box', 'box+own', "o'neil", 'dotted.name', '"a b"', '"a, \\"b"', '"needless"', 'boîte', 'a.b.c', '=x', 'user%x', 'a|b',
+  ] as const
+  const domains = ['@b.example', '@b.example', '@B.Example', '@[192.0.2.9]', '@bücher.example'] as const
+  const element = (): string => pick<string>(localparts) + pick<string>(domains)
+  const unqualified = (): string => pick<string>(['box', 'box+own', '"a b"', 'boîte'])
+  const single = pick<() => string>([element, element, element, unqualified, () => '@other.example'])()
+  if (kind === 'canonical' || single.startsWith('@') || random() < 0.5) return single
+  return [single, element(), pick([element, unqualified])()].slice(0, pick<number>([2, 3])).join(pick<string>([',', ', ', ' ', '\n', ' , ']))
+}
+
+const makeCase = (kind: Kind, number: number): Case => {
+  const domain = pick<string>([`d${number}.example`, `d${number}.example`, 'local.example'])
+  const user = `${pick<string>(['user', 'First.Last', 'a b', 'say "hi"', 'ünï', "o'brien"])}${number}`
+  const extension = pick<string>(['+tag', '+TaG', '+', '+a+b', '+a b', '+é', '+x.', '+a@b', ''])
+  const quoted = (localpart: string): string =>
+    /[ "@]|\.$/.test(localpart) ? `"${localpart.replace(/["\\]/g, '\\$&')}"` : localpart
+  const rows = new Map<string, string>()
+  const add = (probability: number, key: string): void => {
+    if (random() < probability) rows.set(fold(key), value(kind))
+  }
+  add(0.1, `${quoted(user + extension)}@${domain}`)
+  add(0.6, `${quoted(user)}@${domain}`)
+  if (domain === 'local.example') {
+    add(0.2, quoted(user + extension))
+    add(0.6, quoted(user))
+  } else {
+    add(0.6, `@${domain}`)
+  }
+  return { recipient: `${quoted(user + extension)}@${domain}`, rows }
+}
+
+/** Sends a message to all recipients and resolves with the recipients that cleanup made of each. */
+const envelope = async (postfix: Postfix, port: number, recipients: readonly string[]): Promise<Map<string, string[]>> => {
+  const session = await smtpSession(port)
+  await session.command('MAIL FROM:<> SMTPUTF8')
+  for (const recipient of recipients) {
+    const { code, text } = await session.rcpt(recipient)
+    if (code !== 250) throw new Error(`${recipient}: ${code} ${text}`)
+  }
+  const { text } = await session.data('Subject: x\n')
+  await session.quit()
+  const id = /queued as (\S+)/.exec(text)?.[1]
+  if (id === undefined) throw new Error(`${text}\n${postfix.log()}`)
+  const { stdout } = await run('postcat', ['-c', postfix.configDir, '-e', '-q', id])
+  const made = new Map<string, string[]>()
+  let original = ''
+  for (const line of stdout.split('\n')) {
+    const [, record, address = ''] = /^(original_recipient|recipient): (.*)$/.exec(line) ?? []
+    if (record === 'original_recipient') original = address
+    if (record === 'recipient') made.set(original, [...made.get(original) ?? [], address])
+  }
+  return made
+}
+
+t.test(`cleanup makes the same recipients of one answer as of all the rows (seed ${seed})`, async t => {
+  const cases = { virtual: [] as Case[], canonical: [] as Case[] }
+  const rows = new Map<string, string>()
+  for (const kind of kinds) {
+    for (let number = 0; number < casesPerKind; number++) {
+      const made = makeCase(kind, number)
+      cases[kind].push(made)
+      for (const [key, value] of made.rows) rows.set(`${kind} ${key}`, value)
+    }
+  }
+
+  const plan = (kind: Kind, propagates: boolean) => compileSearch(kind, {
+    recipientDelimiter: '+',
+    parentDomainMatchesSubdomains: new Set(),
+    propagateUnmatchedExtensions: new Set(propagates ? kinds : []),
+    localDomains: new Set(['local.example', 'origin.example']),
+  })
+  const socketmap = await startSocketmap(({ map, key }) => {
+    const [kind, manner, propagate] = map.split('-') as [Kind, string, string]
+    if (manner === 'rows') return rows.get(`${kind} ${key}`)
+    for (const step of plan(kind, propagate === 'propagate').steps(fold(key), key)) {
+      const value = rows.get(`${kind} ${step.key}`)
+      if (value !== undefined) return readable(completeValue(step, byteString(value)))
+    }
+    return undefined
+  })
+  t.teardown(() => socketmap.stop())
+
+  const services = await Promise.all(kinds.flatMap(kind => [true, false].flatMap(propagate =>
+    (['rows', 'steps'] as const).map(async manner => ({
+      kind, propagate, manner, name: `${kind}-${manner}-${propagate ? 'propagate' : 'drop'}`, port: await freePort(),
+    })))))
+  const postfix = await startPostfix({
+    mainCf: {
+      recipient_delimiter: '+',
+      mydestination: 'local.example',
+      myorigin: 'origin.example',
+      smtpd_relay_restrictions: 'permit_mynetworks, reject_unauth_destination',
+      smtpd_recipient_restrictions: 'check_recipient_access static:HOLD',
+    },
+    masterCf: services.map(({ kind, propagate, manner, name, port }) => {
+      const table = `socketmap:unix:${socketmap.path}:${name}`
+      return `127.0.0.1:${port} inet n - n - - smtpd -o cleanup_service_name=${name}\n`
+        + `${name} unix n - n - 0 cleanup -o propagate_unmatched_extensions=${propagate ? kinds.join(',') : ''}\n`
+        + `  -o { ${kind === 'virtual' ? 'virtual_alias_maps' : 'canonical_maps'} = `
+        + (manner === 'steps' ? table : `unionmap:{inline:{__none__=x},${table}}`) + ' }\n'
+    }).join(''),
+  })
+  t.teardown(() => postfix.stop())
+
+  const made = new Map<string, ReadonlyMap<string, readonly string[]>>()
+  for (const { kind, name, port } of services) {
+    made.set(name, await envelope(postfix, port, cases[kind].map(({ recipient }) => recipient)))
+  }
+  for (const kind of kinds) {
+    for (const propagation of ['propagate', 'drop']) {
+      const [rowsMade, stepsMade] = [made.get(`${kind}-rows-${propagation}`), made.get(`${kind}-steps-${propagation}`)]
+      t.ok(rowsMade !== undefined && rowsMade.size > casesPerKind / 2, `${kind}, ${propagation}: recipients were made`)
+      for (const [original, recipients] of rowsMade ?? []) {
+        t.strictSame(stepsMade?.get(original), recipients, `${kind}, ${propagation}: ${original}`)
+      }
+      t.equal(stepsMade?.size, rowsMade?.size, `${kind}, ${propagation}: no recipient beside these`)
+    }
+  }
+})
