@@ -1,0 +1,29 @@
+/**
+ * The floor for an answer from MySQL: the queries that Holdfast sends, through
+ * a plain mysql2 pool, behind the same bare responder as floor.ts. No
+ * deadline, no breaker, no fail-over.
+ *
+ *   floor_pool unix:PATH MYSQL-SOCKET USER PASSWORD DATABASE CONNECTIONS QUERY
+ *
+ * Writes "listening" when it is.
+ */
+import { createServer } from 'node:net'
+import { createPool } from 'mysql2'
+import type { RowDataPacket } from 'mysql2'
+
+const [endpoint = '', socketPath = '', user = '', password = '', database = '', connections, query = ''] = process.argv.slice(2)
+
+const pool = createPool({ socketPath, user, password, database, connectionLimit: Number(connections) })
+
+createServer(socket => {
+  socket.on('error', () => undefined)
+  socket.on('data', chunk => {
+    const request = chunk.toString('latin1')
+    const key = request.slice(request.indexOf(' ') + 1, -1)
+    pool.execute<RowDataPacket[][]>({ sql: query, rowsAsArray: true }, [key], (error, rows) => {
+      if (error !== null) throw error
+      const value: unknown = rows[0]?.[0]
+      socket.write(typeof value === 'string' ? `${value.length + 3}:OK ${value},` : '9:NOTFOUND ,', 'latin1')
+    })
+  })
+}).listen(endpoint.replace(/^unix:/, ''), () => process.stdout.write('listening\n'))

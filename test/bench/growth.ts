@@ -1,0 +1,63 @@
+/** How the price of a memory hit grows with entries and with connections, and what both take of memory. */
+import { setTimeout } from 'node:timers/promises'
+import { cpuSeconds, residentBytes } from './accounts.js'
+import { measure } from './load.js'
+import type { Measured } from './load.js'
+import type { Programs } from './programs.js'
+import { knownKey, map, startServed, startTable } from './stage.js'
+import type { Served } from './stage.js'
+import { fill } from './suite.js'
+
+const entrySteps = [1_000, 10_000, 100_000, 1_000_000]
+const connectionSteps = [1, 16, 256, 1_000, 4_000]
+const idleConnections = 10_000
+
+type Step = { readonly of: string, readonly n: number, readonly lookupsPerSecond: number, readonly serverCpuUs: number, readonly residentMb: number }
+
+const step = (of: string, n: number, measured: Measured): Step => ({
+  of, n, lookupsPerSecond: Math.round(measured.lookupsPerSecond), serverCpuUs: measured.serverCpuUs,
+  residentMb: Math.round(measured.residentBytes / 1e6),
+})
+
+/** Resolves with the steps and with what a start and an idle daemon take. */
+export const runGrowth = async (programs: Programs, seconds: number, say: (text: string) => void): Promise<unknown> => {
+  const steps: Step[] = []
+  const tell = (made: Step): void => {
+    steps.push(made)
+    say(`${String(made.n).padStart(9)} ${made.of.padEnd(12)}${String(made.lookupsPerSecond).padStart(9)} lookups/s`
+      + `${made.serverCpuUs.toFixed(2).padStart(8)} µs${String(made.residentMb).padStart(6)} MB`)
+  }
+  const most = Math.max(...entrySteps)
+  const table = await startTable(most)
+  const served: Served[] = []
+  try {
+    const started = performance.now()
+    const daemon = await startServed({ table, memoryEntries: most })
+    served.push(daemon)
+    await fill(programs, daemon, knownKey, 1)
+    const firstAnswerMs = Math.round(performance.now() - started)
+    say(`start to first answer, the generator's start included: ${firstAnswerMs} ms`)
+    const idleSeconds = 5
+    const before = cpuSeconds(daemon.pids())
+    await setTimeout(idleSeconds * 1e3)
+    const idleShare = (cpuSeconds(daemon.pids()) - before) / idleSeconds
+    const idleMb = Math.round(residentBytes(daemon.pids()) / 1e6)
+    say(`idle: ${(idleShare * 100).toFixed(1)} % of a core, ${idleMb} MB`)
+
+    const at = (count: number, connections: number): Promise<Measured> => measure(programs.generator, {
+      endpoint: daemon.endpoint('unix'), dialect: 'socketmap', map, key: knownKey, first: 0, count,
+      order: 'random', connections, warmupSeconds: 1, seconds,
+    }, daemon.pids())
+    await fill(programs, daemon, knownKey, 1_000)
+    for (const connections of connectionSteps) tell(step('connections', connections, await at(1_000, connections)))
+    tell(step('idle conns', idleConnections, await at(1_000, idleConnections)))
+    for (const entries of entrySteps) {
+      await fill(programs, daemon, knownKey, entries)
+      tell(step('entries', entries, await at(entries, 16)))
+    }
+    return { firstAnswerMs, idleShare, idleMb, steps }
+  } finally {
+    for (const each of served) await each.close()
+    await table.stop()
+  }
+}

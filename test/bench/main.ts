@@ -1,0 +1,66 @@
+/**
+ * npm run bench -- [--smoke] [--json] [--seconds N] [--rounds N] [peers | growth | soak [MINUTES]]
+ *
+ * Everything on this machine, in private instances. See NOTES.md.
+ */
+import { parseArgs } from 'node:util'
+import { runGrowth } from './growth.js'
+import { runPeers } from './peers.js'
+import { preparePrograms } from './programs.js'
+import { heading, line, ratioLine, ratios } from './report.js'
+import { runSoak } from './soak.js'
+import { runSuite } from './suite.js'
+import type { Extent, Row } from './suite.js'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    smoke: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    seconds: { type: 'string', default: '2' },
+    rounds: { type: 'string', default: '3' },
+  },
+})
+
+const full: Extent = {
+  transports: ['unix', 'inet', 'tcp_table'],
+  connections: [1, 16, 256, 1_000],
+  rounds: Number(values.rounds),
+  seconds: Number(values.seconds),
+  entries: 100_000,
+}
+/** Whether everything works, in seconds; its figures mean nothing. */
+const smoke: Extent = { ...full, connections: [4], rounds: 1, seconds: 0.1, entries: 500 }
+
+const say = (text: string): void => {
+  if (!values.json) process.stdout.write(`${text}\n`)
+}
+
+const programs = await preparePrograms()
+say(`load generator in ${programs.generator.language}`)
+
+const suite = async (extent: Extent): Promise<unknown> => {
+  const rows: Row[] = []
+  say(heading)
+  await runSuite(programs, extent, row => {
+    rows.push(row)
+    say(line(row))
+  })
+  const compared = ratios(rows)
+  say('')
+  for (const ratio of compared) say(ratioLine(ratio))
+  return { rows, ratios: compared }
+}
+
+const [command, minutes] = positionals
+const run = (): Promise<unknown> => {
+  switch (command) {
+    case undefined: return suite(values.smoke ? smoke : full)
+    case 'peers': return runPeers(say)
+    case 'growth': return runGrowth(programs, full.seconds, say)
+    case 'soak': return runSoak(programs, Number(minutes ?? 10), say)
+    default: throw new Error(`there is no bench ${command}`)
+  }
+}
+const result = await run()
+if (values.json) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`)

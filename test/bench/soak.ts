@@ -1,0 +1,46 @@
+/** A flood of distinct unknown keys for minutes: memory must not grow once the caches are full. */
+import { setTimeout } from 'node:timers/promises'
+import { residentBytes } from './accounts.js'
+import { measure } from './load.js'
+import type { Programs } from './programs.js'
+import { knownKey, map, startServed, startTable, unknownKey } from './stage.js'
+import { fill } from './suite.js'
+
+const entries = 10_000
+const sampleMs = 5_000
+
+/**
+ * Resolves with the samples (MB) and the growth between the second quarter of
+ * the time and the last; rejects if anything was answered but absent.
+ */
+export const runSoak = async (programs: Programs, minutes: number, say: (text: string) => void): Promise<unknown> => {
+  const table = await startTable(entries)
+  const daemon = await startServed({ table, memoryEntries: entries })
+  try {
+    await fill(programs, daemon, knownKey, entries)
+    const flood = measure(programs.generator, {
+      endpoint: daemon.endpoint('unix'), dialect: 'socketmap', map, key: unknownKey,
+      first: 0, count: 1_000_000_000, order: 'once', connections: 64, warmupSeconds: 0, seconds: minutes * 60,
+    }, daemon.pids(), [table.pid()])
+    const samplesMb: number[] = []
+    const over = new AbortController()
+    const sampling = (async () => {
+      while (!over.signal.aborted) {
+        await setTimeout(sampleMs, undefined, { signal: over.signal }).catch(() => undefined)
+        samplesMb.push(Math.round(residentBytes(daemon.pids()) / 1e6))
+        if (samplesMb.length % 12 === 0) say(`${samplesMb.length * sampleMs / 60_000} min: ${samplesMb.at(-1) ?? 0} MB`)
+      }
+    })()
+    const measured = await flood.finally(() => over.abort())
+    await sampling
+    if (measured.found + measured.temporary + measured.permanent > 0) throw new Error(`wrong answers: ${JSON.stringify(measured)}`)
+    const quarter = Math.floor(samplesMb.length / 4)
+    const mean = (samples: readonly number[]): number => samples.reduce((sum, each) => sum + each, 0) / samples.length
+    const growth = mean(samplesMb.slice(3 * quarter)) / mean(samplesMb.slice(quarter, 2 * quarter)) - 1
+    say(`${measured.absent} distinct keys, ${measured.lookupsPerSecond.toFixed(0)} lookups/s; growth after warm-up ${(growth * 100).toFixed(1)} %`)
+    return { minutes, distinctKeys: measured.absent, samplesMb, growth }
+  } finally {
+    await daemon.close()
+    await table.stop()
+  }
+}

@@ -1,0 +1,121 @@
+/** The servers that are measured, each with the same answers: `user%d@example.com` is `box%d@example.net`. */
+import { join } from 'node:path'
+import { startChild } from '../fixtures/child.js'
+import { startHoldfast } from '../fixtures/daemon.js'
+import type { Holdfast } from '../fixtures/daemon.js'
+import { freshFolder } from '../fixtures/guard.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import type { Mariadb } from '../fixtures/mariadb.js'
+import { freePort } from '../fixtures/port.js'
+import type { Redis } from '../fixtures/redis.js'
+import { processTree } from './accounts.js'
+import type { Program } from './programs.js'
+
+export const map = 'alias'
+export const knownKey = 'user%d@example.com'
+export const unknownKey = 'nobody%d@example.com'
+const value = 'box%d@example.net'
+
+/** MySQL connections, of Holdfast and of the plain pool. */
+const poolSize = 8
+
+export type Transport = 'unix' | 'inet' | 'tcp_table'
+
+/** A server under test. */
+export type Served = {
+  readonly name: string
+  pids(): readonly number[]
+  endpoint(transport: Transport): string
+  close(): Promise<unknown>
+}
+
+type Ports = { readonly inet: number, readonly table: number }
+
+const endpoints = (socket: string, ports: Ports) => (transport: Transport): string => {
+  switch (transport) {
+    case 'unix': return `unix:${socket}`
+    case 'inet': return `inet:127.0.0.1:${ports.inet}`
+    case 'tcp_table': return `inet:127.0.0.1:${ports.table}`
+    default: return transport satisfies never
+  }
+}
+
+/** Starts a bare responder with `entries` keys in its memory. */
+export const startFloor = async (program: Program, entries: number): Promise<Served> => {
+  const socket = join(freshFolder(), 's')
+  const ports = { inet: await freePort(), table: await freePort() }
+  const child = await startChild(program.command, [
+    ...program.args, `unix:${socket}`, String(ports.inet), String(ports.table), knownKey, value, String(entries),
+  ])
+  await child.printed(/listening/)
+  return {
+    name: program.language === 'C' ? 'bare C' : 'bare Node',
+    pids: () => [child.pid],
+    endpoint: endpoints(socket, ports),
+    close: () => child.kill(),
+  }
+}
+
+/** A MariaDB with `rows` rows, and room for a few hundred clients. */
+export const startTable = (rows: number): Promise<Mariadb> => startMariadb({
+  args: ['--max-connections=600', '--innodb-buffer-pool-size=128M'],
+  sql: `
+    CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT NOT NULL) CHARACTER SET utf8mb4;
+    INSERT INTO alias
+      SELECT CONCAT('user', seq, '@example.com'), CONCAT('box', seq, '@example.net') FROM seq_0_to_${rows - 1};
+  `,
+})
+
+/** Starts the plain mysql2 pool: a unix socket only. */
+export const startPoolFloor = async (program: Program, table: Mariadb): Promise<Served> => {
+  const socket = join(freshFolder(), 's')
+  const child = await startChild(program.command, [
+    ...program.args, `unix:${socket}`, table.socket, table.user, table.password, table.database, String(poolSize),
+    'SELECT goto FROM alias WHERE address = ?',
+  ])
+  await child.printed(/listening/)
+  return { name: 'mysql2 pool', pids: () => [child.pid], endpoint: () => `unix:${socket}`, close: () => child.kill() }
+}
+
+export type HoldfastOptions = {
+  readonly table: Mariadb
+  readonly redis?: Redis
+  /** Found answers that its memory holds; 1 makes every lookup a miss. */
+  readonly memoryEntries: number
+  readonly freshFor?: string
+}
+
+/** Starts Holdfast, on all three transports, asking its table through `poolSize` connections. */
+export const startServed = async (options: HoldfastOptions): Promise<Served & { readonly daemon: Holdfast }> => {
+  const { table, redis, memoryEntries, freshFor = '1h' } = options
+  const ports = { inet: await freePort(), table: await freePort() }
+  const health = await freePort()
+  const daemon = await startHoldfast(dir => JSON.stringify({
+    listen: [
+      { socketmap: `unix:${join(dir, 's')}` },
+      { socketmap: `inet:127.0.0.1:${ports.inet}` },
+      { tcp: `127.0.0.1:${ports.table}`, map },
+    ],
+    health: `127.0.0.1:${health}`,
+    max_connections: 12_000,
+    memory: { entries: memoryEntries, bytes: '1GB', absent_entries: 20_000 },
+    ...(redis === undefined ? {} : { redis: { path: redis.socket } }),
+    databases: {
+      main: { hosts: `unix:${table.socket}`, user: table.user, password: table.password, dbname: table.database },
+    },
+    connections: poolSize,
+    maps: {
+      [map]: {
+        search: 'virtual', database: 'main', query: 'SELECT goto FROM alias WHERE address=\'%s\'',
+        fresh_for: freshFor, absent_for: '1h',
+      },
+    },
+  }))
+  return {
+    name: 'Holdfast',
+    daemon,
+    pids: () => processTree(daemon.pid()),
+    endpoint: endpoints(join(daemon.dir, 's'), ports),
+    close: () => daemon.kill(),
+  }
+}

@@ -1,0 +1,122 @@
+/** The main run: Holdfast beside the floors, each case on each transport and number of connections. */
+import { startRedis } from '../fixtures/redis.js'
+import { measure } from './load.js'
+import type { Load, Measured } from './load.js'
+import { knownKey, map, startFloor, startPoolFloor, startServed, startTable, unknownKey } from './stage.js'
+import type { Served, Transport } from './stage.js'
+import type { Programs } from './programs.js'
+
+export type Row = { readonly what: string, readonly server: string, readonly transport: Transport } & Measured
+
+export type Extent = {
+  readonly transports: readonly Transport[]
+  readonly connections: readonly number[]
+  /** Measurements of each case, taken in turns with the other cases; the median one counts. */
+  readonly rounds: number
+  readonly seconds: number
+  /** Keys in the tables and caches. */
+  readonly entries: number
+}
+
+type Case = {
+  readonly what: string
+  readonly served: Served
+  readonly key: string
+  readonly count: number
+  readonly behind?: () => readonly number[]
+  readonly expect: 'found' | 'absent'
+}
+
+/** Warm-up of each measurement: enough for V8 to have compiled what is hot. */
+const warmupSeconds = 0.5
+
+const median = (rows: readonly Measured[]): Measured => {
+  const row = rows.toSorted((a, b) => a.serverCpuUs - b.serverCpuUs)[Math.floor(rows.length / 2)]
+  if (row === undefined) throw new Error('nothing was measured')
+  return row
+}
+
+const dialectOf = (transport: Transport): Load['dialect'] => transport === 'tcp_table' ? 'tcp_table' : 'socketmap'
+
+/** Measures all cases in turns, so that what else the machine does falls on all of them. Rejects on a wrong answer. */
+const compare = async (
+  programs: Programs, cases: readonly Case[], extent: Extent, onRow: (row: Row) => void,
+): Promise<void> => {
+  for (const transport of extent.transports) {
+    for (const connections of extent.connections) {
+      const measured = new Map<Case, Measured[]>(cases.map(each => [each, []]))
+      for (let round = 0; round < extent.rounds; round++) {
+        for (const [{ what, served, key, count, behind, expect }, results] of measured) {
+          const result = await measure(programs.generator, {
+            endpoint: served.endpoint(transport), dialect: dialectOf(transport), map,
+            key, first: 0, count, order: 'random', connections, warmupSeconds, seconds: extent.seconds,
+          }, served.pids(), behind?.())
+          if (result[expect] === 0 || result.found + result.absent + result.temporary + result.permanent !== result[expect]) {
+            throw new Error(`${served.name}, ${what}: not all ${expect}: ${JSON.stringify(result)}`)
+          }
+          results.push(result)
+        }
+      }
+      for (const [{ what, served }, results] of measured) onRow({ what, server: served.name, transport, ...median(results) })
+    }
+  }
+}
+
+/** Asks each key once, so that it is in the caches. */
+export const fill = async (programs: Programs, served: Served, key: string, count: number): Promise<Measured> =>
+  measure(programs.generator, {
+    endpoint: served.endpoint('unix'), dialect: 'socketmap', map,
+    key, first: 0, count, order: 'once', connections: 16, warmupSeconds: 0, seconds: 3_600,
+  }, served.pids())
+
+/** Runs everything and hands each row out as it comes; resolves when all servers have ended. */
+export const runSuite = async (programs: Programs, extent: Extent, onRow: (row: Row) => void): Promise<void> => {
+  const { entries } = extent
+  const absentEntries = Math.min(entries, 10_000)
+  const table = await startTable(entries)
+  const redis = await startRedis()
+  const floors = [await startFloor(programs.floorNode, entries)]
+  if (programs.floorC !== null) floors.unshift(await startFloor(programs.floorC, entries))
+  const closers: (() => Promise<unknown>)[] = [() => redis.stop(), () => table.stop(), ...floors.map(floor => () => floor.close())]
+  try {
+    const warm = await startServed({ table, memoryEntries: entries * 2 })
+    closers.push(() => warm.close())
+    await fill(programs, warm, knownKey, entries)
+    await fill(programs, warm, unknownKey, absentEntries)
+    const found = { key: knownKey, count: entries, expect: 'found' } as const
+    await compare(programs, [
+      ...floors.map(served => ({ what: 'floor', served, ...found })),
+      { what: 'memory hit', served: warm, ...found },
+      { what: 'absent hit', served: warm, key: unknownKey, count: absentEntries, expect: 'absent' },
+    ], extent, onRow)
+
+    const overUnix: Extent = { ...extent, transports: ['unix'] }
+    const throughRedis = await startServed({ table, redis, memoryEntries: 1 })
+    closers.push(() => throughRedis.close())
+    await fill(programs, throughRedis, knownKey, entries)
+    await compare(programs, [
+      { what: 'memory hit', served: warm, ...found },
+      { what: 'Redis hit', served: throughRedis, ...found, behind: () => [redis.pid()] },
+    ], overUnix, onRow)
+
+    const throughTable = await startServed({ table, memoryEntries: 1 })
+    closers.push(() => throughTable.close())
+    const pool = await startPoolFloor(programs.floorPool, table)
+    closers.push(() => pool.close())
+    const behind = (): readonly number[] => [table.pid()]
+    await compare(programs, [
+      { what: 'MySQL miss', served: throughTable, ...found, behind },
+      { what: 'floor', served: pool, ...found, behind },
+    ], overUnix, onRow)
+
+    // Few keys: each is tried again every few seconds, which is part of the price.
+    const staleEntries = Math.min(entries, 1_000)
+    const stale = await startServed({ table, memoryEntries: entries, freshFor: '1s' })
+    closers.push(() => stale.close())
+    await fill(programs, stale, knownKey, staleEntries)
+    await table.kill()
+    await compare(programs, [{ what: 'stale in an outage', served: stale, ...found, count: staleEntries }], overUnix, onRow)
+  } finally {
+    for (const close of closers.reverse()) await close()
+  }
+}
