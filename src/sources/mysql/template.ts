@@ -1,0 +1,191 @@
+/**
+ * A `query` template of mysql_table(5) -> a statement with `?` for parameters,
+ * and the values that a key gives them. The key never becomes SQL text.
+ *
+ * Postfix pastes the escaped key into the text and writes the quotes around it
+ * itself. Here a quoted literal with expansions is one parameter: its text is
+ * what the server would have read (`''` and backslash escapes taken off, %% one
+ * percent sign), with the key's parts in it. A literal without expansions stays
+ * in the statement as it is, but for %%. An expansion outside quotes is a
+ * parameter too (Postfix pastes it bare, open to injection); where SQL takes no
+ * parameter there, the server says so. A comment with an expansion is left out,
+ * but still counts for which keys are asked.
+ *
+ * Bugs: backslashes in a literal with expansions are read as in the server's
+ * default sql_mode, also under NO_BACKSLASH_ESCAPES; and double quotes around
+ * expansions mean a literal, also under ANSI_QUOTES.
+ */
+import { addressOf, expansionOf, labelsOf, noExpansion, partOf, satisfies } from './expansion.js'
+import type { Expansion, Needs, Piece } from './expansion.js'
+
+export type Statement = {
+  /** The statement's text around its parameters: one more than there are parameters. */
+  readonly texts: readonly string[]
+  /** For each parameter, the pieces of its value. */
+  readonly parameters: readonly (readonly Piece[])[]
+  /** Every expansion in the template, those in comments too. */
+  readonly expansions: readonly Expansion[]
+}
+
+export type Scanned =
+  | { readonly ok: true, readonly statement: Statement }
+  | { readonly ok: false, readonly problems: readonly string[] }
+
+/** What a backslash and a letter mean in a literal; others mean the letter itself. */
+const escapes: ReadonlyMap<string, string> = new Map([
+  ['0', '\0'], ['b', '\b'], ['n', '\n'], ['r', '\r'], ['t', '\t'], ['Z', '\x1a'],
+])
+
+/** A token of SQL as far as it matters here: `end` is the offset after it. */
+type Token = { readonly kind: 'literal' | 'name' | 'comment' | 'text', readonly end: number }
+
+/** Where the quoted token that starts at `start` ends; -1 if it doesn't. */
+const quotedEnd = (sql: string, start: number): number => {
+  const quote = sql[start]
+  for (let at = start + 1; at < sql.length; at++) {
+    if (sql[at] === '\\' && quote !== '`') at++
+    else if (sql[at] === quote) {
+      if (sql[at + 1] !== quote) return at + 1
+      at++
+    }
+  }
+  return -1
+}
+
+/** The token at `start`; null for a quote or a comment that isn't closed. */
+const tokenAt = (sql: string, start: number): Token | null => {
+  const first = sql[start]
+  const toLineEnd = (): number => {
+    const newline = sql.indexOf('\n', start)
+    return newline === -1 ? sql.length : newline
+  }
+  if (first === '\'' || first === '"' || first === '`') {
+    const end = quotedEnd(sql, start)
+    return end === -1 ? null : { kind: first === '`' ? 'name' : 'literal', end }
+  }
+  if (first === '#') return { kind: 'comment', end: toLineEnd() }
+  // Two dashes begin a comment only before a blank or a control character.
+  if (first === '-' && sql[start + 1] === '-' && !(sql.charCodeAt(start + 2) > 0x20)) return { kind: 'comment', end: toLineEnd() }
+  // What stands between /*! or /*M! and its end is code, not comment.
+  if (first === '/' && sql[start + 1] === '*' && !/^M?!/.test(sql.slice(start + 2, start + 4))) {
+    const end = sql.indexOf('*/', start + 2)
+    return end === -1 ? null : { kind: 'comment', end: end + 2 }
+  }
+  return { kind: 'text', end: start + 1 }
+}
+
+/** A token's text, cut at its expansions; `decode` takes off a literal's escapes. */
+const piecesOf = (text: string, decode: '\'' | '"' | null, problem: (text: string) => void): readonly Piece[] => {
+  const pieces: Piece[] = []
+  let plain = ''
+  for (let at = 0; at < text.length; at++) {
+    const letter = text[at] ?? ''
+    if (letter === '%') {
+      at++
+      if (text[at] === '%') {
+        plain += '%'
+        continue
+      }
+      const expansion = expansionOf(text[at] ?? '', 'query')
+      if (expansion === null) {
+        problem(noExpansion(text[at] ?? ''))
+        continue
+      }
+      if (decode !== null && text[at - 2] === '\\') problem('a backslash can\'t stand right before an expansion')
+      if (plain !== '') pieces.push(plain)
+      plain = ''
+      pieces.push(expansion)
+    } else if (decode !== null && letter === '\\') {
+      at++
+      const escaped = text[at] ?? ''
+      // In a LIKE pattern \% and \_ must stay escaped, so the server keeps their backslash everywhere.
+      if (escaped === '%') {
+        plain += '\\'
+        at--
+      } else if (escaped === '_') plain += '\\_'
+      else plain += escapes.get(escaped) ?? escaped
+    } else if (decode !== null && letter === decode) {
+      plain += letter
+      at++
+    } else plain += letter
+  }
+  if (plain !== '') pieces.push(plain)
+  return pieces
+}
+
+/** Takes a `query` apart; every problem at once, each one a sentence without the parameter's name. */
+export const scanQuery = (query: string): Scanned => {
+  // Blanks and a semicolon at the end go, as the server would take them off.
+  const sql = query.replace(/[\s;]+$/, '')
+  const problems: string[] = []
+  const problem = (text: string): void => {
+    if (!problems.includes(text)) problems.push(text)
+  }
+  const texts: string[] = []
+  const parameters: (readonly Piece[])[] = []
+  const expansions: Expansion[] = []
+  let text = ''
+  const parameter = (pieces: readonly Piece[]): void => {
+    texts.push(text)
+    text = ''
+    parameters.push(pieces)
+  }
+  for (let at = 0; at < sql.length;) {
+    const token = tokenAt(sql, at)
+    if (token === null) {
+      problem(`the ${sql[at] === '/' ? 'comment' : 'quote'} at character ${at + 1} is not closed`)
+      break
+    }
+    const quoted = token.kind === 'literal' || token.kind === 'name'
+    // A percent sign in plain text brings its letter with it.
+    const end = token.kind === 'text' && sql[at] === '%' ? Math.min(at + 2, sql.length) : token.end
+    const whole = sql.slice(at, end)
+    const quote = token.kind !== 'literal' ? null : whole.startsWith('"') ? '"' : '\''
+    const pieces = piecesOf(quoted ? whole.slice(1, -1) : whole, quote, problem)
+    const found = pieces.filter(piece => typeof piece !== 'string')
+    expansions.push(...found)
+    switch (token.kind) {
+      case 'literal':
+        if (found.length === 0) text += whole.replaceAll('%%', '%')
+        else if (/(?:^|[^\w$])(?:_\w+\s*|[nxb])$/i.test(text)) {
+          problem('an expansion can\'t stand in a literal that a character set or the letter N, X or B goes before')
+        } else parameter(pieces)
+        break
+      case 'name':
+        if (found.length > 0) problem('an expansion can\'t stand in back quotes: a name is not a value')
+        text += whole.replaceAll('%%', '%')
+        break
+      case 'comment':
+        text += found.length === 0 ? whole.replaceAll('%%', '%') : ' '
+        break
+      case 'text':
+        if (whole === '?') problem('a ? outside quotes means a parameter to the server; write %s')
+        if (found.length > 0) parameter(pieces)
+        else text += whole.replaceAll('%%', '%')
+        break
+      default: token.kind satisfies never
+    }
+    at = end
+  }
+  texts.push(text)
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, statement: { texts, parameters, expansions } }
+}
+
+/**
+ * The values of the statement's parameters for a key, in order; null if the key
+ * lacks what the templates need, so that it is absent without a question.
+ */
+export type Bind = (key: string) => readonly string[] | null
+
+/** `needs` are those of the query and of result_format together. */
+export const bindKey = (statement: Statement, needs: Needs): Bind => key => {
+  if (key === '') return null
+  const address = addressOf(key)
+  if (!satisfies(address, needs.keyUser, needs.keyDomain)) return null
+  if (needs.labels > 0 && labelsOf(address.domain ?? '').length < needs.labels) return null
+  return statement.parameters.map(pieces => {
+    let value = ''
+    for (const piece of pieces) value += typeof piece === 'string' ? piece : partOf(address, piece.part)
+    return value
+  })
+}
