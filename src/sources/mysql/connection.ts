@@ -1,0 +1,254 @@
+/**
+ * One connection to a MySQL server, for one question at a time. It says what
+ * came of it as a value, within the time given, whatever the server does; after
+ * anything odd it is destroyed and not to be used again.
+ *
+ * Keys are bound to a prepared statement. A proxy that prepares none gets them
+ * as hexadecimal literals: there is nothing to escape in those, in any sql_mode
+ * and any character set, and they compare as quoted literals do. That takes the
+ * collation of `SET NAMES`, which is also that of a literal with an introducer.
+ */
+import { Socket, connect, isIP } from 'node:net'
+import { createConnection } from 'mysql2'
+import type { Connection as Driver, FieldPacket, SslOptions } from 'mysql2'
+import { castBinary, castText, columnText } from './columns.js'
+import type { Row } from './columns.js'
+import { faultOf, statementFault, timeoutFault, tooLargeFault } from './fault.js'
+import type { Fault } from './fault.js'
+
+export type Host =
+  | { readonly kind: 'unix', readonly path: string }
+  | { readonly kind: 'inet', readonly host: string, readonly port: number }
+
+/** Whom to connect to, and as whom. */
+export type Target = {
+  readonly host: Host
+  readonly user: string
+  readonly password: string
+  readonly dbname: string
+  /** The name of a character set, letters and digits only. */
+  readonly charset: string
+  readonly ssl: SslOptions | null
+  /** False: for proxies that know no prepared statements. */
+  readonly prepared: boolean
+}
+
+export type Statement = {
+  /** With a `?` for each parameter. */
+  readonly sql: string
+  /** The text around the parameters: one piece more than there are parameters. */
+  readonly texts: readonly string[]
+}
+
+export type Rows = readonly Row[]
+
+/** `rows` is null if the statement has no result set. */
+export type Result = { readonly kind: 'rows', readonly rows: Rows | null }
+
+/** A result of more bytes on the wire is not read to its end. */
+export const maxResultBytes = 1_048_576
+
+/** Our maps' statements, each prepared once on each connection; more than these are closed again. */
+const maxStatements = 500
+
+/** What the driver would ask for besides, and no lookup needs; IGNORE_SPACE even makes columns named like functions an error. */
+const unwantedFlags = [
+  '-LOCAL_FILES', '-IGNORE_SPACE', '-ODBC', '-FOUND_ROWS', '-SESSION_TRACK', '-CLIENT_QUERY_ATTRIBUTES',
+]
+
+/**
+ * Connects, logs in and sets up the session within `timeoutMs`. `onLost` is
+ * called once when an open connection ends for whatever reason.
+ */
+export const openConnection = (target: Target, timeoutMs: number, onLost: (connection: Connection) => void): Promise<Connection | Fault> => {
+  const { host, charset, prepared } = target
+  const socket = host.kind === 'unix' ? connect(host.path) : connect({ host: host.host, port: host.port, noDelay: true, keepAlive: true })
+  // Node checks a certificate against this name, but leaves it out for addresses and would take any certificate for `localhost`.
+  if (host.kind === 'inet' && isIP(host.host) !== 0) Object.assign(socket, { _host: host.host })
+  const driver = createConnection({
+    stream: () => socket,
+    ...host.kind === 'unix' ? { socketPath: host.path } : { host: host.host },
+    user: target.user, password: target.password, database: target.dbname,
+    // Keys are UTF-8, whatever the session's character set says: as with Postfix's own client.
+    charset: 'utf8mb4_general_ci',
+    ...target.ssl === null ? {} : { ssl: host.kind === 'unix' ? { ...target.ssl, verifyIdentity: false } : target.ssl },
+    connectTimeout: 0,
+    supportBigNumbers: true, bigNumberStrings: true, dateStrings: true, rowsAsArray: true,
+    maxPreparedStatements: maxStatements,
+    flags: unwantedFlags,
+    connectAttributes: { program_name: 'holdfast' },
+  })
+  return new Promise(resolve => {
+    let phaseOver = false
+    const settle = (opened: Connection | Fault): void => {
+      if (phaseOver) return
+      phaseOver = true
+      clearTimeout(timer)
+      if (opened instanceof Connection) opened.onLost = onLost
+      else {
+        driver.destroy()
+        socket.destroy()
+      }
+      resolve(opened)
+    }
+    const timer = setTimeout(() => settle(timeoutFault('connect')), timeoutMs)
+    // Stays for good: an error event without a listener would end the process.
+    driver.on('error', (error: unknown) => settle(withTlsHint(faultOf(error, 'connect'), target)))
+    driver.once('connect', () => {
+      const connection = new Connection(driver, target)
+      // Without autocommit all lookups would read from the state of the table at the first one.
+      const setUp = ['SET autocommit = 1']
+      if (!prepared || charset !== 'utf8mb4') setUp.push(`SET NAMES ${charset}`)
+      void (async () => {
+        for (const sql of setUp) {
+          const result = await connection.command(sql, timeoutMs)
+          if (result !== null) return settle({ ...result, blame: 'server', reason: 'source-down', broken: true, again: 'no' })
+        }
+        settle(connection)
+      })()
+    })
+  })
+}
+
+/** MariaDB and MySQL say only "access denied" to an account that needs TLS. */
+const withTlsHint = (fault: Fault, { ssl, host }: Target): Fault =>
+  ssl === null && host.kind === 'inet' && /^error (1045|3159)\b/.test(fault.detail)
+    ? { ...fault, detail: `${fault.detail}; if the account needs TLS, set tls_CAfile` }
+    : fault
+
+export class Connection {
+  readonly #driver: Driver
+  readonly #socket: Socket
+  readonly #target: Target
+  #isOpen = true
+  #resultBytes = 0
+  /** Ends the question under way. */
+  #fail: ((fault: Fault) => void) | null = null
+  onLost: ((connection: Connection) => void) | null = null
+
+  constructor(driver: Driver, target: Target) {
+    this.#driver = driver
+    this.#target = target
+    // The TLS socket, where there is one; the driver doesn't declare it.
+    const stream: unknown = Reflect.get(driver, 'stream')
+    if (!(stream instanceof Socket)) throw new TypeError('the driver has no stream')
+    this.#socket = stream
+    driver.on('error', (error: unknown) => this.#lose(faultOf(error, 'query')))
+    driver.on('end', () => this.#lose(faultOf({}, 'query')))
+    // Packets out of order: what comes now may be another question's answer.
+    driver.on('warn', (error: unknown) => this.#lose(faultOf(error, 'query')))
+    stream.on('close', () => this.#lose(lost))
+    stream.on('data', (chunk: Buffer) => {
+      this.#resultBytes += chunk.length
+      if (this.#resultBytes > maxResultBytes && this.#fail !== null) this.#lose(tooLargeFault(maxResultBytes))
+    })
+  }
+
+  /** The server's number for this connection, for KILL. */
+  get threadId(): number {
+    return this.#driver.threadId
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  /** Asks with the values bound. After a `broken` fault the connection is gone. */
+  ask(statement: Statement, values: readonly string[], timeoutMs: number): Promise<Result | Fault> {
+    return this.#run(timeoutMs, done => {
+      if (this.#target.prepared) this.#driver.execute({ sql: statement.sql, values: [...values], typeCast: castBinary, rowsAsArray: true }, done)
+      else this.#driver.query({ sql: literalSql(statement.texts, values, this.#target.charset), typeCast: castText, rowsAsArray: true }, done)
+    })
+  }
+
+  /** Runs a statement of our own; null if it went well. */
+  async command(sql: string, timeoutMs: number): Promise<Fault | null> {
+    const result = await this.#run(timeoutMs, done => this.#driver.query({ sql, typeCast: castText, rowsAsArray: true }, done))
+    return result.kind === 'fault' ? result : null
+  }
+
+  /** Takes leave of the server; for a connection that is not in use. */
+  end(): void {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    this.#driver.end(() => this.#socket.destroy())
+    // A server that hangs doesn't get to keep it.
+    setTimeout(() => this.#socket.destroy(), 1_000).unref()
+  }
+
+  /** Drops it at once, with whatever is under way. */
+  destroy(): void {
+    this.#isOpen = false
+    this.#driver.destroy()
+    this.#socket.destroy()
+  }
+
+  #lose(fault: Fault): void {
+    const wasOpen = this.#isOpen
+    this.destroy()
+    this.#fail?.(fault)
+    if (wasOpen) this.onLost?.(this)
+  }
+
+  #run(timeoutMs: number, send: (done: Done) => void): Promise<Result | Fault> {
+    if (!this.#isOpen) return Promise.resolve(lost)
+    this.#resultBytes = 0
+    return new Promise(resolve => {
+      const settle = (result: Result | Fault): void => {
+        if (this.#fail !== fail) return
+        this.#fail = null
+        clearTimeout(timer)
+        if (result.kind === 'fault' && result.broken) this.#lose(result)
+        resolve(result)
+      }
+      const fail = (fault: Fault): void => settle(fault)
+      this.#fail = fail
+      const timer = setTimeout(() => settle(timeoutFault('query')), timeoutMs)
+      send((error, result, fields) => settle(error === null ? resultOf(result, fields) : faultOf(error, 'query')))
+    })
+  }
+}
+
+const lost = faultOf(Object.assign(new Error(), { code: 'PROTOCOL_CONNECTION_LOST' }), 'query')
+
+type Done = (error: Error | null, result: unknown, fields?: readonly unknown[]) => void
+
+/** The statement with its values written into it. */
+const literalSql = (texts: readonly string[], values: readonly string[], charset: string): string => {
+  let sql = texts[0] ?? ''
+  for (const [index, value] of values.entries()) {
+    const hex = Buffer.from(value, 'utf8').toString('hex')
+    sql += `_${charset} ${hex === '' ? '\'\'' : `0x${hex}`}${texts[index + 1] ?? ''}`
+  }
+  return sql
+}
+
+const isColumn = (field: unknown): field is FieldPacket => typeof field === 'object' && field !== null && 'columnType' in field
+
+/**
+ * The driver gives one result as rows and columns, several as lists of these;
+ * a statement without a result set has no columns.
+ */
+const resultOf = (result: unknown, fields: readonly unknown[] | undefined): Result | Fault => {
+  if (fields === undefined) return { kind: 'rows', rows: null }
+  if (fields.length > 0 && fields.every(isColumn)) return textRows(result, fields)
+  const withColumns = [...fields.entries()].filter(([, columns]) => Array.isArray(columns))
+  if (withColumns.length > 1) return statementFault('multiple result sets')
+  const [only] = withColumns
+  if (only === undefined) return { kind: 'rows', rows: null }
+  const [index, columns] = only
+  if (!Array.isArray(columns) || !columns.every(isColumn) || !Array.isArray(result)) return oddResult()
+  return textRows(result[index], columns)
+}
+
+const textRows = (rows: unknown, columns: readonly FieldPacket[]): Result | Fault => {
+  if (!Array.isArray(rows)) return oddResult()
+  const texts: Row[] = []
+  for (const row of rows as readonly unknown[]) {
+    if (!Array.isArray(row) || row.length !== columns.length) return oddResult()
+    texts.push(columns.map((column, index) => columnText(row[index], column)))
+  }
+  return { kind: 'rows', rows: texts }
+}
+
+const oddResult = (): Fault => faultOf(null, 'query')

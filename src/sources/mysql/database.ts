@@ -1,0 +1,96 @@
+/**
+ * The servers that hold the same tables, asked in Postfix's manner: unix sockets
+ * first, then TCP, each kind in an order drawn at start; the first that works is
+ * kept to. A server that fails leaves time for the next: each gets its share of
+ * what is left.
+ */
+import { unavailable } from '../../outcome.js'
+import type { Unavailable } from '../../outcome.js'
+import type { Host, Result, Statement } from './connection.js'
+import { Server } from './server.js'
+import type { ServerSettings, ServerStatus } from './server.js'
+import { readTls } from './tls.js'
+import type { Tls } from './tls.js'
+
+/** How to log in, the same for each host. */
+export type Login = {
+  readonly user: string
+  readonly password: string
+  readonly dbname: string
+  readonly charset: string
+  readonly tls: Tls | null
+  /** False: for proxies that know no prepared statements. */
+  readonly prepared: boolean
+}
+
+export type Database = {
+  /** Rows, or why there are none, within `budgetMs`. */
+  ask(statement: Statement, values: readonly string[], budgetMs: number): Promise<Result | Unavailable>
+}
+
+export type Servers = {
+  /**
+   * The database on these hosts. Equal log-ins on one host share its connections
+   * and its breaker, whichever map asks. Throws if a TLS file can't be read.
+   */
+  database(hosts: readonly Host[], login: Login): Database
+  status(): readonly ServerStatus[]
+  /** Closes all; what is under way is cut off. */
+  close(): void
+}
+
+/** As one writes it in `hosts`. */
+export const nameOf = (host: Host): string => {
+  if (host.kind === 'unix') return `unix:${host.path}`
+  return `${host.host.includes(':') ? `[${host.host}]` : host.host}:${host.port}`
+}
+
+const shuffled = <Item>(items: readonly Item[]): readonly Item[] =>
+  items.map(item => ({ item, at: Math.random() })).sort((a, b) => a.at - b.at).map(({ item }) => item)
+
+/** Nothing connects before it is asked. */
+export const openServers = (settings: ServerSettings): Servers => {
+  const servers = new Map<string, Server>()
+  const databases = new Map<string, Database>()
+
+  const serverOf = (host: Host, login: Login): Server => {
+    const identity = JSON.stringify([host, login])
+    const standing = servers.get(identity)
+    if (standing !== undefined) return standing
+    const { tls, ...account } = login
+    const server = new Server(nameOf(host), { ...account, host, ssl: tls === null ? null : readTls(tls) }, settings)
+    servers.set(identity, server)
+    return server
+  }
+
+  return {
+    database: (hosts, login) => {
+      const identity = JSON.stringify([hosts, login])
+      const standing = databases.get(identity)
+      if (standing !== undefined) return standing
+      const order = (['unix', 'inet'] as const).flatMap(kind => shuffled(hosts.filter(host => host.kind === kind)))
+      const database = databaseOn(order.map(host => serverOf(host, login)))
+      databases.set(identity, database)
+      return database
+    },
+    status: () => [...servers.values()].map(server => server.status),
+    close: () => { for (const server of servers.values()) server.close() },
+  }
+}
+
+const databaseOn = (servers: readonly Server[]): Database => ({
+  ask: async (statement, values, budgetMs) => {
+    const deadline = performance.now() + budgetMs
+    // With all breakers open, any of them says best why.
+    const askable = servers.filter(server => server.isAskable())
+    const candidates = askable.length > 0 ? askable : servers.slice(0, 1)
+    let failure = unavailable('timeout', 'no time to ask')
+    for (const [index, server] of candidates.entries()) {
+      if (performance.now() >= deadline) return failure
+      const answer = await server.ask(statement, values, deadline, candidates.length - index)
+      if (answer.kind !== 'failed') return answer
+      failure = answer.outcome
+    }
+    return failure
+  },
+})

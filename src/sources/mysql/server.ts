@@ -1,0 +1,258 @@
+/**
+ * One MySQL server under one log-in: a bounded set of connections, and a breaker
+ * that leaves the server alone for a while after it failed.
+ *
+ * Waiting for a turn is outside the breaker: that all connections are busy says
+ * nothing about the server. So are errors of a single query.
+ */
+import CircuitBreaker from 'opossum'
+import { unavailable } from '../../outcome.js'
+import type { Unavailable } from '../../outcome.js'
+import { Connection, openConnection } from './connection.js'
+import type { Result, Statement, Target } from './connection.js'
+import { unavailableFor } from './fault.js'
+import type { Fault } from './fault.js'
+import { Slots } from './slots.js'
+
+export type BreakerState = 'closed' | 'open' | 'half-open'
+
+export type ServerSettings = {
+  /** Connections at most. */
+  readonly connections: number
+  /** So many failures in a row open the breaker, and so do so many questions within `windowMs` of which more than half failed. */
+  readonly failures: number
+  readonly windowMs: number
+  /** An open breaker lets one question through after this. */
+  readonly resetMs: number
+  /** An unused connection is closed after this. */
+  readonly idleMs: number
+  /** Hears of each change of a breaker; `detail` is the failure that opened it, or ''. */
+  onState(server: string, state: BreakerState, detail: string): void
+}
+
+export type ServerStatus = {
+  readonly server: string
+  readonly state: BreakerState
+  /** Epoch ms. */
+  readonly since: number
+  /** The last failure that was the server's, '' if there was none. */
+  readonly lastError: string
+  readonly connections: number
+  readonly busy: number
+  readonly limit: number
+  readonly waiting: number
+}
+
+/** What came of a question; `failed`: another server may know. */
+export type Answer = Result | { readonly kind: 'failed', readonly outcome: Unavailable } | Unavailable
+
+/** How long the connection that kills a timed-out query may take. */
+const killTimeoutMs = 1_000
+
+/** The breakers of several nodes shouldn't all knock at the same moment. */
+const jittered = (ms: number): number => Math.round(ms * (0.9 + Math.random() * 0.2))
+
+/** Carries a fault through the breaker, which wants failures thrown. */
+class ServerFailure extends Error {
+  readonly fault: Fault
+
+  constructor(fault: Fault) {
+    super(fault.detail)
+    this.fault = fault
+  }
+}
+
+export class Server {
+  readonly name: string
+  readonly #target: Target
+  readonly #settings: ServerSettings
+  readonly #slots: Slots
+  readonly #breaker: CircuitBreaker<[Statement, readonly string[], number], Result | Fault>
+  /** Unused connections with the timers that close them, the last used at the end. */
+  readonly #idle = new Map<Connection, NodeJS.Timeout>()
+  readonly #busy = new Set<Connection>()
+  /** Queries to kill, and whether that is under way. */
+  readonly #toKill: number[] = []
+  #isKilling = false
+  #isClosed = false
+  #state: BreakerState = 'closed'
+  #since = Date.now()
+  #lastError = ''
+  #failuresInRow = 0
+
+  constructor(name: string, target: Target, settings: ServerSettings) {
+    this.name = name
+    this.#target = target
+    this.#settings = settings
+    this.#slots = new Slots(settings.connections)
+    this.#breaker = new CircuitBreaker((statement, values, deadline) => this.#attempt(statement, values, deadline), {
+      // Each question brings its own deadline.
+      timeout: false,
+      volumeThreshold: settings.failures,
+      errorThresholdPercentage: 50,
+      rollingCountTimeout: settings.windowMs,
+      resetTimeout: jittered(settings.resetMs),
+      rollingPercentilesEnabled: false,
+      enableSnapshots: false,
+    })
+    this.#breaker.on('open', () => {
+      this.#slots.narrow()
+      this.#slots.flush()
+      this.#enter('open', this.#lastError)
+    })
+    this.#breaker.on('halfOpen', () => this.#enter('half-open', ''))
+    this.#breaker.on('close', () => this.#enter('closed', ''))
+  }
+
+  get status(): ServerStatus {
+    const { used, limit, waiting } = this.#slots.counts
+    return {
+      server: this.name, state: this.#state, since: this.#since, lastError: this.#lastError,
+      connections: this.#idle.size + this.#busy.size, busy: used, limit, waiting,
+    }
+  }
+
+  /** Whether a question would get through: the breaker is closed, or half-open without a probe under way. */
+  isAskable(): boolean {
+    return !this.#isClosed && (this.#breaker.closed || this.#breaker.pendingClose)
+  }
+
+  /**
+   * Asks within its share of the time until `deadline` (of `performance.now()`):
+   * what is left when its turn comes, divided by the `serversLeft`, itself included.
+   */
+  async ask(statement: Statement, values: readonly string[], deadline: number, serversLeft: number): Promise<Answer> {
+    if (!this.isAskable()) return this.#refusal()
+    const turn = await this.#slots.take(deadline - performance.now())
+    switch (turn) {
+      case 'flushed': return this.#refusal()
+      case 'full': return unavailable('overloaded', `${this.name}: too many lookups wait for a connection`)
+      case 'late': return unavailable('overloaded', `${this.name}: no free connection in time`)
+      case 'turn': break
+      default: return turn satisfies never
+    }
+    try {
+      if (!this.isAskable()) return this.#refusal()
+      const now = performance.now()
+      const result = await this.#breaker.fire(statement, values, now + (deadline - now) / serversLeft)
+      this.#failuresInRow = 0
+      if (result.kind === 'fault') return this.#named(unavailableFor(result))
+      if (this.#breaker.closed) this.#slots.grow()
+      return result
+    } catch (error) {
+      if (!(error instanceof ServerFailure)) throw error
+      // The share alone would take the whole window to show that a busy server went down.
+      if (++this.#failuresInRow >= this.#settings.failures) this.#breaker.open()
+      return { kind: 'failed', outcome: this.#named(unavailableFor(error.fault)) }
+    } finally {
+      this.#slots.release()
+    }
+  }
+
+  /** Ends its connections; what is under way is cut off. */
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#breaker.shutdown()
+    this.#slots.flush()
+    for (const [connection, timer] of this.#idle) {
+      clearTimeout(timer)
+      connection.end()
+    }
+    this.#idle.clear()
+    for (const connection of this.#busy) connection.destroy()
+  }
+
+  #enter(state: BreakerState, detail: string): void {
+    if (state === this.#state) return
+    this.#state = state
+    this.#since = Date.now()
+    this.#settings.onState(this.name, state, detail)
+  }
+
+  #refusal(): Answer {
+    if (this.#isClosed) return unavailable('draining', 'stopping')
+    const because = this.#lastError === '' ? '' : `; last error: ${this.#lastError}`
+    return { kind: 'failed', outcome: unavailable('breaker-open', `${this.name}: left alone after failures${because}`) }
+  }
+
+  #named({ reason, detail }: Unavailable): Unavailable {
+    return unavailable(reason, `${this.name}: ${detail}`)
+  }
+
+  /** One question, asked again where that may help. Throws for the breaker what is the server's fault. */
+  async #attempt(statement: Statement, values: readonly string[], deadline: number): Promise<Result | Fault> {
+    let { result, wasIdle } = await this.#askOnce(statement, values, deadline, true)
+    // An idle connection may have died unnoticed: that is no failure of the server.
+    const isWorthIt = result.kind === 'fault' && (result.again === 'same' || (result.again === 'new' && (wasIdle || result.blame === 'query')))
+    if (isWorthIt && result.kind === 'fault') {
+      ({ result, wasIdle } = await this.#askOnce(statement, values, deadline, result.again === 'same'))
+    }
+    if (result.kind !== 'fault' || result.blame === 'query') return result
+    this.#lastError = result.detail
+    throw new ServerFailure(result)
+  }
+
+  async #askOnce(
+    statement: Statement, values: readonly string[], deadline: number, mayReuse: boolean,
+  ): Promise<{ readonly result: Result | Fault, readonly wasIdle: boolean }> {
+    const idle = mayReuse ? this.#takeIdle() : null
+    const opened = idle ?? await openConnection(this.#target, deadline - performance.now(), connection => this.#forget(connection))
+    const wasIdle = idle !== null
+    if (!(opened instanceof Connection)) return { result: opened, wasIdle }
+    this.#busy.add(opened)
+    if (this.#isClosed) opened.destroy()
+    const result = await opened.ask(statement, values, deadline - performance.now())
+    this.#busy.delete(opened)
+    if (result.kind === 'fault' && result.reason === 'timeout') this.#kill(opened.threadId)
+    if (opened.isOpen) this.#putIdle(opened)
+    return { result, wasIdle }
+  }
+
+  #takeIdle(): Connection | null {
+    const last = [...this.#idle].at(-1)
+    if (last === undefined) return null
+    const [connection, timer] = last
+    clearTimeout(timer)
+    this.#idle.delete(connection)
+    return connection
+  }
+
+  #putIdle(connection: Connection): void {
+    if (this.#isClosed) {
+      connection.end()
+      return
+    }
+    const timer = setTimeout(() => {
+      this.#idle.delete(connection)
+      connection.end()
+    }, this.#settings.idleMs)
+    timer.unref()
+    this.#idle.set(connection, timer)
+  }
+
+  #forget(connection: Connection): void {
+    clearTimeout(this.#idle.get(connection))
+    this.#idle.delete(connection)
+  }
+
+  /**
+   * Ends a query that nobody waits for any more: the server would work on it to
+   * its end. Best effort, once. Not through a proxy, whose numbers for
+   * connections may mean others on the server behind it.
+   */
+  #kill(threadId: number): void {
+    if (!this.#target.prepared || this.#isClosed) return
+    this.#toKill.push(threadId)
+    if (this.#isKilling) return
+    this.#isKilling = true
+    void (async () => {
+      const connection = await openConnection(this.#target, killTimeoutMs, () => undefined)
+      const threads = this.#toKill.splice(0)
+      this.#isKilling = false
+      if (!(connection instanceof Connection)) return
+      for (const thread of threads) await connection.command(`KILL QUERY ${thread}`, killTimeoutMs)
+      connection.end()
+    })()
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * A map's definition and the database behind it, as a source: bind the key, ask,
+ * and read the answer out of the rows.
+ */
+import { absent, unavailable } from '../../outcome.js'
+import type { Outcome } from '../../outcome.js'
+import type { Source } from '../source.js'
+import type { Rows } from './connection.js'
+import type { Database } from './database.js'
+
+/** What is needed of a map's definition. */
+export type Definition = {
+  readonly sql: string
+  readonly texts: readonly string[]
+  bind(key: string): readonly string[] | null
+  answer(rows: Rows, key: string, onEmpty?: () => void): Outcome
+  readonly requireResultSet: boolean
+  readonly fingerprint: string
+}
+
+/** `onEmpty` hears of each empty value, which Postfix warns of. */
+export const mysqlSource = (definition: Definition, database: Database, onEmpty?: () => void): Source => ({
+  definition: definition.fingerprint,
+  lookup: (key, budgetMs) => {
+    const values = definition.bind(key)
+    return values === null ? absent : lookup(definition, database, key, values, budgetMs, onEmpty)
+  },
+})
+
+const lookup = async (
+  definition: Definition, database: Database, key: string, values: readonly string[], budgetMs: number, onEmpty?: () => void,
+): Promise<Outcome> => {
+  try {
+    const answer = await database.ask(definition, values, budgetMs)
+    if (answer.kind === 'unavailable') return answer
+    if (answer.rows !== null) return definition.answer(answer.rows, key, onEmpty)
+    return definition.requireResultSet ? unavailable('query-error', 'the query returned no result set') : absent
+  } catch (error) {
+    // A bug. Where it is can be told; its message could hold the key.
+    const place = error instanceof Error ? /\n\s+at (.*)/.exec(error.stack ?? '')?.[1] : undefined
+    return unavailable('internal-error', `${error instanceof Error ? error.name : 'error'} at ${place ?? 'unknown place'}`)
+  }
+}
