@@ -8,6 +8,8 @@
  *
  * The witnesses are asked after the absence was heard, so that a table emptied
  * a moment ago is seen; absences that wait at the same time share one check.
+ * In doubt, all witnesses are asked every few seconds, and until they are
+ * found again each absence is refused at once.
  *
  * Bugs: with fewer than two known keys nothing can be told from a normal
  * deletion; a canary covers that.
@@ -29,8 +31,9 @@ export type GuardSettings = {
 
 export type GuardState = { readonly trusted: boolean, readonly since: number, readonly witnesses: number, readonly gone: number }
 
-/** How many witnesses are kept, and how many are asked: normally, once a second, and when one is gone. */
+/** How many witnesses are kept. */
 const maxWitnesses = 64
+/** How many are asked: normally, once a second, and when one is gone or the absent key itself was known. */
 const quickSample = 1
 const sample = 5
 const fullSample = 16
@@ -52,7 +55,11 @@ export class Guard {
   #trusted = true
   #since: number
   #gone = 0
-  #sampledAt = 0
+  #sampledAt = -Infinity
+  /** The next check is to be a thorough one: a known key was said to be absent. */
+  #thorough = false
+  /** When an operator last vouched for the table (epoch ms): what was found before then is no evidence. */
+  #vouchedAt = -Infinity
   /** The check that absences heard from now on may join: it has not asked anything yet. */
   #next: Promise<boolean | Unavailable> | null = null
   #running: Promise<unknown> = Promise.resolve()
@@ -82,12 +89,16 @@ export class Guard {
 
   /** The table just said found for this key. */
   noteFound(key: string): void {
-    if (!this.#witnesses.has(key) && this.#witnesses.size >= maxWitnesses) {
-      // Keep the set mixed: mostly steady, now and then a newer key for the oldest one.
-      if (this.#random() > 0.1) return
-      for (const oldest of this.#witnesses.keys()) {
-        this.#witnesses.delete(oldest)
-        break
+    if (!this.#witnesses.has(key)) {
+      // In doubt, the old ones decide: a table that has lost half is not whole because the other half is found.
+      if (!this.#trusted) return
+      if (this.#witnesses.size >= maxWitnesses) {
+        // Keep the set mixed: mostly steady, now and then a newer key for the oldest one.
+        if (this.#random() > 0.1) return
+        for (const oldest of this.#witnesses.keys()) {
+          this.#witnesses.delete(oldest)
+          break
+        }
       }
     }
     this.#witnesses.delete(key)
@@ -95,14 +106,20 @@ export class Guard {
   }
 
   /**
-   * The table just said absent for `key`, within `budgetMs` of time left:
-   * absent if that can be believed, else 'distrusted', or whatever kept the
-   * witnesses from being asked.
+   * The table just said absent for `key`, which it last said found for at
+   * `foundAt` (epoch ms; null if that isn't known), with `budgetMs` of time
+   * left: absent if that can be believed, else 'distrusted', or whatever kept
+   * the witnesses from being asked.
    */
-  async judgeAbsent(key: string, wasFound: boolean, budgetMs: number): Promise<Absent | Unavailable> {
+  async judgeAbsent(key: string, foundAt: number | null, budgetMs: number): Promise<Absent | Unavailable> {
     const { maxShrink, canaries } = this.#settings
     if (maxShrink >= 1 && canaries.length === 0) return absent
-    if (wasFound) this.#witnesses.set(key, this.#witnesses.get(key) ?? this.#clock.now())
+    // The recheck alone ends the doubt. Sample upon sample would, by chance, find a half-lost table whole.
+    if (!this.#trusted) return distrusted
+    if (foundAt !== null && foundAt > this.#vouchedAt) {
+      this.#thorough = true
+      if (this.#witnesses.size < maxWitnesses && !this.#witnesses.has(key)) this.#witnesses.set(key, foundAt)
+    }
     const believed = await this.#joinCheck(budgetMs)
     if (believed === true) {
       this.#witnesses.delete(key)
@@ -114,6 +131,7 @@ export class Guard {
   /** An operator vouches for the table as it is now. */
   trust(): void {
     this.#witnesses.clear()
+    this.#vouchedAt = this.#clock.now()
     this.#enter(true, 0)
   }
 
@@ -127,7 +145,8 @@ export class Guard {
         this.#next = null
         return this.#check(budgetMs)
       })
-      this.#running = check
+      // One that fails by a bug must not fail all that come after it.
+      this.#running = check.catch(() => undefined)
       return check
     })()
     return this.#next
@@ -139,33 +158,50 @@ export class Guard {
       if (doubt !== null) return doubt
     }
     if (this.#settings.maxShrink >= 1) return true
-    const now = this.#clock.now()
-    const full = !this.#trusted
-    const count = full ? fullSample : now - this.#sampledAt >= sampleEveryMs ? sample : quickSample
-    if (count >= sample) this.#sampledAt = now
-    const first = await this.#askWitnesses(this.#pick(count, now), budgetMs)
-    if ('kind' in first) return first
-    let { found, gone } = first
-    if (gone.length > 0 && !full) {
-      const asked = new Set([...found, ...gone])
-      const second = await this.#askWitnesses(this.#pick(fullSample, now, asked), budgetMs)
-      if ('kind' in second) return second
-      found = [...found, ...second.found]
-      gone = [...gone, ...second.gone]
+    const startedAt = this.#clock.now()
+    const vouchedAt = this.#vouchedAt
+    const known = this.#witnesses.size
+    const asked = new Set<string>()
+    const gone: string[] = []
+    let doubt = false
+    // A few are asked; more when one of these is gone; all before the table is no longer believed, or is again.
+    for (const count of this.#trusted ? [this.#firstSample(startedAt), fullSample, known] : [known]) {
+      const answers = await this.#askWitnesses(this.#pick(count, asked), startedAt + budgetMs)
+      if ('kind' in answers) return answers
+      // An operator has vouched for the table meanwhile: these witnesses count no more.
+      if (vouchedAt !== this.#vouchedAt) return true
+      const isFirst = asked.size === 0
+      for (const key of [...answers.found, ...answers.gone]) asked.add(key)
+      gone.push(...answers.gone)
+      doubt = this.#isShrunk(gone.length, asked.size)
+      if (!(doubt || (isFirst && gone.length > 0))) break
     }
-    const share = gone.length / Math.max(1, found.length + gone.length)
-    const limit = this.#settings.maxShrink
-    // Once distrusted, it takes clearly better evidence to believe again.
-    const shrunk = this.#trusted ? gone.length >= minGone && share > limit : share > limit / 2
-    if (shrunk !== !this.#trusted || shrunk) this.#enter(!shrunk, gone.length)
-    if (!shrunk) for (const key of gone) this.#witnesses.delete(key)
-    return !shrunk
+    if (doubt || !this.#trusted) this.#enter(!doubt, gone.length)
+    if (!doubt) for (const key of gone) this.#witnesses.delete(key)
+    return !doubt
   }
 
-  #pick(count: number, now: number, except: ReadonlySet<string> = new Set()): string[] {
+  #firstSample(now: number): number {
+    const thorough = this.#thorough
+    this.#thorough = false
+    if (!thorough && now - this.#sampledAt < sampleEveryMs) return quickSample
+    this.#sampledAt = now
+    return thorough ? fullSample : sample
+  }
+
+  #isShrunk(gone: number, asked: number): boolean {
+    const share = gone / Math.max(1, asked)
+    const limit = this.#settings.maxShrink
+    // Once distrusted, it takes clearly better evidence to believe again.
+    return this.#trusted ? gone >= minGone && share > limit : share > limit / 2
+  }
+
+  #pick(count: number, except: ReadonlySet<string>): string[] {
+    const oldest = this.#clock.now() - this.#settings.windowMs
     const candidates: string[] = []
     for (const [key, foundAt] of this.#witnesses) {
-      if (foundAt < now - this.#settings.windowMs) this.#witnesses.delete(key)
+      // In doubt, nobody leaves: a table that stays empty for longer than the window is no better for it.
+      if (this.#trusted && foundAt < oldest) this.#witnesses.delete(key)
       else if (!except.has(key)) candidates.push(key)
     }
     for (let chosen = 0; chosen < Math.min(count, candidates.length); chosen++) {
@@ -177,23 +213,29 @@ export class Guard {
     return candidates.slice(0, count)
   }
 
-  async #askWitnesses(keys: string[], budgetMs: number): Promise<{ found: string[], gone: string[] } | Unavailable> {
-    const outcomes: Outcome[] = await Promise.all(keys.map(async key => this.#source.lookup(key, budgetMs)))
+  /** Asks for `keys`, a few at a time, until `until` (epoch ms). */
+  async #askWitnesses(keys: string[], until: number): Promise<{ found: string[], gone: string[] } | Unavailable> {
     const found: string[] = []
     const gone: string[] = []
-    for (const [index, outcome] of outcomes.entries()) {
-      const key = keys[index] ?? ''
-      switch (outcome.kind) {
-        case 'found':
-          this.#witnesses.set(key, this.#clock.now())
-          found.push(key)
-          break
-        case 'absent':
-          gone.push(key)
-          break
-        case 'unavailable':
-          return outcome
-        default: outcome satisfies never
+    for (let start = 0; start < keys.length; start += fullSample) {
+      const budgetMs = until - this.#clock.now()
+      if (budgetMs <= 0) return unavailable('timeout', 'no time left to ask for known keys')
+      const some = keys.slice(start, start + fullSample)
+      const outcomes: Outcome[] = await Promise.all(some.map(async key => this.#source.lookup(key, budgetMs)))
+      for (const [index, outcome] of outcomes.entries()) {
+        const key = some[index] ?? ''
+        switch (outcome.kind) {
+          case 'found':
+            if (this.#witnesses.has(key)) this.#witnesses.set(key, this.#clock.now())
+            found.push(key)
+            break
+          case 'absent':
+            gone.push(key)
+            break
+          case 'unavailable':
+            return outcome
+          default: outcome satisfies never
+        }
       }
     }
     return { found, gone }
@@ -205,8 +247,8 @@ export class Guard {
     if (!trusted) {
       this.#cancelRecheck = this.#clock.after(recheckMs, () => {
         void this.#joinCheck(recheckBudgetMs).then(believed => {
-          if (typeof believed !== 'boolean') this.#enter(false, this.#gone)
-        })
+          if (typeof believed !== 'boolean' && !this.#trusted) this.#enter(false, this.#gone)
+        }, () => this.#enter(this.#trusted, this.#gone))
       })
     }
     if (trusted === this.#trusted) return

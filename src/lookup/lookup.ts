@@ -57,13 +57,6 @@ const maxFlights = 10_000
 /** Refresh-ahead gives way when the table already has this many questions. */
 const maxFlightsForRefresh = 100
 
-/**
- * The cache key of a whole answer. It is kept by the key as it was asked, for
- * an extension goes into the answer in the sender's case; steps are kept by
- * folded keys. No key from Postfix holds a NUL (its keys are C strings).
- */
-const wholeKey = (asked: string): string => `\0${asked}`
-
 /** What is being looked up. */
 type Walk = {
   /** The key as Postfix sent it. */
@@ -72,6 +65,22 @@ type Walk = {
   readonly key: string
   readonly steps: readonly Step[]
 }
+
+/**
+ * The cache key of a whole answer: the folded key, and what goes into the
+ * answer from the key as it was asked, for an extension keeps the sender's
+ * case. No key from Postfix holds a NUL (its keys are C strings).
+ */
+const wholeKey = ({ asked, key, steps }: Walk): string => {
+  if (asked !== key) {
+    for (const { extension, localpart } of steps) {
+      const kept = extension + localpart
+      if (kept !== '' && kept !== fold(kept)) return `\0${key}\0${kept}`
+    }
+  }
+  return foldedWholeKey(key)
+}
+const foldedWholeKey = (key: string): string => `\0${key}`
 
 /** What one step came to, with the time at which the table vouched for it. */
 type StepResult = { readonly outcome: Outcome, readonly verifiedAt: number }
@@ -82,7 +91,7 @@ export class MapLookup {
   readonly #settings: MapSettings
   readonly #parts: MapParts
   readonly #identity: MapIdentity
-  /** Whole lookups under way, by folded key: callers for one key share one. */
+  /** Whole lookups under way, by the key as asked: callers for one key share one. */
   readonly #flights = new Map<string, Promise<Outcome>>()
   /** Questions to the table under way, by step key: `@example.com` is asked once for all its users. */
   readonly #questions = new Map<string, Promise<StepResult>>()
@@ -129,24 +138,26 @@ export class MapLookup {
     const { memory } = this.#parts
     let recheckLater = false
     let allAbsent = true
+    let verifiedAt = Infinity
     for (const step of walk.steps) {
       const entry = memory.get(step.key)
       if (entry !== undefined && isFresh(entry, now)) {
+        verifiedAt = Math.min(verifiedAt, entry.verifiedAt)
         if (entry.outcome.kind === 'absent') continue
-        return complete(entry.outcome, step)
+        return this.#complete(walk, step, entry.outcome, verifiedAt)
       }
       allAbsent = false
-      recheckLater = entry?.outcome.kind === 'found' && now < entry.askAgainAt
+      recheckLater = entry?.outcome.kind === 'found' && hasJustFailed(entry, now)
       break
     }
     if (allAbsent) return absent
-    const whole = memory.get(wholeKey(walk.asked))
+    const whole = memory.get(wholeKey(walk))
     if (whole !== undefined && whole.outcome.kind === 'found') {
       if (isFresh(whole, now)) {
         if (now >= whole.askAgainAt) this.#refresh(walk, whole, now)
         return whole.outcome
       }
-      if (now < whole.askAgainAt) recheckLater = true
+      if (hasJustFailed(whole, now)) recheckLater = true
     }
     return recheckLater ? this.#bridge(walk, now) : null
   }
@@ -161,13 +172,14 @@ export class MapLookup {
       if (bridged !== null) return complete(bridged, step)
       break
     }
-    return bridge(memory.peekFound(wholeKey(walk.asked)), now) ?? bridge(memory.peekFound(wholeKey(walk.key)), now)
+    // An answer whose extension is in another case is better than none.
+    return bridge(memory.peekFound(wholeKey(walk)), now) ?? bridge(memory.peekFound(foldedWholeKey(walk.key)), now)
   }
 
   /** Renews an answer that is still good, behind the reply that it gave. */
   #refresh(walk: Walk, entry: Entry, now: number): void {
     // Whatever comes of it, not every lookup until then should try.
-    entry.askAgainAt = now + failureRecheckMs
+    entry.askAgainAt = Math.min(now + failureRecheckMs, entry.staleAt)
     if (this.#flights.size < maxFlightsForRefresh) {
       void this.#join(walk, now)
     }
@@ -180,7 +192,7 @@ export class MapLookup {
     if (this.#flights.size >= maxFlights) {
       return Promise.resolve(unavailable('overloaded', `more than ${maxFlights} lookups under way`))
     }
-    const started = this.#fly(walk, olderThan).catch((error: unknown) => internalError(error))
+    const started = this.#fly(walk, olderThan).catch((error: unknown) => this.#failed(walk, internalError(error)))
       .finally(() => this.#flights.delete(walk.asked))
     this.#flights.set(walk.asked, started)
     return started
@@ -194,6 +206,8 @@ export class MapLookup {
       let cancel = clock.after(softDeadlineMs, () => {
         const bridged = this.#bridge(walk, clock.now())
         if (bridged !== null) {
+          // The next caller need not wait as long as this one.
+          this.#pause(walk, clock.now())
           resolve(bridged)
           return
         }
@@ -228,14 +242,7 @@ export class MapLookup {
           continue
         case 'found': {
           this.origins.table++
-          verifiedAt = Math.min(verifiedAt, result.verifiedAt)
-          const whole = complete(result.outcome, step)
-          if (step !== walk.steps[0]) {
-            this.#store(wholeKey(walk.asked), whole, verifiedAt)
-            // In an outage an answer whose extension is in another case is better than none.
-            if (walk.asked !== walk.key) this.#store(wholeKey(walk.key), whole, verifiedAt)
-          }
-          return whole
+          return this.#complete(walk, step, result.outcome, Math.min(verifiedAt, result.verifiedAt))
         }
         case 'unavailable':
           return this.#failed(walk, result.outcome)
@@ -244,20 +251,36 @@ export class MapLookup {
     }
     this.origins.table++
     // Every step was absent. What was known whole from before is no longer so.
-    this.#forget(wholeKey(walk.asked))
-    this.#forget(wholeKey(walk.key))
+    this.#forget(wholeKey(walk))
+    this.#forget(foldedWholeKey(walk.key))
     return absent
+  }
+
+  /** The whole answer of a walk that found something at `step`; `verifiedAt` is the oldest of its steps. Kept if it isn't. */
+  #complete(walk: Walk, step: Step, outcome: Found, verifiedAt: number): Found {
+    const whole = complete(outcome, step)
+    if (step === walk.steps[0]) return whole
+    const key = wholeKey(walk)
+    const known = this.#parts.memory.peekFound(key)
+    if (known?.verifiedAt !== verifiedAt) this.#store(key, whole, verifiedAt)
+    return whole
   }
 
   /** The table could not be asked: the stale answer if there is one, and a pause before that key is tried again. */
   #failed(walk: Walk, outcome: Outcome): Outcome {
-    const { clock, memory } = this.#parts
-    const now = clock.now()
-    for (const known of [...walk.steps.map(step => step.key), wholeKey(walk.asked), wholeKey(walk.key)]) {
-      const entry = memory.peekFound(known)
-      if (entry !== undefined) entry.askAgainAt = Math.max(entry.askAgainAt, now + failureRecheckMs)
-    }
+    const now = this.#parts.clock.now()
+    this.#pause(walk, now)
     return this.#bridge(walk, now) ?? outcome
+  }
+
+  /** What is known for this walk is good enough until the failure recheck timer has run. */
+  #pause(walk: Walk, now: number): void {
+    const { memory } = this.#parts
+    for (const known of [...walk.steps.map(step => step.key), wholeKey(walk), foldedWholeKey(walk.key)]) {
+      const entry = memory.peekFound(known)
+      // A fresh one that is due for its refresh later than that stays due.
+      if (entry !== undefined && (!isFresh(entry, now) || now >= entry.askAgainAt)) entry.askAgainAt = now + failureRecheckMs
+    }
   }
 
   /** Brings what Redis knows of these steps into memory. True if anything came. */
@@ -265,7 +288,7 @@ export class MapLookup {
     const { redis, memory } = this.#parts
     if (redis === null) return false
     const keys = walk.steps.map(step => step.key)
-    if (keys.length > 1) keys.push(wholeKey(walk.asked))
+    if (keys.length > 1) keys.push(wholeKey(walk))
     const wanted = keys.filter(each => !isKnownFresh(memory.get(each), now))
     const reading = wanted.length === 0 ? null : redis.read(this.#identity, wanted)
     if (reading === null) return false
@@ -315,10 +338,10 @@ export class MapLookup {
         this.#store(stepKey, outcome, now)
         return { outcome, verifiedAt: now }
       case 'absent': {
-        const wasFound = memory.peekFound(stepKey) !== undefined
-        const believed = await guard.judgeAbsent(stepKey, wasFound, now + budgetMs - clock.now())
+        const foundAt = memory.peekFound(stepKey)?.verifiedAt ?? null
+        const believed = await guard.judgeAbsent(stepKey, foundAt, now + budgetMs - clock.now())
         if (believed.kind === 'absent') {
-          if (wasFound) this.#forget(stepKey)
+          this.#forget(stepKey)
           memory.set(stepKey, makeEntry(absent, now, this.#settings.lifetimes, clock.now(), this.#parts.random()))
         }
         return { outcome: believed, verifiedAt: now }
@@ -345,6 +368,10 @@ export class MapLookup {
     redis?.remove(this.#identity, key)
   }
 }
+
+/** A stale entry whose question failed within the failure recheck time. False when the clock was set back meanwhile. */
+const hasJustFailed = (entry: Entry, now: number): boolean =>
+  now < entry.askAgainAt && entry.askAgainAt <= now + failureRecheckMs
 
 const isKnownFresh = (entry: Entry | undefined, now: number): boolean => entry !== undefined && isFresh(entry, now)
 

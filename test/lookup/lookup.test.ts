@@ -1,0 +1,565 @@
+import t from 'tap'
+import { createMemory } from '../../src/caches/memory.js'
+import type { Decoded } from '../../src/caches/entry.js'
+import type { MapIdentity, RedisCache } from '../../src/caches/redis.js'
+import { Guard } from '../../src/lookup/guard.js'
+import { MapLookup } from '../../src/lookup/lookup.js'
+import type { MapSettings } from '../../src/lookup/lookup.js'
+import { compileSearch } from '../../src/lookup/search.js'
+import type { Search } from '../../src/lookup/search.js'
+import { absent, byteString, found, readable, unavailable } from '../../src/outcome.js'
+import type { Found, Outcome } from '../../src/outcome.js'
+import { fakeClock } from '../fixtures/clock.js'
+import type { FakeClock } from '../fixtures/clock.js'
+import { scriptedSource } from '../fixtures/scripted.js'
+
+const minute = 60_000
+
+type StoredRecord = { readonly outcome: Found, readonly verifiedAt: number, readonly definition: string, readonly ttlMs: number }
+
+/** What Redis would hold, and what it would do, as the test says. */
+const scriptedRedis = (clock: FakeClock) => {
+  const records = new Map<string, StoredRecord>()
+  const state = { usable: true, latencyMs: 0, reads: 0 }
+  const nameOf = (map: MapIdentity, key: string) => `${map.name}:${key}`
+  const readOne = (map: MapIdentity, key: string): Decoded | null => {
+    const record = records.get(nameOf(map, key))
+    return record?.definition === map.definition ? { outcome: record.outcome, verifiedAt: record.verifiedAt } : null
+  }
+  const cache: RedisCache = {
+    read: (map, keys) => {
+      if (!state.usable) return null
+      state.reads++
+      return new Promise(resolve => {
+        const settle = () => resolve(keys.map(key => readOne(map, key)))
+        if (state.latencyMs === 0) settle()
+        else clock.after(state.latencyMs, settle)
+      })
+    },
+    write: (map, key, outcome, verifiedAt, ttlMs) => {
+      if (state.usable) records.set(nameOf(map, key), { outcome, verifiedAt, ttlMs, definition: map.definition })
+    },
+    remove: (map, key) => { if (state.usable) records.delete(nameOf(map, key)) },
+    isUsable: () => state.usable,
+    status: () => ({ state: 'ready', hits: 0, misses: 0, faults: {
+      'timeout': 0, 'connection': 0, 'readonly': 0, 'oom': 0, 'auth': 0, 'loading': 0, 'wrong-type': 0, 'invalid-record': 0, 'other': 0,
+    } }),
+    close: () => undefined,
+  }
+  return { cache, records, state }
+}
+
+type Changes = Partial<Omit<MapSettings, 'plan'>> & { search?: Search, withRedis?: boolean, random?: number, maxShrink?: number }
+
+/** A map over scripted rows: fresh 5 minutes, stale an hour, absent 30 seconds; deadline 2 s, soft deadline 300 ms. */
+const stage = (rows: Readonly<Record<string, string>>, { search = 'virtual', withRedis = false, random = 0, maxShrink = 1, ...changes }: Changes = {}) => {
+  const clock = fakeClock()
+  const source = scriptedSource(clock, rows)
+  const redis = scriptedRedis(clock)
+  const memory = createMemory({ entries: 1_000, bytes: 10_000_000, absentEntries: 100 })
+  const guard = new Guard(source, { maxShrink, windowMs: 86_400_000, canaries: [] }, clock, () => random, () => undefined)
+  const plan = compileSearch(search, {
+    recipientDelimiter: '+', parentDomainMatchesSubdomains: new Set(), propagateUnmatchedExtensions: new Set(['virtual']), localDomains: new Set(),
+  })
+  const settings: MapSettings = {
+    name: 'alias', definition: '0123456789abcdef', plan, policy: { unknown: 'reject', outage: 'defer' },
+    lifetimes: { freshForMs: 5 * minute, staleForMs: 60 * minute, absentForMs: 30_000 }, deadlineMs: 2_000, softDeadlineMs: 300, ...changes,
+  }
+  const open = (other: Partial<MapSettings> = {}, ownMemory = memory) =>
+    new MapLookup({ ...settings, ...other }, { source, memory: ownMemory, redis: withRedis ? redis.cache : null, guard, clock, random: () => random })
+  const lookup = open()
+  /** Asks, lets what is immediate happen, and gives the outcome. */
+  const ask = async (key: string, from = lookup): Promise<Outcome> => {
+    const outcome = from.lookup(key)
+    await clock.advance(0)
+    return outcome
+  }
+  /** Asks, and lets time pass until there is an answer; gives it with the time that it took. */
+  const askTimed = async (key: string): Promise<{ outcome: Outcome, ms: number }> => {
+    const startedAt = clock.now()
+    const outcomes: Outcome[] = []
+    void Promise.resolve(lookup.lookup(key)).then(settled => outcomes.push(settled))
+    await clock.advance(0)
+    for (;;) {
+      const [outcome] = outcomes
+      if (outcome !== undefined) return { outcome, ms: clock.now() - startedAt }
+      await clock.advance(10)
+    }
+  }
+  return { clock, source, memory, guard, lookup, redis, open, ask, askTimed }
+}
+
+const down = unavailable('source-down', 'refused')
+const fresh = (value: string) => found(byteString(value))
+const stale = (value: string) => found(byteString(value), 'stale')
+
+t.test('what the table says is what is answered, found and absent', async t => {
+  const { ask } = stage({ 'info@example.com': 'box@example.net' })
+  t.strictSame(await ask('info@example.com'), fresh('box@example.net'))
+  t.equal(await ask('nobody@example.com'), absent)
+})
+
+t.test('a fresh answer comes from memory, at once and without a promise', async t => {
+  const { ask, lookup, source, clock } = stage({ 'info@example.com': 'box@example.net' })
+  await ask('info@example.com')
+  await clock.advance(5 * minute - 1)
+  source.fault = down
+  t.strictSame(lookup.lookup('info@example.com'), fresh('box@example.net'))
+})
+
+t.test('C55 spellings of different case are one key', async t => {
+  const { ask, source, lookup } = stage({ 'info@example.com': 'box@example.net' })
+  t.strictSame(await ask('INFO@Example.COM'), fresh('box@example.net'))
+  t.strictSame(lookup.lookup('info@example.com'), fresh('box@example.net'))
+  t.strictSame(source.asked, ['info@example.com'])
+})
+
+t.test('C58 an empty key and a key with NUL are absent without a query', t => {
+  const { lookup, source } = stage({})
+  for (const key of ['', '\0', 'info@example.com\0', '\0info@example.com']) t.equal(lookup.lookup(key), absent)
+  t.equal(source.asked.length, 0)
+  t.end()
+})
+
+t.test('a hundred callers for one key cost one query', async t => {
+  const { lookup, source, clock } = stage({ 'info@example.com': 'box@example.net' })
+  source.latencyMs = 50
+  const answers = Promise.all(Array.from({ length: 100 }, async () => lookup.lookup('info@example.com')))
+  await clock.advance(50)
+  t.ok((await answers).every(outcome => outcome.kind === 'found'))
+  t.strictSame(source.asked, ['info@example.com'])
+  t.equal(lookup.flights, 0)
+})
+
+t.test('a hundred users of one domain cost one query for its catch-all', async t => {
+  const { lookup, source, clock } = stage({ '@example.com': 'catch@example.net' })
+  source.latencyMs = 50
+  const answers = Promise.all(Array.from({ length: 100 }, async (_, user) => lookup.lookup(`user${user}@example.com`)))
+  await clock.advance(100)
+  t.ok((await answers).every(outcome => outcome.kind === 'found'))
+  t.equal(source.asked.filter(key => key === '@example.com').length, 1)
+})
+
+t.test('C115 an absence is believed for absent_for and not a moment longer', async t => {
+  const { ask, lookup, source, clock } = stage({}, { search: 'exact' })
+  t.equal(await ask('new@example.com'), absent)
+  source.rows.set('new@example.com', 'box@example.net')
+  await clock.advance(29_999)
+  t.equal(lookup.lookup('new@example.com'), absent)
+  await clock.advance(1)
+  t.strictSame(await ask('new@example.com'), fresh('box@example.net'))
+})
+
+t.test('an absence is never used after its time, also when the table can\'t be asked', async t => {
+  const { ask, source, clock } = stage({}, { search: 'exact' })
+  t.equal(await ask('new@example.com'), absent)
+  source.fault = down
+  await clock.advance(30_000)
+  t.equal(await ask('new@example.com'), down)
+})
+
+t.test('C116 a deleted row is absent when its fresh time is over', async t => {
+  const { ask, source, clock } = stage({ 'info@example.com': 'box@example.net' })
+  await ask('info@example.com')
+  source.rows.clear()
+  await clock.advance(5 * minute)
+  t.equal(await ask('info@example.com'), absent)
+  source.fault = down
+  await clock.advance(30_000)
+  t.equal(await ask('info@example.com'), down, 'and what it was before is forgotten')
+})
+
+t.test('a stale answer bridges an outage from the first failed query on, until it expires', async t => {
+  const { ask, source, clock } = stage({ 'info@example.com': 'box@example.net' })
+  await ask('info@example.com')
+  source.fault = down
+  await clock.advance(5 * minute)
+  t.strictSame(await ask('info@example.com'), stale('box@example.net'))
+  await clock.advance(55 * minute - 1)
+  t.strictSame(await ask('info@example.com'), stale('box@example.net'))
+  await clock.advance(1)
+  t.equal(await ask('info@example.com'), down)
+})
+
+t.test('after a failure a stale answer comes at once, and the table is asked again after five seconds', async t => {
+  const { ask, lookup, source, clock } = stage({ 'info@example.com': 'box@example.net' })
+  await ask('info@example.com')
+  await clock.advance(5 * minute)
+  source.fault = down
+  await ask('info@example.com')
+  const asked = source.asked.length
+  await clock.advance(4_999)
+  t.strictSame(lookup.lookup('info@example.com'), stale('box@example.net'))
+  t.equal(source.asked.length, asked)
+  source.fault = null
+  await clock.advance(1)
+  t.strictSame(await ask('info@example.com'), fresh('box@example.net'))
+})
+
+t.test('C118 a failure is never remembered: once mended, the same lookup works at once', async t => {
+  const { ask, source } = stage({ 'info@example.com': 'box@example.net' })
+  source.fault = unavailable('query-error', 'no such table')
+  t.match(await ask('info@example.com'), { kind: 'unavailable', reason: 'query-error' })
+  source.fault = null
+  t.strictSame(await ask('info@example.com'), fresh('box@example.net'))
+})
+
+t.test('a slow table has until the soft deadline when a stale answer is at hand', async t => {
+  const { ask, askTimed, lookup, source, clock } = stage({ 'info@example.com': 'old@example.net' })
+  await ask('info@example.com')
+  await clock.advance(5 * minute)
+  source.rows.set('info@example.com', 'new@example.net')
+  source.latencyMs = 1_000
+  t.strictSame(await askTimed('info@example.com'), { outcome: stale('old@example.net'), ms: 300 })
+  t.strictSame(lookup.lookup('info@example.com'), stale('old@example.net'), 'the next caller does not wait')
+  await clock.advance(700)
+  t.strictSame(lookup.lookup('info@example.com'), fresh('new@example.net'), 'the query went on behind it')
+})
+
+t.test('a table that gives no answer is a time-out at the deadline, and no later', async t => {
+  const { askTimed, source, lookup, clock } = stage({})
+  source.latencyMs = 60_000
+  const { outcome, ms } = await askTimed('info@example.com')
+  t.match(outcome, { kind: 'unavailable', reason: 'timeout' })
+  t.equal(ms, 2_000)
+  await clock.advance(10)
+  t.equal(lookup.flights, 0)
+  t.equal(clock.timers(), 0)
+})
+
+t.test('all steps together have one deadline', async t => {
+  const { askTimed, source } = stage({ '@example.com': 'catch@example.net' })
+  source.latencyMs = 900
+  const { outcome, ms } = await askTimed('user+tag@example.com')
+  t.match(outcome, { kind: 'unavailable', reason: 'timeout' })
+  t.equal(ms, 2_000)
+})
+
+t.test('a caller who joins late still has an answer within a deadline of its own', async t => {
+  const { askTimed, source, lookup, clock } = stage({})
+  source.latencyMs = 60_000
+  const first = lookup.lookup('info@example.com')
+  await clock.advance(1_000)
+  t.ok((await askTimed('info@example.com')).ms <= 2_000)
+  t.match(await first, { reason: 'timeout' })
+})
+
+t.test('C70 a step in doubt ends the walk: a catch-all does not take the mail', async t => {
+  const { ask, source } = stage({ 'user@example.com': 'box@example.net', '@example.com': 'catch@example.net' })
+  t.strictSame(await ask('other@example.com'), fresh('catch@example.net'), 'the catch-all is known and fresh')
+  source.fault = key => key === 'user@example.com' ? down : undefined
+  t.equal(await ask('user@example.com'), down)
+  t.equal(await ask('user+tag@example.com'), down)
+})
+
+t.test('C67 an extension that the key lost goes back into the value, in the sender\'s case', async t => {
+  const { ask, lookup } = stage({ 'user@example.com': 'box@example.net' })
+  t.strictSame(await ask('User+TaG@example.com'), fresh('box+TaG@example.net'))
+  t.strictSame(await ask('user+tag@example.com'), fresh('box+tag@example.net'))
+  t.strictSame(lookup.lookup('User+TaG@Example.com'), fresh('box+TaG@example.net'))
+})
+
+t.test('an extension keeps its case when only the whole answer is still fresh', async t => {
+  const { ask, lookup, clock } = stage({ 'user@example.com': 'box@example.net' })
+  await ask('User+TAG@example.com')
+  await ask('user+tag@example.com')
+  await clock.advance(minute)
+  t.strictSame(lookup.lookup('user+tag@example.com'), fresh('box+tag@example.net'))
+  t.strictSame(lookup.lookup('USER+TAG@example.com'), fresh('box+TAG@example.net'))
+})
+
+t.test('a whole answer bridges an outage in which its steps are no longer known', async t => {
+  const { ask, source, clock } = stage({ 'user@example.com': 'box@example.net', '@example.org': 'catch@example.net' })
+  await ask('user+tag@example.com')
+  await ask('anybody@example.org')
+  source.fault = down
+  await clock.advance(10 * minute)
+  t.strictSame(await ask('user+tag@example.com'), stale('box+tag@example.net'))
+  t.strictSame(await ask('User+tag@example.com'), stale('box+tag@example.net'), 'whatever the case of the localpart')
+  t.strictSame(await ask('Anybody@Example.ORG'), stale('catch@example.net'))
+  t.equal(await ask('somebody@example.org'), down, 'of another user the catch-all says nothing')
+})
+
+t.test('an answer put together from fresh steps in memory is known whole as well', async t => {
+  const { ask, source, clock } = stage({ '@example.com': 'catch@example.net' })
+  await ask('user+tag@example.com')
+  t.strictSame(await ask('user@example.com'), fresh('catch@example.net'))
+  t.equal(source.asked.length, 3)
+  source.fault = down
+  await clock.advance(10 * minute)
+  t.strictSame(await ask('user@example.com'), stale('catch@example.net'))
+})
+
+t.test('a whole answer is no fresher than the oldest of its steps', async t => {
+  const { ask, source, lookup, clock } = stage({ '@example.com': 'catch@example.net' })
+  await ask('one@example.com')
+  await clock.advance(3 * minute)
+  await ask('two@example.com')
+  t.strictSame(source.asked, ['one@example.com', '@example.com', 'two@example.com'], 'the catch-all is three minutes old')
+  source.fault = down
+  await clock.advance(2 * minute - 1)
+  t.strictSame(lookup.lookup('two@example.com'), fresh('catch@example.net'))
+  await clock.advance(1)
+  t.strictSame(await ask('two@example.com'), stale('catch@example.net'))
+})
+
+t.test('a whole answer is forgotten when all its steps are absent', async t => {
+  const { ask, source, clock } = stage({ '@example.com': 'catch@example.net' })
+  await ask('one@example.com')
+  source.rows.clear()
+  await clock.advance(5 * minute)
+  t.equal(await ask('one@example.com'), absent)
+  source.fault = down
+  await clock.advance(30_000)
+  t.equal(await ask('one@example.com'), down)
+})
+
+t.test('a user\'s own new row wins over the catch-all when the fresh time is over', async t => {
+  const { ask, source, clock } = stage({ '@example.com': 'catch@example.net' })
+  await ask('one@example.com')
+  source.rows.set('one@example.com', 'own@example.net')
+  await clock.advance(5 * minute)
+  t.strictSame(await ask('one@example.com'), fresh('own@example.net'))
+})
+
+t.test('an answer that is asked for late in its fresh time is refreshed behind the reply', async t => {
+  const { ask, source, lookup, clock } = stage({ 'info@example.com': 'old@example.net' })
+  await ask('info@example.com')
+  await clock.advance(4 * minute - 1)
+  source.rows.set('info@example.com', 'new@example.net')
+  await ask('info@example.com')
+  t.equal(source.asked.length, 1, 'not before the last fifth')
+  await clock.advance(1)
+  t.strictSame(lookup.lookup('info@example.com'), fresh('old@example.net'))
+  await clock.advance(0)
+  t.strictSame(lookup.lookup('info@example.com'), fresh('new@example.net'))
+  t.equal(source.asked.length, 2)
+})
+
+t.test('a whole answer is refreshed ahead as well, all its steps anew', async t => {
+  const { ask, source, lookup, clock } = stage({ '@example.com': 'old@example.net' })
+  await ask('one@example.com')
+  await clock.advance(4 * minute)
+  source.rows.set('@example.com', 'new@example.net')
+  t.strictSame(lookup.lookup('one@example.com'), fresh('old@example.net'))
+  await clock.advance(0)
+  t.strictSame(lookup.lookup('one@example.com'), fresh('new@example.net'))
+  t.strictSame(source.asked.slice(2), ['one@example.com', '@example.com'])
+})
+
+t.test('a refresh that fails leaves the fresh answer fresh, and is not tried with each lookup', async t => {
+  const { ask, source, lookup, clock } = stage({ 'info@example.com': 'box@example.net' })
+  await ask('info@example.com')
+  await clock.advance(4 * minute)
+  source.fault = down
+  for (let times = 0; times < 20; times++) t.strictSame(await ask('info@example.com'), fresh('box@example.net'))
+  t.equal(source.asked.length, 2)
+  t.equal(lookup.flights, 0)
+})
+
+t.test('an absent answer replaces the found one, and the reverse', async t => {
+  const { ask, source, memory, clock } = stage({ 'info@example.com': 'box@example.net' }, { search: 'exact' })
+  await ask('info@example.com')
+  t.match(memory.size(), { found: 1, absent: 0 })
+  source.rows.clear()
+  await clock.advance(5 * minute)
+  await ask('info@example.com')
+  t.match(memory.size(), { found: 0, absent: 1 })
+  source.rows.set('info@example.com', 'box@example.net')
+  await clock.advance(30_000)
+  await ask('info@example.com')
+  t.match(memory.size(), { found: 1, absent: 0 })
+})
+
+t.test('made-up keys without end do not push out what is found', async t => {
+  const { ask, memory, source, lookup } = stage({ 'info@example.com': 'box@example.net' }, { search: 'exact' })
+  await ask('info@example.com')
+  for (let stranger = 0; stranger < 5_000; stranger++) await ask(`stranger${stranger}@example.com`)
+  t.match(memory.size(), { found: 1, absent: 100 })
+  source.fault = down
+  t.strictSame(lookup.lookup('info@example.com'), fresh('box@example.net'))
+})
+
+t.test('a clock that is set back makes nobody trust the old answers: the table is asked', async t => {
+  const { ask, source, clock } = stage({ 'info@example.com': 'old@example.net', '@example.com': 'old@example.net' })
+  await ask('info@example.com')
+  await ask('other@example.com')
+  clock.set(clock.now() - 60 * minute)
+  source.rows.clear()
+  t.equal(await ask('info@example.com'), absent)
+  t.equal(await ask('other@example.com'), absent)
+})
+
+t.test('after a clock was set back, old answers bridge an outage all the same', async t => {
+  const { ask, source, clock } = stage({ 'info@example.com': 'box@example.net' })
+  await ask('info@example.com')
+  clock.set(clock.now() - 60 * minute)
+  source.fault = down
+  t.strictSame(await ask('info@example.com'), stale('box@example.net'))
+})
+
+t.test('a table that answers nothing for a shrunk table\'s keys: known keys are served stale, others deferred', async t => {
+  const rows = Object.fromEntries(Array.from({ length: 10 }, (_, user) => [`user${user}@example.com`, `box${user}@example.net`]))
+  const { ask, source, clock, guard } = stage(rows, { maxShrink: 0.3, search: 'exact' })
+  for (const key of Object.keys(rows)) await ask(key)
+  source.rows.clear()
+  await clock.advance(5 * minute)
+  t.strictSame(await ask('user1@example.com'), stale('box1@example.net'))
+  t.match(await ask('user77@example.com'), { kind: 'unavailable', reason: 'distrusted' })
+  guard.trust()
+  await clock.advance(5_000)
+  t.equal(await ask('user1@example.com'), absent, 'an operator says that it is so')
+})
+
+t.test('fallback with outage: reject rejects what is not known, and only what could not be asked', async t => {
+  const { ask, source, clock } = stage({ 'info@example.com': 'box@example.net' }, { policy: { unknown: 'reject', outage: 'reject' } })
+  await ask('info@example.com')
+  source.fault = down
+  await clock.advance(5 * minute)
+  t.strictSame(await ask('info@example.com'), stale('box@example.net'))
+  t.equal(await ask('nobody@example.com'), absent)
+  source.fault = unavailable('query-error', 'no such table')
+  t.match(await ask('nobody@example.com'), { reason: 'query-error' })
+})
+
+t.test('unknown: defer defers what the table says is absent', async t => {
+  const { ask, lookup } = stage({}, { policy: { unknown: 'defer', outage: 'defer' } })
+  t.match(await ask('nobody@example.com'), { kind: 'unavailable', reason: 'unknown-deferred' })
+  t.match(lookup.lookup('nobody@example.com'), { kind: 'unavailable', reason: 'unknown-deferred' }, 'from memory, too')
+  t.match(lookup.lookup(''), { kind: 'unavailable', reason: 'unknown-deferred' })
+})
+
+t.test('a bug in a source is a temporary error, or the known answer', async t => {
+  const { ask, source, clock } = stage({ 'info@example.com': 'box@example.net' })
+  await ask('info@example.com')
+  await clock.advance(5 * minute)
+  source.fault = () => { throw new Error('bug') }
+  t.strictSame(await ask('info@example.com'), stale('box@example.net'))
+  t.match(await ask('nobody@example.com'), { kind: 'unavailable', reason: 'internal-error' })
+})
+
+t.test('more keys under way than the map will queue are told to come again', async t => {
+  const { lookup, source, clock } = stage({})
+  source.latencyMs = 1_000
+  const answers = Array.from({ length: 10_001 }, (_, user) => lookup.lookup(`user${user}@example.com`))
+  t.equal(lookup.flights, 10_000)
+  await clock.advance(0)
+  t.match(await answers.at(-1), { kind: 'unavailable', reason: 'overloaded' })
+})
+
+t.test('what one node learned, another has from Redis while the table is down', async t => {
+  const { ask, open, source, redis } = stage({ 'info@example.com': 'box@example.net', '@example.org': 'catch@example.net' }, { withRedis: true })
+  await ask('info@example.com')
+  await ask('Anybody@example.org')
+  source.fault = down
+  const other = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  t.strictSame(await ask('info@example.com', other), fresh('box@example.net'))
+  t.strictSame(await ask('anybody@example.org', other), fresh('catch@example.net'), 'a whole answer, too')
+  t.equal(redis.state.reads, 4)
+  t.equal(other.origins.redis, 2)
+})
+
+t.test('an answer from Redis is as old as its verification', async t => {
+  const { ask, open, source, clock } = stage({ 'info@example.com': 'box@example.net' }, { withRedis: true })
+  await ask('info@example.com')
+  source.fault = down
+  await clock.advance(4 * minute)
+  const other = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  t.strictSame(await ask('info@example.com', other), fresh('box@example.net'))
+  await clock.advance(minute)
+  t.strictSame(await ask('info@example.com', other), stale('box@example.net'))
+  await clock.advance(55 * minute)
+  t.equal(await ask('info@example.com', other), down)
+})
+
+t.test('a stale answer from Redis is not taken for the table\'s word', async t => {
+  const { ask, open, source, clock } = stage({ 'info@example.com': 'old@example.net' }, { withRedis: true })
+  await ask('info@example.com')
+  await clock.advance(5 * minute)
+  source.rows.set('info@example.com', 'new@example.net')
+  const other = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  t.strictSame(await ask('info@example.com', other), fresh('new@example.net'))
+})
+
+t.test('C119 what another definition of the map said is not used', async t => {
+  const { ask, open, source } = stage({ 'info@example.com': 'box@example.net' }, { withRedis: true })
+  await ask('info@example.com')
+  source.fault = down
+  const changed = open({ definition: 'fedcba9876543210' }, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  t.equal(await ask('info@example.com', changed), down)
+})
+
+t.test('absent answers are not written to Redis, and a deleted key is removed from it', async t => {
+  const { ask, source, redis, clock } = stage({ 'info@example.com': 'box@example.net', '@example.org': 'catch@example.net' }, { withRedis: true })
+  await ask('info@example.com')
+  await ask('anybody@example.org')
+  await ask('nobody@example.com')
+  t.equal(redis.records.size, 3, 'the address, the catch-all and one whole answer')
+  source.rows.clear()
+  await clock.advance(5 * minute)
+  await ask('info@example.com')
+  await ask('anybody@example.org')
+  t.equal(redis.records.size, 0)
+})
+
+t.test('records live in Redis until they expire, counted from their verification', async t => {
+  const { ask, redis, source, clock } = stage({ 'info@example.com': 'box@example.net' }, { withRedis: true })
+  source.latencyMs = 100
+  const outcome = ask('info@example.com')
+  await clock.advance(100)
+  await outcome
+  t.equal(redis.records.get('alias:info@example.com')?.ttlMs, 60 * minute - 100)
+})
+
+t.test('a newer answer in memory is not replaced by an older one from Redis', async t => {
+  const { ask, source, redis, clock } = stage({ 'info@example.com': 'new@example.net' }, { withRedis: true })
+  await ask('info@example.com')
+  redis.records.set('alias:info@example.com', { outcome: fresh('old@example.net'), verifiedAt: clock.now() - 1, ttlMs: 1, definition: '0123456789abcdef' })
+  source.fault = down
+  await clock.advance(5 * minute)
+  t.strictSame(await ask('info@example.com'), stale('new@example.net'))
+})
+
+t.test('a record from a clock that runs ahead is verified before it counts, and bridges an outage', async t => {
+  const { ask, source, redis, clock } = stage({ 'info@example.com': 'new@example.net' }, { withRedis: true })
+  redis.records.set('alias:info@example.com', {
+    outcome: fresh('old@example.net'), verifiedAt: clock.now() + 60 * minute, ttlMs: 1, definition: '0123456789abcdef',
+  })
+  source.fault = down
+  t.strictSame(await ask('info@example.com'), stale('old@example.net'))
+  source.fault = null
+  await clock.advance(5_000)
+  t.strictSame(await ask('info@example.com'), fresh('new@example.net'))
+})
+
+t.test('a Redis that is of no use costs nothing', async t => {
+  const { ask, redis } = stage({ 'info@example.com': 'box@example.net' }, { withRedis: true })
+  redis.state.usable = false
+  t.strictSame(await ask('info@example.com'), fresh('box@example.net'))
+  t.equal(redis.state.reads, 0)
+})
+
+t.test('the time that Redis takes comes out of the one deadline', async t => {
+  const { askTimed, redis, source } = stage({}, { withRedis: true })
+  redis.state.latencyMs = 100
+  source.latencyMs = 60_000
+  t.equal((await askTimed('info@example.com')).ms, 2_000)
+})
+
+t.test('a map without stale time gives nothing that is not fresh', async t => {
+  const { ask, source, clock } = stage({ 'info@example.com': 'box@example.net' },
+    { lifetimes: { freshForMs: 5 * minute, staleForMs: 0, absentForMs: 30_000 } })
+  await ask('info@example.com')
+  source.fault = down
+  await clock.advance(5 * minute)
+  t.equal(await ask('info@example.com'), down)
+})
+
+t.test('bytes that are not UTF-8 pass through as they are', async t => {
+  const { ask, source } = stage({})
+  const latin1 = found('caf\u00e9@example.net' as ReturnType<typeof byteString>)
+  source.fault = () => latin1
+  const outcome = await ask('info@example.com')
+  t.equal(outcome, latin1)
+  t.equal(readable(latin1.value), 'caf\ufffd@example.net')
+})
