@@ -16,6 +16,8 @@ export type MemoryLimits = {
 
 /** What V8 and the LRU's own arrays take for an entry besides its strings, in bytes; measured with 10^6 entries. */
 const entryOverheadBytes = 250
+/** Absent keys are strangers' text: at this many bytes each on average their budget is full before its number is. */
+const absentKeyBytes = 250
 
 export type Memory = ReturnType<typeof createMemory>
 
@@ -24,7 +26,9 @@ export const createMemory = (limits: MemoryLimits) => {
   const sizeCalculation = (entry: Entry, key: string): number =>
     entryOverheadBytes + key.length + (entry.outcome.kind === 'found' ? entry.outcome.value.length : 0)
   const known = new LRUCache<string, Entry>({ max: limits.entries, maxSize: limits.bytes, sizeCalculation })
-  const unknown = new LRUCache<string, Entry>({ max: limits.absentEntries })
+  const unknown = new LRUCache<string, Entry>({
+    max: limits.absentEntries, maxSize: limits.absentEntries * (entryOverheadBytes + absentKeyBytes), sizeCalculation,
+  })
   return {
     get: (key: string): Entry | undefined => known.get(key) ?? unknown.get(key),
     /** Found entries only: what may bridge an outage. */

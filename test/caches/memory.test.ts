@@ -1,0 +1,63 @@
+import t from 'tap'
+import { makeEntry } from '../../src/caches/entry.js'
+import { createMemory } from '../../src/caches/memory.js'
+import { absent, byteString, found } from '../../src/outcome.js'
+
+const lifetimes = { freshForMs: 300_000, staleForMs: 3_600_000, absentForMs: 30_000 }
+const entry = (value: string) => makeEntry(found(byteString(value)), 0, lifetimes, 0, 0)
+const unknown = makeEntry(absent, 0, lifetimes, 0, 0)
+
+t.test('the least recently used of the found goes first, and a peek is no use', t => {
+  const memory = createMemory({ entries: 2, bytes: 10_000, absentEntries: 10 })
+  memory.set('a', entry('1'))
+  memory.set('b', entry('2'))
+  memory.get('a')
+  memory.peekFound('b')
+  memory.set('c', entry('3'))
+  t.strictSame([...memory.found()].map(([key]) => key), ['c', 'a'])
+  t.end()
+})
+
+t.test('long values count by their bytes', t => {
+  const memory = createMemory({ entries: 1_000, bytes: 100_000, absentEntries: 10 })
+  for (let index = 0; index < 100; index++) memory.set(`key${index}`, entry('x'.repeat(10_000)))
+  t.ok(memory.size().found < 10 && memory.size().foundBytes <= 100_000)
+  t.end()
+})
+
+t.test('long absent keys count by their bytes, too', t => {
+  const memory = createMemory({ entries: 10, bytes: 10_000, absentEntries: 1_000 })
+  for (let index = 0; index < 1_000; index++) memory.set(`${index}${'x'.repeat(10_000)}`, unknown)
+  t.ok(memory.size().absent < 50)
+  t.end()
+})
+
+t.test('no number of absent keys touches a found one', t => {
+  const memory = createMemory({ entries: 1, bytes: 10_000, absentEntries: 10 })
+  memory.set('known', entry('1'))
+  for (let index = 0; index < 1_000; index++) memory.set(`stranger${index}`, unknown)
+  t.match(memory.size(), { found: 1, absent: 10 })
+  t.end()
+})
+
+t.test('a key is found or absent, as it was set last', t => {
+  const memory = createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 })
+  memory.set('key', entry('1'))
+  memory.set('key', unknown)
+  t.equal(memory.get('key'), unknown)
+  t.equal(memory.peekFound('key'), undefined)
+  memory.set('key', entry('2'))
+  t.equal(memory.get('key')?.outcome.kind, 'found')
+  t.match(memory.size(), { found: 1, absent: 0 })
+  memory.delete('key')
+  t.equal(memory.get('key'), undefined)
+  t.end()
+})
+
+t.test('a value that is bigger than the whole memory is not kept, nor is what it replaces', t => {
+  const memory = createMemory({ entries: 10, bytes: 1_000, absentEntries: 10 })
+  memory.set('key', entry('1'))
+  memory.set('key', entry('x'.repeat(2_000)))
+  t.equal(memory.get('key'), undefined)
+  t.end()
+})
