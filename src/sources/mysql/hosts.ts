@@ -1,0 +1,67 @@
+/**
+ * The `hosts` parameter of mysql_table(5): where the servers are. unix:PATH,
+ * inet:HOST:PORT, HOST or HOST:PORT, in a list with commas or blanks. As the
+ * client library has it, `localhost` is the local socket and not TCP. Beyond
+ * Postfix's own reading, an IPv6 address may stand in brackets, or bare if no
+ * port follows; Postfix takes those for a host named `[::1]` or `:`.
+ */
+import { isIPv6 } from 'node:net'
+
+export type Host =
+  | { readonly kind: 'unix', readonly path: string }
+  | { readonly kind: 'inet', readonly host: string, readonly port: number }
+
+/** What an item that leaves something open means; from the option files, or the library's own. */
+export type HostDefaults = { readonly host: string | null, readonly port: number, readonly socket: string }
+
+const hostName = /^[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?$/i
+
+const parsePort = (text: string): number | null => {
+  // The one service that /etc/services would be asked for here.
+  if (text === 'mysql') return 3306
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0
+  return port >= 1 && port <= 65_535 ? port : null
+}
+
+const inet = (host: string, portText: string | null, defaults: HostDefaults): Host | string => {
+  const port = portText === null ? defaults.port : parsePort(portText)
+  if (port === null) return `'${portText ?? ''}' is not a port`
+  if (host.toLowerCase() === 'localhost') {
+    return defaults.host === null || defaults.host.toLowerCase() === 'localhost'
+      ? { kind: 'unix', path: defaults.socket }
+      : { kind: 'inet', host: defaults.host, port }
+  }
+  return isIPv6(host) || hostName.test(host) ? { kind: 'inet', host, port } : `'${host}' is not a host name`
+}
+
+/** One item of the list; a sentence if it is none. */
+export const parseHost = (item: string, defaults: HostDefaults): Host | string => {
+  if (item.startsWith('unix:')) {
+    const path = item.slice('unix:'.length)
+    if (path === 'localhost') return { kind: 'unix', path: defaults.socket }
+    if (!path.startsWith('/')) return `${item}: the socket's path must start with /`
+    return path.includes(':') ? `${item}: a socket's path can't hold a colon` : { kind: 'unix', path }
+  }
+  if (item.startsWith('/')) return `${item} looks like a socket; write unix:${item}`
+  const text = item.startsWith('inet:') ? item.slice('inet:'.length) : item
+  const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text)
+  if (bracketed?.[1] !== undefined) {
+    return isIPv6(bracketed[1]) ? inet(bracketed[1], bracketed[2] ?? null, defaults) : `'${bracketed[1]}' is not an IPv6 address`
+  }
+  if (isIPv6(text)) return inet(text, null, defaults)
+  const colon = text.lastIndexOf(':')
+  return colon === -1 ? inet(text, null, defaults) : inet(text.slice(0, colon), text.slice(colon + 1), defaults)
+}
+
+/** The whole list, in its order; an empty one means `localhost`. */
+export const parseHosts = (list: string, defaults: HostDefaults): { readonly hosts: readonly Host[], readonly problems: readonly string[] } => {
+  const items = list.split(/[, \t\r\n]+/).filter(item => item !== '')
+  const hosts: Host[] = []
+  const problems: string[] = []
+  for (const item of items.length === 0 ? ['localhost'] : items) {
+    const host = parseHost(item, defaults)
+    if (typeof host === 'string') problems.push(host)
+    else hosts.push(host)
+  }
+  return { hosts, problems }
+}
