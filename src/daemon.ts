@@ -87,7 +87,7 @@ export const startDaemon = async (config: Config, sources: Sources, log: Log): P
         listeners: listeners.map(listener => ({ address: listener.name, protocol: listener.protocol, connections: listener.connections() })),
         redis: redis === null ? 'not configured' : redis.status(),
         servers: sources.status(),
-        canaries: [...canaries.values()].flat().map(canary => canary.state),
+        canaries: [...new Set([...canaries.values()].flat())].map(canary => canary.state),
         maps: Object.fromEntries([...maps].map(([name, map]) => [name, map.detail()])),
         answers: tallies,
       },
@@ -132,7 +132,7 @@ const openCanaries = (config: Config, sources: Sources, log: Log): Map<string, C
       if (missing) log.error(`map ${map.name}: the canary is missing: nothing that its server says is believed; known keys are served as before, others deferred`)
       else log.info(`map ${map.name}: the canary is back, its server is believed again`)
     })
-    canaries.set(opened.authority, [...canaries.get(opened.authority) ?? [], canary])
+    for (const authority of opened.authorities) canaries.set(authority, [...canaries.get(authority) ?? [], canary])
   }
   return canaries
 }
@@ -147,8 +147,8 @@ const serveMap = (
     const lookup = new TableLookup(map.name, plan, map.policy, opened.lookup)
     return { lookup, guard: null, detail: () => ({ search: map.search, source: 'text' }) }
   }
-  const { source, authority } = opened
-  const guardSettings = { maxShrink: map.maxShrink, windowMs: file.shrink_window, canaries: canaries.get(authority) ?? [] }
+  const { source, authorities } = opened
+  const guardSettings = { maxShrink: map.maxShrink, windowMs: file.shrink_window, canaries: [...new Set(authorities.flatMap(authority => canaries.get(authority) ?? []))] }
   const guard = new Guard(source, guardSettings, systemClock, Math.random, state => {
     if (state.trusted) log.info(`map ${map.name}: the table has its keys again, it is believed when it says absent`)
     else {

@@ -1,7 +1,8 @@
 /** `holdfast check`: is the configuration right, and can each server be used now? */
 import { loadConfig } from '../config/load.js'
-import { openSources } from '../sources/open.js'
+import { createLog } from '../log.js'
 import type { Problem } from '../sources/problem.js'
+import { sourcesOf } from './sources.js'
 
 /** sysexits(3). */
 const exitConfig = 78
@@ -17,7 +18,9 @@ export const check = async (fileName: string, process: NodeJS.Process): Promise<
     for (const problem of loaded.problems) say('error', problem)
     return exitConfig
   }
-  const opened = openSources(new Map(loaded.config.maps.map(({ name, source }) => [name, source])))
+  // What is wrong is said below, once; the log's own words would come on top.
+  const log = createLog({ level: 'error', format: 'text', journal: false }, line => process.stderr.write(line), Date.now)
+  const opened = sourcesOf(loaded.config, log)
   for (const warning of opened.warnings) say('warning', warning)
   if (!opened.ok) {
     for (const problem of opened.problems) say('error', problem)
@@ -25,7 +28,7 @@ export const check = async (fileName: string, process: NodeJS.Process): Promise<
   }
   const problems = await opened.sources.check()
   for (const problem of problems) say('error', problem)
-  await opened.sources.close()
+  opened.sources.close()
   if (problems.length > 0) return exitTempfail
   process.stdout.write(`ok: ${fileName}: ${loaded.config.maps.length} maps\n`)
   return 0

@@ -4,7 +4,7 @@ import { startDaemon } from '../daemon.js'
 import type { Daemon } from '../daemon.js'
 import { createLog } from '../log.js'
 import type { Log } from '../log.js'
-import { openSources } from '../sources/open.js'
+import { sourcesOf } from './sources.js'
 
 /** sysexits(3). */
 const exitConfig = 78
@@ -34,7 +34,7 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
     return exitConfig
   }
   const { config } = loaded
-  const opened = openSources(new Map(config.maps.map(({ name, source }) => [name, source])))
+  const opened = sourcesOf(config, log)
   for (const { place, text } of opened.warnings) log.warn(`${place}: ${text}`)
   if (!opened.ok) {
     for (const { place, text } of opened.problems) log.error(`${place}: ${text}`)

@@ -181,7 +181,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
 
   function sourceOf(name: string, map: MapConfig): SourceConfig {
     if (map.text !== undefined) return { kind: 'text', path: resolve(folder, map.text) }
-    if (map.cf !== undefined) return { kind: 'cf', path: resolve(folder, map.cf) }
+    if (map.cf !== undefined) return { kind: 'cf', paths: [map.cf].flat().map(path => resolve(folder, path)) }
     const databaseName = map.database ?? ''
     const database = file.databases[databaseName]
     if (database === undefined) {

@@ -52,7 +52,7 @@ const queryParameters = {
 
 const mapSchema = z.strictObject({
   search: z.enum(searches).describe('the steps that Postfix would do on a mysql: table of this purpose'),
-  cf: text.optional().describe('a mysql_table(5) file, as it stands'),
+  cf: z.union([text, z.array(text).min(1)]).optional().describe('a mysql_table(5) file, as it stands; a list is asked in its order, as Postfix asks the tables of one parameter'),
   text: text.optional().describe('a Postfix text table (the source form of texthash:)'),
   database: text.optional().describe('a name under `databases`; goes with `query`'),
   ...queryParameters,
@@ -99,6 +99,7 @@ export const schema = z.strictObject({
     command_timeout: duration.default(100).describe('a slower Redis is left alone for a while'),
   }).optional(),
   databases: z.record(z.string(), database).default({}),
+  prepared_statements: z.boolean().default(true).describe('off for proxies that know none, such as ProxySQL and MaxScale: keys then go as hexadecimal literals'),
   connections: z.int().min(1).max(1_000).default(8).describe('MySQL connections for each server'),
   breaker: z.strictObject({
     failures: z.int().min(1).default(5).describe('so many lookups in 10 s before the share of failures counts'),

@@ -1,57 +1,101 @@
 /** Opens what stands behind each map; every problem of every map at once. */
 import { readFileSync } from 'node:fs'
 import type { Outcome } from '../outcome.js'
+import { openServers } from './mysql/database.js'
+import type { Servers } from './mysql/database.js'
+import { defineFromCf, defineTable } from './mysql/definition.js'
+import type { Defined, TableDefinition } from './mysql/definition.js'
+import type { ServerSettings, ServerStatus } from './mysql/server.js'
+import { mysqlSource } from './mysql/source.js'
 import type { Problem } from './problem.js'
+import { inOrder } from './source.js'
 import type { Source } from './source.js'
 import { parseTextTable, textSource } from './text.js'
 
 /** What a map's definition says stands behind it. */
 export type SourceConfig =
   | { readonly kind: 'text', readonly path: string }
-  | { readonly kind: 'cf', readonly path: string }
+  /** Several tables are asked in their order, each key of all of them before the next key. */
+  | { readonly kind: 'cf', readonly paths: readonly string[] }
   | { readonly kind: 'inline', readonly parameters: Readonly<Record<string, string>>, readonly placeOf: (parameter: string) => string }
 
 /** A map's source: a table whole in memory, or a server that is asked. */
 export type Opened =
   | { readonly kind: 'text', readonly lookup: (key: string) => Outcome }
-  /** `authority` names the servers and the database that answer; maps with the same one stand or fall together. */
-  | { readonly kind: 'mysql', readonly source: Source, readonly authority: string }
+  /** `authorities` name the servers and databases that answer; maps that share one stand or fall together. */
+  | { readonly kind: 'mysql', readonly source: Source, readonly authorities: readonly string[] }
 
 export type Sources = {
   of(map: string): Opened
-  /** Each server, its breaker's state and its last error, as plain data. */
-  status(): Readonly<Record<string, unknown>>
-  /** Connects to every server and prepares every query; what can't be used now, by map. */
+  /** Each MySQL server with its breaker's state and its last error. */
+  status(): readonly ServerStatus[]
+  /** Logs in to every server and runs every query with a key that is in no table; what can't be used now, by map. */
   check(): Promise<readonly Problem[]>
-  close(): Promise<void>
+  close(): void
 }
 
 export type OpenedSources =
   | { readonly ok: true, readonly sources: Sources, readonly warnings: readonly Problem[] }
   | { readonly ok: false, readonly problems: readonly Problem[], readonly warnings: readonly Problem[] }
 
-/** Reads the files that `configs` (by map) name, and makes a source of each. Connects nowhere yet. */
-export const openSources = (configs: ReadonlyMap<string, SourceConfig>): OpenedSources => {
+/** A key that no table has, for trying a query out (RFC 2606). */
+const probe = 'holdfast-check@holdfast.invalid'
+const checkBudgetMs = 5_000
+
+/** Reads the files that `configs` (by map) name, and makes a source of each. Connects nowhere yet. `onEmpty` hears of rows with an empty value. */
+export const openSources = (
+  configs: ReadonlyMap<string, SourceConfig>, settings: ServerSettings, prepared: boolean, onEmpty: (map: string) => void,
+): OpenedSources => {
   const problems: Problem[] = []
   const warnings: Problem[] = []
   const opened = new Map<string, Opened>()
+  const definitions: { readonly map: string, readonly definition: TableDefinition }[] = []
+  const servers = openServers(settings)
+
+  const openText = (map: string, path: string): void => {
+    try {
+      const bytes = readFileSync(path)
+      const table = parseTextTable(bytes, path)
+      const source = textSource(table, bytes)
+      warnings.push(...table.warnings)
+      opened.set(map, { kind: 'text', lookup: key => source.lookup(key) })
+    } catch (error) {
+      problems.push({ place: path, text: `can't be read: ${messageOf(error)}` })
+    }
+  }
+  const openMysql = (map: string, tables: readonly Defined[]): void => {
+    const sources: Source[] = []
+    const authorities: string[] = []
+    for (const defined of tables) {
+      warnings.push(...defined.warnings)
+      if (!defined.ok) {
+        problems.push(...defined.problems)
+        continue
+      }
+      const { definition } = defined
+      const { hosts, login } = definition
+      try {
+        const database = servers.database(hosts, { ...login, prepared })
+        sources.push(mysqlSource(definition, database, () => onEmpty(map)))
+        authorities.push(JSON.stringify([hosts, login.user, login.dbname]))
+        definitions.push({ map, definition })
+      } catch (error) {
+        problems.push({ place: map, text: messageOf(error) })
+      }
+    }
+    opened.set(map, { kind: 'mysql', source: inOrder(sources), authorities })
+  }
+
   for (const [map, config] of configs) {
     switch (config.kind) {
-      case 'text': {
-        try {
-          const bytes = readFileSync(config.path)
-          const table = parseTextTable(bytes, config.path)
-          const source = textSource(table, bytes)
-          warnings.push(...table.warnings)
-          opened.set(map, { kind: 'text', lookup: key => source.lookup(key) })
-        } catch (error) {
-          problems.push({ place: config.path, text: `can't be read: ${error instanceof Error ? error.message : 'unknown error'}` })
-        }
+      case 'text':
+        openText(map, config.path)
         break
-      }
       case 'cf':
+        openMysql(map, config.paths.map(path => defineFromCf(path)))
+        break
       case 'inline':
-        problems.push({ place: map, text: 'mysql is not there yet' })
+        openMysql(map, [defineTable(config.parameters, config.placeOf)])
         break
       default: config satisfies never
     }
@@ -66,9 +110,26 @@ export const openSources = (configs: ReadonlyMap<string, SourceConfig>): OpenedS
         if (source === undefined) throw new Error(`no source was opened for map ${map}`)
         return source
       },
-      status: () => ({}),
-      check: () => Promise.resolve([]),
-      close: () => Promise.resolve(),
+      status: () => servers.status(),
+      check: () => checkAll(servers, definitions, prepared),
+      close: () => servers.close(),
     },
   }
+}
+
+const messageOf = (error: unknown): string => error instanceof Error ? error.message : 'unknown error'
+
+/** Each query on each of its hosts: that one of them answers doesn't say that the others would. */
+const checkAll = async (
+  servers: Servers, definitions: readonly { map: string, definition: TableDefinition }[], prepared: boolean,
+): Promise<readonly Problem[]> => {
+  const problems: Problem[] = []
+  for (const { map, definition } of definitions) {
+    const values = definition.texts.slice(1).map(() => probe)
+    for (const host of definition.hosts) {
+      const answer = await servers.database([host], { ...definition.login, prepared }).ask(definition, values, checkBudgetMs)
+      if (answer.kind === 'unavailable') problems.push({ place: `map ${map}`, text: `${answer.reason}: ${answer.detail}` })
+    }
+  }
+  return problems
 }

@@ -3,6 +3,7 @@
  * `mysql/` asks a server; `text.ts` holds a Postfix text table in memory.
  */
 import type { Outcome } from '../outcome.js'
+import { absent } from '../outcome.js'
 
 export type Source = {
   /**
@@ -18,4 +19,25 @@ export type Source = {
    * served what the old one said.
    */
   readonly definition: string
+}
+
+/**
+ * Several tables as one, in the way that Postfix asks those of one parameter:
+ * the first that has the key answers, and one that can't be asked ends the
+ * search: what it holds may not be passed over.
+ */
+export const inOrder = (sources: readonly Source[]): Source => {
+  const [only] = sources
+  if (sources.length === 1 && only !== undefined) return only
+  return {
+    definition: JSON.stringify(sources.map(({ definition }) => definition)),
+    lookup: async (key, budgetMs) => {
+      const until = performance.now() + budgetMs
+      for (const source of sources) {
+        const outcome = await source.lookup(key, until - performance.now())
+        if (outcome.kind !== 'absent') return outcome
+      }
+      return absent
+    },
+  }
 }
