@@ -9,7 +9,7 @@
  * walk: a catch-all must not take the mail of a user whose row can't be read.
  */
 import type { RedisCache, MapIdentity } from '../caches/redis.js'
-import { bridge, isFresh, makeEntry } from '../caches/entry.js'
+import { bridge, decodeEntry, encodeEntry, isFresh, makeEntry } from '../caches/entry.js'
 import type { Decoded, Entry, Lifetimes } from '../caches/entry.js'
 import type { Memory } from '../caches/memory.js'
 import type { Absent, Found, Outcome } from '../outcome.js'
@@ -127,6 +127,20 @@ export class MapLookup {
       return verdict(known, policy)
     }
     return this.#wait(walk, this.#join(walk)).then(outcome => verdict(outcome, policy))
+  }
+
+  /** What may still bridge an outage, as records for a snapshot, by cache key. */
+  *known(): Generator<readonly [key: string, record: string]> {
+    const now = this.#parts.clock.now()
+    for (const [key, { outcome, verifiedAt, expiredAt }] of this.#parts.memory.found()) {
+      if (outcome.kind === 'found' && now < expiredAt) yield [key, encodeEntry(outcome, verifiedAt, this.#identity.definition)]
+    }
+  }
+
+  /** Takes a record of `known` back into memory. False if it is of no use now: expired, older than ours, or of another definition. */
+  recall(key: string, record: string): boolean {
+    const decoded = decodeEntry(record, this.#identity.definition)
+    return typeof decoded !== 'string' && this.#adopt(key, decoded)
   }
 
   get flights(): number {

@@ -563,3 +563,26 @@ t.test('bytes that are not UTF-8 pass through as they are', async t => {
   t.equal(outcome, latin1)
   t.equal(readable(latin1.value), 'caf\ufffd@example.net')
 })
+
+t.test('what a snapshot held bridges an outage after a restart, but is not fresh by it', async t => {
+  const { ask, clock, lookup, open, source } = stage({ 'info@example.com': 'a@b' })
+  await ask('info@example.com')
+  await ask('info+x@example.com')
+  const records = [...lookup.known()]
+  await clock.advance(6 * minute)
+  source.fault = unavailable('source-down', 'gone')
+  const restarted = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  t.ok(records.every(([key, record]) => restarted.recall(key, record)))
+  t.match(await ask('info@example.com', restarted), { kind: 'found', value: 'a@b', age: 'stale' })
+  t.match(await ask('info+x@example.com', restarted), { kind: 'found', value: 'a+x@b', age: 'stale' })
+})
+
+t.test('a snapshot of another definition, or from too long ago, is of no use', async t => {
+  const { ask, clock, lookup, open } = stage({ 'info@example.com': 'a@b' })
+  await ask('info@example.com')
+  const [record] = [...lookup.known()]
+  const recalled = (from: MapLookup): boolean => record !== undefined && from.recall(...record)
+  t.notOk(recalled(open({ definition: 'fedcba9876543210' }, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))))
+  await clock.advance(61 * minute)
+  t.notOk(recalled(open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))))
+})
