@@ -16,7 +16,7 @@ import type { Problem } from '../problem.js'
 import { parseCf } from './cf.js'
 import { parseDomainList } from './domain.js'
 import type { DomainList } from './domain.js'
-import { addressOf, needsOf } from './expansion.js'
+import { needsOf } from './expansion.js'
 import { parseHosts } from './hosts.js'
 import type { Host } from './hosts.js'
 import { readOptionFiles } from './optionfile.js'
@@ -216,8 +216,9 @@ export const defineTable = (
       sql: statement.texts.join('?'),
       texts: statement.texts,
       bind: inDomains === null ? bind : key => {
-        const { domain } = addressOf(key)
-        return domain === null || domain === '' || !inDomains(domain) ? null : bind(key)
+        // Postfix passes over a key that begins with its @ here, be its domain on the list or not.
+        const at = key.lastIndexOf('@')
+        return at > 0 && inDomains(key.slice(at + 1)) ? bind(key) : null
       },
       answer: answerRows(scannedFormat.pieces, needs, limit),
       requireResultSet,

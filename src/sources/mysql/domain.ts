@@ -1,7 +1,7 @@
 /**
  * The `domain` parameter of mysql_table(5): a list of domains, in the form of
- * Postfix's match lists. Only keys in a matching domain are asked; a key without
- * a domain never is. An item is a domain, /FILE with more items, or TYPE:TABLE;
+ * Postfix's match lists. Only addresses in a matching domain are asked, no bare
+ * words and no `@domain`. An item is a domain, /FILE with more items, or TYPE:TABLE;
  * a ! in front turns it round; the first item that matches decides. Domains are
  * compared whole and folded: no sub-domains.
  *

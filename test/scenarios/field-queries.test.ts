@@ -1,0 +1,117 @@
+/**
+ * Queries from the field, each asked for some hundred keys in one run of
+ * Postfix's own client and through our source, in both its ways of sending: the
+ * same answer, the same absence, the same fault.
+ */
+import t from 'tap'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { accountOf, openTable, openTestServers, plain, writeCf } from '../fixtures/cf.js'
+import type { Plain, Table } from '../fixtures/cf.js'
+import { fieldDatabase, fieldQueries } from '../fixtures/field-queries.js'
+import type { Checked, FieldQuery } from '../fixtures/field-queries.js'
+import { freshFolder, removeFolder } from '../fixtures/guard.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import { postmapAnswers, postmapQuery } from '../fixtures/postfix.js'
+
+/** Every key that was checked by hand, and what senders and attackers make of such keys. */
+const keys: readonly string[] = [...new Set([
+  ...fieldQueries.flatMap(({ checked }) => [...checked.keys()]),
+  ...['a.test', 'al.test', 'b.test', 'r.test', 'q.test', 'nope.test'].flatMap(domain => [
+    ...['ann', 'ANN', 'Ann+Tag', 'info', 'info+', 'o\'neil', 'O\'Neil', 'two', '"a b"', 'a%d%s', '%', '_nn', 'a%', '%%@', 'back\\slash', 'sales-7',
+      'ännchen', 'ÄNNCHEN', '日本', '😀', 'ann ', ' ann', 'x\' OR \'1\'=\'1', '" OR ""="', 'a,b', '-- ', '/*', '*/', '#', ';', '?', '$1', '`a`'].map(user => `${user}@${domain}`),
+    `@${domain}`, domain.toUpperCase(), `.${domain}`, `ann@sub.${domain}`, `ann@${domain}.`, `ann@x@${domain}`, `ann@.${domain}`, `${domain} `, `ann@${domain} `,
+    `${'u'.repeat(255)}@${domain}`, `ann@${'d'.repeat(255)}.${domain}`, `ann@${'l.'.repeat(100)}${domain}`,
+  ]),
+  '', '@', 'ann', 'ann@', '@@', '*', '.', '""', ' ', '%', '%s', '\'', '\\', '\\\'', 'x'.repeat(255), 'é'.repeat(127), 'ann@bücher.example', 'straße@a.test',
+  'ann@a.test\\', 'ann@a.test\' -- ', '203.0.113.9', '203.0.113', '[gw.test]:587', 'null@localhost', '<>', 'u@a..b.test', 'u@...', '0', '1', '1.0', 'TRUE',
+])]
+
+/** Rows come in the server's order where a UNION has none; else the order counts. */
+const comparable = (answer: Plain, query: string): unknown =>
+  typeof answer === 'string' && /\bunion\b/i.test(query) ? answer.split(',').sort().join(',') : answer
+
+const expectedOf = (checked: Checked): Plain =>
+  typeof checked === 'string' ? checked : { no: checked.no === 'question' ? 'row' : checked.no }
+
+/** The answers to `asked`, some at a time. */
+const askAll = async (table: Table, asked: readonly string[]): Promise<ReadonlyMap<string, Plain>> => {
+  const answers = new Map<string, Plain>()
+  for (let start = 0; start < asked.length; start += 32) {
+    await Promise.all(asked.slice(start, start + 32).map(async key => answers.set(key, plain(await table.ask(key)))))
+  }
+  return answers
+}
+
+/** The keys that aren't answered alike. */
+const differences = (
+  ours: ReadonlyMap<string, Plain>, theirs: ReadonlyMap<string, Plain>, { parameters, undecided = [] }: FieldQuery,
+): readonly unknown[] => {
+  const query = parameters['query'] ?? ''
+  return [...ours].filter(([key, answer]) => {
+    const their = theirs.get(key) ?? { no: 'row' }
+    if (undecided.includes(key)) return typeof answer !== 'string' || typeof their !== 'string'
+    return JSON.stringify(comparable(answer, query)) !== JSON.stringify(comparable(their, query))
+  }).map(([key, answer]) => ({ key, ours: answer, theirs: theirs.get(key) }))
+}
+
+/** What Postfix's client says to all keys. One fault makes it keep every answer to itself, so `faults` are asked alone. */
+const askPostfix = async (path: string, faults: readonly string[]): Promise<ReadonlyMap<string, Plain>> => {
+  const [answers, alone] = await Promise.all([
+    postmapAnswers(`mysql:${path}`, keys.filter(key => !faults.includes(key))),
+    Promise.all(faults.map(key => postmapQuery(`mysql:${path}`, key))),
+  ])
+  return new Map<string, Plain>([...answers, ...faults.map((key, at): [string, Plain] =>
+    [key, alone[at]?.kind === 'error' ? { no: 'answer' } : 'not a fault'])])
+}
+
+// Some forty thousand questions.
+t.setTimeout(300_000)
+
+t.test('no difference between Postfix\'s own client and ours', async t => {
+  const folder = freshFolder()
+  const server = await startMariadb({ sql: fieldDatabase })
+  const servers = openTestServers()
+  t.teardown(async () => {
+    servers.close()
+    await server.stop()
+    removeFolder(folder)
+  })
+  // The client library's character set, whatever this machine's own files say.
+  const optionFile = join(folder, 'my.cnf')
+  writeFileSync(optionFile, '[client]\ndefault-character-set=utf8mb4\n')
+  const account = { ...accountOf(server), option_file: optionFile }
+
+  for (const [index, fieldQuery] of fieldQueries.entries()) {
+    const { name, parameters, checked } = fieldQuery
+    await t.test(name, async t => {
+      const path = writeCf(folder, `row-${index}`, { ...account, ...parameters })
+      const table = openTable(path, servers)
+      const ours = await askAll(table, keys)
+      const faults = [...ours].filter(([, answer]) => typeof answer !== 'string' && answer.no === 'answer').map(([key]) => key)
+      const theirs = await askPostfix(path, faults)
+      t.same(differences(ours, theirs, fieldQuery), [], `${keys.length} keys`)
+      // The other way of sending differs in what stands for a parameter only; some keys show it.
+      const some = keys.filter((key, at) => at % 6 === index % 6 || checked.has(key))
+      t.same(differences(await askAll(openTable(path, servers, { prepared: false }), some), theirs, fieldQuery), [], `${some.length} keys as one text`)
+      const query = parameters['query'] ?? ''
+      for (const [key, answer] of checked) {
+        t.same(comparable(ours.get(key) ?? '', query), comparable(expectedOf(answer), query), key)
+        const isAsked = table.defined.ok && table.defined.definition.bind(key) !== null
+        t.equal(isAsked, typeof answer === 'string' || answer.no !== 'question', `${key} is asked or not`)
+      }
+    })
+  }
+
+  await t.test('a key is folded as Postfix folds it', async t => {
+    const path = writeCf(folder, 'echo', { ...account, query: 'SELECT \'%s\'' })
+    // Scripts whose folding has been the same since before any supported Postfix.
+    const blocks = [[0x21, 0x1c88], [0x1c90, 0x24ff], [0x2c00, 0x2dff], [0xa640, 0xa69f], [0xa720, 0xa787], [0xab70, 0xabbf], [0xfb00, 0xfb17], [0xff21, 0xff5a], [0x10400, 0x1044f]]
+    const letters = blocks.flatMap(([first = 0, last = 0]) => Array.from({ length: last - first + 1 }, (_, at) => String.fromCodePoint(first + at)))
+      .filter(letter => /\p{Assigned}/u.test(letter))
+    const words = Array.from({ length: Math.ceil(letters.length / 50) }, (_, at) => letters.slice(at * 50, at * 50 + 50).join(''))
+    const table = openTable(path, servers)
+    const theirs = await postmapAnswers(`mysql:${path}`, words)
+    for (const word of words) t.equal(plain(await table.ask(word)), theirs.get(word))
+  })
+})
