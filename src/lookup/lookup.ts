@@ -186,8 +186,11 @@ export class MapLookup {
       if (bridged !== null) return complete(bridged, step)
       break
     }
+    const whole = bridge(memory.peekFound(wholeKey(walk)), now)
+    if (whole !== null) return whole
     // An answer whose extension is in another case is better than none.
-    return bridge(memory.peekFound(wholeKey(walk)), now) ?? bridge(memory.peekFound(foldedWholeKey(walk.key)), now)
+    const alike = bridge(memory.peekFound(foldedWholeKey(walk.key)), now)
+    return alike === null ? null : found(alike.value, 'stale')
   }
 
   /** Renews an answer that is still good, behind the reply that it gave. */

@@ -1,0 +1,294 @@
+/**
+ * A small world for the pipeline: a table whose whole history is known, two
+ * nodes that share a Redis, faults at each boundary, and a clock that only
+ * moves when told. Each answer is held against that history.
+ *
+ * What is real: MapLookup, Guard, memory, entries, search steps. What is
+ * played: the table's server and Redis, whose faults of time and order no real
+ * server shows on demand.
+ */
+import type { Decoded, Lifetimes } from '../../src/caches/entry.js'
+import { createMemory } from '../../src/caches/memory.js'
+import type { Memory } from '../../src/caches/memory.js'
+import type { RedisCache } from '../../src/caches/redis.js'
+import { Guard } from '../../src/lookup/guard.js'
+import { MapLookup } from '../../src/lookup/lookup.js'
+import { compileSearch } from '../../src/lookup/search.js'
+import { absent, byteString, found, readable, unavailable } from '../../src/outcome.js'
+import type { Found, Outcome } from '../../src/outcome.js'
+import type { Source } from '../../src/sources/source.js'
+import { fakeClock } from '../fixtures/clock.js'
+
+export const askedKeys = ['u1@d', 'U1@D', 'u2@d', 'u3@d', 'u1+t@d', 'U1+T@d', 'u1@e', 'u4@e', '@d'] as const
+export const rowKeys = ['u1@d', 'u2@d', 'u3@d', 'u1+t@d', '@d', 'u1@e', 'u5@e', 'u6@e'] as const
+export type TableFault = 'none' | 'down' | 'hung' | 'slow' | 'flaky' | 'truncated'
+export type RedisFault = 'none' | 'down' | 'hung' | 'read-only' | 'emptied'
+
+export type Operation =
+  | { readonly do: 'ask', readonly node: 0 | 1, readonly key: string }
+  | { readonly do: 'pass', readonly ms: number }
+  /** A new row, or a new value of one that is there. */
+  | { readonly do: 'insert', readonly key: string }
+  | { readonly do: 'delete', readonly key: string }
+  | { readonly do: 'table', readonly fault: TableFault }
+  | { readonly do: 'redis', readonly fault: RedisFault }
+  /** The node's memory is lost, the process goes on. */
+  | { readonly do: 'forget', readonly node: 0 | 1 }
+  /** Killed with -9, and started again. */
+  | { readonly do: 'restart', readonly node: 0 | 1 }
+  /** Both nodes start with another query, whose values differ. */
+  | { readonly do: 'redefine' }
+  | { readonly do: 'trust', readonly node: 0 | 1 }
+
+export type Setting = { readonly guard: boolean, readonly smallMemory: boolean, readonly staleForMs: number }
+
+/** Numbers in [0, 1) that follow from `seed` (mulberry32). */
+export const randomFrom = (seed: number): () => number => {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  }
+}
+
+const deadlineMs = 2_000
+const softDeadlineMs = 300
+const freshForMs = 60_000
+const absentForMs = 10_000
+/** A question may be under way for a walk and a check of the witnesses before an answer that is based on it. */
+const walkMs = 2 * deadlineMs + 1_000
+/** From the end of a fault until nothing of it may be felt: questions under way, then the failure recheck timer. */
+const recoveryMs = walkMs + 5_000
+/** The guard rechecks a distrusted table every five seconds. */
+const guardRecoveryMs = 10_000
+
+type Version = { readonly key: string, readonly insertedAt: number, deletedAt: number | null }
+type Node = {
+  readonly lookup: MapLookup
+  readonly memory: Memory
+  readonly guard: Guard
+  readonly definition: 'a' | 'b'
+  alive: boolean
+  distrustedAt: number
+  /** Keys asked, and when a fresh found answer was last given: the node has to know these in an outage. */
+  readonly known: Map<string, number>
+}
+
+const plan = compileSearch('virtual', {
+  recipientDelimiter: '+', parentDomainMatchesSubdomains: new Set(), propagateUnmatchedExtensions: new Set(['virtual']), localDomains: new Set(),
+})
+const stepKeys = (asked: string): readonly string[] => plan.steps(asked.toLowerCase(), asked).map(step => step.key)
+
+/** Plays `operations`. The first answer that is not allowed, in words; null if there is none. All follows from `seed`. */
+export const play = async (seed: number, setting: Setting, operations: readonly Operation[]): Promise<string | null> => {
+  const clock = fakeClock()
+  const random = randomFrom(seed)
+  const lifetimes: Lifetimes = { freshForMs, staleForMs: setting.staleForMs, absentForMs }
+  const startedAt = clock.now()
+
+  const versions: Version[] = []
+  /** Rows that are there: number of the version, and since when there has been a row. */
+  const rows = new Map<string, { readonly version: number, readonly since: number }>()
+  const insert = (key: string): void => {
+    const before = rows.get(key)
+    if (before !== undefined) remove(key)
+    versions.push({ key, insertedAt: clock.now(), deletedAt: null })
+    rows.set(key, { version: versions.length - 1, since: before?.since ?? clock.now() })
+  }
+  const remove = (key: string): void => {
+    const row = rows.get(key)
+    const version = row === undefined ? undefined : versions[row.version]
+    if (version !== undefined) version.deletedAt = clock.now()
+    rows.delete(key)
+  }
+
+  let tableFault: TableFault = 'none'
+  let tableMendedAt = -Infinity
+  const askTable = (definition: string, key: string, budgetMs: number): Outcome | Promise<Outcome> => {
+    const answer = (): Outcome => {
+      const row = rows.get(key)
+      return row === undefined || tableFault === 'truncated' ? absent : found(byteString(`v${row.version}${definition}@box`))
+    }
+    const after = (ms: number, settle: () => Outcome): Promise<Outcome> => new Promise(resolve => {
+      clock.after(Math.min(ms, budgetMs), () => resolve(ms > budgetMs ? unavailable('timeout', 'slow') : settle()))
+    })
+    switch (tableFault) {
+      case 'down': return unavailable('source-down', 'refused')
+      case 'hung': return after(Infinity, answer)
+      case 'slow': return after(200 + random() * 2_000, answer)
+      case 'flaky':
+        if (random() < 0.3) return after(random() * 100, () => unavailable('query-error', 'deadlock'))
+        break
+      case 'none': case 'truncated': break
+      default: tableFault satisfies never
+    }
+    if (random() < 0.5) return Promise.resolve(answer())
+    // The server reads the row somewhere between the question and the answer.
+    const early = random() < 0.5 ? answer() : null
+    return after(1 + random() * 49, () => early ?? answer())
+  }
+
+  let redisFault: RedisFault = 'none'
+  const records = new Map<string, { readonly decoded: Decoded, readonly definition: string, readonly until: number }>()
+  const redisFor = (isAlive: () => boolean): RedisCache => {
+    const writable = () => isAlive() && redisFault === 'none'
+    return {
+      read: (map, keys) => {
+        if (redisFault === 'down' || !isAlive()) return null
+        const reading = (): (Decoded | null)[] => keys.map(key => {
+          const record = records.get(key)
+          return record?.definition === map.definition && record.until > clock.now() ? record.decoded : null
+        })
+        return new Promise(resolve => {
+          if (redisFault === 'hung') clock.after(100, () => resolve(keys.map(() => null)))
+          else if (random() < 0.5) resolve(reading())
+          else clock.after(random() * 20, () => resolve(reading()))
+        })
+      },
+      write: (map, key, outcome, verifiedAt, ttlMs) => {
+        if (writable() && ttlMs >= 1) records.set(key, { decoded: { outcome, verifiedAt }, definition: map.definition, until: clock.now() + ttlMs })
+      },
+      remove: (_map, key) => { if (writable()) records.delete(key) },
+      isUsable: () => redisFault !== 'down',
+      status: () => ({ state: 'ready', hits: 0, misses: 0, faults: {
+        'timeout': 0, 'connection': 0, 'readonly': 0, 'oom': 0, 'auth': 0, 'loading': 0, 'wrong-type': 0, 'invalid-record': 0, 'other': 0,
+      } }),
+      close: () => undefined,
+    }
+  }
+
+  let definition: 'a' | 'b' = 'a'
+  const startNode = (): Node => {
+    const letter = definition
+    const source: Source = { definition: letter, lookup: (key, budgetMs) => askTable(letter, key, budgetMs) }
+    const memory = createMemory(setting.smallMemory ? { entries: 3, bytes: 100_000, absentEntries: 2 } : { entries: 1_000, bytes: 1_000_000, absentEntries: 1_000 })
+    const guard = new Guard(source, { maxShrink: setting.guard ? 0.3 : 1, windowMs: 1e10, canaries: [] }, clock, random, state => {
+      node.distrustedAt = state.trusted ? clock.now() : Infinity
+    })
+    const lookup = new MapLookup({
+      name: 'alias', definition: letter, plan, policy: { unknown: 'reject', outage: 'defer' }, lifetimes, deadlineMs, softDeadlineMs,
+    }, { source, memory, guard, clock, random, redis: redisFor(() => node.alive) })
+    const node: Node = { lookup, memory, guard, definition: letter, alive: true, distrustedAt: -Infinity, known: new Map() }
+    return node
+  }
+  const nodes: [Node, Node] = [startNode(), startNode()]
+  const restart = (which: 0 | 1): void => {
+    nodes[which].alive = false
+    nodes[which].guard.close()
+    nodes[which] = startNode()
+  }
+
+  const problems: string[] = []
+  const judge = (node: Node, asked: string, askedAt: number, outcome: Outcome): void => {
+    const now = clock.now()
+    const steps = stepKeys(asked)
+    const wrong = (why: string): void => {
+      problems.push(`at ${now - startedAt} ms: ${asked} asked at ${askedAt - startedAt} ms is `
+        + `${outcome.kind === 'found' ? `${readable(outcome.value)} (${outcome.age})` : outcome.kind}: ${why}`)
+    }
+    const isHealthy = tableFault === 'none' && askedAt - tableMendedAt > recoveryMs && askedAt - node.distrustedAt > guardRecoveryMs
+    if (now - askedAt > deadlineMs) wrong('later than the deadline')
+    switch (outcome.kind) {
+      case 'absent':
+        for (const key of steps) {
+          const row = rows.get(key)
+          if (row !== undefined && row.since < askedAt - absentForMs - walkMs) wrong(`the row ${key} is there since ${row.since - startedAt} ms`)
+        }
+        node.known.delete(asked)
+        return
+      case 'unavailable': {
+        if (isHealthy) wrong(`the table is well: ${outcome.reason}`)
+        const knownAt = node.known.get(asked)
+        if (knownAt !== undefined && !setting.smallMemory && now < knownAt - freshForMs - walkMs + setting.staleForMs) {
+          wrong(`(${outcome.reason}) though it was known at ${knownAt - startedAt} ms`)
+        }
+        return
+      }
+      case 'found': {
+        const version = judgeFound(node, asked, askedAt, outcome, isHealthy, wrong)
+        // The table may say meanwhile that a row is gone; the node is right to forget it then.
+        if (outcome.age === 'fresh' && version?.deletedAt === null) node.known.set(asked, now)
+        return
+      }
+      default: outcome satisfies never
+    }
+  }
+
+  const judgeFound = (node: Node, asked: string, askedAt: number, { value, age }: Found, isHealthy: boolean, wrong: (why: string) => void): Version | undefined => {
+    const [, number, letter, extension] = /^v(\d+)([ab])(\+t)?@box$/i.exec(readable(value)) ?? []
+    const version = versions[Number(number)]
+    if (version === undefined || letter !== node.definition) {
+      wrong('no row of this definition ever said that')
+      return undefined
+    }
+    const steps = stepKeys(asked)
+    const at = steps.indexOf(version.key)
+    if (at < 0) wrong(`a row of ${version.key} is no answer to it`)
+    const wanted = version.key === 'u1@d' && asked.includes('+') ? asked.slice(2, 4) : undefined
+    if (age === 'fresh' ? extension !== wanted : extension?.toLowerCase() !== wanted?.toLowerCase()) wrong('the extension is not the sender\'s')
+    // Not fresh for longer than fresh_for, nor known for longer than stale_for; while the table is well, fresh is all there is.
+    const goodForMs = age === 'fresh' || isHealthy ? freshForMs : Math.max(freshForMs, setting.staleForMs)
+    const oldest = askedAt - goodForMs - walkMs
+    if (version.deletedAt !== null && version.deletedAt < oldest) wrong(`that row is gone since ${version.deletedAt - startedAt} ms`)
+    for (const key of steps.slice(0, at)) {
+      const row = rows.get(key)
+      if (row === undefined) continue
+      if (row.since < oldest || row.since + absentForMs + walkMs < version.insertedAt) wrong(`the row ${key} comes first, since ${row.since - startedAt} ms`)
+    }
+    return version
+  }
+
+  for (const key of ['u1@d', 'u2@d', 'u1@e', 'u5@e', 'u6@e']) insert(key)
+  for (const operation of operations) {
+    switch (operation.do) {
+      case 'ask': {
+        const node = nodes[operation.node]
+        const askedAt = clock.now()
+        const settle = (outcome: Outcome): void => { if (node.alive) judge(node, operation.key, askedAt, outcome) }
+        const outcome = node.lookup.lookup(operation.key)
+        if (outcome instanceof Promise) outcome.then(settle, (error: unknown) => { problems.push(`rejected: ${String(error)}`) })
+        else settle(outcome)
+        await clock.advance(0)
+        break
+      }
+      case 'pass': await clock.advance(operation.ms); break
+      case 'insert': insert(operation.key); break
+      case 'delete':
+        remove(operation.key)
+        for (const node of nodes) for (const asked of node.known.keys()) if (stepKeys(asked).includes(operation.key)) node.known.delete(asked)
+        break
+      case 'table':
+        // Only a guard that has witnesses can see that a table has lost its rows.
+        if (operation.fault === 'truncated' && !(setting.guard && nodes.every(({ guard }) => guard.state.trusted && guard.state.witnesses >= 3))) break
+        if (tableFault !== 'none') tableMendedAt = clock.now()
+        tableFault = operation.fault
+        break
+      case 'redis':
+        if (operation.fault === 'emptied') records.clear()
+        else redisFault = operation.fault
+        break
+      case 'forget':
+        nodes[operation.node].memory.clear()
+        nodes[operation.node].known.clear()
+        break
+      case 'restart': if (tableFault !== 'truncated') restart(operation.node); break
+      case 'redefine':
+        if (tableFault === 'truncated') break
+        definition = definition === 'a' ? 'b' : 'a'
+        restart(0)
+        restart(1)
+        break
+      case 'trust': if (tableFault !== 'truncated') nodes[operation.node].guard.trust(); break
+      default: operation satisfies never
+    }
+    if (problems.length > 0) break
+  }
+  await clock.advance(deadlineMs)
+  for (const { guard, lookup } of nodes) {
+    guard.close()
+    if (lookup.flights > 0) await clock.advance(walkMs)
+  }
+  return problems[0] ?? null
+}
