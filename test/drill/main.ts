@@ -1,0 +1,35 @@
+/**
+ * `npm run drill`: real servers break under a real Postfix, and none of them
+ * may say that a recipient who exists doesn't. Exit code 1 if one did.
+ */
+import { Command } from 'commander'
+import { heading, isUnsafe, misses, phaseText } from './report.js'
+import { phases } from './phases.js'
+import { runDrill } from './run.js'
+import { peers } from './stage.js'
+
+/** Durations in ms. libmysqlclient waits for a minute and more: the long drill shows it. */
+const long = { durationMs: 15_000, patienceMs: 75_000 }
+const quick = { durationMs: 3_000, patienceMs: 8_000 }
+
+type Options = { readonly json?: true, readonly quick?: true, readonly phase?: string }
+
+const options = new Command('drill')
+  .description('Breaks MariaDB, Redis and Holdfast under a Postfix on Holdfast and under the same Postfix on mysql:, proxy:mysql: and memcache:.')
+  .option('--quick', 'a few phases, in less than a minute')
+  .option('--phase <NAME>', 'one phase alone')
+  .option('--json', 'one JSON value at the end, nothing else')
+  .parse()
+  .opts<Options>()
+
+const chosen = phases.filter(({ name, quick }) =>
+  options.phase !== undefined ? name === options.phase : options.quick !== true || quick === true)
+if (chosen.length === 0) throw new Error(`no such phase; there are: ${phases.map(({ name }) => name).join(', ')}`)
+
+const say = (text: string): void => { if (options.json !== true) console.log(text) }
+say(heading)
+const reports = await runDrill(peers, chosen, options.quick === true ? quick : long, report => say(phaseText(report)))
+const missed = misses(reports)
+if (options.json === true) console.log(JSON.stringify({ phases: reports, missed }, null, 2))
+else console.log(missed.length === 0 ? 'all goals met' : `missed:\n${missed.map(line => `  ${line}`).join('\n')}`)
+process.exitCode = isUnsafe(reports) ? 1 : 0

@@ -1,0 +1,200 @@
+/** What breaks, in what order, and how it is mended. */
+import { createConnection } from 'mysql2/promise'
+import type { Connection } from 'mysql2/promise'
+import { Redis } from 'ioredis'
+import { deadlineMs } from './stage.js'
+import type { Stage } from './stage.js'
+
+export type Phase = {
+  readonly name: string
+  /** Follows upon the phase before without a pause, to show the recovery. */
+  readonly continues?: true
+  /** A short drill has it too. */
+  readonly quick?: true
+  /** Holdfast itself is down for a moment. */
+  readonly stopsHoldfast?: true
+  /** Breaks something. Gives what mends it, at the end of the phase, unless the next one continues it. */
+  go(stage: Stage): Promise<() => Promise<void>>
+}
+
+const nothing = (): Promise<void> => Promise.resolve()
+
+const killMysql = async ({ mariadb, proxy }: Stage): Promise<void> => {
+  proxy.refuse()
+  await mariadb.kill()
+  proxy.dropAll()
+}
+const startMysql = async ({ mariadb, proxy }: Stage): Promise<void> => {
+  await mariadb.start()
+  await proxy.pass()
+}
+
+/** Takes every connection that the server has, from those that have one too. */
+const takeAllConnections = async ({ mariadb }: Stage): Promise<readonly Connection[]> => {
+  const taken: Connection[] = []
+  // The least that it lets one set. One more is for the administrator.
+  const limit = 10
+  await mariadb.sql(`SET GLOBAL max_connections = ${limit}`)
+  const others = async (): Promise<readonly unknown[]> => {
+    const rows = await mariadb.sql(`SELECT id FROM information_schema.processlist WHERE user = '${mariadb.user}'`)
+    return rows.map(({ id }) => id).filter(id => !taken.some(({ threadId }) => threadId === id))
+  }
+  while (taken.length < limit) {
+    for (const id of await others()) await mariadb.sql(`KILL ${String(id)}`).catch(() => undefined)
+    try {
+      while (taken.length < limit) {
+        const { host, port, user, password, database } = mariadb
+        taken.push(await createConnection({ host, port, user, password, database }))
+      }
+    } catch {
+      // Somebody was faster.
+    }
+  }
+  return taken
+}
+
+const redisCommand = async ({ redis }: Stage, ...commands: readonly (readonly [string, ...string[]])[]): Promise<void> => {
+  const client = new Redis({ host: redis.host, port: redis.port, lazyConnect: true })
+  await client.connect()
+  for (const [command, ...args] of commands) await client.call(command, ...args)
+  client.disconnect()
+}
+
+/** Microseconds a key: the few keys of the drill then take longer than any phase. */
+const loadDelay = String(2_000_000)
+
+export const phases: readonly Phase[] = [
+  { name: 'healthy', quick: true, go: () => Promise.resolve(nothing) },
+  {
+    name: 'mysqld killed', quick: true,
+    go: async stage => {
+      await killMysql(stage)
+      return () => startMysql(stage)
+    },
+  },
+  {
+    name: 'mysqld restarted', quick: true, continues: true,
+    go: async stage => {
+      await startMysql(stage)
+      return nothing
+    },
+  },
+  {
+    name: 'mysqld hung', quick: true,
+    go: async ({ mariadb }) => {
+      await mariadb.pause()
+      return () => Promise.resolve(mariadb.resume())
+    },
+  },
+  {
+    name: 'blackholed',
+    go: ({ proxy }) => {
+      proxy.blackhole()
+      return Promise.resolve(async () => {
+        await proxy.pass()
+        proxy.dropAll()
+      })
+    },
+  },
+  {
+    name: 'slow',
+    go: ({ proxy }) => {
+      proxy.slow(1.5 * deadlineMs)
+      return Promise.resolve(async () => {
+        await proxy.pass()
+        proxy.dropAll()
+      })
+    },
+  },
+  {
+    name: 'alias table truncated', quick: true,
+    go: async ({ mariadb }) => {
+      await mariadb.sql('CREATE TABLE kept SELECT * FROM alias; TRUNCATE alias')
+      return async () => { await mariadb.sql('INSERT INTO alias SELECT * FROM kept; DROP TABLE kept') }
+    },
+  },
+  {
+    name: 'recipient table dropped',
+    go: async ({ mariadb }) => {
+      // To everybody else a table by another name is gone.
+      await mariadb.sql('RENAME TABLE relay_recipient TO kept')
+      return async () => { await mariadb.sql('RENAME TABLE kept TO relay_recipient') }
+    },
+  },
+  {
+    name: 'password changed',
+    go: async ({ mariadb, proxy }) => {
+      await mariadb.sql(`ALTER USER '${mariadb.user}'@'%' IDENTIFIED BY 'another one'`)
+      proxy.dropAll()
+      return async () => { await mariadb.sql(`ALTER USER '${mariadb.user}'@'%' IDENTIFIED BY '${mariadb.password}'`) }
+    },
+  },
+  {
+    name: 'max_connections exhausted',
+    go: async stage => {
+      const taken = await takeAllConnections(stage)
+      return async () => {
+        for (const connection of taken) connection.destroy()
+        await stage.mariadb.sql('SET GLOBAL max_connections = 151')
+      }
+    },
+  },
+  {
+    name: 'Redis killed', quick: true,
+    go: async ({ redis }) => {
+      await redis.kill()
+      return () => redis.start()
+    },
+  },
+  {
+    name: 'Redis hung',
+    go: async ({ redis }) => {
+      await redis.pause()
+      return () => Promise.resolve(redis.resume())
+    },
+  },
+  {
+    name: 'Redis loading',
+    go: async stage => {
+      await redisCommand(stage, ['CONFIG', 'SET', 'key-load-delay', loadDelay], ['CONFIG', 'SET', 'loading-process-events-interval-bytes', '1024'])
+      const loaded = redisCommand(stage, ['DEBUG', 'RELOAD'])
+      return async () => {
+        await redisCommand(stage, ['CONFIG', 'SET', 'key-load-delay', '0'])
+        await loaded
+      }
+    },
+  },
+  {
+    name: 'Redis full',
+    go: async stage => {
+      await redisCommand(stage, ['CONFIG', 'SET', 'maxmemory-policy', 'noeviction'], ['CONFIG', 'SET', 'maxmemory', '1'])
+      return () => redisCommand(stage, ['CONFIG', 'SET', 'maxmemory', '0'])
+    },
+  },
+  {
+    name: 'mysqld and Redis killed', quick: true,
+    go: async stage => {
+      await killMysql(stage)
+      await stage.redis.kill()
+      return async () => {
+        await stage.redis.start()
+        await startMysql(stage)
+      }
+    },
+  },
+  {
+    name: 'Holdfast killed', quick: true, stopsHoldfast: true,
+    go: async ({ holdfast }) => {
+      await holdfast.kill()
+      return nothing
+    },
+  },
+  {
+    name: 'mysqld, then Holdfast killed', stopsHoldfast: true,
+    go: async stage => {
+      await killMysql(stage)
+      await stage.holdfast.kill()
+      return () => startMysql(stage)
+    },
+  },
+]

@@ -1,0 +1,76 @@
+/**
+ * The mail that the drill sends: four kinds of recipients, half of them aliases
+ * in a virtual alias domain, half relay recipients, and the tables that say who
+ * exists.
+ */
+
+/**
+ * known: asked for all the time. rare: one of many, asked for once now and then.
+ * new: inserted during the run and asked for once, never before. unknown: never
+ * in any table.
+ */
+export const kinds = ['known', 'rare', 'new', 'unknown'] as const
+export type Kind = typeof kinds[number]
+
+const aliasDomain = 'v.example'
+const relayDomain = 'relay.example'
+
+/** Even numbers are aliases, odd ones relay recipients. */
+const address = (kind: Kind, number: number): string => `${kind}${number}@${number % 2 === 0 ? aliasDomain : relayDomain}`
+
+const knownCount = 24
+const rareCount = 200
+
+const addressesOf = (kind: Kind, count: number): readonly string[] => Array.from({ length: count }, (_, number) => address(kind, number))
+
+export const known = addressesOf('known', knownCount)
+export const rare = addressesOf('rare', rareCount)
+
+/** SQL that lets these addresses exist. An alias leads to a known relay recipient. */
+export const insertSql = (addresses: readonly string[]): string => {
+  const aliases = addresses.filter(each => each.endsWith(`@${aliasDomain}`)).map(each => `('${each}', '${address('known', 1)}')`)
+  const recipients = addresses.filter(each => each.endsWith(`@${relayDomain}`)).map(each => `('${each}')`)
+  return [
+    ...aliases.length === 0 ? [] : [`INSERT INTO alias VALUES ${aliases.join(', ')};`],
+    ...recipients.length === 0 ? [] : [`INSERT INTO relay_recipient VALUES ${recipients.join(', ')};`],
+  ].join('\n')
+}
+
+/** The tables with all known and rare recipients. Mail is thrown away at the next hop. */
+export const setupSql = `
+  CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT);
+  CREATE TABLE virtual_domain (domain VARCHAR(255) PRIMARY KEY);
+  INSERT INTO virtual_domain VALUES ('${aliasDomain}');
+  CREATE TABLE relay_domain (domain VARCHAR(255) PRIMARY KEY);
+  INSERT INTO relay_domain VALUES ('${relayDomain}');
+  CREATE TABLE relay_recipient (address VARCHAR(255) PRIMARY KEY);
+  CREATE TABLE transport (pattern VARCHAR(255) PRIMARY KEY, nexthop VARCHAR(255));
+  INSERT INTO transport VALUES ('${relayDomain}', 'discard:');
+  ${insertSql([...known, ...rare])}
+`
+
+/** Hands out recipients of each kind; one for each Postfix under test, so that all get the same. */
+export class Recipients {
+  #next: Record<Kind, number> = { known: 0, rare: 0, new: 0, unknown: 0 }
+  #newUntil = 0
+
+  /** More new recipients to hand out; give them to `insertSql`. Those of before that are left are dropped. */
+  renew(count: number): readonly string[] {
+    const from = this.#newUntil
+    this.#next.new = from
+    this.#newUntil += count
+    return addressesOf('new', this.#newUntil).slice(from)
+  }
+
+  /** The next recipient of a kind; undefined if there is no new one left. */
+  next(kind: Kind): string | undefined {
+    const number = this.#next[kind]++
+    switch (kind) {
+      case 'known': return known[number % known.length]
+      case 'rare': return rare[number % rare.length]
+      case 'new': return number < this.#newUntil ? address(kind, number) : undefined
+      case 'unknown': return address(kind, number)
+      default: return kind satisfies never
+    }
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * Everything that takes part in the drill: MariaDB behind the fault proxy,
+ * Redis, memcached, Holdfast with a supervisor, and a Postfix for each way to
+ * reach the tables.
+ */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { startHoldfast } from '../fixtures/daemon.js'
+import type { Holdfast } from '../fixtures/daemon.js'
+import { freshFolder } from '../fixtures/guard.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import type { Mariadb } from '../fixtures/mariadb.js'
+import { startMemcached } from '../fixtures/memcached.js'
+import { startPostfix } from '../fixtures/postfix.js'
+import type { Postfix } from '../fixtures/postfix.js'
+import { startProxy } from '../fixtures/proxy.js'
+import type { Proxy } from '../fixtures/proxy.js'
+import { startRedis } from '../fixtures/redis.js'
+import type { Redis } from '../fixtures/redis.js'
+import { Recipients, setupSql } from './recipients.js'
+
+/** What Postfix has behind its tables. */
+export type Peer = 'holdfast' | 'mysql:' | 'proxy:mysql:' | 'memcache:'
+export const peers: readonly Peer[] = ['holdfast', 'mysql:', 'proxy:mysql:', 'memcache:']
+
+export type Contestant = { readonly peer: Peer, readonly postfix: Postfix, readonly recipients: Recipients }
+
+export type Stage = {
+  readonly mariadb: Mariadb
+  /** In front of MariaDB, for everybody. */
+  readonly proxy: Proxy
+  readonly redis: Redis
+  readonly holdfast: Holdfast
+  readonly contestants: readonly Contestant[]
+  stop(): Promise<void>
+}
+
+/** Holdfast's timers (ms). The lifetimes are short, so that what is known turns stale within each phase. */
+export const deadlineMs = 2_000
+const lifetimes = { fresh_for: '3s', absent_for: '1s' }
+
+/** The maps, with the search that each stands for and its query. */
+const maps = {
+  virtual_domain: { search: 'exact', query: "SELECT domain FROM virtual_domain WHERE domain='%s'" },
+  virtual_alias: { search: 'virtual', query: "SELECT goto FROM alias WHERE address='%s'" },
+  relay_domain: { search: 'domain', query: "SELECT domain FROM relay_domain WHERE domain='%s'" },
+  relay_recipient: { search: 'recipient', query: "SELECT 'ok' FROM relay_recipient WHERE address='%s'" },
+  transport: { search: 'transport', query: "SELECT nexthop FROM transport WHERE pattern='%s'" },
+} as const
+type MapName = keyof typeof maps
+const mapNames = Object.keys(maps) as readonly MapName[]
+
+/** Holdfast's configuration (JSON is YAML) on the unix socket DIR/s; `more` adds parameters and wins. */
+export const holdfastConfig = (
+  dir: string, { host, port, mariadb, redis }: { host: string, port: number, mariadb: Mariadb, redis?: Redis },
+  more: Readonly<Record<string, unknown>> = {},
+): string => JSON.stringify({
+  listen: [{ socketmap: `unix:${dir}/s`, mode: '0666' }],
+  health: 'off',
+  deadline: `${deadlineMs}ms`,
+  breaker: { reset: '1s' },
+  ...redis === undefined ? {} : { redis: { host: redis.host, port: redis.port } },
+  databases: { mail: { hosts: `${host}:${port}`, user: mariadb.user, password: mariadb.password, dbname: mariadb.database } },
+  maps: Object.fromEntries(mapNames.map(name => [name, { ...maps[name], database: 'mail', ...lifetimes }])),
+  ...more,
+})
+
+/** main.cf: all that decides over a recipient is in tables. */
+export const mainCf = (table: (map: MapName) => string): Readonly<Record<string, string>> => ({
+  virtual_alias_domains: table('virtual_domain'),
+  virtual_alias_maps: table('virtual_alias'),
+  relay_domains: table('relay_domain'),
+  relay_recipient_maps: table('relay_recipient'),
+  transport_maps: table('transport'),
+})
+
+/** Writes the mysql_table(5) and memcache_table(5) files; tells each peer's table for a map. */
+const writeTables = (
+  { mariadb, proxy, memcachedPort, socket }: { mariadb: Mariadb, proxy: Proxy, memcachedPort: number, socket: string },
+): ((peer: Peer, map: MapName) => string) => {
+  const dir = freshFolder()
+  for (const map of mapNames) {
+    writeFileSync(join(dir, `${map}.cf`), `hosts = ${proxy.host}:${proxy.port}\nuser = ${mariadb.user}\n`
+      + `password = ${mariadb.password}\ndbname = ${mariadb.database}\nquery = ${maps[map].query}\n`)
+    writeFileSync(join(dir, `${map}.memcache.cf`), `memcache = inet:127.0.0.1:${memcachedPort}\nkey_format = ${map}:%s\n`
+      + `backup = proxy:mysql:${dir}/${map}.cf\n`)
+  }
+  return (peer, map) => {
+    switch (peer) {
+      case 'holdfast': return `socketmap:unix:${socket}:${map}`
+      case 'mysql:': return `mysql:${dir}/${map}.cf`
+      case 'proxy:mysql:': return `proxy:mysql:${dir}/${map}.cf`
+      case 'memcache:': return `memcache:${dir}/${map}.memcache.cf`
+      default: return peer satisfies never
+    }
+  }
+}
+
+/** Starts a daemon that has ended anew, as systemd does with Restart=always; gives the end of that. */
+export const supervise = (holdfast: Holdfast): () => void => {
+  const given = new AbortController()
+  const watch = async (): Promise<void> => {
+    await holdfast.exited()
+    if (given.signal.aborted) return
+    await holdfast.start()
+    await watch()
+  }
+  // It ends with the run, or by a daemon that can't start, which the next phase shows.
+  void watch().catch(() => undefined)
+  return () => given.abort()
+}
+
+/** Starts all that these peers need. Everybody is well, and nobody has been asked for anything. */
+export const startStage = async (wanted: readonly Peer[]): Promise<Stage> => {
+  const stops: (() => unknown)[] = []
+  const stop = async (): Promise<void> => {
+    for (const each of stops.reverse()) await each()
+  }
+  try {
+    const mariadb = await startMariadb({ sql: setupSql })
+    stops.push(() => mariadb.stop())
+    const proxy = await startProxy({ host: mariadb.host, port: mariadb.port })
+    stops.push(() => proxy.stop())
+    // For "loading": DEBUG RELOAD reads the whole content again.
+    const redis = await startRedis({ args: ['--enable-debug-command', 'yes'] })
+    stops.push(() => redis.stop())
+    const memcached = await startMemcached()
+    stops.push(() => memcached.stop())
+    const holdfast = await startHoldfast(dir => holdfastConfig(dir, { host: proxy.host, port: proxy.port, mariadb, redis }))
+    stops.push(() => holdfast.stop())
+    stops.push(supervise(holdfast))
+    const table = writeTables({ mariadb, proxy, memcachedPort: memcached.port, socket: join(holdfast.dir, 's') })
+    const contestants: Contestant[] = []
+    for (const peer of wanted) {
+      const postfix = await startPostfix({ mainCf: {
+        ...mainCf(map => table(peer, map)),
+        // proxymap(8) opens what this names; the tables behind memcache: aren't in its default.
+        proxy_read_maps: mapNames.map(map => table('proxy:mysql:', map)).join(' '),
+      } })
+      stops.push(() => postfix.stop())
+      contestants.push({ peer, postfix, recipients: new Recipients() })
+    }
+    return { mariadb, proxy, redis, holdfast, contestants, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
