@@ -80,7 +80,7 @@ export const startPoolFloor = async (program: Program, table: Mariadb): Promise<
 export type HoldfastOptions = {
   readonly table: Mariadb
   readonly redis?: Redis
-  /** Found answers that its memory holds; 1 makes every lookup a miss. */
+  /** Found answers that its memory holds; few make most lookups a miss. */
   readonly memoryEntries: number
   readonly freshFor?: string
 }
