@@ -178,7 +178,7 @@ export const defineTable = (
   const format = values.get('result_format') ?? '%s'
   if (format === '') problem('result_format', 'must not be empty')
   const scannedFormat = scanResultFormat(format)
-  if (!scannedFormat.ok) problem('result_format', scannedFormat.problem)
+  if (!scannedFormat.ok) problem('result_format', `in ${format}: ${scannedFormat.problem}`)
   const limit = integer('expansion_limit', 0, -maxInteger)
 
   let domains: DomainList | null = null

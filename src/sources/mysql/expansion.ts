@@ -47,7 +47,7 @@ export const expansionOf = (letter: string, template: Template): Expansion | nul
 /** What is wrong with a % that no known letter follows. */
 export const noExpansion = (letter: string): string =>
   letter === ''
-    ? 'ends in a single %; write %% for a percent sign'
+    ? 'a single % at the end; write %% for a percent sign'
     : `%${/^[\x21-\x7e]$/.test(letter) ? letter : ' '} is no expansion; there are %s %u %d %S %U %D %1 to %9, and %% for a percent sign`
 
 /** The needs of the pieces of both templates together. */

@@ -141,7 +141,8 @@ export const scanQuery = (query: string): Scanned => {
     const end = token.kind === 'text' && sql[at] === '%' ? Math.min(at + 2, sql.length) : token.end
     const whole = sql.slice(at, end)
     const quote = token.kind !== 'literal' ? null : whole.startsWith('"') ? '"' : '\''
-    const pieces = piecesOf(quoted ? whole.slice(1, -1) : whole, quote, problem)
+    const where = whole.length > 60 ? `${whole.slice(0, 60)}...` : whole
+    const pieces = piecesOf(quoted ? whole.slice(1, -1) : whole, quote, text => problem(`in ${where}: ${text}`))
     const found = pieces.filter(piece => typeof piece !== 'string')
     expansions.push(...found)
     switch (token.kind) {

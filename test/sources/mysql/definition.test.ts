@@ -44,7 +44,7 @@ t.test('without a query, the old parameters make one; with it they are ignored',
 
 t.test('every problem is told at once, with its line', t => {
   t.match(problems('user = pf\npassword vmail\nhosts = {{ DB }}\nquery = SELECT \'%x\'\nexpansion_limit = 1 # one\nrequire_result_set = maybe\n'), [
-    /^\/f\.cf:2 .*'='/, /^\/f\.cf:3 hosts: /, /^\/f\.cf:3 hosts: /, /^\/f\.cf dbname: is required/, /^\/f\.cf:4 query: %x/,
+    /^\/f\.cf:2 .*'='/, /^\/f\.cf:3 hosts: /, /^\/f\.cf:3 hosts: /, /^\/f\.cf dbname: is required/, /^\/f\.cf:4 query: in '%x': %x/,
     /^\/f\.cf:5 expansion_limit: /, /^\/f\.cf:6 require_result_set: 'maybe'/,
   ])
   t.end()
