@@ -1,192 +1,192 @@
 /**
- * The running daemon: builds the parts from a Config, in order, and closes
- * them in the opposite one. All wiring is here.
+ * The running daemon: listeners that stay, and behind them a generation of
+ * maps that a reload replaces as a whole. All wiring is here; parts close in
+ * the opposite order of their opening.
  */
-import { createHash } from 'node:crypto'
-import { createMemory } from './caches/memory.js'
-import { createRedisCache } from './caches/redis.js'
-import type { RedisCache } from './caches/redis.js'
-import type { Config, LoadedMap } from './config/load.js'
+import type { Config, ListenerConfig } from './config/load.js'
+import { openGeneration, statusOf } from './generation.js'
+import type { Generation, ServedMap } from './generation.js'
+import type { Events } from './health/events.js'
 import { serveHealth } from './health/health.js'
-import type { Snapshot } from './health/health.js'
+import type { HealthServer } from './health/health.js'
+import { createHistory, stepMs } from './health/history.js'
+import type { Status } from './health/status.js'
 import type { Log } from './log.js'
 import { printable } from './log.js'
-import { Canary } from './lookup/canary.js'
-import { systemClock } from './lookup/clock.js'
-import { Guard } from './lookup/guard.js'
-import { MapLookup } from './lookup/lookup.js'
-import { compileSearch } from './lookup/search.js'
-import { TableLookup } from './lookup/table.js'
 import { absent, unavailable } from './outcome.js'
 import type { Outcome } from './outcome.js'
 import type { ConnectionHooks } from './server/connection.js'
 import { listen } from './server/listener.js'
 import type { Listener } from './server/listener.js'
 import { socketmap } from './server/socketmap.js'
-import { count, createTally } from './server/tally.js'
+import { count, countWait, createTally } from './server/tally.js'
 import type { Tally } from './server/tally.js'
 import { tcpTable } from './server/tcp_table.js'
-import { fold } from './sources/fold.js'
-import type { Sources } from './sources/open.js'
+import { version } from './version.js'
+import type { WatchedSources } from './watched.js'
 
 export type Daemon = {
   /** Where clients reach it, as Postfix would name it: `socketmap:unix:/run/...`. */
-  readonly addresses: readonly string[]
-  readonly healthUrl: string | null
-  snapshot(): Snapshot
+  addresses(): readonly string[]
+  healthUrl(): string | null
+  status(): Status
+  /**
+   * Takes another configuration over: connections stay, addresses that are new
+   * open, those that are gone close, and every map changes at the same moment.
+   * Rejects if a new address can't be had; then all is as it was, and the
+   * sources given are closed.
+   */
+  reload(config: Config, sources: WatchedSources): Promise<void>
   /** Answers what was asked, then closes everything. */
   close(): Promise<void>
 }
 
-/** Requests that wait for an answer at shutdown have the deadline and this much more (ms). */
+/** Lookups that wait for an answer when their maps or the daemon go have the deadline and this much more (ms). */
 const drainGraceMs = 500
 
-type ServedMap = {
-  readonly lookup: MapLookup | TableLookup
-  readonly guard: Guard | null
-  readonly detail: () => Record<string, unknown>
-}
+type Protocol = Tally['protocol']
+type Route = { readonly lookup: ServedMap['lookup'], readonly tally: Tally }
+/** What the clients of a listener reach; a reload changes it between two requests. */
+type Served = { routes: ReadonlyMap<string, Route>, readonly unknown: Tally }
+type Slot = { config: ListenerConfig, readonly served: Served, readonly listener: Listener }
+
+const keyOf = ({ address, protocol }: ListenerConfig): string => JSON.stringify([protocol, address])
 
 /** Starts serving. Rejects if an address can't be listened on, having closed what was open. */
-export const startDaemon = async (config: Config, sources: Sources, log: Log): Promise<Daemon> => {
+export const startDaemon = async (config: Config, sources: WatchedSources, log: Log, events: Events): Promise<Daemon> => {
   const startedAt = Date.now()
-  const closers: (() => void | Promise<void>)[] = [() => sources.close()]
-  const closeAll = async (): Promise<void> => {
-    for (const close of closers.reverse()) await close()
+  let generation = openGeneration(config, sources, log, null)
+  let slots: Slot[] = []
+  let health: { readonly name: string, readonly server: HealthServer } | null = null
+  let isStopping = false
+  const history = createHistory()
+  /** Generations that have been replaced, until the last lookup in them has its answer. */
+  const leaving = new Map<Generation, NodeJS.Timeout>()
+
+  // Counters outlive a reload.
+  const tallies = new Map<string, Tally>()
+  const tallyOf = (protocol: Protocol, map: string): Tally => {
+    const key = `${protocol} ${map}`
+    const tally = tallies.get(key) ?? createTally(map, protocol)
+    tallies.set(key, tally)
+    return tally
   }
-  const redis = config.redis === null ? null : openRedis(config, log)
-  if (redis !== null) closers.push(() => redis.close())
 
-  const canaries = openCanaries(config, sources, log)
-  const maps = new Map<string, ServedMap>()
-  for (const map of config.maps) maps.set(map.name, serveMap(config, map, sources, canaries, redis, log))
-  closers.push(() => {
-    for (const { guard } of maps.values()) guard?.close()
-    for (const canary of [...canaries.values()].flat()) canary.close()
-  })
-
-  const tallies: Tally[] = []
-  const listeners: Listener[] = []
-  let stopping = false
-  try {
-    for (const listener of config.listeners) {
-      const dialect = listener.protocol === 'socketmap' ? socketmap : tcpTable
-      const fixedMap = listener.protocol === 'tcp_table' ? listener.map : null
-      const hooks = clientHooks(maps, fixedMap, dialect.protocol, tallies, log)
-      const opened = await listen({ address: listener.address, dialect, maxConnections: config.file.max_connections }, hooks)
-      listeners.push(opened)
+  const routesOf = (listener: ListenerConfig, { maps }: Generation): ReadonlyMap<string, Route> => {
+    const routes = new Map<string, Route>()
+    for (const [name, { lookup }] of maps) {
+      if (listener.protocol === 'socketmap') routes.set(name, { lookup, tally: tallyOf('socketmap', name) })
+      // tcp_table has no map names: whatever is asked there is asked of this map.
+      else if (listener.map === name) routes.set('', { lookup, tally: tallyOf('tcp_table', name) })
     }
-    closers.push(async () => {
-      await Promise.all(listeners.map(listener => listener.close(config.file.deadline + drainGraceMs)))
-    })
-    const snapshot = (): Snapshot => ({
-      ready: !stopping,
-      detail: {
-        role: config.file.role,
-        uptime_seconds: Math.round((Date.now() - startedAt) / 1_000),
-        listeners: listeners.map(listener => ({ address: listener.name, protocol: listener.protocol, connections: listener.connections() })),
-        redis: redis === null ? 'not configured' : redis.status(),
-        servers: sources.status(),
-        canaries: [...new Set([...canaries.values()].flat())].map(canary => canary.state),
-        maps: Object.fromEntries([...maps].map(([name, map]) => [name, map.detail()])),
-        answers: tallies,
-      },
-    })
-    const health = config.health === null ? null : await serveHealth(config.health, snapshot)
-    if (health !== null) closers.push(() => health.close())
+    return routes
+  }
+
+  const open = async (given: ListenerConfig, target: Generation): Promise<Slot> => {
+    const dialect = given.protocol === 'socketmap' ? socketmap : tcpTable
+    // Names that peers make up are counted together: labels are a closed set.
+    const served: Served = { routes: routesOf(given, target), unknown: tallyOf(given.protocol, '') }
+    const settings = { address: given.address, dialect, maxConnections: target.config.file.max_connections }
+    return { config: given, served, listener: await listen(settings, clientHooks(served, given.protocol, log)) }
+  }
+  const closeSlots = async (closing: readonly Slot[], graceMs: number): Promise<void> => {
+    await Promise.all(closing.map(({ listener }) => listener.close(graceMs)))
+  }
+
+  const status = (): Status => {
+    const served = slots.flatMap(slot => [...[...slot.served.routes.values()].map(({ tally }) => tally), slot.served.unknown])
     return {
-      addresses: listeners.map(listener => `${listener.protocol === 'socketmap' ? 'socketmap' : 'tcp'}:${
-        listener.protocol === 'tcp_table' ? listener.name.slice('inet:'.length) : listener.name}`),
-      healthUrl: health?.url ?? null,
-      snapshot,
-      close: async () => {
-        stopping = true
-        await closeAll()
-      },
+      version, role: generation.config.file.role, ready: !isStopping, now: Date.now(), startedAt, configuredAt: generation.loadedAt,
+      listeners: slots.map(({ listener }) => ({ address: listener.name, protocol: listener.protocol, connections: listener.connections(), refused: 0 })),
+      redis: generation.redisStatus(),
+      servers: generation.sources.status(),
+      canaries: generation.canaries().map(canary => canary.state),
+      maps: [...generation.maps.values()].map(statusOf),
+      answers: [...new Set(served)],
     }
+  }
+
+  /** Listeners and health of `target`, those of now where they fit; rejects having closed what it opened. */
+  const openOutside = async (target: Generation): Promise<{ slots: Slot[], health: typeof health }> => {
+    const free = [...slots]
+    const next: Slot[] = []
+    const opened: Slot[] = []
+    try {
+      for (const given of target.config.listeners) {
+        const kept = free.findIndex(slot => keyOf(slot.config) === keyOf(given))
+        const slot = free[kept] ?? await open(given, target)
+        if (kept === -1) opened.push(slot)
+        else free.splice(kept, 1)
+        next.push(slot)
+      }
+      const { health: address } = target.config
+      const name = JSON.stringify(address)
+      if (address === null) return { slots: next, health: null }
+      return { slots: next, health: health?.name === name ? health : { name, server: await serveHealth(address, { status, history, events }) } }
+    } catch (error) {
+      await closeSlots(opened, 0)
+      throw error
+    }
+  }
+
+  try {
+    ({ slots, health } = await openOutside(generation))
   } catch (error) {
-    for (const listener of listeners) await listener.close(0)
-    await closeAll()
+    generation.close()
     throw error
   }
-}
+  const sampling = setInterval(() => history.sample(status()), stepMs).unref()
 
-const openRedis = (config: Config, log: Log): RedisCache | null => {
-  if (config.redis === null) return null
-  let since = Date.now()
-  return createRedisCache(config.redis, (state, detail) => {
-    const lasted_ms = Date.now() - since
-    since = Date.now()
-    if (state === 'ready') log.info('redis: ready', { lasted_ms })
-    else log.warn(`redis: ${state}: ${detail}; answers come from memory and the tables`, { lasted_ms })
-  }, Date.now)
-}
-
-/** The canaries of each authority. */
-const openCanaries = (config: Config, sources: Sources, log: Log): Map<string, Canary[]> => {
-  const canaries = new Map<string, Canary[]>()
-  for (const map of config.maps) {
-    const opened = sources.of(map.name)
-    if (map.canary === null || opened.kind === 'text') continue
-    const canary = new Canary(map.name, fold(map.canary), opened.source, systemClock, ({ missing }) => {
-      if (missing) log.error(`map ${map.name}: the canary is missing: nothing that its server says is believed; known keys are served as before, others deferred`)
-      else log.info(`map ${map.name}: the canary is back, its server is believed again`)
-    })
-    for (const authority of opened.authorities) canaries.set(authority, [...canaries.get(authority) ?? [], canary])
+  /** Closes a generation when the last lookup in it has had its time. */
+  const leave = (old: Generation): void => {
+    leaving.set(old, setTimeout(() => {
+      leaving.delete(old)
+      old.close()
+    }, old.config.file.deadline + drainGraceMs).unref())
   }
-  return canaries
-}
 
-const serveMap = (
-  config: Config, map: LoadedMap, sources: Sources, canaries: ReadonlyMap<string, Canary[]>, redis: RedisCache | null, log: Log,
-): ServedMap => {
-  const { file } = config
-  const opened = sources.of(map.name)
-  const plan = compileSearch(map.search, config.search)
-  if (opened.kind === 'text') {
-    const lookup = new TableLookup(map.name, plan, map.policy, opened.lookup)
-    return { lookup, guard: null, detail: () => ({ search: map.search, source: 'text' }) }
-  }
-  const { source, authorities } = opened
-  const guardSettings = { maxShrink: map.maxShrink, windowMs: file.shrink_window, canaries: [...new Set(authorities.flatMap(authority => canaries.get(authority) ?? []))] }
-  const guard = new Guard(source, guardSettings, systemClock, Math.random, state => {
-    if (state.trusted) log.info(`map ${map.name}: the table has its keys again, it is believed when it says absent`)
-    else {
-      log.error(`map ${map.name}: ${state.gone} of its known keys are gone from the table: NOT believed when it says absent; `
-        + 'known keys are served as before, others deferred', { map: map.name })
-    }
-  })
-  const memory = createMemory({ entries: file.memory.entries, bytes: file.memory.bytes, absentEntries: file.memory.absent_entries })
-  const lookup = new MapLookup({
-    name: map.name, definition: definitionOf(source.definition, config, map), plan, policy: map.policy, lifetimes: map.lifetimes,
-    deadlineMs: file.deadline, softDeadlineMs: file.soft_deadline,
-  }, {
-    source, memory, redis: map.sensitive ? null : redis, guard, clock: systemClock, random: Math.random,
-  })
   return {
-    lookup, guard,
-    detail: () => ({
-      search: map.search, source: 'mysql', guard: guard.state, memory: memory.size(), in_flight: lookup.flights, answers_from: { ...lookup.origins },
-    }),
+    addresses: () => slots.map(({ listener: { name, protocol } }) =>
+      protocol === 'socketmap' ? `socketmap:${name}` : `tcp:${name.slice('inet:'.length)}`),
+    healthUrl: () => health?.server.url ?? null,
+    status,
+    reload: async (nextConfig, nextSources) => {
+      const next = openGeneration(nextConfig, nextSources, log, generation)
+      let outside
+      try {
+        outside = await openOutside(next)
+      } catch (error) {
+        next.close()
+        throw error
+      }
+      // From here nothing can fail, and nothing waits: all maps change between two requests.
+      const [old, oldSlots, oldHealth] = [generation, slots, health]
+      generation = next
+      slots = outside.slots
+      health = outside.health
+      for (const [index, slot] of slots.entries()) {
+        slot.config = nextConfig.listeners[index] ?? slot.config
+        slot.served.routes = routesOf(slot.config, next)
+      }
+      leave(old)
+      await closeSlots(oldSlots.filter(slot => !slots.includes(slot)), old.config.file.deadline + drainGraceMs)
+      if (oldHealth !== null && oldHealth !== health) await oldHealth.server.close()
+    },
+    close: async () => {
+      isStopping = true
+      clearInterval(sampling)
+      await closeSlots(slots, generation.config.file.deadline + drainGraceMs)
+      await health?.server.close()
+      for (const [old, timer] of leaving) {
+        clearTimeout(timer)
+        old.close()
+      }
+      generation.close()
+    },
   }
 }
 
-/** 16 hexadecimal digits that change whenever an answer of this map could. */
-const definitionOf = (source: string, config: Config, map: LoadedMap): string => {
-  const { recipientDelimiter, parentDomainMatchesSubdomains, propagateUnmatchedExtensions, localDomains } = config.search
-  return createHash('sha256').update(JSON.stringify([
-    source, map.search, recipientDelimiter, [...parentDomainMatchesSubdomains], [...propagateUnmatchedExtensions], [...localDomains],
-  ])).digest('hex').slice(0, 16)
-}
-
-const clientHooks = (
-  maps: ReadonlyMap<string, ServedMap>, fixedMap: string | null, protocol: Tally['protocol'], tallies: Tally[], log: Log,
-): ConnectionHooks => {
-  const known = [...maps.keys()].join(', ')
-  const served = new Map([...maps].map(([name, map]) => [name, { lookup: map.lookup, tally: createTally(name, protocol) }]))
-  // Names that peers make up are counted together: labels are a closed set.
-  const unknown = createTally('', protocol)
-  tallies.push(...[...served.values()].map(({ tally }) => tally).filter(({ map }) => fixedMap === null || map === fixedMap), unknown)
+const clientHooks = (served: Served, protocol: Protocol, log: Log): ConnectionHooks => {
   const badKey = (): Outcome => {
     log.repeated('bad-key', `${protocol}: a key that is not UTF-8: absent without a query`)
     return absent
@@ -194,20 +194,30 @@ const clientHooks = (
   return {
     answer: (map, key) => {
       if (key === null) return badKey()
-      const found = served.get(fixedMap ?? map ?? '')
-      if (found !== undefined) return found.lookup.lookup(key)
+      const route = served.routes.get(map ?? '')
+      if (route !== undefined) {
+        const outcome = route.lookup.lookup(key)
+        return outcome instanceof Promise ? timed(outcome, route.tally) : outcome
+      }
       const name = printable((map ?? '').slice(0, 60))
-      log.repeated('unknown-map', `a client asks for map '${name}', which is not configured; known maps: ${known}`)
+      log.repeated('unknown-map', `a client asks for map '${name}', which is not configured; known maps: ${[...served.routes.keys()].join(', ')}`)
       return unavailable('unknown-map', `map '${name}' is not configured in holdfast`)
     },
     onReply: (map, outcome) => {
-      const tally = served.get(fixedMap ?? map ?? '')?.tally ?? unknown
+      const tally = served.routes.get(map ?? '')?.tally ?? served.unknown
       count(tally, outcome)
-      if (outcome.kind === 'unavailable' && tally !== unknown) {
+      if (outcome.kind === 'unavailable' && tally !== served.unknown) {
         log.repeated(`${tally.map} ${outcome.reason}`, `map ${tally.map}: ${outcome.reason}: ${outcome.detail}`, { map: tally.map })
       }
     },
     onFault: problem => log.repeated(`fault ${protocol}`, `${protocol}: closing a connection: ${problem}`),
     onBug: error => log.error(`bug: ${error instanceof Error ? error.stack ?? error.message : 'unknown'}`),
   }
+}
+
+const timed = async (waiting: Promise<Outcome>, tally: Tally): Promise<Outcome> => {
+  const startedAt = performance.now()
+  const outcome = await waiting
+  countWait(tally, performance.now() - startedAt)
+  return outcome
 }

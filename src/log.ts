@@ -18,6 +18,11 @@ export type Log = {
   readonly isDebug: boolean
 }
 
+export type ConfigurableLog = Log & {
+  /** Other settings from now on. */
+  configure(settings: LogSettings): void
+}
+
 export type LogSettings = {
   readonly level: 'debug' | 'info' | 'warn' | 'error'
   readonly format: 'text' | 'json'
@@ -48,7 +53,8 @@ const toText = (line: string, journal: boolean): string => {
 }
 
 /** Writes to `write` (one whole line a call). */
-export const createLog = (settings: LogSettings, write: (line: string) => void, now: () => number): Log => {
+export const createLog = (given: LogSettings, write: (line: string) => void, now: () => number): ConfigurableLog => {
+  let settings = given
   const logger = pino({
     level: settings.level,
     base: null,
@@ -57,7 +63,13 @@ export const createLog = (settings: LogSettings, write: (line: string) => void, 
   }, { write: (line: string) => write(settings.format === 'json' ? line : toText(line, settings.journal)) })
   const lastByKind = new Map<string, { at: number, left: number }>()
   return {
-    isDebug: settings.level === 'debug',
+    get isDebug() {
+      return settings.level === 'debug'
+    },
+    configure: next => {
+      settings = next
+      logger.level = next.level
+    },
     debug: (text, fields = {}) => logger.debug(fields, printable(text)),
     info: (text, fields = {}) => logger.info(fields, printable(text)),
     warn: (text, fields = {}) => logger.warn(fields, printable(text)),

@@ -7,6 +7,7 @@ import { serve } from './cli/serve.js'
 import { parseEndpoint } from './endpoint.js'
 import type { Endpoint } from './endpoint.js'
 import { loadConfig } from './config/load.js'
+import { version } from './version.js'
 
 /** sysexits(3): wrong use; configuration error. */
 const exitUsage = 64
@@ -33,14 +34,14 @@ const queryEndpoint = (options: { at?: string, config: string }): Endpoint => {
 
 const program = new Command('holdfast')
   .description('Answers Postfix\'s table lookups from MySQL through a warm cache, and never says "not found" when it could not find out.')
-  .version('0.1.0')
+  .version(version)
   .showHelpAfterError()
   .configureHelp({ showGlobalOptions: true })
 
 program.command('serve')
   .description('run the daemon (in the foreground)')
   .argument('[CONFIG]', 'the configuration file', standardConfig)
-  .addHelpText('after', '\nExample:\n  holdfast serve /etc/holdfast/holdfast.yaml\n\nSignals: SIGTERM and SIGINT answer what was asked and stop.')
+  .addHelpText('after', '\nExample:\n  holdfast serve /etc/holdfast/holdfast.yaml\n\nSignals: SIGHUP reads the configuration anew; SIGTERM and SIGINT answer what was asked and stop.')
   .action(async (config: string) => {
     process.exitCode = await serve(config, process)
   })

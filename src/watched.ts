@@ -1,32 +1,50 @@
-/** The sources of a configuration, with their changes of state told to the log. */
-import type { Config } from '../config/load.js'
-import type { Log } from '../log.js'
-import { openSources } from '../sources/open.js'
-import type { OpenedSources } from '../sources/open.js'
+/** The sources of a configuration, with their changes of state told to the log and counted. */
+import type { Config } from './config/load.js'
+import type { ServerReport } from './health/status.js'
+import type { Log } from './log.js'
+import { openSources } from './sources/open.js'
+import type { OpenedSources, Sources } from './sources/open.js'
 
 const breakerWindowMs = 10_000
 const idleMs = 60_000
 
-export const sourcesOf = (config: Config, log: Log): OpenedSources => {
+export type WatchedSources = Omit<Sources, 'status'> & {
+  /** Each MySQL server with its breaker's state, its last error, and how often the breaker opened. */
+  status(): readonly ServerReport[]
+}
+
+export type OpenedWatched = Extract<OpenedSources, { ok: false }> | { readonly ok: true, readonly sources: WatchedSources, readonly warnings: OpenedSources['warnings'] }
+
+export const sourcesOf = (config: Config, log: Log): OpenedWatched => {
   const { connections, breaker, prepared_statements } = config.file
-  /** Since when each server that is left alone has been so. That a probe failed, and another, is no news. */
-  const openSince = new Map<string, number>()
-  return openSources(new Map(config.maps.map(({ name, source }) => [name, source])), {
+  const startedAt = Date.now()
+  /** When each server's breaker last opened or closed; half-open is part of open. */
+  const sinceByServer = new Map<string, number>()
+  const openedByServer = new Map<string, number>()
+  const lasted = (server: string): number => {
+    const now = Date.now()
+    const lasted_ms = now - (sinceByServer.get(server) ?? startedAt)
+    sinceByServer.set(server, now)
+    return lasted_ms
+  }
+  const isOpen = new Set<string>()
+  const opened = openSources(new Map(config.maps.map(({ name, source }) => [name, source])), {
     connections, failures: breaker.failures, windowMs: breakerWindowMs, resetMs: breaker.reset, idleMs,
     onState: (server, state, detail) => {
-      const since = openSince.get(server)
       switch (state) {
         case 'closed':
-          openSince.delete(server)
-          log.info(`mysql ${server}: breaker closed: it answers again`, { lasted_ms: Date.now() - (since ?? Date.now()) })
+          isOpen.delete(server)
+          log.info(`mysql ${server}: breaker closed: it answers again`, { lasted_ms: lasted(server) })
           return
         case 'half-open':
           log.debug(`mysql ${server}: breaker half-open: trying it`)
           return
         case 'open':
-          if (since !== undefined) return
-          openSince.set(server, Date.now())
-          log.warn(`mysql ${server}: breaker open: left alone but for a probe now and then: ${detail}`)
+          openedByServer.set(server, (openedByServer.get(server) ?? 0) + 1)
+          // Probes that fail again are no change.
+          if (isOpen.has(server)) log.debug(`mysql ${server}: breaker open again: ${detail}`)
+          else log.warn(`mysql ${server}: breaker open: left alone but for a probe now and then: ${detail}`, { lasted_ms: lasted(server) })
+          isOpen.add(server)
           return
         default: state satisfies never
       }
@@ -34,4 +52,14 @@ export const sourcesOf = (config: Config, log: Log): OpenedSources => {
   }, prepared_statements, map => {
     log.repeated(`empty ${map}`, `map ${map}: a row with an empty value: skipped, as Postfix does`)
   })
+  if (!opened.ok) return opened
+  return {
+    ok: true, warnings: opened.warnings,
+    sources: {
+      ...opened.sources,
+      status: () => opened.sources.status().map(report => ({
+        ...report, since: sinceByServer.get(report.server) ?? report.since, opened: openedByServer.get(report.server) ?? 0,
+      })),
+    },
+  }
 }

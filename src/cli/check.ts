@@ -2,7 +2,7 @@
 import { loadConfig } from '../config/load.js'
 import { createLog } from '../log.js'
 import type { Problem } from '../sources/problem.js'
-import { sourcesOf } from './sources.js'
+import { sourcesOf } from '../watched.js'
 
 /** sysexits(3). */
 const exitConfig = 78

@@ -1,10 +1,13 @@
 /** `holdfast serve`: the daemon in the foreground, from start to signal. */
 import { loadConfig } from '../config/load.js'
+import type { Config } from '../config/load.js'
 import { startDaemon } from '../daemon.js'
 import type { Daemon } from '../daemon.js'
+import { createEvents } from '../health/events.js'
 import { createLog } from '../log.js'
 import type { Log } from '../log.js'
-import { sourcesOf } from './sources.js'
+import { sourcesOf } from '../watched.js'
+import type { WatchedSources } from '../watched.js'
 
 /** sysexits(3). */
 const exitConfig = 78
@@ -12,9 +15,11 @@ const exitUnavailable = 69
 
 /** The lines to paste that a new user needs, for each map that is served. */
 const announce = (daemon: Daemon, maps: readonly string[], log: Log): void => {
-  const socketmap = daemon.addresses.find(address => address.startsWith('socketmap:'))
-  for (const address of daemon.addresses) log.info(`listening on ${address}`)
-  if (daemon.healthUrl !== null) log.info(`health: ${daemon.healthUrl}/readyz and ${daemon.healthUrl}/status`)
+  const addresses = daemon.addresses()
+  const socketmap = addresses.find(address => address.startsWith('socketmap:'))
+  for (const address of addresses) log.info(`listening on ${address}`)
+  const health = daemon.healthUrl()
+  if (health !== null) log.info(`health: ${health}/readyz, ${health}/status and ${health}/metrics`)
   const map = maps[0]
   if (socketmap !== undefined && map !== undefined) {
     log.info(`try: npx holdfast query --at ${socketmap.slice('socketmap:'.length)} ${map} KEY`)
@@ -23,36 +28,72 @@ const announce = (daemon: Daemon, maps: readonly string[], log: Log): void => {
   log.info(`ready: ${maps.length} maps: ${maps.join(', ')}`)
 }
 
-/** Runs until SIGTERM or SIGINT; gives the exit code. */
-export const serve = async (fileName: string, process: NodeJS.Process): Promise<number> => {
-  const loaded = loadConfig(fileName, process.env)
-  const journal = process.env['JOURNAL_STREAM'] !== undefined
-  const settings = loaded.ok ? loaded.config.file.log : { level: 'info', format: 'text' } as const
-  const log = createLog({ ...settings, journal }, line => process.stderr.write(line), Date.now)
+type Read = { readonly config: Config, readonly sources: WatchedSources }
+
+/** The configuration and its sources; null if there are problems, all of which are in the log then. */
+const read = (fileName: string, environment: NodeJS.ProcessEnv, log: Log): Read | null => {
+  const loaded = loadConfig(fileName, environment)
   if (!loaded.ok) {
     for (const { place, text } of loaded.problems) log.error(`${place}: ${text}`)
-    return exitConfig
+    return null
   }
-  const { config } = loaded
-  const opened = sourcesOf(config, log)
+  const opened = sourcesOf(loaded.config, log)
   for (const { place, text } of opened.warnings) log.warn(`${place}: ${text}`)
   if (!opened.ok) {
     for (const { place, text } of opened.problems) log.error(`${place}: ${text}`)
-    return exitConfig
+    return null
   }
+  return { config: loaded.config, sources: opened.sources }
+}
+
+const messageOf = (error: unknown): string => error instanceof Error ? error.message : 'unknown error'
+
+/** Runs until SIGTERM or SIGINT, and reads its configuration anew on SIGHUP; gives the exit code. */
+export const serve = async (fileName: string, process: NodeJS.Process): Promise<number> => {
+  const journal = process.env['JOURNAL_STREAM'] !== undefined
+  const base = createLog({ level: 'info', format: 'text', journal }, line => process.stderr.write(line), Date.now)
+  const events = createEvents(Date.now)
+  const log = events.recording(base)
+
+  const first = read(fileName, process.env, log)
+  if (first === null) return exitConfig
+  base.configure({ ...first.config.file.log, journal })
   let daemon: Daemon
   try {
-    daemon = await startDaemon(config, opened.sources, log)
+    daemon = await startDaemon(first.config, first.sources, log, events)
   } catch (error) {
-    log.error(`can't start: ${error instanceof Error ? error.message : 'unknown error'}`)
+    log.error(`can't start: ${messageOf(error)}`)
     return exitUnavailable
   }
-  announce(daemon, config.maps.map(({ name }) => name), log)
+
+  const reload = async (): Promise<void> => {
+    const next = read(fileName, process.env, log)
+    if (next === null) {
+      log.error('not reloaded: the configuration has problems; serving as before')
+      return
+    }
+    try {
+      await daemon.reload(next.config, next.sources)
+    } catch (error) {
+      log.error(`not reloaded: ${messageOf(error)}; serving as before`)
+      return
+    }
+    base.configure({ ...next.config.file.log, journal })
+    log.info(`reloaded: ${next.config.maps.length} maps: ${next.config.maps.map(({ name }) => name).join(', ')}`)
+  }
+  // One reload after the other.
+  let reloading = Promise.resolve()
+  process.on('SIGHUP', () => {
+    reloading = reloading.then(reload)
+  })
+
+  announce(daemon, first.config.maps.map(({ name }) => name), base)
   const signal = await new Promise<string>(resolve => {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
   })
   log.info(`stopping on ${signal}: answering what was asked`)
+  await reloading
   await daemon.close()
   log.info('stopped')
   return 0

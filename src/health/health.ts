@@ -1,36 +1,48 @@
 /**
- * Health over HTTP, on its own address. It imports nothing of the pipeline:
- * main hands it a function that returns a snapshot.
+ * Health over HTTP, on its own address: for people, Prometheus and load
+ * balancers. It imports nothing of the pipeline: the daemon hands it functions
+ * that return snapshots. Nothing here changes anything, and nothing here is a
+ * key or a value.
  *
  * Liveness is "the process turns"; readiness is "the listeners answer". A
  * MySQL or Redis that is down is neither: nothing may restart or bypass the
  * daemon for an outage that it exists to bridge. They show as detail.
  */
 import Fastify from 'fastify'
-
-export type Snapshot = {
-  /** False only when Postfix would be better off without this node: not listening yet, or stopping. */
-  readonly ready: boolean
-  /** Everything worth knowing, as plain data. */
-  readonly detail: Readonly<Record<string, unknown>>
-}
+import type { Events } from './events.js'
+import type { History } from './history.js'
+import { createMetrics } from './metrics.js'
+import type { Status } from './status.js'
+import { summarize } from './summary.js'
 
 export type HealthAddress = { readonly host: string, readonly port: number } | { readonly path: string }
 
-/** Serves `/livez`, `/readyz` and `/status`; gives the URL and a function that closes it. Rejects if the address can't be had. */
-export const serveHealth = async (
-  address: HealthAddress, snapshot: () => Snapshot,
-): Promise<{ url: string, close: () => Promise<void> }> => {
+export type Shown = {
+  readonly status: () => Status
+  readonly history: History
+  readonly events: Events
+}
+
+export type HealthServer = { readonly url: string, close(): Promise<void> }
+
+/** Serves `/livez`, `/readyz`, `/status` and `/metrics`; gives the URL and a function that closes it. Rejects if the address can't be had. */
+export const serveHealth = async (address: HealthAddress, { status, history, events }: Shown): Promise<HealthServer> => {
   const app = Fastify({ logger: false, forceCloseConnections: true })
+  const metrics = createMetrics(status)
+  const report = () => {
+    const now = status()
+    return { summary: summarize(now), ...now }
+  }
   app.get('/livez', () => ({ status: 'alive' }))
   app.get('/readyz', (_request, reply) => {
-    const { ready, detail } = snapshot()
-    return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not ready', ...detail })
+    const given = report()
+    return reply.code(given.ready ? 200 : 503).send({ status: given.ready ? 'ready' : 'not ready', ...given })
   })
   app.get('/status', () => {
-    const { ready, detail } = snapshot()
-    return { ready, ...detail }
+    const given = report()
+    return { ...given, history: history.steps(given), events: events.list() }
   })
+  app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.render()))
   const url = await app.listen('path' in address ? address : { host: address.host, port: address.port })
   return { url, close: () => app.close() }
 }

@@ -135,6 +135,15 @@ export class Guard {
     this.#enter(true, 0)
   }
 
+  /** Goes on with what the guard of an earlier configuration knows of the same table. */
+  inherit(earlier: Guard): void {
+    for (const [key, foundAt] of earlier.#witnesses) this.#witnesses.set(key, foundAt)
+    this.#vouchedAt = earlier.#vouchedAt
+    this.#since = earlier.#since
+    this.#trusted = earlier.#trusted
+    this.#enter(earlier.#trusted, earlier.#gone)
+  }
+
   close(): void {
     this.#cancelRecheck()
   }

@@ -1,0 +1,192 @@
+/**
+ * All that one reading of the configuration decides behind the listeners:
+ * Redis, guards and the lookup of each map. A reload builds the next
+ * generation beside the running one and takes over what that one knows.
+ */
+import { createHash } from 'node:crypto'
+import { makeEntry } from './caches/entry.js'
+import { createMemory } from './caches/memory.js'
+import type { Memory } from './caches/memory.js'
+import { createRedisCache } from './caches/redis.js'
+import type { MapIdentity, RedisCache } from './caches/redis.js'
+import type { WatchedSources } from './watched.js'
+import type { Config, LoadedMap } from './config/load.js'
+import type { MapStatus, RedisStatus } from './health/status.js'
+import type { Log } from './log.js'
+import { Canary } from './lookup/canary.js'
+import { systemClock } from './lookup/clock.js'
+import { Guard } from './lookup/guard.js'
+import { MapLookup } from './lookup/lookup.js'
+import { compileSearch } from './lookup/search.js'
+import type { Plan } from './lookup/search.js'
+import { TableLookup } from './lookup/table.js'
+import type { Outcome } from './outcome.js'
+import { fold } from './sources/fold.js'
+import type { Source } from './sources/source.js'
+
+/** A text table: whole in memory, nothing to cache or doubt. */
+export type TextMap = {
+  readonly kind: 'text'
+  readonly name: string
+  readonly config: LoadedMap
+  readonly plan: Plan
+  readonly lookup: TableLookup
+  readonly table: (key: string) => Outcome
+}
+
+export type MysqlMap = {
+  readonly kind: 'mysql'
+  readonly name: string
+  readonly config: LoadedMap
+  readonly plan: Plan
+  readonly lookup: MapLookup
+  readonly source: Source
+  readonly guard: Guard
+  readonly memory: Memory
+  readonly redis: RedisCache | null
+  readonly identity: MapIdentity
+}
+
+export type ServedMap = TextMap | MysqlMap
+
+export type Generation = {
+  readonly config: Config
+  readonly loadedAt: number
+  readonly maps: ReadonlyMap<string, ServedMap>
+  readonly sources: WatchedSources
+  redisStatus(): RedisStatus | null
+  canaries(): readonly Canary[]
+  /** Cuts off lookups that still wait; to be called when there are none left to wait for. */
+  close(): void
+}
+
+/** Opens the parts; connects in the background. `previous` stays whole and usable. */
+export const openGeneration = (config: Config, sources: WatchedSources, log: Log, previous: Generation | null): Generation => {
+  const redis = openRedis(config, log)
+  const canaries = openCanaries(config, sources, log)
+  const maps = new Map<string, ServedMap>()
+  for (const map of config.maps) maps.set(map.name, serveMap(config, map, sources, canaries, redis?.cache ?? null, previous, log))
+  const allCanaries = [...new Set([...canaries.values()].flat())]
+  return {
+    config, maps, sources,
+    loadedAt: Date.now(),
+    redisStatus: () => redis?.status() ?? null,
+    canaries: () => allCanaries,
+    close: () => {
+      for (const map of maps.values()) if (map.kind === 'mysql') map.guard.close()
+      for (const canary of allCanaries) canary.close()
+      redis?.close()
+      sources.close()
+    },
+  }
+}
+
+/** What /status says of a map. */
+export const statusOf = (map: ServedMap): MapStatus => ({
+  name: map.name, search: map.config.search, source: map.kind,
+  cached: map.kind === 'text' ? null : {
+    origins: { ...map.lookup.origins }, memory: map.memory.size(), inFlight: map.lookup.flights, guard: map.guard.state,
+  },
+})
+
+const openRedis = (config: Config, log: Log): { cache: RedisCache, status: () => RedisStatus, close: () => void } | null => {
+  if (config.redis === null) return null
+  let since = Date.now()
+  let isClosed = false
+  const cache = createRedisCache(config.redis, (state, detail) => {
+    if (isClosed) return
+    const lasted_ms = Date.now() - since
+    since = Date.now()
+    if (state === 'ready') log.info('redis: ready', { lasted_ms })
+    else log.warn(`redis: ${state}: ${detail}; answers come from memory and the tables`, { lasted_ms })
+  }, Date.now)
+  return {
+    cache,
+    status: () => ({ ...cache.status(), since }),
+    close: () => {
+      isClosed = true
+      cache.close()
+    },
+  }
+}
+
+/** The canaries of each authority. */
+const openCanaries = (config: Config, sources: WatchedSources, log: Log): Map<string, Canary[]> => {
+  const canaries = new Map<string, Canary[]>()
+  for (const map of config.maps) {
+    const opened = sources.of(map.name)
+    if (map.canary === null || opened.kind === 'text') continue
+    let since = Date.now()
+    const canary = new Canary(map.name, fold(map.canary), opened.source, systemClock, state => {
+      const lasted_ms = state.since - since
+      since = state.since
+      if (state.missing) log.error(`map ${map.name}: the canary is missing: nothing that its server says is believed; known keys are served as before, others deferred`, { lasted_ms })
+      else log.info(`map ${map.name}: the canary is back, its server is believed again`, { lasted_ms })
+    })
+    for (const authority of opened.authorities) canaries.set(authority, [...canaries.get(authority) ?? [], canary])
+  }
+  return canaries
+}
+
+const serveMap = (
+  config: Config, map: LoadedMap, sources: WatchedSources, canaries: ReadonlyMap<string, Canary[]>, redis: RedisCache | null,
+  previous: Generation | null, log: Log,
+): ServedMap => {
+  const { file } = config
+  const { name } = map
+  const opened = sources.of(name)
+  const plan = compileSearch(map.search, config.search)
+  if (opened.kind === 'text') {
+    return { kind: 'text', name, config: map, plan, table: opened.lookup, lookup: new TableLookup(name, plan, map.policy, opened.lookup) }
+  }
+  const { source, authorities } = opened
+  const guardSettings = { maxShrink: map.maxShrink, windowMs: file.shrink_window, canaries: [...new Set(authorities.flatMap(authority => canaries.get(authority) ?? []))] }
+  let since = Date.now()
+  const guard = new Guard(source, guardSettings, systemClock, Math.random, state => {
+    const lasted_ms = state.since - since
+    since = state.since
+    if (state.trusted) log.info(`map ${name}: the table has its keys again, it is believed when it says absent`, { map: name, lasted_ms })
+    else {
+      log.error(`map ${name}: ${state.gone} of its known keys are gone from the table: NOT believed when it says absent; `
+        + 'known keys are served as before, others deferred', { map: name, lasted_ms })
+    }
+  })
+  const definition = definitionOf(source.definition, config, map)
+  const earlier = previous?.maps.get(name)
+  const isSameTable = earlier?.kind === 'mysql' && earlier.identity.definition === definition
+  if (isSameTable) guard.inherit(earlier.guard)
+  const memory = isSameTable ? takeOver(earlier, previous?.config ?? null, config, map) : emptyMemory(config)
+  const mapRedis = map.sensitive ? null : redis
+  const lookup = new MapLookup({
+    name, definition, plan, policy: map.policy, lifetimes: map.lifetimes,
+    deadlineMs: file.deadline, softDeadlineMs: file.soft_deadline,
+  }, {
+    source, memory, redis: mapRedis, guard, clock: systemClock, random: Math.random,
+  })
+  return { kind: 'mysql', name, config: map, plan, lookup, source, guard, memory, redis: mapRedis, identity: { name, definition } }
+}
+
+const emptyMemory = ({ file: { memory } }: Config): Memory =>
+  createMemory({ entries: memory.entries, bytes: memory.bytes, absentEntries: memory.absent_entries })
+
+/** The memory itself if its bounds and lifetimes are the same; else the found answers, under the new ones. */
+const takeOver = (earlier: MysqlMap, before: Config | null, config: Config, map: LoadedMap): Memory => {
+  const isSame = JSON.stringify([before?.file.memory, earlier.config.lifetimes]) === JSON.stringify([config.file.memory, map.lifetimes])
+  if (isSame) return earlier.memory
+  const memory = emptyMemory(config)
+  const now = Date.now()
+  // The most recently used come last, as in the memory that they come from.
+  for (const [key, { outcome, verifiedAt }] of [...earlier.memory.found()].reverse()) {
+    const entry = makeEntry(outcome, verifiedAt, map.lifetimes, now, Math.random())
+    if (now < entry.expiredAt) memory.set(key, entry)
+  }
+  return memory
+}
+
+/** 16 hexadecimal digits that change whenever an answer of this map could. */
+const definitionOf = (source: string, config: Config, map: LoadedMap): string => {
+  const { recipientDelimiter, parentDomainMatchesSubdomains, propagateUnmatchedExtensions, localDomains } = config.search
+  return createHash('sha256').update(JSON.stringify([
+    source, map.search, recipientDelimiter, [...parentDomainMatchesSubdomains], [...propagateUnmatchedExtensions], [...localDomains],
+  ])).digest('hex').slice(0, 16)
+}

@@ -1,0 +1,50 @@
+/** A daemon in an outage: what it answers with stale values is counted as saved, and its metrics and status say which part is ill. */
+import { join } from 'node:path'
+import t from 'tap'
+import { startHoldfast } from '../fixtures/daemon.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import { freePort } from '../fixtures/port.js'
+import { socketmapAsk } from '../fixtures/wire.js'
+
+t.test('metrics and status tell of an outage: saved lookups, reasons, the open breaker', async t => {
+  const mariadb = await startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(90), v VARCHAR(90)); INSERT INTO a VALUES (\'known-7\', \'routed-9\')' })
+  t.teardown(() => mariadb.stop())
+  const port = await freePort()
+  const holdfast = await startHoldfast(dir => `
+listen:
+  - socketmap: unix:${dir}/s
+health: 127.0.0.1:${port}
+breaker:
+  failures: 1
+maps:
+  m:
+    search: exact
+    database: db
+    query: SELECT v FROM a WHERE k='%s'
+    fresh_for: 0s
+databases:
+  db:
+    hosts: "127.0.0.1:${mariadb.port}"
+    user: ${mariadb.user}
+    password: ${JSON.stringify(mariadb.password)}
+    dbname: ${mariadb.database}
+`)
+  t.teardown(() => holdfast.kill())
+  const get = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${port}${path}`)).text()
+  const path = join(holdfast.dir, 's')
+
+  t.equal(await socketmapAsk(path, 'm', 'known-7'), 'OK routed-9')
+  t.match(JSON.parse(await get('/status')), { summary: { state: 'well', ill: [] } })
+  await mariadb.kill()
+  t.equal(await socketmapAsk(path, 'm', 'known-7'), 'OK routed-9')
+  t.match(await socketmapAsk(path, 'm', 'unknown-8'), /^TEMP /)
+
+  const page = await get('/metrics')
+  t.match(page, 'holdfast_saved_total{map="m"} 1\n')
+  t.match(page, /holdfast_lookups_total\{map="m",protocol="socketmap",outcome="unavailable",reason="(source-down|breaker-open)"\} 1\n/)
+  t.match(page, `holdfast_breaker_state{server="127.0.0.1:${mariadb.port}",state="open"} 1\n`)
+  t.notMatch(page, /known-7|routed-9|unknown-8/)
+  const status = JSON.parse(await get('/status')) as unknown
+  t.match(status, { ready: true, summary: { state: 'ill', ill: [{ part: `mysql 127.0.0.1:${mariadb.port}` }] }, events: [{ level: 'warn', text: /breaker open/ }] })
+  t.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200)
+})

@@ -1,0 +1,108 @@
+/**
+ * A daemon reads its configuration anew while a client is connected. A map is
+ * added, one goes, one listener opens, one closes; then a configuration with
+ * faults, and one whose address is taken: all stays as it was.
+ */
+import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { startHoldfast } from '../fixtures/daemon.js'
+import type { Holdfast } from '../fixtures/daemon.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import { freePort } from '../fixtures/port.js'
+import { openWire, socketmapAsk, socketmapRequest, tcpTableAsk } from '../fixtures/wire.js'
+
+const textMap = (name: string, file: string): string => `  ${name}:\n    search: exact\n    text: ${file}\n`
+
+const start = async (port: number): Promise<Holdfast> => startHoldfast(dir => {
+  writeFileSync(join(dir, 'a'), 'key one\n')
+  writeFileSync(join(dir, 'b'), 'key two\n')
+  return `listen:\n  - socketmap: unix:${dir}/s\n  - tcp: 127.0.0.1:${port}\n    map: first\nhealth: off\nmaps:\n${textMap('first', 'a')}`
+})
+
+t.test('a connection outlives a reload, and its next request is answered from the new maps', async t => {
+  const holdfast = await start(await freePort())
+  t.teardown(() => holdfast.kill())
+  const wire = await openWire({ path: join(holdfast.dir, 's') })
+  t.teardown(() => wire.close())
+  wire.send(socketmapRequest('first', 'key'))
+  t.equal(String(await wire.netstring()), 'OK one')
+
+  holdfast.configure(`listen:\n  - socketmap: unix:${holdfast.dir}/s\nhealth: off\nmaps:\n${textMap('first', 'b')}${textMap('second', 'a')}`)
+  holdfast.reload()
+  await holdfast.logged(/reloaded: 2 maps: first, second/)
+  wire.send(socketmapRequest('first', 'key'))
+  t.equal(String(await wire.netstring()), 'OK two')
+  wire.send(socketmapRequest('second', 'key'))
+  t.equal(String(await wire.netstring()), 'OK one')
+})
+
+t.test('addresses that are new open, and those that are gone close', async t => {
+  const [before, after] = [await freePort(), await freePort()]
+  const holdfast = await start(before)
+  t.teardown(() => holdfast.kill())
+  t.equal(await tcpTableAsk({ host: '127.0.0.1', port: before }, 'key'), '200 one')
+  holdfast.configure(`listen:\n  - tcp: 127.0.0.1:${after}\n    map: first\nhealth: off\nmaps:\n${textMap('first', 'a')}`)
+  holdfast.reload()
+  await holdfast.logged(/reloaded/)
+  t.equal(await tcpTableAsk({ host: '127.0.0.1', port: after }, 'key'), '200 one')
+  await t.rejects(openWire({ host: '127.0.0.1', port: before }))
+})
+
+t.test('a configuration with faults changes nothing, and all its faults are in the log', async t => {
+  const holdfast = await start(await freePort())
+  t.teardown(() => holdfast.kill())
+  holdfast.configure(`listen:\n  - socketmap: unix:${holdfast.dir}/s\nhealth: off\nroel: primary\ndeadline: soon\nmaps:\n${textMap('other', 'a')}`)
+  holdfast.reload()
+  await holdfast.logged(/not reloaded/)
+  t.match(holdfast.log(), /holdfast.yaml:4: unknown parameter 'roel', did you mean 'role'/)
+  t.match(holdfast.log(), /holdfast.yaml:5: .*not a duration/)
+  t.equal(await socketmapAsk(join(holdfast.dir, 's'), 'first', 'key'), 'OK one')
+})
+
+t.test('an address that is taken changes nothing, not even the other addresses', async t => {
+  const holdfast = await start(await freePort())
+  t.teardown(() => holdfast.kill())
+  const port = await freePort()
+  const other = createServer().listen(port, '127.0.0.1')
+  t.teardown(() => other.close())
+  const free = await freePort()
+  holdfast.configure(`listen:\n  - socketmap: inet:127.0.0.1:${free}\n  - socketmap: inet:127.0.0.1:${port}\nhealth: off\nmaps:\n${textMap('other', 'a')}`)
+  holdfast.reload()
+  await holdfast.logged(/not reloaded: .*EADDRINUSE/)
+  t.equal(await socketmapAsk(join(holdfast.dir, 's'), 'first', 'key'), 'OK one')
+  await t.rejects(openWire({ host: '127.0.0.1', port: free }))
+})
+
+t.test('a reload keeps what memory knows: a known key is served on while MySQL is down', async t => {
+  const mariadb = await startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(90), v VARCHAR(90)); INSERT INTO a VALUES (\'key\', \'value\')' })
+  t.teardown(() => mariadb.stop())
+  const configuration = (dir: string, staleFor: string): string => `
+listen:
+  - socketmap: unix:${dir}/s
+health: off
+maps:
+  m:
+    search: exact
+    database: db
+    query: SELECT v FROM a WHERE k='%s'
+    stale_for: ${staleFor}
+databases:
+  db:
+    hosts: "127.0.0.1:${mariadb.port}"
+    user: ${mariadb.user}
+    password: ${JSON.stringify(mariadb.password)}
+    dbname: ${mariadb.database}
+`
+  const holdfast = await startHoldfast(dir => configuration(dir, '1d'))
+  t.teardown(() => holdfast.kill())
+  const path = join(holdfast.dir, 's')
+  t.equal(await socketmapAsk(path, 'm', 'key'), 'OK value')
+  await mariadb.kill()
+  holdfast.configure(configuration(holdfast.dir, '2d'))
+  holdfast.reload()
+  await holdfast.logged(/reloaded/)
+  t.equal(await socketmapAsk(path, 'm', 'key'), 'OK value')
+  t.match(await socketmapAsk(path, 'm', 'other'), /^TEMP /)
+})
