@@ -10,8 +10,6 @@
 import type { FieldPacket, TypeCastField, TypeCastNext } from 'mysql2'
 import type { ByteString } from '../../outcome.js'
 
-export type Row = readonly (ByteString | null)[]
-
 /** What is needed of a column's definition. */
 export type Column = Pick<FieldPacket, 'columnType' | 'flags' | 'columnLength' | 'decimals'>
 

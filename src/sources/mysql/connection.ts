@@ -11,8 +11,9 @@
 import { Socket, connect, isIP } from 'node:net'
 import { createConnection } from 'mysql2'
 import type { Connection as Driver, FieldPacket, SslOptions } from 'mysql2'
+import type { ByteString } from '../../outcome.js'
 import { castBinary, castText, columnText } from './columns.js'
-import type { Row } from './columns.js'
+import type { Rows } from './result.js'
 import { faultOf, statementFault, timeoutFault, tooLargeFault } from './fault.js'
 import type { Fault } from './fault.js'
 
@@ -40,13 +41,14 @@ export type Statement = {
   readonly texts: readonly string[]
 }
 
-export type Rows = readonly Row[]
-
 /** `rows` is null if the statement has no result set. */
 export type Result = { readonly kind: 'rows', readonly rows: Rows | null }
 
 /** A result of more bytes on the wire is not read to its end. */
 export const maxResultBytes = 1_048_576
+
+/** A server has so long to close a connection that took leave of it. */
+const leaveMs = 1_000
 
 /** Our maps' statements, each prepared once on each connection; more than these are closed again. */
 const maxStatements = 500
@@ -134,7 +136,7 @@ export class Connection {
     if (!(stream instanceof Socket)) throw new TypeError('the driver has no stream')
     this.#socket = stream
     driver.on('error', (error: unknown) => this.#lose(faultOf(error, 'query')))
-    driver.on('end', () => this.#lose(faultOf({}, 'query')))
+    driver.on('end', () => this.#lose(lost))
     // Packets out of order: what comes now may be another question's answer.
     driver.on('warn', (error: unknown) => this.#lose(faultOf(error, 'query')))
     stream.on('close', () => this.#lose(lost))
@@ -171,9 +173,11 @@ export class Connection {
   end(): void {
     if (!this.#isOpen) return
     this.#isOpen = false
-    this.#driver.end(() => this.#socket.destroy())
+    this.#driver.end()
+    this.#socket.end()
     // A server that hangs doesn't get to keep it.
-    setTimeout(() => this.#socket.destroy(), 1_000).unref()
+    const timer = setTimeout(() => this.#socket.destroy(), leaveMs).unref()
+    this.#socket.once('close', () => clearTimeout(timer))
   }
 
   /** Drops it at once, with whatever is under way. */
@@ -243,7 +247,7 @@ const resultOf = (result: unknown, fields: readonly unknown[] | undefined): Resu
 
 const textRows = (rows: unknown, columns: readonly FieldPacket[]): Result | Fault => {
   if (!Array.isArray(rows)) return oddResult()
-  const texts: Row[] = []
+  const texts: (ByteString | null)[][] = []
   for (const row of rows as readonly unknown[]) {
     if (!Array.isArray(row) || row.length !== columns.length) return oddResult()
     texts.push(columns.map((column, index) => columnText(row[index], column)))

@@ -123,7 +123,9 @@ export class Server {
    */
   async ask(statement: Statement, values: readonly string[], deadline: number, serversLeft: number): Promise<Answer> {
     if (!this.isAskable()) return this.#refusal()
-    const turn = await this.#slots.take(deadline - performance.now())
+    const wait = this.#slots.take(deadline - performance.now())
+    // No await where there is no wait: of two probes asked for at once, the second must find the first on its way.
+    const turn = typeof wait === 'string' ? wait : await wait
     switch (turn) {
       case 'flushed': return this.#refusal()
       case 'full': return unavailable('overloaded', `${this.name}: too many lookups wait for a connection`)

@@ -5,7 +5,7 @@
 import { absent, unavailable } from '../../outcome.js'
 import type { Outcome } from '../../outcome.js'
 import type { Source } from '../source.js'
-import type { Rows } from './connection.js'
+import type { Rows } from './result.js'
 import type { Database } from './database.js'
 
 /** What is needed of a map's definition. */

@@ -1,9 +1,10 @@
 import t from 'tap'
 import { startMariadb } from '../../fixtures/mariadb.js'
-import { Connection, openConnection } from '../../../src/sources/mysql/connection.js'
-import type { Rows } from '../../../src/sources/mysql/connection.js'
+import type { Connection } from '../../../src/sources/mysql/connection.js'
+import type { Rows } from '../../../src/sources/mysql/result.js'
+import { connectTo } from './bed.js'
 
-/** A column's definition, its values as SQL, and the columns that a query makes of them. */
+/** A column's definition, and values for it as SQL. */
 const columns: readonly (readonly [definition: string, ...values: string[]])[] = [
   ['TINYINT', '-128', '127', '0', 'NULL'],
   ['TINYINT(3) UNSIGNED ZEROFILL', '7', '255'],
@@ -70,24 +71,16 @@ const answerOf = async (connection: Connection, sql: string): Promise<Rows> => {
 }
 
 t.test('a prepared statement gives the bytes that the text protocol sends', async t => {
-  const mariadb = await startMariadb({ args: ['--sql-mode='] })
+  const mariadb = await startMariadb({
+    args: ['--sql-mode='],
+    sql: columns.map(([definition, ...values], index) => `
+      CREATE TABLE t${index} (id INT PRIMARY KEY AUTO_INCREMENT, c ${definition});
+      INSERT INTO t${index} (c) VALUES ${values.map(value => `(${value})`).join(', ')};
+    `).join(''),
+  })
   t.teardown(() => mariadb.stop())
-  for (const [index, [definition, ...values]] of columns.entries()) {
-    await mariadb.sql(`CREATE TABLE t${index} (id INT PRIMARY KEY AUTO_INCREMENT, c ${definition})`)
-    for (const value of values) await mariadb.sql(`INSERT INTO t${index} (c) VALUES (${value})`)
-  }
-  const open = async (prepared: boolean): Promise<Connection> => {
-    const target = {
-      host: { kind: 'unix', path: mariadb.socket }, user: mariadb.user, password: mariadb.password, dbname: mariadb.database,
-      charset: 'utf8mb4', ssl: null, prepared,
-    } as const
-    const connection = await openConnection(target, 10_000, () => undefined)
-    if (!(connection instanceof Connection)) throw new Error(connection.detail)
-    t.teardown(() => connection.end())
-    return connection
-  }
-  const binary = await open(true)
-  const text = await open(false)
+  const binary = await connectTo(t, mariadb)
+  const text = await connectTo(t, mariadb, { prepared: false })
   for (const [index, [definition, ...values]] of columns.entries()) {
     const sql = `SELECT c FROM t${index} ORDER BY id`
     const rows = await answerOf(text, sql)

@@ -1,0 +1,101 @@
+import { copyFileSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { run } from '../../fixtures/child.js'
+import { freshFolder, removeFolder } from '../../fixtures/guard.js'
+import { Connection, openConnection } from '../../../src/sources/mysql/connection.js'
+import type { Host } from '../../../src/sources/mysql/connection.js'
+import { readTls } from '../../../src/sources/mysql/tls.js'
+import type { Tls } from '../../../src/sources/mysql/tls.js'
+import { inet, startBed, statement, unix } from './bed.js'
+
+const folder = freshFolder()
+t.teardown(() => removeFolder(folder))
+const file = (name: string): string => join(folder, name)
+
+const openssl = async (...args: readonly string[]): Promise<void> => {
+  const { code, stderr } = await run('openssl', args, { cwd: folder })
+  if (code !== 0) throw new Error(stderr)
+}
+const authority = (name: string): Promise<void> =>
+  openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', `/CN=${name}`, '-keyout', `${name}.key`, '-out', `${name}.pem`)
+const certificate = async (name: string, subjectAltName: string): Promise<void> => {
+  await openssl('req', '-newkey', 'rsa:2048', '-nodes', '-subj', `/CN=${name}`, '-addext', `subjectAltName=${subjectAltName}`, '-keyout', `${name}.key`, '-out', `${name}.csr`)
+  await openssl('x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2', '-copy_extensions', 'copy', '-out', `${name}.pem`)
+}
+await authority('ca')
+await authority('stranger')
+await certificate('named', 'DNS:localhost')
+await certificate('addressed', 'IP:127.0.0.1')
+await certificate('client', 'DNS:client')
+mkdirSync(file('authorities'))
+copyFileSync(file('ca.pem'), file('authorities/0a1b2c3d.0'))
+copyFileSync(file('client.key'), file('authorities/README'))
+
+const none: Tls = { certFile: null, keyFile: null, caFile: null, caPath: null, ciphers: null, verify: false }
+const serverArgs = (name: string): readonly string[] =>
+  [`--ssl-cert=${file(`${name}.pem`)}`, `--ssl-key=${file(`${name}.key`)}`, `--ssl-ca=${file('ca.pem')}`]
+const named = await startBed(t, serverArgs('named'))
+const addressed = await startBed(t, serverArgs('addressed'))
+for (const server of [named, addressed]) {
+  await server.sql(`CREATE USER private IDENTIFIED BY 'secret' REQUIRE SSL; CREATE USER certified IDENTIFIED BY 'secret' REQUIRE X509`)
+}
+
+/** The cipher in use, or why there is no connection. */
+const cipher = async (host: Host, tls: Partial<Tls>, user = 'private'): Promise<string> => {
+  const target = { host, user, password: 'secret', dbname: '', charset: 'utf8mb4', ssl: readTls({ ...none, ...tls }), prepared: true }
+  const connection = await openConnection(target, 10_000, () => undefined)
+  if (!(connection instanceof Connection)) return connection.detail
+  const result = await connection.ask(statement('SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = \'Ssl_cipher\''), [], 5_000)
+  connection.end()
+  return result.kind === 'rows' ? String(result.rows?.[0]?.[0]) : result.detail
+}
+const byAddress = (port: number): Host => ({ kind: 'inet', host: '127.0.0.1', port })
+const byName = (port: number): Host => ({ kind: 'inet', host: 'localhost', port })
+
+t.test('a certificate from the named authority is taken', async t => {
+  t.match(await cipher(inet(named), { caFile: file('ca.pem') }), /^TLS_/)
+})
+
+t.test('the authority may be in a folder, among other files', async t => {
+  t.match(await cipher(inet(named), { caPath: file('authorities') }), /^TLS_/)
+})
+
+t.test('a certificate from another authority is refused', async t => {
+  t.match(await cipher(inet(named), { caFile: file('stranger.pem') }), /^TLS: .*certificate/)
+})
+
+t.test('verify without an authority: the machine\'s own don\'t know it', async t => {
+  t.match(await cipher(byName(named.port), { verify: true }), /^TLS: .*certificate/)
+})
+
+t.test('verify: the name in the certificate must be the host\'s', async t => {
+  t.match(await cipher(byName(named.port), { caFile: file('ca.pem'), verify: true }), /^TLS_/)
+  t.match(await cipher(byAddress(named.port), { caFile: file('ca.pem'), verify: true }), /^TLS: .*127\.0\.0\.1/)
+  t.match(await cipher(byAddress(addressed.port), { caFile: file('ca.pem'), verify: true }), /^TLS_/)
+  t.match(await cipher(byName(addressed.port), { caFile: file('ca.pem'), verify: true }), /^TLS: .*localhost/)
+})
+
+t.test('verify over a unix socket: the authority counts, there is no name', async t => {
+  t.match(await cipher(unix(addressed), { caFile: file('ca.pem'), verify: true }), /^TLS_/)
+  t.match(await cipher(unix(addressed), { caFile: file('stranger.pem'), verify: true }), /^TLS: .*certificate/)
+})
+
+t.test('with ciphers only: encrypted with whoever answers', async t => {
+  t.match(await cipher(inet(named), { ciphers: 'ECDHE-RSA-AES256-GCM-SHA384:TLS_AES_256_GCM_SHA384' }), /^TLS_AES_256_GCM_SHA384$/)
+})
+
+t.test('a client certificate logs in where one is asked for', async t => {
+  t.match(await cipher(inet(named), { caFile: file('ca.pem'), certFile: file('client.pem'), keyFile: file('client.key') }, 'certified'), /^TLS_/)
+  t.match(await cipher(inet(named), { caFile: file('ca.pem') }, 'certified'), /^error 1045: Access denied/)
+})
+
+t.test('a server without TLS is not spoken to in the clear', async t => {
+  const plain = await startBed(t, ['--skip-ssl'])
+  t.equal(await cipher(inet(plain), { caFile: file('ca.pem') }), 'the server offers no TLS')
+})
+
+t.test('a file that isn\'t there, or isn\'t a certificate, is told at once', async t => {
+  t.throws(() => readTls({ ...none, caFile: file('nosuch.pem') }), { message: /nosuch\.pem/ })
+  t.throws(() => readTls({ ...none, certFile: file('ca.key'), keyFile: file('ca.key') }))
+})
