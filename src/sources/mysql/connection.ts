@@ -13,13 +13,10 @@ import { createConnection } from 'mysql2'
 import type { Connection as Driver, FieldPacket, SslOptions } from 'mysql2'
 import type { ByteString } from '../../outcome.js'
 import { castBinary, castText, columnText } from './columns.js'
+import type { Host } from './hosts.js'
 import type { Rows } from './result.js'
 import { faultOf, statementFault, timeoutFault, tooLargeFault } from './fault.js'
 import type { Fault } from './fault.js'
-
-export type Host =
-  | { readonly kind: 'unix', readonly path: string }
-  | { readonly kind: 'inet', readonly host: string, readonly port: number }
 
 /** Whom to connect to, and as whom. */
 export type Target = {

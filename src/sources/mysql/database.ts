@@ -6,22 +6,15 @@
  */
 import { unavailable } from '../../outcome.js'
 import type { Unavailable } from '../../outcome.js'
-import type { Host, Result, Statement } from './connection.js'
+import type { Result, Statement } from './connection.js'
+import type { Login } from './definition.js'
+import type { Host } from './hosts.js'
 import { Server } from './server.js'
 import type { ServerSettings, ServerStatus } from './server.js'
 import { readTls } from './tls.js'
-import type { Tls } from './tls.js'
 
-/** How to log in, the same for each host. */
-export type Login = {
-  readonly user: string
-  readonly password: string
-  readonly dbname: string
-  readonly charset: string
-  readonly tls: Tls | null
-  /** False: for proxies that know no prepared statements. */
-  readonly prepared: boolean
-}
+/** How to log in, and `prepared: false` for proxies that know no prepared statements. */
+export type Access = Omit<Login, 'connectTimeoutMs'> & { readonly prepared: boolean }
 
 export type Database = {
   /** Rows, or why there are none, within `budgetMs`. */
@@ -33,7 +26,7 @@ export type Servers = {
    * The database on these hosts. Equal log-ins on one host share its connections
    * and its breaker, whichever map asks. Throws if a TLS file can't be read.
    */
-  database(hosts: readonly Host[], login: Login): Database
+  database(hosts: readonly Host[], login: Access): Database
   status(): readonly ServerStatus[]
   /** Closes all; what is under way is cut off. */
   close(): void
@@ -53,7 +46,7 @@ export const openServers = (settings: ServerSettings): Servers => {
   const servers = new Map<string, Server>()
   const databases = new Map<string, Database>()
 
-  const serverOf = (host: Host, login: Login): Server => {
+  const serverOf = (host: Host, login: Access): Server => {
     const identity = JSON.stringify([host, login])
     const standing = servers.get(identity)
     if (standing !== undefined) return standing

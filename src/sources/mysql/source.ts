@@ -5,18 +5,11 @@
 import { absent, unavailable } from '../../outcome.js'
 import type { Outcome } from '../../outcome.js'
 import type { Source } from '../source.js'
-import type { Rows } from './result.js'
 import type { Database } from './database.js'
+import type { TableDefinition } from './definition.js'
 
 /** What is needed of a map's definition. */
-export type Definition = {
-  readonly sql: string
-  readonly texts: readonly string[]
-  bind(key: string): readonly string[] | null
-  answer(rows: Rows, key: string, onEmpty?: () => void): Outcome
-  readonly requireResultSet: boolean
-  readonly fingerprint: string
-}
+export type Definition = Pick<TableDefinition, 'sql' | 'texts' | 'bind' | 'answer' | 'requireResultSet' | 'fingerprint'>
 
 /** `onEmpty` hears of each empty value, which Postfix warns of. */
 export const mysqlSource = (definition: Definition, database: Database, onEmpty?: () => void): Source => ({

@@ -10,16 +10,7 @@ import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import type { SslOptions } from 'mysql2'
-
-/** Paths and ciphers as given. */
-export type Tls = {
-  readonly certFile: string | null
-  readonly keyFile: string | null
-  readonly caFile: string | null
-  readonly caPath: string | null
-  readonly ciphers: string | null
-  readonly verify: boolean
-}
+import type { Tls } from './definition.js'
 
 /** Every certificate in a folder; what else is there doesn't matter. */
 const certificatesIn = (folder: string): readonly Buffer[] =>

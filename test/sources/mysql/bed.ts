@@ -1,10 +1,11 @@
 /** What the tests of the MySQL source share: statements, log-ins and servers in small. */
 import { startMariadb } from '../../fixtures/mariadb.js'
 import type { Mariadb } from '../../fixtures/mariadb.js'
-import type { Host, Result, Statement, Target } from '../../../src/sources/mysql/connection.js'
+import type { Result, Statement, Target } from '../../../src/sources/mysql/connection.js'
 import { Connection, openConnection } from '../../../src/sources/mysql/connection.js'
 import { openServers } from '../../../src/sources/mysql/database.js'
-import type { Login, Servers } from '../../../src/sources/mysql/database.js'
+import type { Access, Servers } from '../../../src/sources/mysql/database.js'
+import type { Host } from '../../../src/sources/mysql/hosts.js'
 import type { BreakerState, ServerSettings } from '../../../src/sources/mysql/server.js'
 import type { Unavailable } from '../../../src/outcome.js'
 
@@ -43,7 +44,7 @@ export const startBed = async (t: Test, args: readonly string[] = []): Promise<M
 export const inet = ({ port }: { readonly port: number }): Host => ({ kind: 'inet', host: '127.0.0.1', port })
 export const unix = ({ socket }: { readonly socket: string }): Host => ({ kind: 'unix', path: socket })
 
-export const loginTo = ({ user, password, database }: Mariadb, changed: Partial<Login> = {}): Login =>
+export const loginTo = ({ user, password, database }: Mariadb, changed: Partial<Access> = {}): Access =>
   ({ user, password, dbname: database, charset: 'utf8mb4', tls: null, prepared: true, ...changed })
 
 /** Opens one connection and ends it after the test; throws if it can't be had. */

@@ -4,9 +4,9 @@ import t from 'tap'
 import { run } from '../../fixtures/child.js'
 import { freshFolder, removeFolder } from '../../fixtures/guard.js'
 import { Connection, openConnection } from '../../../src/sources/mysql/connection.js'
-import type { Host } from '../../../src/sources/mysql/connection.js'
+import type { Tls } from '../../../src/sources/mysql/definition.js'
+import type { Host } from '../../../src/sources/mysql/hosts.js'
 import { readTls } from '../../../src/sources/mysql/tls.js'
-import type { Tls } from '../../../src/sources/mysql/tls.js'
 import { inet, startBed, statement, unix } from './bed.js'
 
 const folder = freshFolder()
