@@ -1,0 +1,77 @@
+/**
+ * MariaDB goes away under a running Postfix and comes back.
+ *
+ * For a killed server (connections break, the port refuses) and for a hung one
+ * (SIGSTOP: it accepts and says nothing):
+ * 1. Postfix has seen some recipients; all is well.
+ * 2. The server goes. Known recipients are still accepted; one never seen gets
+ *    451 4.3.0 within the deadline, and nobody gets a 5xx.
+ * 3. The server comes back with a new alias. Nothing is restarted: after a while
+ *    the new alias is accepted, and a stranger is refused as before. Until then
+ *    both are deferred.
+ *
+ * No absent answer is good for longer than a millisecond here, as in an outage
+ * that has lasted: whoever is accepted has a found answer to every question that
+ * Postfix asks for them, which takes a row for each in the tables.
+ */
+import t from 'tap'
+import { startHoldfast } from '../fixtures/daemon.js'
+import { mailConfig, mailMainCf, mailSql, mapsWith } from '../fixtures/mail.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import type { Mariadb } from '../fixtures/mariadb.js'
+import { startPostfix } from '../fixtures/postfix.js'
+import { rcptReply } from '../fixtures/smtp.js'
+import { socketmapAsk } from '../fixtures/wire.js'
+
+const deadlineMs = 1_000
+
+const known = ['box@relay.example', 'BOX@Relay.Example', 'one+tag@relay.example', 'team@relay.example']
+const neverSeen = ['two@relay.example', 'stranger@relay.example', 'box+new@relay.example', 'user@never.example']
+
+const faults: readonly (readonly [name: string, go: (server: Mariadb) => Promise<void>, back: (server: Mariadb) => Promise<void>])[] = [
+  ['killed', server => server.kill(), server => server.start()],
+  ['hung', server => server.pause(), server => Promise.resolve(server.resume())],
+]
+
+for (const [name, go, back] of faults) {
+  t.test(`MariaDB ${name}: known recipients are accepted, others deferred, and it heals by itself`, async t => {
+    const mariadb = await startMariadb({ sql: mailSql(25) })
+    t.teardown(() => mariadb.stop())
+    const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, {
+      deadline: `${deadlineMs}ms`,
+      breaker: { reset: '500ms' },
+      maps: mapsWith({ absent_for: '1ms' }),
+    }))
+    t.teardown(() => holdfast.kill())
+    const path = `${holdfast.dir}/s`
+    const postfix = await startPostfix({ mainCf: {
+      ...mailMainCf(map => `socketmap:unix:${path}:${map}`),
+      // A relay: no question goes to a table that has no answer for the domain.
+      virtual_alias_domains: '',
+      // smtpd remembers a failed resolution for the rest of its life: one client each.
+      max_use: '1',
+    } })
+    t.teardown(() => postfix.stop())
+    for (const recipient of known) t.match(await rcptReply(postfix.smtpPort, recipient), { code: 250 }, recipient)
+    t.match(await rcptReply(postfix.smtpPort, 'nobody@relay.example'), { code: 550 })
+
+    await go(mariadb)
+    for (const recipient of known) t.match(await rcptReply(postfix.smtpPort, recipient), { code: 250 }, recipient)
+    for (const recipient of neverSeen) {
+      const reply = await rcptReply(postfix.smtpPort, recipient)
+      t.match(reply, { code: 451, text: /^4\.3\.0 / }, recipient)
+    }
+    const from = performance.now()
+    t.match(await socketmapAsk(path, 'virtual_alias', 'nobody-else@relay.example'), /^TEMP /)
+    const took = performance.now() - from
+    t.ok(took < 2 * deadlineMs, `answered after ${took} ms`)
+
+    await back(mariadb)
+    await mariadb.sql("INSERT INTO alias (address, goto) VALUES ('new@relay.example', 'box@relay.example')")
+    for (const [recipient, finalCode] of [['new@relay.example', 250], ['newcomer@relay.example', 550]] as const) {
+      let reply = await rcptReply(postfix.smtpPort, recipient)
+      while (reply.code === 451) reply = await rcptReply(postfix.smtpPort, recipient)
+      t.match(reply, { code: finalCode }, recipient)
+    }
+  })
+}

@@ -1,0 +1,73 @@
+/**
+ * Redis is a help, never a need.
+ *
+ * 1. With MariaDB up, Redis is killed, then hung: every answer is right.
+ * 2. Redis and Holdfast are restarted with MariaDB down: what one had verified
+ *    before is answered from Redis; what nobody has verified is deferred.
+ */
+import t from 'tap'
+import { startHoldfast } from '../fixtures/daemon.js'
+import { mailConfig, mailSql } from '../fixtures/mail.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import { startRedis } from '../fixtures/redis.js'
+import { socketmapAsk } from '../fixtures/wire.js'
+
+const answers: readonly (readonly [map: string, key: string, reply: string])[] = [
+  ['virtual_alias', 'info@v.example', 'OK box@relay.example'],
+  ['virtual_alias', 'info+tag@v.example', 'OK box+tag@relay.example'],
+  ['virtual_alias', 'multi@v.example', 'OK one@relay.example,two@relay.example'],
+  ['virtual_alias', 'stranger@catch.example', 'OK all@relay.example'],
+  ['virtual_alias', 'j\u00fcrgen@v.example', 'OK one@relay.example'],
+  ['virtual_domain', 'v.example', 'OK v.example'],
+  ['relay_domain', 'sub.relay.example', 'OK relay.example'],
+  ['relay_recipient', 'box+x@relay.example', 'OK ok'],
+  ['transport', 'box@relay.example', 'OK smtp:[127.0.0.1]:25'],
+]
+const strangers: readonly (readonly [map: string, key: string])[] = [
+  ['virtual_alias', 'stranger@v.example'], ['virtual_domain', 'other.example'], ['relay_recipient', 'stranger@relay.example'],
+]
+
+t.test('Redis killed or hung, MariaDB up: every answer is right', async t => {
+  const mariadb = await startMariadb({ sql: mailSql(25) })
+  t.teardown(() => mariadb.stop())
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, {
+    redis: { path: redis.socket },
+    // Every answer is asked anew: nothing is hidden by memory.
+    memory: { entries: 1, absent_entries: 1 },
+  }))
+  t.teardown(() => holdfast.kill())
+  const askAll = async (): Promise<void> => {
+    for (const [map, key, reply] of answers) t.equal(await socketmapAsk(`${holdfast.dir}/s`, map, key), reply, `${map} ${key}`)
+    for (const [map, key] of strangers) t.equal(await socketmapAsk(`${holdfast.dir}/s`, map, key), 'NOTFOUND ', `${map} ${key}`)
+  }
+  await askAll()
+  await redis.kill()
+  await askAll()
+  await redis.start()
+  await askAll()
+  await redis.pause()
+  await askAll()
+  redis.resume()
+  await askAll()
+})
+
+t.test('Redis and Holdfast restarted with MariaDB down: answers come from Redis', async t => {
+  const mariadb = await startMariadb({ sql: mailSql(25) })
+  t.teardown(() => mariadb.stop())
+  const redis = await startRedis({ args: ['--appendonly', 'yes'] })
+  t.teardown(() => redis.stop())
+  const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, { redis: { path: redis.socket }, deadline: '500ms' }))
+  t.teardown(() => holdfast.kill())
+  const path = `${holdfast.dir}/s`
+  for (const [map, key, reply] of answers) t.equal(await socketmapAsk(path, map, key), reply)
+
+  await holdfast.stop()
+  await mariadb.kill()
+  await redis.kill()
+  await redis.start()
+  await holdfast.start()
+  for (const [map, key, reply] of answers) t.equal(await socketmapAsk(path, map, key), reply, `${map} ${key}`)
+  for (const [map, key] of strangers) t.match(await socketmapAsk(path, map, key), /^TEMP /, `${map} ${key}`)
+})
