@@ -39,7 +39,9 @@ export class Connection {
   #firstWaiting = 0
   #out = ''
   #stopping = false
-  /** Runs while the client owes us something: the rest of a request, or reading its replies. */
+  /** Requests so far: shows that a client which always leaves half a request behind is getting on all the same. */
+  #requestCount = 0
+  /** Runs while the client owes us something: the rest of a request, reading its replies, or closing after we did. */
   #owed: NodeJS.Timeout | null = null
 
   constructor(socket: Socket, dialect: Dialect, hooks: ConnectionHooks, patience = patienceMs) {
@@ -51,6 +53,8 @@ export class Connection {
     socket.setNoDelay(true)
     socket.on('data', this.#onData)
     socket.on('drain', () => this.#resume())
+    // No more requests will come; those that have come are answered. For that the socket has to allow half-open.
+    socket.on('end', () => this.drain())
     // The peer is gone: nothing to do for it. 'close' follows.
     socket.on('error', () => undefined)
     socket.on('close', () => this.#clearOwed())
@@ -59,7 +63,7 @@ export class Connection {
   /** Answers what was asked, then closes; an idle connection closes at once. */
   drain(): void {
     this.#stopping = true
-    if (this.#waiting.length === 0) this.#socket.end()
+    if (this.#waiting.length === 0) this.#end()
   }
 
   destroy(): void {
@@ -67,7 +71,11 @@ export class Connection {
   }
 
   readonly #onData = (chunk: Buffer): void => {
+    // Too late: we have said goodbye. The client finds that out and asks again on a new connection.
+    if (this.#socket.writableEnded) return
+    const before = this.#requestCount
     const fault = this.#decoder.push(chunk, this.#requests)
+    if (this.#requestCount !== before) this.#clearOwed()
     if (fault !== null) {
       this.#hooks.onFault(fault.problem)
       if (fault.reply !== null) this.#due(fault.reply)
@@ -80,6 +88,7 @@ export class Connection {
 
   readonly #requests: Requests = {
     lookup: (map, key) => {
+      this.#requestCount++
       let outcome: Outcome | Promise<Outcome>
       try {
         outcome = this.#hooks.answer(map, key)
@@ -94,7 +103,10 @@ export class Connection {
         this.#due(this.#encode(map, outcome))
       }
     },
-    reply: reply => this.#due(reply),
+    reply: reply => {
+      this.#requestCount++
+      this.#due(reply)
+    },
   }
 
   #due(reply: string): void {
@@ -104,6 +116,7 @@ export class Connection {
 
   #settle(index: number, map: string | null, outcome: Outcome): void {
     this.#waiting[index - this.#firstWaiting] = this.#encode(map, outcome)
+    if (this.#socket.destroyed) return
     this.#flush()
     this.#resume()
   }
@@ -143,14 +156,25 @@ export class Connection {
       this.#out = ''
       this.#socket.write(out, 'latin1')
     }
-    if (this.#stopping && this.#waiting.length === 0) this.#socket.end()
+    if (this.#stopping && this.#waiting.length === 0) {
+      this.#end()
+      return
+    }
     const unread = this.#socket.writableLength > maxUnreadBytes
     if (unread || this.#waiting.length >= maxPipelined) this.#socket.pause()
     if (unread || this.#decoder.pending) this.#owed ??= setTimeout(this.#onPatienceOver, this.#patienceMs).unref()
     else if (this.#owed !== null) this.#clearOwed()
   }
 
+  #end(): void {
+    if (this.#socket.writableEnded) return
+    this.#socket.end()
+    this.#clearOwed()
+    this.#owed = setTimeout(() => this.#socket.destroy(), this.#patienceMs).unref()
+  }
+
   #resume(): void {
+    if (this.#socket.writableEnded) return
     if (this.#waiting.length < maxPipelined && this.#socket.writableLength <= maxUnreadBytes && this.#socket.isPaused()) {
       this.#socket.resume()
       if (!this.#decoder.pending) this.#clearOwed()
@@ -158,7 +182,8 @@ export class Connection {
   }
 
   readonly #onPatienceOver = (): void => {
-    this.#hooks.onFault(`${this.#decoder.pending ? 'half a request, and nothing more' : 'replies not read'} for ${this.#patienceMs} ms`)
+    const unread = this.#socket.writableLength > maxUnreadBytes
+    this.#hooks.onFault(`${unread ? 'replies not read' : 'half a request, and nothing more'} for ${this.#patienceMs} ms`)
     this.#socket.destroy()
   }
 

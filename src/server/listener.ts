@@ -22,9 +22,6 @@ export type ListenerSettings = {
   readonly maxConnections: number
 }
 
-
-
-
 export type Listener = {
   readonly name: string
   readonly protocol: Dialect['protocol']
@@ -69,17 +66,20 @@ const inodeOf = (path: string): number | null => {
   }
 }
 
-/** Listens, or rejects with the system's error (address in use, no such folder, no permission). */
+/** Listens, or rejects with the system's error (address in use, no such folder, no permission), and then nothing is left open. */
 export const listen = async (settings: ListenerSettings, hooks: ConnectionHooks): Promise<Listener> => {
   const { address, dialect, maxConnections } = settings
   const connections = new Set<Connection>()
-  const server = createServer({ noDelay: true }, (socket: Socket) => {
+  const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket: Socket) => {
     const connection = new Connection(socket, dialect, hooks)
     connections.add(connection)
     socket.on('close', () => connections.delete(connection))
   })
   server.maxConnections = maxConnections
+  server.on('drop', () => hooks.onFault(`there are ${maxConnections} already`))
   await listenOn(server, address)
+  // A connection that could not be accepted, such as for want of a file descriptor: the others go on.
+  server.on('error', error => hooks.onFault(error.message))
 
   let inode: number | null = null
   let reached = address
