@@ -12,9 +12,11 @@
  * found again each absence is refused at once.
  *
  * Bugs: with fewer than two known keys nothing can be told from a normal
- * deletion; a canary covers that.
+ * deletion; a canary covers that. A key that is not known here is believed
+ * absent if it was asked for just before a lost table was whole again and the
+ * witnesses just after.
  */
-import type { Absent, Outcome, Unavailable } from '../outcome.js'
+import type { Outcome, Unavailable } from '../outcome.js'
 import { absent, unavailable } from '../outcome.js'
 import type { Source } from '../sources/source.js'
 import type { Canary } from './canary.js'
@@ -109,23 +111,25 @@ export class Guard {
    * The table just said absent for `key`, which it last said found for at
    * `foundAt` (epoch ms; null if that isn't known), with `budgetMs` of time
    * left: absent if that can be believed, else 'distrusted', or whatever kept
-   * the witnesses from being asked.
+   * the witnesses from being asked. Found, if the table says so when asked again.
    */
-  async judgeAbsent(key: string, foundAt: number | null, budgetMs: number): Promise<Absent | Unavailable> {
+  async judgeAbsent(key: string, foundAt: number | null, budgetMs: number): Promise<Outcome> {
     const { maxShrink, canaries } = this.#settings
     if (maxShrink >= 1 && canaries.length === 0) return absent
     // The recheck alone ends the doubt. Sample upon sample would, by chance, find a half-lost table whole.
     if (!this.#trusted) return distrusted
-    if (foundAt !== null && foundAt > this.#vouchedAt) {
+    const until = this.#clock.now() + budgetMs
+    const wasKnown = foundAt !== null && foundAt > this.#vouchedAt
+    if (wasKnown) {
       this.#thorough = true
       if (this.#witnesses.size < maxWitnesses && !this.#witnesses.has(key)) this.#witnesses.set(key, foundAt)
     }
     const believed = await this.#joinCheck(budgetMs)
-    if (believed === true) {
-      this.#witnesses.delete(key)
-      return absent
-    }
-    return believed === false ? distrusted : believed
+    if (believed !== true) return believed === false ? distrusted : believed
+    // Its absence may be from before a restore, and the witnesses from after it.
+    const again = wasKnown ? await this.#askAgain(key, until) : absent
+    if (again.kind === 'absent') this.#witnesses.delete(key)
+    return again
   }
 
   /** An operator vouches for the table as it is now. */
@@ -146,6 +150,11 @@ export class Guard {
 
   close(): void {
     this.#cancelRecheck()
+  }
+
+  #askAgain(key: string, until: number): Outcome | Promise<Outcome> {
+    const budgetMs = until - this.#clock.now()
+    return budgetMs > 0 ? this.#source.lookup(key, budgetMs) : unavailable('timeout', 'no time left to ask again')
   }
 
   #joinCheck(budgetMs: number): Promise<boolean | Unavailable> {

@@ -348,25 +348,22 @@ export class MapLookup {
   async #ask(stepKey: string, now: number, budgetMs: number): Promise<StepResult> {
     const { clock, memory, source, guard } = this.#parts
     this.origins.queries++
-    const outcome = guard.doubt ?? await source.lookup(stepKey, budgetMs)
+    const said = guard.doubt ?? await source.lookup(stepKey, budgetMs)
+    const outcome = said.kind !== 'absent' ? said
+      : await guard.judgeAbsent(stepKey, memory.peekFound(stepKey)?.verifiedAt ?? null, now + budgetMs - clock.now())
     switch (outcome.kind) {
       case 'found':
         guard.noteFound(stepKey)
         this.#store(stepKey, outcome, now)
-        return { outcome, verifiedAt: now }
-      case 'absent': {
-        const foundAt = memory.peekFound(stepKey)?.verifiedAt ?? null
-        const believed = await guard.judgeAbsent(stepKey, foundAt, now + budgetMs - clock.now())
-        if (believed.kind === 'absent') {
-          this.#forget(stepKey)
-          memory.set(stepKey, makeEntry(absent, now, this.#settings.lifetimes, clock.now(), this.#parts.random()))
-        }
-        return { outcome: believed, verifiedAt: now }
-      }
-      case 'unavailable':
-        return { outcome, verifiedAt: now }
-      default: return outcome satisfies never
+        break
+      case 'absent':
+        this.#forget(stepKey)
+        memory.set(stepKey, makeEntry(absent, now, this.#settings.lifetimes, clock.now(), this.#parts.random()))
+        break
+      case 'unavailable': break
+      default: outcome satisfies never
     }
+    return { outcome, verifiedAt: now }
   }
 
   #store(key: string, outcome: Found, verifiedAt: number): void {

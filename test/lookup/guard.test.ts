@@ -190,6 +190,14 @@ t.test('an absence heard while a check is under way waits for one of its own', a
   t.match(await first, { reason: 'distrusted' }, 'the answers came after the loss')
 })
 
+t.test('a known key that was gone for a moment is found again, not absent', async t => {
+  const { source, judge, clock } = guarded()
+  // The absence was heard in a table that was just being filled anew; when the guard looks, it is whole.
+  t.match(await judge('k3', clock.now()), { kind: 'found' })
+  source.fault = key => key === 'k3' ? absent : undefined
+  t.equal(await judge('k3', clock.now()), absent)
+})
+
 t.test('witnesses that can\'t be asked leave the absence in doubt, for that reason', async t => {
   const { source, judge, guard } = guarded()
   source.fault = unavailable('breaker-open', 'open')

@@ -74,6 +74,8 @@ type Node = {
   distrustedAt: number
   /** Keys asked, and when a fresh found answer was last given: the node has to know these in an outage. */
   readonly known: Map<string, number>
+  /** Rows that it has given answers from. */
+  readonly knownRows: Set<string>
 }
 
 const plan = compileSearch('virtual', {
@@ -106,6 +108,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
 
   let tableFault: TableFault = 'none'
   let tableMendedAt = -Infinity
+  let restoredAt = -Infinity
   const askTable = (definition: string, key: string, budgetMs: number): Outcome | Promise<Outcome> => {
     const answer = (): Outcome => {
       const row = rows.get(key)
@@ -170,7 +173,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
     const lookup = new MapLookup({
       name: 'alias', definition: letter, plan, policy: { unknown: 'reject', outage: 'defer' }, lifetimes, deadlineMs, softDeadlineMs,
     }, { source, memory, guard, clock, random, redis: redisFor(() => node.alive) })
-    const node: Node = { lookup, memory, guard, definition: letter, alive: true, distrustedAt: -Infinity, known: new Map() }
+    const node: Node = { lookup, memory, guard, definition: letter, alive: true, distrustedAt: -Infinity, known: new Map(), knownRows: new Set() }
     return node
   }
   const nodes: [Node, Node] = [startNode(), startNode()]
@@ -189,12 +192,15 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
         + `${outcome.kind === 'found' ? `${readable(outcome.value)} (${outcome.age})` : outcome.kind}: ${why}`)
     }
     const isHealthy = tableFault === 'none' && askedAt - tableMendedAt > recoveryMs && askedAt - node.distrustedAt > guardRecoveryMs
+    /** A key that the node doesn't know may be heard absent just before a restore, with witnesses found just after. */
+    const excusedAfterRestore = (key: string): boolean =>
+      askedAt - restoredAt < absentForMs + walkMs && (setting.smallMemory || !node.knownRows.has(key))
     if (now - askedAt > deadlineMs) wrong('later than the deadline')
     switch (outcome.kind) {
       case 'absent':
         for (const key of steps) {
           const row = rows.get(key)
-          if (row !== undefined && row.since < askedAt - absentForMs - walkMs) wrong(`the row ${key} is there since ${row.since - startedAt} ms`)
+          if (row !== undefined && row.since < askedAt - absentForMs - walkMs && !excusedAfterRestore(key)) wrong(`the row ${key} is there since ${row.since - startedAt} ms`)
         }
         node.known.delete(asked)
         return
@@ -216,7 +222,8 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
     }
   }
 
-  const judgeFound = (node: Node, asked: string, askedAt: number, { value, age }: Found, isHealthy: boolean, wrong: (why: string) => void): Version | undefined => {
+  const judgeFound = (node: Node, asked: string, askedAt: number, { value, age }: Found, isHealthy: boolean,
+    wrong: (why: string) => void): Version | undefined => {
     const [, number, letter, extension] = /^v(\d+)([ab])(\+t)?@box$/i.exec(readable(value)) ?? []
     const version = versions[Number(number)]
     if (version === undefined || letter !== node.definition) {
@@ -232,9 +239,11 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
     const goodForMs = age === 'fresh' || isHealthy ? freshForMs : Math.max(freshForMs, setting.staleForMs)
     const oldest = askedAt - goodForMs - walkMs
     if (version.deletedAt !== null && version.deletedAt < oldest) wrong(`that row is gone since ${version.deletedAt - startedAt} ms`)
+    if (age === 'fresh') node.knownRows.add(version.key)
     for (const key of steps.slice(0, at)) {
       const row = rows.get(key)
-      if (row === undefined) continue
+      // After a restore see excusedAfterRestore: an answer that came of it is known whole for as long as another.
+      if (row === undefined || restoredAt > startedAt) continue
       if (row.since < oldest || row.since + absentForMs + walkMs < version.insertedAt) wrong(`the row ${key} comes first, since ${row.since - startedAt} ms`)
     }
     return version
@@ -257,12 +266,16 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
       case 'insert': insert(operation.key); break
       case 'delete':
         remove(operation.key)
-        for (const node of nodes) for (const asked of node.known.keys()) if (stepKeys(asked).includes(operation.key)) node.known.delete(asked)
+        for (const { known, knownRows } of nodes) {
+          knownRows.delete(operation.key)
+          for (const asked of known.keys()) if (stepKeys(asked).includes(operation.key)) known.delete(asked)
+        }
         break
       case 'table':
         // Only a guard that has witnesses can see that a table has lost its rows.
         if (operation.fault === 'truncated' && !(setting.guard && nodes.every(({ guard }) => guard.state.trusted && guard.state.witnesses >= 3))) break
         if (tableFault !== 'none') tableMendedAt = clock.now()
+        if (tableFault === 'truncated') restoredAt = clock.now()
         tableFault = operation.fault
         break
       case 'redis':
@@ -272,6 +285,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
       case 'forget':
         nodes[operation.node].memory.clear()
         nodes[operation.node].known.clear()
+        nodes[operation.node].knownRows.clear()
         break
       case 'restart': if (tableFault !== 'truncated') restart(operation.node); break
       case 'redefine':
