@@ -105,6 +105,7 @@ export const schema = z.strictObject({
     failures: z.int().min(1).default(5).describe('so many lookups in 10 s before the share of failures counts'),
     reset: duration.default(5_000).describe('an open breaker lets one probe through after this'),
   }).prefault({}),
+  max_lag: duration.optional().describe('a replica that is further behind, or has stopped, is not believed when it says absent; off unless set. The account needs REPLICATION CLIENT (MariaDB: SLAVE MONITOR)'),
   max_shrink: share.default(0.3).describe('more than this share of known keys gone: the table is not believed when it says absent. 100% switches the guard off'),
   shrink_window: duration.default(86_400_000).describe('keys count as known for so long after they were last found'),
   maps: z.record(z.string().regex(/^[^\s:]+$/, 'a map name holds no blank and no colon'), mapSchema),

@@ -38,8 +38,10 @@ export type Statement = {
   readonly texts: readonly string[]
 }
 
-/** `rows` is null if the statement has no result set. */
-export type Result = { readonly kind: 'rows', readonly rows: Rows | null }
+/** `rows` is null if the statement has no result set; `names` are those of its columns. */
+export type Result = { readonly kind: 'rows', readonly rows: Rows | null, readonly names: readonly string[] }
+
+const noResultSet: Result = { kind: 'rows', rows: null, names: [] }
 
 /** A result of more bytes on the wire is not read to its end. */
 export const maxResultBytes = 1_048_576
@@ -231,12 +233,12 @@ const isColumn = (field: unknown): field is FieldPacket => typeof field === 'obj
  * a statement without a result set has no columns.
  */
 const resultOf = (result: unknown, fields: readonly unknown[] | undefined): Result | Fault => {
-  if (fields === undefined) return { kind: 'rows', rows: null }
+  if (fields === undefined) return noResultSet
   if (fields.length > 0 && fields.every(isColumn)) return textRows(result, fields)
   const withColumns = [...fields.entries()].filter(([, columns]) => Array.isArray(columns))
   if (withColumns.length > 1) return statementFault('multiple result sets')
   const [only] = withColumns
-  if (only === undefined) return { kind: 'rows', rows: null }
+  if (only === undefined) return noResultSet
   const [index, columns] = only
   if (!Array.isArray(columns) || !columns.every(isColumn) || !Array.isArray(result)) return oddResult()
   return textRows(result[index], columns)
@@ -249,7 +251,7 @@ const textRows = (rows: unknown, columns: readonly FieldPacket[]): Result | Faul
     if (!Array.isArray(row) || row.length !== columns.length) return oddResult()
     texts.push(columns.map((column, index) => columnText(row[index], column)))
   }
-  return { kind: 'rows', rows: texts }
+  return { kind: 'rows', rows: texts, names: columns.map(({ name }) => name) }
 }
 
 const oddResult = (): Fault => faultOf(null, 'query')

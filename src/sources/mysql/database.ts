@@ -16,9 +16,12 @@ import { readTls } from './tls.js'
 /** How to log in, and `prepared: false` for proxies that know no prepared statements. */
 export type Access = Omit<Login, 'connectTimeoutMs'> & { readonly prepared: boolean }
 
+/** A result, and which server it came from. */
+export type Reply = Result & { readonly from: Pick<Server, 'doubtAbsence'> }
+
 export type Database = {
   /** Rows, or why there are none, within `budgetMs`. */
-  ask(statement: Statement, values: readonly string[], budgetMs: number): Promise<Result | Unavailable>
+  ask(statement: Statement, values: readonly string[], budgetMs: number): Promise<Reply | Unavailable>
 }
 
 export type Servers = {
@@ -81,6 +84,7 @@ const databaseOn = (servers: readonly Server[]): Database => ({
     for (const [index, server] of candidates.entries()) {
       if (performance.now() >= deadline) return failure
       const answer = await server.ask(statement, values, deadline, candidates.length - index)
+      if (answer.kind === 'rows') return { ...answer, from: server }
       if (answer.kind !== 'failed') return answer
       failure = answer.outcome
     }

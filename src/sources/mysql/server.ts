@@ -12,6 +12,7 @@ import { Connection, openConnection } from './connection.js'
 import type { Result, Statement, Target } from './connection.js'
 import { unavailableFor } from './fault.js'
 import type { Fault } from './fault.js'
+import { galeraDoubt, galeraStatement, replicaDoubt, replicaStatements } from './replica.js'
 import { Slots } from './slots.js'
 
 export type BreakerState = 'closed' | 'open' | 'half-open'
@@ -26,6 +27,8 @@ export type ServerSettings = {
   readonly resetMs: number
   /** An unused connection is closed after this. */
   readonly idleMs: number
+  /** A replica further behind than this is not believed when it says absent; null: replication isn't looked at. */
+  readonly maxLagMs: number | null
   /** Hears of each change of a breaker; `detail` is the failure that opened it, or ''. */
   onState(server: string, state: BreakerState, detail: string): void
 }
@@ -46,6 +49,8 @@ export type ServerStatus = {
 /** What came of a question; `failed`: another server may know. */
 export type Answer = Result | { readonly kind: 'failed', readonly outcome: Unavailable } | Unavailable
 
+/** A server's replication is looked at so often (ms) at most. */
+const replicationEveryMs = 1_000
 /** How long the connection that kills a timed-out query may take. */
 const killTimeoutMs = 1_000
 
@@ -79,6 +84,7 @@ export class Server {
   #since = Date.now()
   #lastError = ''
   #failuresInRow = 0
+  #replication: { readonly askedAt: number, readonly doubt: Promise<Unavailable | null> } | null = null
 
   constructor(name: string, target: Target, settings: ServerSettings) {
     this.name = name
@@ -149,6 +155,35 @@ export class Server {
     } finally {
       this.#slots.release()
     }
+  }
+
+  /**
+   * Why an absence that this server just stated can't be believed; null if it
+   * can. Looks at its replication at most once a second, until `deadline` (of
+   * `performance.now()`).
+   */
+  async doubtAbsence(deadline: number): Promise<Unavailable | null> {
+    const { maxLagMs } = this.#settings
+    if (maxLagMs === null) return null
+    const now = performance.now()
+    if (this.#replication === null || now - this.#replication.askedAt > replicationEveryMs) {
+      this.#replication = { askedAt: now, doubt: this.#askReplication(maxLagMs, deadline) }
+    }
+    return this.#replication.doubt
+  }
+
+  async #askReplication(maxLagMs: number, deadline: number): Promise<Unavailable | null> {
+    const ask = (sql: string): Promise<Answer> => this.ask({ sql, texts: [sql] }, [], deadline, 1)
+    let answer = await ask(replicaStatements[0])
+    if (answer.kind === 'unavailable' && answer.reason === 'query-error') answer = await ask(replicaStatements[1])
+    const doubt = (why: string): Unavailable => unavailable('distrusted', `${this.name}: ${why}`)
+    if (answer.kind !== 'rows') return doubt(`its replication can't be looked at: ${(answer.kind === 'failed' ? answer.outcome : answer).detail}`)
+    const lag = replicaDoubt(answer, maxLagMs)
+    if (lag !== null) return doubt(lag)
+    const galera = await ask(galeraStatement)
+    // MySQL has no such table, and no Galera.
+    const unsynced = galera.kind === 'rows' ? galeraDoubt(galera) : null
+    return unsynced === null ? null : doubt(unsynced)
   }
 
   /** Ends its connections; what is under way is cut off. */

@@ -24,10 +24,12 @@ const lookup = async (
   definition: Definition, database: Database, key: string, values: readonly string[], budgetMs: number, onEmpty?: () => void,
 ): Promise<Outcome> => {
   try {
+    const until = performance.now() + budgetMs
     const answer = await database.ask(definition, values, budgetMs)
     if (answer.kind === 'unavailable') return answer
-    if (answer.rows !== null) return definition.answer(answer.rows, key, onEmpty)
-    return definition.requireResultSet ? unavailable('query-error', 'the query returned no result set') : absent
+    if (answer.rows === null && definition.requireResultSet) return unavailable('query-error', 'the query returned no result set')
+    const outcome = answer.rows === null ? absent : definition.answer(answer.rows, key, onEmpty)
+    return outcome.kind === 'absent' ? await answer.from.doubtAbsence(until) ?? outcome : outcome
   } catch (error) {
     // A bug. Where it is can be told; its message could hold the key.
     const place = error instanceof Error ? /\n\s+at (.*)/.exec(error.stack ?? '')?.[1] : undefined

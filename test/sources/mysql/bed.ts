@@ -32,8 +32,8 @@ export const lookAlias = statement('SELECT goto FROM alias WHERE address = ?')
 export const known = 'info@example.com'
 
 /** The goto of `known`, as `lookAlias` answers it. */
-export const knownAnswer: Result = { kind: 'rows', rows: [['box@example.net']] } as unknown as Result
-export const noRows: Result = { kind: 'rows', rows: [] }
+export const knownAnswer = { kind: 'rows', rows: [['box@example.net']] }
+export const noRows = { kind: 'rows', rows: [] }
 
 export const startBed = async (t: Test, args: readonly string[] = []): Promise<Mariadb> => {
   const mariadb = await startMariadb({ sql: tables, args })
@@ -67,7 +67,7 @@ export const serversFor = (t: Test, changed: Partial<ServerSettings> = {}): {
   const changes: { server: string, state: BreakerState, detail: string }[] = []
   const watchers = new Set<() => void>()
   const servers = openServers({
-    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, idleMs: 60_000,
+    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, idleMs: 60_000, maxLagMs: null,
     onState: (server, state, detail) => {
       changes.push({ server, state, detail })
       for (const watcher of watchers) watcher()

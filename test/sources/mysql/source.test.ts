@@ -13,7 +13,9 @@ const definition: Definition = {
   answer: rows => rows[0]?.[0] == null ? absent : found(rows[0][0]),
 }
 
-const answering = (answer: Result | Unavailable): Database => ({ ask: () => Promise.resolve(answer) })
+const answering = (answer: Pick<Result, 'kind' | 'rows'> | Unavailable, doubt: Unavailable | null = null): Database => ({
+  ask: () => Promise.resolve(answer.kind === 'unavailable' ? answer : { ...answer, names: [], from: { doubtAbsence: () => Promise.resolve(doubt) } }),
+})
 const unasked: Database = { ask: () => { throw new Error('asked') } }
 
 t.test('a key that the definition doesn\'t ask for is absent at once', async t => {
@@ -24,6 +26,12 @@ t.test('rows become the definition\'s answer', async t => {
   const one = answering({ kind: 'rows', rows: [[byteString('v')]] })
   t.same(await mysqlSource(definition, one).lookup('k', 1_000), found(byteString('v')))
   t.same(await mysqlSource(definition, answering({ kind: 'rows', rows: [] })).lookup('k', 1_000), absent)
+})
+
+t.test('a server whose absence is in doubt can\'t say absent, but can say found', async t => {
+  const doubt = unavailable('distrusted', 'behind')
+  t.same(await mysqlSource(definition, answering({ kind: 'rows', rows: [] }, doubt)).lookup('k', 1_000), doubt)
+  t.same(await mysqlSource(definition, answering({ kind: 'rows', rows: [[byteString('v')]] }, doubt)).lookup('k', 1_000), found(byteString('v')))
 })
 
 t.test('a database that can\'t say leaves the answer open', async t => {
