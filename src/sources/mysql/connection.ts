@@ -206,7 +206,8 @@ export class Connection {
       }
       const fail = (fault: Fault): void => settle(fault)
       this.#fail = fail
-      const timer = setTimeout(() => settle(timeoutFault('query')), timeoutMs)
+      // After this process was held up, the reply may have come long ago: what there is to read is read first.
+      const timer = setTimeout(() => setImmediate(() => settle(timeoutFault('query'))), timeoutMs)
       send((error, result, fields) => settle(error === null ? resultOf(result, fields) : faultOf(error, 'query')))
     })
   }

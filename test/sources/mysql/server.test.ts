@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import t from 'tap'
 import { createConnection } from 'mysql2/promise'
 import { startProxy } from '../../fixtures/proxy.js'
@@ -169,6 +170,22 @@ t.test('a timed-out query is killed on the server, its connection is gone, and i
   await untilSessions(mariadb, all => all.every(({ info }) => !String(info).includes('SLEEP')))
   t.same(await database.ask(lookAlias, ['nobody'], 5_000), noRows)
   t.match(statusOf(servers), { state: 'closed', connections: 1 })
+})
+
+t.test('a reply that came in time counts, though this process was held up longer', async t => {
+  const { servers } = serversFor(t, { connections: 1 })
+  const database = servers.database([inet(mariadb)], loginTo(mariadb))
+  await reasons(database, 1)
+  const executed = 'SELECT VARIABLE_VALUE AS executed FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = \'COM_STMT_EXECUTE\''
+  const [before] = await mariadb.sql(executed)
+  const replied = `SELECT (${executed}) > ${String(before?.['executed'])} AND NOT EXISTS (
+    SELECT * FROM information_schema.PROCESSLIST WHERE USER = '${mariadb.user}' AND COMMAND <> 'Sleep')`
+  const client = ['--no-defaults', '--user=root', `--socket=${mariadb.socket}`, '--batch', '--skip-column-names', `--execute=${replied}`]
+  const budgetMs = 100
+  const answer = database.ask(lookAlias, [known], budgetMs)
+  const deadline = performance.now() + budgetMs
+  while (execFileSync('mariadb', client, { encoding: 'utf8' }) !== '1\n' || performance.now() < deadline);
+  t.same(await answer, knownAnswer)
 })
 
 t.test('all connections busy: overloaded when the time is over, and the breaker stays out of it', async t => {

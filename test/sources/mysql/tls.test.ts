@@ -90,6 +90,26 @@ t.test('a client certificate logs in where one is asked for', async t => {
   t.match(await cipher(inet(named), { caFile: file('ca.pem') }, 'certified'), /^error 1045: Access denied/)
 })
 
+t.test('over TLS too, an ended connection is noticed and a large result is not read to its end', async t => {
+  const lost: Connection[] = []
+  const target = {
+    host: inet(named), user: 'private', password: 'secret', dbname: '', charset: 'utf8mb4', prepared: true,
+    ssl: readTls({ ...none, caFile: file('ca.pem') }),
+  }
+  const open = async (): Promise<Connection> => {
+    const connection = await openConnection(target, 10_000, ended => lost.push(ended))
+    if (!(connection instanceof Connection)) throw new Error(connection.detail)
+    return connection
+  }
+  const killed = await open()
+  await named.sql(`KILL ${killed.threadId}`)
+  t.match(await killed.ask(statement('SELECT 1'), [], 10_000), { kind: 'fault', blame: 'server', again: 'new' })
+  const large = await open()
+  t.match(await large.ask(statement('SELECT REPEAT(?, 5000000)'), ['a'], 10_000), { kind: 'fault', reason: 'bad-value' })
+  t.same(lost, [killed, large])
+  t.same(lost.map(({ isOpen }) => isOpen), [false, false])
+})
+
 t.test('a server without TLS is not spoken to in the clear', async t => {
   const plain = await startBed(t, ['--skip-ssl'])
   t.equal(await cipher(inet(plain), { caFile: file('ca.pem') }), 'the server offers no TLS')
