@@ -223,6 +223,14 @@ const quotes = { query: 'SELECT goto FROM alias WHERE address=\'%u@%d\' AND doma
 t.test('C34 quotes of both kinds', async t => {
   await both(t, { ...BASE, ...quotes }, { 'info@example.com': 'box@example.net' })
   await both(t, { ...BASE, query: 'SELECT goto FROM alias WHERE address=CONCAT(\'%u\',\'@\',\'%d\')' }, { 'o\'brien@example.com': 'ob@example.net' })
+  // Other modes are for the sessions of a server of its own.
+  const ansi = await startMariadb({ sql: tables, args: ['--sql-mode=ANSI_QUOTES,NO_BACKSLASH_ESCAPES'] })
+  t.teardown(() => ansi.stop())
+  const there = { ...BASE, hosts: `unix:${ansi.socket}` }
+  await both(t, { ...there, ...quotes }, { 'info@example.com': noAnswer })
+  await both(t, { ...there, ...Q }, { 'back\\slash@example.com': noRow, 'o\'brien@example.com': 'ob@example.net' })
+  // Postfix's own client would look for the letters that stand there, with the backslash.
+  t.same(plain(await open({ ...there, query: 'SELECT goto FROM alias WHERE address=\'\\%%%s\'' }).ask('info@example.com')), noAnswer)
 })
 
 t.test('C35 percent signs in keys and in the query', async t => {

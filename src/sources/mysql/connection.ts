@@ -36,6 +36,8 @@ export type Statement = {
   readonly sql: string
   /** The text around the parameters: one piece more than there are parameters. */
   readonly texts: readonly string[]
+  /** With one of these in the session's sql_mode the statement means something else, and is not sent. */
+  readonly unfitModes?: readonly string[]
 }
 
 /** `rows` is null if the statement has no result set; `names` are those of its columns. */
@@ -103,13 +105,17 @@ export const openConnection = (target: Target, timeoutMs: number, onLost: (conne
       void (async () => {
         for (const sql of setUp) {
           const result = await connection.command(sql, timeoutMs)
-          if (result !== null) return settle({ ...result, blame: 'server', reason: 'source-down', broken: true, again: 'no' })
+          if (result !== null) return settle(setUpFault(result))
         }
-        settle(connection)
+        const result = await connection.readModes(timeoutMs)
+        settle(result === null ? connection : setUpFault(result))
       })()
     })
   })
 }
+
+/** Without its session a connection is as good as none. */
+const setUpFault = (fault: Fault): Fault => ({ ...fault, blame: 'server', reason: 'source-down', broken: true, again: 'no' })
 
 /** MariaDB and MySQL say only "access denied" to an account that needs TLS. */
 const withTlsHint = (fault: Fault, { ssl, host }: Target): Fault =>
@@ -123,6 +129,7 @@ export class Connection {
   readonly #target: Target
   #isOpen = true
   #resultBytes = 0
+  #sqlModes: readonly string[] = []
   /** Ends the question under way. */
   #fail: ((fault: Fault) => void) | null = null
   onLost: ((connection: Connection) => void) | null = null
@@ -156,6 +163,8 @@ export class Connection {
 
   /** Asks with the values bound. After a `broken` fault the connection is gone. */
   ask(statement: Statement, values: readonly string[], timeoutMs: number): Promise<Result | Fault> {
+    const unfit = statement.unfitModes?.find(mode => this.#sqlModes.includes(mode))
+    if (unfit !== undefined) return Promise.resolve(statementFault(`the query's quotes or backslashes mean something else in the server's sql_mode ${unfit}`))
     return this.#run(timeoutMs, done => {
       if (this.#target.prepared) this.#driver.execute({ sql: statement.sql, values: [...values], typeCast: castBinary, rowsAsArray: true }, done)
       else this.#driver.query({ sql: literalSql(statement.texts, values, this.#target.charset), typeCast: castText, rowsAsArray: true }, done)
@@ -166,6 +175,16 @@ export class Connection {
   async command(sql: string, timeoutMs: number): Promise<Fault | null> {
     const result = await this.#run(timeoutMs, done => this.#driver.query({ sql, typeCast: castText, rowsAsArray: true }, done))
     return result.kind === 'fault' ? result : null
+  }
+
+  /** Learns the session's sql_mode; null if that went well. */
+  async readModes(timeoutMs: number): Promise<Fault | null> {
+    const result = await this.#run(timeoutMs, done => this.#driver.query({ sql: 'SELECT @@SESSION.sql_mode', typeCast: castText, rowsAsArray: true }, done))
+    if (result.kind === 'fault') return result
+    const modes = result.rows?.[0]?.[0]
+    if (typeof modes !== 'string') return oddResult()
+    this.#sqlModes = modes.split(',')
+    return null
   }
 
   /** Takes leave of the server; for a connection that is not in use. */

@@ -24,7 +24,7 @@ import type { Options } from './optionfile.js'
 import { answerRows, scanResultFormat } from './result.js'
 import type { Answer } from './result.js'
 import { bindKey, scanQuery } from './template.js'
-import type { Bind } from './template.js'
+import type { Bind, SqlMode } from './template.js'
 
 /** Paths and ciphers as given; the files are read by whoever connects. */
 export type Tls = {
@@ -56,6 +56,8 @@ export type TableDefinition = {
   readonly sql: string
   /** The statement's text around its parameters, for a server that prepares no statements. */
   readonly texts: readonly string[]
+  /** A server with one of these sql_modes would read the query otherwise. */
+  readonly unfitModes: readonly SqlMode[]
   /** The parameters' values for a folded key; null: absent, nobody is asked. */
   readonly bind: Bind
   /** The answer that a complete result makes. `onEmpty` hears of each empty value. */
@@ -215,6 +217,7 @@ export const defineTable = (
       },
       sql: statement.texts.join('?'),
       texts: statement.texts,
+      unfitModes: statement.unfitModes,
       bind: inDomains === null ? bind : key => {
         // Postfix passes over a key that begins with its @ here, be its domain on the list or not.
         const at = key.lastIndexOf('@')

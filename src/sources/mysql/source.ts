@@ -9,7 +9,7 @@ import type { Database } from './database.js'
 import type { TableDefinition } from './definition.js'
 
 /** What is needed of a map's definition. */
-export type Definition = Pick<TableDefinition, 'sql' | 'texts' | 'bind' | 'answer' | 'requireResultSet' | 'fingerprint'>
+export type Definition = Pick<TableDefinition, 'sql' | 'texts' | 'unfitModes' | 'bind' | 'answer' | 'requireResultSet' | 'fingerprint'>
 
 /** `onEmpty` hears of each empty value, which Postfix warns of. */
 export const mysqlSource = (definition: Definition, database: Database, onEmpty?: () => void): Source => ({

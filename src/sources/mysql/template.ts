@@ -11,9 +11,9 @@
  * parameter there, the server says so. A comment with an expansion is left out,
  * but still counts for which keys are asked.
  *
- * Bugs: backslashes in a literal with expansions are read as in the server's
- * default sql_mode, also under NO_BACKSLASH_ESCAPES; and double quotes around
- * expansions mean a literal, also under ANSI_QUOTES.
+ * Quotes and backslashes are read as in the server's default sql_mode. Where
+ * another mode would read a template otherwise, the statement says so, and must
+ * not be sent to such a server: what it would find is not what was meant.
  */
 import { addressOf, expansionOf, labelsOf, noExpansion, partOf, satisfies } from './expansion.js'
 import type { Expansion, Needs, Piece } from './expansion.js'
@@ -25,7 +25,12 @@ export type Statement = {
   readonly parameters: readonly (readonly Piece[])[]
   /** Every expansion in the template, those in comments too. */
   readonly expansions: readonly Expansion[]
+  /** In a server with one of these modes the template means something else. */
+  readonly unfitModes: readonly SqlMode[]
 }
+
+/** ANSI_QUOTES: double quotes make a name. NO_BACKSLASH_ESCAPES: a backslash in a literal is one. */
+export type SqlMode = 'ANSI_QUOTES' | 'NO_BACKSLASH_ESCAPES'
 
 export type Scanned =
   | { readonly ok: true, readonly statement: Statement }
@@ -113,6 +118,16 @@ const piecesOf = (text: string, decode: '\'' | '"' | null, problem: (text: strin
   return pieces
 }
 
+/** The modes that would read this literal, or where it ends, otherwise. One without expansions stays as it is, for the server to read. */
+const unfitModesOf = (literal: string, hasExpansions: boolean): readonly SqlMode[] => {
+  const body = literal.slice(1, -1)
+  const hidesQuote = /\\['"]/.test(body)
+  const modes: SqlMode[] = []
+  if (literal.startsWith('"') && (hasExpansions || hidesQuote)) modes.push('ANSI_QUOTES')
+  if (hidesQuote || (hasExpansions && body.includes('\\'))) modes.push('NO_BACKSLASH_ESCAPES')
+  return modes
+}
+
 /** Takes a `query` apart; every problem at once, each one a sentence without the parameter's name. */
 export const scanQuery = (query: string): Scanned => {
   // Blanks and a semicolon at the end go, as the server would take them off.
@@ -124,6 +139,7 @@ export const scanQuery = (query: string): Scanned => {
   const texts: string[] = []
   const parameters: (readonly Piece[])[] = []
   const expansions: Expansion[] = []
+  const unfitModes = new Set<SqlMode>()
   let text = ''
   const parameter = (pieces: readonly Piece[]): void => {
     texts.push(text)
@@ -147,6 +163,7 @@ export const scanQuery = (query: string): Scanned => {
     expansions.push(...found)
     switch (token.kind) {
       case 'literal':
+        for (const mode of unfitModesOf(whole, found.length > 0)) unfitModes.add(mode)
         if (found.length === 0) text += whole.replaceAll('%%', '%')
         else if (/(?:^|[^\w$])(?:_\w+\s*|[nxb])$/i.test(text)) {
           problem('an expansion can\'t stand in a literal that a character set or the letter N, X or B goes before')
@@ -169,7 +186,7 @@ export const scanQuery = (query: string): Scanned => {
     at = end
   }
   texts.push(text)
-  return problems.length > 0 ? { ok: false, problems } : { ok: true, statement: { texts, parameters, expansions } }
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, statement: { texts, parameters, expansions, unfitModes: [...unfitModes] } }
 }
 
 /**

@@ -110,3 +110,16 @@ t.test('what can\'t be a statement is refused, every problem at once', t => {
   t.match(problemsOf('SELECT \'\\%s\''), [/backslash/])
   t.end()
 })
+
+t.test('a template says which sql_modes would read it otherwise', t => {
+  const unfit = new Map<string, readonly string[]>([
+    ['SELECT a FROM b WHERE c=\'%s\' AND d="x" AND e=\'\\n\'', []],
+    ['c="%s"', ['ANSI_QUOTES']],
+    ['c=\'%s\\n\'', ['NO_BACKSLASH_ESCAPES']],
+    ['c=\'it\\\'s\' AND d=\'%s\'', ['NO_BACKSLASH_ESCAPES']],
+    ['c="a\\"b"', ['ANSI_QUOTES', 'NO_BACKSLASH_ESCAPES']],
+    ['c=\'it\'\'s %s\'', []],
+  ])
+  for (const [query, modes] of unfit) t.match(scanQuery(query), { statement: { unfitModes: modes } }, query)
+  t.end()
+})
