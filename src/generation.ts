@@ -20,6 +20,8 @@ import { MapLookup } from './lookup/lookup.js'
 import { compileSearch } from './lookup/search.js'
 import type { Plan } from './lookup/search.js'
 import { TableLookup } from './lookup/table.js'
+import { isVouchedFor } from './lookup/vouch.js'
+import type { Neighbour } from './lookup/vouch.js'
 import type { Outcome } from './outcome.js'
 import { fold } from './sources/fold.js'
 import type { Source } from './sources/source.js'
@@ -65,7 +67,13 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
   const redis = openRedis(config, log)
   const canaries = openCanaries(config, sources, log)
   const maps = new Map<string, ServedMap>()
-  for (const map of config.maps) maps.set(map.name, serveMap(config, map, sources, canaries, redis?.cache ?? null, previous, log))
+  // Each map sees all of them, those that come after it too.
+  const neighbours: Neighbour[] = []
+  for (const map of config.maps) {
+    const served = serveMap(config, map, sources, canaries, redis?.cache ?? null, neighbours, previous, log)
+    maps.set(map.name, served)
+    neighbours.push({ search: map.search, knows: key => served.lookup.knows(key) })
+  }
   const allCanaries = [...new Set([...canaries.values()].flat())]
   return {
     config, maps, sources,
@@ -130,7 +138,7 @@ const openCanaries = (config: Config, sources: WatchedSources, log: Log): Map<st
 
 const serveMap = (
   config: Config, map: LoadedMap, sources: WatchedSources, canaries: ReadonlyMap<string, Canary[]>, redis: RedisCache | null,
-  previous: Generation | null, log: Log,
+  neighbours: readonly Neighbour[], previous: Generation | null, log: Log,
 ): ServedMap => {
   const { file } = config
   const { name } = map
@@ -162,6 +170,7 @@ const serveMap = (
     deadlineMs: file.deadline, softDeadlineMs: file.soft_deadline,
   }, {
     source, memory, redis: mapRedis, guard, clock: systemClock, random: Math.random,
+    isVouchedFor: key => isVouchedFor(map.search, key, neighbours),
   })
   return { kind: 'mysql', name, config: map, plan, lookup, source, guard, memory, redis: mapRedis, identity: { name, definition } }
 }
@@ -169,16 +178,16 @@ const serveMap = (
 const emptyMemory = ({ file: { memory } }: Config): Memory =>
   createMemory({ entries: memory.entries, bytes: memory.bytes, absentEntries: memory.absent_entries })
 
-/** The memory itself if its bounds and lifetimes are the same; else the found answers, under the new ones. */
+/** The memory itself if its bounds and lifetimes are the same; else what is known, under the new ones. */
 const takeOver = (earlier: MysqlMap, before: Config | null, config: Config, map: LoadedMap): Memory => {
   const isSame = JSON.stringify([before?.file.memory, earlier.config.lifetimes]) === JSON.stringify([config.file.memory, map.lifetimes])
   if (isSame) return earlier.memory
   const memory = emptyMemory(config)
   const now = Date.now()
   // The most recently used come last, as in the memory that they come from.
-  for (const [key, { outcome, verifiedAt }] of [...earlier.memory.found()].reverse()) {
+  for (const [key, { outcome, verifiedAt }] of [...earlier.memory.known()].reverse()) {
     const entry = makeEntry(outcome, verifiedAt, map.lifetimes, now, Math.random())
-    if (now < entry.expiredAt) memory.set(key, entry)
+    if (now < entry.expiredAt) memory.set(key, entry, true)
   }
   return memory
 }

@@ -3,7 +3,8 @@
  *
  * The words are RFC 8767's: an entry is fresh until its lifetime ends, then
  * stale: usable only while the table can't be asked, up to the maximum stale
- * time. An absent entry has no stale time: old absence is not knowledge.
+ * time. A stale absent entry is no knowledge by itself: it may stand in only
+ * where another map knows better (lookup/vouch.ts).
  */
 import type { Absent, ByteString, Found } from '../outcome.js'
 import { absent, found } from '../outcome.js'
@@ -50,7 +51,7 @@ export const makeEntry = (
     outcome,
     verifiedAt,
     staleAt,
-    expiredAt: outcome.kind === 'found' ? Math.max(staleAt, Math.min(verifiedAt, now) + lifetimes.staleForMs) : staleAt,
+    expiredAt: Math.max(staleAt, Math.min(verifiedAt, now) + lifetimes.staleForMs),
     askAgainAt: outcome.kind === 'found' ? staleAt - freshForMs * refreshShare : staleAt,
   }
 }
@@ -64,6 +65,10 @@ export const bridge = (entry: Entry | undefined, now: number): Found | null => {
   if (entry === undefined || entry.outcome.kind !== 'found' || now >= entry.expiredAt) return null
   return isFresh(entry, now) ? entry.outcome : found(entry.outcome.value, 'stale')
 }
+
+/** An absent entry, fresh or stale, that is not expired at `now`; for keys that are vouched for. */
+export const isKnownAbsent = (entry: Entry | undefined, now: number): boolean =>
+  entry?.outcome.kind === 'absent' && now < entry.expiredAt
 
 /**
  * An entry as bytes for Redis and the snapshot: `1 DEFINITION VERIFIED LENGTH:value`,

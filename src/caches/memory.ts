@@ -1,8 +1,8 @@
 /**
  * The first cache: this process's memory, one for each map, so that a flood
- * on one map can't empty another's. Found and absent answers have budgets of
- * their own: strangers make up absent keys without end, and these must never
- * push out a found one.
+ * on one map can't empty another's. What is known has a budget of its own:
+ * strangers make up absent keys without end, and these must never push out a
+ * found one, nor an absence that is part of accepting a known recipient.
  */
 import { LRUCache } from 'lru-cache'
 import type { Entry } from './entry.js'
@@ -31,11 +31,14 @@ export const createMemory = (limits: MemoryLimits) => {
   })
   return {
     get: (key: string): Entry | undefined => known.get(key) ?? unknown.get(key),
-    /** Found entries only: what may bridge an outage. */
-    peekFound: (key: string): Entry | undefined => known.peek(key),
-    /** A key is in one of the two at most. */
-    set: (key: string, entry: Entry): void => {
-      if (entry.outcome.kind === 'found') {
+    /** Found entries only: what may bridge an outage by itself. */
+    peekFound: (key: string): Entry | undefined => {
+      const entry = known.peek(key)
+      return entry?.outcome.kind === 'found' ? entry : undefined
+    },
+    /** `isVouchedFor` counts an absent entry among the known ones. A key is in one of the two at most. */
+    set: (key: string, entry: Entry, isVouchedFor = false): void => {
+      if (entry.outcome.kind === 'found' || isVouchedFor) {
         unknown.delete(key)
         known.set(key, entry)
       } else {
@@ -51,8 +54,8 @@ export const createMemory = (limits: MemoryLimits) => {
       known.clear()
       unknown.clear()
     },
-    /** Found entries, most recently used first. */
-    found: (): Generator<[string, Entry]> => known.entries(),
+    /** Found entries and absent ones that are vouched for, most recently used first. */
+    known: (): Generator<[string, Entry]> => known.entries(),
     size: () => ({ found: known.size, foundBytes: known.calculatedSize, absent: unknown.size }),
   }
 }

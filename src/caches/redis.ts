@@ -4,11 +4,12 @@
  * miss, counted and never waited for longer than the command timeout; an ill
  * Redis is skipped, not asked again for each lookup.
  *
- * Only found answers are written. Absent ones are short-lived and strangers
- * make them up without end: in Redis they could push out found ones.
+ * Found answers are written, and the absences that are part of accepting a
+ * known recipient (lookup/vouch.ts). Others are short-lived and strangers make
+ * them up without end: in Redis they could push out found ones.
  */
 import { Redis } from 'ioredis'
-import type { ByteString, Found } from '../outcome.js'
+import type { Absent, ByteString, Found } from '../outcome.js'
 import { decodeEntry, encodeEntry } from './entry.js'
 import type { Decoded } from './entry.js'
 
@@ -146,8 +147,8 @@ export const createRedisCache = (
     read: (map: MapIdentity, keys: readonly string[]): Promise<(Decoded | null)[]> | null =>
       isUsable() ? Promise.all(keys.map(key => readOne(map, key))) : null,
 
-    /** Remembers a found answer for `ttlMs` from now. Not waited for. */
-    write: (map: MapIdentity, key: string, outcome: Found, verifiedAt: number, ttlMs: number): void => {
+    /** Remembers an answer for `ttlMs` from now. Not waited for. */
+    write: (map: MapIdentity, key: string, outcome: Found | Absent, verifiedAt: number, ttlMs: number): void => {
       if (!isUsable() || ttlMs < 1) return
       const record: ByteString = encodeEntry(outcome, verifiedAt, map.definition)
       client.set(keyOf(map, key), Buffer.from(record, 'latin1'), 'PX', Math.ceil(ttlMs)).then(worked, fault)

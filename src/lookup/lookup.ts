@@ -9,7 +9,7 @@
  * walk: a catch-all must not take the mail of a user whose row can't be read.
  */
 import type { RedisCache, MapIdentity } from '../caches/redis.js'
-import { bridge, decodeEntry, encodeEntry, isFresh, makeEntry } from '../caches/entry.js'
+import { bridge, decodeEntry, encodeEntry, isFresh, isKnownAbsent, makeEntry } from '../caches/entry.js'
 import type { Decoded, Entry, Lifetimes } from '../caches/entry.js'
 import type { Memory } from '../caches/memory.js'
 import type { Absent, Found, Outcome } from '../outcome.js'
@@ -42,6 +42,8 @@ export type MapParts = {
   /** null: no Redis, or a map whose answers must not leave this process. */
   readonly redis: RedisCache | null
   readonly guard: Guard
+  /** Whether another map has the last word on this folded key (vouch.ts): its absence here, once verified, may bridge an outage. */
+  readonly isVouchedFor: (key: string) => boolean
   readonly clock: Clock
   /** In [0, 1); spreads lifetimes. */
   readonly random: () => number
@@ -129,11 +131,16 @@ export class MapLookup {
     return this.#wait(walk, this.#join(walk)).then(outcome => verdict(outcome, policy))
   }
 
+  /** Whether a found answer for this folded key is at hand, fresh or stale. Asks nobody. */
+  knows(key: string): boolean {
+    return this.#bridgeFound({ asked: key, key, steps: this.#settings.plan.steps(key, key) }, this.#parts.clock.now()) !== null
+  }
+
   /** What may still bridge an outage, as records for a snapshot, by cache key. */
   *known(): Generator<readonly [key: string, record: string]> {
     const now = this.#parts.clock.now()
-    for (const [key, { outcome, verifiedAt, expiredAt }] of this.#parts.memory.found()) {
-      if (outcome.kind === 'found' && now < expiredAt) yield [key, encodeEntry(outcome, verifiedAt, this.#identity.definition)]
+    for (const [key, { outcome, verifiedAt, expiredAt }] of this.#parts.memory.known()) {
+      if (now < expiredAt) yield [key, encodeEntry(outcome, verifiedAt, this.#identity.definition)]
     }
   }
 
@@ -161,7 +168,7 @@ export class MapLookup {
         return this.#complete(walk, step, entry.outcome, verifiedAt)
       }
       allAbsent = false
-      recheckLater = entry?.outcome.kind === 'found' && hasJustFailed(entry, now)
+      recheckLater = entry !== undefined && hasJustFailed(entry, now)
       break
     }
     if (allAbsent) return absent
@@ -177,7 +184,17 @@ export class MapLookup {
   }
 
   /** The known answer that may stand in while the table can't be asked; null if there is none. */
-  #bridge(walk: Walk, now: number): Found | null {
+  #bridge(walk: Walk, now: number): Found | Absent | null {
+    return this.#bridgeFound(walk, now) ?? (this.#isStillAbsent(walk, now) ? absent : null)
+  }
+
+  /** Every step was once absent, and nobody is refused if that is no longer so. */
+  #isStillAbsent(walk: Walk, now: number): boolean {
+    const { memory, isVouchedFor } = this.#parts
+    return walk.steps.every(step => isKnownAbsent(memory.get(step.key), now)) && isVouchedFor(walk.key)
+  }
+
+  #bridgeFound(walk: Walk, now: number): Found | null {
     const { memory } = this.#parts
     for (const step of walk.steps) {
       const entry = memory.get(step.key)
@@ -294,7 +311,7 @@ export class MapLookup {
   #pause(walk: Walk, now: number): void {
     const { memory } = this.#parts
     for (const known of [...walk.steps.map(step => step.key), wholeKey(walk), foldedWholeKey(walk.key)]) {
-      const entry = memory.peekFound(known)
+      const entry = memory.get(known)
       // A fresh one that is due for its refresh later than that stays due.
       if (entry !== undefined && (!isFresh(entry, now) || now >= entry.askAgainAt)) entry.askAgainAt = now + failureRecheckMs
     }
@@ -323,9 +340,12 @@ export class MapLookup {
     const now = clock.now()
     const ours = memory.get(key)
     if (ours !== undefined && ours.verifiedAt >= decoded.verifiedAt) return false
-    const entry = makeEntry(decoded.outcome, decoded.verifiedAt, this.#settings.lifetimes, now, random())
+    const { lifetimes } = this.#settings
+    // An absence of another node or process is not taken for fresh: its clock may differ.
+    const own = decoded.outcome.kind === 'found' ? lifetimes : { ...lifetimes, absentForMs: 0 }
+    const entry = makeEntry(decoded.outcome, decoded.verifiedAt, own, now, random())
     if (now >= entry.expiredAt) return false
-    memory.set(key, entry)
+    memory.set(key, entry, true)
     return true
   }
 
@@ -358,7 +378,7 @@ export class MapLookup {
         break
       case 'absent':
         this.#forget(stepKey)
-        memory.set(stepKey, makeEntry(absent, now, this.#settings.lifetimes, clock.now(), this.#parts.random()))
+        this.#store(stepKey, outcome, now)
         break
       case 'unavailable': break
       default: outcome satisfies never
@@ -366,11 +386,13 @@ export class MapLookup {
     return { outcome, verifiedAt: now }
   }
 
-  #store(key: string, outcome: Found, verifiedAt: number): void {
-    const { clock, memory, redis, random } = this.#parts
+  #store(key: string, outcome: Found | Absent, verifiedAt: number): void {
+    const { clock, memory, redis, random, isVouchedFor } = this.#parts
     const { lifetimes } = this.#settings
     const now = clock.now()
-    memory.set(key, makeEntry(outcome, verifiedAt, lifetimes, now, random()))
+    const isKept = outcome.kind === 'found' || isVouchedFor(key)
+    memory.set(key, makeEntry(outcome, verifiedAt, lifetimes, now, random()), isKept)
+    if (!isKept) return
     const ttlMs = verifiedAt + Math.max(lifetimes.staleForMs, lifetimes.freshForMs) - now
     redis?.write(this.#identity, key, outcome, verifiedAt, ttlMs)
   }

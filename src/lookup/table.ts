@@ -34,4 +34,9 @@ export class TableLookup {
     }
     return verdict(absent, this.#policy)
   }
+
+  /** Whether the table has this folded key, by the search steps. */
+  knows(key: string): boolean {
+    return this.#plan.steps(key, key).some(step => this.#table(step.key).kind === 'found')
+  }
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { bridge, decodeEntry, encodeEntry, isFresh, makeEntry } from '../../src/caches/entry.js'
+import { bridge, decodeEntry, encodeEntry, isFresh, isKnownAbsent, makeEntry } from '../../src/caches/entry.js'
 import type { Lifetimes } from '../../src/caches/entry.js'
 import { absent, byteString, found } from '../../src/outcome.js'
 import type { ByteString } from '../../src/outcome.js'
@@ -19,12 +19,14 @@ t.test('a found entry is fresh before staleAt, stale from then on, and of no use
   t.end()
 })
 
-t.test('an absent entry is fresh for absent_for and never bridges anything', t => {
+t.test('an absent entry is fresh for absent_for, known until it expires, and never bridges anything by itself', t => {
   const entry = makeEntry(absent, now, lifetimes, now, 0)
   t.equal(isFresh(entry, now + 29_999), true)
   t.equal(isFresh(entry, now + 30_000), false)
   t.equal(bridge(entry, now), null)
-  t.equal(entry.expiredAt, entry.staleAt)
+  t.equal(isKnownAbsent(entry, now + 3_599_999), true)
+  t.equal(isKnownAbsent(entry, now + 3_600_000), false)
+  t.equal(isKnownAbsent(makeEntry(box, now, lifetimes, now, 0), now), false)
   t.end()
 })
 

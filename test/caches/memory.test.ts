@@ -14,7 +14,7 @@ t.test('the least recently used of the found goes first, and a peek is no use', 
   memory.get('a')
   memory.peekFound('b')
   memory.set('c', entry('3'))
-  t.strictSame([...memory.found()].map(([key]) => key), ['c', 'a'])
+  t.strictSame([...memory.known()].map(([key]) => key), ['c', 'a'])
   t.end()
 })
 
@@ -37,6 +37,15 @@ t.test('no number of absent keys touches a found one', t => {
   memory.set('known', entry('1'))
   for (let index = 0; index < 1_000; index++) memory.set(`stranger${index}`, unknown)
   t.match(memory.size(), { found: 1, absent: 10 })
+  t.end()
+})
+
+t.test('no number of absent keys touches an absence that is vouched for', t => {
+  const memory = createMemory({ entries: 1, bytes: 10_000, absentEntries: 10 })
+  memory.set('known', unknown, true)
+  for (let index = 0; index < 1_000; index++) memory.set(`stranger${index}`, unknown)
+  t.equal(memory.get('known'), unknown)
+  t.equal(memory.peekFound('known'), undefined)
   t.end()
 })
 

@@ -8,14 +8,14 @@ import type { MapSettings } from '../../src/lookup/lookup.js'
 import { compileSearch } from '../../src/lookup/search.js'
 import type { Search } from '../../src/lookup/search.js'
 import { absent, byteString, found, readable, unavailable } from '../../src/outcome.js'
-import type { Found, Outcome } from '../../src/outcome.js'
+import type { Absent, Found, Outcome } from '../../src/outcome.js'
 import { fakeClock } from '../fixtures/clock.js'
 import type { FakeClock } from '../fixtures/clock.js'
 import { scriptedSource } from '../fixtures/scripted.js'
 
 const minute = 60_000
 
-type StoredRecord = { readonly outcome: Found, readonly verifiedAt: number, readonly definition: string, readonly ttlMs: number }
+type StoredRecord = { readonly outcome: Found | Absent, readonly verifiedAt: number, readonly definition: string, readonly ttlMs: number }
 
 /** What Redis would hold, and what it would do, as the test says. */
 const scriptedRedis = (clock: FakeClock) => {
@@ -49,10 +49,10 @@ const scriptedRedis = (clock: FakeClock) => {
   return { cache, records, state }
 }
 
-type Changes = Partial<Omit<MapSettings, 'plan'>> & { search?: Search, withRedis?: boolean, random?: number, maxShrink?: number }
+type Changes = Partial<Omit<MapSettings, 'plan'>> & { search?: Search, withRedis?: boolean, isVouchedFor?: (key: string) => boolean, random?: number, maxShrink?: number }
 
 /** A map over scripted rows: fresh 5 minutes, stale an hour, absent 30 seconds; deadline 2 s, soft deadline 300 ms. */
-const stage = (rows: Readonly<Record<string, string>>, { search = 'virtual', withRedis = false, random = 0, maxShrink = 1, ...changes }: Changes = {}) => {
+const stage = (rows: Readonly<Record<string, string>>, { search = 'virtual', withRedis = false, isVouchedFor = () => false, random = 0, maxShrink = 1, ...changes }: Changes = {}) => {
   const clock = fakeClock()
   const source = scriptedSource(clock, rows)
   const redis = scriptedRedis(clock)
@@ -66,7 +66,7 @@ const stage = (rows: Readonly<Record<string, string>>, { search = 'virtual', wit
     lifetimes: { freshForMs: 5 * minute, staleForMs: 60 * minute, absentForMs: 30_000 }, deadlineMs: 2_000, softDeadlineMs: 300, ...changes,
   }
   const open = (other: Partial<MapSettings> = {}, ownMemory = memory) =>
-    new MapLookup({ ...settings, ...other }, { source, memory: ownMemory, redis: withRedis ? redis.cache : null, guard, clock, random: () => random })
+    new MapLookup({ ...settings, ...other }, { source, memory: ownMemory, redis: withRedis ? redis.cache : null, guard, isVouchedFor, clock, random: () => random })
   const lookup = open()
   /** Asks, lets what is immediate happen, and gives the outcome. */
   const ask = async (key: string, from = lookup): Promise<Outcome> => {
@@ -487,6 +487,79 @@ t.test('C119 what another definition of the map said is not used', async t => {
   source.fault = down
   const changed = open({ definition: 'fedcba9876543210' }, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
   t.equal(await ask('info@example.com', changed), down)
+})
+
+t.test('an absence that is vouched for bridges an outage until it expires', async t => {
+  const { ask, source, clock } = stage({}, { isVouchedFor: key => key === 'user@example.com' })
+  t.equal(await ask('user@example.com'), absent)
+  source.fault = down
+  await clock.advance(60 * minute - 1)
+  t.equal(await ask('user@example.com'), absent)
+  await clock.advance(1)
+  t.equal(await ask('user@example.com'), down)
+})
+
+t.test('an absence that nobody vouches for bridges nothing', async t => {
+  const { ask, source, clock } = stage({})
+  t.equal(await ask('user@example.com'), absent)
+  source.fault = down
+  await clock.advance(30_000)
+  t.equal(await ask('user@example.com'), down)
+})
+
+t.test('a key that was never asked for is not absent for being vouched for', async t => {
+  const { ask, source } = stage({}, { isVouchedFor: () => true })
+  source.fault = down
+  t.equal(await ask('user@example.com'), down)
+})
+
+t.test('an absence that is vouched for is given at the soft deadline, and then at once', async t => {
+  const { ask, askTimed, source, clock } = stage({}, { isVouchedFor: () => true })
+  await ask('user@example.com')
+  source.latencyMs = 60_000
+  await clock.advance(30_000)
+  t.strictSame(await askTimed('user@example.com'), { outcome: absent, ms: 300 })
+  t.strictSame(await askTimed('user@example.com'), { outcome: absent, ms: 0 })
+})
+
+t.test('an absence that is vouched for ends when the table says found', async t => {
+  const { ask, source, clock } = stage({}, { isVouchedFor: () => true })
+  await ask('user@example.com')
+  source.rows.set('user@example.com', 'box@example.net')
+  await clock.advance(30_000)
+  t.strictSame(await ask('user@example.com'), fresh('box@example.net'))
+})
+
+t.test('one node\'s absence that is vouched for bridges another\'s outage, but is never fresh there', async t => {
+  const { ask, open, source } = stage({}, { isVouchedFor: () => true, withRedis: true })
+  await ask('user@example.com')
+  const other = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  const asked = source.asked.length
+  t.equal(await ask('user@example.com', other), absent)
+  t.ok(source.asked.length > asked, 'the table was asked')
+  source.fault = down
+  t.equal(await ask('user@example.com', open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))), absent)
+})
+
+t.test('a snapshot holds the absences that are vouched for', async t => {
+  const { ask, lookup, open, source } = stage({}, { isVouchedFor: () => true })
+  await ask('user@example.com')
+  const restarted = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  for (const [key, record] of lookup.known()) t.ok(restarted.recall(key, record))
+  source.fault = down
+  t.equal(await ask('user@example.com', restarted), absent)
+})
+
+t.test('a map knows what it has found, fresh or stale, and not what it hasn\'t', async t => {
+  const { ask, lookup, clock } = stage({ 'info@example.com': 'box@example.net', '@example.org': 'catch@example.net' })
+  for (const key of ['info@example.com', 'any@example.org', 'nobody@example.com']) await ask(key)
+  await clock.advance(30 * minute)
+  t.ok(lookup.knows('info@example.com'))
+  t.ok(lookup.knows('any@example.org'))
+  t.notOk(lookup.knows('nobody@example.com'))
+  t.notOk(lookup.knows('never@example.com'))
+  await clock.advance(30 * minute)
+  t.notOk(lookup.knows('info@example.com'), 'it has expired')
 })
 
 t.test('absent answers are not written to Redis, and a deleted key is removed from it', async t => {

@@ -1,0 +1,46 @@
+/**
+ * Which absences may outlive an outage.
+ *
+ * On the way to accepting a recipient Postfix also asks tables that don't have
+ * it: virtual_alias_maps for whoever is no alias, virtual_alias_domains for
+ * each relay domain, transport_maps for whatever has no route of its own. When
+ * one of these can't say absent, the recipient is deferred, however well it is
+ * known elsewhere (trivial-rewrite/resolve.c, smtpd_check.c: an error in any
+ * table ends the search).
+ *
+ * An absence that is past its time is no knowledge by itself. But where another
+ * map knows the recipient, or the domain, that map has the last word on it: the
+ * old absence then can't refuse anybody. So it may stand in, as an old found
+ * answer may; a map that names recipients never does so for its own absences.
+ */
+import type { Search } from './search.js'
+
+/** A map of this node, as far as the others need it. */
+export type Neighbour = {
+  readonly search: Search
+  /** Whether it has a found answer for this folded key, fresh or stale; asks nobody. */
+  knows(key: string): boolean
+}
+
+/** Whether one of the `neighbours` has the last word on `key` (folded), so that its absence from a map of that search refuses nobody. */
+export const isVouchedFor = (search: Search, key: string, neighbours: Iterable<Neighbour>): boolean => {
+  const known = (asked: string, ...searches: readonly Search[]): boolean => {
+    for (const neighbour of neighbours) if (searches.includes(neighbour.search) && neighbour.knows(asked)) return true
+    return false
+  }
+  const at = key.lastIndexOf('@')
+  const domain = key.slice(at + 1)
+  switch (search) {
+    case 'virtual': case 'canonical':
+      // virtual_alias_maps is asked for bare domains too: it is the default of virtual_alias_domains.
+      return at === -1 ? known(domain, 'domain', 'exact') : known(key, 'recipient')
+    case 'domain': case 'exact':
+      return at === -1 && known(domain, 'domain', 'exact')
+    case 'transport':
+      // trivial-rewrite(8) asks for * by itself; without its answer nothing is routed.
+      return key === '*' || known(domain, 'domain', 'exact')
+    case 'recipient': case 'access':
+      return false
+    default: return search satisfies never
+  }
+}

@@ -1,0 +1,46 @@
+import t from 'tap'
+import type { Search } from '../../src/lookup/search.js'
+import { isVouchedFor } from '../../src/lookup/vouch.js'
+import type { Neighbour } from '../../src/lookup/vouch.js'
+
+const map = (search: Search, ...keys: readonly string[]): Neighbour => ({ search, knows: key => keys.includes(key) })
+
+const domains = map('domain', 'relay.example')
+const mailboxDomains = map('exact', 'box.example')
+const recipients = map('recipient', 'user@relay.example')
+const aliases = map('virtual', 'info@v.example')
+const all = [domains, mailboxDomains, recipients, aliases]
+
+const cases: readonly (readonly [search: Search, key: string, expected: boolean, why: string])[] = [
+  ['virtual', 'user@relay.example', true, 'a known recipient that is no alias'],
+  ['virtual', 'other@relay.example', false, 'nobody knows the address: it could be an alias meanwhile'],
+  ['virtual', 'info@v.example', false, 'that it was an alias is no reason to refuse it'],
+  ['virtual', 'relay.example', true, 'virtual_alias_maps as virtual_alias_domains, for a relay domain'],
+  ['virtual', 'box.example', true, 'and for a mailbox domain'],
+  ['virtual', 'v.example', false, 'a domain that nobody knows'],
+  ['canonical', 'user@relay.example', true, 'a known recipient that is not rewritten'],
+  ['canonical', 'sender@elsewhere.example', false, 'a stranger'],
+  ['exact', 'relay.example', true, 'virtual_alias_domains, for a relay domain'],
+  ['exact', 'new.example', false, 'a domain in no list'],
+  ['exact', 'user@relay.example', false, 'an address in a list that is asked for whole keys'],
+  ['domain', 'box.example', true, 'relay_domains, for a mailbox domain'],
+  ['domain', 'new.example', false, 'a domain in no list'],
+  ['transport', 'user@relay.example', true, 'an address without a route of its own, in a known domain'],
+  ['transport', 'relay.example', true, 'a known domain without a route of its own'],
+  ['transport', '*', true, 'no route for everything'],
+  ['transport', 'sender@elsewhere.example', false, 'a domain in no list'],
+  ['recipient', 'user@relay.example', false, 'a recipient map has the last word itself'],
+  ['access', 'relay.example', false, 'an access table may be a list of those who are let in'],
+]
+
+for (const [search, key, expected, why] of cases) {
+  t.test(`${search} ${key}: ${expected ? 'vouched for' : 'not vouched for'}: ${why}`, t => {
+    t.equal(isVouchedFor(search, key, all), expected)
+    t.end()
+  })
+}
+
+t.test('without neighbours nothing is vouched for but the route for everything', t => {
+  t.strictSame(cases.filter(([search, key]) => isVouchedFor(search, key, [])).map(([, key]) => key), ['*'])
+  t.end()
+})
