@@ -14,7 +14,7 @@ export type Extent = {
   /** Measurements of each case, taken in turns with the other cases; the median one counts. */
   readonly rounds: number
   readonly seconds: number
-  /** Before each measurement: enough for V8 to have compiled what is hot. */
+  /** Before each measurement; four times as long before a case's first: V8 compiles what is hot. */
   readonly warmupSeconds: number
   /** Keys in the tables and caches. */
   readonly entries: number
@@ -49,7 +49,7 @@ const compare = async (
           const result = await measure(programs.generator, {
             endpoint: served.endpoint(transport), dialect: dialectOf(transport), map,
             key, first: 0, count, order: 'random', connections,
-            warmupSeconds: extent.warmupSeconds, seconds: extent.seconds,
+            warmupSeconds: round === 0 ? extent.warmupSeconds * 4 : extent.warmupSeconds, seconds: extent.seconds,
           }, served.pids(), behind?.())
           if (result[expect] === 0 || result.found + result.absent + result.temporary + result.permanent !== result[expect]) {
             throw new Error(`${served.name}, ${what}: not all ${expect}: ${JSON.stringify(result)}`)
