@@ -6,6 +6,7 @@ import { Connection, openConnection } from '../../../src/sources/mysql/connectio
 import { openServers } from '../../../src/sources/mysql/database.js'
 import type { Access, Servers } from '../../../src/sources/mysql/database.js'
 import type { Host } from '../../../src/sources/mysql/hosts.js'
+import type { Fault } from '../../../src/sources/mysql/fault.js'
 import type { BreakerState, ServerSettings } from '../../../src/sources/mysql/server.js'
 import type { Unavailable } from '../../../src/outcome.js'
 
@@ -88,6 +89,10 @@ export const serversFor = (t: Test, changed: Partial<ServerSettings> = {}): {
     }),
   }
 }
+
+/** A result without the columns' names, or whatever else the answer is. */
+export const seen = (answer: Result | Fault | Unavailable): unknown =>
+  answer.kind === 'rows' ? { kind: answer.kind, rows: answer.rows } : answer
 
 /** The reason of an answer that should be none; 'rows' if it is one. */
 export const reasonOf = (answer: Result | Unavailable): string => answer.kind === 'unavailable' ? answer.reason : 'rows'

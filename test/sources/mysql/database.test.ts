@@ -2,7 +2,7 @@ import t from 'tap'
 import { startProxy } from '../../fixtures/proxy.js'
 import type { Proxy } from '../../fixtures/proxy.js'
 import { nameOf } from '../../../src/sources/mysql/database.js'
-import { inet, known, knownAnswer, lookAlias, loginTo, reasonOf, serversFor, startBed, statement, unix } from './bed.js'
+import { inet, known, knownAnswer, lookAlias, loginTo, reasonOf, serversFor, seen, startBed, statement, unix } from './bed.js'
 import type { Test } from './bed.js'
 
 const mariadb = await startBed(t)
@@ -19,7 +19,7 @@ t.test('unix sockets come before TCP, whatever the order given', async t => {
   const [first, second] = await twoWays(t)
   const { servers } = serversFor(t)
   const database = servers.database([inet(second), unix(first)], loginTo(mariadb))
-  for (let asked = 0; asked < 5; asked++) t.same(await database.ask(lookAlias, [known], 5_000), knownAnswer)
+  for (let asked = 0; asked < 5; asked++) t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
   t.ok(first.accepted() > 0)
   t.equal(second.accepted(), 0)
 })
@@ -37,7 +37,7 @@ t.test('the first refuses: the second answers the same question', async t => {
   first.refuse()
   const { servers } = serversFor(t)
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
-  t.same(await database.ask(lookAlias, [known], 5_000), knownAnswer)
+  t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
 })
 
 t.test('the first hangs: it gets its share of the time, and the second answers in the rest', async t => {
@@ -45,7 +45,7 @@ t.test('the first hangs: it gets its share of the time, and the second answers i
   first.stall()
   const { servers, changes } = serversFor(t, { failures: 1 })
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
-  for (let asked = 0; asked < 5; asked++) t.same(await database.ask(lookAlias, [known], 4_000), knownAnswer)
+  for (let asked = 0; asked < 5; asked++) t.same(seen(await database.ask(lookAlias, [known], 4_000)), knownAnswer)
   t.match(changes, [{ server: nameOf(unix(first)), state: 'open', detail: 'no connection in time' }])
   t.equal(first.accepted(), 1)
 })
@@ -57,7 +57,7 @@ t.test('the first is a cluster node that isn\'t ready: the second answers', asyn
   END`)
   const { servers } = serversFor(t)
   const database = servers.database([unix(mariadb), inet(mariadb)], loginTo(mariadb))
-  t.same(await database.ask(statement('CALL not_ready_by_socket(?)'), [known], 5_000), knownAnswer)
+  t.same(seen(await database.ask(statement('CALL not_ready_by_socket(?)'), [known], 5_000)), knownAnswer)
   t.equal(servers.status()[0]?.lastError, 'error 1047 ER_UNKNOWN_COM_ERROR')
 })
 
@@ -74,11 +74,11 @@ t.test('the first is left alone while its breaker is open, and used again afterw
   first.refuse()
   const { servers, until } = serversFor(t, { resetMs: 100 })
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
-  for (let asked = 0; asked < 5; asked++) t.same(await database.ask(lookAlias, [known], 5_000), knownAnswer)
+  for (let asked = 0; asked < 5; asked++) t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
   await first.pass()
   await until('half-open')
   const accepted = first.accepted()
-  t.same(await database.ask(lookAlias, [known], 5_000), knownAnswer)
+  t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
   t.equal(first.accepted(), accepted + 1)
 })
 
@@ -96,10 +96,10 @@ t.test('a probe that hangs keeps nobody else: the others go straight to the seco
     probeIsOver = true
     return answer
   })
-  for (let asked = 0; asked < 5; asked++) t.same(await database.ask(lookAlias, [known], 5_000), knownAnswer)
+  for (let asked = 0; asked < 5; asked++) t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
   t.notOk(probeIsOver)
   first.dropAll()
-  t.same(await probe, knownAnswer)
+  t.same(seen(await probe), knownAnswer)
 })
 
 t.test('all fail: the last one\'s reason, then breaker-open with the first one\'s', async t => {
