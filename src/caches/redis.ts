@@ -38,6 +38,8 @@ export type RedisState = 'connecting' | 'ready' | 'resting' | 'down'
 
 /** After a fault of the server the cache is left alone for so long (ms); the next lookup then tries again. */
 const restMs = 2_000
+/** After one that concerns writes (a replica, no memory) nothing is written for so long (ms); reads go on. */
+const restWritesMs = 10_000
 
 const faultOf = (error: Error): RedisFault => {
   const { message } = error
@@ -51,8 +53,9 @@ const faultOf = (error: Error): RedisFault => {
   return 'connection'
 }
 
-/** These say that the server won't serve anybody for now; the others concern one command. */
+/** These say that the server won't serve anybody for now; the others concern one command, or writes. */
 const faultsOfServer: ReadonlySet<RedisFault> = new Set(['timeout', 'connection', 'auth', 'loading'])
+const faultsOfWrites: ReadonlySet<RedisFault> = new Set(['readonly', 'oom'])
 
 export type RedisCache = ReturnType<typeof createRedisCache>
 
@@ -69,6 +72,7 @@ export const createRedisCache = (
   const faults = Object.fromEntries(redisFaults.map(fault => [fault, 0])) as Record<RedisFault, number>
   let state: RedisState = 'connecting'
   let restUntil = 0
+  let restWritesUntil = 0
   let hits = 0
   let misses = 0
 
@@ -106,10 +110,12 @@ export const createRedisCache = (
   })
 
   const isUsable = (): boolean => client.status === 'ready' && now() >= restUntil
+  const isWritable = (): boolean => isUsable() && now() >= restWritesUntil
 
   const fault = (error: unknown): null => {
     const kind = faultOf(error instanceof Error ? error : new Error(String(error)))
     faults[kind]++
+    if (faultsOfWrites.has(kind)) restWritesUntil = now() + restWritesMs
     if (faultsOfServer.has(kind) && state !== 'down') {
       restUntil = now() + restMs
       enter('resting', kind)
@@ -149,14 +155,14 @@ export const createRedisCache = (
 
     /** Remembers an answer for `ttlMs` from now. Not waited for. */
     write: (map: MapIdentity, key: string, outcome: Found | Absent, verifiedAt: number, ttlMs: number): void => {
-      if (!isUsable() || ttlMs < 1) return
+      if (!isWritable() || ttlMs < 1) return
       const record: ByteString = encodeEntry(outcome, verifiedAt, map.definition)
       client.set(keyOf(map, key), Buffer.from(record, 'latin1'), 'PX', Math.ceil(ttlMs)).then(worked, fault)
     },
 
     /** Forgets a key that the table no longer has. Not waited for. */
     remove: (map: MapIdentity, key: string): void => {
-      if (isUsable()) client.del(keyOf(map, key)).then(worked, fault)
+      if (isWritable()) client.del(keyOf(map, key)).then(worked, fault)
     },
 
     isUsable,

@@ -1,0 +1,287 @@
+import { Redis } from 'ioredis'
+import t from 'tap'
+import type { Test } from 'tap'
+import { createRedisCache } from '../../src/caches/redis.js'
+import type { RedisSettings, RedisState } from '../../src/caches/redis.js'
+import { byteString, found } from '../../src/outcome.js'
+import type { ByteString } from '../../src/outcome.js'
+import { freePort } from '../fixtures/port.js'
+import { startProxy } from '../fixtures/proxy.js'
+import { startRedis } from '../fixtures/redis.js'
+
+const alias = { name: 'alias', definition: '0123456789abcdef' }
+const verifiedAt = 1_700_000_000_000
+const box = found(byteString('box@example.net'))
+const day = 86_400_000
+
+const server = async (t: Test, ...args: readonly string[]) => {
+  const redis = await startRedis({ args })
+  t.teardown(() => redis.stop())
+  return redis
+}
+
+/** A cache with a clock of the test's own, which stands still unless it is moved. */
+const open = (t: Test, address: Partial<RedisSettings>, commandTimeoutMs = 5_000) => {
+  const clock = { now: 0 }
+  const states: RedisState[] = []
+  const watchers = new Map<RedisState, () => void>()
+  const cache = createRedisCache({ keyPrefix: 'hf:', commandTimeoutMs, ...address }, state => {
+    states.push(state)
+    watchers.get(state)?.()
+    watchers.delete(state)
+  }, () => clock.now)
+  t.teardown(() => cache.close())
+  const until = (state: RedisState): Promise<void> => new Promise(resolve => {
+    if (cache.status().state === state) resolve()
+    else watchers.set(state, resolve)
+  })
+  /** Writes, and waits until the server has done it: the commands of a connection are done in order. */
+  const write = async (key: string, outcome = box, ttlMs = day, map = alias) => {
+    cache.write(map, key, outcome, verifiedAt, ttlMs)
+    await cache.read(map, ['nothing there'])
+  }
+  return { cache, clock, states, until, write }
+}
+
+/** A plain client to look and meddle with. */
+const client = (t: Test, port: number) => {
+  const plain = new Redis({ host: '127.0.0.1', port })
+  t.teardown(() => plain.disconnect())
+  return plain
+}
+
+t.test('what was written is read, byte by byte, with the time of its verification', async t => {
+  const { port } = await server(t)
+  const { cache, until, write } = open(t, { port })
+  await until('ready')
+  const bytes = found(Buffer.from(Array.from({ length: 255 }, (_, byte) => byte + 1)).toString('latin1') as ByteString)
+  await write('info@example.com')
+  await write('bytes@example.com', bytes)
+  t.strictSame(await cache.read(alias, ['info@example.com', 'nobody@example.com', 'bytes@example.com']),
+    [{ outcome: box, verifiedAt }, null, { outcome: bytes, verifiedAt }])
+  t.match(cache.status(), { state: 'ready', hits: 2 })
+})
+
+t.test('C119 maps have keys of their own, and answers of another definition are not read', async t => {
+  const { port } = await server(t)
+  const { cache, until, write } = open(t, { port })
+  await until('ready')
+  await write('info@example.com')
+  t.strictSame(await cache.read({ ...alias, name: 'relay' }, ['info@example.com']), [null])
+  t.strictSame(await cache.read({ ...alias, definition: 'fedcba9876543210' }, ['info@example.com']), [null])
+  t.equal(cache.status().faults['invalid-record'], 0, 'which is no fault')
+})
+
+t.test('a record has its time to live, and is gone when it is removed', async t => {
+  const { port } = await server(t)
+  const { cache, until, write } = open(t, { port })
+  const plain = client(t, port)
+  await until('ready')
+  await write('info@example.com', box, 90_000)
+  const left = await plain.pttl('hf:alias:info@example.com')
+  t.ok(left > 0 && left <= 90_000)
+  cache.remove(alias, 'info@example.com')
+  t.strictSame(await cache.read(alias, ['info@example.com']), [null])
+  await write('info@example.com', box, 0)
+  t.strictSame(await plain.keys('*'), [], 'and one that has expired already is not written')
+})
+
+t.test('C113 foreign values, cut records and other types are misses, each counted', async t => {
+  const { port } = await server(t)
+  const { cache, until, write, states } = open(t, { port })
+  const plain = client(t, port)
+  await until('ready')
+  await write('whole')
+  const record = await plain.getBuffer('hf:alias:whole')
+  await plain.set('hf:alias:cut', record?.subarray(0, -3) ?? '')
+  await plain.set('hf:alias:foreign', '{"value":"box@example.net"}')
+  await plain.set('hf:alias:empty', '')
+  await plain.rpush('hf:alias:list', 'box@example.net')
+  t.strictSame(await cache.read(alias, ['cut', 'foreign', 'empty', 'list', 'whole']), [null, null, null, null, { outcome: box, verifiedAt }])
+  t.match(cache.status().faults, { 'invalid-record': 3, 'wrong-type': 1 })
+  t.strictSame(states, ['ready'], 'and the server is not left alone for that')
+  await write('cut')
+  t.strictSame(await cache.read(alias, ['cut']), [{ outcome: box, verifiedAt }], 'it is overwritten')
+})
+
+t.test('C106 nobody listens: no read waits, and it is used as soon as it is there', async t => {
+  const port = await freePort()
+  const { cache, until } = open(t, { port })
+  await until('down')
+  t.equal(cache.read(alias, ['info@example.com']), null)
+  cache.write(alias, 'info@example.com', box, verifiedAt, day)
+  cache.remove(alias, 'info@example.com')
+  t.ok(cache.status().faults.connection > 0)
+  await server(t, '--port', String(port))
+  await until('ready')
+  t.strictSame(await cache.read(alias, ['info@example.com']), [null])
+})
+
+t.test('killed in the middle: what was asked is a miss, and it comes back by itself', async t => {
+  const redis = await server(t)
+  const { cache, until, states } = open(t, { port: redis.port })
+  await until('ready')
+  await redis.pause()
+  const reading = cache.read(alias, ['info@example.com'])
+  await redis.kill()
+  t.strictSame(await reading, [null])
+  await until('down')
+  t.equal(cache.read(alias, ['info@example.com']), null)
+  await redis.start()
+  await until('ready')
+  t.strictSame(await cache.read(alias, ['info@example.com']), [null])
+  t.strictSame(states, ['ready', 'down', 'ready'])
+})
+
+t.test('C107 hung: a miss after the command timeout, then left alone for two seconds, then tried again', async t => {
+  const redis = await server(t)
+  const { cache, clock, until, write } = open(t, { port: redis.port }, 50)
+  await until('ready')
+  await redis.pause()
+  t.strictSame(await cache.read(alias, ['one', 'two']), [null, null])
+  t.match(cache.status(), { state: 'resting', faults: { timeout: 2 } })
+  t.equal(cache.read(alias, ['one']), null, 'not asked')
+  cache.write(alias, 'one', box, verifiedAt, day)
+  clock.now += 1_999
+  t.equal(cache.isUsable(), false)
+  clock.now += 1
+  t.strictSame(await cache.read(alias, ['one']), [null])
+  t.equal(cache.status().faults.timeout, 3)
+  redis.resume()
+  // The server answers what it was asked while it hung; until it has, reads time out.
+  do clock.now += 2_000
+  while (await write('one') === undefined && cache.status().state !== 'ready')
+  t.strictSame(await cache.read(alias, ['one']), [{ outcome: box, verifiedAt }])
+})
+
+t.test('an answer that comes after the timeout is not taken for the answer to a later question', async t => {
+  const { port } = await server(t)
+  const proxy = await startProxy({ host: '127.0.0.1', port })
+  t.teardown(() => proxy.stop())
+  const plain = client(t, port)
+  const { cache, clock, until, write } = open(t, { port: proxy.port }, 100)
+  await until('ready')
+  const other = found(byteString('other@example.net'))
+  await write('one')
+  await write('two', other)
+  proxy.slow(300)
+  t.strictSame(await cache.read(alias, ['one']), [null])
+  await plain.ping()
+  const answers = []
+  do {
+    clock.now += 2_000
+    answers.push((await cache.read(alias, ['two']))?.[0] ?? null)
+    await proxy.pass()
+  } while (answers.at(-1) === null)
+  t.strictSame(answers.at(-1), { outcome: other, verifiedAt })
+})
+
+t.test('a connection that is accepted and never answered is not used, and costs no read any time', async t => {
+  const { port } = await server(t)
+  const proxy = await startProxy({ host: '127.0.0.1', port })
+  t.teardown(() => proxy.stop())
+  proxy.stall()
+  const { cache, until } = open(t, { port: proxy.port })
+  await proxy.untilAccepted(1)
+  t.equal(cache.read(alias, ['info@example.com']), null)
+  t.equal(cache.status().state, 'connecting')
+  await proxy.pass()
+  proxy.dropAll()
+  await until('ready')
+  t.strictSame(await cache.read(alias, ['info@example.com']), [null])
+})
+
+t.test('cut in the middle of an answer: a miss, and a new connection', async t => {
+  const { port } = await server(t)
+  const proxy = await startProxy({ host: '127.0.0.1', port })
+  t.teardown(() => proxy.stop())
+  const { cache, until, write } = open(t, { port: proxy.port })
+  await until('ready')
+  await write('info@example.com')
+  proxy.cutAfter(20)
+  t.strictSame(await cache.read(alias, ['info@example.com']), [null])
+  await until('down')
+  await proxy.pass()
+  await until('ready')
+  t.strictSame(await cache.read(alias, ['info@example.com']), [{ outcome: box, verifiedAt }])
+})
+
+t.test('C110 memory full: writes are counted and let go, reads go on', async t => {
+  const { port } = await server(t)
+  const { cache, until, write, states } = open(t, { port })
+  const plain = client(t, port)
+  await until('ready')
+  await write('info@example.com')
+  await plain.config('SET', 'maxmemory-policy', 'noeviction')
+  await plain.config('SET', 'maxmemory', '1')
+  await write('other@example.com')
+  await write('other@example.com')
+  t.equal(cache.status().faults.oom, 1, 'the second write was left out')
+  t.strictSame(await cache.read(alias, ['info@example.com', 'other@example.com']), [{ outcome: box, verifiedAt }, null])
+  t.strictSame(states, ['ready'])
+})
+
+for (const [name, settings] of [['no password', {}], ['a wrong password', { password: 'wrong' }]] as const) {
+  t.test(`C112 ${name}: not used, counted, never waited for; and used as soon as it is let in`, async t => {
+    const { port } = await server(t, '--requirepass', 'secret')
+    const { cache, until } = open(t, { port, ...settings })
+    await until('down')
+    t.equal(cache.read(alias, ['info@example.com']), null)
+    t.ok(cache.status().faults.auth > 0)
+    const plain = new Redis({ host: '127.0.0.1', port, password: 'secret' })
+    t.teardown(() => plain.disconnect())
+    if (name === 'no password') await plain.config('SET', 'requirepass', '')
+    else await plain.config('SET', 'requirepass', 'wrong')
+    await until('ready')
+    t.strictSame(await cache.read(alias, ['info@example.com']), [null])
+  })
+}
+
+t.test('a password that is right is used', async t => {
+  const { port } = await server(t, '--requirepass', 'secret')
+  const { cache, until } = open(t, { port, password: 'secret' })
+  await until('ready')
+  t.strictSame(await cache.read(alias, ['info@example.com']), [null])
+})
+
+t.test('C109 a replica: reads go on, writes are counted; once it is the primary, they work', async t => {
+  const primary = await server(t)
+  const { port } = await server(t)
+  const plain = client(t, port)
+  const { cache, clock, until, write, states } = open(t, { port })
+  await until('ready')
+  await write('other@example.com')
+  await plain.replicaof('127.0.0.1', primary.port)
+  await write('info@example.com')
+  await until('down')
+  await until('ready')
+  await write('info@example.com')
+  t.equal(cache.status().faults.readonly, 1, 'the second write was left out')
+  t.strictSame(states, ['ready', 'down', 'ready'], 'one new connection, to whatever the address now means')
+  await plain.replicaof('NO', 'ONE')
+  clock.now += 10_000
+  await write('info@example.com')
+  t.strictSame(await cache.read(alias, ['info@example.com']), [{ outcome: box, verifiedAt }])
+})
+
+t.test('loading its data: left alone, and used again when it is done', async t => {
+  const { port } = await server(t, '--enable-debug-command', 'yes', '--loading-process-events-interval-bytes', '1024')
+  const plain = client(t, port)
+  const { cache, clock, until, write } = open(t, { port })
+  await until('ready')
+  await write('info@example.com')
+  await plain.debug('POPULATE', 1_000, 'filler', 100)
+  await plain.config('SET', 'key-load-delay', '2000')
+  const reloaded = plain.debug('RELOAD')
+  // The command before may be done before the loading begins.
+  while (cache.status().faults.loading === 0) {
+    clock.now += 2_000
+    await cache.read(alias, ['info@example.com'])
+  }
+  t.equal(cache.status().state, 'resting')
+  t.equal(cache.read(alias, ['info@example.com']), null)
+  await reloaded
+  clock.now += 2_000
+  t.strictSame(await cache.read(alias, ['info@example.com']), [{ outcome: box, verifiedAt }])
+  t.equal(cache.status().state, 'ready')
+})
