@@ -4,9 +4,10 @@
  * client ever meets a socket that it may not open, and a new process takes
  * the path over from a running one without a moment in which nobody listens.
  */
-import { chmodSync, chownSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
+import { dirname } from 'node:path'
 import { endpointName } from '../endpoint.js'
 import type { Endpoint } from '../endpoint.js'
 import { Connection } from './connection.js'
@@ -69,6 +70,8 @@ const inodeOf = (path: string): number | null => {
 /** Listens, or rejects with the system's error (address in use, no such folder, no permission), and then nothing is left open. */
 export const listen = async (settings: ListenerSettings, hooks: ConnectionHooks): Promise<Listener> => {
   const { address, dialect, maxConnections } = settings
+  // The system would say "permission denied", of a name that nobody knows.
+  if (address.kind === 'unix' && !existsSync(dirname(address.path))) throw new Error(`there is no folder ${dirname(address.path)}`)
   const connections = new Set<Connection>()
   const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket: Socket) => {
     const connection = new Connection(socket, dialect, hooks)

@@ -1,0 +1,184 @@
+import { chmodSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import type { Test } from 'tap'
+import { absent } from '../../src/outcome.js'
+import { listen } from '../../src/server/listener.js'
+import type { Address } from '../../src/server/listener.js'
+import { socketmap } from '../../src/server/socketmap.js'
+import { answers } from '../fixtures/answers.js'
+import { startChild } from '../fixtures/child.js'
+import { freshFolder, removeFolder } from '../fixtures/guard.js'
+import { openWire, socketmapAsk, socketmapRequest } from '../fixtures/wire.js'
+
+const folderFor = (t: Test): string => {
+  const folder = freshFolder()
+  t.teardown(() => removeFolder(folder))
+  return folder
+}
+const unix = (path: string, mode = 0o666, gid: number | null = null): Address => ({ kind: 'unix', path, mode, gid })
+const anyPort: Address = { kind: 'inet', host: '127.0.0.1', port: 0 }
+
+const serve = async (t: Test, address: Address, maxConnections = 100) => {
+  const behind = answers()
+  const listener = await listen({ address, dialect: socketmap, maxConnections }, behind.hooks)
+  t.teardown(() => listener.close(0))
+  return { ...behind, listener }
+}
+
+t.test('it answers on a unix socket and on TCP, and names where', async t => {
+  const path = join(folderFor(t), 's')
+  const { listener: onPath } = await serve(t, unix(path))
+  t.equal(await socketmapAsk(path, 'alias', 'x'), 'OK value of x')
+  t.equal(onPath.name, `unix:${path}`)
+  const { listener: onPort } = await serve(t, anyPort)
+  if (onPort.address.kind !== 'inet') throw new Error('not by TCP')
+  t.ok(onPort.address.port > 0)
+  t.equal(await socketmapAsk(onPort.address, 'alias', 'x'), 'OK value of x')
+  t.equal(onPort.name, `inet:127.0.0.1:${onPort.address.port}`)
+})
+
+for (const umask of [0o077, 0o022, 0o777]) {
+  t.test(`C143 under umask 0${umask.toString(8)} the socket has the mode and group that are asked for`, async t => {
+    const folder = folderFor(t)
+    const before = process.umask(umask)
+    t.teardown(() => process.umask(before))
+    const gid = process.getuid?.() === 0 ? 4_242 : null
+    await serve(t, unix(join(folder, 'open')))
+    await serve(t, unix(join(folder, 'closed'), 0o660, gid))
+    t.equal(statSync(join(folder, 'open')).mode & 0o777, 0o666)
+    t.equal(statSync(join(folder, 'closed')).mode & 0o777, 0o660)
+    if (gid !== null) t.equal(statSync(join(folder, 'closed')).gid, gid)
+    t.strictSame(readdirSync(folder).sort(), ['closed', 'open'], 'and nothing else is left there')
+  })
+}
+
+t.test('C145 a new listener takes the path over: no client is refused, then or when the old one closes', async t => {
+  const path = join(folderFor(t), 's')
+  const old = await serve(t, unix(path))
+  const client = await openWire({ path })
+  t.teardown(() => client.close())
+  client.send(socketmapRequest('alias', 'later'))
+  await old.untilWaiting(1)
+  const young = await serve(t, unix(path))
+  t.equal(await socketmapAsk(path, 'alias', 'x'), 'OK value of x')
+  t.equal(young.replies.length, 1, 'the new one is asked')
+  const closed = old.listener.close(60_000)
+  old.settle('later', absent)
+  t.equal((await client.netstring()).toString(), 'NOTFOUND ', 'the old one answers what it was asked')
+  await closed
+  t.equal(await socketmapAsk(path, 'alias', 'x'), 'OK value of x')
+})
+
+t.test('a socket that a killed process left behind is replaced', async t => {
+  const path = join(folderFor(t), 's')
+  const killed = await startChild(process.execPath, ['-e', `require('net').createServer().listen('${path}', () => console.log('ready'))`])
+  await killed.printed(/ready/)
+  await killed.kill()
+  t.equal(existsSync(path), true)
+  await serve(t, unix(path))
+  t.equal(await socketmapAsk(path, 'alias', 'x'), 'OK value of x')
+})
+
+t.test('a file that is no socket is left as it is, and listening fails', async t => {
+  const folder = folderFor(t)
+  const path = join(folder, 's')
+  writeFileSync(path, 'precious')
+  await t.rejects(listen({ address: unix(path), dialect: socketmap, maxConnections: 1 }, answers().hooks), { message: `${path} exists and is not a socket` })
+  t.equal(readFileSync(path, 'utf8'), 'precious')
+  t.strictSame(readdirSync(folder), ['s'])
+})
+
+t.test('no folder, a folder that can\'t be written, a port that is taken: listening fails and says so', async t => {
+  const folder = folderFor(t)
+  const failing = (address: Address) => listen({ address, dialect: socketmap, maxConnections: 1 }, answers().hooks)
+  await t.rejects(failing(unix(join(folder, 'none', 's'))), { message: `there is no folder ${join(folder, 'none')}` })
+  const { listener } = await serve(t, anyPort)
+  await t.rejects(failing(listener.address), { code: 'EADDRINUSE' })
+  if (process.getuid?.() !== 0) {
+    chmodSync(folder, 0o555)
+    await t.rejects(failing(unix(join(folder, 's'))), { code: 'EACCES' })
+  }
+})
+
+t.test('one connection more than allowed is closed at once, and told; when one leaves, there is room', async t => {
+  const path = join(folderFor(t), 's')
+  const { faults, listener } = await serve(t, unix(path), 2)
+  const first = await openWire({ path })
+  const second = await openWire({ path })
+  t.teardown(() => second.close())
+  for (const wire of [first, second]) {
+    wire.send(socketmapRequest('alias', 'x'))
+    await wire.netstring()
+  }
+  const third = await openWire({ path })
+  t.equal((await third.ended).length, 0)
+  t.strictSame(faults, ['there are 2 already'])
+  first.finish()
+  await first.ended
+  first.close()
+  t.equal(listener.connections(), 1)
+  t.equal(await socketmapAsk(path, 'alias', 'x'), 'OK value of x')
+})
+
+t.test('a thousand connections at once are all answered', async t => {
+  const path = join(folderFor(t), 's')
+  const { listener, settle, untilWaiting, waiting } = await serve(t, unix(path), 1_000)
+  const wires = await Promise.all(Array.from({ length: 1_000 }, () => openWire({ path })))
+  t.teardown(() => { for (const wire of wires) wire.close() })
+  for (const [index, wire] of wires.entries()) wire.send(socketmapRequest('alias', `later${index}`))
+  await untilWaiting(1_000)
+  t.equal(listener.connections(), 1_000)
+  for (const key of waiting()) settle(key, absent)
+  const replies = await Promise.all(wires.map(wire => wire.netstring()))
+  t.ok(replies.every(reply => reply.toString() === 'NOTFOUND '))
+})
+
+t.test('C134 closing: what was asked is answered, idle clients see the end, new ones are refused', async t => {
+  const path = join(folderFor(t), 's')
+  const { listener, settle, untilWaiting } = await serve(t, unix(path))
+  const idle = await openWire({ path })
+  const busy = await openWire({ path })
+  t.teardown(() => {
+    idle.close()
+    busy.close()
+  })
+  busy.send(socketmapRequest('alias', 'later'))
+  await untilWaiting(1)
+  const closed = listener.close(60_000)
+  t.equal((await idle.ended).length, 0)
+  await t.rejects(openWire({ path }), { code: 'ENOENT' })
+  settle('later', absent)
+  t.equal((await busy.netstring()).toString(), 'NOTFOUND ')
+  t.equal((await busy.ended).length, 0)
+  await closed
+})
+
+t.test('closing does not wait longer than its grace for an answer or a client', async t => {
+  const path = join(folderFor(t), 's')
+  const { listener, untilWaiting } = await serve(t, unix(path))
+  const busy = await openWire({ path })
+  busy.send(socketmapRequest('alias', 'later'))
+  await untilWaiting(1)
+  await listener.close(10)
+  t.equal((await busy.ended).length, 0)
+})
+
+t.test('out of file descriptors it goes on, and answers when there are some again', async t => {
+  const path = join(folderFor(t), 's')
+  const script = `
+    import { listen } from '${new URL('../../src/server/listener.js', import.meta.url).href}'
+    import { socketmap } from '${new URL('../../src/server/socketmap.js', import.meta.url).href}'
+    const hooks = { answer: () => ({ kind: 'absent' }), onFault: () => undefined, onBug: () => undefined, onReply: () => undefined }
+    await listen({ address: { kind: 'unix', path: '${path}', mode: 0o666, gid: null }, dialect: socketmap, maxConnections: 1000 }, hooks)
+    console.log('ready')`
+  const child = await startChild('sh', ['-c', 'ulimit -n 50; exec "$0" --input-type=module -e "$1"', process.execPath, script])
+  t.teardown(() => child.kill())
+  await child.printed(/ready/)
+  const wires = await Promise.all(Array.from({ length: 100 }, () => openWire({ path })))
+  const [first] = wires
+  first?.send(socketmapRequest('alias', 'x'))
+  t.equal((await first?.netstring())?.toString(), 'NOTFOUND ')
+  for (const wire of wires) wire.close()
+  t.equal(await socketmapAsk(path, 'alias', 'x').catch(() => socketmapAsk(path, 'alias', 'x')), 'NOTFOUND ', 'Postfix, too, asks twice')
+})

@@ -1,0 +1,92 @@
+import t from 'tap'
+import { absent, byteString, found, unavailable } from '../../src/outcome.js'
+import type { ByteString } from '../../src/outcome.js'
+import type { Requests } from '../../src/server/dialect.js'
+import { tcpTable } from '../../src/server/tcp_table.js'
+import { tcpTableRequest } from '../fixtures/wire.js'
+
+const value = (text: string) => found(text as ByteString)
+
+const decode = (...chunks: readonly (string | Buffer)[]) => {
+  const decoder = tcpTable.createDecoder()
+  const requests: string[] = []
+  const sink: Requests = {
+    lookup: (map, key) => requests.push(`${String(map)}|${String(key)}`),
+    reply: reply => requests.push(reply),
+  }
+  let fault = null
+  for (const chunk of chunks) fault = decoder.push(Buffer.from(chunk), sink)
+  return { requests, fault, pending: decoder.pending }
+}
+
+t.test('C136 C140 the codes are exact, and each reply is one line', t => {
+  t.equal(tcpTable.reply(absent), '500 absent\n')
+  t.equal(tcpTable.reply(value('box@example.net')), '200 box@example.net\n')
+  t.match(tcpTable.reply(unavailable('query-error', 'line\r\nbreak 100%')), /^400 query-error: [^\r\n]+100%25\n$/)
+  t.end()
+})
+
+t.test('C137 no reason for an error makes a reply that begins with 5', t => {
+  for (const reason of ['timeout', 'source-down', 'unknown-map', 'internal-error'] as const) {
+    t.match(tcpTable.reply(unavailable(reason, '5')), /^400 /)
+  }
+  t.end()
+})
+
+t.test('a value is coded byte by byte', t => {
+  t.equal(tcpTable.reply(found(byteString('a b%c\ncafé'))), '200 a%20b%25c%0Acaf%C3%A9\n')
+  t.equal(tcpTable.reply(value('caf\u00e9')), '200 caf%E9\n')
+  t.end()
+})
+
+t.test('C139 a reply of 4,096 bytes with its line feed is sent, a longer one is not', t => {
+  t.equal(tcpTable.reply(value('x'.repeat(4_091)))?.length, 4_096)
+  t.equal(tcpTable.reply(value('x'.repeat(4_092))), null)
+  t.equal(tcpTable.reply(value(`${'x'.repeat(4_089)} `)), null, 'the coded bytes count')
+  t.end()
+})
+
+t.test('an empty value and one with NUL can\'t be sent', t => {
+  t.equal(tcpTable.reply(value('')), null)
+  t.equal(tcpTable.reply(value('x\0')), null)
+  t.end()
+})
+
+t.test('keys come out decoded, one for each line', t => {
+  const { requests, fault } = decode(Buffer.concat([
+    tcpTableRequest('info@example.com'), tcpTableRequest('a b%c'), tcpTableRequest('café'), tcpTableRequest(''), Buffer.from('get x\r\n'),
+  ]))
+  t.strictSame(requests, ['null|info@example.com', 'null|a b%c', 'null|café', 'null|', 'null|x'])
+  t.equal(fault, null)
+  t.end()
+})
+
+t.test('a key that is not UTF-8 gets its one reply', t => {
+  t.strictSame(decode('get caf%E9\nget x\n').requests, ['null|null', 'null|x'])
+  t.end()
+})
+
+t.test('put is refused without a lookup, and the connection goes on', t => {
+  t.strictSame(decode('put a b\nget x\n').requests, ['500 put is not served\n', 'null|x'])
+  t.end()
+})
+
+t.test('a malformed line is a fault with a temporary reply, and nothing after it is read', t => {
+  for (const line of ['hello', 'get', 'GET x', 'get a b', 'get %', 'get %4', 'get %zz', '']) {
+    t.match(decode(`get first\n${line}\nget last\n`), { requests: ['null|first'], fault: { reply: '400 malformed request\n' } }, line)
+  }
+  t.end()
+})
+
+t.test('a line of 4,096 bytes is a request, a longer one is a fault, also before its end has come', t => {
+  t.equal(decode(`get ${'x'.repeat(4_091)}\n`).requests.length, 1)
+  t.match(decode(`get ${'x'.repeat(4_092)}\n`).fault, { reply: '400 request too long\n' })
+  t.match(decode(`get ${'x'.repeat(4_092)}`).fault, { reply: '400 request too long\n' })
+  t.end()
+})
+
+t.test('half a line is pending, a whole one is not', t => {
+  t.equal(decode('get ').pending, true)
+  t.equal(decode('get ', 'x\n').pending, false)
+  t.end()
+})
