@@ -9,8 +9,7 @@ import type { Served } from './stage.js'
 import { fill } from './suite.js'
 
 const entrySteps = [1_000, 10_000, 100_000, 1_000_000]
-const connectionSteps = [1, 16, 256, 1_000, 4_000]
-const idleConnections = 10_000
+const connectionSteps = [1, 16, 256, 1_000, 4_000, 10_000]
 
 type Step = { readonly of: string, readonly n: number, readonly lookupsPerSecond: number, readonly serverCpuUs: number, readonly residentMb: number }
 
@@ -50,7 +49,6 @@ export const runGrowth = async (programs: Programs, seconds: number, say: (text:
     }, daemon.pids())
     await fill(programs, daemon, knownKey, 1_000)
     for (const connections of connectionSteps) tell(step('connections', connections, await at(1_000, connections)))
-    tell(step('idle conns', idleConnections, await at(1_000, idleConnections)))
     for (const entries of entrySteps) {
       await fill(programs, daemon, knownKey, entries)
       tell(step('entries', entries, await at(entries, 16)))
