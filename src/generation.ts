@@ -20,8 +20,8 @@ import { MapLookup } from './lookup/lookup.js'
 import { compileSearch } from './lookup/search.js'
 import type { Plan } from './lookup/search.js'
 import { TableLookup } from './lookup/table.js'
-import { isVouchedFor } from './lookup/vouch.js'
-import type { Neighbour } from './lookup/vouch.js'
+import { createTargets, isVouchedFor } from './lookup/vouch.js'
+import type { Neighbour, Targets } from './lookup/vouch.js'
 import type { Outcome } from './outcome.js'
 import { fold } from './sources/fold.js'
 import type { Source } from './sources/source.js'
@@ -47,6 +47,8 @@ export type MysqlMap = {
   readonly memory: Memory
   readonly redis: RedisCache | null
   readonly identity: MapIdentity
+  /** Where its known answers lead, for a map of aliases; empty for others. */
+  readonly targets: Targets
 }
 
 export type ServedMap = TextMap | MysqlMap
@@ -72,7 +74,7 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
   for (const map of config.maps) {
     const served = serveMap(config, map, sources, canaries, redis?.cache ?? null, neighbours, previous, log)
     maps.set(map.name, served)
-    neighbours.push({ search: map.search, knows: key => served.lookup.knows(key) })
+    neighbours.push({ search: map.search, knows: key => served.lookup.knows(key), ...served.kind === 'mysql' ? { targets: served.targets } : {} })
   }
   const allCanaries = [...new Set([...canaries.values()].flat())]
   return {
@@ -164,6 +166,7 @@ const serveMap = (
   const isSameTable = earlier?.kind === 'mysql' && earlier.identity.definition === definition
   if (isSameTable) guard.inherit(earlier.guard)
   const memory = isSameTable ? takeOver(earlier, previous?.config ?? null, config, map) : emptyMemory(config)
+  const targets = isSameTable ? earlier.targets : createTargets()
   const mapRedis = map.sensitive ? null : redis
   const lookup = new MapLookup({
     name, definition, plan, policy: map.policy, lifetimes: map.lifetimes,
@@ -171,8 +174,9 @@ const serveMap = (
   }, {
     source, memory, redis: mapRedis, guard, clock: systemClock, random: Math.random,
     isVouchedFor: key => isVouchedFor(map.search, key, neighbours),
+    ...map.search === 'virtual' ? { onFound: value => targets.note(value) } : {},
   })
-  return { kind: 'mysql', name, config: map, plan, lookup, source, guard, memory, redis: mapRedis, identity: { name, definition } }
+  return { kind: 'mysql', name, config: map, plan, lookup, source, guard, memory, redis: mapRedis, identity: { name, definition }, targets }
 }
 
 const emptyMemory = ({ file: { memory } }: Config): Memory =>

@@ -12,7 +12,7 @@ import type { RedisCache, MapIdentity } from '../caches/redis.js'
 import { bridge, decodeEntry, encodeEntry, isFresh, isKnownAbsent, makeEntry } from '../caches/entry.js'
 import type { Decoded, Entry, Lifetimes } from '../caches/entry.js'
 import type { Memory } from '../caches/memory.js'
-import type { Absent, Found, Outcome } from '../outcome.js'
+import type { Absent, ByteString, Found, Outcome } from '../outcome.js'
 import { absent, found, unavailable } from '../outcome.js'
 import { fold } from '../sources/fold.js'
 import type { Source } from '../sources/source.js'
@@ -44,6 +44,8 @@ export type MapParts = {
   readonly guard: Guard
   /** Whether another map has the last word on this folded key (vouch.ts): its absence here, once verified, may bridge an outage. */
   readonly isVouchedFor: (key: string) => boolean
+  /** Hears of each found answer that comes into memory. */
+  readonly onFound?: (value: ByteString) => void
   readonly clock: Clock
   /** In [0, 1); spreads lifetimes. */
   readonly random: () => number
@@ -346,6 +348,7 @@ export class MapLookup {
     const entry = makeEntry(decoded.outcome, decoded.verifiedAt, own, now, random())
     if (now >= entry.expiredAt) return false
     memory.set(key, entry, true)
+    if (decoded.outcome.kind === 'found') this.#parts.onFound?.(decoded.outcome.value)
     return true
   }
 
@@ -392,6 +395,7 @@ export class MapLookup {
     const now = clock.now()
     const isKept = outcome.kind === 'found' || isVouchedFor(key)
     memory.set(key, makeEntry(outcome, verifiedAt, lifetimes, now, random()), isKept)
+    if (outcome.kind === 'found') this.#parts.onFound?.(outcome.value)
     if (!isKept) return
     const ttlMs = verifiedAt + Math.max(lifetimes.staleForMs, lifetimes.freshForMs) - now
     redis?.write(this.#identity, key, outcome, verifiedAt, ttlMs)

@@ -10,16 +10,49 @@
  *
  * An absence that is past its time is no knowledge by itself. But where another
  * map knows the recipient, or the domain, that map has the last word on it: the
- * old absence then can't refuse anybody. So it may stand in, as an old found
- * answer may; a map that names recipients never does so for its own absences.
+ * old absence then can't refuse anybody. The same goes for an address elsewhere
+ * that a known alias leads to. So it may stand in, as an old found answer may; a map that names recipients never does so for its own absences.
  */
+import { LRUCache } from 'lru-cache'
+import { readable } from '../outcome.js'
+import type { ByteString } from '../outcome.js'
+import { fold } from '../sources/fold.js'
 import type { Search } from './search.js'
+
+/** Where the known aliases lead: cleanup(8) looks each address of an answer up as an alias again. */
+export type Targets = {
+  /** A found answer of virtual_alias_maps. */
+  note(value: ByteString): void
+  /** Whether an answer noted lately holds this folded address, or one at this `@domain`. */
+  has(key: string): boolean
+}
+
+/** Addresses and domains that are kept; the least recently noted go first. */
+const maxTargets = 200_000
+
+export const createTargets = (): Targets => {
+  const targets = new LRUCache<string, true>({ max: maxTargets })
+  return {
+    note: value => {
+      for (const address of readable(value).split(/[,\s]+/)) {
+        const key = fold(address)
+        const at = key.lastIndexOf('@')
+        if (at < 1) continue
+        targets.set(key, true)
+        targets.set(key.slice(at), true)
+      }
+    },
+    has: key => targets.has(key),
+  }
+}
 
 /** A map of this node, as far as the others need it. */
 export type Neighbour = {
   readonly search: Search
   /** Whether it has a found answer for this folded key, fresh or stale; asks nobody. */
   knows(key: string): boolean
+  /** For a map of aliases. */
+  readonly targets?: Targets
 }
 
 /** Whether one of the `neighbours` has the last word on `key` (folded), so that its absence from a map of that search refuses nobody. */
@@ -28,12 +61,20 @@ export const isVouchedFor = (search: Search, key: string, neighbours: Iterable<N
     for (const neighbour of neighbours) if (searches.includes(neighbour.search) && neighbour.knows(asked)) return true
     return false
   }
+  const isTarget = (): boolean => {
+    for (const { targets } of neighbours) if (targets?.has(key) === true) return true
+    return false
+  }
   const at = key.lastIndexOf('@')
   const domain = key.slice(at + 1)
   switch (search) {
     case 'virtual': case 'canonical':
       // virtual_alias_maps is asked for bare domains too: it is the default of virtual_alias_domains.
-      return at === -1 ? known(domain, 'domain', 'exact') : known(key, 'recipient')
+      if (at === -1) return known(domain, 'domain', 'exact')
+      // The catch-all that a domain doesn't have: a step on the way, asked by itself by nobody.
+      if (at === 0) return known(domain, 'domain', 'exact') || isTarget()
+      // An alias that leads out of our domains: whether its target is accepted is for others to say.
+      return known(key, 'recipient') || (isTarget() && !known(domain, 'domain', 'exact'))
     case 'domain': case 'exact':
       return at === -1 && known(domain, 'domain', 'exact')
     case 'transport':

@@ -49,10 +49,10 @@ const scriptedRedis = (clock: FakeClock) => {
   return { cache, records, state }
 }
 
-type Changes = Partial<Omit<MapSettings, 'plan'>> & { search?: Search, withRedis?: boolean, isVouchedFor?: (key: string) => boolean, random?: number, maxShrink?: number }
+type Changes = Partial<Omit<MapSettings, 'plan'>> & { search?: Search, withRedis?: boolean, isVouchedFor?: (key: string) => boolean, onFound?: (value: string) => void, random?: number, maxShrink?: number }
 
 /** A map over scripted rows: fresh 5 minutes, stale an hour, absent 30 seconds; deadline 2 s, soft deadline 300 ms. */
-const stage = (rows: Readonly<Record<string, string>>, { search = 'virtual', withRedis = false, isVouchedFor = () => false, random = 0, maxShrink = 1, ...changes }: Changes = {}) => {
+const stage = (rows: Readonly<Record<string, string>>, { search = 'virtual', withRedis = false, isVouchedFor = () => false, onFound = () => undefined, random = 0, maxShrink = 1, ...changes }: Changes = {}) => {
   const clock = fakeClock()
   const source = scriptedSource(clock, rows)
   const redis = scriptedRedis(clock)
@@ -66,7 +66,7 @@ const stage = (rows: Readonly<Record<string, string>>, { search = 'virtual', wit
     lifetimes: { freshForMs: 5 * minute, staleForMs: 60 * minute, absentForMs: 30_000 }, deadlineMs: 2_000, softDeadlineMs: 300, ...changes,
   }
   const open = (other: Partial<MapSettings> = {}, ownMemory = memory) =>
-    new MapLookup({ ...settings, ...other }, { source, memory: ownMemory, redis: withRedis ? redis.cache : null, guard, isVouchedFor, clock, random: () => random })
+    new MapLookup({ ...settings, ...other }, { source, memory: ownMemory, redis: withRedis ? redis.cache : null, guard, isVouchedFor, onFound, clock, random: () => random })
   const lookup = open()
   /** Asks, lets what is immediate happen, and gives the outcome. */
   const ask = async (key: string, from = lookup): Promise<Outcome> => {
@@ -658,4 +658,14 @@ t.test('a snapshot of another definition, or from too long ago, is of no use', a
   t.notOk(recalled(open({ definition: 'fedcba9876543210' }, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))))
   await clock.advance(61 * minute)
   t.notOk(recalled(open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))))
+})
+
+t.test('found answers are told to whoever asks for that, from the table and from a snapshot', async t => {
+  const heard: string[] = []
+  const { ask, lookup, open } = stage({ 'info@example.com': 'a@b' }, { onFound: value => { heard.push(value) } })
+  await ask('info@example.com')
+  t.strictSame(heard, ['a@b'])
+  const [record] = [...lookup.known()]
+  if (record !== undefined) open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 })).recall(...record)
+  t.strictSame(heard, ['a@b', 'a@b'])
 })

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Search } from '../../src/lookup/search.js'
-import { isVouchedFor } from '../../src/lookup/vouch.js'
+import { byteString } from '../../src/outcome.js'
+import { createTargets, isVouchedFor } from '../../src/lookup/vouch.js'
 import type { Neighbour } from '../../src/lookup/vouch.js'
 
 const map = (search: Search, ...keys: readonly string[]): Neighbour => ({ search, knows: key => keys.includes(key) })
@@ -8,13 +9,21 @@ const map = (search: Search, ...keys: readonly string[]): Neighbour => ({ search
 const domains = map('domain', 'relay.example')
 const mailboxDomains = map('exact', 'box.example')
 const recipients = map('recipient', 'user@relay.example')
-const aliases = map('virtual', 'info@v.example')
+const targets = createTargets()
+targets.note(byteString('friend@elsewhere.example, \u00dcber@Relay.Example,box+x@box.example'))
+const aliases = { ...map('virtual', 'info@v.example'), targets }
 const all = [domains, mailboxDomains, recipients, aliases]
 
 const cases: readonly (readonly [search: Search, key: string, expected: boolean, why: string])[] = [
   ['virtual', 'user@relay.example', true, 'a known recipient that is no alias'],
   ['virtual', 'other@relay.example', false, 'nobody knows the address: it could be an alias meanwhile'],
   ['virtual', 'info@v.example', false, 'that it was an alias is no reason to refuse it'],
+  ['virtual', 'friend@elsewhere.example', true, 'out of our domains, where a known alias leads'],
+  ['virtual', '@elsewhere.example', true, 'the catch-all step of such a target'],
+  ['virtual', 'foe@elsewhere.example', false, 'a stranger beside it'],
+  ['virtual', '\u00fcber@relay.example', false, 'an alias leads there, but within a domain of ours'],
+  ['virtual', '@relay.example', true, 'the catch-all that a known domain doesn\'t have'],
+  ['virtual', '@new.example', false, 'the catch-all of a domain that nobody knows'],
   ['virtual', 'relay.example', true, 'virtual_alias_maps as virtual_alias_domains, for a relay domain'],
   ['virtual', 'box.example', true, 'and for a mailbox domain'],
   ['virtual', 'v.example', false, 'a domain that nobody knows'],
