@@ -17,7 +17,8 @@ import { absent, unavailable } from './outcome.js'
 import type { Outcome } from './outcome.js'
 import type { ConnectionHooks } from './server/connection.js'
 import { listen } from './server/listener.js'
-import type { Listener } from './server/listener.js'
+import type { Limits, Listener } from './server/listener.js'
+import type { Inherited } from './server/inherited.js'
 import { socketmap } from './server/socketmap.js'
 import { count, countWait, createTally } from './server/tally.js'
 import type { Tally } from './server/tally.js'
@@ -50,10 +51,12 @@ type Route = { readonly lookup: ServedMap['lookup'], readonly tally: Tally }
 type Served = { routes: ReadonlyMap<string, Route>, readonly unknown: Tally }
 type Slot = { config: ListenerConfig, readonly served: Served, readonly listener: Listener }
 
+const limitsOf = ({ allowed }: ListenerConfig, { file }: Config): Limits => ({ maxConnections: file.max_connections, allowed })
+
 const keyOf = ({ address, protocol }: ListenerConfig): string => JSON.stringify([protocol, address])
 
 /** Starts serving. Rejects if an address can't be listened on, having closed what was open. */
-export const startDaemon = async (config: Config, sources: WatchedSources, log: Log, events: Events): Promise<Daemon> => {
+export const startDaemon = async (config: Config, sources: WatchedSources, log: Log, events: Events, inherited: Inherited): Promise<Daemon> => {
   const startedAt = Date.now()
   let generation = openGeneration(config, sources, log, null)
   let slots: Slot[] = []
@@ -86,7 +89,7 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
     const dialect = given.protocol === 'socketmap' ? socketmap : tcpTable
     // Names that peers make up are counted together: labels are a closed set.
     const served: Served = { routes: routesOf(given, target), unknown: tallyOf(given.protocol, '') }
-    const settings = { address: given.address, dialect, maxConnections: target.config.file.max_connections }
+    const settings = { address: given.address, dialect, limits: limitsOf(given, target.config), fd: inherited.take(given.address) }
     return { config: given, served, listener: await listen(settings, clientHooks(served, given.protocol, log)) }
   }
   const closeSlots = async (closing: readonly Slot[], graceMs: number): Promise<void> => {
@@ -97,7 +100,7 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
     const served = slots.flatMap(slot => [...[...slot.served.routes.values()].map(({ tally }) => tally), slot.served.unknown])
     return {
       version, role: generation.config.file.role, ready: !isStopping, now: Date.now(), startedAt, configuredAt: generation.loadedAt,
-      listeners: slots.map(({ listener }) => ({ address: listener.name, protocol: listener.protocol, connections: listener.connections(), refused: 0 })),
+      listeners: slots.map(({ listener }) => ({ address: listener.name, protocol: listener.protocol, connections: listener.connections(), refused: listener.refused() })),
       redis: generation.redisStatus(),
       servers: generation.sources.status(),
       canaries: generation.canaries().map(canary => canary.state),
@@ -167,6 +170,7 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
       for (const [index, slot] of slots.entries()) {
         slot.config = nextConfig.listeners[index] ?? slot.config
         slot.served.routes = routesOf(slot.config, next)
+        slot.listener.limit(limitsOf(slot.config, nextConfig))
       }
       leave(old)
       await closeSlots(oldSlots.filter(slot => !slots.includes(slot)), old.config.file.deadline + drainGraceMs)

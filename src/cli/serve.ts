@@ -6,6 +6,8 @@ import type { Daemon } from '../daemon.js'
 import { createEvents } from '../health/events.js'
 import { createLog } from '../log.js'
 import type { Log } from '../log.js'
+import { createNotifier } from '../notify.js'
+import { inheritedSockets } from '../server/inherited.js'
 import { sourcesOf } from '../watched.js'
 import type { WatchedSources } from '../watched.js'
 
@@ -58,13 +60,17 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
   const first = read(fileName, process.env, log)
   if (first === null) return exitConfig
   base.configure({ ...first.config.file.log, journal })
+  const notifier = createNotifier(process.env, text => log.warn(text))
+  const inherited = inheritedSockets(process.env, process.pid)
   let daemon: Daemon
   try {
-    daemon = await startDaemon(first.config, first.sources, log, events)
+    daemon = await startDaemon(first.config, first.sources, log, events, inherited)
   } catch (error) {
     log.error(`can't start: ${messageOf(error)}`)
     return exitUnavailable
   }
+
+  for (const name of inherited.left()) log.warn(`the service manager listens on ${name}, which the configuration doesn't name: nobody answers there`)
 
   const reload = async (): Promise<void> => {
     const next = read(fileName, process.env, log)
@@ -84,15 +90,18 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
   // One reload after the other.
   let reloading = Promise.resolve()
   process.on('SIGHUP', () => {
-    reloading = reloading.then(reload)
+    reloading = reloading.then(() => notifier.reloading()).then(reload).then(() => notifier.ready())
   })
 
-  announce(daemon, first.config.maps.map(({ name }) => name), base)
-  const signal = await new Promise<string>(resolve => {
+  const signalled = new Promise<string>(resolve => {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
   })
+  announce(daemon, first.config.maps.map(({ name }) => name), base)
+  await notifier.ready()
+  const signal = await signalled
   log.info(`stopping on ${signal}: answering what was asked`)
+  await notifier.stopping()
   await reloading
   await daemon.close()
   log.info('stopped')

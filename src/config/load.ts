@@ -4,6 +4,7 @@
  * is reported at once, with its place.
  */
 import { readFileSync } from 'node:fs'
+import { BlockList, isIP } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import type { Lifetimes } from '../caches/entry.js'
 import type { RedisSettings } from '../caches/redis.js'
@@ -20,7 +21,11 @@ import type { Problem } from '../sources/problem.js'
 import type { Places } from './parse.js'
 import type { ConfigFile, MapConfig } from './schema.js'
 
-export type ListenerConfig = { readonly address: Address, readonly protocol: 'socketmap' } | { readonly address: Address, readonly protocol: 'tcp_table', readonly map: string }
+export type ListenerConfig = {
+  readonly address: Address
+  /** Who may connect by TCP; null where only this machine can. */
+  readonly allowed: BlockList | null
+} & ({ readonly protocol: 'socketmap' } | { readonly protocol: 'tcp_table', readonly map: string })
 
 export type LoadedMap = {
   readonly name: string
@@ -65,6 +70,9 @@ const policyOf = (file: ConfigFile, map: MapConfig): Policy => ({
   outage: file.role === 'fallback' && file.outage !== 'defer' && rejectsInOutage.has(map.search) && !map.sensitive ? 'reject' : 'defer',
 })
 
+/** No other machine reaches it. */
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+
 /** Reads and checks `fileName`. Doesn't connect anywhere. Rejects never; an unreadable file is a problem like any other. */
 export const loadConfig = (fileName: string, environment: NodeJS.ProcessEnv): Loaded => {
   let text: string
@@ -106,6 +114,23 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
     return given.password
   }
 
+  /** The peers that `allow` names, and this machine. */
+  const allowedOf = (path: readonly PropertyKey[], networks: readonly string[] | undefined): BlockList | null => {
+    if (networks === undefined) return null
+    const allowed = new BlockList()
+    allowed.addSubnet('127.0.0.0', 8, 'ipv4')
+    allowed.addAddress('::1', 'ipv6')
+    for (const [index, text] of networks.entries()) {
+      const [network = '', prefix] = text.split('/')
+      const family = isIP(network)
+      const bits = prefix === undefined ? family === 4 ? 32 : 128 : Number(prefix)
+      if (family === 0 || !/^\d{1,3}$/.test(prefix ?? '0') || bits > (family === 4 ? 32 : 128)) {
+        problem([...path, index], `allow: '${text}' is not a network: write 192.0.2.0/24, 2001:db8::/32 or an address`)
+      } else allowed.addSubnet(network, bits, family === 4 ? 'ipv4' : 'ipv6')
+    }
+    return allowed
+  }
+
   const listeners = file.listen.flatMap((given, index): ListenerConfig[] => {
     const path = ['listen', index]
     if ((given.socketmap === undefined) === (given.tcp === undefined)) {
@@ -127,16 +152,21 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
       // Postfix's processes run as its own user, which is in no group of ours unless `group` says so.
       ? { ...endpoint, mode: parseInt(given.mode ?? (given.group === undefined ? '0666' : '0660'), 8), gid }
       : endpoint
+    const allowed = allowedOf([...path, 'allow'], given.allow)
+    if (endpoint.kind === 'unix' && given.allow !== undefined) problem([...path, 'allow'], 'allow: goes with TCP; a unix socket has `mode` and `group`')
+    if (endpoint.kind === 'inet' && allowed === null && !isLoopback(endpoint.host)) {
+      problem([...path, name], `${name}: ${endpoint.host} can be reached by other machines: say which ones may ask, \`allow: [192.0.2.0/24]\`, or listen on 127.0.0.1`)
+    }
     if (given.socketmap !== undefined) {
       if (given.map !== undefined) problem([...path, 'map'], 'map: goes with tcp only; with socketmap the client names the map')
-      return [{ address, protocol: 'socketmap' }]
+      return [{ address, allowed, protocol: 'socketmap' }]
     }
     if (endpoint.kind === 'unix') problem([...path, 'tcp'], 'tcp: Postfix\'s tcp: tables know no unix sockets; write HOST:PORT')
     if (given.map === undefined) problem(path, 'tcp: say which `map:` is asked here; the protocol has no map names')
     else if (!mapNames.includes(given.map)) {
       problem([...path, 'map'], `map: there is no map '${given.map}'; known maps: ${mapNames.join(', ')}`)
     }
-    return [{ address, protocol: 'tcp_table', map: given.map ?? '' }]
+    return [{ address, allowed, protocol: 'tcp_table', map: given.map ?? '' }]
   })
 
   const health = file.health === 'off' ? null : parseEndpoint(file.health)

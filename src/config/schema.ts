@@ -21,6 +21,7 @@ const listener = z.strictObject({
   map: text.optional().describe('with tcp: the map that is asked there; the protocol has no map names'),
   mode: z.string().regex(/^0?[0-7]{3}$/, 'write the mode in octal and in quotes, such as "0660"').optional()
     .describe('with unix: the permissions of the socket, in force before the first connection'),
+  allow: z.array(text).min(1).optional().describe('with TCP: the networks that may connect besides this machine; required where others can reach it'),
   group: text.optional().describe('with unix: the group of the socket, a name or a number'),
 })
 
@@ -109,7 +110,7 @@ export const schema = z.strictObject({
   max_shrink: share.default(0.3).describe('more than this share of known keys gone: the table is not believed when it says absent. 100% switches the guard off'),
   shrink_window: duration.default(86_400_000).describe('keys count as known for so long after they were last found'),
   maps: z.record(z.string().regex(/^[^\s:]+$/, 'a map name holds no blank and no colon'), mapSchema),
-  max_connections: z.int().min(1).default(4_000).describe('for each listener; more are closed at once'),
+  max_connections: z.int().min(1).default(4_000).describe('for each listener; more get a temporary error'),
   log: z.strictObject({
     level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('keys of lookups are logged at debug only'),
     format: z.enum(['text', 'json']).default('text'),

@@ -21,7 +21,7 @@ const anyPort: Address = { kind: 'inet', host: '127.0.0.1', port: 0 }
 
 const serve = async (t: Test, address: Address, maxConnections = 100) => {
   const behind = answers()
-  const listener = await listen({ address, dialect: socketmap, maxConnections }, behind.hooks)
+  const listener = await listen({ address, dialect: socketmap, limits: { maxConnections, allowed: null }, fd: null }, behind.hooks)
   t.teardown(() => listener.close(0))
   return { ...behind, listener }
 }
@@ -84,14 +84,14 @@ t.test('a file that is no socket is left as it is, and listening fails', async t
   const folder = folderFor(t)
   const path = join(folder, 's')
   writeFileSync(path, 'precious')
-  await t.rejects(listen({ address: unix(path), dialect: socketmap, maxConnections: 1 }, answers().hooks), { message: `${path} exists and is not a socket` })
+  await t.rejects(listen({ address: unix(path), dialect: socketmap, limits: { maxConnections: 1, allowed: null }, fd: null }, answers().hooks), { message: `${path} exists and is not a socket` })
   t.equal(readFileSync(path, 'utf8'), 'precious')
   t.strictSame(readdirSync(folder), ['s'])
 })
 
 t.test('no folder, a folder that can\'t be written, a port that is taken: listening fails and says so', async t => {
   const folder = folderFor(t)
-  const failing = (address: Address) => listen({ address, dialect: socketmap, maxConnections: 1 }, answers().hooks)
+  const failing = (address: Address) => listen({ address, dialect: socketmap, limits: { maxConnections: 1, allowed: null }, fd: null }, answers().hooks)
   await t.rejects(failing(unix(join(folder, 'none', 's'))), { message: `there is no folder ${join(folder, 'none')}` })
   const { listener } = await serve(t, anyPort)
   await t.rejects(failing(listener.address), { code: 'EADDRINUSE' })
@@ -101,7 +101,7 @@ t.test('no folder, a folder that can\'t be written, a port that is taken: listen
   }
 })
 
-t.test('one connection more than allowed is closed at once, and told; when one leaves, there is room', async t => {
+t.test('one connection more than allowed gets a temporary error and the end, and is told; when one leaves, there is room', async t => {
   const path = join(folderFor(t), 's')
   const { faults, listener } = await serve(t, unix(path), 2)
   const first = await openWire({ path })
@@ -112,8 +112,10 @@ t.test('one connection more than allowed is closed at once, and told; when one l
     await wire.netstring()
   }
   const third = await openWire({ path })
-  t.equal((await third.ended).length, 0)
-  t.strictSame(faults, ['there are 2 already'])
+  third.send(socketmapRequest('alias', 'x'))
+  t.match(String(await third.netstring()), /^TEMP overloaded/)
+  await third.ended
+  t.strictSame(faults, ['more than 2 clients: max_connections'])
   first.finish()
   await first.ended
   first.close()
@@ -170,7 +172,7 @@ t.test('out of file descriptors it goes on, and answers when there are some agai
     import { listen } from '${new URL('../../src/server/listener.js', import.meta.url).href}'
     import { socketmap } from '${new URL('../../src/server/socketmap.js', import.meta.url).href}'
     const hooks = { answer: () => ({ kind: 'absent' }), onFault: () => undefined, onBug: () => undefined, onReply: () => undefined }
-    await listen({ address: { kind: 'unix', path: '${path}', mode: 0o666, gid: null }, dialect: socketmap, maxConnections: 1000 }, hooks)
+    await listen({ address: { kind: 'unix', path: '${path}', mode: 0o666, gid: null }, dialect: socketmap, limits: { maxConnections: 1000, allowed: null }, fd: null }, hooks)
     console.log('ready')`
   const child = await startChild('sh', ['-c', 'ulimit -n 50; exec "$0" --input-type=module -e "$1"', process.execPath, script])
   t.teardown(() => child.kill())

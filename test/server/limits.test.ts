@@ -1,0 +1,52 @@
+import { join } from 'node:path'
+import { BlockList } from 'node:net'
+import t from 'tap'
+import { byteString, found } from '../../src/outcome.js'
+import type { ConnectionHooks } from '../../src/server/connection.js'
+import { listen } from '../../src/server/listener.js'
+import type { Address, Listener, Limits } from '../../src/server/listener.js'
+import { socketmap } from '../../src/server/socketmap.js'
+import { freshFolder } from '../fixtures/guard.js'
+import { openWire, socketmapAsk, socketmapRequest } from '../fixtures/wire.js'
+
+const hooks: ConnectionHooks = {
+  answer: () => found(byteString('value')), onFault: () => undefined, onBug: () => undefined, onReply: () => undefined,
+}
+const open = (address: Address, limits: Limits): Promise<Listener> => listen({ address, dialect: socketmap, limits, fd: null }, hooks)
+
+t.test('one client too many gets a temporary error and is closed, and the others go on', async t => {
+  const path = join(freshFolder(), 's')
+  const listener = await open({ kind: 'unix', path, mode: 0o600, gid: null }, { maxConnections: 1, allowed: null })
+  t.teardown(() => listener.close(0))
+  const first = await openWire({ path })
+  t.teardown(() => first.close())
+  first.send(socketmapRequest('m', 'a'))
+  t.equal(String(await first.netstring()), 'OK value')
+
+  const second = await openWire({ path })
+  second.send(socketmapRequest('m', 'a'))
+  t.match(String(await second.netstring()), /^TEMP overloaded: too many connections/)
+  await second.ended
+  t.equal(listener.refused(), 1)
+  first.send(socketmapRequest('m', 'a'))
+  t.equal(String(await first.netstring()), 'OK value')
+
+  listener.limit({ maxConnections: 2, allowed: null })
+  t.equal(await socketmapAsk(path, 'm', 'a'), 'OK value')
+})
+
+t.test('a peer outside the allowed networks is closed before it can ask', async t => {
+  const listener = await open({ kind: 'inet', host: '127.0.0.1', port: 0 }, { maxConnections: 9, allowed: new BlockList() })
+  t.teardown(() => listener.close(0))
+  const { address } = listener
+  if (address.kind !== 'inet') throw new Error('not by TCP')
+  const wire = await openWire({ host: '127.0.0.1', port: address.port })
+  t.equal((await wire.ended).length, 0)
+  t.equal(listener.refused(), 1)
+  t.equal(listener.connections(), 0)
+
+  const allowed = new BlockList()
+  allowed.addSubnet('127.0.0.0', 8, 'ipv4')
+  listener.limit({ maxConnections: 9, allowed })
+  t.equal(await socketmapAsk({ host: '127.0.0.1', port: address.port }, 'm', 'a'), 'OK value')
+})
