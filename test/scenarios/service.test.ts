@@ -1,0 +1,95 @@
+/**
+ * The daemon as a service: it tells systemd its state, takes a socket over,
+ * and loses no lookup while it is replaced.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { mainFile, startHoldfast } from '../fixtures/daemon.js'
+import { run } from '../fixtures/child.js'
+import { freshFolder } from '../fixtures/guard.js'
+import { startNotifySocket, superviseWithSocket } from '../fixtures/service.js'
+import { openWire, socketmapAsk, socketmapRequest } from '../fixtures/wire.js'
+
+const config = (dir: string): string => {
+  writeFileSync(join(dir, 'a'), 'key value\n')
+  return `listen:\n  - socketmap: unix:${dir}/s\nhealth: off\nmaps:\n  m:\n    search: exact\n    text: a\n`
+}
+
+t.test('systemd is told when it is ready, reloads, lives, and stops', async t => {
+  const path = join(freshFolder(), 'notify')
+  const systemd = await startNotifySocket(path)
+  t.teardown(() => systemd.kill())
+  const holdfast = await startHoldfast(config, { env: { ...process.env, NOTIFY_SOCKET: path, WATCHDOG_USEC: '200000' } })
+  t.teardown(() => holdfast.kill())
+  await systemd.printed(/told .*READY=1/)
+  await systemd.printed(/told .*WATCHDOG=1/)
+  const before = systemd.output().length
+  holdfast.reload()
+  await systemd.printed(/told .*RELOADING=1[^]*told .*READY=1/, before)
+  const exit = holdfast.stop()
+  await systemd.printed(/told .*STOPPING=1/)
+  t.equal((await exit).code, 0)
+})
+
+t.test('a socket that is handed over is served, is not removed at the end, and holds clients until the next process', async t => {
+  const dir = freshFolder()
+  const socket = join(dir, 's')
+  writeFileSync(join(dir, 'holdfast.yaml'), config(dir))
+  const supervisor = await superviseWithSocket(socket, [process.execPath, mainFile, 'serve', join(dir, 'holdfast.yaml')])
+  t.teardown(() => supervisor.kill())
+  const [, pid] = await supervisor.printed(/started (\d+)/)
+  await supervisor.printed(/ready: 1 maps/)
+  t.equal(await socketmapAsk(socket, 'm', 'key'), 'OK value')
+
+  process.kill(Number(pid), 'SIGTERM')
+  await supervisor.printed(/ended/)
+  t.ok(existsSync(socket))
+  // Nobody accepts now; the kernel keeps the client and its question.
+  const wire = await openWire({ path: socket })
+  t.teardown(() => wire.close())
+  wire.send(socketmapRequest('m', 'key'))
+  writeFileSync(`${socket}.again`, '')
+  t.equal(String(await wire.netstring()), 'OK value')
+})
+
+t.test('a socket handed over that no listener has is told of, since nobody answers there', async t => {
+  const dir = freshFolder()
+  writeFileSync(join(dir, 'holdfast.yaml'), config(dir))
+  const supervisor = await superviseWithSocket(join(dir, 'other'), [process.execPath, mainFile, 'serve', join(dir, 'holdfast.yaml')])
+  t.teardown(() => supervisor.kill())
+  await supervisor.printed(/listens on unix:.*\/other, which the configuration doesn't name/)
+})
+
+t.test('SIGTERM in the middle of a request: it is answered, and the exit code is 0', async t => {
+  const holdfast = await startHoldfast(config)
+  t.teardown(() => holdfast.kill())
+  const wire = await openWire({ path: join(holdfast.dir, 's') })
+  t.teardown(() => wire.close())
+  wire.send(socketmapRequest('m', 'key'))
+  t.equal(String(await wire.netstring()), 'OK value')
+  // Stopped, it finds the request and the signal at the same time.
+  await holdfast.pause()
+  wire.send(socketmapRequest('m', 'key'))
+  const exit = holdfast.stop()
+  holdfast.resume()
+  t.equal(String(await wire.netstring()), 'OK value')
+  t.equal((await exit).code, 0)
+  t.notOk(existsSync(join(holdfast.dir, 's')))
+})
+
+t.test('systemd rates the unit at most 2.0, and finds no fault in it', async t => {
+  const unit = new URL('../../../deploy/systemd/holdfast.service', import.meta.url).pathname
+  const { stdout } = await run('systemd-analyze', ['security', '--offline=true', '--no-pager', unit])
+  const level = Number(/exposure level for holdfast.service: ([\d.]+)/.exec(stdout)?.[1])
+  t.ok(level <= 2, `rated ${level}`)
+  const folder = freshFolder()
+  for (const name of ['holdfast.service', 'holdfast.socket']) {
+    // The program and the manual page aren't installed here.
+    const text = readFileSync(new URL(`../../../deploy/systemd/${name}`, import.meta.url), 'utf8')
+      .replace('/usr/bin/holdfast', '/bin/true').replace(/^Documentation=.*$/m, '')
+    writeFileSync(join(folder, name), text)
+  }
+  const verified = await run('systemd-analyze', ['verify', '--man=no', join(folder, 'holdfast.service'), join(folder, 'holdfast.socket')])
+  t.same(verified.stderr.split('\n').filter(line => line.includes(folder) || line.startsWith('holdfast.')), [])
+})
