@@ -1,7 +1,9 @@
 /** What breaks, in what order, and how it is mended. */
+import { setTimeout } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 import { createConnection } from 'mysql2/promise'
 import type { Connection } from 'mysql2/promise'
-import { Redis } from 'ioredis'
+import { socketmapAsk } from '../fixtures/wire.js'
 import { deadlineMs } from './stage.js'
 import type { Stage } from './stage.js'
 
@@ -9,6 +11,8 @@ export type Phase = {
   readonly name: string
   /** Follows upon the phase before without a pause, to show the recovery. */
   readonly continues?: true
+  /** Nothing that the operator inserts arrives: new recipients exist, but not in the table that is asked. */
+  readonly isCutOff?: true
   /** A short drill has it too. */
   readonly quick?: true
   /** Holdfast itself is down for a moment. */
@@ -58,6 +62,16 @@ const redisCommand = async ({ redis }: Stage, ...commands: readonly (readonly [s
   await client.connect()
   for (const [command, ...args] of commands) await client.call(command, ...args)
   client.disconnect()
+}
+
+const reloadEveryMs = 1_000
+
+let probes = 0
+
+/** Resolves when Holdfast no longer says absent of an address that nobody has ever asked for. */
+const untilUnsure = async ({ holdfast }: Stage): Promise<void> => {
+  const ask = (): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'virtual_alias', `unsure${probes++}@v.example`)
+  while (await ask() === 'NOTFOUND ') await setTimeout(50)
 }
 
 /** Microseconds a key: the few keys of the drill then take longer than any phase. */
@@ -140,6 +154,16 @@ export const phases: readonly Phase[] = [
     },
   },
   {
+    // Its primary, where the operator inserts, is out of reach. What it has is right, what it lacks may exist.
+    name: 'replica stopped', isCutOff: true,
+    go: async stage => {
+      const { mariadb } = stage
+      await mariadb.sql("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=1, MASTER_USER='nobody'; START SLAVE")
+      await untilUnsure(stage)
+      return async () => { await mariadb.sql('STOP SLAVE; RESET SLAVE ALL') }
+    },
+  },
+  {
     name: 'Redis killed', quick: true,
     go: async ({ redis }) => {
       await redis.kill()
@@ -187,6 +211,26 @@ export const phases: readonly Phase[] = [
     go: async ({ holdfast }) => {
       await holdfast.kill()
       return nothing
+    },
+  },
+  {
+    name: 'configuration reloaded',
+    go: ({ holdfast, configure }) => {
+      let isOver = false
+      const reload = async (count: number): Promise<void> => {
+        if (isOver) return
+        const from = holdfast.log().length
+        configure({ soft_deadline: `${300 + count % 2}ms` })
+        holdfast.reload()
+        await holdfast.logged(/reloaded/, from)
+        await setTimeout(reloadEveryMs)
+        return reload(count + 1)
+      }
+      const reloading = reload(1)
+      return Promise.resolve(async () => {
+        isOver = true
+        await reloading
+      })
     },
   },
   {

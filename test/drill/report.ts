@@ -29,27 +29,28 @@ export const phaseText = ({ phase, healed, peers: summaries, evidence }: PhaseRe
 /** RCPT may take this much longer than Holdfast's deadline (seconds). */
 const grace = 0.5
 
+/** unsafe: somebody who exists was refused or bounced. unserved: somebody known was deferred. slow: the deadline didn't hold. */
+export type Miss = { readonly kind: 'unsafe' | 'unserved' | 'slow', readonly text: string }
+
 /**
- * The goals that Holdfast missed, a sentence each: nobody who exists is
- * rejected or bounced; while it runs, everybody it knows is accepted; and no
- * RCPT takes much longer than its deadline.
+ * The goals that Holdfast missed: nobody who exists is rejected or bounced;
+ * while it runs, everybody it knows is accepted; and no RCPT takes much longer
+ * than its deadline.
  */
-export const misses = (reports: readonly PhaseReport[]): readonly string[] => reports.flatMap(({ phase, stopsHoldfast, peers: { holdfast } }) => {
+export const misses = (reports: readonly PhaseReport[]): readonly Miss[] => reports.flatMap(({ phase, stopsHoldfast, peers: { holdfast } }) => {
   if (holdfast === undefined) return []
   const { accepted, falseRejects, bounced, messages, max } = holdfast
-  const found: string[] = []
-  if (falseRejects > 0) found.push(`${phase}: ${falseRejects} false rejects`)
-  if (bounced > 0) found.push(`${phase}: ${bounced} accepted recipients bounced`)
-  if (messages.rejected > 0) found.push(`${phase}: ${messages.rejected} messages to accepted recipients rejected`)
+  const found: Miss[] = []
+  const miss = (kind: Miss['kind'], text: string): void => { found.push({ kind, text: `${phase}: ${text}` }) }
+  if (falseRejects > 0) miss('unsafe', `${falseRejects} false rejects`)
+  if (bounced > 0) miss('unsafe', `${bounced} accepted recipients bounced`)
+  if (messages.rejected > 0) miss('unsafe', `${messages.rejected} messages to accepted recipients rejected`)
   if (stopsHoldfast) return found
   for (const kind of ['known', 'rare'] as const) {
-    if (accepted[kind] !== 100) found.push(`${phase}: of the ${kind} recipients ${percent(accepted[kind])} accepted`)
+    if (accepted[kind] !== 100) miss('unserved', `of the ${kind} recipients ${percent(accepted[kind])} accepted`)
   }
-  if (messages.deferred + messages.unanswered > 0) found.push(`${phase}: ${messages.deferred + messages.unanswered} messages to accepted recipients deferred`)
-  if (max > deadlineMs / 1_000 + grace) found.push(`${phase}: RCPT took up to ${max.toFixed(3)} s`)
+  const unsent = messages.deferred + messages.unanswered
+  if (unsent > 0) miss('unserved', `${unsent} messages to accepted recipients deferred`)
+  if (max > deadlineMs / 1_000 + grace) miss('slow', `RCPT took up to ${max.toFixed(3)} s`)
   return found
 })
-
-/** Whether anybody was told that a recipient doesn't exist who does. */
-export const isUnsafe = (reports: readonly PhaseReport[]): boolean => reports.some(({ peers: { holdfast } }) =>
-  holdfast !== undefined && holdfast.falseRejects + holdfast.bounced + holdfast.messages.rejected > 0)

@@ -40,9 +40,9 @@ const untilSure = async ({ holdfast }: Stage): Promise<void> => {
 const bounces = ({ postfix }: Contestant, from: number): readonly string[] =>
   postfix.log().slice(from).match(/^.* to=<[^>]*@(v|relay)\.example>.* status=bounced.*$/gm) ?? []
 
-const insertNew = async ({ mariadb, contestants }: Stage, count: number): Promise<void> => {
+const insertNew = async ({ mariadb, contestants }: Stage, phase: Phase, count: number): Promise<void> => {
   const [addresses] = contestants.map(({ recipients }) => recipients.renew(count))
-  if (addresses !== undefined) await mariadb.sql(insertSql(addresses))
+  if (addresses !== undefined && phase.isCutOff !== true) await mariadb.sql(insertSql(addresses))
 }
 
 const runPhase = async (stage: Stage, phase: Phase, isContinued: boolean, load: Load): Promise<PhaseReport> => {
@@ -55,12 +55,12 @@ const runPhase = async (stage: Stage, phase: Phase, isContinued: boolean, load: 
       return [contestant, summarize(tally), tally.falseRejects] as const
     }))
   let results: Awaited<ReturnType<typeof loads>>
-  if (phase.continues === true) {
+  if (phase.continues === true || phase.isCutOff === true) {
     mend = await phase.go(stage)
-    await insertNew(stage, newNeeded(load.durationMs))
+    await insertNew(stage, phase, newNeeded(load.durationMs))
     results = await loads()
   } else {
-    await insertNew(stage, newNeeded(load.durationMs))
+    await insertNew(stage, phase, newNeeded(load.durationMs))
     // It breaks while mail is coming in.
     const running = loads()
     mend = await phase.go(stage)

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
 import { freshFolder } from '../fixtures/guard.js'
-import { startMariadb } from '../fixtures/mariadb.js'
+import { startMariadb, user } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 import { startMemcached } from '../fixtures/memcached.js'
 import { startPostfix } from '../fixtures/postfix.js'
@@ -31,6 +31,8 @@ export type Stage = {
   readonly proxy: Proxy
   readonly redis: Redis
   readonly holdfast: Holdfast
+  /** Writes Holdfast's configuration with these parameters, for `reload` or a restart. */
+  readonly configure: (more: Readonly<Record<string, unknown>>) => void
   readonly contestants: readonly Contestant[]
   stop(): Promise<void>
 }
@@ -59,6 +61,7 @@ export const holdfastConfig = (
   health: 'off',
   deadline: `${deadlineMs}ms`,
   breaker: { reset: '1s' },
+  max_lag: '10s',
   ...redis === undefined ? {} : { redis: { host: redis.host, port: redis.port } },
   databases: { mail: { hosts: `${host}:${port}`, user: mariadb.user, password: mariadb.password, dbname: mariadb.database } },
   maps: Object.fromEntries(mapNames.map(name => [name, { ...maps[name], database: 'mail', ...lifetimes }])),
@@ -117,7 +120,7 @@ export const startStage = async (wanted: readonly Peer[]): Promise<Stage> => {
     for (const each of stops.reverse()) await each()
   }
   try {
-    const mariadb = await startMariadb({ sql: setupSql })
+    const mariadb = await startMariadb({ sql: `${setupSql} GRANT SLAVE MONITOR ON *.* TO '${user}'@'%'` })
     stops.push(() => mariadb.stop())
     const proxy = await startProxy({ host: mariadb.host, port: mariadb.port })
     stops.push(() => proxy.stop())
@@ -127,6 +130,8 @@ export const startStage = async (wanted: readonly Peer[]): Promise<Stage> => {
     const memcached = await startMemcached()
     stops.push(() => memcached.stop())
     const holdfast = await startHoldfast(dir => holdfastConfig(dir, { host: proxy.host, port: proxy.port, mariadb, redis }))
+    const configure: Stage['configure'] = more =>
+      holdfast.configure(holdfastConfig(holdfast.dir, { host: proxy.host, port: proxy.port, mariadb, redis }, more))
     stops.push(() => holdfast.stop())
     stops.push(supervise(holdfast))
     const table = writeTables({ mariadb, proxy, memcachedPort: memcached.port, socket: join(holdfast.dir, 's') })
@@ -140,7 +145,7 @@ export const startStage = async (wanted: readonly Peer[]): Promise<Stage> => {
       stops.push(() => postfix.stop())
       contestants.push({ peer, postfix, recipients: new Recipients() })
     }
-    return { mariadb, proxy, redis, holdfast, contestants, stop }
+    return { mariadb, proxy, redis, holdfast, configure, contestants, stop }
   } catch (error) {
     await stop()
     throw error
