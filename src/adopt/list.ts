@@ -1,0 +1,64 @@
+/** Lists as main.cf has them: separated by commas and blanks, {...} being one piece, with $name for other parameters. */
+
+/** A piece of a list, with the separators in front of it. */
+export type Piece = { readonly separator: string, readonly text: string }
+
+const isSeparator = (char: string): boolean => /[,\s]/.test(char)
+
+/** The pieces of `value`. Separators after the last are dropped. */
+export const splitList = (value: string): readonly Piece[] => {
+  const pieces: Piece[] = []
+  let at = 0
+  for (;;) {
+    const from = at
+    while (at < value.length && isSeparator(value.charAt(at))) at++
+    if (at === value.length) return pieces
+    const start = at
+    for (let depth = 0; at < value.length && (depth > 0 || !isSeparator(value.charAt(at))); at++) {
+      if (value.charAt(at) === '{') depth++
+      else if (value.charAt(at) === '}' && depth > 0) depth--
+    }
+    pieces.push({ separator: value.slice(from, start), text: value.slice(start, at) })
+  }
+}
+
+export const joinList = (pieces: readonly Piece[]): string =>
+  pieces.map(({ separator, text }, i) => i === 0 ? text : `${separator === '' ? ' ' : separator}${text}`).join('')
+
+/** The parameter that `text` stands for, if it is $name, ${name} or $(name) and no more; else null. */
+export const referenceOf = (text: string): string | null => {
+  const match = /^\$(?:(\w+)|\{(\w+)\}|\((\w+)\))$/.exec(text)
+  return match?.[1] ?? match?.[2] ?? match?.[3] ?? null
+}
+
+/** Deep enough for anybody; ends loops. */
+const maxDepth = 20
+
+/** `text` with the values of $name in their place, or null if it has a condition (${name?...}), too deep a nesting or $$. */
+export const expand = (text: string, values: ReadonlyMap<string, string>, depth = 0): string | null => {
+  const unknown: string[] = []
+  const expanded = text.replace(/\$(?:(\w+)|\{(\w+)\}|\((\w+)\)|)/g, (dollar: string, bare?: string, braced?: string, bracketed?: string) => {
+    const name = bare ?? braced ?? bracketed
+    const value = name === undefined || depth === maxDepth ? null : expand(values.get(name) ?? '', values, depth + 1)
+    if (value === null) unknown.push(dollar)
+    return value ?? ''
+  })
+  return unknown.length === 0 ? expanded : null
+}
+
+/** A lookup table of a list: one that asks MySQL, one made of others, or null for anything else. */
+export type Table =
+  | { readonly kind: 'mysql', readonly name: string }
+  | { readonly kind: 'union' | 'pipe', readonly proxy: boolean, readonly members: readonly string[] }
+
+export const parseTable = (text: string): Table | null => {
+  const mysql = /^(?:proxy:)?mysql:(.+)$/s.exec(text)
+  if (mysql?.[1] !== undefined) return { kind: 'mysql', name: mysql[1] }
+  const compound = /^(proxy:)?(union|pipe)map:\{(.*)\}$/s.exec(text)
+  if (compound?.[3] === undefined) return null
+  return {
+    kind: compound[2] === 'union' ? 'union' : 'pipe',
+    proxy: compound[1] !== undefined,
+    members: splitList(compound[3]).map(piece => piece.text),
+  }
+}

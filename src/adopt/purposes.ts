@@ -1,0 +1,114 @@
+/**
+ * What Postfix asks of the tables in each parameter of main.cf, and so what a
+ * Holdfast map has to do in a table's place. Parameters that aren't here are
+ * left alone. Sources: postconf(5), and for the kind of each lookup the maps_create,
+ * mail_addr_find and *_list_init calls of Postfix 3.7.
+ */
+import type { Search } from '../lookup/search.js'
+
+export type Purpose =
+  /** A map with this search does all that Postfix would do on a mysql: table. */
+  | { readonly kind: 'search', readonly search: Search, readonly sensitive: boolean }
+  /** No search is just like it: Postfix goes on doing the steps (unionmap:). */
+  | { readonly kind: 'steps by Postfix', readonly sensitive: boolean }
+  /** Postfix opens these for security-sensitive data, or asks something that isn't worth keeping. */
+  | { readonly kind: 'refused', readonly why: string }
+
+const search = (name: Search): Purpose => ({ kind: 'search', search: name, sensitive: false })
+const sensitive = (name: Search): Purpose => ({ kind: 'search', search: name, sensitive: true })
+const refused = (why: string): Purpose => ({ kind: 'refused', why })
+
+const ofLocal = refused('local(8) takes no socketmap: for data that decides under which user it acts')
+const ofVirtual = refused('virtual(8) takes no socketmap: for data that decides under which user it acts')
+const ofContent = refused('whole lines of messages are looked up here, which are not worth keeping')
+
+/** The purpose of each list of tables. */
+export const purposes: ReadonlyMap<string, Purpose> = new Map<string, Purpose>([
+  ['virtual_alias_maps', search('virtual')],
+  ['virtual_maps', search('virtual')],
+  ['canonical_maps', search('canonical')],
+  ['sender_canonical_maps', search('canonical')],
+  ['recipient_canonical_maps', search('canonical')],
+  // Completes values by the word `generic` in propagate_unmatched_extensions.
+  ['smtp_generic_maps', { kind: 'steps by Postfix', sensitive: false }],
+  ['lmtp_generic_maps', { kind: 'steps by Postfix', sensitive: false }],
+  ['transport_maps', search('transport')],
+  ['address_verify_transport_maps', search('transport')],
+  ['relay_domains', search('domain')],
+  // Each decides about parent domains by its own name in parent_domain_matches_subdomains.
+  ['fast_flush_domains', { kind: 'steps by Postfix', sensitive: false }],
+  ['mynetworks', { kind: 'steps by Postfix', sensitive: true }],
+  ['mydestination', search('exact')],
+  ['virtual_alias_domains', search('exact')],
+  ['virtual_mailbox_domains', search('exact')],
+  ['virtual_mailbox_maps', search('recipient')],
+  ['relay_recipient_maps', search('recipient')],
+  ['local_recipient_maps', search('recipient')],
+  ['relocated_maps', search('recipient')],
+  ['sender_bcc_maps', search('recipient')],
+  ['recipient_bcc_maps', search('recipient')],
+  ['sender_dependent_relayhost_maps', search('recipient')],
+  ['sender_dependent_default_transport_maps', search('recipient')],
+  ['address_verify_sender_dependent_relayhost_maps', search('recipient')],
+  ['address_verify_sender_dependent_default_transport_maps', search('recipient')],
+  ['smtpd_sender_login_maps', sensitive('recipient')],
+  // A next hop as it stands; with smtp_sender_dependent_authentication the sender first, as an address.
+  ['smtp_sasl_password_maps', sensitive('recipient')],
+  ['lmtp_sasl_password_maps', sensitive('recipient')],
+  // smtp(8) itself goes up to the parent domains here.
+  ['smtp_tls_policy_maps', search('exact')],
+  ['lmtp_tls_policy_maps', search('exact')],
+  ['smtp_tls_per_site', search('exact')],
+  ['smtp_discard_ehlo_keyword_address_maps', search('exact')],
+  ['lmtp_discard_lhlo_keyword_address_maps', search('exact')],
+  ['smtpd_discard_ehlo_keyword_address_maps', search('exact')],
+  ['smtpd_milter_maps', search('exact')],
+  ['relay_clientcerts', sensitive('exact')],
+  ['rbl_reply_maps', search('exact')],
+  ['mailbox_transport_maps', search('exact')],
+  ['fallback_transport_maps', search('exact')],
+  ['alias_maps', ofLocal],
+  ['mailbox_command_maps', ofLocal],
+  ['virtual_uid_maps', ofVirtual],
+  ['virtual_gid_maps', ofVirtual],
+  ['header_checks', ofContent],
+  ['mime_header_checks', ofContent],
+  ['nested_header_checks', ofContent],
+  ['body_checks', ofContent],
+  ['tls_server_sni_maps', refused('private keys belong into no cache')],
+])
+
+/** Lists of restrictions; `smtpd_restriction_classes` names more. */
+export const restrictionLists = [
+  'smtpd_client_restrictions', 'smtpd_helo_restrictions', 'smtpd_sender_restrictions', 'smtpd_relay_restrictions',
+  'smtpd_recipient_restrictions', 'smtpd_data_restrictions', 'smtpd_end_of_data_restrictions', 'smtpd_etrn_restrictions',
+] as const
+
+/** What a table is asked after `restriction`, such as check_sender_access; a table without one is of the old form. */
+export const restrictionSearch = (restriction: string): 'access' | 'exact' =>
+  /^check_(sasl|ccert)_access$/i.test(restriction) ? 'exact' : 'access'
+
+/** Lists that only say which tables proxymap(8) may open. Nothing is asked of it any more, so they may stay. */
+export const proxyLists: ReadonlySet<string> = new Set(['proxy_read_maps', 'proxy_write_maps'])
+
+/**
+ * Postfix asks all tables of the parameter for the first key, then all for the
+ * next (maps_find); lists of domains, restrictions and exact tables do without.
+ */
+export const isKeyMajor = (name: Search): boolean => {
+  switch (name) {
+    case 'virtual':
+    case 'canonical':
+    case 'recipient':
+    case 'transport':
+      return true
+    case 'domain':
+    case 'access':
+    case 'exact':
+      return false
+    default: {
+      const impossible: never = name
+      return impossible
+    }
+  }
+}

@@ -1,0 +1,302 @@
+/** Plans for main.cf and master.cf: in the shapes that mail server projects write them, and what is left alone and why. */
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { expand } from '../../src/adopt/list.js'
+import { placeName, planAdoption } from '../../src/adopt/plan.js'
+import type { Plan } from '../../src/adopt/plan.js'
+import { readPostconf } from '../../src/adopt/postconf.js'
+import type { Override, Postconf, Service } from '../../src/adopt/postconf.js'
+
+/** `socketmap:map` and `steps:map` stand for the two ways in which Postfix is told to ask. */
+const short = (value: string): string => value
+  .replace(/unionmap:\{inline:\{__none__=x\},socketmap:unix:holdfast\/holdfast\.sock:([^},]*)\}/g, 'steps:$1')
+  .replaceAll('socketmap:unix:holdfast/holdfast.sock:', 'socketmap:')
+
+const lines = (plan: Plan): { maps: readonly string[], edits: readonly string[], leftAlone: readonly string[] } => ({
+  maps: plan.maps.map(({ name, search, sensitive, files }) =>
+    [name, search, ...sensitive ? ['sensitive'] : [], ...files.map(file => file.replace(/^.*\//, ''))].join(' ')),
+  edits: plan.edits.map(edit => `${placeName(edit)} = ${short(edit.to)}${edit.wasDefault ? ' (was default)' : ''}`),
+  leftAlone: plan.leftAlone.map(placeName),
+})
+
+const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
+  postfixadmin: {
+    maps: [
+      'virtual_alias virtual mysql_virtual_alias_maps.cf mysql_virtual_alias_domain_maps.cf mysql_virtual_alias_domain_catchall_maps.cf',
+      'transport transport mysql_transport_maps.cf',
+      'relay_domains domain mysql_relay_domains.cf',
+      'virtual_mailbox_domains exact mysql_virtual_domains_maps.cf',
+      'smtpd_sender_login recipient sensitive mysql_sender_login_maps.cf',
+    ],
+    edits: [
+      'virtual_alias_maps = socketmap:virtual_alias',
+      'transport_maps = socketmap:transport',
+      'relay_domains = $mydestination, socketmap:relay_domains',
+      'virtual_mailbox_domains = socketmap:virtual_mailbox_domains',
+      'smtpd_sender_login_maps = socketmap:smtpd_sender_login',
+    ],
+    leftAlone: ['virtual_mailbox_maps'],
+  },
+  iredmail: {
+    maps: [
+      'virtual_alias virtual virtual_alias_maps.cf domain_alias_maps.cf catchall_maps.cf domain_alias_catchall_maps.cf',
+      'transport transport transport_maps_user.cf transport_maps_maillist.cf transport_maps_domain.cf',
+      'relay_domains domain relay_domains.cf',
+      'virtual_mailbox_domains exact virtual_mailbox_domains.cf',
+      'virtual_mailbox recipient virtual_mailbox_maps.cf',
+      'sender_bcc recipient sender_bcc_maps_user.cf sender_bcc_maps_domain.cf',
+      'recipient_bcc recipient recipient_bcc_maps_user.cf recipient_bcc_maps_domain.cf',
+      'sender_dependent_relayhost recipient sender_dependent_relayhost_maps.cf',
+      'smtpd_sender_login recipient sensitive sender_login_maps.cf',
+    ],
+    edits: [
+      'virtual_alias_maps = socketmap:virtual_alias',
+      'transport_maps = socketmap:transport',
+      'relay_domains = $mydestination socketmap:relay_domains',
+      'virtual_mailbox_domains = socketmap:virtual_mailbox_domains',
+      'virtual_mailbox_maps = socketmap:virtual_mailbox',
+      'sender_bcc_maps = socketmap:sender_bcc',
+      'recipient_bcc_maps = socketmap:recipient_bcc',
+      'sender_dependent_relayhost_maps = socketmap:sender_dependent_relayhost',
+      'smtpd_sender_login_maps = socketmap:smtpd_sender_login',
+    ],
+    leftAlone: [],
+  },
+  modoboa: {
+    maps: [
+      'virtual_alias virtual sql-aliases.cf',
+      'transport exact sql-spliteddomains-transport.cf sql-transport.cf',
+      'relay_domains domain sql-relaydomains.cf',
+      'virtual_alias_domains exact sql-domain-aliases.cf',
+      'virtual_mailbox_domains exact sql-domains.cf',
+      'smtpd_sender_login recipient sensitive sql-sender-login-map.cf',
+      'maintain access sensitive sql-maintain.cf',
+      'relay-recipient-verification access sensitive sql-relay-recipient-verification.cf',
+    ],
+    edits: [
+      'virtual_alias_maps = socketmap:virtual_alias',
+      'transport_maps = hash:/etc/postfix/transport_local, steps:transport',
+      'relay_domains = socketmap:relay_domains',
+      'virtual_alias_domains = socketmap:virtual_alias_domains',
+      'virtual_mailbox_domains = socketmap:virtual_mailbox_domains',
+      'smtpd_sender_login_maps = socketmap:smtpd_sender_login',
+      'smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:9999 permit_mynetworks permit_sasl_authenticated check_recipient_access socketmap:maintain check_recipient_access socketmap:relay-recipient-verification reject_unverified_recipient reject_unauth_destination',
+    ],
+    leftAlone: [],
+  },
+  vimbadmin: {
+    maps: [
+      'virtual_alias virtual virtual_alias_maps.cf',
+      'relay_domains domain virtual_alias_maps.cf',
+      'virtual_mailbox_domains exact virtual_domains_maps.cf',
+      'virtual_mailbox recipient virtual_mailbox_maps.cf',
+    ],
+    edits: [
+      'virtual_alias_maps = socketmap:virtual_alias',
+      'relay_domains = socketmap:relay_domains',
+      'virtual_mailbox_domains = socketmap:virtual_mailbox_domains',
+      'virtual_mailbox_maps = socketmap:virtual_mailbox',
+    ],
+    leftAlone: [],
+  },
+  ispconfig: {
+    maps: [
+      'virtual_alias exact mysql-virtual_forwardings.cf mysql-virtual_alias_maps.cf mysql-virtual_email2email.cf',
+      'transport exact mysql-virtual_transports.cf',
+      'relay_domains domain mysql-virtual_relaydomains.cf',
+      'virtual_alias_domains exact mysql-virtual_alias_domains.cf',
+      'virtual_mailbox_domains exact mysql-virtual_domains.cf',
+      'virtual_mailbox recipient mysql-virtual_mailboxes.cf',
+      'relay_recipient recipient mysql-virtual_relayrecipientmaps.cf',
+      'sender_bcc recipient mysql-virtual_outgoing_bcc.cf',
+      'smtpd_sender_login recipient sensitive mysql-virtual_sender_login_maps.cf',
+      'smtp_sasl_password exact sensitive mysql-virtual_sender-relayauth.cf',
+      'virtual_client access sensitive mysql-virtual_client.cf',
+      'virtual_sender access sensitive mysql-virtual_sender.cf',
+      'virtual_recipient access sensitive mysql-virtual_recipient.cf',
+      'virtual_policy_greylist access sensitive mysql-virtual_policy_greylist.cf',
+    ],
+    edits: [
+      'virtual_alias_maps = hash:/var/lib/mailman/data/virtual-mailman, steps:virtual_alias',
+      'transport_maps = hash:/var/lib/mailman/data/transport-mailman, steps:transport',
+      'relay_domains = socketmap:relay_domains',
+      'virtual_alias_domains = socketmap:virtual_alias_domains',
+      'virtual_mailbox_domains = socketmap:virtual_mailbox_domains',
+      'virtual_mailbox_maps = socketmap:virtual_mailbox',
+      'relay_recipient_maps = socketmap:relay_recipient',
+      'sender_bcc_maps = socketmap:sender_bcc',
+      'smtpd_sender_login_maps = socketmap:smtpd_sender_login',
+      'smtp_sasl_password_maps = steps:smtp_sasl_password, texthash:/etc/postfix/sasl_passwd',
+      'smtpd_client_restrictions = check_client_access socketmap:virtual_client, permit_mynetworks',
+      'smtpd_sender_restrictions = check_sender_access regexp:/etc/postfix/tag_as_originating.re, permit_mynetworks, check_sender_access socketmap:virtual_sender',
+      'smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination, check_recipient_access socketmap:virtual_recipient, check_recipient_access socketmap:virtual_policy_greylist',
+      'greylisting = check_policy_service inet:127.0.0.1:10023, check_client_access socketmap:virtual_client',
+    ],
+    leftAlone: ['virtual_uid_maps', 'virtual_gid_maps'],
+  },
+  froxlor: {
+    maps: [
+      'virtual_alias virtual mysql-virtual_alias_maps.cf',
+      'relay_domains domain mysql-virtual_mailbox_domains.cf',
+      'virtual_mailbox_domains exact mysql-virtual_mailbox_domains.cf',
+      'virtual_mailbox recipient mysql-virtual_mailbox_maps.cf',
+      'local_recipient exact mysql-aliases.cf',
+      'smtpd_sender_login recipient sensitive mysql-virtual_sender_permissions.cf',
+      'virtual_alias_maps access sensitive mysql-virtual_alias_maps.cf',
+    ],
+    edits: [
+      'virtual_alias_maps = socketmap:virtual_alias',
+      'relay_domains = socketmap:relay_domains',
+      'virtual_mailbox_domains = socketmap:virtual_mailbox_domains',
+      'virtual_mailbox_maps = socketmap:virtual_mailbox',
+      'local_recipient_maps = proxy:unix:passwd.byname hash:/etc/aliases, steps:local_recipient (was default)',
+      'smtpd_sender_login_maps = socketmap:smtpd_sender_login',
+      'submission/inet/smtpd_sender_restrictions = check_sender_access,socketmap:virtual_alias_maps,reject',
+    ],
+    leftAlone: ['canonical_maps', 'alias_maps'],
+  },
+  'docker-mailserver': {
+    maps: [
+      'virtual_alias exact aliases.cf',
+      'rewrite exact rewrite.cf',
+      'rewrite2 exact rewrite2.cf',
+      'virtual_mailbox_domains exact domains.cf',
+      'virtual_mailbox exact mailboxes.cf',
+      'senders exact sensitive senders.cf',
+      'sender_bcc recipient bcc.cf',
+      'no-outgoing access sensitive no-outgoing.cf',
+      'banned access sensitive banned.cf',
+    ],
+    edits: [
+      'virtual_alias_maps = texthash:/etc/postfix/virtual steps:virtual_alias pcre:/etc/postfix/regexp',
+      'recipient_canonical_maps = pipemap:{steps:rewrite,socketmap:rewrite2}',
+      'virtual_mailbox_domains = /etc/postfix/vhost, socketmap:virtual_mailbox_domains',
+      'virtual_mailbox_maps = texthash:/etc/postfix/vmailbox, steps:virtual_mailbox',
+      'smtpd_sender_login_maps = unionmap:{texthash:/etc/postfix/virtual,socketmap:senders}',
+      'sender-cleanup/unix/sender_bcc_maps = socketmap:sender_bcc',
+      'submissions/inet/smtpd_recipient_restrictions = check_recipient_access socketmap:no-outgoing, permit',
+      'dms_smtpd_sender_restrictions = permit_sasl_authenticated, permit_mynetworks, check_sender_access socketmap:banned',
+    ],
+    leftAlone: ['header_checks'],
+  },
+}
+
+for (const [shape, expected] of Object.entries(shapes)) {
+  t.test(`the shape of ${shape}: each table has its map, each parameter its new value`, async t => {
+    const postfix = await readPostconf(fileURLToPath(new URL(`../../../test/fixtures/adopt/${shape}`, import.meta.url)))
+    t.strictSame(lines(planAdoption(postfix, () => null)), expected)
+  })
+}
+
+const postfixWith = (
+  main: Readonly<Record<string, string>>, { overrides = [], services = [] }: { overrides?: readonly Override[], services?: readonly Service[] } = {},
+): Postconf => {
+  const written = new Map(Object.entries({ mail_version: '3.7.11', mydestination: 'localhost', ...main }))
+  return {
+    configDir: '/etc/postfix', written, overrides, services,
+    expanded: new Map([...written].map(([name, value]) => [name, expand(value, written) ?? ''])),
+    inMainCf: new Set(written.keys()),
+  }
+}
+
+const planOf = (...args: Parameters<typeof postfixWith>): ReturnType<typeof lines> => lines(planAdoption(postfixWith(...args), () => null))
+
+t.test('tables side by side keep their order in one map', async t => {
+  t.strictSame(planOf({ virtual_alias_maps: 'mysql:/a.cf, proxy:mysql:/b.cf' }), {
+    maps: ['virtual_alias virtual a.cf b.cf'], edits: ['virtual_alias_maps = socketmap:virtual_alias'], leftAlone: [],
+  })
+})
+
+t.test('with another table among them Postfix goes on doing the steps', async t => {
+  t.strictSame(planOf({ virtual_alias_maps: 'mysql:/a.cf mysql:/b.cf hash:/c mysql:/d.cf' }), {
+    maps: ['virtual_alias exact a.cf b.cf', 'virtual_alias_2 exact d.cf'],
+    edits: ['virtual_alias_maps = steps:virtual_alias hash:/c steps:virtual_alias_2'],
+    leftAlone: [],
+  })
+})
+
+t.test('so it does when a table says which domains are local, for their users have rows without domain', async t => {
+  t.strictSame(planOf({ mydestination: 'localhost, hash:/local', virtual_alias_maps: 'mysql:/a.cf', transport_maps: 'mysql:/t.cf' }), {
+    maps: ['virtual_alias exact a.cf', 'transport transport t.cf'],
+    edits: ['virtual_alias_maps = steps:virtual_alias', 'transport_maps = socketmap:transport'],
+    leftAlone: [],
+  })
+})
+
+t.test('a parameter that repeats another stays, if one map answers both', async t => {
+  t.strictSame(planOf({
+    virtual_alias_maps: 'mysql:/a.cf', virtual_alias_domains: '$virtual_alias_maps', relay_domains: 'mysql:/r.cf', fast_flush_domains: '$relay_domains',
+  }).edits, ['virtual_alias_maps = socketmap:virtual_alias', 'relay_domains = socketmap:relay_domains'])
+})
+
+t.test('a parameter that repeats another one\'s table for another purpose has a map of its own', async t => {
+  t.strictSame(planOf({ transport_maps: 'mysql:/t.cf', relay_domains: '$transport_maps' }), {
+    maps: ['transport transport t.cf', 'relay_domains domain t.cf'],
+    edits: ['transport_maps = socketmap:transport', 'relay_domains = socketmap:relay_domains'],
+    leftAlone: [],
+  })
+})
+
+t.test('a table that is excluded by ! stays excluded, and by itself', async t => {
+  t.strictSame(planOf({ relay_domains: '!mysql:/no.cf mysql:/a.cf mysql:/b.cf example.com' }), {
+    maps: ['relay_domains domain no.cf', 'relay_domains_2 domain a.cf b.cf'],
+    edits: ['relay_domains = !socketmap:relay_domains socketmap:relay_domains_2 example.com'],
+    leftAlone: [],
+  })
+})
+
+t.test('each member of unionmap: and pipemap: is a map, and Postfix does the steps', async t => {
+  t.strictSame(planOf({ virtual_alias_maps: 'proxy:unionmap:{mysql:/a.cf, mysql:/b.cf}, pipemap:{mysql:/c.cf, hash:/d}' }), {
+    maps: ['a exact a.cf', 'b exact b.cf', 'c exact c.cf'],
+    edits: ['virtual_alias_maps = unionmap:{inline:{__none__=x},socketmap:a,socketmap:b}, pipemap:{steps:c,hash:/d}'],
+    leftAlone: [],
+  })
+})
+
+t.test('virtual(8) with tables of its own in master.cf leaves virtual_mailbox_maps to smtpd(8)', async t => {
+  const main = { virtual_transport: 'virtual', virtual_mailbox_maps: 'mysql:/m.cf' }
+  const services = [{ name: 'virtual/unix', command: 'virtual' }]
+  t.strictSame(planOf(main, { services }).leftAlone, ['virtual_mailbox_maps'])
+  const overrides = [{ service: 'virtual/unix', parameter: 'virtual_mailbox_maps', value: 'mysql:/m.cf' }]
+  t.strictSame(planOf(main, { services, overrides }), {
+    maps: ['virtual_mailbox recipient m.cf'],
+    edits: ['virtual_mailbox_maps = socketmap:virtual_mailbox'],
+    leftAlone: ['virtual/unix/virtual_mailbox_maps'],
+  })
+})
+
+t.test('a conditional value is taken as what it comes to', async t => {
+  const value = '${x?{$virtual_alias_maps}:{static:all}}'
+  const postfix = postfixWith({ virtual_alias_maps: 'mysql:/a.cf', relay_domains: value })
+  const expanded = new Map([...postfix.expanded, ['relay_domains', 'mysql:/a.cf']])
+  const plan = planAdoption({ ...postfix, expanded }, () => null)
+  t.strictSame(lines(plan).edits, ['virtual_alias_maps = socketmap:virtual_alias', 'relay_domains = socketmap:relay_domains'])
+  t.equal(plan.edits[1]?.from, value, 'and comes back as it was')
+})
+
+t.test('what can\'t be taken over is named with the reason', async t => {
+  const postfix = postfixWith({
+    virtual_alias_maps: 'mysql:/bad.cf', canonical_maps: 'mysql:main', transport_maps: 'mysql:./t.cf', alias_maps: 'mysql:/a.cf',
+    relocated_maps: 'proxy:unionmap:{mysql:/a.cf, hash:/b}', postscreen_access_list: 'mysql:/p.cf',
+    smtpd_client_restrictions: 'check_ccert_access {mysql:/c.cf, search_order = cert}', proxy_read_maps: 'proxy:mysql:/a.cf',
+  }, { overrides: [{ service: 'smtp/inet', parameter: 'relay_domains', value: '${x?mysql:/r.cf}' }] })
+  const { maps, edits, leftAlone } = planAdoption(postfix, file => file === '/bad.cf' ? 'no query' : null)
+  t.strictSame([maps, edits], [[], []])
+  t.strictSame(leftAlone.map(({ parameter, table, why }) => `${parameter}: ${table}: ${why.replace(/:? .*/, '')}`), [
+    'virtual_alias_maps: mysql:/bad.cf: no',
+    'canonical_maps: mysql:main: its',
+    'transport_maps: mysql:./t.cf: a',
+    'relocated_maps: proxy:unionmap:{mysql:/a.cf, hash:/b}: behind',
+    'alias_maps: mysql:/a.cf: local(8)',
+    'relay_domains: ${x?mysql:/r.cf}: a',
+    'smtpd_client_restrictions: {mysql:/c.cf, search_order = cert}: not',
+    'postscreen_access_list: mysql:/p.cf: Holdfast',
+  ])
+})
+
+t.test('a Postfix whose unionmap: loses errors keeps the tables that need it', async t => {
+  for (const [version, safe] of [['3.0.6', false], ['3.0.7', true], ['3.1.2', false], ['3.1.3', true], ['2.11.9', false], ['3.11-20260821', true]] as const) {
+    const { edits, leftAlone } = planOf({ mail_version: version, virtual_alias_maps: 'mysql:/a.cf hash:/b', relay_domains: 'mysql:/r.cf' })
+    t.strictSame([edits.length, leftAlone], safe ? [2, []] : [1, ['virtual_alias_maps']], version)
+  }
+})
