@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command line: the only file that reads the environment, listens to signals or exits. */
 import { Command } from 'commander'
+import { adopt } from './cli/adopt.js'
 import { check } from './cli/check.js'
 import { exitTempfail, query } from './cli/query.js'
 import { serve } from './cli/serve.js'
@@ -70,6 +71,16 @@ program.command('query')
     process.stdout.write(result.stdout)
     process.stderr.write(result.stderr)
     process.exitCode = result.exitCode
+  })
+
+program.command('adopt')
+  .description('find the mysql: tables of a Postfix; give a configuration for them and the commands that switch over and back')
+  .option('--config-dir <DIR>', 'where main.cf and master.cf are', '/etc/postfix')
+  .option('--output <FILE>', 'write the configuration there, unless there is another already')
+  .option('--apply', 'switch Postfix over, if the daemon answers; keeps copies of main.cf and master.cf')
+  .addHelpText('after', '\nExample:\n  holdfast adopt --output /etc/holdfast/holdfast.yaml\n\nWithout --apply nothing of Postfix\'s is changed.')
+  .action(async (options: { configDir: string, output?: string, apply?: true }) => {
+    process.exitCode = await adopt(options, process)
   })
 
 process.on('uncaughtException', error => {

@@ -1,0 +1,42 @@
+/** The commands that switch Postfix over to Holdfast, and those that switch back, for a shell. */
+import type { Edit, Plan } from './plan.js'
+import { placeName } from './plan.js'
+import type { Postconf } from './postconf.js'
+
+/** What postconf(1) is called with, once for each file that it rewrites; it replaces the file in one step. */
+export type PostconfCall = readonly string[]
+
+const inMaster = ({ service }: Edit): boolean => service !== null
+
+/** postconf -Pe takes no blanks in a value. In lists a comma does as well, and an attribute is told by its = alone. */
+const withoutBlanks = (list: string): string =>
+  list.replace(/\s*=\s*/g, '=').replace(/\{[\s,]+/g, '{').replace(/[\s,]+\}/g, '}').replace(/[\s,]+/g, ',')
+
+const setting = (edit: Edit, value: string): string => `${placeName(edit)}=${inMaster(edit) ? withoutBlanks(value) : value}`
+
+/** The calls that put the new values into main.cf and master.cf. */
+export const switchOver = ({ edits }: Plan): readonly PostconfCall[] => [
+  ['-Pe', ...edits.filter(inMaster).map(edit => setting(edit, edit.to))],
+  ['-e', ...edits.filter(edit => !inMaster(edit)).map(edit => setting(edit, edit.to))],
+].filter(call => call.length > 1)
+
+/** The calls that bring the old values back; parameters that weren't there go away again. */
+export const switchBack = ({ edits }: Plan): readonly PostconfCall[] => [
+  ['-e', ...edits.filter(edit => !inMaster(edit) && !edit.wasDefault).map(edit => setting(edit, edit.from))],
+  ['-X', ...edits.filter(edit => edit.wasDefault).map(placeName)],
+  ['-Pe', ...edits.filter(inMaster).map(edit => setting(edit, edit.from))],
+].filter(call => call.length > 1)
+
+/** `word` for sh(1). */
+export const shellWord = (word: string): string =>
+  /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll('\'', '\'\\\'\'')}'`
+
+/** A call for a shell, on lines that can be read. */
+export const shellLines = (postfix: Postconf, [option = '', ...settings]: PostconfCall): string => {
+  const command = ['postconf', ...folderOption(postfix), option].join(' ')
+  return [command, ...settings.map(text => `    ${shellWord(text)}`)].join(' \\\n')
+}
+
+/** Postfix's own default needs no mention. */
+export const folderOption = ({ configDir }: Postconf): readonly string[] =>
+  configDir === '/etc/postfix' ? [] : ['-c', shellWord(configDir)]

@@ -1,0 +1,156 @@
+/**
+ * `holdfast adopt`: finds the mysql: tables of a Postfix, gives a configuration
+ * for them, and the commands that switch Postfix over and back. Without
+ * --apply nothing of Postfix's is changed.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { applyChanges } from '../adopt/apply.js'
+import { folderOption, shellLines, shellWord, switchBack, switchOver } from '../adopt/commands.js'
+import { configText, socketPath } from '../adopt/config.js'
+import { placeName, planAdoption } from '../adopt/plan.js'
+import type { Plan } from '../adopt/plan.js'
+import { readPostconf } from '../adopt/postconf.js'
+import type { Postconf } from '../adopt/postconf.js'
+import { groupId } from '../config/group.js'
+import { defineFromCf } from '../sources/mysql/definition.js'
+import { query } from './query.js'
+
+export type AdoptOptions = { readonly configDir: string, readonly output?: string, readonly apply?: true }
+
+/** sysexits(3). */
+const exitUnavailable = 69
+const exitCantCreate = 73
+const exitTempfail = 75
+const exitConfig = 78
+
+/** A key that no table has, for seeing whether a map answers (RFC 2606). */
+const probe = 'holdfast-check@holdfast.invalid'
+const probeTimeoutMs = 10_000
+
+/** Why Holdfast can't use the mysql_table(5) file `path`, or null if it can. */
+const unsuitable = (path: string): string | null => {
+  const defined = defineFromCf(path)
+  if (defined.ok) return null
+  return defined.problems.map(({ place, text }) => `${place}: ${text}`).join('; ')
+}
+
+const messageOf = (error: unknown): string => error instanceof Error ? error.message : 'unknown error'
+
+/** Writes a new file. A file with the same text may be there already; one with another is kept. */
+const writeConfig = (file: string, text: string): string | null => {
+  try {
+    writeFileSync(file, text, { flag: 'wx' })
+    return null
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) return messageOf(error)
+    return readFileSync(file, 'utf8') === text ? null : `${file} is there already and says something else: move it away, or name another file`
+  }
+}
+
+/** The maps that the running daemon doesn't answer for, each with what it said. */
+const unanswered = async (postfix: Postconf, plan: Plan): Promise<readonly string[]> => {
+  const path = socketPath(postfix)
+  const answers = await Promise.all(plan.maps.map(async ({ name }) => {
+    const { exitCode, stderr } = await query({ kind: 'unix', path }, name, probe, probeTimeoutMs)
+    return exitCode === exitTempfail ? `${name}: ${stderr.replace(/^holdfast query: /, '').trim()}` : ''
+  }))
+  return answers.filter(text => text !== '')
+}
+
+const indent = (text: string): string => text.replace(/^(?=.)/gm, '    ')
+
+const leftAloneText = (plan: Plan): string => plan.leftAlone.length === 0 ? ''
+  : `Left alone:\n${plan.leftAlone.map(left => `  ${placeName(left)}: ${left.table}\n      ${left.why}\n`).join('')}\n`
+
+/** What a transport table may say can't be seen from here. */
+const virtualHint = (postfix: Postconf, plan: Plan): string => {
+  const adopted = plan.edits.some(({ service, parameter }) => service === null && parameter === 'virtual_mailbox_maps')
+  const routed = (postfix.expanded.get('transport_maps') ?? '') !== ''
+  if (!adopted || !routed || !postfix.services.some(({ command }) => command === 'virtual')) return ''
+  return 'Note: if transport_maps sends mail to `virtual:`, virtual(8) reads virtual_mailbox_maps too, and takes no socketmap:\n'
+    + '  then give its line in master.cf a -o virtual_mailbox_maps with the mysql: tables.\n\n'
+}
+
+const backText = (postfix: Postconf, plan: Plan): string =>
+  `To switch back:\n\n${indent([...switchBack(plan).map(call => shellLines(postfix, call)), ['postfix', ...folderOption(postfix), 'reload'].join(' ')].join('\n'))}\n`
+
+const planText = (postfix: Postconf, plan: Plan, yaml: string, group: string | null, output: string | undefined): string => {
+  const file = output ?? '/etc/holdfast/holdfast.yaml'
+  const option = file === '/etc/holdfast/holdfast.yaml' ? '' : ` --config ${shellWord(file)}`
+  const folder = dirname(socketPath(postfix))
+  const owner = groupUser() ? 'holdfast' : 'root'
+  const reload = ['postfix', ...folderOption(postfix), 'reload'].join(' ')
+  return [
+    leftAloneText(plan), virtualHint(postfix, plan),
+    output === undefined ? `1. Write the configuration, ${file} (--output FILE does it):\n\n${yaml}\n` : `1. The configuration is in ${file}\n\n`,
+    '2. Make the socket\'s folder, start Holdfast and compare its answers with the tables\':\n\n',
+    indent([
+      `install -d -o ${owner} -g ${group ?? 'root'} -m ${group === null ? '0755' : '0750'} ${shellWord(folder)}`,
+      `holdfast check ${shellWord(file)}`,
+      `holdfast serve ${shellWord(file)}`,
+      ...plan.maps.map(({ name }) => `holdfast compare ${shellWord(name)}${option} --keys KEYS`),
+    ].join('\n')), '\n\n',
+    '3. Switch over (--apply does it, and keeps copies of main.cf and master.cf):\n\n',
+    indent([...switchOver(plan).map(call => shellLines(postfix, call)), reload].join('\n')), '\n\n',
+    backText(postfix, plan),
+  ].join('')
+}
+
+/** Whether this machine has an account for the daemon. */
+const groupUser = (): boolean => groupId('holdfast') !== null
+
+/** `2026-11-25T10-20-30`: good in the name of a file, and sorts. */
+const stampOf = (time: Date): string => `before-holdfast-${time.toISOString().slice(0, 19).replaceAll(':', '-')}`
+
+/** Gives the exit code: 0, 69 if postconf(1) fails, 73 if the configuration can't be written, 75 if the daemon doesn't serve the maps yet, 78 if nothing can be adopted. */
+export const adopt = async (options: AdoptOptions, process: NodeJS.Process): Promise<number> => {
+  const say = (text: string): void => {
+    process.stdout.write(text)
+  }
+  const complain = (text: string): void => {
+    process.stderr.write(`holdfast adopt: ${text}\n`)
+  }
+  let postfix: Postconf
+  try {
+    postfix = await readPostconf(options.configDir)
+  } catch (error) {
+    complain(messageOf(error))
+    return exitUnavailable
+  }
+  const plan = planAdoption(postfix, unsuitable)
+  if (plan.edits.length === 0) {
+    say(leftAloneText(plan))
+    complain(`${options.configDir} has no mysql: table that Holdfast could take over`)
+    return exitConfig
+  }
+  const owner = postfix.expanded.get('mail_owner') ?? ''
+  const group = groupId(owner) === null ? null : owner
+  const yaml = configText(postfix, plan, group)
+  if (options.output !== undefined) {
+    const problem = writeConfig(options.output, yaml)
+    if (problem !== null) {
+      complain(problem)
+      return exitCantCreate
+    }
+  }
+  if (options.apply === undefined) {
+    say(planText(postfix, plan, yaml, group, options.output))
+    return 0
+  }
+  const missing = await unanswered(postfix, plan)
+  if (missing.length > 0) {
+    complain(`nothing is changed, for the daemon doesn't answer yet:\n${missing.map(text => `  ${text}\n`).join('')}`
+      + 'Start it with the configuration that `holdfast adopt` prints, and try again.')
+    return exitTempfail
+  }
+  try {
+    const copies = await applyChanges(options.configDir, switchOver(plan), stampOf(new Date()))
+    say(`${leftAloneText(plan)}Switched over: ${plan.edits.map(placeName).join(', ')}\nAs it was: ${copies.join(', ')}\n`
+      + `Now run: ${['postfix', ...folderOption(postfix), 'reload'].join(' ')}\n\n${backText(postfix, plan)}`)
+    return 0
+  } catch (error) {
+    complain(`nothing is changed: ${messageOf(error)}`)
+    return exitUnavailable
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * A live Postfix is moved over to Holdfast and back.
+ *
+ * 1. A private Postfix has the parameters of a mail server project's main.cf,
+ *    on mysql: tables in a private MariaDB. One smtpd(8) is chrooted, one is not;
+ *    cleanup(8) and trivial-rewrite(8) are chrooted.
+ * 2. Both smtpd answer RCPT TO for recipients of each kind: known, by alias, by
+ *    catch-all, with extension, of unknown user and domain.
+ * 3. `holdfast adopt --output` writes the configuration; nothing of Postfix's
+ *    changes. `--apply` refuses until the daemon serves the maps, then switches.
+ * 4. The same answers; no table is MySQL's any more. With MariaDB killed, those
+ *    who are known are still accepted, and nobody is told to be unknown.
+ * 5. The commands that `adopt` printed switch back: main.cf and master.cf say
+ *    what they said before, and the answers are the same again.
+ */
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type * as Tap from 'tap'
+import { parseParameters, runPostconf } from '../../src/adopt/postconf.js'
+import { run, startChild } from '../fixtures/child.js'
+import { mainFile } from '../fixtures/daemon.js'
+import { freshFolder } from '../fixtures/guard.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import type { Mariadb } from '../fixtures/mariadb.js'
+import { freePort } from '../fixtures/port.js'
+import { startPostfix } from '../fixtures/postfix.js'
+import { smtpSession } from '../fixtures/smtp.js'
+
+const schema = `
+  CREATE TABLE domain (name varchar(255), kind varchar(20), route varchar(255));
+  INSERT INTO domain VALUES ('v.example', 'mailbox', 'discard:'), ('w.example', 'alias', 'discard:'), ('r.example', 'relay', 'discard:');
+  CREATE TABLE alias (address varchar(255), target varchar(255));
+  INSERT INTO alias VALUES ('info@v.example', 'ann@v.example'), ('list@v.example', 'ann@v.example,bob@v.example'),
+    ('@w.example', 'ann@v.example'), ('sub@v.example', 'nobody@v.example');
+  CREATE TABLE mailbox (address varchar(255), path varchar(255));
+  INSERT INTO mailbox VALUES ('ann@v.example', 'v.example/ann/'), ('bob@v.example', 'v.example/bob/'), ('rex@r.example', 'OK');
+  CREATE TABLE refused (address varchar(255), action varchar(255));
+  INSERT INTO refused VALUES ('bob@v.example', 'REJECT not him'), ('spam@elsewhere.example', 'REJECT no thanks'), ('sub.r.example', 'REJECT nor there');
+`
+
+/** The queries of the tables that the fixtures name. Where a project has several for one purpose, only one has rows here. */
+const queries: Readonly<Record<string, string>> = {
+  domains: 'SELECT name FROM domain WHERE name=\'%s\' AND kind=\'mailbox\'',
+  alias_domains: 'SELECT name FROM domain WHERE name=\'%s\' AND kind=\'alias\'',
+  relay: 'SELECT name FROM domain WHERE name=\'%s\' AND kind=\'relay\'',
+  alias: 'SELECT target FROM alias WHERE address=\'%s\'',
+  mailbox: 'SELECT path FROM mailbox WHERE address=\'%s\'',
+  transport: 'SELECT route FROM domain WHERE name=\'%s\'',
+  refused: 'SELECT action FROM refused WHERE address=\'%s\'',
+  none: 'SELECT target FROM alias WHERE address=\'%s\' AND 1=0',
+}
+
+export type Shape = {
+  readonly name: string
+  /** Which query each of its files has, by a part of the file's name; the first that fits. */
+  readonly files: readonly (readonly [RegExp, keyof typeof queries])[]
+  /** In place of what this machine can't have. */
+  readonly settings: Readonly<Record<string, string>>
+}
+
+const sender = 'sender@elsewhere.example'
+const refusedSender = 'spam@elsewhere.example'
+const recipients = [
+  'ann@v.example', 'Ann@V.Example', 'ann+tag@v.example', 'bob@v.example', 'info@v.example', 'info+tag@v.example', 'list@v.example',
+  'sub@v.example', 'nobody@v.example', 'anyone@w.example', 'any+one@w.example', 'rex@r.example', 'nobody@r.example', 'rex@sub.r.example',
+  'user@none.example', '"odd one"@v.example', '"odd one"@w.example', 'o\'neil@v.example',
+]
+const known = ['ann@v.example', 'Ann@V.Example', 'info@v.example', 'list@v.example', 'anyone@w.example', 'rex@r.example']
+
+/** What smtpd says to each recipient. */
+const replies = async (port: number): Promise<readonly string[]> => {
+  const said: string[] = []
+  const session = await smtpSession(port)
+  for (const [from, to] of [...recipients.map(recipient => [sender, recipient] as const), [refusedSender, 'ann@v.example'] as const]) {
+    await session.mail(from)
+    const { code, text } = await session.rcpt(to)
+    said.push(`${from} ${to}: ${code} ${text}`)
+    await session.command('RSET')
+  }
+  await session.quit()
+  return said
+}
+
+const startBed = async (t: Tap.Test, shape: Shape, mariadb: Mariadb) => {
+  const folder = freshFolder()
+  const source = fileURLToPath(new URL(`../../../test/fixtures/adopt/${shape.name}`, import.meta.url))
+  const text = join(folder, 'text')
+  writeFileSync(text, 'other@v.example ann@v.example\n')
+  const here = (value: string): string => value
+    .replace(/\$sql_dir/g, '/etc/postfix/mysql').replaceAll('/etc/postfix', folder).replace(/(hash|texthash|regexp):[^ ,]+/g, `texthash:${text}`)
+
+  const all = parseParameters(await runPostconf(source, ['-n']))
+  const own = [...all].filter(([name]) => !['compatibility_level', 'config_directory', 'myhostname', 'sql_dir', 'proxy_read_maps'].includes(name))
+  const settings = Object.fromEntries([...own, ...Object.entries(shape.settings)].map(([name, value]) => [name, here(value.replace('TEXT', text))]))
+  const override = here('smtpd_helo_restrictions=check_helo_access,mysql:/etc/postfix/mysql-helo.cf')
+  for (const value of [...Object.values(settings), override]) {
+    for (const [, file = ''] of value.matchAll(/mysql:([^ ,]+)/g)) {
+      mkdirSync(join(file, '..'), { recursive: true })
+      const query = shape.files.find(([name]) => name.test(file))?.[1] ?? 'none'
+      writeFileSync(file, `hosts = inet:${mariadb.host}:${mariadb.port}\nuser = ${mariadb.user}\npassword = ${mariadb.password}\n`
+        + `dbname = ${mariadb.database}\nquery = ${queries[query] ?? ''}\n`)
+    }
+  }
+  const chrootedPort = await freePort()
+  const postfix = await startPostfix({
+    mainCf: {
+      ...settings,
+      proxy_read_maps: Object.values(settings).flatMap(value => value.match(/proxy:[^ ,]+/g) ?? []).join(' '),
+      smtpd_relay_restrictions: 'reject_unauth_destination',
+      local_recipient_maps: '',
+      alias_maps: '',
+      local_transport: 'discard', relay_transport: 'discard', default_transport: 'discard',
+    },
+    masterCf: `127.0.0.1:${chrootedPort} inet n - y - - smtpd\n  -o smtpd_helo_required=yes -o ${override}\n`
+      + 'cleanup unix n - y - 0 cleanup\nrewrite unix - - y - - trivial-rewrite\n',
+  })
+  t.teardown(() => postfix.stop())
+  return {
+    postfix, folder,
+    answers: async (): Promise<readonly string[]> => [...await replies(postfix.smtpPort), ...await replies(chrootedPort)],
+    /** Both files, as Postfix understands them. */
+    settings: async (): Promise<string> => (await Promise.all([['-n'], ['-Mf'], ['-P']].map(args => runPostconf(postfix.configDir, args)))).join('\n'),
+    adopt: (...args: readonly string[]) => run(process.execPath, [mainFile, 'adopt', '--config-dir', postfix.configDir, ...args]),
+  }
+}
+
+/** Runs the steps above as tests. */
+export const moveOverAndBack = async (t: Tap.Test, shape: Shape): Promise<void> => {
+  const mariadb = await startMariadb({ sql: schema })
+  t.teardown(() => mariadb.stop())
+  const bed = await startBed(t, shape, mariadb)
+  const before = { answers: await bed.answers(), settings: await bed.settings() }
+  t.match(before.answers.join('\n'), /: 250 [^]*: 550 /, 'some are accepted, some are not')
+  t.notMatch(before.answers.join('\n'), /: 451 /, 'every table can be asked')
+
+  const config = join(bed.folder, 'holdfast.yaml')
+  const planned = await bed.adopt('--output', config)
+  t.equal(planned.code, 0, planned.stderr)
+  const early = await bed.adopt('--apply')
+  t.equal(early.code, 75, 'it doesn\'t switch over while nobody would answer')
+  t.equal(await bed.settings(), before.settings, 'so far nothing has changed')
+
+  mkdirSync(join(bed.postfix.queueDir, 'holdfast'))
+  // However slow the machine: what the outage finds in memory isn't to be a matter of seconds.
+  const patient = readFileSync(config, 'utf8').replace(/^ {4}search:/gm, '    absent_for: 1h\n$&')
+  writeFileSync(config, `${patient}health: "off"\n`)
+  const daemon = await startChild(process.execPath, [mainFile, 'serve', config])
+  t.teardown(() => daemon.kill())
+  await daemon.printed(/\bready\b/)
+  const applied = await bed.adopt('--apply')
+  t.equal(applied.code, 0, applied.stderr)
+  const copies = readdirSync(bed.postfix.configDir).filter(name => name.includes('before-holdfast'))
+  t.equal(copies.length, 2, 'main.cf and master.cf have copies')
+  await bed.postfix.reload()
+  t.strictSame(await bed.answers(), before.answers, 'the answers are those of before')
+  const left = [...parseParameters(await runPostconf(bed.postfix.configDir, ['-n'])), ...parseParameters(await runPostconf(bed.postfix.configDir, ['-P']))]
+  t.strictSame(left.filter(([, value]) => value.includes('mysql:')).map(([name]) => name).filter(name => !/^(virtual_[ug]id|proxy_read)_maps$/.test(name)), [],
+    'MySQL is asked by nobody but Holdfast')
+
+  await mariadb.kill()
+  const accepted = (answers: readonly string[]): readonly string[] =>
+    answers.filter(line => known.some(recipient => line.startsWith(`${sender} ${recipient}: 250 `)))
+  t.equal(accepted(before.answers).length, 2 * known.length)
+  t.strictSame(accepted(await bed.answers()), accepted(before.answers), 'those who are known are accepted without MySQL')
+  await mariadb.start()
+
+  const back = applied.stdout.slice(applied.stdout.indexOf('To switch back:')).split('\n').slice(1).filter(line => !line.includes('reload'))
+  const { code, stderr } = await run('sh', ['-e'], { stdin: back.join('\n') })
+  t.equal(code, 0, stderr)
+  t.equal(await bed.settings(), before.settings, 'main.cf and master.cf say what they said')
+  await bed.postfix.reload()
+  t.strictSame(await bed.answers(), before.answers, 'and so does Postfix')
+}
