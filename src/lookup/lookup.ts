@@ -262,8 +262,9 @@ export class MapLookup {
   async #fly(walk: Walk, olderThan: number): Promise<Outcome> {
     const { clock } = this.#parts
     const startedAt = clock.now()
-    if (await this.#readRedis(walk, startedAt)) {
-      const known = olderThan === 0 ? this.#fromMemory(walk, clock.now()) : null
+    // A refresh wants the table's own word.
+    if (olderThan === 0 && await this.#readRedis(walk, startedAt)) {
+      const known = this.#fromMemory(walk, clock.now())
       if (known !== null) {
         this.origins.redis++
         return known
@@ -319,15 +320,24 @@ export class MapLookup {
     }
   }
 
-  /** Brings what Redis knows of these steps into memory. True if anything came. */
+  /**
+   * Brings what Redis knows of this walk into memory; true if anything came.
+   * Most keys are found at their first step, so that one is read alone, and the
+   * others, in a second trip, only if it isn't.
+   */
   async #readRedis(walk: Walk, now: number): Promise<boolean> {
+    if (this.#parts.redis === null) return false
+    const [first, ...later] = walk.steps.map(step => step.key)
+    const came = await this.#readKeys([first ?? walk.key], now)
+    if (later.length === 0 || this.#parts.memory.peekFound(first ?? walk.key) !== undefined) return came
+    return await this.#readKeys([...later, wholeKey(walk)], now) || came
+  }
+
+  async #readKeys(keys: readonly string[], now: number): Promise<boolean> {
     const { redis, memory } = this.#parts
-    if (redis === null) return false
-    const keys = walk.steps.map(step => step.key)
-    if (keys.length > 1) keys.push(wholeKey(walk))
     const wanted = keys.filter(each => !isKnownFresh(memory.get(each), now))
-    const reading = wanted.length === 0 ? null : redis.read(this.#identity, wanted)
-    if (reading === null) return false
+    const reading = wanted.length === 0 ? null : redis?.read(this.#identity, wanted)
+    if (reading === null || reading === undefined) return false
     let came = false
     for (const [index, decoded] of (await reading).entries()) {
       const each = wanted[index]
