@@ -42,6 +42,7 @@ const missing = async (): Promise<readonly string[]> => {
     ['mariadb-server', 'mariadbd'], ['redis-server', 'redis-server'], ['memcached', 'memcached'], ['postfix', 'postfix'],
     // For its judgement of our unit, and systemd-notify(1).
     ['systemd', 'systemd-notify'],
+    ['chromium', 'chromium'],
   ] as const
   const absent: string[] = programs.filter(([, program]) => !inPath(program)).map(([name]) => name)
   // The newest Node is linked to a library that a minimal Debian doesn't have.

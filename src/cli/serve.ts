@@ -21,7 +21,7 @@ const announce = (daemon: Daemon, maps: readonly string[], log: Log): void => {
   const socketmap = addresses.find(address => address.startsWith('socketmap:'))
   for (const address of addresses) log.info(`listening on ${address}`)
   const health = daemon.healthUrl()
-  if (health !== null) log.info(`health: ${health}/readyz, ${health}/status and ${health}/metrics`)
+  if (health !== null) log.info(`status page: ${health}/ (also /readyz, /livez, /metrics, /status)`)
   const map = maps[0]
   if (socketmap !== undefined && map !== undefined) {
     log.info(`try: npx holdfast query --at ${socketmap.slice('socketmap:'.length)} ${map} KEY`)

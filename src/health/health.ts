@@ -12,6 +12,7 @@ import Fastify from 'fastify'
 import type { Events } from './events.js'
 import type { History } from './history.js'
 import { createMetrics } from './metrics.js'
+import { readPage } from './page.js'
 import type { Status } from './status.js'
 import { summarize } from './summary.js'
 
@@ -25,7 +26,7 @@ export type Shown = {
 
 export type HealthServer = { readonly url: string, close(): Promise<void> }
 
-/** Serves `/livez`, `/readyz`, `/status` and `/metrics`; gives the URL and a function that closes it. Rejects if the address can't be had. */
+/** Serves the page at `/`, and `/livez`, `/readyz`, `/status` and `/metrics`; gives the URL and a function that closes it. Rejects if the address can't be had. */
 export const serveHealth = async (address: HealthAddress, { status, history, events }: Shown): Promise<HealthServer> => {
   const app = Fastify({ logger: false, forceCloseConnections: true })
   const metrics = createMetrics(status)
@@ -33,6 +34,10 @@ export const serveHealth = async (address: HealthAddress, { status, history, eve
     const now = status()
     return { summary: summarize(now), ...now }
   }
+  const page = readPage()
+  app.get('/', (_request, reply) => reply
+    .headers({ 'content-security-policy': page.policy, 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cache-control': 'no-cache' })
+    .type('text/html; charset=utf-8').send(page.html))
   app.get('/livez', () => ({ status: 'alive' }))
   app.get('/readyz', (_request, reply) => {
     const given = report()

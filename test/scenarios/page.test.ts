@@ -1,0 +1,74 @@
+/**
+ * The status page in a browser: all well; MySQL killed; MySQL back; the daemon
+ * gone. On a phone and in the dark, too.
+ */
+import { join } from 'node:path'
+import t from 'tap'
+import { keepScreenshot, startBrowser } from '../fixtures/browser.js'
+import { startHoldfast } from '../fixtures/daemon.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import { freePort } from '../fixtures/port.js'
+import { socketmapAsk } from '../fixtures/wire.js'
+
+t.test('the page says that all is well, which part is ill, that it is well again, and that nobody answers', { timeout: 110_000 }, async t => {
+  const mariadb = await startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(90), v VARCHAR(90)); INSERT INTO a VALUES (\'known\', \'value\')' })
+  t.teardown(() => mariadb.stop())
+  const port = await freePort()
+  const map = (name: string): string => `  ${name}:\n    search: exact\n    database: db\n    query: SELECT v FROM a WHERE k='%s'\n    fresh_for: 0s\n`
+  const holdfast = await startHoldfast(dir => `
+listen:
+  - socketmap: unix:${dir}/s
+health: 127.0.0.1:${port}
+breaker:
+  failures: 1
+  reset: 500ms
+maps:
+${map('virtual_alias')}${map('relay_recipients')}
+databases:
+  db:
+    hosts: "127.0.0.1:${mariadb.port}"
+    user: ${mariadb.user}
+    password: ${JSON.stringify(mariadb.password)}
+    dbname: ${mariadb.database}
+`)
+  t.teardown(() => holdfast.kill())
+  const ask = (key: string): Promise<string> => socketmapAsk(join(holdfast.dir, 's'), 'virtual_alias', key)
+  const browser = await startBrowser()
+  t.teardown(() => browser.close())
+  const page = await browser.newPage({ viewport: { width: 1_000, height: 1_100 }, colorScheme: 'light' })
+  const refused: string[] = []
+  page.on('console', message => {
+    if (/Content.Security.Policy/i.test(message.text())) refused.push(message.text())
+  })
+
+  t.equal(await ask('known'), 'OK value')
+  await page.goto(`http://127.0.0.1:${port}/`)
+  await page.getByText('Mail is safe. All is well.').waitFor()
+  t.equal(await page.locator('#maps svg').count(), 2)
+  keepScreenshot('well', await page.screenshot())
+
+  await mariadb.kill()
+  t.equal(await ask('known'), 'OK value')
+  t.match(await ask('unknown'), /^TEMP /)
+  await page.getByText('Mail is safe. A part is ill.').waitFor()
+  await page.locator('#ill', { hasText: `mysql 127.0.0.1:${mariadb.port}` }).waitFor()
+  await page.locator('#events', { hasText: 'breaker open' }).waitFor()
+  t.equal(await page.locator('#maps rect.stale').count(), 1)
+  keepScreenshot('outage', await page.screenshot())
+  await page.setViewportSize({ width: 390, height: 844 })
+  await page.emulateMedia({ colorScheme: 'dark' })
+  keepScreenshot('outage-phone-dark', await page.screenshot({ fullPage: true }))
+  t.ok(await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth'), 'nothing is cut off on a phone')
+
+  await mariadb.start()
+  // Whoever asks next after the pause of the breaker finds the server well.
+  while (!holdfast.log().includes('breaker closed')) await ask('known')
+  await page.getByText('Mail is safe. All is well.').waitFor()
+  keepScreenshot('after-phone-dark', await page.screenshot())
+
+  await holdfast.stop()
+  await page.getByText('Holdfast does not answer').waitFor()
+  keepScreenshot('gone-phone-dark', await page.screenshot())
+  t.same(refused, [], 'the policy lets the page do all it needs')
+  t.notMatch(await page.content(), />known</)
+})
