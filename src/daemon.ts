@@ -23,6 +23,7 @@ import { socketmap } from './server/socketmap.js'
 import { count, countWait, createTally } from './server/tally.js'
 import type { Tally } from './server/tally.js'
 import { tcpTable } from './server/tcp_table.js'
+import { recallSnapshot, saveSnapshot } from './remembered.js'
 import { version } from './version.js'
 import type { WatchedSources } from './watched.js'
 
@@ -44,6 +45,8 @@ export type Daemon = {
 
 /** Lookups that wait for an answer when their maps or the daemon go have the deadline and this much more (ms). */
 const drainGraceMs = 500
+/** What is known is written down so often (ms). */
+const snapshotEveryMs = 300_000
 
 type Protocol = Tally['protocol']
 type Route = { readonly lookup: ServedMap['lookup'], readonly tally: Tally }
@@ -132,12 +135,19 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
     }
   }
 
+  const save = async (): Promise<void> => {
+    const { config: { snapshotPath }, maps } = generation
+    if (snapshotPath !== null) await saveSnapshot(snapshotPath, maps, log)
+  }
+
   try {
-    ({ slots, health } = await openOutside(generation))
+    if (config.snapshotPath !== null) await recallSnapshot(config.snapshotPath, generation.maps, log)
+    ;({ slots, health } = await openOutside(generation))
   } catch (error) {
     generation.close()
     throw error
   }
+  const saving = setInterval(() => void save(), snapshotEveryMs).unref()
   const sampling = setInterval(() => history.sample(status()), stepMs).unref()
 
   /** Closes a generation when the last lookup in it has had its time. */
@@ -179,7 +189,9 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
     close: async () => {
       isStopping = true
       clearInterval(sampling)
+      clearInterval(saving)
       await closeSlots(slots, generation.config.file.deadline + drainGraceMs)
+      await save()
       await health?.server.close()
       for (const [old, timer] of leaving) {
         clearTimeout(timer)

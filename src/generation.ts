@@ -133,6 +133,8 @@ const openCanaries = (config: Config, sources: WatchedSources, log: Log): Map<st
       if (state.missing) log.error(`map ${map.name}: the canary is missing: nothing that its server says is believed; known keys are served as before, others deferred`, { lasted_ms })
       else log.info(`map ${map.name}: the canary is back, its server is believed again`, { lasted_ms })
     })
+    // A breaker that is half-open lets one question through: let it be this one.
+    sources.onHalfOpen(() => canary.probe())
     for (const authority of opened.authorities) canaries.set(authority, [...canaries.get(authority) ?? [], canary])
   }
   return canaries

@@ -9,6 +9,8 @@ const breakerWindowMs = 10_000
 const idleMs = 60_000
 
 export type WatchedSources = Omit<Sources, 'status'> & {
+  /** Calls `run` whenever a server that was left alone may be asked one question: what `run` asks is the probe. */
+  onHalfOpen(run: () => void): void
   /** Each MySQL server with its breaker's state, its last error, and how often the breaker opened. */
   status(): readonly ServerReport[]
 }
@@ -28,6 +30,7 @@ export const sourcesOf = (config: Config, log: Log): OpenedWatched => {
     return lasted_ms
   }
   const isOpen = new Set<string>()
+  const probes: (() => void)[] = []
   const opened = openSources(new Map(config.maps.map(({ name, source }) => [name, source])), {
     connections, failures: breaker.failures, windowMs: breakerWindowMs, resetMs: breaker.reset, idleMs, maxLagMs: config.file.max_lag ?? null,
     onState: (server, state, detail) => {
@@ -38,6 +41,7 @@ export const sourcesOf = (config: Config, log: Log): OpenedWatched => {
           return
         case 'half-open':
           log.debug(`mysql ${server}: breaker half-open: trying it`)
+          for (const probe of probes) probe()
           return
         case 'open':
           openedByServer.set(server, (openedByServer.get(server) ?? 0) + 1)
@@ -57,6 +61,7 @@ export const sourcesOf = (config: Config, log: Log): OpenedWatched => {
     ok: true, warnings: opened.warnings,
     sources: {
       ...opened.sources,
+      onHalfOpen: run => void probes.push(run),
       status: () => opened.sources.status().map(report => ({
         ...report, since: sinceByServer.get(report.server) ?? report.since, opened: openedByServer.get(report.server) ?? 0,
       })),

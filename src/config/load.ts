@@ -45,6 +45,8 @@ export type Config = {
   readonly listeners: readonly ListenerConfig[]
   readonly health: Endpoint | null
   readonly redis: RedisSettings | null
+  /** Where what is known is kept over a restart; null: nowhere, or in Redis. */
+  readonly snapshotPath: string | null
   readonly search: SearchSettings
   readonly maps: readonly LoadedMap[]
 }
@@ -240,6 +242,13 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
     }
   }
 
+  const snapshotPathOf = (): string | null => {
+    if (file.snapshot !== undefined) return resolve(folder, file.snapshot)
+    // systemd.exec(5): the first of the unit's StateDirectory=.
+    const state = environment['STATE_DIRECTORY']?.split(':', 1)[0]
+    return state === undefined || state === '' || file.redis !== undefined ? null : resolve(state, 'snapshot')
+  }
+
   const redis = file.redis
   if (redis?.path !== undefined && (redis.host ?? redis.port) !== undefined) {
     problem(['redis', 'path'], 'redis: either path or host and port')
@@ -255,6 +264,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
     ok: true,
     config: {
       file, fileName, listeners, health, redis: redisSettings, maps,
+      snapshotPath: snapshotPathOf(),
       search: {
         recipientDelimiter: file.recipient_delimiter,
         parentDomainMatchesSubdomains: new Set(file.parent_domain_matches_subdomains),

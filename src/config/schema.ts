@@ -99,6 +99,8 @@ export const schema = z.strictObject({
     key_prefix: z.string().default('holdfast:'),
     command_timeout: duration.default(100).describe('a slower Redis is left alone for a while'),
   }).optional(),
+  snapshot: text.optional()
+    .describe('a file that keeps what is known over a restart; default, without Redis: `snapshot` in the service\'s StateDirectory'),
   databases: z.record(z.string(), database).default({}),
   prepared_statements: z.boolean().default(true).describe('off for proxies that know none, such as ProxySQL and MaxScale: keys then go as hexadecimal literals'),
   connections: z.int().min(1).max(1_000).default(8).describe('MySQL connections for each server'),

@@ -3,8 +3,8 @@
  * something is wrong with the whole server (an empty replica, the wrong
  * database, a restore under way), and every map on it counts as unavailable.
  *
- * It is asked on an interval, and anew before any absence from its server is
- * believed.
+ * It is asked on an interval, anew before any absence from its server is
+ * believed, and as the probe of a breaker that is half-open.
  */
 import type { Unavailable } from '../outcome.js'
 import { unavailable } from '../outcome.js'
@@ -23,6 +23,7 @@ export class Canary {
   readonly #clock: Clock
   readonly #onChange: (state: CanaryState) => void
   #missing = false
+  #isClosed = false
   #since: number
   #cancel: () => void
 
@@ -63,13 +64,19 @@ export class Canary {
     return this.#missing ? missing : null
   }
 
+  /** Asks in the background. */
+  probe(): void {
+    void this.check(budgetMs)
+  }
+
   close(): void {
+    this.#isClosed = true
     this.#cancel()
   }
 
   async #askAndAgain(): Promise<void> {
     await this.check(budgetMs)
-    this.#cancel = this.#clock.after(askEveryMs, () => void this.#askAndAgain())
+    if (!this.#isClosed) this.#cancel = this.#clock.after(askEveryMs, () => void this.#askAndAgain())
   }
 
   #enter(isMissing: boolean): void {

@@ -1,0 +1,41 @@
+/**
+ * A node without Redis keeps what it knows over a restart.
+ *
+ * 1. With MariaDB up, a few keys are asked; Holdfast is stopped, which writes
+ *    its snapshot. MariaDB is killed. Holdfast starts again: what it had
+ *    verified is answered, what it had not is deferred.
+ * 2. The snapshot is damaged while Holdfast is down: it starts all the same,
+ *    says so, and uses none of it.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { startHoldfast } from '../fixtures/daemon.js'
+import { mailConfig, mailSql } from '../fixtures/mail.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import { socketmapAsk } from '../fixtures/wire.js'
+
+t.test('a restart during an outage forgets nothing, and a damaged snapshot is not used', async t => {
+  const mariadb = await startMariadb({ sql: mailSql(25) })
+  t.teardown(() => mariadb.stop())
+  const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, { snapshot: 'snapshot' }))
+  t.teardown(() => holdfast.kill())
+  const ask = (key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'virtual_alias', key)
+  t.equal(await ask('info@v.example'), 'OK box@relay.example')
+  t.equal(await ask('stranger@catch.example'), 'OK all@relay.example')
+  await holdfast.stop()
+  await mariadb.kill()
+
+  await holdfast.start()
+  t.match(holdfast.log(), /snapshot: \d+ of \d+ answers recalled/)
+  t.equal(await ask('info@v.example'), 'OK box@relay.example')
+  t.equal(await ask('stranger@catch.example'), 'OK all@relay.example', 'a catch-all\'s answer too')
+  t.match(await ask('multi@v.example'), /^TEMP /, 'never asked before')
+  await holdfast.stop()
+
+  const file = join(holdfast.dir, 'snapshot')
+  writeFileSync(file, readFileSync(file).subarray(0, -10))
+  await holdfast.start()
+  t.match(holdfast.log(), /snapshot: .* is not used: its checksum is wrong/)
+  t.match(await ask('info@v.example'), /^TEMP /)
+})
