@@ -3,6 +3,7 @@
  * may say that a recipient who exists doesn't. Exit code 1 if one did.
  */
 import { Command } from 'commander'
+import { mxText, runMxDrill } from './mx.js'
 import { heading, misses, phaseText } from './report.js'
 import { phases } from './phases.js'
 import { runDrill } from './run.js'
@@ -12,24 +13,36 @@ import { peers } from './stage.js'
 const long = { durationMs: 15_000, patienceMs: 75_000 }
 const quick = { durationMs: 3_000, patienceMs: 8_000 }
 
-type Options = { readonly json?: true, readonly quick?: true, readonly phase?: string }
+type Options = { readonly json?: true, readonly quick?: true, readonly mx?: true, readonly phase?: string }
 
 const options = new Command('drill')
   .description('Breaks MariaDB, Redis and Holdfast under a Postfix on Holdfast and under the same Postfix on mysql:, proxy:mysql: and memcache:.')
   .option('--quick', 'a few phases, in less than a minute')
   .option('--phase <NAME>', 'one phase alone')
+  .option('--mx', 'the other drill: a sender, three primary MX and a fallback, whose databases die')
   .option('--json', 'one JSON value at the end, nothing else')
   .parse()
   .opts<Options>()
 
-const chosen = phases.filter(({ name, quick }) =>
-  options.phase !== undefined ? name === options.phase : options.quick !== true || quick === true)
-if (chosen.length === 0) throw new Error(`no such phase; there are: ${phases.map(({ name }) => name).join(', ')}`)
+const isJson = options.json === true
+const say = (text: string): void => { if (!isJson) console.log(text) }
 
-const say = (text: string): void => { if (options.json !== true) console.log(text) }
-say(heading)
-const reports = await runDrill(peers, chosen, options.quick === true ? quick : long, report => say(phaseText(report)))
-const missed = misses(reports)
-if (options.json === true) console.log(JSON.stringify({ phases: reports, missed }, null, 2))
-else console.log(missed.length === 0 ? 'all goals met' : `missed:\n${missed.map(({ text }) => `  ${text}`).join('\n')}`)
-process.exitCode = missed.some(({ kind }) => kind === 'unsafe') ? 1 : 0
+/** Prints the end of a drill; the exit code tells whether it is a failure. */
+const conclude = (result: unknown, missed: readonly string[], isUnsafe: boolean): void => {
+  if (isJson) console.log(JSON.stringify({ phases: result, missed }, null, 2))
+  else console.log(missed.length === 0 ? 'all goals met' : `missed:\n${missed.map(line => `  ${line}`).join('\n')}`)
+  process.exitCode = isUnsafe ? 1 : 0
+}
+
+if (options.mx === true) {
+  const reports = await runMxDrill(report => say(mxText(report)))
+  conclude(reports, reports.flatMap(({ phase, missed }) => missed.length === 0 ? [] : [`${phase}: ${missed.length} recipients fared unlike expected`]), reports.some(({ evidence }) => evidence.length > 0))
+} else {
+  const chosen = phases.filter(({ name, quick }) =>
+    options.phase !== undefined ? name === options.phase : options.quick !== true || quick === true)
+  if (chosen.length === 0) throw new Error(`no such phase; there are: ${phases.map(({ name }) => name).join(', ')}`)
+  say(heading)
+  const reports = await runDrill(peers, chosen, options.quick === true ? quick : long, report => say(phaseText(report)))
+  const missed = misses(reports)
+  conclude(reports, missed.map(({ text }) => text), missed.some(({ kind }) => kind === 'unsafe'))
+}

@@ -3,7 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { createConnection } from 'mysql2/promise'
 import type { Connection } from 'mysql2/promise'
-import { socketmapAsk } from '../fixtures/wire.js'
+import { untilUnsure } from './probe.js'
 import { deadlineMs } from './stage.js'
 import type { Stage } from './stage.js'
 
@@ -65,14 +65,6 @@ const redisCommand = async ({ redis }: Stage, ...commands: readonly (readonly [s
 }
 
 const reloadEveryMs = 1_000
-
-let probes = 0
-
-/** Resolves when Holdfast no longer says absent of an address that nobody has ever asked for. */
-const untilUnsure = async ({ holdfast }: Stage): Promise<void> => {
-  const ask = (): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'virtual_alias', `unsure${probes++}@v.example`)
-  while (await ask() === 'NOTFOUND ') await setTimeout(50)
-}
 
 /** Microseconds a key: the few keys of the drill then take longer than any phase. */
 const loadDelay = String(2_000_000)
@@ -156,10 +148,9 @@ export const phases: readonly Phase[] = [
   {
     // Its primary, where the operator inserts, is out of reach. What it has is right, what it lacks may exist.
     name: 'replica stopped', isCutOff: true,
-    go: async stage => {
-      const { mariadb } = stage
-      await mariadb.sql("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=1, MASTER_USER='nobody'; START SLAVE")
-      await untilUnsure(stage)
+    go: async ({ mariadb, holdfast }) => {
+            await mariadb.sql("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=1, MASTER_USER='nobody'; START SLAVE")
+      await untilUnsure(holdfast)
       return async () => { await mariadb.sql('STOP SLAVE; RESET SLAVE ALL') }
     },
   },

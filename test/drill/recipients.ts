@@ -36,15 +36,20 @@ export const insertSql = (addresses: readonly string[]): string => {
   ].join('\n')
 }
 
-/** The tables with all known and rare recipients. Mail is thrown away at the next hop. */
-export const setupSql = `
+/** The tables, empty. */
+export const schemaSql = `
   CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT);
   CREATE TABLE virtual_domain (domain VARCHAR(255) PRIMARY KEY);
-  INSERT INTO virtual_domain VALUES ('${aliasDomain}');
   CREATE TABLE relay_domain (domain VARCHAR(255) PRIMARY KEY);
-  INSERT INTO relay_domain VALUES ('${relayDomain}');
   CREATE TABLE relay_recipient (address VARCHAR(255) PRIMARY KEY);
   CREATE TABLE transport (pattern VARCHAR(255) PRIMARY KEY, nexthop VARCHAR(255));
+`
+
+/** The tables with all known and rare recipients. Mail is thrown away at the next hop. */
+export const setupSql = `
+  ${schemaSql}
+  INSERT INTO virtual_domain VALUES ('${aliasDomain}');
+  INSERT INTO relay_domain VALUES ('${relayDomain}');
   INSERT INTO transport VALUES ('${relayDomain}', 'discard:');
   ${insertSql([...known, ...rare])}
 `

@@ -1,9 +1,8 @@
 /** The drill itself: phase by phase, the same load on every Postfix while something breaks. */
-import { setTimeout } from 'node:timers/promises'
-import { socketmapAsk } from '../fixtures/wire.js'
 import { greet, newNeeded, runLoad } from './load.js'
 import type { Load } from './load.js'
 import type { Phase } from './phases.js'
+import { untilSure } from './probe.js'
 import { insertSql, known, rare } from './recipients.js'
 import { startStage } from './stage.js'
 import type { Contestant, Peer, Stage } from './stage.js'
@@ -18,22 +17,6 @@ export type PhaseReport = {
   readonly peers: Readonly<Partial<Record<Peer, Summary & { readonly bounced: number }>>>
   /** A few of Holdfast's false rejects and bounces, to look into. */
   readonly evidence: readonly string[]
-}
-
-const healingLimitMs = 60_000
-let probes = 0
-
-/** Resolves when Holdfast says absent of addresses that nobody has ever asked for: it has no doubt left. */
-const untilSure = async ({ holdfast }: Stage): Promise<void> => {
-  const until = performance.now() + healingLimitMs
-  for (const [map, domain] of [['virtual_alias', 'v.example'], ['relay_recipient', 'relay.example']] as const) {
-    for (;;) {
-      const reply = await socketmapAsk(`${holdfast.dir}/s`, map, `probe${probes++}@${domain}`).catch(() => 'not running')
-      if (reply === 'NOTFOUND ') break
-      if (performance.now() > until) throw new Error(`Holdfast doesn't recover: map ${map}: ${reply}\n${holdfast.log()}`)
-      await setTimeout(50)
-    }
-  }
 }
 
 /** Recipients that bounced though they had been accepted, in the log from that character on. */
@@ -69,7 +52,7 @@ const runPhase = async (stage: Stage, phase: Phase, isContinued: boolean, load: 
   const from = performance.now()
   if (!isContinued) {
     await mend()
-    await untilSure(stage)
+    await untilSure(stage.holdfast, ['virtual_alias', 'relay_recipient'])
   }
   const healed = (performance.now() - from) / 1_000
   const peers: Partial<Record<Peer, Summary & { bounced: number }>> = {}

@@ -1,0 +1,242 @@
+/**
+ * The second drill: a sending Postfix and its three primary MX and one
+ * fallback, each a Postfix on its own Holdfast. The nodes' databases die, and
+ * no valid message may bounce.
+ *
+ * The sender has an ordered list of next hops for each domain, as its MX
+ * records would give it: the primaries in another order for each, the fallback
+ * last. The primaries defer also what their table says is absent (the classic
+ * soft-fail); the fallback says no.
+ */
+import { join } from 'node:path'
+import { startHoldfast } from '../fixtures/daemon.js'
+import type { Holdfast } from '../fixtures/daemon.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import type { Mariadb } from '../fixtures/mariadb.js'
+import { startPostfix } from '../fixtures/postfix.js'
+import type { Postfix } from '../fixtures/postfix.js'
+import { startProxy } from '../fixtures/proxy.js'
+import type { Proxy } from '../fixtures/proxy.js'
+import { smtpSession } from '../fixtures/smtp.js'
+import { untilSure } from './probe.js'
+import { schemaSql } from './recipients.js'
+import { holdfastConfig, mainCf } from './stage.js'
+
+const domains = ['a.example', 'b.example', 'c.example']
+const primaryCount = 3
+const eachKind = 4
+
+/** known: mailed to before. new: never. mistyped: in no table. */
+const kinds = ['known', 'new', 'mistyped'] as const
+type Kind = typeof kinds[number]
+
+type Fate = 'sent' | 'bounced' | 'deferred'
+
+type Node = {
+  /** In front of the database, for this node alone. */
+  readonly proxy: Proxy
+  readonly holdfast: Holdfast
+  readonly postfix: Postfix
+  configure(more: Readonly<Record<string, unknown>>): void
+}
+
+export type MxReport = {
+  readonly phase: string
+  readonly fates: Readonly<Record<Kind, Record<Fate, number>>>
+  /** Seconds from the sender's acceptance to the last word on a recipient, at most. */
+  readonly seconds: number
+  /** Valid recipients that must not bounce here and did, with the sender's log line. */
+  readonly evidence: readonly string[]
+  /** What else isn't as it should be. */
+  readonly missed: readonly string[]
+}
+
+type Expectation = {
+  readonly phase: string
+  readonly expect: Readonly<Record<Kind, Fate>>
+  /** A fallback with `outage: reject` refuses what neither table nor cache can tell: the operator chose that. */
+  readonly newMayBounce?: true
+  go(nodes: readonly Node[], fallback: Node): Promise<void>
+}
+
+const cutOff = ({ proxy }: Node): void => {
+  proxy.refuse()
+  proxy.dropAll()
+}
+
+/** Each phase goes on from the one before. */
+const phases: readonly Expectation[] = [
+  {
+    phase: 'all is well', expect: { known: 'sent', new: 'sent', mistyped: 'bounced' },
+    go: () => Promise.resolve(),
+  },
+  {
+    phase: 'the database of one primary dies', expect: { known: 'sent', new: 'sent', mistyped: 'bounced' },
+    go: nodes => {
+      nodes.slice(0, 1).forEach(cutOff)
+      return Promise.resolve()
+    },
+  },
+  {
+    phase: 'the databases of all primaries die', expect: { known: 'sent', new: 'sent', mistyped: 'bounced' },
+    go: nodes => {
+      nodes.forEach(cutOff)
+      return Promise.resolve()
+    },
+  },
+  {
+    phase: 'that of the fallback too, outage: reject', expect: { known: 'sent', new: 'bounced', mistyped: 'bounced' }, newMayBounce: true,
+    go: (_, fallback) => {
+      cutOff(fallback)
+      return Promise.resolve()
+    },
+  },
+  {
+    phase: 'all dead, fallback with outage: defer', expect: { known: 'sent', new: 'deferred', mistyped: 'deferred' },
+    go: async (_, fallback) => {
+      const from = fallback.holdfast.log().length
+      fallback.configure({ role: 'fallback', outage: 'defer' })
+      fallback.holdfast.reload()
+      await fallback.holdfast.logged(/reloaded/, from)
+    },
+  },
+  {
+    phase: 'all databases are back', expect: { known: 'sent', new: 'sent', mistyped: 'bounced' },
+    go: async (nodes, fallback) => {
+      for (const { proxy, holdfast } of [...nodes, fallback]) {
+        await proxy.pass()
+        await untilSure(holdfast, ['virtual_alias'])
+      }
+    },
+  },
+]
+
+const startNode = async (mariadb: Mariadb, role: Readonly<Record<string, unknown>>, stops: (() => unknown)[]): Promise<Node> => {
+  const proxy = await startProxy({ host: mariadb.host, port: mariadb.port })
+  stops.push(() => proxy.stop())
+  const config = (dir: string, more: Readonly<Record<string, unknown>>): string =>
+    holdfastConfig(dir, { host: proxy.host, port: proxy.port, mariadb }, more)
+  const holdfast = await startHoldfast(dir => config(dir, role))
+  stops.push(() => holdfast.kill())
+  const socket = join(holdfast.dir, 's')
+  const postfix = await startPostfix({ mainCf: {
+    ...mainCf(map => `socketmap:unix:${socket}:${map}`),
+    // A route that can't be looked up is deferred on every node, also by a fallback that may say no.
+    transport_maps: '',
+    relay_transport: 'discard:',
+  } })
+  stops.push(() => postfix.stop())
+  return { proxy, holdfast, postfix, configure: more => holdfast.configure(config(holdfast.dir, more)) }
+}
+
+/** The sender: its domains' next hops are the nodes. Bounces go to a sender whose mail is thrown away. */
+const startSender = (nodes: readonly Node[], fallback: Node): Promise<Postfix> => {
+  const hop = ({ postfix }: Node): string => `[127.0.0.1]:${postfix.smtpPort}`
+  const routes = domains.map((domain, first) => {
+    const hops = [...nodes.slice(first), ...nodes.slice(0, first), fallback].map(hop)
+    return `{ ${domain} = smtp:${hops.join(', ')} }`
+  })
+  return startPostfix({ mainCf: {
+    relay_domains: domains.join(' '),
+    transport_maps: `inline:{${routes.join(', ')}}`,
+    default_transport: 'discard:',
+    // smtp(8) passes over an address that it reached by a cached connection, whatever the port; ours are all the same.
+    smtp_connection_cache_on_demand: 'no',
+    // A queue run for what was deferred comes when the drill says so.
+    minimal_backoff_time: '1h',
+    maximal_backoff_time: '1h',
+  } })
+}
+
+const insertSql = (addresses: readonly string[]): string =>
+  `INSERT INTO relay_recipient VALUES ${addresses.map(address => `('${address}')`).join(', ')}`
+
+let serial = 0
+const addresses = (kind: Kind): readonly string[] => domains.flatMap(domain =>
+  Array.from({ length: eachKind }, (_, number) => kind === 'known' ? `known${number}@${domain}` : `${kind}${serial++}@${domain}`))
+
+const fateOf = async (sender: Postfix, recipient: string, from: number): Promise<readonly [Fate, string]> => {
+  const [line, fate] = await sender.logged(new RegExp(`^.* to=<${recipient}>,.* status=(sent|bounced|deferred) .*$`, 'm'), from)
+  return [fate === 'sent' || fate === 'bounced' ? fate : 'deferred', line]
+}
+
+const runPhase = async (
+  { phase, expect, newMayBounce }: Expectation, sender: Postfix, mariadb: Mariadb, earlier: readonly string[],
+): Promise<{ report: MxReport, deferred: readonly string[] }> => {
+  const recipients = kinds.flatMap(kind => addresses(kind).map(address => ({ kind, address })))
+  await mariadb.sql(insertSql(recipients.filter(({ kind }) => kind === 'new').map(({ address }) => address)))
+  const from = sender.log().length
+  // What was deferred before has its next try now.
+  if (earlier.length > 0) await sender.postqueue('-f')
+  const session = await smtpSession(sender.smtpPort)
+  const startedAt = performance.now()
+  for (const { address } of recipients) {
+    await session.mail('someone@sender.example')
+    await session.rcpt(address)
+    const { code, text } = await session.data('Subject: mx drill\n\nhello\n')
+    if (code !== 250) throw new Error(`the sending Postfix doesn't take mail: ${code} ${text}`)
+  }
+  await session.quit()
+  const fates: Record<Kind, Record<Fate, number>> = {
+    known: { sent: 0, bounced: 0, deferred: 0 }, new: { sent: 0, bounced: 0, deferred: 0 }, mistyped: { sent: 0, bounced: 0, deferred: 0 },
+  }
+  const evidence: string[] = []
+  const missed: string[] = []
+  const deferred: string[] = []
+  for (const { kind, address } of recipients) {
+    const [fate, line] = await fateOf(sender, address, from)
+    fates[kind][fate]++
+    if (fate === 'deferred') deferred.push(address)
+    if (fate !== expect[kind]) missed.push(`${kind} ${fate}: ${line}`)
+    if (fate === 'bounced' && (kind === 'known' || (kind === 'new' && newMayBounce !== true))) evidence.push(line)
+  }
+  const seconds = (performance.now() - startedAt) / 1_000
+  for (const address of earlier) {
+    const [fate, line] = await fateOf(sender, address, from)
+    if (fate === 'deferred') deferred.push(address)
+    const isValid = address.startsWith('new')
+    if (isValid && fate === 'bounced') evidence.push(line)
+    if (fate !== expect[isValid ? 'new' : 'mistyped']) missed.push(`deferred before, now ${fate}: ${line}`)
+  }
+  return { report: { phase, fates, seconds, evidence, missed }, deferred }
+}
+
+/** Runs the drill; `onPhase` hears of each phase as it ends. */
+export const runMxDrill = async (onPhase: (report: MxReport) => void): Promise<readonly MxReport[]> => {
+  const stops: (() => unknown)[] = []
+  try {
+    const mariadb = await startMariadb({ sql: `
+      ${schemaSql}
+      INSERT INTO relay_domain VALUES ${domains.map(domain => `('${domain}')`).join(', ')};
+      ${insertSql(addresses('known'))};
+      GRANT SLAVE MONITOR ON *.* TO 'holdfast'@'%'` })
+    stops.push(() => mariadb.stop())
+    const nodes: Node[] = []
+    for (let count = 0; count < primaryCount; count++) {
+      nodes.push(await startNode(mariadb, { role: 'primary', unknown: 'defer' }, stops))
+    }
+    const fallback = await startNode(mariadb, { role: 'fallback' }, stops)
+    const sender = await startSender(nodes, fallback)
+    stops.push(() => sender.stop())
+    const reports: MxReport[] = []
+    let deferred: readonly string[] = []
+    for (const expectation of phases) {
+      await expectation.go(nodes, fallback)
+      const outcome = await runPhase(expectation, sender, mariadb, deferred)
+      deferred = outcome.deferred
+      reports.push(outcome.report)
+      onPhase(outcome.report)
+    }
+    return reports
+  } finally {
+    for (const stop of stops.reverse()) await stop()
+  }
+}
+
+/** One phase for people. */
+export const mxText = ({ phase, fates, seconds, evidence, missed }: MxReport): string => [
+  `${phase} (${seconds.toFixed(1)} s)`,
+  ...kinds.map(kind => `  ${kind.padEnd(10)}${Object.entries(fates[kind]).map(([fate, count]) => `${fate} ${count}`.padEnd(14)).join('')}`),
+  ...evidence.map(line => `    VALID BUT BOUNCED: ${line}`),
+  ...missed.slice(0, 6).map(line => `    unlike expected: ${line}`),
+].join('\n')
