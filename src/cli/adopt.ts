@@ -79,7 +79,8 @@ const planText = (postfix: Postconf, plan: Plan, yaml: string, group: string | n
   const file = output ?? '/etc/holdfast/holdfast.yaml'
   const option = file === '/etc/holdfast/holdfast.yaml' ? '' : ` --config ${shellWord(file)}`
   const folder = dirname(socketPath(postfix))
-  const owner = groupUser() ? 'holdfast' : 'root'
+  // The account that the package makes.
+  const owner = groupId('holdfast') === null ? 'root' : 'holdfast'
   const reload = ['postfix', ...folderOption(postfix), 'reload'].join(' ')
   return [
     leftAloneText(plan), virtualHint(postfix, plan),
@@ -96,9 +97,6 @@ const planText = (postfix: Postconf, plan: Plan, yaml: string, group: string | n
     backText(postfix, plan),
   ].join('')
 }
-
-/** Whether this machine has an account for the daemon. */
-const groupUser = (): boolean => groupId('holdfast') !== null
 
 /** `2026-11-25T10-20-30`: good in the name of a file, and sorts. */
 const stampOf = (time: Date): string => `before-holdfast-${time.toISOString().slice(0, 19).replaceAll(':', '-')}`

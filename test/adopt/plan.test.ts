@@ -1,11 +1,13 @@
 /** Plans for main.cf and master.cf: in the shapes that mail server projects write them, and what is left alone and why. */
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { configText } from '../../src/adopt/config.js'
 import { expand } from '../../src/adopt/list.js'
 import { placeName, planAdoption } from '../../src/adopt/plan.js'
 import type { Plan } from '../../src/adopt/plan.js'
 import { readPostconf } from '../../src/adopt/postconf.js'
 import type { Override, Postconf, Service } from '../../src/adopt/postconf.js'
+import { parseConfig } from '../../src/config/parse.js'
 
 /** `socketmap:map` and `steps:map` stand for the two ways in which Postfix is told to ask. */
 const short = (value: string): string => value
@@ -184,7 +186,9 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
 for (const [shape, expected] of Object.entries(shapes)) {
   t.test(`the shape of ${shape}: each table has its map, each parameter its new value`, async t => {
     const postfix = await readPostconf(fileURLToPath(new URL(`../../../test/fixtures/adopt/${shape}`, import.meta.url)))
-    t.strictSame(lines(planAdoption(postfix, () => null)), expected)
+    const plan = planAdoption(postfix, () => null)
+    t.strictSame(lines(plan), expected)
+    t.match(parseConfig(configText(postfix, plan, 'postfix'), 'holdfast.yaml'), { ok: true }, 'and Holdfast reads the configuration')
   })
 }
 
