@@ -3,6 +3,7 @@
 import { Command } from 'commander'
 import { adopt } from './cli/adopt.js'
 import { check } from './cli/check.js'
+import { compare } from './cli/compare.js'
 import { exitTempfail, query } from './cli/query.js'
 import { serve } from './cli/serve.js'
 import { parseEndpoint } from './endpoint.js'
@@ -71,6 +72,16 @@ program.command('query')
     process.stdout.write(result.stdout)
     process.stderr.write(result.stderr)
     process.exitCode = result.exitCode
+  })
+
+program.command('compare')
+  .description('ask the tables themselves and the running daemon; print the keys whose answers differ; exit code 0 if none does, 1 if some do, 75 if some could not be asked')
+  .argument('<MAP>', 'the name of the map')
+  .option('--keys <FILE>', 'the keys, one a line; - for standard input', '-')
+  .option('--config <FILE>', 'the configuration file', standardConfig)
+  .addHelpText('after', '\nExample:\n  cut -f1 addresses | holdfast compare virtual_alias')
+  .action(async (map: string, options: { keys: string, config: string }) => {
+    process.exitCode = await compare(map, options, process)
   })
 
 program.command('adopt')

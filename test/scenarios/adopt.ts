@@ -7,7 +7,8 @@
  * 2. Both smtpd answer RCPT TO for recipients of each kind: known, by alias, by
  *    catch-all, with extension, of unknown user and domain.
  * 3. `holdfast adopt --output` writes the configuration; nothing of Postfix's
- *    changes. `--apply` refuses until the daemon serves the maps, then switches.
+ *    changes. `--apply` refuses until the daemon serves the maps. `compare` finds
+ *    the tables' answers in the daemon's. `--apply` switches.
  * 4. The same answers; no table is MySQL's any more. With MariaDB killed, those
  *    who are known are still accepted, and nobody is told to be unknown.
  * 5. The commands that `adopt` printed switch back: main.cf and master.cf say
@@ -148,6 +149,8 @@ export const moveOverAndBack = async (t: Tap.Test, shape: Shape): Promise<void> 
   const daemon = await startChild(process.execPath, [mainFile, 'serve', config])
   t.teardown(() => daemon.kill())
   await daemon.printed(/\bready\b/)
+  const compared = await run(process.execPath, [mainFile, 'compare', 'virtual_alias', '--config', config], { stdin: recipients.join('\n') })
+  t.equal(compared.code, 0, `${compared.stdout}${compared.stderr}`)
   const applied = await bed.adopt('--apply')
   t.equal(applied.code, 0, applied.stderr)
   const copies = readdirSync(bed.postfix.configDir).filter(name => name.includes('before-holdfast'))

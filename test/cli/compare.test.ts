@@ -1,0 +1,62 @@
+/** `holdfast compare`: what counts as the same, as a difference, and as not known; and the command itself, on a text table. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { compareAnswers } from '../../src/cli/compare.js'
+import type { QueryResult } from '../../src/cli/query.js'
+import { absent, byteString, found, unavailable } from '../../src/outcome.js'
+import { run } from '../fixtures/child.js'
+import { mainFile, startHoldfast } from '../fixtures/daemon.js'
+
+const rejects = { policy: { unknown: 'reject', outage: 'defer' }, sensitive: false } as const
+const defers = { policy: { unknown: 'defer', outage: 'defer' }, sensitive: false } as const
+const says = (exitCode: QueryResult['exitCode'], text = ''): QueryResult =>
+  exitCode === 75 ? { exitCode, stdout: '', stderr: `holdfast query: ${text}\n` } : { exitCode, stdout: exitCode === 0 ? `${text}\n` : '', stderr: '' }
+const down = unavailable('source-down', 'refused')
+
+t.test('answers are the same, different, or not known on one side', async t => {
+  const deferred = says(75, 'temp: unknown-deferred: not in the table; this node defers unknowns')
+  for (const [about, direct, reply, map, verdict] of [
+    ['one value', found(byteString('ä')), says(0, 'ä'), rejects, 'same'],
+    ['two values', found(byteString('a')), says(0, 'b'), rejects, 'differs'],
+    ['both absent', absent, says(1), rejects, 'same'],
+    ['missing in the daemon', found(byteString('a')), says(1), rejects, 'differs'],
+    ['missing in the table', absent, says(0, 'a'), rejects, 'differs'],
+    ['absent, which this node defers', absent, deferred, defers, 'same'],
+    ['known to the daemon, absent and deferred here', absent, says(0, 'a'), defers, 'differs'],
+    ['the daemon can\'t say', absent, says(75, 'temp: timeout: late'), rejects, 'not asked'],
+    ['the table can\'t be asked', down, says(0, 'a'), rejects, 'not asked'],
+    ['neither can say', down, says(75, 'temp: source-down: refused'), rejects, 'not asked'],
+  ] as const) t.equal(compareAnswers(direct, reply, map).verdict, verdict, about)
+})
+
+t.test('values of a sensitive map are compared, but not shown', async t => {
+  const comparison = compareAnswers(found(byteString('user:secret1')), says(0, 'user:secret2'), { ...rejects, sensitive: true })
+  t.equal(comparison.verdict, 'differs')
+  t.notMatch(JSON.stringify(comparison), 'secret')
+})
+
+t.test('the command prints the keys that differ, and its exit code says so', async t => {
+  const holdfast = await startHoldfast(dir => {
+    writeFileSync(join(dir, 'table'), 'ann@a.example x@b.example\nbob@a.example y@b.example\n@c.example z@b.example\n')
+    return `recipient_delimiter: "+"\nhealth: "off"\nlisten:\n  - socketmap: unix:${dir}/s\nmaps:\n  alias:\n    search: virtual\n    text: table\n`
+  })
+  t.teardown(() => holdfast.kill())
+  const compare = (keys: string, file = '-') =>
+    run(process.execPath, [mainFile, 'compare', 'alias', '--config', join(holdfast.dir, 'holdfast.yaml'), '--keys', file], { stdin: keys })
+  const keys = 'ann@a.example\nann+tag@a.example\nBob@A.example\n\nany@c.example\nnobody@a.example\r\n'
+
+  t.match(await compare(keys), { code: 0, stdout: '', stderr: /5 keys, 0 with different/ }, 'the same')
+
+  // The daemon has read the table; whoever asks it now reads the new one.
+  writeFileSync(join(holdfast.dir, 'table'), 'ann@a.example x@b.example\n@c.example w@b.example\n')
+  const changed = await compare(keys)
+  t.equal(changed.code, 1)
+  t.strictSame(changed.stdout.split('\n').sort(), [
+    '', 'Bob@A.example\tabsent\tfound y@b.example', 'any@c.example\tfound w@b.example\tfound z@b.example',
+  ])
+
+  t.match(await compare('', join(holdfast.dir, 'none')), { code: 66, stderr: /keys can't be read/ }, 'no such file')
+  await holdfast.kill()
+  t.match(await compare('ann@a.example\n'), { code: 75, stdout: /^ann@a\.example\tfound x@b\.example\tunavailable: / }, 'no daemon')
+})
