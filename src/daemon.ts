@@ -3,6 +3,7 @@
  * maps that a reload replaces as a whole. All wiring is here; parts close in
  * the opposite order of their opening.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config, ListenerConfig } from './config/load.js'
 import { openGeneration, statusOf } from './generation.js'
 import type { Generation, ServedMap } from './generation.js'
@@ -48,6 +49,12 @@ const drainGraceMs = 500
 /** What is known is written down so often (ms). */
 const snapshotEveryMs = 300_000
 
+/**
+ * How long the first listener waits for Redis (ms). After a restart during an outage of MySQL, Redis is all
+ * that is known, and whoever asks before it is there is deferred.
+ */
+const redisPatienceMs = 1_000
+
 type Protocol = Tally['protocol']
 type Route = { readonly lookup: ServedMap['lookup'], readonly tally: Tally }
 /** What the clients of a listener reach; a reload changes it between two requests. */
@@ -62,6 +69,7 @@ const keyOf = ({ address, protocol }: ListenerConfig): string => JSON.stringify(
 export const startDaemon = async (config: Config, sources: WatchedSources, log: Log, events: Events, inherited: Inherited): Promise<Daemon> => {
   const startedAt = Date.now()
   let generation = openGeneration(config, sources, log, null)
+  await Promise.race([generation.redisTried, sleep(redisPatienceMs, undefined, { ref: false })])
   let slots: Slot[] = []
   let health: { readonly name: string, readonly server: HealthServer } | null = null
   let isStopping = false

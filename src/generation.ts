@@ -59,6 +59,8 @@ export type Generation = {
   readonly maps: ReadonlyMap<string, ServedMap>
   readonly sources: WatchedSources
   redisStatus(): RedisStatus | null
+  /** Resolves when Redis, if there is one, has been reached or has failed once. */
+  readonly redisTried: Promise<void>
   canaries(): readonly Canary[]
   /** Cuts off lookups that still wait; to be called when there are none left to wait for. */
   close(): void
@@ -81,6 +83,7 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
     config, maps, sources,
     loadedAt: Date.now(),
     redisStatus: () => redis?.status() ?? null,
+    redisTried: redis?.cache.tried ?? Promise.resolve(),
     canaries: () => allCanaries,
     close: () => {
       for (const map of maps.values()) if (map.kind === 'mysql') map.guard.close()

@@ -75,6 +75,7 @@ export const createRedisCache = (
   let restWritesUntil = 0
   let hits = 0
   let misses = 0
+  const writes = new Set<Promise<unknown>>()
 
   const client = new Redis({
     commandTimeout: settings.commandTimeoutMs,
@@ -94,6 +95,7 @@ export const createRedisCache = (
     ...settings.password === undefined ? {} : { password: settings.password },
   })
 
+  const tried = new Promise<void>(resolve => { client.once('ready', resolve).once('close', resolve) })
   const enter = (next: RedisState, detail: string): void => {
     if (next === state) return
     state = next
@@ -157,7 +159,9 @@ export const createRedisCache = (
     write: (map: MapIdentity, key: string, outcome: Found | Absent, verifiedAt: number, ttlMs: number): void => {
       if (!isWritable() || ttlMs < 1) return
       const record: ByteString = encodeEntry(outcome, verifiedAt, map.definition)
-      client.set(keyOf(map, key), Buffer.from(record, 'latin1'), 'PX', Math.ceil(ttlMs)).then(worked, fault)
+      const writing = client.set(keyOf(map, key), Buffer.from(record, 'latin1'), 'PX', Math.ceil(ttlMs)).then(worked, fault)
+        .finally(() => writes.delete(writing))
+      writes.add(writing)
     },
 
     /** Forgets a key that the table no longer has. Not waited for. */
@@ -165,8 +169,11 @@ export const createRedisCache = (
       if (isWritable()) client.del(keyOf(map, key)).then(worked, fault)
     },
 
+    /** Resolves when the first connection stands or has failed. */
+    tried,
     isUsable,
     status: () => ({ state, hits, misses, faults: { ...faults } }),
-    close: (): void => client.disconnect(),
+    /** Disconnects once the writes under way are done, at the latest after the command timeout. */
+    close: (): void => { void Promise.all(writes).then(() => client.disconnect()) },
   }
 }

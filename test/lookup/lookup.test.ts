@@ -40,6 +40,7 @@ const scriptedRedis = (clock: FakeClock) => {
       if (state.usable) records.set(nameOf(map, key), { outcome, verifiedAt, ttlMs, definition: map.definition })
     },
     remove: (map, key) => { if (state.usable) records.delete(nameOf(map, key)) },
+    tried: Promise.resolve(),
     isUsable: () => state.usable,
     status: () => ({ state: 'ready', hits: 0, misses: 0, faults: {
       'timeout': 0, 'connection': 0, 'readonly': 0, 'oom': 0, 'auth': 0, 'loading': 0, 'wrong-type': 0, 'invalid-record': 0, 'other': 0,

@@ -154,6 +154,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
         if (writable() && ttlMs >= 1) records.set(key, { decoded: { outcome, verifiedAt }, definition: map.definition, until: clock.now() + ttlMs })
       },
       remove: (_map, key) => { if (writable()) records.delete(key) },
+      tried: Promise.resolve(),
       isUsable: () => redisFault !== 'down',
       status: () => ({ state: 'ready', hits: 0, misses: 0, faults: {
         'timeout': 0, 'connection': 0, 'readonly': 0, 'oom': 0, 'auth': 0, 'loading': 0, 'wrong-type': 0, 'invalid-record': 0, 'other': 0,

@@ -9,6 +9,7 @@ import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
 import { mailConfig, mailSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
+import { startProxy } from '../fixtures/proxy.js'
 import { startRedis } from '../fixtures/redis.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
@@ -58,7 +59,11 @@ t.test('Redis and Holdfast restarted with MariaDB down: answers come from Redis'
   t.teardown(() => mariadb.stop())
   const redis = await startRedis({ args: ['--appendonly', 'yes'] })
   t.teardown(() => redis.stop())
-  const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, { redis: { path: redis.socket }, deadline: '500ms' }))
+  // Redis is slower to answer than the daemon is to start or to stop.
+  const proxy = await startProxy({ path: redis.socket })
+  t.teardown(() => proxy.stop())
+  proxy.slow(50)
+  const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, { redis: { path: proxy.socket, command_timeout: '2s' } }))
   t.teardown(() => holdfast.kill())
   const path = `${holdfast.dir}/s`
   for (const [map, key, reply] of answers) t.equal(await socketmapAsk(path, map, key), reply)
