@@ -2,9 +2,10 @@
 import { readFileSync } from 'node:fs'
 import type { Outcome } from '../outcome.js'
 import { openServers } from './mysql/database.js'
-import type { Servers } from './mysql/database.js'
+import type { Database } from './mysql/database.js'
 import { defineFromCf, defineTable } from './mysql/definition.js'
 import type { Defined, TableDefinition } from './mysql/definition.js'
+import type { Host } from './mysql/hosts.js'
 import type { ServerSettings, ServerStatus } from './mysql/server.js'
 import { mysqlSource } from './mysql/source.js'
 import type { Problem } from './problem.js'
@@ -51,6 +52,8 @@ export const openSources = (
   const opened = new Map<string, Opened>()
   const definitions: { readonly map: string, readonly definition: TableDefinition }[] = []
   const servers = openServers(settings)
+  const databaseOf = ({ login, idleIntervalMs }: TableDefinition, hosts: readonly Host[]): Database =>
+    servers.database(hosts, { ...login, prepared, idleMs: idleIntervalMs })
 
   const openText = (map: string, path: string): void => {
     try {
@@ -75,7 +78,7 @@ export const openSources = (
       const { definition } = defined
       const { hosts, login } = definition
       try {
-        const database = servers.database(hosts, { ...login, prepared })
+        const database = databaseOf(definition, hosts)
         sources.push(mysqlSource(definition, database, () => onEmpty(map)))
         authorities.push(JSON.stringify([hosts, login.user, login.dbname]))
         definitions.push({ map, definition })
@@ -111,7 +114,7 @@ export const openSources = (
         return source
       },
       status: () => servers.status(),
-      check: () => checkAll(servers, definitions, prepared),
+      check: () => checkAll(definitions, databaseOf),
       close: () => servers.close(),
     },
   }
@@ -121,13 +124,13 @@ const messageOf = (error: unknown): string => error instanceof Error ? error.mes
 
 /** Each query on each of its hosts: that one of them answers doesn't say that the others would. */
 const checkAll = async (
-  servers: Servers, definitions: readonly { map: string, definition: TableDefinition }[], prepared: boolean,
+  definitions: readonly { map: string, definition: TableDefinition }[], databaseOf: (definition: TableDefinition, hosts: readonly Host[]) => Database,
 ): Promise<readonly Problem[]> => {
   const problems: Problem[] = []
   for (const { map, definition } of definitions) {
     const values = definition.texts.slice(1).map(() => probe)
     for (const host of definition.hosts) {
-      const answer = await servers.database([host], { ...definition.login, prepared }).ask(definition, values, checkBudgetMs)
+      const answer = await databaseOf(definition, [host]).ask(definition, values, checkBudgetMs)
       if (answer.kind === 'unavailable') problems.push({ place: `map ${map}`, text: `${answer.reason}: ${answer.detail}` })
     }
   }

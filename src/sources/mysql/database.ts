@@ -13,8 +13,12 @@ import { Server } from './server.js'
 import type { ServerSettings, ServerStatus } from './server.js'
 import { readTls } from './tls.js'
 
-/** How to log in, and `prepared: false` for proxies that know no prepared statements. */
-export type Access = Omit<Login, 'connectTimeoutMs'> & { readonly prepared: boolean }
+export type Access = Login & {
+  /** False: for proxies that know no prepared statements. */
+  readonly prepared: boolean
+  /** How long an unused connection is kept, if not as long as others. */
+  readonly idleMs?: number
+}
 
 /** A result, and which server it came from. */
 export type Reply = Result & { readonly from: Pick<Server, 'doubtAbsence'> }
@@ -53,8 +57,8 @@ export const openServers = (settings: ServerSettings): Servers => {
     const identity = JSON.stringify([host, login])
     const standing = servers.get(identity)
     if (standing !== undefined) return standing
-    const { tls, ...account } = login
-    const server = new Server(nameOf(host), { ...account, host, ssl: tls === null ? null : readTls(tls) }, settings)
+    const { tls, idleMs = settings.idleMs, ...account } = login
+    const server = new Server(nameOf(host), { ...account, host, ssl: tls === null ? null : readTls(tls) }, { ...settings, idleMs })
     servers.set(identity, server)
     return server
   }

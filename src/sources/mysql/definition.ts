@@ -45,8 +45,6 @@ export type Login = {
   readonly charset: string
   /** Null: no TLS is asked for. */
   readonly tls: Tls | null
-  /** From an option file; null if none says so. */
-  readonly connectTimeoutMs: number | null
 }
 
 export type TableDefinition = {
@@ -65,7 +63,6 @@ export type TableDefinition = {
   /** False: a statement without a result set means absent, not a fault. */
   readonly requireResultSet: boolean
   readonly idleIntervalMs: number
-  readonly retryIntervalMs: number
   /** Changes whenever other answers could come out; holds no secret. */
   readonly fingerprint: string
 }
@@ -172,7 +169,6 @@ export const defineTable = (
   if (text('dbname') === '') problem('dbname', 'is required')
   const charset = textOrNull('charset') ?? options.get('default-character-set') ?? 'utf8mb4'
   if (!/^\w+$/.test(charset)) problem('charset', `'${charset}' is not the name of a character set`)
-  const connectTimeoutSeconds = optionNumber('connect-timeout')
 
   const query = queryOf(values, problem)
   const scanned = scanQuery(query.text)
@@ -193,7 +189,8 @@ export const defineTable = (
   const tls = tlsOf(textOrNull, options, verify)
   const requireResultSet = boolean('require_result_set', true)
   const idleIntervalMs = integer('idle_interval', 60, 1) * 1_000
-  const retryIntervalMs = integer('retry_interval', 60, 1) * 1_000
+  integer('retry_interval', 60, 1)
+  if (values.has('retry_interval')) warning('retry_interval', 'is not acted on: a server that failed is tried again when its breaker says, which all maps share')
 
   if (problems.length > 0 || !scanned.ok || !scannedFormat.ok) return { ok: false, problems, warnings }
   const { statement } = scanned
@@ -213,7 +210,6 @@ export const defineTable = (
       hosts,
       login: {
         user, password: textOrNull('password') ?? options.get('password') ?? '', dbname: text('dbname'), charset, tls,
-        connectTimeoutMs: connectTimeoutSeconds === null ? null : connectTimeoutSeconds * 1_000,
       },
       sql: statement.texts.join('?'),
       texts: statement.texts,
@@ -226,7 +222,6 @@ export const defineTable = (
       answer: answerRows(scannedFormat.pieces, needs, limit),
       requireResultSet,
       idleIntervalMs,
-      retryIntervalMs,
       fingerprint: JSON.stringify([
         'mysql', text('dbname'), charset, query.text, format, limit, requireResultSet,
         domains === null ? null : [...domains.content],

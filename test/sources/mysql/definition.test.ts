@@ -24,10 +24,10 @@ const warnings = (cf: string): string[] => define(cf).warnings.map(({ place, tex
 t.test('a plain file defines hosts, log-in and statement, with mysql_table(5)\'s defaults', t => {
   t.match(defined(base + query), {
     hosts: [{ kind: 'unix', path: '/s' }],
-    login: { user: 'pf', password: 'p', dbname: 'mail', charset: 'utf8mb4', tls: null, connectTimeoutMs: null },
+    login: { user: 'pf', password: 'p', dbname: 'mail', charset: 'utf8mb4', tls: null },
     sql: 'SELECT goto FROM alias WHERE address=?',
     texts: ['SELECT goto FROM alias WHERE address=', ''],
-    requireResultSet: true, idleIntervalMs: 60_000, retryIntervalMs: 60_000,
+    requireResultSet: true, idleIntervalMs: 60_000,
   })
   t.end()
 })
@@ -47,6 +47,12 @@ t.test('every problem is told at once, with its line', t => {
     /^\/f\.cf:2 .*'='/, /^\/f\.cf:3 hosts: /, /^\/f\.cf:3 hosts: /, /^\/f\.cf dbname: is required/, /^\/f\.cf:4 query: in '%x': %x/,
     /^\/f\.cf:5 expansion_limit: /, /^\/f\.cf:6 require_result_set: 'maybe'/,
   ])
+  t.end()
+})
+
+t.test('a parameter that is not acted on is named', t => {
+  t.match(warnings(`${base}${query}retry_interval = 7\n`), [/^\/f\.cf:6 retry_interval: is not acted on/])
+  t.match(problems(`${base}${query}retry_interval = 0\n`), [/retry_interval: .*at least 1/])
   t.end()
 })
 
@@ -101,7 +107,7 @@ t.test('the option file\'s group says what the .cf leaves out', t => {
   const cf = `dbname = mail\nhosts = localhost, db.test\noption_file = /my.cnf\noption_group = postfix\n${query}`
   t.match(defined(cf, options), {
     hosts: [{ kind: 'unix', path: '/o.sock' }, { kind: 'inet', host: 'db.test', port: 3310 }],
-    login: { user: 'u', password: 'p#a%s $x', charset: 'latin1', connectTimeoutMs: 3_000, tls: { caFile: '/ca.pem', verify: false } },
+    login: { user: 'u', password: 'p#a%s $x', charset: 'latin1', tls: { caFile: '/ca.pem', verify: false } },
   })
   t.equal(defined(`user = own\npassword = mine\n${cf}`, options).login.password, 'mine')
   t.match(problems(`${base}${query}option_file = /nosuch.cnf\n`), [/^\/f\.cf:6 option_file: can't be read/])
