@@ -56,8 +56,8 @@ export type Loaded = { readonly ok: true, readonly config: Config } | { readonly
 const minute = 60_000
 const day = 86_400_000
 
-/** Maps whose absence is no refusal of anybody: absent means "no special route", "not rewritten", "no rule". */
-const neverRejects: ReadonlySet<Search> = new Set(['transport', 'canonical', 'access'])
+/** Maps in which most keys are absent, and mean to be: "no special route", "not rewritten", "no rule", "somebody else's domain". */
+const mostlyAbsent: ReadonlySet<Search> = new Set(['transport', 'canonical', 'access', 'domain'])
 /** Maps in which a fallback node's `outage: reject` acts: those that name recipients. A domain that can't be looked up is deferred on every node: mail already accepted would bounce. */
 const rejectsInOutage: ReadonlySet<Search> = new Set(['virtual', 'recipient', 'exact'])
 
@@ -147,7 +147,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
     }
     let gid: number | null = null
     if (given.group !== undefined) {
-      gid = groupId(given.group)
+      gid = groupId(String(given.group))
       if (gid === null) problem([...path, 'group'], `group: there is no group '${given.group}' on this machine`)
     }
     const address: Address = endpoint.kind === 'unix'
@@ -184,6 +184,8 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
   if (file.deadline > 50_000) problem(['deadline'], 'deadline: at most 50s; Postfix itself gives up after 100s and then asks no more')
   if (file.deadline < 10) problem(['deadline'], 'deadline: at least 10ms')
 
+  const passwords = new Map(Object.entries(file.databases).map(([name, database]) => [name, secretOf(['databases', name], database)]))
+
   const maps = Object.entries(file.maps).map(([name, map]): LoadedMap => {
     const path = ['maps', name]
     const kinds = (['cf', 'text', 'database'] as const).filter(kind => map[kind] !== undefined)
@@ -195,8 +197,11 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
     if (map.stale_for !== undefined && map.stale_for > 0 && lifetimes.staleForMs < lifetimes.freshForMs) {
       problem([...path, 'stale_for'], 'stale_for: counts from the verification, like fresh_for, so it must be longer than that')
     }
-    if (map.unknown === 'defer' && neverRejects.has(map.search)) {
-      problem([...path, 'unknown'], `unknown: in a ${map.search} map most keys are absent and that refuses nobody; deferring it would stop all mail`)
+    if (map.unknown === 'defer' && mostlyAbsent.has(map.search)) {
+      problem([...path, 'unknown'], `unknown: in a ${map.search} map most keys are absent, senders\' too; deferring these would stop all mail`)
+    }
+    if (map.unknown === 'defer' && file.role === 'fallback') {
+      problem([...path, 'unknown'], 'unknown: a fallback node rejects unknowns, it is the last MX that a client asks; remove this or use role: primary')
     }
     return {
       name,
@@ -230,7 +235,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
       query: map.query, result_format: map.result_format, domain: map.domain,
       expansion_limit: map.expansion_limit, require_result_set: map.require_result_set,
     }
-    const password = secretOf(['databases', databaseName], database)
+    const password = passwords.get(databaseName)
     const parameters: Record<string, string> = password === undefined ? {} : { password }
     for (const [parameter, value] of Object.entries({ ...database, ...own })) {
       if (value !== undefined && !parameter.startsWith('password')) parameters[parameter] = Array.isArray(value) ? value.join(', ') : typeof value === 'boolean' ? value ? 'yes' : 'no' : String(value)

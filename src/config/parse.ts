@@ -2,7 +2,7 @@
  * YAML text -> ConfigFile, or every problem at once, each with its line, its
  * parameter and what would be right.
  */
-import { LineCounter, isMap, isNode, parseDocument } from 'yaml'
+import { LineCounter, isMap, isNode, parseDocument, visit } from 'yaml'
 import type { Document } from 'yaml'
 import type { z } from 'zod'
 import { nearest } from '../sources/nearest.js'
@@ -31,6 +31,18 @@ const lineOf = (document: Document, lines: LineCounter, path: readonly PropertyK
     if (isNode(node) && node.range) return lines.linePos(node.range[0]).line
   }
   return 1
+}
+
+/** The line of the first alias, such as `*name`. */
+const lineOfAlias = (document: Document, lines: LineCounter): number => {
+  let line = 1
+  visit(document, {
+    Alias: (_key, { range }) => {
+      if (range) line = lines.linePos(range[0]).line
+      return visit.BREAK
+    },
+  })
+  return line
 }
 
 /** The names that the schema knows at `path`. */
@@ -69,8 +81,7 @@ const explain = (issue: z.core.$ZodIssue): { path: PropertyKey[], text: string }
       }
     })
   }
-  const missing = issue.code === 'invalid_type' && issue.input === undefined
-  const name = dotted(issue.path)
+  const name = issue.path.length === 0 ? 'the file' : dotted(issue.path)
   if (issue.path.at(-1) === 'search') {
     return [{
       path: issue.path,
@@ -79,7 +90,33 @@ const explain = (issue: z.core.$ZodIssue): { path: PropertyKey[], text: string }
         + 'domain (relay_domains), access (check_*_access), or exact (virtual_*_domains, or read through unionmap)',
     }]
   }
-  return [{ path: issue.path, text: `${name}: ${missing ? 'is required' : issue.message}` }]
+  return [{ path: issue.path, text: `${name}: ${remedy(issue)}` }]
+}
+
+const wanted: Readonly<Record<string, string>> = {
+  array: 'a list', object: 'a section of NAME: VALUE', record: 'a section of NAME: VALUE', boolean: 'true or false',
+  int: 'a whole number', number: 'a number', string: 'text, in quotes where it looks like a number',
+}
+
+/** What would be right, for what the schema says in programmers' words. */
+const remedy = (issue: z.core.$ZodIssue): string => {
+  // Messages that schema.ts and units.ts give say what would be right.
+  switch (issue.code) {
+    case 'invalid_type': {
+      if (issue.input === undefined) return 'is required'
+      if (!issue.message.startsWith('Invalid')) return issue.message
+      const isEmpty = issue.input === null ? 'is empty: remove it, or write ' : 'must be '
+      return `${isEmpty}${wanted[issue.expected] ?? issue.expected}`
+    }
+    case 'invalid_value': return `must be one of ${issue.values.map(String).join(', ')}`
+    case 'invalid_union': return issue.message.startsWith('Invalid') ? 'must be one value, such as text or a number' : issue.message
+    case 'invalid_key': return issue.issues[0]?.message ?? issue.message
+    case 'too_small': return issue.origin === 'string' ? 'is empty' : issue.origin === 'array' ? issue.message : `must be at least ${issue.minimum}`
+    case 'too_big': return `must be at most ${issue.maximum}`
+    case 'custom': case 'invalid_format': case 'not_multiple_of': case 'invalid_element': case 'unrecognized_keys':
+      return issue.message
+    default: return issue satisfies never
+  }
 }
 
 /** Reads the text of a configuration file; `fileName` is for the messages. */
@@ -93,7 +130,15 @@ export const parseConfig = (text: string, fileName: string): Parsed => {
     }
   }
   const placeOf: Places = path => `${fileName}:${lineOf(document, lines, path)}`
-  const result = schema.safeParse(document.toJS() ?? {}, { reportInput: true })
+  let values: unknown
+  try {
+    values = document.toJS()
+  } catch (error) {
+    // An alias that names nothing: somebody's `*name` without quotes.
+    const message = error instanceof Error ? error.message : 'unknown error'
+    return { ok: false, problems: [{ place: `${fileName}:${lineOfAlias(document, lines)}`, text: `not YAML: ${message}; put text that begins with * in quotes` }] }
+  }
+  const result = schema.safeParse(values ?? {}, { reportInput: true })
   if (result.success) return { ok: true, file: result.data, placeOf }
   return {
     ok: false,

@@ -15,14 +15,15 @@ const secret = {
 }
 const mysqlValue = z.union([z.string(), z.number(), z.boolean()])
 
+const modeHelp = 'write the mode in octal and in quotes, such as "0660"'
 const listener = z.strictObject({
   socketmap: text.optional().describe('unix:PATH or inet:HOST:PORT; asked as socketmap:unix:PATH:MAP'),
   tcp: text.optional().describe('HOST:PORT for one map; asked as tcp:HOST:PORT'),
   map: text.optional().describe('with tcp: the map that is asked there; the protocol has no map names'),
-  mode: z.string().regex(/^0?[0-7]{3}$/, 'write the mode in octal and in quotes, such as "0660"').optional()
+  mode: z.string(modeHelp).regex(/^0?[0-7]{3}$/, modeHelp).optional()
     .describe('with unix: the permissions of the socket, in force before the first connection'),
   allow: z.array(text).min(1).optional().describe('with TCP: the networks that may connect besides this machine; required where others can reach it'),
-  group: text.optional().describe('with unix: the group of the socket, a name or a number'),
+  group: z.union([text, z.int().min(0)]).optional().describe('with unix: the group of the socket, a name or a number'),
 })
 
 const database = z.strictObject({

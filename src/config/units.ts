@@ -4,32 +4,38 @@ import { z } from 'zod'
 const msPerUnit = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const
 const bytesPerUnit = { '': 1, k: 1_024, m: 1_048_576, g: 1_073_741_824 } as const
 
+const durationHelp = 'is not a duration: write a number and ms, s, m, h, d or w, such as 300ms or 7d'
+
 /** A duration; a bare number counts seconds, as in main.cf. Gives ms. */
-export const duration = z.union([z.number(), z.string()]).transform((given, context): number => {
+export const duration = z.union([z.number(), z.string()], durationHelp).transform((given, context): number => {
   const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?$/.exec(String(given).trim())
   if (match?.[1] === undefined) {
-    context.addIssue({ code: 'custom', message: `'${given}' is not a duration: write a number and ms, s, m, h, d or w, such as 300ms or 7d` })
+    context.addIssue({ code: 'custom', message: `'${given}' ${durationHelp}` })
     return z.NEVER
   }
   return Math.round(Number(match[1]) * msPerUnit[(match[2] ?? 's') as keyof typeof msPerUnit])
 })
 
+const sizeHelp = 'is not a size: write a number and k, M or G, such as 64M'
+
 /** A size; a bare number counts bytes, k, M and G are powers of 1024. Gives bytes. */
-export const size = z.union([z.number(), z.string()]).transform((given, context): number => {
+export const size = z.union([z.number(), z.string()], sizeHelp).transform((given, context): number => {
   const match = /^(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?$/i.exec(String(given).trim())
   if (match?.[1] === undefined) {
-    context.addIssue({ code: 'custom', message: `'${given}' is not a size: write a number and k, M or G, such as 64M` })
+    context.addIssue({ code: 'custom', message: `'${given}' ${sizeHelp}` })
     return z.NEVER
   }
   return Math.round(Number(match[1]) * bytesPerUnit[(match[2] ?? '').toLowerCase() as keyof typeof bytesPerUnit])
 })
 
+const shareHelp = 'is not a share: write a percentage such as 30%'
+
 /** A share: `30%` or 0.3. Gives a number from 0 to 1. */
-export const share = z.union([z.number(), z.string()]).transform((given, context): number => {
+export const share = z.union([z.number(), z.string()], shareHelp).transform((given, context): number => {
   const match = /^(\d+(?:\.\d+)?)\s*(%?)$/.exec(String(given).trim())
   const value = match?.[1] === undefined ? NaN : Number(match[1]) / (match[2] === '%' ? 100 : 1)
   if (!(value >= 0 && value <= 1)) {
-    context.addIssue({ code: 'custom', message: `'${given}' is not a share: write a percentage such as 30%` })
+    context.addIssue({ code: 'custom', message: `'${given}' ${shareHelp}` })
     return z.NEVER
   }
   return value

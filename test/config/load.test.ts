@@ -1,0 +1,243 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import type { Test } from 'tap'
+import { loadConfig } from '../../src/config/load.js'
+import type { Config } from '../../src/config/load.js'
+import { freshFolder, removeFolder } from '../fixtures/guard.js'
+
+const small = `listen:
+  - socketmap: unix:/run/holdfast/s
+maps:
+  alias: {search: virtual, text: aliases}
+`
+
+/** Loads `text` as a file in a folder with `files`. */
+const load = (t: Test, text: string, { environment = {}, files = {} }: { environment?: NodeJS.ProcessEnv, files?: Readonly<Record<string, string>> } = {}) => {
+  const folder = freshFolder()
+  t.teardown(() => removeFolder(folder))
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content)
+  writeFileSync(join(folder, 'c.yaml'), text)
+  const loaded = loadConfig(join(folder, 'c.yaml'), environment)
+  return { folder, loaded, problems: loaded.ok ? [] : loaded.problems.map(({ place, text }) => `${place.slice(folder.length + 1)} ${text}`) }
+}
+const configOf = (t: Test, ...given: Parameters<typeof load> extends [Test, ...infer Rest] ? Rest : never): Config => {
+  const { loaded, problems } = load(t, ...given)
+  if (!loaded.ok) throw new Error(problems.join('\n'))
+  return loaded.config
+}
+
+// What is added to the small file above, and the problem: the line, the parameter, what would be right.
+const mistakes: readonly (readonly [string, RegExp])[] = [
+  ['deadlin: 2s', /^c.yaml:5 unknown parameter 'deadlin', did you mean 'deadline'\?$/],
+  ['zzz: 2s', /^c.yaml:5 unknown parameter 'zzz'; known here: role, unknown, /],
+  ['memory:\n  absent_entires: 4', /^c.yaml:6 unknown parameter 'absent_entires', did you mean 'absent_entries'\?$/],
+  ['databases:\n  mail:\n    host: localhost', /^c.yaml:7 unknown parameter 'host', did you mean 'hosts'\?$/],
+  ['deadline: soon', /^c.yaml:5 deadline: 'soon' is not a duration: .* such as 300ms or 7d$/],
+  ['deadline: [1]', /^c.yaml:5 deadline: is not a duration: /],
+  ['deadline: 51s', /^c.yaml:5 deadline: at most 50s/],
+  ['deadline: 1ms\nsoft_deadline: 0', /^c.yaml:5 deadline: at least 10ms$/],
+  ['soft_deadline: 2s', /^c.yaml:5 soft_deadline: must be shorter than deadline$/],
+  ['memory:\n  bytes: lots', /^c.yaml:6 memory.bytes: 'lots' is not a size: .* such as 64M$/],
+  ['memory: {entries: 0}', /^c.yaml:5 memory.entries: must be at least 1$/],
+  ['connections: 1.5', /^c.yaml:5 connections: must be a whole number$/],
+  ['connections: 5000', /^c.yaml:5 connections: must be at most 1000$/],
+  ['max_shrink: 130%', /^c.yaml:5 max_shrink: '130%' is not a share: write a percentage such as 30%$/],
+  ['role: primry', /^c.yaml:5 role: must be one of primary, fallback$/],
+  ['local_domains: example.com', /^c.yaml:5 local_domains: must be a list$/],
+  ['recipient_delimiter: 1', /^c.yaml:5 recipient_delimiter: must be text, in quotes where it looks like a number$/],
+  ['redis:', /^c.yaml:5 redis: is empty: remove it, or write a section of NAME: VALUE$/],
+  ['health: 8025', /^c.yaml:5 health: must be text/],
+  ['health: localhost', /^c.yaml:5 health: 'localhost': write unix:PATH, inet:HOST:PORT or HOST:PORT$/],
+  ['outage: reject', /^c.yaml:5 outage: only a fallback node may choose; a primary always defers/],
+  ['role: fallback\nunknown: defer', /^c.yaml:6 unknown: a fallback node rejects unknowns/],
+  ['redis: {path: /run/r, port: 6379}', /^c.yaml:5 redis: either path or host and port$/],
+  ['redis: {password_env: NONE}', /^c.yaml:5 password_env: the environment has no variable 'NONE'$/],
+  ['redis: {password_file: none}', /^c.yaml:5 password_file: \/.*\/none can't be read: ENOENT/],
+  ['redis: {password: a, password_file: b}', /^c.yaml:5 password and password_file both give the password: keep one$/],
+  ['databases:\n  unused: {password_file: none}', /^c.yaml:6 password_file: \/.*\/none can't be read: ENOENT/],
+  ['databases:\n  mail: {password: *secret}', /^c.yaml:6 not YAML: Unresolved alias .*; put text that begins with \* in quotes$/],
+  ['role: primary\nrole: fallback', /^c.yaml:6 not YAML: Map keys must be unique$/],
+  ['\trole: primary', /^c.yaml:5 not YAML: Tabs are not allowed as indentation$/],
+]
+
+for (const [added, problem] of mistakes) {
+  t.test(`${JSON.stringify(added)} is refused, with its line, its name and what would be right`, t => {
+    const { problems } = load(t, `${small}${added}\n`)
+    t.match(problems[0] ?? 'accepted', problem)
+    t.end()
+  })
+}
+
+// A map's line, and the problem.
+const mapMistakes: readonly (readonly [string, RegExp])[] = [
+  ['{text: t}', /^c.yaml:4 maps.m.search: say how Postfix uses this map: virtual \(virtual_alias_maps\), .* exact /],
+  ['{search: virtal, text: t}', /^c.yaml:4 maps.m.search: say how Postfix uses this map: virtual /],
+  ['{search: exact}', /^c.yaml:4 maps.m: needs exactly one of `cf:` .*, `database:` with `query:`, or `text:`/],
+  ['{search: exact, text: t, cf: c}', /^c.yaml:4 maps.m: needs exactly one of .*; it has cf and text$/],
+  ['{search: exact, database: mial, query: SELECT 1}', /^c.yaml:4 database: there is no 'mial' under databases, did you mean 'mail'\?$/],
+  ['{search: exact, database: mail}', /^c.yaml:4 maps.m: database goes with `query:`$/],
+  ['{search: transport, text: t, unknown: defer}', /^c.yaml:4 unknown: in a transport map most keys are absent/],
+  ['{search: domain, text: t, unknown: defer}', /^c.yaml:4 unknown: in a domain map most keys are absent/],
+  ['{search: exact, text: t, fresh_for: 1h, stale_for: 10m}', /^c.yaml:4 stale_for: counts from the verification, like fresh_for, so it must be longer/],
+  ['{search: exact, text: t, freshfor: 1h}', /^c.yaml:4 unknown parameter 'freshfor', did you mean 'fresh_for'\?$/],
+]
+
+for (const [map, problem] of mapMistakes) {
+  t.test(`the map ${map} is refused, with its line, its name and what would be right`, t => {
+    const { problems } = load(t, `listen:\n  - socketmap: unix:/run/s\nmaps:\n  m: ${map}\ndatabases:\n  mail: {hosts: localhost}\n`)
+    t.match(problems[0] ?? 'accepted', problem)
+    t.end()
+  })
+}
+
+// A listener's line, and the problem.
+const listenerMistakes: readonly (readonly [string, RegExp])[] = [
+  ['{}', /^c.yaml:2 a listener is either /],
+  ['{socketmap: unix:/run/s, tcp: 127.0.0.1:1}', /^c.yaml:2 a listener is either /],
+  ['{socketmap: unix:run/s}', /^c.yaml:2 socketmap: 'unix:run\/s': write the whole path/],
+  [`{socketmap: unix:/${'x'.repeat(98)}}`, /^c.yaml:2 socketmap: .*: a socket's path has at most 98 bytes$/],
+  ['{socketmap: /run/s}', /^c.yaml:2 socketmap: '\/run\/s': write unix:PATH, inet:HOST:PORT or HOST:PORT$/],
+  ['{socketmap: 127.0.0.1:70000}', /^c.yaml:2 socketmap: /],
+  ['{socketmap: unix:/run/s, map: m}', /^c.yaml:2 map: goes with tcp only/],
+  ['{socketmap: unix:/run/s, mode: 0660}', /^c.yaml:2 listen.0.mode: write the mode in octal and in quotes/],
+  ['{socketmap: unix:/run/s, mode: "0888"}', /^c.yaml:2 listen.0.mode: write the mode in octal and in quotes/],
+  ['{socketmap: unix:/run/s, group: nogroup-of-this-name}', /^c.yaml:2 group: there is no group 'nogroup-of-this-name' on this machine$/],
+  ['{tcp: 127.0.0.1:1}', /^c.yaml:2 tcp: say which `map:` is asked here/],
+  ['{tcp: 127.0.0.1:1, map: n}', /^c.yaml:2 map: there is no map 'n'; known maps: m$/],
+  ['{tcp: unix:/run/s, map: m}', /^c.yaml:2 tcp: Postfix's tcp: tables know no unix sockets/],
+]
+
+for (const [listener, problem] of listenerMistakes) {
+  t.test(`the listener ${listener.slice(0, 60)} is refused, with its line, its name and what would be right`, t => {
+    const { problems } = load(t, `listen:\n  - ${listener}\nmaps:\n  m: {search: exact, text: t}\n`)
+    t.match(problems[0] ?? 'accepted', problem)
+    t.end()
+  })
+}
+
+t.test('all problems are told at once, those of the shape and those between parameters each in their turn', t => {
+  t.equal(load(t, `${small}deadlin: 1\nrole: x\nmemory: {entries: 0}\n`).problems.length, 3)
+  t.equal(load(t, `${small}outage: reject\nsoft_deadline: 3s\nhealth: x\n`).problems.length, 3)
+  t.strictSame(load(t, '').problems, ['c.yaml:1 listen: is required', 'c.yaml:1 maps: is required'])
+  t.end()
+})
+
+t.test('on a fallback node no map may defer what is unknown', t => {
+  const { problems } = load(t, 'role: fallback\nlisten:\n  - socketmap: unix:/run/s\nmaps:\n  m: {search: recipient, text: t, unknown: defer}\n')
+  t.match(problems, [/^c.yaml:5 unknown: a fallback node rejects unknowns/])
+  t.end()
+})
+
+t.test('a password that several maps use and can\'t be read is one problem', t => {
+  const { problems } = load(t, `${small}  b: {search: exact, database: mail, query: SELECT 1}
+  c: {search: exact, database: mail, query: SELECT 2}
+databases:
+  mail: {password_file: none}
+`)
+  t.equal(problems.length, 1)
+  t.end()
+})
+
+t.test('a file that is not there is a problem like any other', t => {
+  const loaded = loadConfig('/nonexistent/c.yaml', {})
+  t.match(loaded, { ok: false, problems: [{ place: '/nonexistent/c.yaml', text: /^can't be read: ENOENT/ }] })
+  t.end()
+})
+
+t.test('no text makes it throw, and no problem holds a password', t => {
+  for (const text of ['- a', 'text', '*a', '{', '? ', '!!binary x', '--- a\n--- b', 'a: &a [*a]', 'maps: 1', 'listen: {}', 'maps: {x: 1}', '\0', '&a : *a', 'databases: {x: 1}']) {
+    t.equal(load(t, text).loaded.ok, false, JSON.stringify(text))
+  }
+  const { problems } = load(t, `${small}databases:\n  mail: {password: [s3cret]}\nredis: {password: {s3cret: 1}}\n`)
+  t.equal(problems.length, 2)
+  t.notMatch(problems.join(), /s3cret/)
+  t.end()
+})
+
+t.test('passwords come from the file, the first line of another file, or the environment', t => {
+  const config = (way: string) => configOf(t, `${small}redis: {${way}}\n`, { files: { secret: 'p#a%s $x\nsecond line\n' }, environment: { REDIS_PASSWORD: 'from outside' } })
+  t.equal(config('password: plain').redis?.password, 'plain')
+  t.equal(config('password_file: secret').redis?.password, 'p#a%s $x')
+  t.equal(config('password_env: REDIS_PASSWORD').redis?.password, 'from outside')
+  t.end()
+})
+
+t.test('what is not said has its documented value', t => {
+  const { file, maps, listeners, redis, snapshotPath } = configOf(t, `${small}  domains: {search: domain, text: d}\n  logins: {search: recipient, text: l, sensitive: true}\n`)
+  t.match(file, { role: 'primary', unknown: 'reject', deadline: 2_000, soft_deadline: 300, max_shrink: 0.3 })
+  t.equal(redis, null)
+  t.equal(snapshotPath, null)
+  t.match(listeners, [{ protocol: 'socketmap', address: { kind: 'unix', path: '/run/holdfast/s', mode: 0o666, gid: null } }])
+  t.strictSame(maps.map(({ lifetimes }) => lifetimes), [
+    { freshForMs: 300_000, staleForMs: 604_800_000, absentForMs: 30_000 },
+    { freshForMs: 300_000, staleForMs: 604_800_000, absentForMs: 5_000 },
+    { freshForMs: 300_000, staleForMs: 0, absentForMs: 30_000 },
+  ])
+  t.end()
+})
+
+t.test('a socket with a group is for that group alone, unless its mode says otherwise', t => {
+  const address = (rest: string) => configOf(t, `listen:\n  - {socketmap: unix:/run/s, ${rest}}\nmaps:\n  m: {search: exact, text: t}\n`).listeners[0]?.address
+  t.match(address('group: root'), { mode: 0o660, gid: 0 })
+  t.match(address('group: 4242'), { mode: 0o660, gid: 4_242 })
+  t.match(address('group: "4242", mode: "0600"'), { mode: 0o600, gid: 4_242 })
+  t.end()
+})
+
+t.test('a primary defers what it can\'t know in every map; unknown: defer acts on recipients alone', t => {
+  const { maps } = configOf(t, `unknown: defer\n${small}  users: {search: recipient, text: u}\n  domains: {search: domain, text: d}\n`)
+  t.strictSame(maps.map(({ policy }) => policy), [
+    { unknown: 'reject', outage: 'defer' }, { unknown: 'defer', outage: 'defer' }, { unknown: 'reject', outage: 'defer' },
+  ])
+  t.end()
+})
+
+t.test('a fallback rejects recipients that it can\'t know unless it is told to defer, and never a domain or a sensitive key', t => {
+  const outages = (first: string) => configOf(t, `role: fallback\n${first}${small}  users: {search: recipient, text: u}
+  domains: {search: domain, text: d}
+  logins: {search: recipient, text: l, sensitive: true}
+  routes: {search: transport, text: r}
+`).maps.map(({ policy }) => policy.outage)
+  t.strictSame(outages(''), ['reject', 'reject', 'defer', 'defer', 'defer'])
+  t.strictSame(outages('outage: defer\n'), ['defer', 'defer', 'defer', 'defer', 'defer'])
+  t.end()
+})
+
+t.test('paths are seen from the configuration file\'s folder', t => {
+  const { folder, loaded } = load(t, `${small}  cf: {search: exact, cf: [one.cf, /etc/postfix/two.cf]}\nsnapshot: known\n`)
+  if (!loaded.ok) throw new Error('refused')
+  t.strictSame(loaded.config.maps.map(({ source }) => source), [
+    { kind: 'text', path: join(folder, 'aliases') }, { kind: 'cf', paths: [join(folder, 'one.cf'), '/etc/postfix/two.cf'] },
+  ])
+  t.equal(loaded.config.snapshotPath, join(folder, 'known'))
+  t.end()
+})
+
+t.test('an inline map gets its database\'s parameters and its own, each with the line that gave it', t => {
+  const { folder, loaded } = load(t, `listen:
+  - socketmap: unix:/run/s
+databases:
+  mail:
+    hosts: [unix:/run/mysqld/mysqld.sock, 192.0.2.1]
+    user: holdfast
+    dbname: 1
+    tls_verify_cert: true
+    password: p#a%s $x
+maps:
+  m:
+    search: exact
+    database: mail
+    query: SELECT goto FROM alias WHERE address='%s'
+    expansion_limit: 5
+`)
+  const source = loaded.ok ? loaded.config.maps[0]?.source : undefined
+  if (source?.kind !== 'inline') throw new Error('not inline')
+  t.strictSame(source.parameters, {
+    hosts: 'unix:/run/mysqld/mysqld.sock, 192.0.2.1', user: 'holdfast', dbname: '1', tls_verify_cert: 'yes', password: 'p#a%s $x',
+    query: 'SELECT goto FROM alias WHERE address=\'%s\'', expansion_limit: '5',
+  })
+  t.equal(source.placeOf('user'), `${folder}/c.yaml:6`)
+  t.equal(source.placeOf('query'), `${folder}/c.yaml:14`)
+  t.end()
+})
