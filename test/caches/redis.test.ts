@@ -130,7 +130,8 @@ t.test('killed in the middle: what was asked is a miss, and it comes back by its
   await redis.start()
   await until('ready')
   t.strictSame(await cache.read(alias, ['info@example.com']), [null])
-  t.strictSame(states, ['ready', 'down', 'ready'])
+  // Which fails first, the command or the connection, is chance; a rest before the end changes nothing.
+  t.strictSame(states.filter(state => state !== 'resting'), ['ready', 'down', 'ready'])
 })
 
 t.test('C107 hung: a miss after the command timeout, then left alone for two seconds, then tried again', async t => {
@@ -159,11 +160,14 @@ t.test('an answer that comes after the timeout is not taken for the answer to a 
   const proxy = await startProxy({ host: '127.0.0.1', port })
   t.teardown(() => proxy.stop())
   const plain = client(t, port)
-  const { cache, clock, until, write } = open(t, { port: proxy.port }, 100)
-  await until('ready')
+  // Written by another, whose patience a busy machine doesn't wear out.
+  const writer = open(t, { port })
+  await writer.until('ready')
   const other = found(byteString('other@example.net'))
-  await write('one')
-  await write('two', other)
+  await writer.write('one')
+  await writer.write('two', other)
+  const { cache, clock, until } = open(t, { port: proxy.port }, 100)
+  await until('ready')
   proxy.slow(300)
   t.strictSame(await cache.read(alias, ['one']), [null])
   await plain.ping()
