@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { localNames } from './circumstances.js'
 import { splitList } from './list.js'
 import { placeName, socketInQueue } from './plan.js'
 import type { Plan } from './plan.js'
@@ -36,10 +37,9 @@ const addressLiterals = (postfix: Postconf): readonly string[] => {
   })
 }
 
-/** The domains whose users Postfix also looks up without the domain. Those of tables and files can't be told; the plan knows. */
+/** The domains whose users Postfix also looks up without the domain; where it alone knows them, the plan leaves it the steps. */
 const localDomains = (postfix: Postconf): readonly string[] => {
-  const plain = names(postfix, 'mydestination').filter(name => !/[:/!]/.test(name))
-  const all = [...plain, originOf(postfix), ...addressLiterals(postfix)]
+  const all = [...localNames(postfix) ?? [], originOf(postfix), ...addressLiterals(postfix)]
   return [...new Set(all.filter(name => name !== '').map(name => name.toLowerCase()))]
 }
 

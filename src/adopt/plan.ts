@@ -16,6 +16,7 @@
  * Bugs: conditional values (${name?text}) are taken as what they are now.
  */
 import type { Search } from '../lookup/search.js'
+import { localNames, unionmapIsSafe, virtualAgent } from './circumstances.js'
 import { expand, joinList, parseTable, referenceOf, splitList } from './list.js'
 import type { Piece, Table } from './list.js'
 import type { Postconf } from './postconf.js'
@@ -60,31 +61,6 @@ const withSteps = (map: string): string => `unionmap:{${nothing},${socketmapOf(m
 /** `place` as people write it. */
 export const placeName = ({ service, parameter }: Place): string => service === null ? parameter : `${service}/${parameter}`
 
-/** Whether unionmap: tells errors from absence: not before Postfix 3.0.7, and not in 3.1.0 to 3.1.2. */
-const unionmapIsSafe = (version: string): boolean => {
-  const [major = 0, minor = 0, patch = 0] = version.split('.').map(part => parseInt(part, 10))
-  return major > 3 || (major === 3 && (minor > 1 || patch >= (minor === 1 ? 3 : 7)))
-}
-
-/** mydestination, if it is plain domains: a table's can't be listed, nor can a file's. */
-const hasPlainDestinations = (postfix: Postconf): boolean =>
-  splitList(postfix.expanded.get('mydestination') ?? '').every(({ text }) => !/[:/!]/.test(text))
-
-/** Why virtual(8) reads virtual_mailbox_maps itself, or null if no transport in use is virtual(8). */
-const virtualAgent = (postfix: Postconf): string | null => {
-  for (const parameter of ['virtual_transport', 'local_transport', 'relay_transport', 'default_transport', 'mailbox_transport', 'fallback_transport']) {
-    const transport = (postfix.expanded.get(parameter) ?? '').split(':', 1)[0] ?? ''
-    const service = postfix.services.find(({ name }) => name === `${transport}/unix`)
-    if (service?.command !== 'virtual') continue
-    const itsOwn = postfix.overrides.some(({ service: name, parameter: own }) => name === service.name && own === 'virtual_mailbox_maps')
-    if (!itsOwn) {
-      return `${parameter} = ${transport}: virtual(8) reads it too and takes no socketmap. Give the service ${service.name} in master.cf `
-        + 'a -o virtual_mailbox_maps of its own, with the mysql: tables, and only smtpd(8) asks this one'
-    }
-  }
-  return null
-}
-
 /** An element of a list: a table that can be adopted, a compound with such tables, or whatever else. */
 type Item = Piece & { readonly negation: string, readonly file: string | null, readonly table: Table | null }
 
@@ -100,7 +76,7 @@ export const planAdoption = (postfix: Postconf, unsuitable: (file: string) => st
   const inlined = new Set<string>()
 
   const version = postfix.expanded.get('mail_version') ?? ''
-  const plainDestinations = hasPlainDestinations(postfix)
+  const hasLocalTables = localNames(postfix) === null
 
   const leave = (place: Place, table: string, why: string): void => {
     if (!leftAlone.some(known => placeName(known) === placeName(place) && known.table === table)) {
@@ -218,7 +194,7 @@ export const planAdoption = (postfix: Postconf, unsuitable: (file: string) => st
 
   /** Another table between or beside, or local users that no list names: then only Postfix can keep the order of the steps. */
   const stepsByPostfix = (search: Search, items: readonly Item[]): boolean => isKeyMajor(search)
-    && (items.some(({ file }) => file === null) || (!plainDestinations && search !== 'transport'))
+    && (items.some(({ file }) => file === null) || (hasLocalTables && search !== 'transport'))
 
   /** A list of restrictions: each table stands behind what it is asked for. `found` hears of other such lists. */
   const rewriteRestrictions = (place: Place, value: string, found: (parameter: string) => void): string => {
