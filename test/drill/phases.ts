@@ -149,7 +149,7 @@ export const phases: readonly Phase[] = [
     // Its primary, where the operator inserts, is out of reach. What it has is right, what it lacks may exist.
     name: 'replica stopped', isCutOff: true,
     go: async ({ mariadb, holdfast }) => {
-            await mariadb.sql("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=1, MASTER_USER='nobody'; START SLAVE")
+      await mariadb.sql("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=1, MASTER_USER='nobody'; START SLAVE")
       await untilUnsure(holdfast)
       return async () => { await mariadb.sql('STOP SLAVE; RESET SLAVE ALL') }
     },
