@@ -76,7 +76,7 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
   for (const map of config.maps) {
     const served = serveMap(config, map, sources, canaries, redis?.cache ?? null, neighbours, previous, log)
     maps.set(map.name, served)
-    neighbours.push({ search: map.search, knows: key => served.lookup.knows(key), ...served.kind === 'mysql' ? { targets: served.targets } : {} })
+    if (!map.sensitive) neighbours.push({ search: map.search, knows: key => served.lookup.knows(key), ...served.kind === 'mysql' ? { targets: served.targets } : {} })
   }
   const allCanaries = [...new Set([...canaries.values()].flat())]
   return {

@@ -11,7 +11,12 @@
  * An absence that is past its time is no knowledge by itself. But where another
  * map knows the recipient, or the domain, that map has the last word on it: the
  * old absence then can't refuse anybody. The same goes for an address elsewhere
- * that a known alias leads to. So it may stand in, as an old found answer may; a map that names recipients never does so for its own absences.
+ * that a known alias leads to. So it may stand in, as an old found answer may;
+ * a map that names recipients never does so for its own absences.
+ *
+ * Bugs: a recipient map that is no list of recipients (a *_bcc_maps) is taken
+ * for one. An alias that was refused before it was made, is in such a map, and
+ * was not mailed to again before the outage, is refused in it.
  */
 import { LRUCache } from 'lru-cache'
 import { readable } from '../outcome.js'
@@ -46,7 +51,10 @@ export const createTargets = (): Targets => {
   }
 }
 
-/** A map of this node, as far as the others need it. */
+/**
+ * A map of this node, as far as the others need it. Sensitive ones are left out:
+ * that an address may log in or send doesn't say that it takes mail.
+ */
 export type Neighbour = {
   readonly search: Search
   /** Whether it has a found answer for this folded key, fresh or stale; asks nobody. */

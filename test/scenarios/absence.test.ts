@@ -1,0 +1,44 @@
+/**
+ * Absences in an outage, asked of the daemon as Postfix asks.
+ *
+ * 1. Nobody's alias is asked for while all is well: absent. Recipient maps know
+ *    one of the addresses, a list of sender logins another.
+ * 2. MariaDB is killed, and the absences are past their time. Who is a known
+ *    recipient is still no alias. Who may only send could be an alias by now.
+ */
+import t from 'tap'
+import { startHoldfast } from '../fixtures/daemon.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import { socketmapAsk } from '../fixtures/wire.js'
+
+t.test('MariaDB killed: a known recipient is no alias still, and an address that may send is nothing for sure', async t => {
+  const mariadb = await startMariadb({ sql: `
+    CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT);
+    CREATE TABLE recipient (address VARCHAR(255) PRIMARY KEY);
+    INSERT INTO recipient VALUES ('user@box.example');
+    CREATE TABLE login (address VARCHAR(255) PRIMARY KEY);
+    INSERT INTO login VALUES ('noreply@v.example');
+  ` })
+  t.teardown(() => mariadb.stop())
+  const { socket, user, password, database } = mariadb
+  const holdfast = await startHoldfast(dir => JSON.stringify({
+    listen: [{ socketmap: `unix:${dir}/s` }],
+    health: 'off',
+    databases: { mail: { hosts: `unix:${socket}`, user, password, dbname: database } },
+    maps: {
+      alias: { search: 'virtual', database: 'mail', query: "SELECT goto FROM alias WHERE address='%s'", absent_for: '1ms' },
+      recipient: { search: 'recipient', database: 'mail', query: "SELECT 'ok' FROM recipient WHERE address='%s'" },
+      login: { search: 'recipient', sensitive: true, database: 'mail', query: "SELECT 'ok' FROM login WHERE address='%s'" },
+    },
+  }))
+  t.teardown(() => holdfast.kill())
+  const ask = (map: string, key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, map, key)
+  t.equal(await ask('recipient', 'user@box.example'), 'OK ok')
+  t.equal(await ask('login', 'noreply@v.example'), 'OK ok')
+  for (const key of ['user@box.example', 'noreply@v.example']) t.equal(await ask('alias', key), 'NOTFOUND ')
+
+  await mariadb.kill()
+  t.equal(await ask('alias', 'user@box.example'), 'NOTFOUND ')
+  t.match(await ask('alias', 'noreply@v.example'), /^TEMP /)
+  t.match(await ask('alias', 'never@box.example'), /^TEMP /)
+})
