@@ -5,11 +5,14 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config, ListenerConfig } from './config/load.js'
+import { explain } from './explain.js'
 import { openGeneration, statusOf } from './generation.js'
 import type { Generation, ServedMap } from './generation.js'
 import type { Events } from './health/events.js'
-import { serveHealth } from './health/health.js'
-import type { HealthServer } from './health/health.js'
+import { serveAdmin } from './health/admin.js'
+import type { Actions } from './health/admin.js'
+import { reportOf, serveHealth } from './health/health.js'
+import type { HealthServer, Shown } from './health/health.js'
 import { createHistory, stepMs } from './health/history.js'
 import type { Status } from './health/status.js'
 import type { Log } from './log.js'
@@ -61,6 +64,9 @@ type Route = { readonly lookup: ServedMap['lookup'], readonly tally: Tally }
 type Served = { routes: ReadonlyMap<string, Route>, readonly unknown: Tally }
 type Slot = { config: ListenerConfig, readonly served: Served, readonly listener: Listener }
 
+/** An HTTP server and the address that it was opened for. */
+type Web = { readonly name: string, readonly server: Pick<HealthServer, 'close'> & { readonly url?: string } }
+
 const limitsOf = ({ allowed }: ListenerConfig, { file }: Config): Limits => ({ maxConnections: file.max_connections, allowed })
 
 const keyOf = ({ address, protocol }: ListenerConfig): string => JSON.stringify([protocol, address])
@@ -71,7 +77,8 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
   let generation = openGeneration(config, sources, log, null)
   await Promise.race([generation.redisTried, sleep(redisPatienceMs, undefined, { ref: false })])
   let slots: Slot[] = []
-  let health: { readonly name: string, readonly server: HealthServer } | null = null
+  let health: Web | null = null
+  let admin: Web | null = null
   let isStopping = false
   const history = createHistory()
   /** Generations that have been replaced, until the last lookup in them has its answer. */
@@ -120,11 +127,36 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
     }
   }
 
+  const shown: Shown = { status: () => status(), history, events }
+  const actions: Actions = {
+    maps: () => [...generation.maps.keys()],
+    explain: (address, map) => explain(generation, address, map),
+    trust: name => {
+      const map = generation.maps.get(name)
+      if (map?.kind !== 'mysql') return null
+      map.guard.trust()
+      log.warn(`map ${name}: an administrator vouches for the table as it is`)
+      return `${name}: the table is believed as it is now`
+    },
+    flush: async (name, key) => {
+      const map = generation.maps.get(name)
+      if (map?.kind !== 'mysql') return null
+      if (key !== null) {
+        const outcome = await map.lookup.renew(key)
+        return `${name}: asked anew: ${outcome.kind === 'unavailable' ? `${outcome.reason}: ${outcome.detail}` : outcome.kind}`
+      }
+      map.lookup.expire()
+      log.info(`map ${name}: an administrator has all of it asked anew`)
+      return `${name}: every key is asked anew when it is next asked for; until then what is known bridges an outage`
+    },
+  }
+
   /** Listeners and health of `target`, those of now where they fit; rejects having closed what it opened. */
-  const openOutside = async (target: Generation): Promise<{ slots: Slot[], health: typeof health }> => {
+  const openOutside = async (target: Generation): Promise<{ slots: Slot[], health: Web | null, admin: Web | null }> => {
     const free = [...slots]
     const next: Slot[] = []
     const opened: Slot[] = []
+    const openedWeb: Web[] = []
     try {
       for (const given of target.config.listeners) {
         const kept = free.findIndex(slot => keyOf(slot.config) === keyOf(given))
@@ -133,11 +165,13 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
         else free.splice(kept, 1)
         next.push(slot)
       }
-      const { health: address } = target.config
-      const name = JSON.stringify(address)
-      if (address === null) return { slots: next, health: null }
-      return { slots: next, health: health?.name === name ? health : { name, server: await serveHealth(address, { status, history, events }) } }
+      const { health: address, admin: path } = target.config
+      const nextHealth = address === null ? null : await keep(health, JSON.stringify(address), () => serveHealth(address, shown))
+      if (nextHealth !== null && nextHealth !== health) openedWeb.push(nextHealth)
+      const nextAdmin = path === null ? null : await keep(admin, path, () => serveAdmin(path, () => reportOf(shown), actions))
+      return { slots: next, health: nextHealth, admin: nextAdmin }
     } catch (error) {
+      await Promise.all(openedWeb.map(({ server }) => server.close()))
       await closeSlots(opened, 0)
       throw error
     }
@@ -150,7 +184,7 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
 
   try {
     if (config.snapshotPath !== null) await recallSnapshot(config.snapshotPath, generation.maps, log)
-    ;({ slots, health } = await openOutside(generation))
+    ;({ slots, health, admin } = await openOutside(generation))
   } catch (error) {
     generation.close()
     throw error
@@ -181,10 +215,11 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
         throw error
       }
       // From here nothing can fail, and nothing waits: all maps change between two requests.
-      const [old, oldSlots, oldHealth] = [generation, slots, health]
+      const [old, oldSlots, oldWeb] = [generation, slots, [health, admin]]
       generation = next
       slots = outside.slots
       health = outside.health
+      admin = outside.admin
       for (const [index, slot] of slots.entries()) {
         slot.config = nextConfig.listeners[index] ?? slot.config
         slot.served.routes = routesOf(slot.config, next)
@@ -192,7 +227,7 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
       }
       leave(old)
       await closeSlots(oldSlots.filter(slot => !slots.includes(slot)), old.config.file.deadline + drainGraceMs)
-      if (oldHealth !== null && oldHealth !== health) await oldHealth.server.close()
+      for (const web of oldWeb) if (web !== null && web !== health && web !== admin) await web.server.close()
     },
     close: async () => {
       isStopping = true
@@ -201,6 +236,7 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
       await closeSlots(slots, generation.config.file.deadline + drainGraceMs)
       await save()
       await health?.server.close()
+      await admin?.server.close()
       for (const [old, timer] of leaving) {
         clearTimeout(timer)
         old.close()
@@ -209,6 +245,9 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
     },
   }
 }
+
+const keep = async (now: Web | null, name: string, open: () => Promise<Web['server']>): Promise<Web> =>
+  now?.name === name ? now : { name, server: await open() }
 
 const clientHooks = (served: Served, protocol: Protocol, log: Log): ConnectionHooks => {
   const badKey = (): Outcome => {

@@ -4,11 +4,14 @@ import { Command } from 'commander'
 import { adopt } from './cli/adopt.js'
 import { check } from './cli/check.js'
 import { compare } from './cli/compare.js'
+import { call, painter, showExplained, showStatus } from './cli/control.js'
 import { exitTempfail, query } from './cli/query.js'
 import { serve } from './cli/serve.js'
 import { parseEndpoint } from './endpoint.js'
 import type { Endpoint } from './endpoint.js'
 import { loadConfig } from './config/load.js'
+import type { Explained } from './health/admin.js'
+import type { Report } from './health/health.js'
 import { version } from './version.js'
 
 /** sysexits(3): wrong use; configuration error. */
@@ -93,6 +96,73 @@ program.command('adopt')
   .action(async (options: { configDir: string, output?: string, apply?: true }) => {
     process.exitCode = await adopt(options, process)
   })
+
+/** Where a running daemon is asked: --at, else what the configuration says. */
+const controlEndpoint = (options: { at?: string, config: string }, wanted: 'admin' | 'status'): Endpoint => {
+  if (options.at !== undefined) {
+    const endpoint = parseEndpoint(options.at)
+    return typeof endpoint === 'string' ? fail(exitUsage, `--at: ${endpoint}`) : endpoint
+  }
+  const loaded = loadConfig(options.config, process.env)
+  if (!loaded.ok) return fail(exitConfig, `${options.config} has problems (see \`holdfast check\`); or name the socket with --at`)
+  const { admin, health } = loaded.config
+  if (wanted === 'status' && health !== null) return health
+  if (admin !== null) return { kind: 'unix', path: admin }
+  return fail(exitConfig, `${options.config} has no \`admin:\` socket, such as unix:/run/holdfast/admin.sock`)
+}
+
+type ControlOptions = { at?: string, config: string }
+const control = (name: string, description: string, example: string): Command => program.command(name)
+  .description(description)
+  .option('--at <ADDRESS>', 'where the daemon is asked: unix:PATH (its `admin:` socket)')
+  .option('--config <FILE>', 'the configuration file that says where', standardConfig)
+  .addHelpText('after', `\nExample:\n  ${example}`)
+
+/** Asks and prints; exit code 75 if the daemon doesn't answer or refuses. */
+const asking = async (name: string, ask: () => Promise<string>): Promise<void> => {
+  try {
+    process.stdout.write(await ask())
+  } catch (error) {
+    process.stderr.write(`holdfast ${name}: ${error instanceof Error ? error.message : 'failed'}\n`)
+    process.exitCode = exitTempfail
+  }
+}
+
+control('status', 'is mail safe now, since when, which part is ill', 'holdfast status --watch')
+  .option('--watch', 'go on, every two seconds')
+  .option('--json', 'everything, as JSON')
+  .action(async (options: ControlOptions & { watch?: true, json?: true }) => {
+    const paint = painter(process.stdout.isTTY)
+    const show = (): Promise<void> => asking('status', async () => {
+      const report = await call(controlEndpoint(options, 'status'), '/status')
+      const text = options.json === true ? `${JSON.stringify(report, null, 2)}\n` : showStatus(report as Report, paint)
+      return options.watch === true && process.stdout.isTTY ? `\x1b[H\x1b[2J${text}` : text
+    })
+    await show()
+    if (options.watch === true) setInterval(() => void show(), 2_000)
+  })
+
+control('explain', 'walk one address through every map as Postfix would: what is known, what the table says now', 'holdfast explain info+news@example.com')
+  .argument('<ADDRESS>', 'an address or a domain')
+  .option('--map <MAP>', 'this map only')
+  .option('--json', 'as JSON')
+  .action((address: string, options: ControlOptions & { map?: string, json?: true }) => asking('explain', async () => {
+    const explained = await call(controlEndpoint(options, 'admin'), '/explain', { address, ...options.map === undefined ? {} : { map: options.map } })
+    return options.json === true ? `${JSON.stringify(explained, null, 2)}\n` : showExplained(explained as Explained[], Date.now(), painter(process.stdout.isTTY))
+  }))
+
+const doneOf = (reply: unknown): string => typeof reply === 'object' && reply !== null && 'done' in reply ? `${String(reply.done)}\n` : ''
+
+control('trust', 'believe a table as it is now, though known keys are gone from it', 'holdfast trust virtual_alias')
+  .argument('<MAP>', 'the name of the map')
+  .action((map: string, options: ControlOptions) => asking('trust', async () =>
+    doneOf(await call(controlEndpoint(options, 'admin'), '/trust', { map }))))
+
+control('flush', 'have a key, or every key of a map, asked anew; what is known stays at hand for an outage', 'holdfast flush virtual_alias info@example.com')
+  .argument('<MAP>', 'the name of the map')
+  .argument('[KEY]', 'an address or a domain')
+  .action((map: string, key: string | undefined, options: ControlOptions) => asking('flush', async () =>
+    doneOf(await call(controlEndpoint(options, 'admin'), '/flush', { map, ...key === undefined ? {} : { key } }))))
 
 process.on('uncaughtException', error => {
   // A bug. Whoever supervises us starts a new process; Postfix asks again by itself.

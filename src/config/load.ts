@@ -44,6 +44,8 @@ export type Config = {
   readonly fileName: string
   readonly listeners: readonly ListenerConfig[]
   readonly health: Endpoint | null
+  /** Path of the socket for administrators. */
+  readonly admin: string | null
   readonly redis: RedisSettings | null
   /** Where what is known is kept over a restart; null: nowhere, or in Redis. */
   readonly snapshotPath: string | null
@@ -173,6 +175,9 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
 
   const health = file.health === 'off' ? null : parseEndpoint(file.health)
   if (typeof health === 'string') problem(['health'], `health: ${health}`)
+  const admin = file.admin === 'off' ? null : parseEndpoint(file.admin)
+  if (typeof admin === 'string') problem(['admin'], `admin: ${admin}`)
+  else if (admin?.kind === 'inet') problem(['admin'], 'admin: write unix:PATH; it is kept by the permissions of the socket')
 
   if (file.role === 'primary' && file.outage !== undefined) {
     problem(['outage'], 'outage: only a fallback node may choose; a primary always defers what it can\'t know')
@@ -268,7 +273,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
   return {
     ok: true,
     config: {
-      file, fileName, listeners, health, redis: redisSettings, maps,
+      file, fileName, listeners, health, admin: typeof admin === 'object' && admin?.kind === 'unix' ? admin.path : null, redis: redisSettings, maps,
       snapshotPath: snapshotPathOf(),
       search: {
         recipientDelimiter: file.recipient_delimiter,

@@ -76,7 +76,8 @@ export const schema = z.strictObject({
   outage: z.enum(['reject', 'defer']).optional()
     .describe('fallback only, default reject: what can\'t be known during an outage'),
   listen: z.array(listener).min(1, 'name at least one listener'),
-  health: text.default('127.0.0.1:8025').describe('HOST:PORT for /livez, /readyz and /status over HTTP, or `off`'),
+  health: text.default('127.0.0.1:8025').describe('HOST:PORT or unix:PATH for the status page, /livez, /readyz and /metrics over HTTP, or `off`'),
+  admin: text.default('off').describe('unix:PATH for `holdfast explain`, `trust` and `flush`, or `off`; whoever may write to the socket (root, the daemon\'s user and group) may use them'),
   deadline: duration.default(2_000).describe('no lookup takes longer'),
   soft_deadline: duration.default(300).describe('when a stale answer is at hand, the table gets this long'),
   recipient_delimiter: z.string().default('').describe('as in main.cf'),

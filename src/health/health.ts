@@ -15,6 +15,8 @@ import { createMetrics } from './metrics.js'
 import { readPage } from './page.js'
 import type { Status } from './status.js'
 import { summarize } from './summary.js'
+import type { Summary } from './summary.js'
+import { listenOnPath } from './path.js'
 
 export type HealthAddress = { readonly host: string, readonly port: number } | { readonly path: string }
 
@@ -24,30 +26,36 @@ export type Shown = {
   readonly events: Events
 }
 
+export type Report = Status & { readonly summary: Summary, readonly history: ReturnType<History['steps']>, readonly events: ReturnType<Events['list']> }
+
+/** All that is shown, as of now. */
+export const reportOf = ({ status, history, events }: Shown): Report => {
+  const now = status()
+  return { summary: summarize(now), ...now, history: history.steps(now), events: events.list() }
+}
+
 export type HealthServer = { readonly url: string, close(): Promise<void> }
 
 /** Serves the page at `/`, and `/livez`, `/readyz`, `/status` and `/metrics`; gives the URL and a function that closes it. Rejects if the address can't be had. */
-export const serveHealth = async (address: HealthAddress, { status, history, events }: Shown): Promise<HealthServer> => {
+export const serveHealth = async (address: HealthAddress, shown: Shown): Promise<HealthServer> => {
   const app = Fastify({ logger: false, forceCloseConnections: true })
-  const metrics = createMetrics(status)
-  const report = () => {
-    const now = status()
-    return { summary: summarize(now), ...now }
-  }
+  const metrics = createMetrics(shown.status)
   const page = readPage()
   app.get('/', (_request, reply) => reply
     .headers({ 'content-security-policy': page.policy, 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cache-control': 'no-cache' })
     .type('text/html; charset=utf-8').send(page.html))
   app.get('/livez', () => ({ status: 'alive' }))
   app.get('/readyz', (_request, reply) => {
-    const given = report()
-    return reply.code(given.ready ? 200 : 503).send({ status: given.ready ? 'ready' : 'not ready', ...given })
+    const status = shown.status()
+    return reply.code(status.ready ? 200 : 503).send({ status: status.ready ? 'ready' : 'not ready', summary: summarize(status), ...status })
   })
-  app.get('/status', () => {
-    const given = report()
-    return { ...given, history: history.steps(given), events: events.list() }
-  })
+  app.get('/status', () => reportOf(shown))
   app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.render()))
-  const url = await app.listen('path' in address ? address : { host: address.host, port: address.port })
+  if ('path' in address) {
+    await app.ready()
+    await listenOnPath(app.server, address.path, 0o666)
+    return { url: `unix:${address.path}`, close: () => app.close() }
+  }
+  const url = await app.listen({ host: address.host, port: address.port })
   return { url, close: () => app.close() }
 }

@@ -100,6 +100,9 @@ export class MapLookup {
   /** Questions to the table under way, by step key: `@example.com` is asked once for all its users. */
   readonly #questions = new Map<string, Promise<StepResult>>()
 
+  /** What was verified before (epoch ms) is not fresh, wherever it comes from. */
+  #freshSince = 0
+
   constructor(settings: MapSettings, parts: MapParts) {
     this.name = settings.name
     this.#settings = settings
@@ -131,6 +134,23 @@ export class MapLookup {
       return verdict(known, policy)
     }
     return this.#wait(walk, this.#join(walk)).then(outcome => verdict(outcome, policy))
+  }
+
+  /** What the table says of a key now, whatever is cached; what is known stays at hand for an outage. Never rejects. */
+  renew(asked: string): Promise<Outcome> {
+    const key = fold(asked)
+    const walk: Walk = { asked, key, steps: this.#settings.plan.steps(key, asked) }
+    return this.#wait(walk, this.#join(walk, this.#parts.clock.now()))
+  }
+
+  /** Lets nothing that is known count as fresh any more: each key is asked again when its turn comes. It stays at hand for an outage. */
+  expire(): void {
+    const { clock, memory } = this.#parts
+    const now = clock.now()
+    this.#freshSince = now
+    const known = [...memory.known()].reverse()
+    memory.clear()
+    for (const [key, entry] of known) memory.set(key, { ...entry, staleAt: Math.min(entry.staleAt, now), askAgainAt: now }, true)
   }
 
   /** Whether a found answer for this folded key is at hand, fresh or stale. Asks nobody. */
@@ -355,7 +375,7 @@ export class MapLookup {
     const { lifetimes } = this.#settings
     // An absence of another node or process is not taken for fresh: its clock may differ.
     const own = decoded.outcome.kind === 'found' ? lifetimes : { ...lifetimes, absentForMs: 0 }
-    const entry = makeEntry(decoded.outcome, decoded.verifiedAt, own, now, random())
+    const entry = makeEntry(decoded.outcome, decoded.verifiedAt, decoded.verifiedAt < this.#freshSince ? { ...own, freshForMs: 0 } : own, now, random())
     if (now >= entry.expiredAt) return false
     memory.set(key, entry, true)
     if (decoded.outcome.kind === 'found') this.#parts.onFound?.(decoded.outcome.value)

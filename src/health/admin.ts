@@ -1,0 +1,64 @@
+/**
+ * What an administrator may ask and do, over HTTP on a unix socket of its own:
+ * who may write to that socket may use it (root, the daemon's user and its
+ * group), nobody else can reach it. Answers hold keys and values.
+ */
+import Fastify from 'fastify'
+import { listenOnPath } from './path.js'
+import type { Report } from './health.js'
+
+export type ExplainedEntry = { readonly answer: string, readonly age: string, readonly verifiedAt: number }
+export type ExplainedStep = {
+  readonly key: string
+  readonly memory: ExplainedEntry | null
+  readonly redis: ExplainedEntry | null
+  /** What the table says now. */
+  readonly table: string
+}
+export type Explained = {
+  readonly map: string
+  readonly search: string
+  readonly asked: string
+  readonly steps: readonly ExplainedStep[]
+  /** What Postfix gets. */
+  readonly answer: string
+}
+
+export type Actions = {
+  readonly maps: () => readonly string[]
+  explain(address: string, map: string | null): Promise<readonly Explained[]>
+  /** One line that says what was done; null if the map is a text table and has nothing to trust or forget. */
+  trust(map: string): string | null
+  flush(map: string, key: string | null): Promise<string | null>
+}
+
+type Asked = { readonly map: string | null, readonly key: string | null, readonly address: string | null }
+
+const textAt = (body: unknown, name: string): string | null => {
+  const value: unknown = typeof body === 'object' && body !== null ? (body as Record<string, unknown>)[name] : undefined
+  return typeof value === 'string' && value !== '' && value.length <= 1_000 ? value : null
+}
+const askedOf = (body: unknown): Asked => ({ map: textAt(body, 'map'), key: textAt(body, 'key'), address: textAt(body, 'address') })
+
+/** Serves on the socket at `path`, mode 0660. Rejects if it can't be had. */
+export const serveAdmin = async (path: string, report: () => Report, actions: Actions): Promise<{ close: () => Promise<void> }> => {
+  const app = Fastify({ logger: false, forceCloseConnections: true, bodyLimit: 8_192 })
+  app.get('/status', () => report())
+  app.post('/explain', async ({ body }, reply) => {
+    const { address, map } = askedOf(body)
+    if (address === null) return reply.code(400).send({ error: 'no address' })
+    if (map !== null && !actions.maps().includes(map)) return reply.code(404).send({ error: `no map '${map}'; there are ${actions.maps().join(', ')}` })
+    return actions.explain(address, map)
+  })
+  for (const verb of ['trust', 'flush'] as const) {
+    app.post(`/${verb}`, async ({ body }, reply) => {
+      const { map, key } = askedOf(body)
+      if (map === null || !actions.maps().includes(map)) return reply.code(404).send({ error: `no map '${map ?? ''}'; there are ${actions.maps().join(', ')}` })
+      const done = verb === 'trust' ? actions.trust(map) : await actions.flush(map, key)
+      return done === null ? reply.code(400).send({ error: `${map} is a text table: it is read at start and reload` }) : { done }
+    })
+  }
+  await app.ready()
+  await listenOnPath(app.server, path, 0o660)
+  return { close: () => app.close() }
+}
