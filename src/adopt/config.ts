@@ -55,6 +55,8 @@ export const configText = (postfix: Postconf, plan: Plan, group: string | null):
     `  ${JSON.stringify(name)}:  # ${usedBy.map(placeName).join(', ')}`,
     `    search: ${search}`,
     files.length === 1 ? `    cf: ${JSON.stringify(files[0])}` : `    cf:${files.map(file => `\n      - ${JSON.stringify(file)}`).join('')}`,
+    // The default for a map of routes: a new one is not to wait longer because Postfix does the steps.
+    ...search === 'exact' && usedBy.some(({ parameter }) => /transport_maps$/.test(parameter)) ? ['    absent_for: 5s'] : [],
     ...sensitive ? ['    sensitive: true  # gives rights or holds secrets: not kept in Redis, not used when stale'] : [],
   ])
   return `${[

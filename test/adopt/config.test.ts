@@ -34,6 +34,11 @@ t.test('it is a configuration with each map, its files in order', async t => {
   })
 })
 
+t.test('routes that Postfix does the steps for are as short-lived when absent as others', async t => {
+  const map = { name: 'transport', search: 'exact', sensitive: false, files: ['/t.cf'], usedBy: [{ service: null, parameter: 'transport_maps' }] } as const
+  t.equal(parsed(configText(postfix, { ...plan, maps: [map] }, null)).maps['transport']?.absent_for, 5_000)
+})
+
 t.test('it repeats what decides the steps in main.cf', async t => {
   const file = parsed(configText(postfix, plan, 'postfix'))
   t.equal(file.recipient_delimiter, '+-')
