@@ -144,7 +144,7 @@ export const moveOverAndBack = async (t: Tap.Test, shape: Shape): Promise<void> 
 
   mkdirSync(join(bed.postfix.queueDir, 'holdfast'))
   // However slow the machine: what the outage finds in memory isn't to be a matter of seconds.
-  const patient = readFileSync(config, 'utf8').replace(/^ {4}search:/gm, '    absent_for: 1h\n$&')
+  const patient = readFileSync(config, 'utf8').replace(/^ {4}absent_for:.*\n/gm, '').replace(/^ {4}search:/gm, '    absent_for: 1h\n$&')
   writeFileSync(config, `${patient}health: "off"\n`)
   const daemon = await startChild(process.execPath, [mainFile, 'serve', config])
   t.teardown(() => daemon.kill())
