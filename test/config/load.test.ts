@@ -195,12 +195,13 @@ t.test('a primary defers what it can\'t know in every map; unknown: defer acts o
 
 t.test('a fallback rejects recipients that it can\'t know unless it is told to defer, and never a domain or a sensitive key', t => {
   const outages = (first: string) => configOf(t, `role: fallback\n${first}${small}  users: {search: recipient, text: u}
+  boxes: {search: exact, text: u}
   domains: {search: domain, text: d}
   logins: {search: recipient, text: l, sensitive: true}
   routes: {search: transport, text: r}
 `).maps.map(({ policy }) => policy.outage)
-  t.strictSame(outages(''), ['reject', 'reject', 'defer', 'defer', 'defer'])
-  t.strictSame(outages('outage: defer\n'), ['defer', 'defer', 'defer', 'defer', 'defer'])
+  t.strictSame(outages(''), ['reject', 'reject', 'defer', 'defer', 'defer', 'defer'])
+  t.strictSame(outages('outage: defer\n'), ['defer', 'defer', 'defer', 'defer', 'defer', 'defer'])
   t.end()
 })
 
