@@ -100,7 +100,7 @@ const writeTables = (
 }
 
 /** Starts a daemon that has ended anew, as systemd does with Restart=always; gives the end of that. */
-export const supervise = (holdfast: Holdfast): () => void => {
+const supervise = (holdfast: Holdfast): () => void => {
   const given = new AbortController()
   const watch = async (): Promise<void> => {
     await holdfast.exited()
