@@ -55,6 +55,7 @@ export class Guard {
   /** Key to the time it was last found (epoch ms). */
   readonly #witnesses = new Map<string, number>()
   #trusted = true
+  #isClosed = false
   #since: number
   #gone = 0
   #sampledAt = -Infinity
@@ -148,7 +149,9 @@ export class Guard {
     this.#enter(earlier.#trusted, earlier.#gone)
   }
 
+  /** Asks and tells nothing more of itself, also if a check is under way; what is asked of it, it still answers. */
   close(): void {
+    this.#isClosed = true
     this.#cancelRecheck()
   }
 
@@ -262,7 +265,7 @@ export class Guard {
   #enter(trusted: boolean, gone: number): void {
     this.#gone = gone
     this.#cancelRecheck()
-    if (!trusted) {
+    if (!trusted && !this.#isClosed) {
       this.#cancelRecheck = this.#clock.after(recheckMs, () => {
         void this.#joinCheck(recheckBudgetMs).then(believed => {
           if (typeof believed !== 'boolean' && !this.#trusted) this.#enter(false, this.#gone)
@@ -272,7 +275,7 @@ export class Guard {
     if (trusted === this.#trusted) return
     this.#trusted = trusted
     this.#since = this.#clock.now()
-    this.#onChange(this.state)
+    if (!this.#isClosed) this.#onChange(this.state)
   }
 }
 

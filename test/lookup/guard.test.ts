@@ -237,3 +237,27 @@ t.test('closed, it leaves no timer', async t => {
   guard.close()
   t.equal(clock.timers(), 0)
 })
+
+t.test('a guard that is closed in doubt asks nothing more, though its recheck was under way', async t => {
+  const { judge, source, guard, clock } = guarded()
+  source.rows.clear()
+  await judge('k3', 0)
+  t.equal(guard.state.trusted, false)
+  source.latencyMs = 100
+  await clock.advance(5_000)
+  guard.close()
+  await clock.advance(1_000)
+  const asked = source.asked.length
+  await clock.advance(60_000)
+  t.equal(source.asked.length, asked)
+})
+
+t.test('a guard goes on with the doubt and the witnesses of an earlier one for the same table', async t => {
+  const earlier = guarded()
+  earlier.source.rows.clear()
+  await earlier.judge('k3', 0)
+  const later = guarded({ size: 0 })
+  later.guard.inherit(earlier.guard)
+  t.match(later.guard.state, { trusted: false, witnesses: 40 })
+  t.match(await later.judge('stranger'), { kind: 'unavailable', reason: 'distrusted' })
+})
