@@ -11,7 +11,7 @@ import { peers } from './stage.js'
 
 /** Durations in ms. libmysqlclient waits for a minute and more: the long drill shows it. */
 const long = { durationMs: 15_000, patienceMs: 75_000 }
-const quick = { durationMs: 3_000, patienceMs: 8_000 }
+const quick = { durationMs: 2_500, patienceMs: 5_000 }
 
 type Options = { readonly json?: true, readonly quick?: true, readonly mx?: true, readonly phase?: string }
 
