@@ -1,15 +1,15 @@
 #!/usr/bin/env node
-/** The command line: the only file that reads the environment, listens to signals or exits. */
+/**
+ * The command line: the only file that reads the environment, listens to signals
+ * or exits. What one command needs is loaded with it: `query` need not wait for
+ * all that `serve` takes.
+ */
 import { Command } from 'commander'
-import { adopt } from './cli/adopt.js'
-import { check } from './cli/check.js'
-import { compare } from './cli/compare.js'
 import { call, painter, showExplained, showStatus } from './cli/control.js'
 import { exitTempfail, query } from './cli/query.js'
-import { serve } from './cli/serve.js'
 import { parseEndpoint } from './endpoint.js'
+import type { Config } from './config/load.js'
 import type { Endpoint } from './endpoint.js'
-import { loadConfig } from './config/load.js'
 import type { Explained } from './health/admin.js'
 import type { Report } from './health/health.js'
 import { version } from './version.js'
@@ -25,17 +25,24 @@ const fail = (exitCode: number, text: string): never => {
   process.exit(exitCode)
 }
 
-/** Where `holdfast query` asks: --at, else the first socketmap listener of the configuration. */
-const queryEndpoint = (options: { at?: string, config: string }): Endpoint => {
+/** Where a running daemon is asked: --at, else what `pick` finds in the configuration; a text says what that lacks. */
+const daemonAt = async (options: { at?: string, config: string }, pick: (config: Config) => Endpoint | string): Promise<Endpoint> => {
   if (options.at !== undefined) {
     const endpoint = parseEndpoint(options.at.replace(/^socketmap:/, ''))
     return typeof endpoint === 'string' ? fail(exitUsage, `--at: ${endpoint}`) : endpoint
   }
+  const { loadConfig } = await import('./config/load.js')
   const loaded = loadConfig(options.config, process.env)
   if (!loaded.ok) return fail(exitConfig, `${options.config} has problems (see \`holdfast check\`); or name the socket with --at`)
-  const listener = loaded.config.listeners.find(({ protocol }) => protocol === 'socketmap')
-  return listener?.address ?? fail(exitConfig, `${options.config} has no socketmap listener`)
+  const picked = pick(loaded.config)
+  return typeof picked === 'string' ? fail(exitConfig, `${options.config} has no ${picked}`) : picked
 }
+
+const asClient = ({ listeners }: Config): Endpoint | string =>
+  listeners.find(({ protocol }) => protocol === 'socketmap')?.address ?? 'socketmap listener'
+const asAdmin = ({ admin }: Config): Endpoint | string =>
+  admin === null ? '`admin:` socket, such as unix:/run/holdfast/admin.sock' : { kind: 'unix', path: admin }
+const asWatcher = (config: Config): Endpoint | string => config.health ?? asAdmin(config)
 
 const program = new Command('holdfast')
   .description('Answers Postfix\'s table lookups from MySQL through a warm cache, and never says "not found" when it could not find out.')
@@ -48,7 +55,7 @@ program.command('serve')
   .argument('[CONFIG]', 'the configuration file', standardConfig)
   .addHelpText('after', '\nExample:\n  holdfast serve /etc/holdfast/holdfast.yaml\n\nSignals: SIGHUP reads the configuration anew; SIGTERM and SIGINT answer what was asked and stop.')
   .action(async (config: string) => {
-    process.exitCode = await serve(config, process)
+    process.exitCode = await (await import('./cli/serve.js')).serve(config, process)
   })
 
 program.command('check')
@@ -56,7 +63,7 @@ program.command('check')
   .argument('[CONFIG]', 'the configuration file', standardConfig)
   .addHelpText('after', '\nExample:\n  sudo -u postfix holdfast check /etc/holdfast/holdfast.yaml')
   .action(async (config: string) => {
-    process.exitCode = await check(config, process)
+    process.exitCode = await (await import('./cli/check.js')).check(config, process)
   })
 
 program.command('query')
@@ -70,7 +77,7 @@ program.command('query')
   .action(async (map: string, key: string, options: { at?: string, config: string, timeout: string }) => {
     const seconds = Number(options.timeout)
     if (!(seconds > 0)) fail(exitUsage, `--timeout: '${options.timeout}' is not a number of seconds`)
-    const endpoint = queryEndpoint(options)
+    const endpoint = await daemonAt(options, asClient)
     const result = await query(endpoint, map, key, seconds * 1_000)
     process.stdout.write(result.stdout)
     process.stderr.write(result.stderr)
@@ -84,7 +91,7 @@ program.command('compare')
   .option('--config <FILE>', 'the configuration file', standardConfig)
   .addHelpText('after', '\nExample:\n  cut -f1 addresses | holdfast compare virtual_alias')
   .action(async (map: string, options: { keys: string, config: string }) => {
-    process.exitCode = await compare(map, options, process)
+    process.exitCode = await (await import('./cli/compare.js')).compare(map, options, process)
   })
 
 program.command('adopt')
@@ -94,22 +101,8 @@ program.command('adopt')
   .option('--apply', 'switch Postfix over, if the daemon answers; keeps copies of main.cf and master.cf')
   .addHelpText('after', '\nExample:\n  holdfast adopt --output /etc/holdfast/holdfast.yaml\n\nWithout --apply nothing of Postfix\'s is changed.')
   .action(async (options: { configDir: string, output?: string, apply?: true }) => {
-    process.exitCode = await adopt(options, process)
+    process.exitCode = await (await import('./cli/adopt.js')).adopt(options, process)
   })
-
-/** Where a running daemon is asked: --at, else what the configuration says. */
-const controlEndpoint = (options: { at?: string, config: string }, wanted: 'admin' | 'status'): Endpoint => {
-  if (options.at !== undefined) {
-    const endpoint = parseEndpoint(options.at)
-    return typeof endpoint === 'string' ? fail(exitUsage, `--at: ${endpoint}`) : endpoint
-  }
-  const loaded = loadConfig(options.config, process.env)
-  if (!loaded.ok) return fail(exitConfig, `${options.config} has problems (see \`holdfast check\`); or name the socket with --at`)
-  const { admin, health } = loaded.config
-  if (wanted === 'status' && health !== null) return health
-  if (admin !== null) return { kind: 'unix', path: admin }
-  return fail(exitConfig, `${options.config} has no \`admin:\` socket, such as unix:/run/holdfast/admin.sock`)
-}
 
 type ControlOptions = { at?: string, config: string }
 const control = (name: string, description: string, example: string): Command => program.command(name)
@@ -134,7 +127,7 @@ control('status', 'is mail safe now, since when, which part is ill', 'holdfast s
   .action(async (options: ControlOptions & { watch?: true, json?: true }) => {
     const paint = painter(process.stdout.isTTY)
     const show = (): Promise<void> => asking('status', async () => {
-      const report = await call(controlEndpoint(options, 'status'), '/status')
+      const report = await call(await daemonAt(options, asWatcher), '/status')
       const text = options.json === true ? `${JSON.stringify(report, null, 2)}\n` : showStatus(report as Report, paint)
       return options.watch === true && process.stdout.isTTY ? `\x1b[H\x1b[2J${text}` : text
     })
@@ -147,7 +140,7 @@ control('explain', 'walk one address through every map as Postfix would: what is
   .option('--map <MAP>', 'this map only')
   .option('--json', 'as JSON')
   .action((address: string, options: ControlOptions & { map?: string, json?: true }) => asking('explain', async () => {
-    const explained = await call(controlEndpoint(options, 'admin'), '/explain', { address, ...options.map === undefined ? {} : { map: options.map } })
+    const explained = await call(await daemonAt(options, asAdmin), '/explain', { address, ...options.map === undefined ? {} : { map: options.map } })
     return options.json === true ? `${JSON.stringify(explained, null, 2)}\n` : showExplained(explained as Explained[], Date.now(), painter(process.stdout.isTTY))
   }))
 
@@ -156,13 +149,13 @@ const doneOf = (reply: unknown): string => typeof reply === 'object' && reply !=
 control('trust', 'believe a table as it is now, though known keys are gone from it', 'holdfast trust virtual_alias')
   .argument('<MAP>', 'the name of the map')
   .action((map: string, options: ControlOptions) => asking('trust', async () =>
-    doneOf(await call(controlEndpoint(options, 'admin'), '/trust', { map }))))
+    doneOf(await call(await daemonAt(options, asAdmin), '/trust', { map }))))
 
 control('flush', 'have a key, or every key of a map, asked anew; what is known stays at hand for an outage', 'holdfast flush virtual_alias info@example.com')
   .argument('<MAP>', 'the name of the map')
   .argument('[KEY]', 'an address or a domain')
   .action((map: string, key: string | undefined, options: ControlOptions) => asking('flush', async () =>
-    doneOf(await call(controlEndpoint(options, 'admin'), '/flush', { map, ...key === undefined ? {} : { key } }))))
+    doneOf(await call(await daemonAt(options, asAdmin), '/flush', { map, ...key === undefined ? {} : { key } }))))
 
 process.on('uncaughtException', error => {
   // A bug. Whoever supervises us starts a new process; Postfix asks again by itself.
