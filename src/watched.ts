@@ -32,7 +32,7 @@ export const sourcesOf = (config: Config, log: Log): OpenedWatched => {
   const isOpen = new Set<string>()
   const probes: (() => void)[] = []
   const opened = openSources(new Map(config.maps.map(({ name, source }) => [name, source])), {
-    connections, failures: breaker.failures, windowMs: breakerWindowMs, resetMs: breaker.reset, idleMs, maxLagMs: config.file.max_lag ?? null,
+    connections, failures: breaker.failures, windowMs: breakerWindowMs, resetMs: breaker.reset, suspectMs: config.file.soft_deadline, idleMs, maxLagMs: config.file.max_lag ?? null,
     onState: (server, state, detail) => {
       switch (state) {
         case 'closed':

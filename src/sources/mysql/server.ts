@@ -25,6 +25,12 @@ export type ServerSettings = {
   readonly windowMs: number
   /** An open breaker lets one question through after this. */
   readonly resetMs: number
+  /**
+   * After a failure, until something succeeds, a question gets no longer than
+   * this: a server that hangs is found out in one deadline, not in several. A
+   * half-open breaker's probe has all its time, so that a slow server comes back.
+   */
+  readonly suspectMs: number
   /** An unused connection is closed after this. */
   readonly idleMs: number
   /** A replica further behind than this is not believed when it says absent; null: replication isn't looked at. */
@@ -142,7 +148,9 @@ export class Server {
     try {
       if (!this.isAskable()) return this.#refusal()
       const now = performance.now()
-      const result = await this.#breaker.fire(statement, values, now + (deadline - now) / serversLeft)
+      const until = now + (deadline - now) / serversLeft
+      const isSuspect = this.#failuresInRow > 0 && this.#breaker.closed
+      const result = await this.#breaker.fire(statement, values, isSuspect ? Math.min(until, now + this.#settings.suspectMs) : until)
       this.#failuresInRow = 0
       if (result.kind === 'fault') return this.#named(unavailableFor(result))
       if (this.#breaker.closed) this.#slots.grow()

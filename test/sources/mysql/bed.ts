@@ -68,7 +68,7 @@ export const serversFor = (t: Test, changed: Partial<ServerSettings> = {}): {
   const changes: { server: string, state: BreakerState, detail: string }[] = []
   const watchers = new Set<() => void>()
   const servers = openServers({
-    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, idleMs: 60_000, maxLagMs: null,
+    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, idleMs: 60_000, maxLagMs: null,
     onState: (server, state, detail) => {
       changes.push({ server, state, detail })
       for (const watcher of watchers) watcher()

@@ -121,6 +121,23 @@ t.test('hung: timeout within the budget, then breaker-open; awake again, answers
   t.same(await reasons(database, 5), Array(5).fill('rows'))
 })
 
+t.test('after a time-out the next questions don\'t use up their time, until one succeeds', async t => {
+  const { servers, until } = serversFor(t, { failures: 3, suspectMs: 50, resetMs: 50 })
+  const proxy = await proxied(t)
+  const database = servers.database([inet(proxy)], loginTo(mariadb))
+  proxy.stall()
+  const tenMinutes = 600_000
+  t.equal(reasonOf(await database.ask(lookAlias, [known], 100)), 'timeout')
+  t.same(await reasons(database, 2, tenMinutes), ['timeout', 'timeout'])
+  await proxy.pass()
+  proxy.dropAll()
+  await until('half-open')
+  // A probe has all its time: what is slow, but works, comes back.
+  proxy.slow(100)
+  t.equal(reasonOf(await database.ask(lookAlias, [known], tenMinutes)), 'rows')
+  t.same(await reasons(database, 2, tenMinutes), ['rows', 'rows'])
+})
+
 t.test('hung with questions in the queue: they are sent away when the breaker opens, not when their time is over', async t => {
   const { servers } = serversFor(t, { connections: 3 })
   const proxy = await proxied(t)
