@@ -1,6 +1,7 @@
 /** `holdfast serve`: the daemon in the foreground, from start to signal. */
 import { loadConfig } from '../config/load.js'
 import type { Config } from '../config/load.js'
+import { roleMeans } from '../config/role.js'
 import { startDaemon } from '../daemon.js'
 import type { Daemon } from '../daemon.js'
 import { createEvents } from '../health/events.js'
@@ -16,7 +17,9 @@ const exitConfig = 78
 const exitUnavailable = 69
 
 /** The lines to paste that a new user needs, for each map that is served. */
-const announce = (daemon: Daemon, maps: readonly string[], log: Log): void => {
+const announce = (daemon: Daemon, { file, maps: configured }: Config, log: Log): void => {
+  const maps = configured.map(({ name }) => name)
+  log.info(roleMeans(file))
   const addresses = daemon.addresses()
   const socketmap = addresses.find(address => address.startsWith('socketmap:'))
   for (const address of addresses) log.info(`listening on ${address}`)
@@ -97,7 +100,7 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
   })
-  announce(daemon, first.config.maps.map(({ name }) => name), base)
+  announce(daemon, first.config, base)
   await notifier.ready()
   const signal = await signalled
   log.info(`stopping on ${signal}: answering what was asked`)
