@@ -1,6 +1,7 @@
 /**
  * The configuration file's shape: every parameter with its default, its unit
- * and a sentence. One source for the checks, the help and the manual page.
+ * and a sentence. One source for the checks, the JSON Schema and holdfast.yaml(5).
+ * Defaults of durations and sizes are in their text form (`prefault`), as users write them.
  */
 import { z } from 'zod'
 import { duration, share, size } from './units.js'
@@ -29,27 +30,27 @@ const listener = z.strictObject({
 const database = z.strictObject({
   hosts: z.union([mysqlValue, z.array(z.string())]).optional()
     .describe('as in mysql_table(5): unix:PATH, HOST, HOST:PORT; several are fail-over'),
-  user: mysqlValue.optional(),
+  user: mysqlValue.optional().describe('the account; it needs SELECT on the tables, no more'),
   ...secret,
-  dbname: mysqlValue.optional(),
-  charset: mysqlValue.optional(),
-  option_file: mysqlValue.optional(),
-  option_group: mysqlValue.optional(),
-  tls_cert_file: mysqlValue.optional(),
-  tls_key_file: mysqlValue.optional(),
-  tls_CAfile: mysqlValue.optional(),
-  tls_CApath: mysqlValue.optional(),
-  tls_ciphers: mysqlValue.optional(),
-  tls_verify_cert: mysqlValue.optional(),
+  dbname: mysqlValue.optional().describe('the name of the database'),
+  charset: mysqlValue.optional().describe('the character set of the connection, as in mysql_table(5); default utf8mb4'),
+  option_file: mysqlValue.optional().describe('a MySQL option file (my.cnf) to read as well'),
+  option_group: mysqlValue.optional().describe('its group to read; default client'),
+  tls_cert_file: mysqlValue.optional().describe('the client\'s certificate, PEM'),
+  tls_key_file: mysqlValue.optional().describe('its private key, PEM'),
+  tls_CAfile: mysqlValue.optional().describe('certificates of the authorities that may sign the server\'s, PEM'),
+  tls_CApath: mysqlValue.optional().describe('a folder of such certificates'),
+  tls_ciphers: mysqlValue.optional().describe('the ciphers to offer, as OpenSSL names them'),
+  tls_verify_cert: mysqlValue.optional().describe('yes: the server\'s certificate must be for the host that was asked'),
 })
 
 /** Parameters of a map that mysql_table(5) also has; the rest of a database's come from `databases`. */
 const queryParameters = {
   query: mysqlValue.optional().describe('as in mysql_table(5): SELECT goto FROM alias WHERE address=\'%s\''),
-  result_format: mysqlValue.optional(),
+  result_format: mysqlValue.optional().describe('as in mysql_table(5); default %s'),
   domain: z.union([mysqlValue, z.array(z.string())]).optional().describe('only keys in these domains are asked'),
   expansion_limit: mysqlValue.optional().describe('more results than this are a temporary error; 0 is no limit'),
-  require_result_set: mysqlValue.optional(),
+  require_result_set: mysqlValue.optional().describe('yes: a statement without a result set is an error, not absent; default yes'),
 }
 
 const mapSchema = z.strictObject({
@@ -75,11 +76,11 @@ export const schema = z.strictObject({
     .describe('primary only: what the table itself says is absent; defer sends the client on to the next MX. Acts on search: recipient, and on maps that set it themselves'),
   outage: z.enum(['reject', 'defer']).optional()
     .describe('fallback only, default reject: what can\'t be known during an outage'),
-  listen: z.array(listener).min(1, 'name at least one listener'),
+  listen: z.array(listener).min(1, 'name at least one listener').describe('where Postfix asks'),
   health: text.default('127.0.0.1:8025').describe('HOST:PORT or unix:PATH for the status page, /livez, /readyz and /metrics over HTTP, or `off`'),
   admin: text.default('off').describe('unix:PATH for `holdfast explain`, `trust` and `flush`, or `off`; whoever may write to the socket (root, the daemon\'s user and group) may use them'),
-  deadline: duration.default(2_000).describe('no lookup takes longer'),
-  soft_deadline: duration.default(300).describe('when a stale answer is at hand, the table gets this long'),
+  deadline: duration.prefault('2s').describe('no lookup takes longer; 10ms to 50s'),
+  soft_deadline: duration.prefault('300ms').describe('when a stale answer is at hand, the table gets this long'),
   recipient_delimiter: z.string().default('').describe('as in main.cf'),
   propagate_unmatched_extensions: z.array(z.string()).default(['canonical', 'virtual']).describe('as in main.cf'),
   parent_domain_matches_subdomains: z.array(z.string())
@@ -88,36 +89,36 @@ export const schema = z.strictObject({
   local_domains: z.array(z.string()).default([]).describe('myorigin and mydestination, as in main.cf: their users are also asked without the domain'),
   memory: z.strictObject({
     entries: z.int().min(1).default(200_000).describe('found answers kept for each map'),
-    bytes: size.default(64 * 1_048_576).describe('memory for them, for each map'),
+    bytes: size.prefault('64M').describe('memory for them, for each map'),
     absent_entries: z.int().min(1).default(20_000).describe('absent answers kept for each map'),
-  }).prefault({}),
+  }).prefault({}).describe('the cache in this process'),
   redis: z.strictObject({
-    host: text.optional(),
-    port: z.int().min(1).max(65_535).optional(),
+    host: text.optional().describe('its host; default 127.0.0.1'),
+    port: z.int().min(1).max(65_535).optional().describe('its port; default 6379'),
     path: text.optional().describe('unix socket, instead of host and port'),
-    username: text.optional(),
+    username: text.optional().describe('an ACL user; default: Redis\' own default user'),
     ...secret,
-    db: z.int().min(0).optional(),
-    key_prefix: z.string().default('holdfast:'),
-    command_timeout: duration.default(100).describe('a slower Redis is left alone for a while'),
-  }).optional(),
+    db: z.int().min(0).optional().describe('the number of the database; default 0'),
+    key_prefix: z.string().default('holdfast:').describe('what each key begins with; nodes that share what they know have the same'),
+    command_timeout: duration.prefault('100ms').describe('a slower Redis is left alone for a while'),
+  }).optional().describe('a Redis (or Valkey) that nodes share; none unless set'),
   snapshot: text.optional()
     .describe('a file that keeps what is known over a restart; default, without Redis: `snapshot` in the service\'s StateDirectory'),
-  databases: z.record(z.string(), database).default({}),
+  databases: z.record(z.string(), database).default({}).describe('servers for maps with `query`: a name of your choice, and the parameters as in mysql_table(5)'),
   prepared_statements: z.boolean().default(true).describe('off for proxies that know none, such as ProxySQL and MaxScale: keys then go as hexadecimal literals'),
   connections: z.int().min(1).max(1_000).default(8).describe('MySQL connections for each server'),
   breaker: z.strictObject({
     failures: z.int().min(1).default(5).describe('so many lookups in 10 s before the share of failures counts'),
-    reset: duration.default(5_000).describe('an open breaker lets one probe through after this'),
-  }).prefault({}),
+    reset: duration.prefault('5s').describe('an open breaker lets one probe through after this'),
+  }).prefault({}).describe('when a MySQL server that fails is left alone'),
   max_lag: duration.optional().describe('a replica that is further behind, or has stopped, is not believed when it says absent; off unless set. The account needs REPLICATION CLIENT (MariaDB: SLAVE MONITOR)'),
-  max_shrink: share.default(0.3).describe('more than this share of known keys gone: the table is not believed when it says absent. 100% switches the guard off'),
-  shrink_window: duration.default(86_400_000).describe('keys count as known for so long after they were last found'),
-  maps: z.record(z.string().regex(/^[^\s:]+$/, 'a map name holds no blank and no colon'), mapSchema),
+  max_shrink: share.prefault('30%').describe('more than this share of known keys gone: the table is not believed when it says absent. 100% switches the guard off'),
+  shrink_window: duration.prefault('1d').describe('keys count as known for so long after they were last found'),
+  maps: z.record(z.string().regex(/^[^\s:]+$/, 'a map name holds no blank and no colon'), mapSchema).describe('the tables that Postfix asks for, by name'),
   max_connections: z.int().min(1).default(4_000).describe('for each listener; more get a temporary error'),
   log: z.strictObject({
     level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('keys of lookups are logged at debug only'),
-    format: z.enum(['text', 'json']).default('text'),
-  }).prefault({}),
+    format: z.enum(['text', 'json']).default('text').describe('json: one object a line, for collectors'),
+  }).prefault({}).describe('the log, on standard error'),
 })
 export type ConfigFile = z.output<typeof schema>

@@ -1,4 +1,7 @@
-/** Durations and sizes as main.cf and systemd write them: `300ms`, `5m`, `7d`; `64MiB`. */
+/**
+ * Durations and sizes as main.cf and systemd write them: `300ms`, `5m`, `7d`; `64MiB`.
+ * Each names itself (`id`) and says its text form, for the JSON Schema and the manual page.
+ */
 import { z } from 'zod'
 
 const msPerUnit = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const
@@ -14,7 +17,7 @@ export const duration = z.union([z.number(), z.string()], durationHelp).transfor
     return z.NEVER
   }
   return Math.round(Number(match[1]) * msPerUnit[(match[2] ?? 's') as keyof typeof msPerUnit])
-})
+}).meta({ id: 'duration', description: 'A number and ms, s, m, h, d or w, such as 300ms or 7d; a bare number counts seconds.', pattern: '^\\d+(\\.\\d+)? *(ms|s|m|h|d|w)?$' })
 
 const sizeHelp = 'is not a size: write a number and k, M or G, such as 64M'
 
@@ -26,7 +29,7 @@ export const size = z.union([z.number(), z.string()], sizeHelp).transform((given
     return z.NEVER
   }
   return Math.round(Number(match[1]) * bytesPerUnit[(match[2] ?? '').toLowerCase() as keyof typeof bytesPerUnit])
-})
+}).meta({ id: 'size', description: 'A number and k, M or G (powers of 1024), such as 64M; a bare number counts bytes.', pattern: '^\\d+(\\.\\d+)? *[kKmMgG]?([iI]?[bB])?$' })
 
 const shareHelp = 'is not a share: write a percentage such as 30%'
 
@@ -39,4 +42,4 @@ export const share = z.union([z.number(), z.string()], shareHelp).transform((giv
     return z.NEVER
   }
   return value
-})
+}).meta({ id: 'share', description: 'A percentage such as 30%, or a number from 0 to 1 such as 0.3.', pattern: '^\\d+(\\.\\d+)? *%?$' })
