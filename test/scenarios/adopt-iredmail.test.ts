@@ -1,8 +1,8 @@
 /** The steps of adopt.ts on the shape of iredmail: several tables in one parameter, all of them MySQL's. */
 import t from 'tap'
-import { moveOverAndBack } from './adopt.js'
+import { moveThroughOutage } from './adopt.js'
 
-t.test('the same answers before, after, and after switching back', t => moveOverAndBack(t, {
+t.test('the same answers before, after, and after switching back', t => moveThroughOutage(t, {
   name: 'iredmail',
   files: [
     [/virtual_mailbox_domains/, 'domains'], [/relay_domains/, 'relay'], [/virtual_alias_maps/, 'alias'], [/virtual_mailbox_maps/, 'mailbox'],

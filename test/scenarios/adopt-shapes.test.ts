@@ -1,0 +1,63 @@
+/**
+ * The steps of adopt.ts on the shapes of other mail server projects, one after
+ * the other on one MariaDB: what is odd in each main.cf, Postfix answers the
+ * same with it before, after and after switching back.
+ */
+import t from 'tap'
+import { startMariadb } from '../fixtures/mariadb.js'
+import { moveOverAndBack, schema, startBed } from './adopt.js'
+import type { Shape } from './adopt.js'
+
+const shapes: readonly Shape[] = [
+  {
+    // virtual(8) delivers, and reads virtual_mailbox_maps too.
+    name: 'postfixadmin',
+    files: [
+      [/domains_maps/, 'domains'], [/relay_domains/, 'relay'], [/virtual_alias_maps/, 'alias'], [/virtual_mailbox_maps|sender_login/, 'mailbox'],
+      [/transport/, 'transport'],
+    ],
+    settings: { virtual_alias_domains: 'w.example' },
+    keeps: ['virtual_mailbox_maps'],
+  },
+  {
+    // No probes of recipients, and nobody to ask for a policy.
+    name: 'modoboa',
+    files: [
+      [/sql-domains/, 'domains'], [/domain-aliases/, 'alias_domains'], [/sql-aliases/, 'alias'], [/relaydomains/, 'relay'],
+      [/sql-transport/, 'transport'], [/login/, 'mailbox'], [/maintain/, 'refused'],
+    ],
+    settings: {
+      smtpd_recipient_restrictions: 'check_recipient_access proxy:${dbtype}:/etc/postfix/sql-maintain.cf '
+        + 'check_recipient_access proxy:${dbtype}:/etc/postfix/sql-relay-recipient-verification.cf reject_unauth_destination',
+    },
+  },
+  {
+    name: 'vimbadmin',
+    files: [[/alias/, 'alias'], [/domains/, 'domains'], [/mailbox/, 'mailbox']],
+    settings: { virtual_alias_domains: 'w.example' },
+  },
+  {
+    // Parameters of a table in main.cf itself; local(8)'s aliases, which are local recipients by default.
+    name: 'froxlor',
+    files: [[/mailbox_domains/, 'domains'], [/mailbox_maps|sender_permissions/, 'mailbox'], [/alias_maps/, 'alias'], [/aliases/, 'rewritten']],
+    settings: {
+      local_recipient_maps: null, virtual_alias_domains: 'w.example', rewrite_query: 'SELECT target FROM rewritten WHERE address=\'%s\'',
+    },
+    keeps: ['alias_maps', 'canonical_maps'],
+  },
+  {
+    name: 'docker-mailserver',
+    files: [
+      [/domains/, 'domains'], [/mailboxes|senders/, 'mailbox'], [/aliases/, 'alias'], [/rewrite/, 'rewritten'], [/banned|no-outgoing/, 'refused'],
+    ],
+    settings: { virtual_alias_domains: 'w.example' },
+    keeps: ['header_checks'],
+  },
+]
+
+const mariadb = await startMariadb({ sql: schema })
+t.teardown(() => mariadb.stop())
+
+for (const shape of shapes) {
+  t.test(`${shape.name}: the same answers before, after, and after switching back`, async t => moveOverAndBack(t, await startBed(t, shape, mariadb)))
+}
