@@ -8,7 +8,7 @@ import { makeEntry } from './caches/entry.js'
 import { createMemory } from './caches/memory.js'
 import type { Memory } from './caches/memory.js'
 import { createRedisCache } from './caches/redis.js'
-import type { MapIdentity, RedisCache } from './caches/redis.js'
+import type { MapIdentity, RedisCache, RedisState } from './caches/redis.js'
 import type { WatchedSources } from './watched.js'
 import type { Config, LoadedMap } from './config/load.js'
 import type { MapStatus, RedisStatus } from './health/status.js'
@@ -106,12 +106,19 @@ const openRedis = (config: Config, log: Log): { cache: RedisCache, status: () =>
   if (config.redis === null) return null
   let since = Date.now()
   let isClosed = false
+  let before: RedisState = 'connecting'
   const cache = createRedisCache(config.redis, (state, detail) => {
     if (isClosed) return
     const lasted_ms = Date.now() - since
     since = Date.now()
-    if (state === 'ready') log.info('redis: ready', { lasted_ms })
-    else log.warn(`redis: ${state}: ${detail}; answers come from memory and the tables`, { lasted_ms })
+    const text = state === 'ready' ? 'redis: ready' : `redis: ${state}: ${detail}; answers come from memory and the tables`
+    // One that is slow, or a cluster without one of its nodes, comes and goes every few seconds.
+    if (state === 'resting' || before === 'resting') log.repeated(`redis ${state}`, text, { lasted_ms })
+    else if (state === 'ready') log.info(text, { lasted_ms })
+    else log.warn(text, { lasted_ms })
+    before = state
+  }, (fault, detail) => {
+    if (!isClosed) log.repeated(`redis ${fault}`, `redis: ${fault}: ${detail}`)
   }, Date.now)
   return {
     cache,

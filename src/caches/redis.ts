@@ -8,29 +8,18 @@
  * known recipient (lookup/vouch.ts). Others are short-lived and strangers make
  * them up without end: in Redis they could push out found ones.
  */
-import { Redis } from 'ioredis'
 import type { Absent, ByteString, Found } from '../outcome.js'
+import { openClient } from './client.js'
+import type { RedisSettings } from './client.js'
 import { decodeEntry, encodeEntry } from './entry.js'
 import type { Decoded } from './entry.js'
-
-export type RedisSettings = {
-  readonly host?: string | undefined
-  readonly port?: number | undefined
-  /** Unix socket; instead of host and port. */
-  readonly path?: string | undefined
-  readonly username?: string | undefined
-  readonly password?: string | undefined
-  readonly db?: number | undefined
-  readonly keyPrefix: string
-  readonly commandTimeoutMs: number
-}
 
 /** Which map's keys: its name, and the hash of its definition that records must carry. */
 export type MapIdentity = { readonly name: string, readonly definition: string }
 
 /** Why a command or record was of no use; the labels of the error counter. */
 export const redisFaults = [
-  'timeout', 'connection', 'readonly', 'oom', 'auth', 'loading', 'wrong-type', 'invalid-record', 'other',
+  'timeout', 'connection', 'readonly', 'oom', 'auth', 'loading', 'cluster', 'wrong-type', 'invalid-record', 'other',
 ] as const
 export type RedisFault = typeof redisFaults[number]
 
@@ -42,31 +31,34 @@ const restMs = 2_000
 const restWritesMs = 10_000
 
 const faultOf = (error: Error): RedisFault => {
-  const { message } = error
+  // Several Sentinels or hops are summed up, with what the last of them said.
+  const message = error.message.replace(/^.* Last error: (?:\w+: )?/, '')
   if (message === 'Command timed out') return 'timeout'
   if (message.startsWith('READONLY')) return 'readonly'
   if (message.startsWith('OOM')) return 'oom'
   if (/^(NOAUTH|WRONGPASS|NOPERM|ERR AUTH|ERR invalid password)/.test(message)) return 'auth'
-  if (/^(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)/.test(message)) return 'loading'
+  if (/^(LOADING|MASTERDOWN)/.test(message)) return 'loading'
+  if (/^(CLUSTERDOWN|TRYAGAIN|MOVED|ASK)/.test(message)) return 'cluster'
   if (message.startsWith('WRONGTYPE')) return 'wrong-type'
-  if (/^(ERR|MOVED|ASK)/.test(message)) return 'other'
+  if (message.startsWith('ERR')) return 'other'
   return 'connection'
 }
 
 /** These say that the server won't serve anybody for now; the others concern one command, or writes. */
-const faultsOfServer: ReadonlySet<RedisFault> = new Set(['timeout', 'connection', 'auth', 'loading'])
+const faultsOfServer: ReadonlySet<RedisFault> = new Set(['timeout', 'connection', 'auth', 'loading', 'cluster'])
 const faultsOfWrites: ReadonlySet<RedisFault> = new Set(['readonly', 'oom'])
 
 export type RedisCache = ReturnType<typeof createRedisCache>
 
 /**
  * Connects in the background and keeps doing so; never throws, never rejects.
- * `onState` hears each change of state with a printable reason; `now` gives
- * epoch ms.
+ * `onState` hears each change of state with its reason, `onFault` each fault
+ * with what the server said; `now` gives epoch ms.
  */
 export const createRedisCache = (
   settings: RedisSettings,
   onState: (state: RedisState, detail: string) => void,
+  onFault: (fault: RedisFault, detail: string) => void,
   now: () => number,
 ) => {
   const faults = Object.fromEntries(redisFaults.map(fault => [fault, 0])) as Record<RedisFault, number>
@@ -77,24 +69,7 @@ export const createRedisCache = (
   let misses = 0
   const writes = new Set<Promise<unknown>>()
 
-  const client = new Redis({
-    commandTimeout: settings.commandTimeoutMs,
-    connectTimeout: 2_000,
-    // A hung server keeps its connection open: without this, commands would gather behind it for ever.
-    socketTimeout: 10_000,
-    enableOfflineQueue: false,
-    enableAutoPipelining: true,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
-    db: settings.db ?? 0,
-    retryStrategy: (attempt: number) => Math.min(2_000, 50 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2),
-    // After a failover the old primary is read-only: connect anew, to whatever the address now means.
-    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
-    ...settings.path === undefined ? { host: settings.host ?? '127.0.0.1', port: settings.port ?? 6379 } : { path: settings.path },
-    ...settings.username === undefined ? {} : { username: settings.username },
-    ...settings.password === undefined ? {} : { password: settings.password },
-  })
-
+  const client = openClient(settings)
   const tried = new Promise<void>(resolve => { client.once('ready', resolve).once('close', resolve) })
   const enter = (next: RedisState, detail: string): void => {
     if (next === state) return
@@ -106,21 +81,28 @@ export const createRedisCache = (
     enter('ready', 'connected')
   })
   client.on('close', () => enter('down', 'connection lost'))
-  client.on('error', (error: Error) => {
-    faults[faultOf(error)]++
+  client.on('error', (given: Error & { lastNodeError?: Error | null }) => {
+    // A cluster says only that no node would do; the last of them says why.
+    const error = given.lastNodeError ?? given
+    count(faultOf(error), error.message)
     enter('down', error.message)
   })
 
   const isUsable = (): boolean => client.status === 'ready' && now() >= restUntil
   const isWritable = (): boolean => isUsable() && now() >= restWritesUntil
 
-  const fault = (error: unknown): null => {
-    const kind = faultOf(error instanceof Error ? error : new Error(String(error)))
+  const count = (kind: RedisFault, detail: string): void => {
     faults[kind]++
+    onFault(kind, detail)
+  }
+  const fault = (given: unknown): null => {
+    const error = given instanceof Error ? given : new Error(String(given))
+    const kind = faultOf(error)
+    count(kind, error.message)
     if (faultsOfWrites.has(kind)) restWritesUntil = now() + restWritesMs
     if (faultsOfServer.has(kind) && state !== 'down') {
       restUntil = now() + restMs
-      enter('resting', kind)
+      enter('resting', error.message)
     }
     return null
   }
@@ -143,7 +125,7 @@ export const createRedisCache = (
         return decoded
       }
       misses++
-      if (decoded === 'invalid') faults['invalid-record']++
+      if (decoded === 'invalid') count('invalid-record', `a record of map ${map.name} is not what this version writes`)
       return null
     } catch (error) {
       return fault(error)

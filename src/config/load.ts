@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import { BlockList, isIP } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import type { Lifetimes } from '../caches/entry.js'
-import type { RedisSettings } from '../caches/redis.js'
+import type { RedisSettings } from '../caches/client.js'
 import type { Search, SearchSettings } from '../lookup/search.js'
 import type { Policy } from '../lookup/verdict.js'
 import type { Address } from '../server/listener.js'
@@ -17,6 +17,7 @@ import type { SourceConfig } from '../sources/open.js'
 import { groupId } from './group.js'
 import { nearest } from '../sources/nearest.js'
 import { parseConfig } from './parse.js'
+import { redisSettings } from './redis.js'
 import type { Problem } from '../sources/problem.js'
 import type { Places } from './parse.js'
 import type { ConfigFile, MapConfig } from './schema.js'
@@ -99,23 +100,31 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
   const mapNames = Object.keys(file.maps)
   if (mapNames.length === 0) problem(['maps'], 'maps: name at least one map')
 
-  const secretOf = (path: readonly PropertyKey[], given: { password?: string | undefined, password_file?: string | undefined, password_env?: string | undefined }): string | undefined => {
-    const ways = (['password', 'password_file', 'password_env'] as const).filter(way => given[way] !== undefined)
-    if (ways.length > 1) problem([...path, ways[1] ?? ''], `${ways.join(' and ')} both give the password: keep one`)
-    if (given.password_file !== undefined) {
-      const secretFile = resolve(folder, given.password_file)
+  /** The secret that `name`, `name_file` or `name_env` gives. */
+  const secretOf = (path: readonly PropertyKey[], given: Readonly<Record<string, unknown>>, name = 'password'): string | undefined => {
+    const valueAt = (parameter: string): string | undefined => {
+      const value = given[parameter]
+      return typeof value === 'string' ? value : undefined
+    }
+    const [inFile, inEnvironment] = [`${name}_file`, `${name}_env`]
+    const ways = [name, inFile, inEnvironment].filter(way => valueAt(way) !== undefined)
+    if (ways.length > 1) problem([...path, ways[1] ?? ''], `${ways.join(' and ')} both give the ${name}: keep one`)
+    const named = valueAt(inFile)
+    if (named !== undefined) {
+      const secretFile = resolve(folder, named)
       try {
         return readFileSync(secretFile, 'utf8').split(/\r?\n/, 1)[0] ?? ''
       } catch (error) {
-        problem([...path, 'password_file'], `password_file: ${secretFile} can't be read: ${error instanceof Error ? error.message : 'unknown error'}`)
+        problem([...path, inFile], `${inFile}: ${secretFile} can't be read: ${error instanceof Error ? error.message : 'unknown error'}`)
       }
     }
-    if (given.password_env !== undefined) {
-      const value = environment[given.password_env]
-      if (value === undefined) problem([...path, 'password_env'], `password_env: the environment has no variable '${given.password_env}'`)
+    const variable = valueAt(inEnvironment)
+    if (variable !== undefined) {
+      const value = environment[variable]
+      if (value === undefined) problem([...path, inEnvironment], `${inEnvironment}: the environment has no variable '${variable}'`)
       return value
     }
-    return given.password
+    return valueAt(name)
   }
 
   /** The peers that `allow` names, and this machine. */
@@ -259,21 +268,15 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
     return state === undefined || state === '' || file.redis !== undefined ? null : resolve(state, 'snapshot')
   }
 
-  const redis = file.redis
-  if (redis?.path !== undefined && (redis.host ?? redis.port) !== undefined) {
-    problem(['redis', 'path'], 'redis: either path or host and port')
-  }
-  const redisSettings: RedisSettings | null = redis === undefined ? null : {
-    host: redis.host, port: redis.port, path: redis.path, username: redis.username,
-    password: secretOf(['redis'], redis), db: redis.db,
-    keyPrefix: redis.key_prefix, commandTimeoutMs: redis.command_timeout,
-  }
+  const redis = file.redis === undefined ? null : redisSettings(file.redis, {
+    password: secretOf(['redis'], file.redis), sentinelPassword: secretOf(['redis'], file.redis, 'sentinel_password'),
+  }, folder, (parameter, text) => problem(['redis', parameter], text))
 
   if (problems.length > 0 || typeof health === 'string') return { ok: false, problems }
   return {
     ok: true,
     config: {
-      file, fileName, listeners, health, admin: typeof admin === 'object' && admin?.kind === 'unix' ? admin.path : null, redis: redisSettings, maps,
+      file, fileName, listeners, health, admin: typeof admin === 'object' && admin?.kind === 'unix' ? admin.path : null, redis, maps,
       snapshotPath: snapshotPathOf(),
       search: {
         recipientDelimiter: file.recipient_delimiter,

@@ -1,46 +1,17 @@
 import { Redis } from 'ioredis'
 import t from 'tap'
 import type { Test } from 'tap'
-import { createRedisCache } from '../../src/caches/redis.js'
-import type { RedisSettings, RedisState } from '../../src/caches/redis.js'
 import { byteString, found } from '../../src/outcome.js'
 import type { ByteString } from '../../src/outcome.js'
 import { freePort } from '../fixtures/port.js'
 import { startProxy } from '../fixtures/proxy.js'
 import { startRedis } from '../fixtures/redis.js'
-
-const alias = { name: 'alias', definition: '0123456789abcdef' }
-const verifiedAt = 1_700_000_000_000
-const box = found(byteString('box@example.net'))
-const day = 86_400_000
+import { alias, box, day, open, verifiedAt } from './bed.js'
 
 const server = async (t: Test, ...args: readonly string[]) => {
   const redis = await startRedis({ args })
   t.teardown(() => redis.stop())
   return redis
-}
-
-/** A cache with a clock of the test's own, which stands still unless it is moved. */
-const open = (t: Test, address: Partial<RedisSettings>, commandTimeoutMs = 5_000) => {
-  const clock = { now: 0 }
-  const states: RedisState[] = []
-  const watchers = new Map<RedisState, () => void>()
-  const cache = createRedisCache({ keyPrefix: 'hf:', commandTimeoutMs, ...address }, state => {
-    states.push(state)
-    watchers.get(state)?.()
-    watchers.delete(state)
-  }, () => clock.now)
-  t.teardown(() => cache.close())
-  const until = (state: RedisState): Promise<void> => new Promise(resolve => {
-    if (cache.status().state === state) resolve()
-    else watchers.set(state, resolve)
-  })
-  /** Writes, and waits until the server has done it: the commands of a connection are done in order. */
-  const write = async (key: string, outcome = box, ttlMs = day, map = alias) => {
-    cache.write(map, key, outcome, verifiedAt, ttlMs)
-    await cache.read(map, ['nothing there'])
-  }
-  return { cache, clock, states, until, write }
 }
 
 /** A plain client to look and meddle with. */
@@ -88,7 +59,7 @@ t.test('a record has its time to live, and is gone when it is removed', async t 
 
 t.test('C113 foreign values, cut records and other types are misses, each counted', async t => {
   const { port } = await server(t)
-  const { cache, until, write, states } = open(t, { port })
+  const { cache, until, write, states, told } = open(t, { port })
   const plain = client(t, port)
   await until('ready')
   await write('whole')
@@ -99,6 +70,7 @@ t.test('C113 foreign values, cut records and other types are misses, each counte
   await plain.rpush('hf:alias:list', 'box@example.net')
   t.strictSame(await cache.read(alias, ['cut', 'foreign', 'empty', 'list', 'whole']), [null, null, null, null, { outcome: box, verifiedAt }])
   t.match(cache.status().faults, { 'invalid-record': 3, 'wrong-type': 1 })
+  t.strictSame([...told].sort(), ['invalid-record', 'invalid-record', 'invalid-record', 'wrong-type'], 'and told, for the log')
   t.strictSame(states, ['ready'], 'and the server is not left alone for that')
   await write('cut')
   t.strictSame(await cache.read(alias, ['cut']), [{ outcome: box, verifiedAt }], 'it is overwritten')

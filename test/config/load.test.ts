@@ -55,6 +55,21 @@ const mistakes: readonly (readonly [string, RegExp])[] = [
   ['redis: {password_env: NONE}', /^c.yaml:5 password_env: the environment has no variable 'NONE'$/],
   ['redis: {password_file: none}', /^c.yaml:5 password_file: \/.*\/none can't be read: ENOENT/],
   ['redis: {password: a, password_file: b}', /^c.yaml:5 password and password_file both give the password: keep one$/],
+  ['redis: {sentinels: ["127.0.0.1:26379"]}', /^c.yaml:5 sentinels: say which primary they watch, `master: NAME`, /],
+  ['redis: {master: main}', /^c.yaml:5 master: goes with `sentinels: /],
+  ['redis:\n  sentinel_password: x', /^c.yaml:6 sentinel_password: goes with `sentinels: /],
+  ['redis:\n  cluster: [127.0.0.1]\n  host: localhost', /^c.yaml:7 host: cluster says where Redis is; remove one of the two$/],
+  ['redis:\n  cluster: [127.0.0.1]\n  master: main\n  sentinels: [127.0.0.1]', /^c.yaml:8 sentinels: cluster says where Redis is; remove one of the two$/],
+  ['redis:\n  sentinels: [s1]\n  master: main\n  path: /run/r', /^c.yaml:8 path: sentinels says where Redis is; remove one of the two$/],
+  ['redis:\n  cluster: [127.0.0.1]\n  db: 3', /^c.yaml:7 db: a cluster has database 0 only; remove this, key_prefix tells apart$/],
+  ['redis: {cluster: ["127.0.0.1:http"]}', /^c.yaml:5 cluster: '127.0.0.1:http' is no server: write HOST or HOST:PORT$/],
+  ['redis: {cluster: []}', /^c.yaml:5 redis.cluster: name at least one node$/],
+  ['redis: {path: /run/r, tls: true}', /^c.yaml:5 path: there is no TLS over a unix socket; /],
+  ['redis: {tls_verify_cert: false}', /^c.yaml:5 tls_verify_cert: goes with `tls: true`$/],
+  ['redis: {tls: false, tls_CAfile: c.yaml}', /^c.yaml:5 tls: false, but there is tls_CAfile: remove one/],
+  ['redis: {tls_CAfile: none}', /^c.yaml:5 tls_CAfile: \/.*\/none can't be read: ENOENT/],
+  ['redis: {tls_cert_file: c.yaml, tls_key_file: c.yaml}', /^c.yaml:5 tls_cert_file, tls_key_file: not what TLS needs, PEM: /],
+  ['redis: {sentinels: [s1], master: main, sentinel_password: a, sentinel_password_env: b}', /^c.yaml:5 sentinel_password and sentinel_password_env both give the sentinel_password: keep one$/],
   ['databases:\n  unused: {password_file: none}', /^c.yaml:6 password_file: \/.*\/none can't be read: ENOENT/],
   ['databases:\n  mail: {password: *secret}', /^c.yaml:6 not YAML: Unresolved alias .*; put text that begins with \* in quotes$/],
   ['role: primary\nrole: fallback', /^c.yaml:6 not YAML: Map keys must be unique$/],
@@ -160,6 +175,16 @@ t.test('passwords come from the file, the first line of another file, or the env
   t.equal(config('password: plain').redis?.password, 'plain')
   t.equal(config('password_file: secret').redis?.password, 'p#a%s $x')
   t.equal(config('password_env: REDIS_PASSWORD').redis?.password, 'from outside')
+  t.end()
+})
+
+t.test('Redis in each shape', t => {
+  const redis = (text: string) => configOf(t, `${small}redis: {${text}}\n`, { files: { secret: 's3cret\n' } }).redis
+  t.match(redis('sentinels: [s1, "s2:5000", "[::1]:26379"], master: main, sentinel_password_file: secret, password: p'), {
+    sentinels: [{ host: 's1', port: 26_379 }, { host: 's2', port: 5_000 }, { host: '::1', port: 26_379 }], master: 'main', sentinelPassword: 's3cret', password: 'p', tls: null,
+  })
+  t.match(redis('cluster: [c1, "c2:7000"], tls: true'), { cluster: [{ host: 'c1', port: 6_379 }, { host: 'c2', port: 7_000 }], tls: { verify: true } })
+  t.match(redis('host: r1, tls: true, tls_verify_cert: false'), { host: 'r1', tls: { verify: false } })
   t.end()
 })
 

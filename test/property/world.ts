@@ -157,7 +157,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
       tried: Promise.resolve(),
       isUsable: () => redisFault !== 'down',
       status: () => ({ state: 'ready', hits: 0, misses: 0, faults: {
-        'timeout': 0, 'connection': 0, 'readonly': 0, 'oom': 0, 'auth': 0, 'loading': 0, 'wrong-type': 0, 'invalid-record': 0, 'other': 0,
+        'timeout': 0, 'connection': 0, 'readonly': 0, 'oom': 0, 'auth': 0, 'loading': 0, 'cluster': 0, 'wrong-type': 0, 'invalid-record': 0, 'other': 0,
       } }),
       close: () => undefined,
     }

@@ -1,29 +1,14 @@
 import { copyFileSync, mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
-import { run } from '../../fixtures/child.js'
-import { freshFolder, removeFolder } from '../../fixtures/guard.js'
+import { makeCertificates } from '../../fixtures/certificates.js'
 import { Connection, openConnection } from '../../../src/sources/mysql/connection.js'
 import type { Tls } from '../../../src/sources/mysql/definition.js'
 import type { Host } from '../../../src/sources/mysql/hosts.js'
 import { readTls } from '../../../src/sources/mysql/tls.js'
 import { inet, startBed, statement, unix } from './bed.js'
 
-const folder = freshFolder()
-t.teardown(() => removeFolder(folder))
-const file = (name: string): string => join(folder, name)
-
-const openssl = async (...args: readonly string[]): Promise<void> => {
-  const { code, stderr } = await run('openssl', args, { cwd: folder })
-  if (code !== 0) throw new Error(stderr)
-}
-const authority = (name: string): Promise<void> =>
-  openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', `/CN=${name}`, '-keyout', `${name}.key`, '-out', `${name}.pem`)
-const certificate = async (name: string, subjectAltName: string): Promise<void> => {
-  await openssl('req', '-newkey', 'rsa:2048', '-nodes', '-subj', `/CN=${name}`, '-addext', `subjectAltName=${subjectAltName}`, '-keyout', `${name}.key`, '-out', `${name}.csr`)
-  await openssl('x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2', '-copy_extensions', 'copy', '-out', `${name}.pem`)
-}
-await authority('ca')
+const { file, authority, certificate, remove } = await makeCertificates()
+t.teardown(remove)
 await authority('stranger')
 await certificate('named', 'DNS:localhost')
 await certificate('addressed', 'IP:127.0.0.1')

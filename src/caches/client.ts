@@ -1,0 +1,101 @@
+/**
+ * Opens a client of Redis (or of what speaks its protocol, such as Valkey) in
+ * the shape that the settings name: one server, one that Sentinels name, or a
+ * cluster. It connects in the background for as long as it lives; a command
+ * settles within the command timeout, and fails at once while nobody could
+ * answer it.
+ */
+import type { ConnectionOptions } from 'node:tls'
+import { Cluster, Redis } from 'ioredis'
+
+export type RedisHost = { readonly host: string, readonly port: number }
+
+/** What TLS needs, read from its files; `verify: false` takes anybody's certificate. */
+export type RedisTls = { readonly ca?: Buffer, readonly cert?: Buffer, readonly key?: Buffer, readonly verify: boolean }
+
+/** At most one of `path`, `sentinels` with `master`, `cluster`; else the server at host and port. */
+export type RedisSettings = {
+  readonly host?: string | undefined
+  readonly port?: number | undefined
+  /** Unix socket. */
+  readonly path?: string | undefined
+  readonly sentinels?: readonly RedisHost[] | undefined
+  /** The name by which the Sentinels know the primary. */
+  readonly master?: string | undefined
+  readonly sentinelUsername?: string | undefined
+  readonly sentinelPassword?: string | undefined
+  /** Some nodes of a cluster; they tell of the others. */
+  readonly cluster?: readonly RedisHost[] | undefined
+  readonly tls?: RedisTls | null
+  readonly username?: string | undefined
+  readonly password?: string | undefined
+  readonly db?: number | undefined
+  readonly keyPrefix: string
+  readonly commandTimeoutMs: number
+}
+
+export type Client = Redis | Cluster
+
+const connectTimeoutMs = 2_000
+/** A hung server keeps its connection open: without this, commands would gather behind it for ever. */
+const socketTimeoutMs = 10_000
+/** After a failover in a cluster, its nodes are asked who holds which keys at the latest after this (ms). */
+const slotsRefreshMs = 1_000
+/** Hops within a cluster that is being resharded; more is a storm, and the command is given up. */
+const maxRedirections = 4
+
+const retryDelayMs = (attempt: number): number => Math.min(2_000, 50 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2)
+
+const common = ({ commandTimeoutMs, username, password, tls }: RedisSettings) => ({
+  commandTimeout: commandTimeoutMs,
+  connectTimeout: connectTimeoutMs,
+  socketTimeout: socketTimeoutMs,
+  maxRetriesPerRequest: 0,
+  autoResendUnfulfilledCommands: false,
+  ...username === undefined ? {} : { username },
+  ...password === undefined ? {} : { password },
+  ...tls === null || tls === undefined ? {} : { tls: tlsOptions(tls) },
+})
+
+const tlsOptions = ({ verify, ...material }: RedisTls): ConnectionOptions => ({ ...material, rejectUnauthorized: verify })
+
+const place = ({ host, port, path, sentinels, master, sentinelUsername, sentinelPassword, tls }: RedisSettings) => {
+  if (path !== undefined) return { path }
+  if (sentinels === undefined) return { host: host ?? '127.0.0.1', port: port ?? 6379 }
+  return {
+    sentinels: sentinels.map(each => ({ ...each })),
+    name: master ?? '',
+    sentinelRetryStrategy: retryDelayMs,
+    sentinelCommandTimeout: connectTimeoutMs,
+    ...sentinelUsername === undefined ? {} : { sentinelUsername },
+    ...sentinelPassword === undefined ? {} : { sentinelPassword },
+    ...tls === null || tls === undefined ? {} : { enableTLSForSentinelMode: true, sentinelTLS: tlsOptions(tls) },
+  }
+}
+
+/** Starts to connect. Throws never; the client's events tell how it goes. */
+export const openClient = (settings: RedisSettings): Client => {
+  if (settings.cluster !== undefined) {
+    return new Cluster(settings.cluster.map(each => ({ ...each })), {
+      enableOfflineQueue: false,
+      clusterRetryStrategy: retryDelayMs,
+      slotsRefreshTimeout: connectTimeoutMs,
+      slotsRefreshInterval: slotsRefreshMs,
+      maxRedirections,
+      // A node that is gone, or a cluster that is down, is a miss now rather than an answer later.
+      retryDelayOnFailover: 0,
+      retryDelayOnClusterDown: 0,
+      redisOptions: common(settings),
+    })
+  }
+  return new Redis({
+    ...common(settings),
+    ...place(settings),
+    db: settings.db ?? 0,
+    enableOfflineQueue: false,
+    enableAutoPipelining: true,
+    retryStrategy: retryDelayMs,
+    // After a failover the old primary is read-only: connect anew, to whatever the address now means.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+  })
+}

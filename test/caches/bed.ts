@@ -1,0 +1,35 @@
+/** A cache on a test's own Redis, and what to put into it. */
+import type { Test } from 'tap'
+import { createRedisCache } from '../../src/caches/redis.js'
+import type { RedisFault, RedisState } from '../../src/caches/redis.js'
+import type { RedisSettings } from '../../src/caches/client.js'
+import { byteString, found } from '../../src/outcome.js'
+
+export const alias = { name: 'alias', definition: '0123456789abcdef' }
+export const verifiedAt = 1_700_000_000_000
+export const box = found(byteString('box@example.net'))
+export const day = 86_400_000
+
+/** A cache with a clock of the test's own, which stands still unless it is moved. */
+export const open = (t: Test, address: Partial<RedisSettings>, commandTimeoutMs = 5_000) => {
+  const clock = { now: 0 }
+  const states: RedisState[] = []
+  const told: RedisFault[] = []
+  const watchers = new Map<RedisState, () => void>()
+  const cache = createRedisCache({ keyPrefix: 'hf:', commandTimeoutMs, ...address }, state => {
+    states.push(state)
+    watchers.get(state)?.()
+    watchers.delete(state)
+  }, fault => { told.push(fault) }, () => clock.now)
+  t.teardown(() => cache.close())
+  const until = (state: RedisState): Promise<void> => new Promise(resolve => {
+    if (cache.status().state === state) resolve()
+    else watchers.set(state, resolve)
+  })
+  /** Writes, and waits until the server has done it: the commands of a connection are done in order. */
+  const write = async (key: string, outcome = box, ttlMs = day, map = alias) => {
+    cache.write(map, key, outcome, verifiedAt, ttlMs)
+    await cache.read(map, ['nothing there'])
+  }
+  return { cache, clock, states, told, until, write }
+}

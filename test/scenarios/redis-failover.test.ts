@@ -1,0 +1,94 @@
+/**
+ * Redis fails over under load, in each shape that does. MariaDB is up; memory
+ * keeps one answer, so that every lookup goes to Redis.
+ *
+ * 1. Clients look up all the time; the primary is killed; the replica takes
+ *    over. Every reply is right: a lookup beyond the deadline would be TEMP.
+ * 2. Redis is used again: with MariaDB gone, what was asked since then is known.
+ */
+import { setTimeout } from 'node:timers/promises'
+import t from 'tap'
+import type { Test } from 'tap'
+import { startHoldfast } from '../fixtures/daemon.js'
+import { mailConfig, mailSql } from '../fixtures/mail.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import type { Mariadb } from '../fixtures/mariadb.js'
+import { freePort } from '../fixtures/port.js'
+import { startCluster, startGuarded } from '../fixtures/redis.js'
+import { socketmapAsk } from '../fixtures/wire.js'
+
+const answers: readonly (readonly [map: string, key: string, reply: string])[] = [
+  ['virtual_alias', 'info@v.example', 'OK box@relay.example'],
+  ['virtual_alias', 'info+tag@v.example', 'OK box+tag@relay.example'],
+  ['virtual_alias', 'stranger@catch.example', 'OK all@relay.example'],
+  ['virtual_alias', 'nobody@v.example', 'NOTFOUND '],
+  ['virtual_domain', 'v.example', 'OK v.example'],
+  ['relay_domain', 'relay.example', 'OK relay.example'],
+  ['relay_domain', 'other.example', 'NOTFOUND '],
+  ['relay_recipient', 'box@relay.example', 'OK ok'],
+  ['transport', 'box@relay.example', 'OK smtp:[127.0.0.1]:25'],
+]
+const known = answers.filter(([, , reply]) => reply.startsWith('OK'))
+
+/** A daemon on this Redis, whose clients ask on while `fail` has it fail over, until it is used again. */
+const failsOver = async (t: Test, mariadb: Mariadb, redis: Readonly<Record<string, unknown>>, fail: () => Promise<void>): Promise<(map: string, key: string) => Promise<string>> => {
+  const port = await freePort()
+  const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, {
+    redis, health: `127.0.0.1:${port}`, memory: { entries: 1, absent_entries: 1 },
+  }))
+  t.teardown(() => holdfast.kill())
+  const ask = (map: string, key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, map, key)
+  const hits = async (): Promise<number> => {
+    const status = await (await fetch(`http://127.0.0.1:${port}/status`)).json() as { redis: { hits: number } }
+    return status.redis.hits
+  }
+  const name = Object.keys(redis).join(' ')
+  let isOver = false
+  let asked = 0
+  const wrong: string[] = []
+  const client = async (): Promise<void> => {
+    while (!isOver) {
+      for (const [map, key, reply] of answers) {
+        const said = await ask(map, key)
+        asked++
+        if (said !== reply) wrong.push(`${map} ${key}: ${said}`)
+      }
+    }
+  }
+  const untilHits = async (count: number): Promise<void> => { while (await hits() < count) await setTimeout(20) }
+  const clients = [client(), client(), client(), client()]
+  await untilHits(1)
+  await fail()
+  await untilHits(await hits() + 100)
+  isOver = true
+  await Promise.all(clients)
+  t.strictSame(wrong, [], `${name}: of ${asked} replies`)
+  // However many lookups meet it, an outage of Redis is told once.
+  const lines = holdfast.log().split('\n').filter(line => line.includes('redis: '))
+  t.ok(lines.length < 15, `${name}: ${lines.length} lines in the log`)
+  return ask
+}
+
+t.test('no wrong answer, none too late, and what was asked after the failover is known', async t => {
+  const mariadb = await startMariadb({ sql: mailSql(25) })
+  t.teardown(() => mariadb.stop())
+  const guarded = await startGuarded({ sentinelPassword: 's3cret' })
+  t.teardown(() => guarded.stop())
+  const cluster = await startCluster()
+  t.teardown(() => cluster.stop())
+  const { master, sentinels, primary } = guarded
+  const asks = await Promise.all([
+    failsOver(t, mariadb, { master, sentinels: sentinels.map(({ host, port }) => `${host}:${port}`), sentinel_password: 's3cret' }, async () => {
+      await primary.kill()
+      await guarded.promoted()
+    }),
+    failsOver(t, mariadb, { cluster: cluster.nodes.map(({ host, port }) => `${host}:${port}`) }, async () => {
+      await cluster.nodes[0]?.kill()
+      await cluster.promoted()
+    }),
+  ])
+  await mariadb.kill()
+  for (const ask of asks) {
+    for (const [map, key, reply] of known) t.equal(await ask(map, key), reply, `${map} ${key}`)
+  }
+})
