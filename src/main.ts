@@ -4,7 +4,7 @@
  * or exits. What one command needs is loaded with it: `query` need not wait for
  * all that `serve` takes.
  */
-import { Command } from 'commander'
+import { Argument, Command } from 'commander'
 import { call, painter, showExplained, showStatus } from './cli/control.js'
 import { exitTempfail, query } from './cli/query.js'
 import { parseEndpoint } from './endpoint.js'
@@ -156,6 +156,30 @@ control('flush', 'have a key, or every key of a map, asked anew; what is known s
   .argument('[KEY]', 'an address or a domain')
   .action((map: string, key: string | undefined, options: ControlOptions) => asking('flush', async () =>
     doneOf(await call(await daemonAt(options, asAdmin), '/flush', { map, ...key === undefined ? {} : { key } }))))
+
+program.command('schema')
+  .description('print the JSON Schema of holdfast.yaml, for editors')
+  .addHelpText('after', '\nExample:\n  holdfast schema > holdfast.schema.json\n\nAn editor with a YAML language server takes it from a first line such as\n# yaml-language-server: $schema=holdfast.schema.json')
+  .action(async () => {
+    process.stdout.write(`${JSON.stringify((await import('./config/json_schema.js')).jsonSchema(), null, 2)}\n`)
+  })
+
+program.command('manual')
+  .description('print a page of the manual for man(1)')
+  .addArgument(new Argument('[PAGE]', 'which page').choices(['holdfast', 'holdfast.yaml']).default('holdfast'))
+  .addHelpText('after', '\nExample:\n  holdfast manual holdfast.yaml | man -l -')
+  .action(async (name: string) => {
+    process.stdout.write((await import('./cli/manual.js')).manual(program, name, process.env))
+  })
+
+program.command('completion')
+  .description('print the completion script for bash, or what it asks for: the names of the maps')
+  .addArgument(new Argument('<WHAT>').choices(['bash', 'maps']))
+  .option('--config <FILE>', 'the configuration file that has the maps', standardConfig)
+  .addHelpText('after', '\nExample:\n  source <(holdfast completion bash)')
+  .action(async (what: 'bash' | 'maps', { config }: { config: string }) => {
+    process.stdout.write((await import('./cli/completion.js')).completion(program, what, config, standardConfig, process.env))
+  })
 
 process.on('uncaughtException', error => {
   // A bug. Whoever supervises us starts a new process; Postfix asks again by itself.

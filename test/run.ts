@@ -43,6 +43,8 @@ const missing = async (): Promise<readonly string[]> => {
     // For its judgement of our unit, and systemd-notify(1).
     ['systemd', 'systemd-notify'],
     ['chromium', 'chromium'],
+    // Its judgement of the manual.
+    ['mandoc', 'mandoc'],
   ] as const
   const absent: string[] = programs.filter(([, program]) => !inPath(program)).map(([name]) => name)
   // The newest Node is linked to a library that a minimal Debian doesn't have.

@@ -1,0 +1,70 @@
+/** The manual's pages as the built program prints them, judged by mandoc. */
+import { join } from 'node:path'
+import { writeFileSync } from 'node:fs'
+import t from 'tap'
+import { run } from '../fixtures/child.js'
+import { mainFile } from '../fixtures/daemon.js'
+import { freshFolder } from '../fixtures/guard.js'
+
+const holdfast = async (...args: string[]): Promise<string> => {
+  const { code, stdout, stderr } = await run(process.execPath, [mainFile, ...args], { env: { ...process.env, SOURCE_DATE_EPOCH: '1700000000' } })
+  if (code !== 0) throw new Error(`holdfast ${args.join(' ')}: ${stderr}`)
+  return stdout
+}
+
+/** The page as text, and what mandoc finds wrong with it. */
+const formatted = async (page: string): Promise<{ text: string, faults: string }> => {
+  const file = join(freshFolder(), page)
+  writeFileSync(file, await holdfast('manual', page))
+  const lint = await run('mandoc', ['-T', 'lint', '-W', 'warning', file])
+  const { stdout } = await run('mandoc', ['-T', 'ascii', '-O', 'width=500', file])
+  // Bold is a letter, a step back, and the letter again.
+  return { text: stdout.replaceAll(/.\x08/g, ''), faults: lint.stdout + lint.stderr }
+}
+
+t.test('holdfast(8) has every command with its options and an example, as its help has', async t => {
+  const { text, faults } = await formatted('holdfast')
+  t.equal(faults, '')
+  t.match(text, 'November 14, 2023')
+  const commands = [...(await holdfast('--help')).matchAll(/^ {2}([a-z]+) .*\S/gm)].flatMap(([, name]) => name === undefined || name === 'help' ? [] : [name])
+  t.ok(commands.includes('serve') && commands.includes('flush'), commands.join(' '))
+  const sections = new Map(commands.map(command => [command, new RegExp(`^ {5}${command}\\b[^]*?(?=^ {5}\\w|^\\w)`, 'm').exec(text.slice(text.indexOf('\nCOMMANDS\n')))?.[0] ?? '']))
+  // The page takes its examples from the help.
+  for (const [command, own] of sections) t.match(own, new RegExp(`^ {19}.*\\bholdfast ${command}\\b`, 'm'), `the help of ${command} has an example`)
+  for (const command of ['adopt', 'flush']) {
+    const help = await holdfast(command, '--help')
+    t.match(help, `\nExample:\n  holdfast ${command} `)
+    for (const [option] of help.matchAll(/(?<=^ {2})--[a-z-]+/gm)) t.match(sections.get(command), new RegExp(`^ +${option}\\b`, 'm'), `${command} ${option}`)
+  }
+})
+
+t.test('holdfast.yaml(5) has every parameter of the schema, with its description', async t => {
+  const { text, faults } = await formatted('holdfast.yaml')
+  t.equal(faults, '')
+  const schema = JSON.parse(await holdfast('schema')) as Record<string, unknown>
+  const seen: string[] = []
+  const look = (part: unknown): void => {
+    if (typeof part !== 'object' || part === null) return
+    for (const [key, inner] of Object.entries(part)) {
+      if (key !== 'properties') {
+        look(inner)
+        continue
+      }
+      for (const [name, parameter] of Object.entries(inner as Record<string, { description?: string }>)) {
+        seen.push(name)
+        t.match(text, new RegExp(`^ +${name}(:|$)`, 'm'), name)
+        t.match(text.replaceAll(/\s+/g, ' '), (parameter.description ?? 'none').replaceAll('`', '').replaceAll(/\s+/g, ' '), name)
+        look(parameter)
+      }
+    }
+  }
+  look(schema)
+  t.ok(seen.includes('tls_verify_cert') && seen.includes('command_timeout'))
+  t.match(text, '"/etc/holdfast/mysql.password"'.slice(1, -1))
+})
+
+t.test('a page that there is not is refused, with the names of those that there are', async t => {
+  const { code, stderr } = await run(process.execPath, [mainFile, 'manual', 'nothing'])
+  t.equal(code, 1)
+  t.match(stderr, /choices are holdfast, holdfast.yaml/i)
+})
