@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config, ListenerConfig } from './config/load.js'
 import { explain } from './explain.js'
+import { flush } from './flush.js'
 import { openGeneration, statusOf } from './generation.js'
 import type { Generation, ServedMap } from './generation.js'
 import type { Events } from './health/events.js'
@@ -139,15 +140,8 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
       return `${name}: the table is believed as it is now`
     },
     flush: async (name, key) => {
-      const map = generation.maps.get(name)
-      if (map?.kind !== 'mysql') return null
-      if (key !== null) {
-        const outcome = await map.lookup.renew(key)
-        return `${name}: asked anew: ${outcome.kind === 'unavailable' ? `${outcome.reason}: ${outcome.detail}` : outcome.kind}`
-      }
-      map.lookup.expire()
-      log.info(`map ${name}: an administrator has all of it asked anew`)
-      return `${name}: every key is asked anew when it is next asked for; until then what is known bridges an outage`
+      if (key === null) log.info(`map ${name}: an administrator has all of it asked anew`)
+      return flush(generation, name, key)
     },
   }
 
@@ -166,7 +160,7 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
         next.push(slot)
       }
       const { health: address, admin: path } = target.config
-      const nextHealth = address === null ? null : await keep(health, JSON.stringify(address), () => serveHealth(address, shown))
+      const nextHealth = address === null ? null : await keep(health, JSON.stringify(address), () => serveHealth(address, shown, { token: () => generation.config.adminToken, actions }))
       if (nextHealth !== null && nextHealth !== health) openedWeb.push(nextHealth)
       const nextAdmin = path === null ? null : await keep(admin, path, () => serveAdmin(path, () => reportOf(shown), actions))
       return { slots: next, health: nextHealth, admin: nextAdmin }

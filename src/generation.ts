@@ -8,6 +8,8 @@ import { makeEntry } from './caches/entry.js'
 import { createMemory } from './caches/memory.js'
 import type { Memory } from './caches/memory.js'
 import { createRedisCache } from './caches/redis.js'
+import { openFlushChannel } from './caches/flushes.js'
+import type { Flush, FlushChannel } from './caches/flushes.js'
 import type { MapIdentity, RedisCache, RedisState } from './caches/redis.js'
 import type { WatchedSources } from './watched.js'
 import type { Config, LoadedMap } from './config/load.js'
@@ -53,6 +55,10 @@ export type MysqlMap = {
 
 export type ServedMap = TextMap | MysqlMap
 
+type OpenedRedis = ReturnType<typeof createRedisCache>
+/** Flushes are kept for so much longer (ms) than anything is fresh. */
+const flushGraceMs = 60_000
+
 export type Generation = {
   readonly config: Config
   readonly loadedAt: number
@@ -61,6 +67,8 @@ export type Generation = {
   redisStatus(): RedisStatus | null
   /** Resolves when Redis, if there is one, has been reached or has failed once. */
   readonly redisTried: Promise<void>
+  /** Tells the nodes that share the Redis of a flush; '' without Redis, null once they are told, else why they are not. */
+  announce(flush: Flush): Promise<string | null>
   canaries(): readonly Canary[]
   /** Cuts off lookups that still wait; to be called when there are none left to wait for. */
   close(): void
@@ -78,16 +86,20 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
     maps.set(map.name, served)
     if (!map.sensitive) neighbours.push({ search: map.search, knows: key => served.lookup.knows(key), ...served.kind === 'mysql' ? { targets: served.targets } : {} })
   }
+  const channel = redis === null ? null : openFlushes(config, redis.cache, maps, log)
   const allCanaries = [...new Set([...canaries.values()].flat())]
   return {
     config, maps, sources,
     loadedAt: Date.now(),
     redisStatus: () => redis?.status() ?? null,
-    redisTried: redis?.cache.tried ?? Promise.resolve(),
+    // What Redis knows is fresh only where its flushes are known.
+    redisTried: Promise.all([redis?.cache.tried, channel?.tried]).then(() => undefined),
+    announce: flush => channel?.announce(flush) ?? Promise.resolve(''),
     canaries: () => allCanaries,
     close: () => {
       for (const map of maps.values()) if (map.kind === 'mysql') map.guard.close()
       for (const canary of allCanaries) canary.close()
+      channel?.close()
       redis?.close()
       sources.close()
     },
@@ -102,7 +114,23 @@ export const statusOf = (map: ServedMap): MapStatus => ({
   },
 })
 
-const openRedis = (config: Config, log: Log): { cache: RedisCache, status: () => RedisStatus, close: () => void } | null => {
+/** Flushes by other nodes reach the maps. */
+const openFlushes = (config: Config, { client }: Pick<OpenedRedis, 'client'>, maps: ReadonlyMap<string, ServedMap>, log: Log): FlushChannel | null => {
+  if (config.redis === null) return null
+  const lookups = [...maps.values()].flatMap(map => map.kind === 'mysql' ? [map.lookup] : [])
+  const keepMs = Math.max(...config.maps.map(({ lifetimes }) => lifetimes.freshForMs)) + flushGraceMs
+  return openFlushChannel(client, config.redis, keepMs, {
+    onFlush: ({ map: name, what }, at) => {
+      const map = maps.get(name)
+      if (map?.kind === 'mysql') map.lookup.flush(what, at)
+    },
+    onGap: () => { for (const lookup of lookups) lookup.expire() },
+    onInTouch: isInTouch => { for (const lookup of lookups) lookup.knowsFlushes = isInTouch },
+    onProblem: problem => log.repeated('redis flush', `redis: flushes by other nodes may not reach this one at once: ${problem}`),
+  }, Date.now)
+}
+
+const openRedis = (config: Config, log: Log): { cache: OpenedRedis, status: () => RedisStatus, close: () => void } | null => {
   if (config.redis === null) return null
   let since = Date.now()
   let isClosed = false
@@ -188,6 +216,7 @@ const serveMap = (
     isVouchedFor: key => isVouchedFor(map.search, key, neighbours),
     ...map.search === 'virtual' ? { onFound: value => targets.note(value) } : {},
   })
+  lookup.knowsFlushes = mapRedis === null
   return { kind: 'mysql', name, config: map, plan, lookup, source, guard, memory, redis: mapRedis, identity: { name, definition }, targets }
 }
 

@@ -151,9 +151,9 @@ control('trust', 'believe a table as it is now, though known keys are gone from 
   .action((map: string, options: ControlOptions) => asking('trust', async () =>
     doneOf(await call(await daemonAt(options, asAdmin), '/trust', { map }))))
 
-control('flush', 'have a key, or every key of a map, asked anew; what is known stays at hand for an outage', 'holdfast flush virtual_alias info@example.com')
+control('flush', 'have a key, those of a domain, or every key of a map asked anew, on all nodes; what is known stays at hand for an outage', 'holdfast flush virtual_alias info@example.com')
   .argument('<MAP>', 'the name of the map')
-  .argument('[KEY]', 'an address or a domain')
+  .argument('[KEY]', 'an address, a domain, or @DOMAIN for all of a domain')
   .action((map: string, key: string | undefined, options: ControlOptions) => asking('flush', async () =>
     doneOf(await call(await daemonAt(options, asAdmin), '/flush', { map, ...key === undefined ? {} : { key } }))))
 

@@ -99,3 +99,15 @@ export const openClient = (settings: RedisSettings): Client => {
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
   })
 }
+
+/**
+ * A connection that only listens, to a server that hears what is published
+ * anywhere in this Redis; in a cluster to another node with each attempt. It
+ * does not connect anew by itself: its end tells that messages may be missed.
+ */
+export const openSubscriber = (settings: RedisSettings, attempt: number): Redis => new Redis({
+  ...common(settings),
+  ...place({ ...settings, ...settings.cluster?.[attempt % settings.cluster.length] }),
+  retryStrategy: () => null,
+  autoResubscribe: false,
+})

@@ -20,8 +20,8 @@ export type Entry = {
   readonly outcome: Found | Absent
   /** When the table itself gave this answer (epoch ms). Travels with the entry through every cache. */
   readonly verifiedAt: number
-  /** First moment at which the entry is no longer fresh (epoch ms). */
-  readonly staleAt: number
+  /** First moment at which the entry is no longer fresh (epoch ms); sooner if it is flushed. */
+  staleAt: number
   /** First moment at which the entry must not be used at all (epoch ms). */
   readonly expiredAt: number
   /** Not before this time (epoch ms) is the table asked again: refresh-ahead for a fresh entry, the failure recheck timer of RFC 8767 for a stale one. */
@@ -29,7 +29,7 @@ export type Entry = {
 }
 
 /** A clock of another node may run ahead of ours by this much (ms) before its entries stop counting as fresh. */
-const clockSkewMs = 5_000
+export const clockSkewMs = 5_000
 /** Lifetimes end up to this share early, so that entries loaded together don't all turn stale together. */
 const jitter = 0.1
 /** A fresh found entry that is asked for in this last share of its lifetime is refreshed in the background. */

@@ -31,6 +31,7 @@ export const createMemory = (limits: MemoryLimits) => {
   })
   return {
     get: (key: string): Entry | undefined => known.get(key) ?? unknown.get(key),
+    peek: (key: string): Entry | undefined => known.peek(key) ?? unknown.peek(key),
     /** Found entries only: what may bridge an outage by itself. */
     peekFound: (key: string): Entry | undefined => {
       const entry = known.peek(key)
@@ -56,6 +57,11 @@ export const createMemory = (limits: MemoryLimits) => {
     },
     /** Found entries and absent ones that are vouched for, most recently used first. */
     known: (): Generator<[string, Entry]> => known.entries(),
+    /** All entries, in no order that matters. */
+    all: function* (): Generator<[string, Entry]> {
+      yield* known.entries()
+      yield* unknown.entries()
+    },
     size: () => ({ found: known.size, foundBytes: known.calculatedSize, absent: unknown.size }),
   }
 }

@@ -48,7 +48,7 @@ const faultOf = (error: Error): RedisFault => {
 const faultsOfServer: ReadonlySet<RedisFault> = new Set(['timeout', 'connection', 'auth', 'loading', 'cluster'])
 const faultsOfWrites: ReadonlySet<RedisFault> = new Set(['readonly', 'oom'])
 
-export type RedisCache = ReturnType<typeof createRedisCache>
+export type RedisCache = Omit<ReturnType<typeof createRedisCache>, 'client'>
 
 /**
  * Connects in the background and keeps doing so; never throws, never rejects.
@@ -151,6 +151,8 @@ export const createRedisCache = (
       if (isWritable()) client.del(keyOf(map, key)).then(worked, fault)
     },
 
+    /** For what else goes by way of this Redis. */
+    client,
     /** Resolves when the first connection stands or has failed. */
     tried,
     isUsable,

@@ -47,6 +47,8 @@ export type Config = {
   readonly health: Endpoint | null
   /** Path of the socket for administrators. */
   readonly admin: string | null
+  /** Who has it may do what the socket allows by HTTP, too; null: nobody. */
+  readonly adminToken: string | null
   readonly redis: RedisSettings | null
   /** Where what is known is kept over a restart; null: nowhere, or in Redis. */
   readonly snapshotPath: string | null
@@ -57,6 +59,8 @@ export type Config = {
 export type Loaded = { readonly ok: true, readonly config: Config } | { readonly ok: false, readonly problems: readonly Problem[] }
 
 const minute = 60_000
+/** A shorter token can be guessed. */
+const minTokenLength = 16
 const day = 86_400_000
 
 /** Maps in which most keys are absent, and mean to be: "no special route", "not rewritten", "no rule", "somebody else's domain". */
@@ -268,6 +272,11 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
     return state === undefined || state === '' || file.redis !== undefined ? null : resolve(state, 'snapshot')
   }
 
+  const adminToken = secretOf([], file, 'admin_token') ?? null
+  if (adminToken !== null && adminToken.length < minTokenLength) {
+    problem(['admin_token', 'admin_token_file', 'admin_token_env'].filter(name => name in file).slice(0, 1), `admin_token: shorter than ${minTokenLength} characters; such as \`openssl rand -hex 16\` gives`)
+  }
+
   const redis = file.redis === undefined ? null : redisSettings(file.redis, {
     password: secretOf(['redis'], file.redis), sentinelPassword: secretOf(['redis'], file.redis, 'sentinel_password'),
   }, folder, (parameter, text) => problem(['redis', parameter], text))
@@ -276,7 +285,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
   return {
     ok: true,
     config: {
-      file, fileName, listeners, health, admin: typeof admin === 'object' && admin?.kind === 'unix' ? admin.path : null, redis, maps,
+      file, fileName, listeners, health, admin: typeof admin === 'object' && admin?.kind === 'unix' ? admin.path : null, adminToken, redis, maps,
       snapshotPath: snapshotPathOf(),
       search: {
         recipientDelimiter: file.recipient_delimiter,

@@ -4,6 +4,7 @@
  * group), nobody else can reach it. Answers hold keys and values.
  */
 import Fastify from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { listenOnPath } from './path.js'
 import type { Report } from './health.js'
 
@@ -29,6 +30,7 @@ export type Actions = {
   explain(address: string, map: string | null): Promise<readonly Explained[]>
   /** One line that says what was done; null if the map is a text table and has nothing to trust or forget. */
   trust(map: string): string | null
+  /** `key` may be `@example.com`: all of that domain. */
   flush(map: string, key: string | null): Promise<string | null>
 }
 
@@ -40,6 +42,18 @@ const textAt = (body: unknown, name: string): string | null => {
 }
 const askedOf = (body: unknown): Asked => ({ map: textAt(body, 'map'), key: textAt(body, 'key'), address: textAt(body, 'address') })
 
+/** What changes something, for whoever may: `POST /trust` and `/flush`. */
+export const routeActions = (app: FastifyInstance, actions: Actions): void => {
+  for (const verb of ['trust', 'flush'] as const) {
+    app.post(`/${verb}`, async ({ body }, reply) => {
+      const { map, key } = askedOf(body)
+      if (map === null || !actions.maps().includes(map)) return reply.code(404).send({ error: `no map '${map ?? ''}'; there are ${actions.maps().join(', ')}` })
+      const done = verb === 'trust' ? actions.trust(map) : await actions.flush(map, key)
+      return done === null ? reply.code(400).send({ error: `${map} is a text table: it is read at start and reload` }) : { done }
+    })
+  }
+}
+
 /** Serves on the socket at `path`, mode 0660. Rejects if it can't be had. */
 export const serveAdmin = async (path: string, report: () => Report, actions: Actions): Promise<{ close: () => Promise<void> }> => {
   const app = Fastify({ logger: false, forceCloseConnections: true, bodyLimit: 8_192 })
@@ -50,14 +64,7 @@ export const serveAdmin = async (path: string, report: () => Report, actions: Ac
     if (map !== null && !actions.maps().includes(map)) return reply.code(404).send({ error: `no map '${map}'; there are ${actions.maps().join(', ')}` })
     return actions.explain(address, map)
   })
-  for (const verb of ['trust', 'flush'] as const) {
-    app.post(`/${verb}`, async ({ body }, reply) => {
-      const { map, key } = askedOf(body)
-      if (map === null || !actions.maps().includes(map)) return reply.code(404).send({ error: `no map '${map ?? ''}'; there are ${actions.maps().join(', ')}` })
-      const done = verb === 'trust' ? actions.trust(map) : await actions.flush(map, key)
-      return done === null ? reply.code(400).send({ error: `${map} is a text table: it is read at start and reload` }) : { done }
-    })
-  }
+  routeActions(app, actions)
   await app.ready()
   await listenOnPath(app.server, path, 0o660)
   return { close: () => app.close() }

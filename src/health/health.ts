@@ -1,14 +1,17 @@
 /**
  * Health over HTTP, on its own address: for people, Prometheus and load
  * balancers. It imports nothing of the pipeline: the daemon hands it functions
- * that return snapshots. Nothing here changes anything, and nothing here is a
- * key or a value.
+ * that return snapshots. Nothing here is a key or a value; what changes
+ * something takes the administrator's token.
  *
  * Liveness is "the process turns"; readiness is "the listeners answer". A
  * MySQL or Redis that is down is neither: nothing may restart or bypass the
  * daemon for an outage that it exists to bridge. They show as detail.
  */
+import { createHash, timingSafeEqual } from 'node:crypto'
 import Fastify from 'fastify'
+import { routeActions } from './admin.js'
+import type { Actions } from './admin.js'
 import type { Events } from './events.js'
 import type { History } from './history.js'
 import { createMetrics } from './metrics.js'
@@ -36,9 +39,16 @@ export const reportOf = ({ status, history, events }: Shown): Report => {
 
 export type HealthServer = { readonly url: string, close(): Promise<void> }
 
-/** Serves the page at `/`, and `/livez`, `/readyz`, `/status` and `/metrics`; gives the URL and a function that closes it. Rejects if the address can't be had. */
-export const serveHealth = async (address: HealthAddress, shown: Shown): Promise<HealthServer> => {
-  const app = Fastify({ logger: false, forceCloseConnections: true })
+/** What may be done from here, and the token that it takes; null: nothing. */
+export type Administration = { readonly token: () => string | null, readonly actions: Actions }
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+/** In a time that tells nothing of the token. */
+const isToken = (given: string, token: string): boolean => timingSafeEqual(digest(given), digest(token))
+
+/** Serves the page at `/`, `/livez`, `/readyz`, `/status`, `/metrics`, and what `administration` allows; gives the URL and a function that closes it. Rejects if the address can't be had. */
+export const serveHealth = async (address: HealthAddress, shown: Shown, administration: Administration): Promise<HealthServer> => {
+  const app = Fastify({ logger: false, forceCloseConnections: true, bodyLimit: 8_192 })
   const metrics = createMetrics(shown.status)
   const page = readPage()
   app.get('/', (_request, reply) => reply
@@ -51,6 +61,16 @@ export const serveHealth = async (address: HealthAddress, shown: Shown): Promise
   })
   app.get('/status', () => reportOf(shown))
   app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.render()))
+  await app.register((admin, _options, done) => {
+    admin.addHook('onRequest', async ({ headers }, reply) => {
+      const token = administration.token()
+      if (token === null) return reply.code(403).send({ error: 'there is no admin_token in the configuration: nothing can be done here' })
+      const given = /^Bearer (.+)$/.exec(headers.authorization ?? '')?.[1]
+      if (given === undefined || !isToken(given, token)) return reply.code(401).header('www-authenticate', 'Bearer').send({ error: 'wrong token' })
+    })
+    routeActions(admin, administration.actions)
+    done()
+  })
   if ('path' in address) {
     await app.ready()
     await listenOnPath(app.server, address.path, 0o666)

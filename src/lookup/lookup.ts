@@ -9,7 +9,7 @@
  * walk: a catch-all must not take the mail of a user whose row can't be read.
  */
 import type { RedisCache, MapIdentity } from '../caches/redis.js'
-import { bridge, decodeEntry, encodeEntry, isFresh, isKnownAbsent, makeEntry } from '../caches/entry.js'
+import { bridge, clockSkewMs, decodeEntry, encodeEntry, isFresh, isKnownAbsent, makeEntry } from '../caches/entry.js'
 import type { Decoded, Entry, Lifetimes } from '../caches/entry.js'
 import type { Memory } from '../caches/memory.js'
 import type { Absent, ByteString, Found, Outcome } from '../outcome.js'
@@ -17,6 +17,8 @@ import { absent, found, unavailable } from '../outcome.js'
 import { fold } from '../sources/fold.js'
 import type { Source } from '../sources/source.js'
 import type { Clock } from './clock.js'
+import { Flushes, domainOf } from './flushes.js'
+import type { Flushed } from './flushes.js'
 import type { Guard } from './guard.js'
 import { completeValue } from './search.js'
 import type { Plan, Step } from './search.js'
@@ -85,6 +87,8 @@ const wholeKey = ({ asked, key, steps }: Walk): string => {
   return foldedWholeKey(key)
 }
 const foldedWholeKey = (key: string): string => `\0${key}`
+/** The folded key of a whole answer's cache key; null for the cache key of a step. */
+const keyOfWhole = (cacheKey: string): string | null => cacheKey.charCodeAt(0) === 0 ? cacheKey.split('\0', 2)[1] ?? '' : null
 
 /** What one step came to, with the time at which the table vouched for it. */
 type StepResult = { readonly outcome: Outcome, readonly verifiedAt: number }
@@ -100,14 +104,16 @@ export class MapLookup {
   /** Questions to the table under way, by step key: `@example.com` is asked once for all its users. */
   readonly #questions = new Map<string, Promise<StepResult>>()
 
-  /** What was verified before (epoch ms) is not fresh, wherever it comes from. */
-  #freshSince = 0
+  readonly #flushes: Flushes
+  /** Whether all flushes of the nodes that share a Redis are known; until then nothing of it counts as fresh. */
+  knowsFlushes = true
 
   constructor(settings: MapSettings, parts: MapParts) {
     this.name = settings.name
     this.#settings = settings
     this.#parts = parts
     this.#identity = { name: settings.name, definition: settings.definition }
+    this.#flushes = new Flushes(Math.max(settings.lifetimes.freshForMs, settings.lifetimes.absentForMs) + clockSkewMs)
   }
 
   /**
@@ -143,14 +149,46 @@ export class MapLookup {
     return this.#wait(walk, this.#join(walk, this.#parts.clock.now()))
   }
 
-  /** Lets nothing that is known count as fresh any more: each key is asked again when its turn comes. It stays at hand for an outage. */
+  /**
+   * What was verified before `at` (epoch ms) counts as fresh no more, for all
+   * keys, those of a domain or one, in whatever cache: it is asked anew when its
+   * turn comes. It stays at hand for an outage.
+   */
+  flush(what: Flushed, at: number): void {
+    const { memory } = this.#parts
+    const key = what === null ? null : fold(what)
+    this.#flushes.note(key, at)
+    const domain = key === null || !key.startsWith('@') ? null : key.slice(1)
+    if (key !== null && domain === null) {
+      // Whole answers that came by way of this key are judged when they are asked for.
+      const entry = memory.peek(key)
+      if (entry !== undefined) this.#age(entry, at)
+      return
+    }
+    for (const [cacheKey, entry] of memory.all()) {
+      if (domain === null || domainOf(keyOfWhole(cacheKey) ?? cacheKey) === domain) this.#age(entry, at)
+    }
+  }
+
+  /** Lets nothing in memory count as fresh: changes elsewhere may have been missed. It stays at hand for an outage. */
   expire(): void {
-    const { clock, memory } = this.#parts
-    const now = clock.now()
-    this.#freshSince = now
-    const known = [...memory.known()].reverse()
-    memory.clear()
-    for (const [key, entry] of known) memory.set(key, { ...entry, staleAt: Math.min(entry.staleAt, now), askAgainAt: now }, true)
+    const now = this.#parts.clock.now()
+    for (const [, entry] of this.#parts.memory.all()) this.#age(entry, now)
+  }
+
+  /** Makes an entry stale now if it was verified before `at` (epoch ms), be it by another node's clock. */
+  #age(entry: Entry, at: number): void {
+    if (entry.verifiedAt >= at + clockSkewMs) return
+    const now = this.#parts.clock.now()
+    entry.staleAt = Math.min(entry.staleAt, now)
+    entry.askAgainAt = now
+  }
+
+  /** The last flush (epoch ms) of what goes into the answer of this cache key. */
+  #flushedAt(cacheKey: string): number {
+    const key = keyOfWhole(cacheKey)
+    if (key === null) return this.#flushes.lastAt(cacheKey)
+    return Math.max(...this.#settings.plan.steps(key, key).map(step => this.#flushes.lastAt(step.key)))
   }
 
   /** Whether a found answer for this folded key is at hand, fresh or stale. Asks nobody. */
@@ -196,7 +234,7 @@ export class MapLookup {
     if (allAbsent) return absent
     const whole = memory.get(wholeKey(walk))
     if (whole !== undefined && whole.outcome.kind === 'found') {
-      if (isFresh(whole, now)) {
+      if (isFresh(whole, now) && walk.steps.every(step => whole.verifiedAt >= this.#flushes.lastAt(step.key))) {
         if (now >= whole.askAgainAt) this.#refresh(walk, whole, now)
         return whole.outcome
       }
@@ -374,11 +412,12 @@ export class MapLookup {
     if (ours !== undefined && ours.verifiedAt >= decoded.verifiedAt) return false
     const { lifetimes } = this.#settings
     // An absence of another node or process is not taken for fresh: its clock may differ.
-    const own = decoded.outcome.kind === 'found' ? lifetimes : { ...lifetimes, absentForMs: 0 }
-    const entry = makeEntry(decoded.outcome, decoded.verifiedAt, decoded.verifiedAt < this.#freshSince ? { ...own, freshForMs: 0 } : own, now, random())
+    const isFound = decoded.outcome.kind === 'found'
+    const isCurrent = this.knowsFlushes && isFound && decoded.verifiedAt >= this.#flushedAt(key) + clockSkewMs
+    const entry = makeEntry(decoded.outcome, decoded.verifiedAt, isCurrent ? lifetimes : { ...lifetimes, freshForMs: 0, absentForMs: 0 }, now, random())
     if (now >= entry.expiredAt) return false
     memory.set(key, entry, true)
-    if (decoded.outcome.kind === 'found') this.#parts.onFound?.(decoded.outcome.value)
+    if (isFound) this.#parts.onFound?.(decoded.outcome.value)
     return true
   }
 
@@ -424,7 +463,9 @@ export class MapLookup {
     const { lifetimes } = this.#settings
     const now = clock.now()
     const isKept = outcome.kind === 'found' || isVouchedFor(key)
-    memory.set(key, makeEntry(outcome, verifiedAt, lifetimes, now, random()), isKept)
+    // What was asked before a flush, and answered after it, is no longer fresh.
+    const isCurrent = verifiedAt >= this.#flushedAt(key)
+    memory.set(key, makeEntry(outcome, verifiedAt, isCurrent ? lifetimes : { ...lifetimes, freshForMs: 0, absentForMs: 0 }, now, random()), isKept)
     if (outcome.kind === 'found') this.#parts.onFound?.(outcome.value)
     if (!isKept) return
     const ttlMs = verifiedAt + Math.max(lifetimes.staleForMs, lifetimes.freshForMs) - now

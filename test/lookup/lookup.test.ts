@@ -670,3 +670,49 @@ t.test('found answers are told to whoever asks for that, from the table and from
   if (record !== undefined) open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 })).recall(...record)
   t.strictSame(heard, ['a@b', 'a@b'])
 })
+
+t.test('flush: an answer that was asked for before it and comes after it is not fresh', async t => {
+  const { clock, lookup, source } = stage({ 'a@example.com': 'old', 'b@example.com': 'old' })
+  source.latencyMs = 100
+  const asked = ['a@example.com', 'b@example.com'].map(async key => lookup.lookup(key))
+  await clock.advance(50)
+  lookup.flush('A@example.com', clock.now())
+  await clock.advance(100)
+  t.match(await Promise.all(asked), [{ kind: 'found' }, { kind: 'found' }])
+  source.latencyMs = 0
+  source.asked.length = 0
+  source.rows.set('a@example.com', 'new')
+  t.match(await lookup.lookup('a@example.com'), { value: 'new' })
+  t.match(await lookup.lookup('b@example.com'), { value: 'old' })
+  t.strictSame(source.asked, ['a@example.com'])
+})
+
+t.test('flush of a domain: its keys alone, absent ones too, and they bridge an outage', async t => {
+  const { clock, lookup, source, ask } = stage({ 'a@example.com': 'old', 'a@sub.example.com': 'old', '@example.com': 'all' })
+  for (const key of ['a@example.com', 'a@sub.example.com', 'x@example.com']) t.match(await ask(key), { kind: 'found' })
+  source.rows.set('x@example.com', 'new')
+  source.rows.set('a@example.com', 'new')
+  t.match(await ask('x@example.com'), { value: 'all' })
+  lookup.flush('@example.com', clock.now())
+  source.asked.length = 0
+  t.match(await ask('x@example.com'), { value: 'new' })
+  t.match(await ask('a@sub.example.com'), { value: 'old' })
+  t.strictSame(source.asked, ['x@example.com'])
+  source.fault = unavailable('breaker-open', 'down')
+  t.match(await ask('a@example.com'), { value: 'old', age: 'stale' })
+})
+
+t.test('a flush of which the node has not heard yet: what Redis has is not fresh, but bridges an outage', async t => {
+  const { lookup, open, source, ask } = stage({ 'a@example.com': 'old' }, { withRedis: true })
+  t.match(await ask('a@example.com'), { value: 'old' })
+  source.rows.set('a@example.com', 'new')
+  const later = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  later.knowsFlushes = false
+  source.fault = unavailable('breaker-open', 'down')
+  t.match(await ask('a@example.com', later), { value: 'old', age: 'stale' })
+  source.fault = null
+  const last = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  last.knowsFlushes = false
+  t.match(await ask('a@example.com', last), { value: 'new' })
+  t.equal(lookup.flights, 0)
+})
