@@ -15,7 +15,9 @@ import type { WatchedSources } from './watched.js'
 import type { Config, LoadedMap } from './config/load.js'
 import type { MapStatus, RedisStatus } from './health/status.js'
 import type { Log } from './log.js'
+import { flushEverywhere } from './flush.js'
 import { Canary } from './lookup/canary.js'
+import { watchChanges } from './lookup/changes.js'
 import { systemClock } from './lookup/clock.js'
 import { Guard } from './lookup/guard.js'
 import { MapLookup } from './lookup/lookup.js'
@@ -26,6 +28,7 @@ import { createTargets, isVouchedFor } from './lookup/vouch.js'
 import type { Neighbour, Targets } from './lookup/vouch.js'
 import type { Outcome } from './outcome.js'
 import { fold } from './sources/fold.js'
+import { askChanges } from './sources/mysql/changes.js'
 import type { Source } from './sources/source.js'
 
 /** A text table: whole in memory, nothing to cache or doubt. */
@@ -58,6 +61,7 @@ export type ServedMap = TextMap | MysqlMap
 type OpenedRedis = ReturnType<typeof createRedisCache>
 /** Flushes are kept for so much longer (ms) than anything is fresh. */
 const flushGraceMs = 60_000
+const changesBudgetMs = 2_000
 
 export type Generation = {
   readonly config: Config
@@ -88,7 +92,7 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
   }
   const channel = redis === null ? null : openFlushes(config, redis.cache, maps, log)
   const allCanaries = [...new Set([...canaries.values()].flat())]
-  return {
+  const generation: Generation = {
     config, maps, sources,
     loadedAt: Date.now(),
     redisStatus: () => redis?.status() ?? null,
@@ -97,6 +101,7 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
     announce: flush => channel?.announce(flush) ?? Promise.resolve(''),
     canaries: () => allCanaries,
     close: () => {
+      for (const end of watches) end()
       for (const map of maps.values()) if (map.kind === 'mysql') map.guard.close()
       for (const canary of allCanaries) canary.close()
       channel?.close()
@@ -104,6 +109,29 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
       sources.close()
     },
   }
+  const watches = [...maps.values()].flatMap(map => map.kind === 'mysql' ? watchTable(generation, map, log) : [])
+  return generation
+}
+
+/** Edits that the table's `changes` query lists are flushed; gives the functions that end this. */
+const watchTable = (generation: Generation, map: MysqlMap, log: Log): (() => void)[] => {
+  const { config: { changes, lifetimes }, name } = map
+  const opened = generation.sources.of(name)
+  const table = opened.kind === 'mysql' ? opened.tables[0] : undefined
+  if (changes === null || table === undefined) return []
+  return [watchChanges({
+    ask: seconds => askChanges(table.database, changes, seconds, changesBudgetMs),
+    // What other nodes have been told they need not be told again.
+    onChanged: (key, isNew) => {
+      if (isNew) void flushEverywhere(generation, map, key)
+      else map.lookup.flush(key, Date.now())
+    },
+    onProblem: ({ reason, detail }) => {
+      // The breaker has its own line.
+      if (reason !== 'breaker-open') log.repeated(`changes ${name}`, `map ${name}: changes can't be asked: ${reason}: ${detail}`, { map: name })
+    },
+    everyMs: generation.config.file.changes_every, freshForMs: lifetimes.freshForMs, clock: systemClock,
+  })]
 }
 
 /** What /status says of a map. */

@@ -14,6 +14,8 @@ import type { Address } from '../server/listener.js'
 import { parseEndpoint } from '../endpoint.js'
 import type { Endpoint } from '../endpoint.js'
 import type { SourceConfig } from '../sources/open.js'
+import { parseChanges } from '../sources/mysql/changes.js'
+import type { ChangesQuery } from '../sources/mysql/changes.js'
 import { groupId } from './group.js'
 import { nearest } from '../sources/nearest.js'
 import { parseConfig } from './parse.js'
@@ -38,6 +40,8 @@ export type LoadedMap = {
   readonly sensitive: boolean
   readonly maxShrink: number
   readonly canary: string | null
+  /** Which keys changed lately. */
+  readonly changes: ChangesQuery | null
 }
 
 export type Config = {
@@ -199,6 +203,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
     problem(['unknown'], 'unknown: a fallback node rejects unknowns, it is the last MX that a client asks; remove this or use role: primary')
   }
   if (file.soft_deadline >= file.deadline) problem(['soft_deadline'], 'soft_deadline: must be shorter than deadline')
+  if (file.changes_every < 1_000) problem(['changes_every'], 'changes_every: at least 1s')
   if (file.deadline > 50_000) problem(['deadline'], 'deadline: at most 50s; Postfix itself gives up after 100s and then asks no more')
   if (file.deadline < 10) problem(['deadline'], 'deadline: at least 10ms')
 
@@ -231,6 +236,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
       sensitive: map.sensitive,
       maxShrink: map.max_shrink ?? file.max_shrink,
       canary: map.canary ?? null,
+      changes: changesOf([...path, 'changes'], map),
     }
   })
 
@@ -263,6 +269,14 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
       parameters,
       placeOf: parameter => placeOf(parameter in own ? ['maps', name, parameter] : ['databases', databaseName, parameter]),
     }
+  }
+
+  function changesOf(path: readonly PropertyKey[], map: MapConfig): ChangesQuery | null {
+    if (map.changes === undefined) return null
+    const parsed = parseChanges(map.changes)
+    if (map.text !== undefined) problem(path, 'changes: a text table is read at start and on reload; remove this')
+    else if (typeof parsed === 'string') problem(path, `changes: ${parsed}`)
+    return typeof parsed === 'string' ? null : parsed
   }
 
   const snapshotPathOf = (): string | null => {

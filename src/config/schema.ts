@@ -65,6 +65,7 @@ const mapSchema = z.strictObject({
   sensitive: z.boolean().default(false).describe('grants rights or holds secrets: never in Redis, not served stale unless stale_for says so'),
   unknown: z.enum(['reject', 'defer']).optional().describe('overrides the node\'s `unknown` for this map'),
   max_shrink: share.optional().describe('overrides `max_shrink` for this map'),
+  changes: text.optional().describe('a query that lists the keys changed since a time: SELECT address FROM alias WHERE modified >= \'%s\'; they are asked anew, so that edits show within seconds'),
   canary: text.optional().describe('a key that must always be found; while it is not, every map on its server counts as unavailable'),
 })
 export type MapConfig = z.output<typeof mapSchema>
@@ -127,6 +128,7 @@ export const schema = z.strictObject({
     reset: duration.prefault('5s').describe('an open breaker lets one probe through after this'),
   }).prefault({}).describe('when a MySQL server that fails is left alone'),
   max_lag: duration.optional().describe('a replica that is further behind, or has stopped, is not believed when it says absent; off unless set. The account needs REPLICATION CLIENT (MariaDB: SLAVE MONITOR)'),
+  changes_every: duration.prefault('5s').describe('how often the `changes` of the maps are asked'),
   max_shrink: share.prefault('30%').describe('more than this share of known keys gone: the table is not believed when it says absent. 100% switches the guard off'),
   shrink_window: duration.prefault('1d').describe('keys count as known for so long after they were last found'),
   maps: z.record(z.string().regex(/^[^\s:]+$/, 'a map name holds no blank and no colon'), mapSchema).describe('the tables that Postfix asks for, by name'),

@@ -20,11 +20,14 @@ export type SourceConfig =
   | { readonly kind: 'cf', readonly paths: readonly string[] }
   | { readonly kind: 'inline', readonly parameters: Readonly<Record<string, string>>, readonly placeOf: (parameter: string) => string }
 
+/** One table of a map, for those that read it whole. */
+export type Table = { readonly definition: TableDefinition, readonly database: Database }
+
 /** A map's source: a table whole in memory, or a server that is asked. */
 export type Opened =
   | { readonly kind: 'text', readonly lookup: (key: string) => Outcome }
   /** `authorities` name the servers and databases that answer; maps that share one stand or fall together. */
-  | { readonly kind: 'mysql', readonly source: Source, readonly authorities: readonly string[] }
+  | { readonly kind: 'mysql', readonly source: Source, readonly authorities: readonly string[], readonly tables: readonly Table[] }
 
 export type Sources = {
   of(map: string): Opened
@@ -69,6 +72,7 @@ export const openSources = (
   const openMysql = (map: string, tables: readonly Defined[]): void => {
     const sources: Source[] = []
     const authorities: string[] = []
+    const read: Table[] = []
     for (const defined of tables) {
       warnings.push(...defined.warnings)
       if (!defined.ok) {
@@ -82,11 +86,12 @@ export const openSources = (
         sources.push(mysqlSource(definition, database, () => onEmpty(map)))
         authorities.push(JSON.stringify([hosts, login.user, login.dbname]))
         definitions.push({ map, definition })
+        read.push({ definition, database })
       } catch (error) {
         problems.push({ place: map, text: messageOf(error) })
       }
     }
-    opened.set(map, { kind: 'mysql', source: inOrder(sources), authorities })
+    opened.set(map, { kind: 'mysql', source: inOrder(sources), authorities, tables: read })
   }
 
   for (const [map, config] of configs) {

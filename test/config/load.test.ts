@@ -40,6 +40,8 @@ const mistakes: readonly (readonly [string, RegExp])[] = [
   ['soft_deadline: 2s', /^c.yaml:5 soft_deadline: must be shorter than deadline$/],
   ['memory:\n  bytes: lots', /^c.yaml:6 memory.bytes: 'lots' is not a size: .* such as 64M$/],
   ['memory: {entries: 0}', /^c.yaml:5 memory.entries: must be at least 1$/],
+  ['changes_every: 500ms', /^c.yaml:5 changes_every: at least 1s$/],
+  ['admin_token: short', /^c.yaml:5 admin_token: shorter than 16 characters; such as `openssl rand -hex 16` gives$/],
   ['connections: 1.5', /^c.yaml:5 connections: must be a whole number$/],
   ['connections: 5000', /^c.yaml:5 connections: must be at most 1000$/],
   ['max_shrink: 130%', /^c.yaml:5 max_shrink: '130%' is not a share: write a percentage such as 30%$/],
@@ -95,6 +97,9 @@ const mapMistakes: readonly (readonly [string, RegExp])[] = [
   ['{search: transport, text: t, unknown: defer}', /^c.yaml:4 unknown: in a transport map most keys are absent/],
   ['{search: domain, text: t, unknown: defer}', /^c.yaml:4 unknown: in a domain map most keys are absent/],
   ['{search: exact, text: t, fresh_for: 1h, stale_for: 10m}', /^c.yaml:4 stale_for: counts from the verification, like fresh_for, so it must be longer/],
+  ['{search: exact, text: t, changes: x}', /^c.yaml:4 changes: a text table is read at start and on reload; remove this$/],
+  ['{search: exact, cf: c, changes: SELECT a FROM t}', /^c.yaml:4 changes: say where the time goes, such as /],
+  ['{search: exact, cf: c, changes: "SELECT a FROM t WHERE m > \'%d\'"}', /^c.yaml:4 changes: say where the time goes, such as /],
   ['{search: exact, text: t, freshfor: 1h}', /^c.yaml:4 unknown parameter 'freshfor', did you mean 'fresh_for'\?$/],
 ]
 
