@@ -21,6 +21,7 @@ import { watchChanges } from './lookup/changes.js'
 import { systemClock } from './lookup/clock.js'
 import { Guard } from './lookup/guard.js'
 import { MapLookup } from './lookup/lookup.js'
+import { remember } from './lookup/remember.js'
 import { compileSearch } from './lookup/search.js'
 import type { Plan } from './lookup/search.js'
 import { TableLookup } from './lookup/table.js'
@@ -109,9 +110,14 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
       sources.close()
     },
   }
-  const watches = [...maps.values()].flatMap(map => map.kind === 'mysql' ? watchTable(generation, map, log) : [])
+  const watches = [...maps.values()].flatMap(map => map.kind === 'mysql' ? [...watchTable(generation, map, log), ...rememberKeys(config, map)] : [])
   return generation
 }
+
+/** Where a stale answer bridges nothing, there is nothing to keep recent. */
+const rememberKeys = ({ file: { remember_for: rememberForMs } }: Config, { lookup, config: { lifetimes } }: MysqlMap): (() => void)[] =>
+  rememberForMs === 0 || lifetimes.staleForMs <= lifetimes.freshForMs
+    ? [] : [remember(lookup, rememberForMs, () => lookup.isIdle, systemClock, Math.random)]
 
 /** Edits that the table's `changes` query lists are flushed; gives the functions that end this. */
 const watchTable = (generation: Generation, map: MysqlMap, log: Log): (() => void)[] => {

@@ -26,6 +26,8 @@ export type Entry = {
   readonly expiredAt: number
   /** Not before this time (epoch ms) is the table asked again: refresh-ahead for a fresh entry, the failure recheck timer of RFC 8767 for a stale one. */
   askAgainAt: number
+  /** When somebody last asked for it (epoch ms). */
+  askedAt: number
 }
 
 /** A clock of another node may run ahead of ours by this much (ms) before its entries stop counting as fresh. */
@@ -53,6 +55,7 @@ export const makeEntry = (
     staleAt,
     expiredAt: Math.max(staleAt, Math.min(verifiedAt, now) + lifetimes.staleForMs),
     askAgainAt: outcome.kind === 'found' ? staleAt - freshForMs * refreshShare : staleAt,
+    askedAt: now,
   }
 }
 

@@ -128,6 +128,7 @@ export const schema = z.strictObject({
     reset: duration.prefault('5s').describe('an open breaker lets one probe through after this'),
   }).prefault({}).describe('when a MySQL server that fails is left alone'),
   max_lag: duration.optional().describe('a replica that is further behind, or has stopped, is not believed when it says absent; off unless set. The account needs REPLICATION CLIENT (MariaDB: SLAVE MONITOR)'),
+  remember_for: duration.prefault('30d').describe('keys that were asked for in this time are verified again in the background, so that stale_for counts from a recent check; 0 for never'),
   changes_every: duration.prefault('5s').describe('how often the `changes` of the maps are asked'),
   max_shrink: share.prefault('30%').describe('more than this share of known keys gone: the table is not believed when it says absent. 100% switches the guard off'),
   shrink_window: duration.prefault('1d').describe('keys count as known for so long after they were last found'),

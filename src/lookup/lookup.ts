@@ -63,6 +63,9 @@ const maxFlights = 10_000
 /** Refresh-ahead gives way when the table already has this many questions. */
 const maxFlightsForRefresh = 100
 
+/** What may bridge an outage is verified anew, though nobody asks, after this share of the time for which it may: a day of a week. */
+const verifyShare = 1 / 7
+
 /** What is being looked up. */
 type Walk = {
   /** The key as Postfix sent it. */
@@ -127,9 +130,11 @@ export class MapLookup {
     // The hot path: most lookups are for a key that is known and fresh.
     if (entry !== undefined && entry.outcome.kind === 'found' && isFresh(entry, now) && key.charCodeAt(0) !== 0) {
       this.origins.memory++
+      entry.askedAt = now
       if (now >= entry.askAgainAt) this.#refresh({ asked, key, steps: this.#settings.plan.steps(key, asked) }, entry, now)
       return entry.outcome
     }
+    if (entry !== undefined) entry.askedAt = now
     const policy = this.#settings.policy
     // An empty key or one with a NUL can't be asked of Postfix's own tables: it says "not found" without a query.
     if (key === '' || key.includes('\0')) return verdict(absent, policy)
@@ -191,6 +196,85 @@ export class MapLookup {
     return Math.max(...this.#settings.plan.steps(key, key).map(step => this.#flushes.lastAt(step.key)))
   }
 
+  /** Cache keys of found answers that were asked for in the last `rememberForMs`, and not verified for too long. */
+  due(rememberForMs: number): string[] {
+    const now = this.#parts.clock.now()
+    const keys: string[] = []
+    for (const [cacheKey, { outcome, verifiedAt, askedAt, expiredAt }] of this.#parts.memory.known()) {
+      const isDue = outcome.kind === 'found' && now - verifiedAt >= this.#verifyAfterMs && now - askedAt <= rememberForMs && now < expiredAt
+      // An answer that has an extension's capitals can't be asked for again: who sent them is forgotten.
+      if (isDue && cacheKey.indexOf('\0', 1) === -1) keys.push(cacheKey)
+    }
+    return keys
+  }
+
+  /**
+   * Verifies what is known under a cache key that `due` gave: by a recent answer
+   * in Redis, else by the table. Doesn't count as asking for it, and takes nothing
+   * away: what is found no more is judged when somebody asks. False if the table
+   * can't be asked now. Never rejects.
+   */
+  async verify(cacheKey: string): Promise<boolean> {
+    const { clock, memory, guard } = this.#parts
+    const now = clock.now()
+    const known = memory.peekFound(cacheKey)
+    if (known === undefined) return true
+    if (!guard.state.trusted) return false
+    const key = keyOfWhole(cacheKey)
+    const steps = key === null ? [] : this.#settings.plan.steps(key, key)
+    const before = [cacheKey, ...steps.map(step => step.key)].map(each => [each, memory.peek(each)] as const)
+    await this.#readKeys([cacheKey], now)
+    let isAsked = true
+    if (now - (memory.peek(cacheKey)?.verifiedAt ?? now) >= this.#verifyAfterMs) {
+      isAsked = await (key === null ? this.#verifyStep(cacheKey, now) : this.#verifyWhole(cacheKey, known, steps, now)) !== null
+    }
+    for (const [each, entry] of before) {
+      const renewed = memory.peek(each)
+      if (entry !== undefined && renewed !== undefined) renewed.askedAt = entry.askedAt
+    }
+    return isAsked
+  }
+
+  /** What the table says of a step, kept if it is found; undefined: it says absent; null: it can't be asked. */
+  async #verifyStep(stepKey: string, now: number): Promise<Found | undefined | null> {
+    const { source, guard } = this.#parts
+    this.origins.queries++
+    const said = guard.doubt ?? await source.lookup(stepKey, this.#settings.deadlineMs)
+    switch (said.kind) {
+      case 'found':
+        guard.noteFound(stepKey)
+        this.#store(stepKey, said, now)
+        return said
+      case 'absent': return undefined
+      case 'unavailable': return null
+      default: return said satisfies never
+    }
+  }
+
+  /** A whole answer is verified if the steps still lead to the same: another one would take absences that nobody has judged. */
+  async #verifyWhole(cacheKey: string, known: Entry, steps: readonly Step[], now: number): Promise<Found | undefined | null> {
+    for (const step of steps) {
+      const said = await this.#verifyStep(step.key, now)
+      if (said === undefined) continue
+      if (said === null) return null
+      const whole = complete(said, step)
+      if (known.outcome.kind === 'found' && known.outcome.value === whole.value) this.#store(cacheKey, whole, now)
+      return whole
+    }
+    return undefined
+  }
+
+  /** Whether the table has so few questions that some may be asked in the background. */
+  get isIdle(): boolean {
+    return this.#flights.size < maxFlightsForRefresh
+  }
+
+  /** What was verified longer ago (ms) is verified anew, if it is remembered. */
+  get #verifyAfterMs(): number {
+    const { freshForMs, staleForMs } = this.#settings.lifetimes
+    return Math.max(freshForMs, staleForMs * verifyShare)
+  }
+
   /** Whether a found answer for this folded key is at hand, fresh or stale. Asks nobody. */
   knows(key: string): boolean {
     return this.#bridgeFound({ asked: key, key, steps: this.#settings.plan.steps(key, key) }, this.#parts.clock.now()) !== null
@@ -225,6 +309,7 @@ export class MapLookup {
       if (entry !== undefined && isFresh(entry, now)) {
         verifiedAt = Math.min(verifiedAt, entry.verifiedAt)
         if (entry.outcome.kind === 'absent') continue
+        entry.askedAt = now
         return this.#complete(walk, step, entry.outcome, verifiedAt)
       }
       allAbsent = false
@@ -235,6 +320,7 @@ export class MapLookup {
     const whole = memory.get(wholeKey(walk))
     if (whole !== undefined && whole.outcome.kind === 'found') {
       if (isFresh(whole, now) && walk.steps.every(step => whole.verifiedAt >= this.#flushes.lastAt(step.key))) {
+        whole.askedAt = now
         if (now >= whole.askAgainAt) this.#refresh(walk, whole, now)
         return whole.outcome
       }
@@ -274,7 +360,7 @@ export class MapLookup {
   #refresh(walk: Walk, entry: Entry, now: number): void {
     // Whatever comes of it, not every lookup until then should try.
     entry.askAgainAt = Math.min(now + failureRecheckMs, entry.staleAt)
-    if (this.#flights.size < maxFlightsForRefresh) {
+    if (this.isIdle) {
       void this.#join(walk, now)
     }
   }
