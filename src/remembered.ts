@@ -3,6 +3,7 @@ import { readSnapshot, writeSnapshot } from './caches/snapshot.js'
 import type { SnapshotEntry } from './caches/snapshot.js'
 import type { ServedMap } from './generation.js'
 import type { Log } from './log.js'
+import { messageOf } from './message_of.js'
 
 type Maps = ReadonlyMap<string, ServedMap>
 
@@ -23,7 +24,7 @@ export const saveSnapshot = async (path: string, maps: Maps, log: Log): Promise<
     const count = await writeSnapshot(path, entriesOf(maps))
     log.debug(`snapshot: ${count} answers written to ${path}`)
   } catch (error) {
-    log.repeated('snapshot', `snapshot: ${path} can't be written: ${error instanceof Error ? error.message : 'unknown error'}`)
+    log.repeated('snapshot', `snapshot: ${path} can't be written: ${messageOf(error)}`)
   }
 }
 

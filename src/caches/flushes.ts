@@ -11,6 +11,7 @@ import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { openSubscriber } from './client.js'
 import type { Client, RedisSettings } from './client.js'
+import { messageOf } from '../message_of.js'
 
 /** `what`: null is the whole map, `@example.com` a domain, anything else one key. */
 export type Flush = { readonly map: string, readonly what: string | null }
@@ -46,8 +47,6 @@ const decode = (text: string): Flush & { readonly sender: unknown } | null => {
   const [map, what, sender] = value as readonly unknown[]
   return isText(map) && (what === null || isText(what)) ? { map, what, sender } : null
 }
-
-const messageOf = (error: unknown): string => error instanceof Error ? error.message : 'unknown error'
 
 export type FlushChannel = ReturnType<typeof openFlushChannel>
 

@@ -15,6 +15,7 @@ import type { Postconf } from '../adopt/postconf.js'
 import { groupId } from '../config/group.js'
 import { defineFromCf } from '../sources/mysql/definition.js'
 import { query } from './query.js'
+import { messageOf } from '../message_of.js'
 
 export type AdoptOptions = { readonly configDir: string, readonly output?: string, readonly apply?: true }
 
@@ -34,8 +35,6 @@ const unsuitable = (path: string): string | null => {
   if (defined.ok) return null
   return defined.problems.map(({ place, text }) => `${place}: ${text}`).join('; ')
 }
-
-const messageOf = (error: unknown): string => error instanceof Error ? error.message : 'unknown error'
 
 /** Writes a new file. A file with the same text may be there already; one with another is kept. */
 const writeConfig = (file: string, text: string): string | null => {

@@ -20,6 +20,7 @@ import type { Opened } from '../sources/open.js'
 import { sourcesOf } from '../watched.js'
 import { exitTempfail, query } from './query.js'
 import type { QueryResult } from './query.js'
+import { messageOf } from '../message_of.js'
 
 export type CompareOptions = { readonly config: string, readonly keys: string }
 
@@ -143,7 +144,7 @@ export const compare = async (name: string, options: CompareOptions, process: No
     complain(`${name}: ${counts.keys} keys, ${counts.differs} with different answers, ${counts.notAsked} could not be asked`)
     return counts.differs > 0 ? 1 : counts.notAsked > 0 ? exitTempfail : 0
   } catch (error) {
-    complain(`the keys can't be read: ${error instanceof Error ? error.message : 'unknown error'}`)
+    complain(`the keys can't be read: ${messageOf(error)}`)
     return exitNoInput
   } finally {
     sources.close()

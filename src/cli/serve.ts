@@ -11,6 +11,7 @@ import { createNotifier } from '../notify.js'
 import { inheritedSockets } from '../server/inherited.js'
 import { sourcesOf } from '../watched.js'
 import type { WatchedSources } from '../watched.js'
+import { messageOf } from '../message_of.js'
 
 /** sysexits(3). */
 const exitConfig = 78
@@ -50,8 +51,6 @@ const read = (fileName: string, environment: NodeJS.ProcessEnv, log: Log): Read 
   }
   return { config: loaded.config, sources: opened.sources }
 }
-
-const messageOf = (error: unknown): string => error instanceof Error ? error.message : 'unknown error'
 
 /** Runs until SIGTERM or SIGINT, and reads its configuration anew on SIGHUP; gives the exit code. */
 export const serve = async (fileName: string, process: NodeJS.Process): Promise<number> => {

@@ -23,6 +23,7 @@ import { redisSettings } from './redis.js'
 import type { Problem } from '../sources/problem.js'
 import type { Places } from './parse.js'
 import type { ConfigFile, MapConfig } from './schema.js'
+import { messageOf } from '../message_of.js'
 
 export type ListenerConfig = {
   readonly address: Address
@@ -92,7 +93,7 @@ export const loadConfig = (fileName: string, environment: NodeJS.ProcessEnv): Lo
   try {
     text = readFileSync(fileName, 'utf8')
   } catch (error) {
-    return { ok: false, problems: [{ place: fileName, text: `can't be read: ${error instanceof Error ? error.message : 'unknown error'}` }] }
+    return { ok: false, problems: [{ place: fileName, text: `can't be read: ${messageOf(error)}` }] }
   }
   const parsed = parseConfig(text, fileName)
   if (!parsed.ok) return parsed
@@ -123,7 +124,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
       try {
         return readFileSync(secretFile, 'utf8').split(/\r?\n/, 1)[0] ?? ''
       } catch (error) {
-        problem([...path, inFile], `${inFile}: ${secretFile} can't be read: ${error instanceof Error ? error.message : 'unknown error'}`)
+        problem([...path, inFile], `${inFile}: ${secretFile} can't be read: ${messageOf(error)}`)
       }
     }
     const variable = valueAt(inEnvironment)

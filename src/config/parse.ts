@@ -9,6 +9,7 @@ import { nearest } from '../sources/nearest.js'
 import type { Problem } from '../sources/problem.js'
 import { schema } from './schema.js'
 import type { ConfigFile } from './schema.js'
+import { messageOf } from '../message_of.js'
 
 export type Places = (path: readonly PropertyKey[]) => string
 
@@ -135,7 +136,7 @@ export const parseConfig = (text: string, fileName: string): Parsed => {
     values = document.toJS()
   } catch (error) {
     // An alias that names nothing: somebody's `*name` without quotes.
-    const message = error instanceof Error ? error.message : 'unknown error'
+    const message = messageOf(error)
     return { ok: false, problems: [{ place: `${fileName}:${lineOfAlias(document, lines)}`, text: `not YAML: ${message}; put text that begins with * in quotes` }] }
   }
   const result = schema.safeParse(values ?? {}, { reportInput: true })

@@ -5,6 +5,7 @@ import { createSecureContext } from 'node:tls'
 import type { RedisHost, RedisSettings, RedisTls } from '../caches/client.js'
 import { parseEndpoint } from '../endpoint.js'
 import type { ConfigFile } from './schema.js'
+import { messageOf } from '../message_of.js'
 
 type Given = NonNullable<ConfigFile['redis']>
 /** Tells of a problem with a parameter of the section. */
@@ -35,7 +36,7 @@ const tlsOf = (given: Given, folder: string, problem: Problem): RedisTls | null 
     try {
       return readFileSync(resolve(folder, file))
     } catch (error) {
-      problem(name, `${name}: ${resolve(folder, file)} can't be read: ${error instanceof Error ? error.message : 'unknown error'}`)
+      problem(name, `${name}: ${resolve(folder, file)} can't be read: ${messageOf(error)}`)
       return undefined
     }
   }
@@ -44,7 +45,7 @@ const tlsOf = (given: Given, folder: string, problem: Problem): RedisTls | null 
   try {
     createSecureContext(material)
   } catch (error) {
-    problem(files[0] ?? 'tls', `${files.join(', ')}: not what TLS needs, PEM: ${error instanceof Error ? error.message : 'unknown error'}`)
+    problem(files[0] ?? 'tls', `${files.join(', ')}: not what TLS needs, PEM: ${messageOf(error)}`)
   }
   return { ...material, verify: given.tls_verify_cert ?? true }
 }

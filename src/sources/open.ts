@@ -12,6 +12,7 @@ import type { Problem } from './problem.js'
 import { inOrder } from './source.js'
 import type { Source } from './source.js'
 import { parseTextTable, textSource } from './text.js'
+import { messageOf } from '../message_of.js'
 
 /** What a map's definition says stands behind it. */
 export type SourceConfig =
@@ -124,8 +125,6 @@ export const openSources = (
     },
   }
 }
-
-const messageOf = (error: unknown): string => error instanceof Error ? error.message : 'unknown error'
 
 /** Each query on each of its hosts: that one of them answers doesn't say that the others would. */
 const checkAll = async (

@@ -25,6 +25,7 @@ import { answerRows, scanResultFormat } from './result.js'
 import type { Answer } from './result.js'
 import { bindKey, scanQuery } from './template.js'
 import type { Bind, SqlMode } from './template.js'
+import { messageOf } from '../../message_of.js'
 
 /** Paths and ciphers as given; the files are read by whoever connects. */
 export type Tls = {
@@ -93,7 +94,7 @@ export const defineFromCf = (path: string, files: Files = diskFiles): Defined =>
   try {
     bytes = files.read(path)
   } catch (error) {
-    return { ok: false, problems: [{ place: path, text: `can't be read: ${error instanceof Error ? error.message : 'unknown error'}` }], warnings: [] }
+    return { ok: false, problems: [{ place: path, text: `can't be read: ${messageOf(error)}` }], warnings: [] }
   }
   const { parameters, errors, warnings } = parseCf(bytes, path)
   const values = Object.fromEntries([...parameters].map(([name, { value }]) => [name, value]))
@@ -256,7 +257,7 @@ const optionsOf = (file: string, group: string, files: Files, problem: (text: st
   try {
     return readOptionFiles(paths, group, files)
   } catch (error) {
-    const text = `can't be read: ${error instanceof Error ? error.message : 'unknown error'}`
+    const text = `can't be read: ${messageOf(error)}`
     // Postfix passes over the machine's own files if it may not read them.
     if (file !== '') problem(text)
     return none

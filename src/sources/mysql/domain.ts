@@ -13,6 +13,7 @@
 import type { Files } from '../files.js'
 import { fold } from '../fold.js'
 import { parseTextTable } from '../text.js'
+import { messageOf } from '../../message_of.js'
 
 export type DomainList = {
   readonly matches: (domain: string) => boolean
@@ -25,8 +26,6 @@ export type DomainList = {
 
 /** The file names that postmap(1) gives a table. */
 const suffixes: ReadonlyMap<string, string> = new Map([['hash', '.db'], ['btree', '.db'], ['lmdb', '.lmdb'], ['cdb', '.cdb'], ['dbm', '.pag']])
-
-const because = (error: unknown): string => error instanceof Error ? error.message : 'unknown error'
 
 /** Reads the list and what it names. Never throws for a file: that is an error in the list. */
 export const parseDomainList = (list: string, files: Files): DomainList => {
@@ -62,7 +61,7 @@ export const parseDomainList = (list: string, files: Files): DomainList => {
       warnings.push(...table.warnings.map(({ place, text }) => `${place}: ${text}`))
       for (const domain of table.entries.keys()) decide(domain, isIn)
     } catch (error) {
-      errors.push(`${type}:${path} can't be read: ${because(error)}`)
+      errors.push(`${type}:${path} can't be read: ${messageOf(error)}`)
     }
   }
 
@@ -91,7 +90,7 @@ export const parseDomainList = (list: string, files: Files): DomainList => {
     try {
       content = files.read(path).toString('utf8')
     } catch (error) {
-      errors.push(`${path} can't be read: ${because(error)}`)
+      errors.push(`${path} can't be read: ${messageOf(error)}`)
       return
     }
     for (const line of content.split('\n')) if (!line.startsWith('#')) parse(line, turned, open)
