@@ -4,6 +4,7 @@
  * configuration. zsh takes it after `autoload -U bashcompinit; bashcompinit`.
  */
 import type { Argument, Command, Option } from 'commander'
+import { placeholderOf } from './placeholder.js'
 
 const quoted = (text: string): string => `'${text.replaceAll('\'', '\'\\\'\'')}'`
 
@@ -19,14 +20,13 @@ const kindOf = (placeholder: string, choices: readonly string[] | undefined): st
 }
 
 const optionsOf = (command: Command): readonly Option[] => command.createHelp().visibleOptions(command)
-const valueOf = ({ flags }: Option): string | undefined => /[<[](.*)[>\]]/.exec(flags)?.[1]
 const argumentKind = (argument: Argument): string => kindOf(argument.name(), argument.argChoices)
 
 /** One arm of a `case` on the command: its options, those of them that take a value, and its arguments. */
 const armOf = (command: Command): string => {
   const options = optionsOf(command)
   const valued = options.flatMap(option => {
-    const value = valueOf(option)
+    const value = placeholderOf(option)
     return value === undefined ? [] : [`[${option.long ?? ''}]=${quoted(kindOf(value, option.argChoices))}`]
   })
   return `    ${command.name()})

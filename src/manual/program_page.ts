@@ -1,16 +1,17 @@
 /** holdfast(8): commands, options and examples from the command line's own definition; the rest is said here. */
 import type { Argument, Command, Option } from 'commander'
 import { example, list, page, prose, section, word } from './mdoc.js'
+import { placeholderOf } from './placeholder.js'
 
 const argumentOf = (argument: Argument): string => {
   const name = word(argument.name())
   return argument.required ? `Ar ${name}` : `Op Ar ${name}`
 }
 
-const optionOf = ({ long, flags }: Option): string => {
-  const value = /[<[](.*)[>\]]/.exec(flags)?.[1]
+const optionOf = (option: Option): string => {
+  const value = placeholderOf(option)
   // .Fl gives the first hyphen.
-  return `Fl ${word((long ?? flags).slice(1))}${value === undefined ? '' : ` Ar ${word(value)}`}`
+  return `Fl ${word((option.long ?? option.flags).slice(1))}${value === undefined ? '' : ` Ar ${word(value)}`}`
 }
 
 const optionText = ({ description, defaultValue }: Option): string =>
@@ -27,9 +28,11 @@ const afterHelp = (command: Command): { readonly examples: string, readonly text
 
 const commandsOf = (program: Command): readonly Command[] => program.createHelp().visibleCommands(program).filter(command => command.name() !== 'help')
 
+const optionsOf = ({ options }: Command): readonly Option[] => options.filter(({ hidden }) => !hidden)
+
 const describe = (command: Command): string => {
   const { examples, text } = afterHelp(command)
-  const options = command.options.filter(({ hidden }) => !hidden)
+  const options = optionsOf(command)
   return [
     prose(`${command.description()}.`),
     ...text === '' ? [] : ['.Pp', prose(text)],
@@ -43,7 +46,7 @@ export const programPage = (program: Command, version: string, date: Date): stri
   name: 'holdfast', number: 8, brief: 'answer Postfix\\(aqs table lookups also while MySQL is down',
   sections: [
     section('SYNOPSIS', ...commandsOf(program).flatMap(command => [
-      '.Nm', `.Cm ${word(command.name())}`, ...command.options.filter(({ hidden }) => !hidden).map(option => `.Op ${optionOf(option)}`),
+      '.Nm', `.Cm ${word(command.name())}`, ...optionsOf(command).map(option => `.Op ${optionOf(option)}`),
       ...command.registeredArguments.map(argument => `.${argumentOf(argument)}`),
     ])),
     section('DESCRIPTION', '.Nm', prose(`
