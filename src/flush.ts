@@ -7,7 +7,7 @@ export const flushEverywhere = async (generation: Generation, map: MysqlMap, wha
   map.lookup.flush(what, Date.now())
   // Keys of a sensitive map stay out of Redis.
   const problem = await generation.announce({ map: map.name, what: map.config.sensitive || what === null ? null : fold(what) })
-  return problem === null || problem === '' ? '' : `; other nodes could not be told: ${problem}`
+  return problem === null ? '' : `; other nodes could not be told: ${problem}`
 }
 
 /** What was done, in a line; null for a text table. */

@@ -72,7 +72,7 @@ export type Generation = {
   redisStatus(): RedisStatus | null
   /** Resolves when Redis, if there is one, has been reached or has failed once. */
   readonly redisTried: Promise<void>
-  /** Tells the nodes that share the Redis of a flush; '' without Redis, null once they are told, else why they are not. */
+  /** Tells the nodes that share the Redis of a flush; null once there is none left to tell, else why they could not all be told. */
   announce(flush: Flush): Promise<string | null>
   canaries(): readonly Canary[]
   /** Cuts off lookups that still wait; to be called when there are none left to wait for. */
@@ -99,7 +99,7 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
     redisStatus: () => redis?.status() ?? null,
     // What Redis knows is fresh only where its flushes are known.
     redisTried: Promise.all([redis?.cache.tried, channel?.tried]).then(() => undefined),
-    announce: flush => channel?.announce(flush) ?? Promise.resolve(''),
+    announce: flush => channel?.announce(flush) ?? Promise.resolve(null),
     canaries: () => allCanaries,
     close: () => {
       for (const end of watches) end()
@@ -117,7 +117,7 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
 /** Where a stale answer bridges nothing, there is nothing to keep recent. */
 const rememberKeys = ({ file: { remember_for: rememberForMs } }: Config, { lookup, config: { lifetimes } }: MysqlMap): (() => void)[] =>
   rememberForMs === 0 || lifetimes.staleForMs <= lifetimes.freshForMs
-    ? [] : [remember(lookup, rememberForMs, () => lookup.isIdle, systemClock, Math.random)]
+    ? [] : [remember(lookup, rememberForMs, systemClock, Math.random)]
 
 /** Edits that the table's `changes` query lists are flushed; gives the functions that end this. */
 const watchTable = (generation: Generation, map: MysqlMap, log: Log): (() => void)[] => {

@@ -64,9 +64,9 @@ export type Config = {
 export type Loaded = { readonly ok: true, readonly config: Config } | { readonly ok: false, readonly problems: readonly Problem[] }
 
 const minute = 60_000
+const day = 86_400_000
 /** A shorter token can be guessed. */
 const minTokenLength = 16
-const day = 86_400_000
 
 /** Maps in which most keys are absent, and mean to be: "no special route", "not rewritten", "no rule", "somebody else's domain". */
 const mostlyAbsent: ReadonlySet<Search> = new Set(['transport', 'canonical', 'access', 'domain'])

@@ -492,19 +492,24 @@ export class MapLookup {
 
   /** Takes another cache's entry into memory if it is newer than ours and not expired. */
   #adopt(key: string, decoded: Decoded): boolean {
-    const { clock, memory, random } = this.#parts
+    const { clock, memory } = this.#parts
     const now = clock.now()
     const ours = memory.get(key)
     if (ours !== undefined && ours.verifiedAt >= decoded.verifiedAt) return false
-    const { lifetimes } = this.#settings
     // An absence of another node or process is not taken for fresh: its clock may differ.
     const isFound = decoded.outcome.kind === 'found'
     const isCurrent = this.knowsFlushes && isFound && decoded.verifiedAt >= this.#flushedAt(key) + clockSkewMs
-    const entry = makeEntry(decoded.outcome, decoded.verifiedAt, isCurrent ? lifetimes : { ...lifetimes, freshForMs: 0, absentForMs: 0 }, now, random())
+    const entry = this.#entryOf(decoded, isCurrent, now)
     if (now >= entry.expiredAt) return false
     memory.set(key, entry, true)
     if (isFound) this.#parts.onFound?.(decoded.outcome.value)
     return true
+  }
+
+  /** The entry for an answer; one that is not current is stale from the start. */
+  #entryOf({ outcome, verifiedAt }: Decoded, isCurrent: boolean, now: number): Entry {
+    const { lifetimes } = this.#settings
+    return makeEntry(outcome, verifiedAt, isCurrent ? lifetimes : { ...lifetimes, freshForMs: 0, absentForMs: 0 }, now, this.#parts.random())
   }
 
   /** One step: memory if fresh, else the table, asked once however many wait for it. */
@@ -545,13 +550,13 @@ export class MapLookup {
   }
 
   #store(key: string, outcome: Found | Absent, verifiedAt: number): void {
-    const { clock, memory, redis, random, isVouchedFor } = this.#parts
+    const { clock, memory, redis, isVouchedFor } = this.#parts
     const { lifetimes } = this.#settings
     const now = clock.now()
     const isKept = outcome.kind === 'found' || isVouchedFor(key)
     // What was asked before a flush, and answered after it, is no longer fresh.
     const isCurrent = verifiedAt >= this.#flushedAt(key)
-    memory.set(key, makeEntry(outcome, verifiedAt, isCurrent ? lifetimes : { ...lifetimes, freshForMs: 0, absentForMs: 0 }, now, random()), isKept)
+    memory.set(key, this.#entryOf({ outcome, verifiedAt }, isCurrent, now), isKept)
     if (outcome.kind === 'found') this.#parts.onFound?.(outcome.value)
     if (!isKept) return
     const ttlMs = verifiedAt + Math.max(lifetimes.staleForMs, lifetimes.freshForMs) - now

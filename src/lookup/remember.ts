@@ -29,9 +29,9 @@ const shuffle = (keys: string[], random: () => number): string[] => {
   return keys
 }
 
-/** Starts within a round; the function that it gives ends it. `isIdle`: lookups leave room for more questions. */
+/** Starts within a round; the function that it gives ends it. */
 export const remember = (
-  lookup: Pick<MapLookup, 'due' | 'verify'>, rememberForMs: number, isIdle: () => boolean, clock: Clock, random: () => number,
+  lookup: Pick<MapLookup, 'due' | 'verify' | 'isIdle'>, rememberForMs: number, clock: Clock, random: () => number,
 ): (() => void) => {
   let isClosed = false
   let due: string[] = []
@@ -41,7 +41,7 @@ export const remember = (
     await step()
   }
   const step = async (): Promise<void> => {
-    for (const key of isIdle() ? due.splice(-perStep) : []) {
+    for (const key of lookup.isIdle ? due.splice(-perStep) : []) {
       if (isClosed) return
       if (await lookup.verify(key)) continue
       // Not now, and none of the others either.

@@ -727,7 +727,7 @@ t.test('what was asked for is verified each day though nobody asks, at most ten 
   const keys = Array.from({ length: 25 }, (_, index) => `user${index}@example.com`)
   const { clock, lookup, source, ask } = stage({ ...Object.fromEntries(keys.map(key => [key, 'box'])), '@catch.example': 'all' }, { lifetimes: week })
   for (const key of [...keys, 'any@catch.example', 'nobody@example.com']) await ask(key)
-  const end = remember(lookup, rememberedFor, () => lookup.isIdle, clock, () => 0)
+  const end = remember(lookup, rememberedFor, clock, () => 0)
   t.teardown(end)
   await clock.advance(aDay - minute)
   source.asked.length = 0
@@ -760,7 +760,8 @@ t.test('verifying gives way to lookups, and ends its round when the table is ill
   const { clock, lookup, source, ask } = stage(Object.fromEntries(keys.map(key => [key, 'box'])), { lifetimes: week, maxShrink: 0.3 })
   for (const key of keys) await ask(key)
   let isIdle = false
-  t.teardown(remember(lookup, rememberedFor, () => isIdle, clock, () => 0))
+  const busyOrIdle = { due: (ms: number) => lookup.due(ms), verify: (key: string) => lookup.verify(key), get isIdle() { return isIdle } }
+  t.teardown(remember(busyOrIdle, rememberedFor, clock, () => 0))
   await clock.advance(2 * aDay)
   source.asked.length = 0
   await clock.advance(10 * minute)
