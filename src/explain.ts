@@ -42,7 +42,7 @@ export const explain = async ({ maps, config }: Generation, address: string, onl
       case 'domain': return [{ map, asked: domain }]
       // Lists of addresses and of domains alike are asked for exact keys.
       case 'exact': return [...new Set([address, domain])].map(asked => ({ map, asked }))
-      case 'virtual': case 'canonical': case 'transport': case 'recipient': case 'access': return [{ map, asked: address }]
+      case 'virtual': case 'canonical': case 'generic': case 'transport': case 'recipient': case 'access': return [{ map, asked: address }]
       default: return map.config.search satisfies never
     }
   })

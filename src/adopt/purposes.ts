@@ -29,9 +29,8 @@ export const purposes: ReadonlyMap<string, Purpose> = new Map<string, Purpose>([
   ['canonical_maps', search('canonical')],
   ['sender_canonical_maps', search('canonical')],
   ['recipient_canonical_maps', search('canonical')],
-  // Completes values by the word `generic` in propagate_unmatched_extensions.
-  ['smtp_generic_maps', { kind: 'steps by Postfix', sensitive: false }],
-  ['lmtp_generic_maps', { kind: 'steps by Postfix', sensitive: false }],
+  ['smtp_generic_maps', search('generic')],
+  ['lmtp_generic_maps', search('generic')],
   ['transport_maps', search('transport')],
   ['address_verify_transport_maps', search('transport')],
   ['relay_domains', search('domain')],
@@ -99,6 +98,7 @@ export const isKeyMajor = (name: Search): boolean => {
   switch (name) {
     case 'virtual':
     case 'canonical':
+    case 'generic':
     case 'recipient':
     case 'transport':
       return true

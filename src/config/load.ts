@@ -69,7 +69,7 @@ const day = 86_400_000
 const minTokenLength = 16
 
 /** Maps in which most keys are absent, and mean to be: "no special route", "not rewritten", "no rule", "somebody else's domain". */
-const mostlyAbsent: ReadonlySet<Search> = new Set(['transport', 'canonical', 'access', 'domain'])
+const mostlyAbsent: ReadonlySet<Search> = new Set(['transport', 'canonical', 'generic', 'access', 'domain'])
 /** Maps in which a fallback node's `outage: reject` acts: those that name recipients, and nothing else. A domain, in `domain` or `exact`, that can't be looked up is deferred on every node: mail already accepted would bounce. */
 const rejectsInOutage: ReadonlySet<Search> = new Set(['virtual', 'recipient'])
 

@@ -87,7 +87,7 @@ const explain = (issue: z.core.$ZodIssue): { path: PropertyKey[], text: string }
     return [{
       path: issue.path,
       text: `${name}: say how Postfix uses this map: virtual (virtual_alias_maps), canonical (canonical_maps), `
-        + 'transport (transport_maps), recipient (relay_recipient_maps, local_recipient_maps, virtual_mailbox_maps), '
+        + 'generic (smtp_generic_maps), transport (transport_maps), recipient (relay_recipient_maps, local_recipient_maps, virtual_mailbox_maps), '
         + 'domain (relay_domains), access (check_*_access), or exact (virtual_*_domains, or read through unionmap)',
     }]
   }

@@ -6,7 +6,7 @@
 import { z } from 'zod'
 import { duration, share, size } from './units.js'
 
-export const searches = ['virtual', 'canonical', 'transport', 'recipient', 'domain', 'access', 'exact'] as const
+export const searches = ['virtual', 'canonical', 'generic', 'transport', 'recipient', 'domain', 'access', 'exact'] as const
 
 const text = z.string().min(1)
 const secret = {

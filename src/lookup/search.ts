@@ -46,6 +46,8 @@ export type Search =
   | 'virtual'
   /** canonical_maps, sender_canonical_maps, recipient_canonical_maps */
   | 'canonical'
+  /** smtp_generic_maps, lmtp_generic_maps */
+  | 'generic'
   /** transport_maps. Not for `relay_domains = $transport_maps`: a map of its own there, with `domain`. */
   | 'transport'
   /**
@@ -70,7 +72,7 @@ export type SearchSettings = {
   readonly recipientDelimiter: string
   /** parent_domain_matches_subdomains. Looked at for transport_maps, relay_domains and smtpd_access_maps. */
   readonly parentDomainMatchesSubdomains: ReadonlySet<string>
-  /** propagate_unmatched_extensions. Looked at for virtual and canonical. */
+  /** propagate_unmatched_extensions. Looked at for virtual, canonical and generic. */
   readonly propagateUnmatchedExtensions: ReadonlySet<string>
   /**
    * Folded domains whose users have rows without a domain: mydestination, myorigin, and the addresses of
@@ -116,7 +118,8 @@ export const compileSearch = (search: Search, settings: SearchSettings): Plan =>
     settings.parentDomainMatchesSubdomains.has(parameter) ? 'plain' : 'dotted'
   switch (search) {
     case 'virtual':
-    case 'canonical': {
+    case 'canonical':
+    case 'generic': {
       const extension = settings.propagateUnmatchedExtensions.has(search) ? 'propagate' : 'drop'
       return addresses({ alsoUnquoted: false, extension, rest: 'at-domain' })
     }

@@ -76,7 +76,7 @@ export const isVouchedFor = (search: Search, key: string, neighbours: Iterable<N
   const at = key.lastIndexOf('@')
   const domain = key.slice(at + 1)
   switch (search) {
-    case 'virtual': case 'canonical':
+    case 'virtual': case 'canonical': case 'generic':
       // virtual_alias_maps is asked for bare domains too: it is the default of virtual_alias_domains.
       if (at === -1) return known(domain, 'domain', 'exact')
       // The catch-all that a domain doesn't have: a step on the way, asked by itself by nobody.

@@ -211,6 +211,14 @@ t.test('tables side by side keep their order in one map', async t => {
   })
 })
 
+t.test('smtp(8) and lmtp(8) ask the same table for addresses to rewrite on the way out', async t => {
+  t.strictSame(planOf({ smtp_generic_maps: 'mysql:/g.cf', lmtp_generic_maps: 'mysql:/g.cf, mysql:/h.cf' }), {
+    maps: ['smtp_generic generic g.cf', 'lmtp_generic generic g.cf h.cf'],
+    edits: ['smtp_generic_maps = socketmap:smtp_generic', 'lmtp_generic_maps = socketmap:lmtp_generic'],
+    leftAlone: [],
+  })
+})
+
 t.test('with another table among them Postfix goes on doing the steps', async t => {
   t.strictSame(planOf({ virtual_alias_maps: 'mysql:/a.cf mysql:/b.cf hash:/c mysql:/d.cf' }), {
     maps: ['virtual_alias exact a.cf b.cf', 'virtual_alias_2 exact d.cf'],

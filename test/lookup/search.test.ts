@@ -5,7 +5,7 @@ import { compileSearch, completeValue, type Search, type SearchSettings } from '
 const settings: SearchSettings = {
   recipientDelimiter: '+',
   parentDomainMatchesSubdomains: new Set(['relay_domains', 'fast_flush_domains', 'smtpd_access_maps']),
-  propagateUnmatchedExtensions: new Set(['canonical', 'virtual']),
+  propagateUnmatchedExtensions: new Set(['canonical', 'virtual', 'generic']),
   localDomains: new Set(['local.example', '[127.0.0.1]']),
 }
 
@@ -33,6 +33,8 @@ const plans: readonly (readonly [Search, string, readonly string[]])[] = [
   ['virtual', 'my+example.com', ['my+example.com']],
   ['virtual', '', ['']],
   ['canonical', 'u+t@example.com', ['u+t@example.com', 'u@example.com', '@example.com']],
+  ['generic', 'u+t@local.example', ['u+t@local.example', 'u@local.example', 'u+t', 'u', '@local.example']],
+  ['generic', '"a b+c"@example.com', ['"a b+c"@example.com', '"a b"@example.com', '@example.com']],
   ['recipient', 'u+t@example.com', ['u+t@example.com', 'u@example.com', '@example.com']],
   ['recipient', '"a b+c"@local.example', [
     '"a b+c"@local.example', 'a b+c@local.example', '"a b"@local.example', 'a b@local.example',
@@ -111,6 +113,7 @@ const nothing = { propagateUnmatchedExtensions: new Set<string>() }
 t.test('a value found without the extension gets it', t => {
   t.equal(completed('virtual', 'u+t@example.com', 'u@example.com', 'box@b.example'), 'box+t@b.example')
   t.equal(completed('canonical', 'u+t@example.com', 'u@example.com', 'box@b.example'), 'box+t@b.example')
+  t.equal(completed('generic', 'u+t@example.com', 'u@example.com', 'box@b.example'), 'box+t@b.example')
   t.equal(completed('virtual', 'u+t@local.example', 'u', 'box@b.example'), 'box+t@b.example')
   t.end()
 })
@@ -132,6 +135,8 @@ t.test('an extension is not propagated where the parameter does not name the map
   t.equal(completed('virtual', 'u+t@example.com', 'u@example.com', 'box@b.example', nothing), 'box@b.example')
   t.equal(completed('virtual', 'u+t@example.com', 'u@example.com', 'box@b.example',
     { propagateUnmatchedExtensions: new Set(['canonical']) }), 'box@b.example')
+  t.equal(completed('generic', 'u+t@example.com', 'u@example.com', 'box@b.example',
+    { propagateUnmatchedExtensions: new Set(['canonical', 'virtual']) }), 'box@b.example')
   t.end()
 })
 
@@ -148,7 +153,7 @@ t.test('a value that is only a domain gets the localpart without an extension th
   t.end()
 })
 
-t.test('values of maps other than virtual and canonical stay as they are', t => {
+t.test('values of maps other than virtual, canonical and generic stay as they are', t => {
   t.equal(completed('transport', 'u+t@example.com', 'u@example.com', 'smtp:relay'), 'smtp:relay')
   t.equal(completed('recipient', 'u+t@example.com', 'u@example.com', 'box@b.example'), 'box@b.example')
   t.equal(completed('access', 'u+t@example.com', 'u@example.com', 'OK'), 'OK')

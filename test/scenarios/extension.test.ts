@@ -1,15 +1,15 @@
 /**
  * The values of search.ts against the real thing: who gets the mail.
  *
- * 1. Random rows for virtual_alias_maps and canonical_maps: with and without
+ * 1. Random rows for virtual_alias_maps, canonical_maps and smtp_generic_maps: with and without
  *    extension, by localpart, catch-alls, values of every plain shape.
- * 2. Two cleanup services of one private Postfix. To one the rows are a table
+ * 2. Two services of one private Postfix, of cleanup or of smtp. To one the rows are a table
  *    that it asks for every key, as it asks mysql: (unionmap takes its manners
  *    from the first member). To the other they are a socketmap that is asked
  *    once, does the steps and completes the value.
- * 3. A message to all recipients through each, kept on hold; the envelope that
- *    cleanup wrote has to be the same, recipient by recipient, with
- *    propagate_unmatched_extensions and without.
+ * 3. A message to all recipients through each, which cleanup keeps on hold and
+ *    smtp hands to a server; the envelope has to be the same, recipient by
+ *    recipient, with propagate_unmatched_extensions and without.
  *
  * HOLDFAST_TEST_SEED repeats a run.
  */
@@ -20,7 +20,7 @@ import { fold } from '../../src/sources/fold.js'
 import { run } from '../fixtures/child.js'
 import { freePort } from '../fixtures/port.js'
 import { startPostfix, type Postfix } from '../fixtures/postfix.js'
-import { smtpSession } from '../fixtures/smtp.js'
+import { smtpSession, startSmtpSink, type SmtpSink } from '../fixtures/smtp.js'
 import { startSocketmap } from '../fixtures/socketmap.js'
 
 const seed = Number(process.env['HOLDFAST_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
@@ -35,7 +35,7 @@ const random = (): number => {
 }
 const pick = <T>(choices: readonly [T, ...T[]]): T => choices[Math.floor(random() * choices.length)] ?? choices[0]
 
-const kinds = ['virtual', 'canonical'] as const
+const kinds = ['virtual', 'canonical', 'generic'] as const
 type Kind = (typeof kinds)[number]
 
 const casesPerKind = 200
@@ -50,7 +50,7 @@ const value = (kind: Kind): string => {
   const element = (): string => pick<string>(localparts) + pick<string>(domains)
   const unqualified = (): string => pick<string>(['box', 'box+own', '"a b"', 'boîte'])
   const single = pick<() => string>([element, element, element, unqualified, () => '@other.example'])()
-  if (kind === 'canonical' || single.startsWith('@') || random() < 0.5) return single
+  if (kind !== 'virtual' || single.startsWith('@') || random() < 0.5) return single
   return [single, element(), pick([element, unqualified])()].slice(0, pick<number>([2, 3])).join(pick<string>([',', ', ', ' ', '\n', ' , ']))
 }
 
@@ -75,8 +75,8 @@ const makeCase = (kind: Kind, number: number): Case => {
   return { recipient: `${quoted(user + extension)}@${domain}`, rows }
 }
 
-/** Sends a message to all recipients and resolves with the recipients that cleanup made of each. */
-const envelope = async (postfix: Postfix, port: number, recipients: readonly string[]): Promise<Map<string, string[]>> => {
+/** Sends a message to all recipients and resolves with its queue id. */
+const send = async (postfix: Postfix, port: number, recipients: readonly string[]): Promise<string> => {
   const session = await smtpSession(port)
   await session.command('MAIL FROM:<> SMTPUTF8')
   for (const recipient of recipients) {
@@ -87,6 +87,12 @@ const envelope = async (postfix: Postfix, port: number, recipients: readonly str
   await session.quit()
   const id = /queued as (\S+)/.exec(text)?.[1]
   if (id === undefined) throw new Error(`${text}\n${postfix.log()}`)
+  return id
+}
+
+/** The recipients that cleanup makes of each. */
+const envelope = async (postfix: Postfix, port: number, recipients: readonly string[]): Promise<Map<string, string[]>> => {
+  const id = await send(postfix, port, recipients)
   const { stdout } = await run('postcat', ['-c', postfix.configDir, '-e', '-q', id])
   const made = new Map<string, string[]>()
   let original = ''
@@ -98,8 +104,16 @@ const envelope = async (postfix: Postfix, port: number, recipients: readonly str
   return made
 }
 
-t.test(`cleanup makes the same recipients of one answer as of all the rows (seed ${seed})`, async t => {
-  const cases = { virtual: [] as Case[], canonical: [] as Case[] }
+/** The recipients that smtp makes of each: the queue manager hands all of them over at once, in an order of its own. */
+const delivered = async (postfix: Postfix, port: number, recipients: readonly string[], sink: SmtpSink): Promise<Map<string, string[]>> => {
+  const id = await send(postfix, port, recipients)
+  const [{ recipients: made }] = await Promise.all([sink.next(), postfix.logged(new RegExp(`${id}: removed`))])
+  const order = [...postfix.log().matchAll(new RegExp(`${id}: to=<(.*?)>, relay`, 'g'))].map(match => match[1] ?? '')
+  return new Map(order.map((original, at) => [original, [made[at] ?? '']]))
+}
+
+t.test(`cleanup and smtp make the same recipients of one answer as of all the rows (seed ${seed})`, async t => {
+  const cases = { virtual: [] as Case[], canonical: [] as Case[], generic: [] as Case[] }
   const rows = new Map<string, string>()
   for (const kind of kinds) {
     for (let number = 0; number < casesPerKind; number++) {
@@ -125,6 +139,8 @@ t.test(`cleanup makes the same recipients of one answer as of all the rows (seed
     return undefined
   })
   t.teardown(() => socketmap.stop())
+  const sink = await startSmtpSink()
+  t.teardown(() => sink.stop())
 
   const services = await Promise.all(kinds.flatMap(kind => [true, false].flatMap(propagate =>
     (['rows', 'steps'] as const).map(async manner => ({
@@ -136,21 +152,26 @@ t.test(`cleanup makes the same recipients of one answer as of all the rows (seed
       mydestination: 'local.example',
       myorigin: 'origin.example',
       smtpd_relay_restrictions: 'permit_mynetworks, reject_unauth_destination',
+      default_destination_recipient_limit: '0',
       smtpd_recipient_restrictions: 'check_recipient_access static:HOLD',
     },
     masterCf: services.map(({ kind, propagate, manner, name, port }) => {
       const table = `socketmap:unix:${socketmap.path}:${name}`
-      return `127.0.0.1:${port} inet n - n - - smtpd -o cleanup_service_name=${name}\n`
-        + `${name} unix n - n - 0 cleanup -o propagate_unmatched_extensions=${propagate ? kinds.join(',') : ''}\n`
-        + `  -o { ${kind === 'virtual' ? 'virtual_alias_maps' : 'canonical_maps'} = `
-        + (manner === 'steps' ? table : `unionmap:{inline:{__none__=x},${table}}`) + ' }\n'
+      const parameter = { virtual: 'virtual_alias_maps', canonical: 'canonical_maps', generic: 'smtp_generic_maps' }[kind]
+      const [service, wayThere] = kind === 'generic'
+        ? ['unix - - n - 1 smtp', `{ smtpd_recipient_restrictions = check_recipient_access static:{FILTER ${name}:[${sink.host}]:${sink.port}} }`]
+        : ['unix n - n - 0 cleanup', `cleanup_service_name=${name}`]
+      return `127.0.0.1:${port} inet n - n - - smtpd -o ${wayThere}\n`
+        + `${name} ${service} -o propagate_unmatched_extensions=${propagate ? kinds.join(',') : ''}\n`
+        + `  -o { ${parameter} = ${manner === 'steps' ? table : `unionmap:{inline:{__none__=x},${table}}`} }\n`
     }).join(''),
   })
   t.teardown(() => postfix.stop())
 
   const made = new Map<string, ReadonlyMap<string, readonly string[]>>()
   for (const { kind, name, port } of services) {
-    made.set(name, await envelope(postfix, port, cases[kind].map(({ recipient }) => recipient)))
+    const recipients = cases[kind].map(({ recipient }) => recipient)
+    made.set(name, await (kind === 'generic' ? delivered(postfix, port, recipients, sink) : envelope(postfix, port, recipients)))
   }
   for (const kind of kinds) {
     for (const propagation of ['propagate', 'drop']) {

@@ -5,7 +5,7 @@
  *    beside it. Both say "not found" to everything, so Postfix does all its
  *    steps: all of them to MySQL, the whole keys to the socketmap.
  * 2. Recipients, clients and HELO names of every odd shape go through smtpd,
- *    trivial-rewrite and cleanup.
+ *    trivial-rewrite and cleanup; what is accepted goes on through smtp.
  * 3. MariaDB's general log says what Postfix asked of each mysql: table. The
  *    steps for the questions to the socketmap have to be just that, in order. A
  *    second question, a quoted localpart again without quotes, counts only if
@@ -21,12 +21,12 @@ import { fold } from '../../src/sources/fold.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import { startPostfix } from '../fixtures/postfix.js'
-import { smtpSession } from '../fixtures/smtp.js'
+import { smtpSession, startSmtpSink } from '../fixtures/smtp.js'
 import { startSocketmap } from '../fixtures/socketmap.js'
 
 /** The parameters under test and what their tables are. */
 const searches: Readonly<Record<string, Search>> = {
-  virtual: 'virtual', canonical: 'canonical', transport: 'transport', relay_rcpt: 'recipient',
+  virtual: 'virtual', canonical: 'canonical', generic: 'generic', transport: 'transport', relay_rcpt: 'recipient',
   local_rcpt: 'recipient', relocated: 'recipient', relayhost: 'recipient', bcc: 'recipient', relay: 'domain', alias_domains: 'exact', mailbox_domains: 'exact',
   client: 'access', helo: 'access', sender: 'access', rcpt: 'access',
 }
@@ -62,6 +62,8 @@ const startBed = async (settings: SearchSettings) => {
       SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = ON`,
   })
   const socketmap = await startSocketmap(() => undefined)
+  const sink = await startSmtpSink()
+  const onward = `smtp:[${sink.host}]:${sink.port}`
   const folder = dirname(socketmap.path)
   const both = (map: string): string => {
     const cf = join(folder, `${map}.cf`)
@@ -81,6 +83,7 @@ const startBed = async (settings: SearchSettings) => {
       myorigin: 'origin.example',
       virtual_alias_maps: both('virtual'),
       canonical_maps: both('canonical'),
+      smtp_generic_maps: both('generic'),
       transport_maps: both('transport'),
       relay_recipient_maps: both('relay_rcpt'),
       local_recipient_maps: both('local_rcpt'),
@@ -90,9 +93,9 @@ const startBed = async (settings: SearchSettings) => {
       relay_domains: `${both('relay')}, example.com`,
       virtual_alias_domains: both('alias_domains'),
       virtual_mailbox_domains: both('mailbox_domains'),
-      default_transport: 'discard',
-      relay_transport: 'discard',
-      local_transport: 'discard',
+      default_transport: onward,
+      relay_transport: onward,
+      local_transport: onward,
       smtpd_authorized_xclient_hosts: '127.0.0.1',
       smtpd_relay_restrictions: 'permit_mynetworks, reject_unauth_destination',
       mynetworks: '127.0.0.1',
@@ -118,7 +121,7 @@ const startBed = async (settings: SearchSettings) => {
   let seen = { table: 0, socketmap: 0 }
   const mapsSeen = new Set<string>()
   return {
-    postfix, acceptPort,
+    postfix, acceptPort, sink,
     mapsSeen: (): readonly string[] => [...mapsSeen].sort(),
     /** What each map was asked since the last call, of the mysql: table and of the socketmap. */
     questions: async () => {
@@ -136,6 +139,7 @@ const startBed = async (settings: SearchSettings) => {
     },
     stop: async () => {
       await postfix.stop()
+      await sink.stop()
       await mariadb.stop()
       await socketmap.stop()
     },
@@ -175,7 +179,7 @@ const rcptTo = async (t: Tap.Test, bed: Bed): Promise<void> => {
   await session.quit()
 }
 
-/** The same as cleanup looks them up, which takes the values for addresses. */
+/** The same as cleanup looks them up, which takes the values for addresses, and smtp after it. */
 const data = async (t: Tap.Test, bed: Bed): Promise<void> => {
   const session = await smtpSession(bed.acceptPort)
   let accepted = 0
@@ -183,8 +187,9 @@ const data = async (t: Tap.Test, bed: Bed): Promise<void> => {
     await session.command(`MAIL FROM:<${address}> SMTPUTF8`)
     if ((await session.rcpt(address)).code === 250) {
       t.equal((await session.data('Subject: x\n')).code, 250, `message for ${address}`)
+      await bed.sink.next()
       const asked = await bed.questions()
-      compare(t, address, asked.filter(({ map }) => ['virtual', 'canonical', 'bcc'].includes(map)), [])
+      compare(t, address, asked.filter(({ map }) => ['virtual', 'canonical', 'bcc', 'generic'].includes(map)), [])
       accepted++
     }
     await session.command('RSET')
