@@ -43,10 +43,16 @@ export type Statement = {
 /** `rows` is null if the statement has no result set; `names` are those of its columns. */
 export type Result = { readonly kind: 'rows', readonly rows: Rows | null, readonly names: readonly string[] }
 
+/** A row as the text protocol brings it: each column's bytes. */
+export type RawRow = readonly (Buffer | null)[]
+
 const noResultSet: Result = { kind: 'rows', rows: null, names: [] }
 
 /** A result of more bytes on the wire is not read to its end. */
 export const maxResultBytes = 1_048_576
+
+/** Rows of a list are handed over in batches; with one at work and another one waiting, the server waits too. */
+const listBatch = 500
 
 /** A server has so long to close a connection that took leave of it. */
 const leaveMs = 1_000
@@ -129,6 +135,8 @@ export class Connection {
   readonly #target: Target
   #isOpen = true
   #resultBytes = 0
+  /** A list may be of any length. */
+  #isList = false
   #sqlModes: readonly string[] = []
   /** Ends the question under way. */
   #fail: ((fault: Fault) => void) | null = null
@@ -148,7 +156,7 @@ export class Connection {
     stream.on('close', () => this.#lose(lost))
     stream.on('data', (chunk: Buffer) => {
       this.#resultBytes += chunk.length
-      if (this.#resultBytes > maxResultBytes && this.#fail !== null) this.#lose(tooLargeFault(maxResultBytes))
+      if (this.#resultBytes > maxResultBytes && this.#fail !== null && !this.#isList) this.#lose(tooLargeFault(maxResultBytes))
     })
   }
 
@@ -163,8 +171,8 @@ export class Connection {
 
   /** Asks with the values bound. After a `broken` fault the connection is gone. */
   ask(statement: Statement, values: readonly string[], timeoutMs: number): Promise<Result | Fault> {
-    const unfit = statement.unfitModes?.find(mode => this.#sqlModes.includes(mode))
-    if (unfit !== undefined) return Promise.resolve(statementFault(`the query's quotes or backslashes mean something else in the server's sql_mode ${unfit}`))
+    const unfit = this.#unfitMode(statement.unfitModes)
+    if (unfit !== null) return Promise.resolve(unfit)
     return this.#run(timeoutMs, done => {
       if (this.#target.prepared) this.#driver.execute({ sql: statement.sql, values: [...values], typeCast: castBinary, rowsAsArray: true }, done)
       else this.#driver.query({ sql: literalSql(statement.texts, values, this.#target.charset), typeCast: castText, rowsAsArray: true }, done)
@@ -185,6 +193,72 @@ export class Connection {
     if (typeof modes !== 'string') return oddResult()
     this.#sqlModes = modes.split(',')
     return null
+  }
+
+  /**
+   * Hands over the rows of a statement without parameters, in batches, one batch
+   * after the other; `onRows` says whether it wants more. However many rows there
+   * are, few are held. Null if all have been handed over, or no more were wanted.
+   * The server may let `idleMs` pass without a word. The connection is of no use
+   * afterwards unless all rows came. Rejects if `onRows` does.
+   */
+  list({ sql, unfitModes }: Statement, idleMs: number, onRows: (rows: readonly RawRow[]) => Promise<boolean>): Promise<Fault | null> {
+    const unfit = this.#unfitMode(unfitModes)
+    if (unfit !== null) return Promise.resolve(unfit)
+    if (!this.#isOpen) return Promise.resolve(lost)
+    return new Promise((resolve, reject) => {
+      let rows: RawRow[] = []
+      let isBusy = false
+      let isOver = false
+      const settle = (fault: Fault | null, error?: unknown): void => {
+        if (this.#fail !== fail) return
+        this.#fail = null
+        clearTimeout(timer)
+        if (fault?.broken === true) this.#lose(fault)
+        else if (!isOver) this.destroy()
+        if (error === undefined) resolve(fault)
+        else reject(error instanceof Error ? error : new Error('failed'))
+      }
+      const fail = (fault: Fault): void => settle(fault)
+      this.#fail = fail
+      this.#isList = true
+      const timer = setTimeout(() => setImmediate(() => settle(timeoutFault('query'))), idleMs)
+      const handOver = (): void => {
+        if (isBusy || (rows.length === 0 && !isOver)) return
+        if (rows.length === 0) return settle(null)
+        const batch = rows
+        rows = []
+        isBusy = true
+        onRows(batch).then(wantsMore => {
+          isBusy = false
+          if (!wantsMore) return settle(null)
+          timer.refresh()
+          this.#driver.resume()
+          if (isOver || rows.length >= listBatch) handOver()
+        }, (error: unknown) => settle(null, error))
+      }
+      const query = this.#driver.query({ sql, typeCast: false, rowsAsArray: true })
+      query.on('error', (error: unknown) => settle(faultOf(error, 'query')))
+      query.on('result', (row: unknown) => {
+        if (this.#fail !== fail) return
+        // A statement without a result set says how many rows it changed.
+        if (!Array.isArray(row)) return settle(oddResult())
+        rows.push(row as RawRow)
+        timer.refresh()
+        if (rows.length < listBatch) return
+        handOver()
+        if (isBusy && rows.length >= listBatch) this.#driver.pause()
+      })
+      query.on('end', () => {
+        isOver = true
+        handOver()
+      })
+    })
+  }
+
+  #unfitMode(unfitModes: readonly string[] = []): Fault | null {
+    const unfit = unfitModes.find(mode => this.#sqlModes.includes(mode))
+    return unfit === undefined ? null : statementFault(`the query's quotes or backslashes mean something else in the server's sql_mode ${unfit}`)
   }
 
   /** Takes leave of the server; for a connection that is not in use. */
@@ -215,6 +289,7 @@ export class Connection {
   #run(timeoutMs: number, send: (done: Done) => void): Promise<Result | Fault> {
     if (!this.#isOpen) return Promise.resolve(lost)
     this.#resultBytes = 0
+    this.#isList = false
     return new Promise(resolve => {
       const settle = (result: Result | Fault): void => {
         if (this.#fail !== fail) return

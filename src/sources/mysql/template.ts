@@ -42,7 +42,7 @@ const escapes: ReadonlyMap<string, string> = new Map([
 ])
 
 /** A token of SQL as far as it matters here: `end` is the offset after it. */
-type Token = { readonly kind: 'literal' | 'name' | 'comment' | 'text', readonly end: number }
+export type Token = { readonly kind: 'literal' | 'name' | 'comment' | 'text', readonly end: number }
 
 /** Where the quoted token that starts at `start` ends; -1 if it doesn't. */
 const quotedEnd = (sql: string, start: number): number => {
@@ -57,8 +57,8 @@ const quotedEnd = (sql: string, start: number): number => {
   return -1
 }
 
-/** The token at `start`; null for a quote or a comment that isn't closed. */
-const tokenAt = (sql: string, start: number): Token | null => {
+/** The token at `start`; null for a quote or a comment that isn't closed. Plain text comes letter by letter. */
+export const tokenAt = (sql: string, start: number): Token | null => {
   const first = sql[start]
   const toLineEnd = (): number => {
     const newline = sql.indexOf('\n', start)

@@ -1,0 +1,78 @@
+/**
+ * Listed rows (listing.ts) -> keys with the answer that the lookup would give,
+ * one after the other, holding no more than the rows of the keys that find each
+ * other. Wherever the lookup could give something else, the key is left out: it
+ * is asked for when its turn comes.
+ *
+ * Left out are keys that another key finds too by the collation, keys that their
+ * folding doesn't find (a binary column with capitals), keys that Postfix could
+ * not ask for, and answers that are none or too many.
+ */
+import { isUtf8 } from 'node:buffer'
+import type { ByteString, Found } from '../../outcome.js'
+import { fold } from '../fold.js'
+import type { RawRow } from './connection.js'
+import type { TableDefinition } from './definition.js'
+import { keyColumns } from './listing.js'
+
+export type ListedEntry = { readonly key: string, readonly outcome: Found }
+
+/** Longer keys (bytes) are left out: the server sorts by the first part of a key alone (max_sort_length). */
+const maxKeyBytes = 128
+/** More rows than this for one key are not gathered. */
+const maxRows = 10_000
+
+export type Entries = {
+  /** Takes the next row; gives the entry that is complete before it, if there is one. */
+  push(row: RawRow): ListedEntry | null
+  /** There are no more rows. */
+  end(): ListedEntry | null
+}
+
+/** `limit`: the lookup takes no more rows of a key than this. */
+export const collectEntries = ({ bind, answer, login: { charset } }: Pick<TableDefinition, 'bind' | 'answer' | 'login'>, limit: number): Entries => {
+  // In another session's character set only ASCII has the bytes that Postfix would send.
+  const isUtf8Session = charset.startsWith('utf8')
+  const rowLimit = Math.min(limit, maxRows)
+  let sum: string | null = null
+  let key: Buffer | null = null
+  let rows: (ByteString | null)[][] = []
+  let isUsable = true
+
+  const keyOf = (bytes: Buffer): string | null => {
+    if (bytes.length === 0 || bytes.length > maxKeyBytes || !isUtf8(bytes)) return null
+    const text = bytes.toString('utf8')
+    if (text.length !== bytes.length && !isUtf8Session) return null
+    return text.includes('\0') || fold(text) !== text || bind(text) === null ? null : text
+  }
+  const finish = (): ListedEntry | null => {
+    const text = isUsable && key !== null && rows.length <= rowLimit ? keyOf(key) : null
+    const outcome = text === null ? null : answer(rows, text)
+    return text === null || outcome?.kind !== 'found' ? null : { key: text, outcome }
+  }
+  const textOf = (column: Buffer | null): ByteString | null => column === null ? null : column.toString('latin1') as ByteString
+
+  return {
+    push: row => {
+      const [rowKey = null, finds = null, rowSum = null] = row
+      const rowSumText = rowSum === null ? '' : rowSum.toString('latin1')
+      const isNext = sum !== rowSumText
+      const entry = isNext ? finish() : null
+      if (isNext) {
+        sum = rowSumText
+        key = rowKey
+        rows = []
+        isUsable = rowKey !== null
+      } else if (rowKey === null || key === null || !rowKey.equals(key)) isUsable = false
+      // '1': the folded key finds this row.
+      if (finds?.[0] !== 0x31) isUsable = false
+      if (rows.length <= rowLimit) rows.push(row.slice(keyColumns).map(textOf))
+      return entry
+    },
+    end: () => {
+      const entry = finish()
+      key = null
+      return entry
+    },
+  }
+}
