@@ -59,11 +59,12 @@ program.command('serve')
   })
 
 program.command('check')
-  .description('check the configuration and connect to each server; exit code 0 if all is well, 78 if the configuration is wrong, 75 if a server can\'t be used now')
+  .description('check the configuration, connect to each server, and see whether Postfix can ask; exit code 0 if all is well, 78 if a configuration is wrong, 75 if a server can\'t be used now')
   .argument('[CONFIG]', 'the configuration file', standardConfig)
-  .addHelpText('after', '\nExample:\n  sudo -u postfix holdfast check /etc/holdfast/holdfast.yaml')
-  .action(async (config: string) => {
-    process.exitCode = await (await import('./cli/check.js')).check(config, process)
+  .option('--config-dir <DIR>', 'where Postfix\'s main.cf and master.cf are', '/etc/postfix')
+  .addHelpText('after', '\nExample:\n  sudo -u postfix holdfast check /etc/holdfast/holdfast.yaml\n\nAs Postfix\'s user it sees what Postfix may; as root it also looks whether the service may read its files.')
+  .action(async (config: string, options: { configDir: string }) => {
+    process.exitCode = await (await import('./cli/check.js')).check(config, options, process)
   })
 
 program.command('query')

@@ -1,6 +1,6 @@
 /** What of a Postfix decides how its tables can be taken over: its version, its local domains, its delivery agents. */
 import { splitList } from './list.js'
-import type { Postconf } from './postconf.js'
+import type { Postconf, Service } from './postconf.js'
 
 /** Whether unionmap: tells errors from absence: not before Postfix 3.0.7, and not in 3.1.0 to 3.1.2. */
 export const unionmapIsSafe = (version: string): boolean => {
@@ -13,6 +13,10 @@ export const localNames = (postfix: Postconf): readonly string[] | null => {
   const names = splitList(postfix.expanded.get('mydestination') ?? '').map(({ text }) => text)
   return names.some(name => /[:/!]/.test(name)) ? null : names
 }
+
+/** Whether a service sees only the queue folder; the default is no since Postfix 3.0, unless main.cf asks for what was before (master(5)). */
+export const isChrooted = (postfix: Postconf, { chroot }: Service): boolean =>
+  chroot === 'y' || (chroot === '-' && parseInt(postfix.expanded.get('compatibility_level') ?? '0', 10) < 1)
 
 const transports = ['virtual_transport', 'local_transport', 'relay_transport', 'default_transport', 'mailbox_transport', 'fallback_transport']
 

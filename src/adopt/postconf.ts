@@ -4,6 +4,8 @@ import { execFile } from 'node:child_process'
 export type Service = {
   /** As postconf -P names it: `submission/inet`. */
   readonly name: string
+  /** The column of that name: `y`, `n`, or `-` for the default. */
+  readonly chroot: string
   readonly command: string
 }
 
@@ -38,10 +40,10 @@ export const parseParameters = (text: string): ReadonlyMap<string, string> => ne
   return equals < 0 ? [] : [[line.slice(0, equals).trim(), line.slice(equals + 1).trim()] as const]
 }))
 
-/** The lines of `postconf -M`; the command is their eighth column. */
+/** The lines of `postconf -M`; the fifth column is chroot, the eighth the command. */
 export const parseServices = (text: string): readonly Service[] => text.split('\n').flatMap(line => {
-  const [name, type, , , , , , command] = line.trim().split(/\s+/)
-  return name === undefined || type === undefined || command === undefined ? [] : [{ name: `${name}/${type}`, command }]
+  const [name, type, , , chroot, , , command] = line.trim().split(/\s+/)
+  return name === undefined || type === undefined || chroot === undefined || command === undefined ? [] : [{ name: `${name}/${type}`, chroot, command }]
 })
 
 /** The lines of `postconf -P`: `service/type/parameter = value`. A service's name may have slashes itself. */

@@ -12,14 +12,14 @@ export type Purpose =
   /** No search is just like it: Postfix goes on doing the steps (unionmap:). */
   | { readonly kind: 'steps by Postfix', readonly sensitive: boolean }
   /** Postfix opens these for security-sensitive data, or asks something that isn't worth keeping. */
-  | { readonly kind: 'refused', readonly why: string }
+  | { readonly kind: 'refused', readonly why: string, readonly by: 'local' | 'virtual' | null }
 
 const search = (name: Search): Purpose => ({ kind: 'search', search: name, sensitive: false })
 const sensitive = (name: Search): Purpose => ({ kind: 'search', search: name, sensitive: true })
-const refused = (why: string): Purpose => ({ kind: 'refused', why })
+const refused = (why: string, by: 'local' | 'virtual' | null = null): Purpose => ({ kind: 'refused', why, by })
 
-const ofLocal = refused('local(8) takes no socketmap: for data that decides under which user it acts')
-const ofVirtual = refused('virtual(8) takes no socketmap: for data that decides under which user it acts')
+const ofLocal = refused('local(8) takes no socketmap: for data that decides under which user it acts', 'local')
+const ofVirtual = refused('virtual(8) takes no socketmap: for data that decides under which user it acts', 'virtual')
 const ofContent = refused('whole lines of messages are looked up here, which are not worth keeping')
 
 /** The purpose of each list of tables. */

@@ -1,15 +1,20 @@
-/** `holdfast check`: is the configuration right, and can each server be used now? */
+/** `holdfast check`: is the configuration right, can each server be used now, and can Postfix ask? */
+import { checkPostfix } from '../check/postfix.js'
 import { loadConfig } from '../config/load.js'
+import type { Config } from '../config/load.js'
 import { createLog } from '../log.js'
+import { messageOf } from '../message_of.js'
 import type { Problem } from '../sources/problem.js'
 import { sourcesOf } from '../watched.js'
+
+export type CheckOptions = { readonly configDir: string }
 
 /** sysexits(3). */
 const exitConfig = 78
 const exitTempfail = 75
 
-/** Prints what it finds; exit code 0, 78 for a wrong configuration, 75 for a server that can't be used now. */
-export const check = async (fileName: string, process: NodeJS.Process): Promise<number> => {
+/** Prints what it finds; exit code 0, 78 for a wrong configuration of Holdfast or Postfix, 75 for a server that can't be used now. */
+export const check = async (fileName: string, { configDir }: CheckOptions, process: NodeJS.Process): Promise<number> => {
   const say = (kind: string, { place, text }: Problem): void => {
     process.stdout.write(`${kind}: ${place}: ${text}\n`)
   }
@@ -18,18 +23,40 @@ export const check = async (fileName: string, process: NodeJS.Process): Promise<
     for (const problem of loaded.problems) say('error', problem)
     return exitConfig
   }
+  const { config } = loaded
+  const tables = await checkTables(config, say, process)
+  const isPostfixRight = await checkPostfixOf(config, configDir, say)
+  if (tables === 'wrong' || !isPostfixRight) return exitConfig
+  if (tables === 'down') return exitTempfail
+  process.stdout.write(`ok: ${fileName}: ${config.maps.length} maps\n`)
+  return 0
+}
+
+type Say = (kind: string, problem: Problem) => void
+
+const checkTables = async (config: Config, say: Say, process: NodeJS.Process): Promise<'right' | 'wrong' | 'down'> => {
   // What is wrong is said below, once; the log's own words would come on top.
   const log = createLog({ level: 'error', format: 'text', journal: false }, line => process.stderr.write(line), Date.now)
-  const opened = sourcesOf(loaded.config, log)
+  const opened = sourcesOf(config, log)
   for (const warning of opened.warnings) say('warning', warning)
   if (!opened.ok) {
     for (const problem of opened.problems) say('error', problem)
-    return exitConfig
+    return 'wrong'
   }
   const problems = await opened.sources.check()
   for (const problem of problems) say('error', problem)
   opened.sources.close()
-  if (problems.length > 0) return exitTempfail
-  process.stdout.write(`ok: ${fileName}: ${loaded.config.maps.length} maps\n`)
-  return 0
+  return problems.length > 0 ? 'down' : 'right'
+}
+
+/** Whether nothing is wrong with the Postfix there, as far as it asks Holdfast. */
+const checkPostfixOf = async (config: Config, configDir: string, say: Say): Promise<boolean> => {
+  try {
+    const findings = await checkPostfix(configDir, config) ?? []
+    for (const { level, ...problem } of findings) say(level, problem)
+    return !findings.some(({ level }) => level === 'error')
+  } catch (error) {
+    say('warning', { place: configDir, text: `Postfix's side is not checked: ${messageOf(error)}` })
+    return true
+  }
 }

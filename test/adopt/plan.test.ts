@@ -267,7 +267,7 @@ t.test('each member of unionmap: and pipemap: is a map, and Postfix does the ste
 
 t.test('virtual(8) with tables of its own in master.cf leaves virtual_mailbox_maps to smtpd(8)', async t => {
   const main = { virtual_transport: 'virtual', virtual_mailbox_maps: 'mysql:/m.cf' }
-  const services = [{ name: 'virtual/unix', command: 'virtual' }]
+  const services = [{ name: 'virtual/unix', chroot: 'n', command: 'virtual' }]
   t.strictSame(planOf(main, { services }).leftAlone, ['virtual_mailbox_maps'])
   const overrides = [{ service: 'virtual/unix', parameter: 'virtual_mailbox_maps', value: 'mysql:/m.cf' }]
   t.strictSame(planOf(main, { services, overrides }), {

@@ -1,0 +1,32 @@
+/** The first-hour failures of a Postfix that asks Holdfast. Changes nothing. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { readPostconf } from '../adopt/postconf.js'
+import type { Config } from '../config/load.js'
+import { accountOf } from './account.js'
+import { fileFindings, serviceAccount } from './files.js'
+import type { Finding } from './finding.js'
+import { reach } from './reach.js'
+import { tableFindings } from './tables.js'
+import { usesOf } from './uses.js'
+
+/** Findings about the Postfix of `configDir`; null if there is none, or it doesn't ask Holdfast yet. Rejects with what postconf(1) says if it fails. */
+export const checkPostfix = async (configDir: string, config: Config): Promise<readonly Finding[] | null> => {
+  if (!existsSync(join(configDir, 'main.cf'))) return null
+  const postfix = await readPostconf(configDir)
+  const account = await accountOf(postfix.expanded.get('mail_owner') ?? 'postfix')
+  const uses = usesOf(postfix)
+  const endpoints = [...new Set(uses.map(({ protocol, endpoint }) => `${protocol} ${endpoint}`))]
+  const reached = await Promise.all(endpoints.map(async name => {
+    const its = uses.filter(({ protocol, endpoint }) => `${protocol} ${endpoint}` === name)
+    return { its, ...await reach(postfix, config, its, account) }
+  }))
+  if (!reached.some(({ isOurs }) => isOurs)) return null
+  const ours = reached.flatMap(({ its, listener }) => listener === null ? []
+    : its.map(use => ({ use, tcpMap: listener.protocol === 'tcp_table' ? listener.map : null })))
+  const service = await serviceAccount(account)
+  return [
+    ...reached.flatMap(({ findings }) => findings), ...tableFindings(postfix, config, ours),
+    ...service === null ? [] : fileFindings(config, service),
+  ]
+}

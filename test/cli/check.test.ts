@@ -1,0 +1,244 @@
+/**
+ * `holdfast check` on a Postfix that asks Holdfast: nothing to say of a sound
+ * one, and each of the failures of the first hour by its name. main.cf and
+ * master.cf are real, read by postconf(1); master.cf chroots what Debian's does.
+ */
+import { chmodSync, chownSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import type { Test } from 'tap'
+import { fileFindings } from '../../src/check/files.js'
+import { checkPostfix } from '../../src/check/postfix.js'
+import { loadConfig } from '../../src/config/load.js'
+import { groupId } from '../../src/config/group.js'
+import { run } from '../fixtures/child.js'
+import { mainFile } from '../fixtures/daemon.js'
+import { freshFolder } from '../fixtures/guard.js'
+import { freePort } from '../fixtures/port.js'
+import { settle } from '../fixtures/postfix.js'
+
+const postfixGroup = groupId('postfix') ?? 0
+const debians = fileURLToPath(new URL('../../../test/fixtures/adopt/iredmail/master.cf', import.meta.url))
+const socketmap = (map: string, path = 'holdfast/holdfast.sock'): string => `socketmap:unix:${path}:${map}`
+
+type Host = {
+  /** main.cf, beside what each Postfix here has. */
+  readonly main?: Readonly<Record<string, string>>
+  readonly master?: string
+  /** Which steps each map does. */
+  readonly search?: Readonly<Record<string, string>>
+  readonly listen?: readonly Readonly<Record<string, unknown>>[]
+  /** Group and mode of the socket; null: there is none. */
+  readonly socket?: { readonly gid: number, readonly mode: number } | null
+  readonly folderMode?: number
+}
+
+const sound: Readonly<Record<string, string>> = {
+  virtual_alias_maps: socketmap('alias'), transport_maps: socketmap('transport'), relay_domains: socketmap('relay'),
+  smtpd_sender_restrictions: `check_sender_access ${socketmap('access')}`,
+}
+
+const writeMain = (dir: string, settings: Readonly<Record<string, string>>): void => {
+  const file = join(dir, 'etc/main.cf')
+  const own = { compatibility_level: '3.6', meta_directory: '/etc/postfix', queue_directory: join(dir, 'queue'), mydestination: '', alias_maps: '' }
+  writeFileSync(file, Object.entries({ ...own, ...settings }).map(([name, value]) => `${name} = ${value}\n`).join(''))
+  settle(file)
+}
+
+/** A Postfix and Holdfast's configuration; the folder that has both, `queue` and `etc`. */
+const host = async (t: Test, { main = {}, master = '', search = {}, listen, socket = { gid: postfixGroup, mode: 0o660 }, folderMode = 0o750 }: Host): Promise<string> => {
+  const dir = freshFolder()
+  const [queue, etc] = [join(dir, 'queue'), join(dir, 'etc')]
+  for (const folder of [queue, etc, join(queue, 'holdfast')]) mkdirSync(folder)
+  const file = join(queue, 'holdfast/holdfast.sock')
+  if (socket !== null) {
+    const server = createServer()
+    t.teardown(() => new Promise(resolve => server.close(resolve)))
+    await new Promise<void>(resolve => server.listen(file, resolve))
+    chownSync(file, 0, socket.gid)
+    chmodSync(file, socket.mode)
+  }
+  chownSync(join(queue, 'holdfast'), 0, postfixGroup)
+  chmodSync(join(queue, 'holdfast'), folderMode)
+  writeMain(dir, { ...sound, ...main })
+  writeFileSync(join(etc, 'master.cf'), readFileSync(debians, 'utf8') + master)
+  settle(join(etc, 'master.cf'))
+  writeFileSync(join(dir, 'table'), 'ann@v.example box@v.example\n')
+  const searches = { alias: 'virtual', transport: 'transport', relay: 'domain', access: 'access', mailbox: 'recipient', ...search }
+  writeFileSync(join(dir, 'holdfast.yaml'), JSON.stringify({
+    health: 'off',
+    listen: listen ?? [{ socketmap: `unix:${file}`, group: 'postfix', mode: '0660' }],
+    maps: Object.fromEntries(Object.entries(searches).map(([name, steps]) => [name, { search: steps, text: 'table' }])),
+  }))
+  return dir
+}
+
+/** What it says there, a line each, with DIR for the folder. */
+const saidAt = async (dir: string): Promise<readonly string[]> => {
+  const loaded = loadConfig(join(dir, 'holdfast.yaml'), {})
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+  const findings = await checkPostfix(join(dir, 'etc'), loaded.config)
+  return (findings ?? [{ level: 'no Postfix that asks Holdfast', place: '', text: '' }])
+    .map(({ level, place, text }) => `${level}: ${place}: ${text}`.replaceAll(dir, 'DIR'))
+}
+const said = async (t: Test, given: Host): Promise<readonly string[]> => saidAt(await host(t, given))
+
+/** One finding, and no other. */
+const finds = async (t: Test, given: Host, ...patterns: readonly RegExp[]): Promise<void> => {
+  const lines = await said(t, given)
+  t.equal(lines.length, patterns.length, lines.join('\n'))
+  for (const [i, pattern] of patterns.entries()) t.match(lines[i], pattern)
+}
+
+t.test('nothing is said of a sound one, chrooted or not', async t => {
+  t.strictSame(await said(t, {}), [])
+  t.strictSame(await said(t, { main: { virtual_alias_maps: `unionmap:{inline:{__none__=x},${socketmap('mailbox')}}` }, search: { mailbox: 'exact' } }), [])
+})
+
+t.test('nothing is said where Postfix asks others, or isn\'t installed', async t => {
+  const others = { virtual_alias_maps: 'inline:{a=b}', transport_maps: '', relay_domains: '', smtpd_sender_restrictions: '' }
+  t.match(await said(t, { main: others }), [/^no Postfix that asks Holdfast/])
+  const dir = await host(t, {})
+  const none = await run(process.execPath, [mainFile, 'check', '--config-dir', join(dir, 'none'), join(dir, 'holdfast.yaml')])
+  t.match(none, { code: 0, stdout: /^ok: [^\n]*\n$/ })
+})
+
+t.test('a path from the root is not seen from the chroot', async t => {
+  const dir = await host(t, {})
+  writeMain(dir, { ...sound, virtual_alias_maps: socketmap('alias', `${dir}/queue/holdfast/holdfast.sock`) })
+  t.match(await saidAt(dir), [/^error: DIR\/etc\/main\.cf: virtual_alias_maps: .*smtpd \(smtp\/inet\), .*cleanup \(cleanup\/unix\).*: chrooted to DIR\/queue.*\(451\)\. Write unix:holdfast\/holdfast\.sock here/])
+})
+
+t.test('a path from the chroot\'s root is not seen by those outside', async t => {
+  await finds(t, { main: { virtual_alias_maps: socketmap('alias', '/holdfast/holdfast.sock') }, master: 'cleanup unix n - n - 0 cleanup\n' },
+    /virtual_alias_maps: .*cleanup \(cleanup\/unix\): not chrooted, and looks for \/holdfast\/holdfast\.sock.*Write unix:holdfast\/holdfast\.sock/)
+})
+
+t.test('what is behind proxy: is seen as proxymap(8) sees it', async t => {
+  const dir = await host(t, {})
+  writeMain(dir, { virtual_alias_maps: `proxy:${socketmap('alias', `${dir}/queue/holdfast/holdfast.sock`)}` })
+  t.strictSame(await saidAt(dir), [])
+})
+
+t.test('a symbolic link that leads out of the queue folder is not followed in the chroot', async t => {
+  const dir = await host(t, {})
+  mkdirSync(join(dir, 'run'))
+  symlinkSync(join(dir, 'run'), join(dir, 'queue/link'))
+  writeFileSync(join(dir, 'holdfast.yaml'), JSON.stringify({ health: 'off', listen: [{ socketmap: `unix:${dir}/run/s` }], maps: { alias: { search: 'virtual', text: 'table' } } }))
+  writeMain(dir, { virtual_alias_maps: socketmap('alias', 'link/s') })
+  t.match(await saidAt(dir), [/^error: .*a symbolic link leads out of there: .*Listen within the queue folder/])
+})
+
+t.test('a socket that Postfix\'s user can\'t write to; a real client of that user sees the same', async t => {
+  for (const [about, socket, isOpen] of [
+    ['another group', { gid: 0, mode: 0o660 }, false],
+    ['the group may only read', { gid: postfixGroup, mode: 0o640 }, false],
+    ['everybody', { gid: 0, mode: 0o666 }, true],
+  ] as const) {
+    const dir = await host(t, { socket })
+    const lines = await saidAt(dir)
+    if (isOpen) t.strictSame(lines, [], about)
+    else t.match(lines, [/^error: DIR\/etc\/main\.cf: .*postfix can't write to the socket \(owner 0, group \w+, mode 06[46]0\): .*\(451\)\. Set `group: postfix`/], about)
+    const client = await run('setpriv', ['--reuid', 'postfix', '--regid', 'postfix', '--init-groups', 'test', '-w', join(dir, 'queue/holdfast/holdfast.sock')])
+    t.equal(client.code, isOpen ? 0 : 1)
+  }
+})
+
+t.test('a group and a mode that will keep Postfix out once the daemon runs', async t => {
+  await finds(t, { socket: null, listen: [{ socketmap: 'unix:/nowhere', mode: '0660' }] }, /no listener of .*holdfast\.yaml is there/)
+  const dir = await host(t, { socket: null })
+  const config = join(dir, 'holdfast.yaml')
+  writeFileSync(config, readFileSync(config, 'utf8').replace('"group":"postfix","mode":"0660"', '"mode":"0600"'))
+  t.match(await saidAt(dir), [/^warning: .*there is no socket DIR.*is the daemon running\?/, /^error: .*postfix could not write to a socket of .*mode 0600/])
+})
+
+t.test('a folder on the way that Postfix\'s user can\'t go through', async t => {
+  await finds(t, { folderMode: 0o700 }, /^error: .*postfix can't go through DIR\/queue\/holdfast \(owner 0, group postfix, mode 0700\): .*\(451\)/)
+  const dir = await host(t, { folderMode: 0o700 })
+  chmodSync(join(dir, 'queue'), 0o700)
+  const lines = await saidAt(dir)
+  t.match(lines, [/postfix can't go through DIR\/queue \(/])
+})
+
+t.test('Postfix\'s user can run it, and is told the same', async t => {
+  const dir = await host(t, { socket: { gid: 0, mode: 0o660 } })
+  const asPostfix = ['--reuid', 'postfix', '--regid', 'postfix', '--init-groups']
+  const mayRun = await run('setpriv', [...asPostfix, 'test', '-r', mainFile])
+  if (mayRun.code !== 0) {
+    t.comment('the built files are in a folder that is closed to others')
+    return
+  }
+  // tap's modules would write where that user may not.
+  const node = ['env', '-u', 'NODE_OPTIONS', process.execPath]
+  const { code, stdout } = await run('setpriv', [...asPostfix, ...node, mainFile, 'check', '--config-dir', join(dir, 'etc'), join(dir, 'holdfast.yaml')])
+  t.equal(code, 78, stdout)
+  t.match(stdout, /^error: .*main\.cf: .*postfix can't write to the socket/m)
+})
+
+t.test('maps that virtual(8) and local(8) refuse', async t => {
+  await finds(t, { main: { virtual_uid_maps: socketmap('mailbox'), alias_maps: socketmap('mailbox') }, search: { mailbox: 'exact' } },
+    /^error: .*main\.cf: alias_maps: .*local\(8\) takes no socketmap.*\(4\.3\.0\)/, /^error: .*main\.cf: virtual_uid_maps: .*virtual\(8\) takes no socketmap.*\(4\.3\.5\)/)
+  await finds(t, { main: { virtual_mailbox_maps: socketmap('mailbox'), virtual_transport: 'virtual' } },
+    /^error: .*main\.cf: virtual_mailbox_maps: .*\(4\.3\.5\).*virtual\(8\) reads it too/)
+  t.strictSame(await said(t, { main: { virtual_mailbox_maps: socketmap('mailbox'), virtual_transport: 'lmtp:unix:private/lmtp' } }), [], 'smtpd(8) alone may')
+})
+
+t.test('a search that does other steps than the parameter needs', async t => {
+  await finds(t, { search: { alias: 'exact' } }, /^error: .*main\.cf: virtual_alias_maps: .*map alias with search: exact .*"User unknown" \(550\)\. Set search: virtual/)
+  await finds(t, { search: { access: 'exact' } }, /^error: .*smtpd_sender_restrictions: .*Set search: access/)
+  await finds(t, { search: { relay: 'exact' } }, /^error: .*relay_domains: .*Set search: domain/)
+  await finds(t, { main: { virtual_mailbox_domains: socketmap('relay') } }, /^error: .*virtual_mailbox_domains: .*Set search: exact/)
+  await finds(t, { search: { alias: 'recipient' } }, /^warning: .*virtual_alias_maps: .*doesn't put the extension .*Set search: virtual/)
+})
+
+t.test('steps that are done twice, or by nobody', async t => {
+  await finds(t, { main: { virtual_alias_maps: `unionmap:{inline:{a=b},${socketmap('alias')}}` } }, /^warning: .*behind unionmap: .*Set search: exact/)
+  await finds(t, { main: { mynetworks: socketmap('mailbox') } }, /^warning: .*mynetworks: .*Write unionmap:/)
+  await finds(t, { main: { virtual_alias_maps: `${socketmap('alias')}, inline:{a=b}` } }, /^warning: .*virtual_alias_maps: .*other tables stand beside it/)
+})
+
+t.test('a map that the configuration doesn\'t have', async t => {
+  await finds(t, { main: { virtual_alias_maps: socketmap('aliases') } }, /^error: .*virtual_alias_maps: .*no map 'aliases': .*\(451\); did you mean 'alias'\?/)
+  await finds(t, { master: 'submission inet n - n - - smtpd\n  -o virtual_alias_maps=socketmap:unix:holdfast/holdfast.sock:nothing\n' },
+    /^error: DIR\/etc\/master\.cf: submission\/inet\/virtual_alias_maps: .*no map 'nothing'/)
+})
+
+t.test('a listener that isn\'t there', async t => {
+  const port = await freePort()
+  await finds(t, { main: { virtual_alias_maps: `socketmap:inet:127.0.0.1:${port}:alias` } }, /^error: .*virtual_alias_maps: inet:127\.0\.0\.1:\d+: no listener of .* is there, .*\(451\)/)
+  await finds(t, { main: { virtual_alias_maps: `tcp:127.0.0.1:${port}` } }, /^warning: .*it has no tcp listener/)
+  await finds(t, { main: { canonical_maps: 'socketmap:unix:srs/sock:forward' } }, /^warning: .*canonical_maps: .*no listener of/)
+})
+
+t.test('tcp: tables are checked for the map of their listener', async t => {
+  const port = await freePort()
+  const none = { transport_maps: '', relay_domains: '', smtpd_sender_restrictions: '' }
+  const listen = [{ tcp: `127.0.0.1:${port}`, map: 'relay' }]
+  t.match(await said(t, { main: { ...none, virtual_alias_maps: `tcp:127.0.0.1:${port}` }, listen }), [/^error: .*map relay with search: domain .*Set search: virtual/])
+})
+
+t.test('files and folders that the service\'s account can\'t read', async t => {
+  const dir = await host(t, {})
+  const loaded = loadConfig(join(dir, 'holdfast.yaml'), {})
+  if (!loaded.ok) throw new Error('the configuration is wrong')
+  const account = { name: 'holdfast', uid: 4_000_000, gids: [postfixGroup] }
+  const files = (): readonly string[] => fileFindings(loaded.config, account).map(({ level, place, text }) => `${level}: ${place}: ${text}`.replaceAll(dir, 'DIR'))
+  t.strictSame(files(), [])
+  chmodSync(join(dir, 'table'), 0o640)
+  t.match(files(), [/^error: DIR\/table: the service's account holdfast can't read it \(owner 0, group root, mode 0640\)/])
+  chownSync(join(dir, 'table'), 0, postfixGroup)
+  t.strictSame(files(), [], 'its group may')
+  chmodSync(dir, 0o700)
+  t.match(files(), [/holdfast\.yaml: .*can't go through DIR/, /table: .*can't go through DIR/])
+})
+
+t.test('the command says it all, and its exit code counts errors alone', async t => {
+  const check = async (given: Host): Promise<{ code: number | null, stdout: string }> => {
+    const dir = await host(t, given)
+    return run(process.execPath, [mainFile, 'check', '--config-dir', join(dir, 'etc'), join(dir, 'holdfast.yaml')])
+  }
+  t.match(await check({ search: { alias: 'recipient' } }), { code: 0, stdout: /^warning: .*\nok: / })
+  t.match(await check({ search: { alias: 'exact' } }), { code: 78, stdout: /^error: [^\n]*\n$/ })
+})
