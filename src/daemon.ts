@@ -20,7 +20,7 @@ import type { Log } from './log.js'
 import { printable } from './log.js'
 import { absent, unavailable } from './outcome.js'
 import type { Outcome } from './outcome.js'
-import type { ConnectionHooks } from './server/connection.js'
+import type { ConnectionHooks, Route } from './server/connection.js'
 import { listen } from './server/listener.js'
 import type { Limits, Listener } from './server/listener.js'
 import type { Inherited } from './server/inherited.js'
@@ -60,9 +60,9 @@ const snapshotEveryMs = 300_000
 const redisPatienceMs = 1_000
 
 type Protocol = Tally['protocol']
-type Route = { readonly lookup: ServedMap['lookup'], readonly tally: Tally }
+type CountedRoute = Route & { readonly tally: Tally }
 /** What the clients of a listener reach; a reload changes it between two requests. */
-type Served = { routes: ReadonlyMap<string, Route>, readonly unknown: Tally }
+type Served = { routes: ReadonlyMap<string, CountedRoute>, readonly unknown: Tally }
 type Slot = { config: ListenerConfig, readonly served: Served, readonly listener: Listener }
 
 /** An HTTP server and the address that it was opened for. */
@@ -94,12 +94,12 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
     return tally
   }
 
-  const routesOf = (listener: ListenerConfig, { maps }: Generation): ReadonlyMap<string, Route> => {
-    const routes = new Map<string, Route>()
+  const routesOf = (listener: ListenerConfig, { maps }: Generation): ReadonlyMap<string, CountedRoute> => {
+    const routes = new Map<string, CountedRoute>()
     for (const [name, { lookup }] of maps) {
-      if (listener.protocol === 'socketmap') routes.set(name, { lookup, tally: tallyOf('socketmap', name) })
+      if (listener.protocol === 'socketmap') routes.set(name, routeTo(lookup, tallyOf('socketmap', name), log))
       // tcp_table has no map names: whatever is asked there is asked of this map.
-      else if (listener.map === name) routes.set('', { lookup, tally: tallyOf('tcp_table', name) })
+      else if (listener.map === name) routes.set('', routeTo(lookup, tallyOf('tcp_table', name), log))
     }
     return routes
   }
@@ -243,34 +243,40 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
 const keep = async (now: Web | null, name: string, open: () => Promise<Web['server']>): Promise<Web> =>
   now?.name === name ? now : { name, server: await open() }
 
-const clientHooks = (served: Served, protocol: Protocol, log: Log): ConnectionHooks => {
-  const badKey = (): Outcome => {
-    log.repeated('bad-key', `${protocol}: a key that is not UTF-8: absent without a query`)
-    return absent
-  }
-  return {
-    answer: (map, key) => {
-      if (key === null) return badKey()
-      const route = served.routes.get(map ?? '')
-      if (route !== undefined) {
-        const outcome = route.lookup.lookup(key)
-        return outcome instanceof Promise ? timed(outcome, route.tally) : outcome
-      }
-      const name = printable((map ?? '').slice(0, 60))
-      log.repeated('unknown-map', `a client asks for map '${name}', which is not configured; known maps: ${[...served.routes.keys()].join(', ')}`)
-      return unavailable('unknown-map', `map '${name}' is not configured in holdfast`)
-    },
-    onReply: (map, outcome) => {
-      const tally = served.routes.get(map ?? '')?.tally ?? served.unknown
-      count(tally, outcome)
-      if (outcome.kind === 'unavailable' && tally !== served.unknown) {
-        log.repeated(`${tally.map} ${outcome.reason}`, `map ${tally.map}: ${outcome.reason}: ${outcome.detail}`, { map: tally.map })
-      }
-    },
-    onFault: problem => log.repeated(`fault ${protocol}`, `${protocol}: closing a connection: ${problem}`),
-    onBug: error => log.error(`bug: ${error instanceof Error ? error.stack ?? error.message : 'unknown'}`),
-  }
+const clientHooks = (served: Served, protocol: Protocol, log: Log): ConnectionHooks => ({
+  route: map => served.routes.get(map ?? '') ?? noRoute(map ?? '', served, log),
+  onFault: problem => log.repeated(`fault ${protocol}`, `${protocol}: closing a connection: ${problem}`),
+  onBug: error => log.error(`bug: ${error instanceof Error ? error.stack ?? error.message : 'unknown'}`),
+})
+
+const routeTo = (lookup: ServedMap['lookup'], tally: Tally, log: Log): CountedRoute => ({
+  tally,
+  answer: key => {
+    if (key === null) return badKey(tally.protocol, log)
+    const outcome = lookup.lookup(key)
+    return outcome instanceof Promise ? timed(outcome, tally) : outcome
+  },
+  onReply: outcome => {
+    count(tally, outcome)
+    if (outcome.kind === 'unavailable') log.repeated(`${tally.map} ${outcome.reason}`, `map ${tally.map}: ${outcome.reason}: ${outcome.detail}`, { map: tally.map })
+  },
+})
+
+const badKey = (protocol: Protocol, log: Log): Outcome => {
+  log.repeated('bad-key', `${protocol}: a key that is not UTF-8: absent without a query`)
+  return absent
 }
+
+/** For a map that the configuration doesn't name, and for a request that isn't UTF-8 as a whole. */
+const noRoute = (map: string, { routes, unknown }: Served, log: Log): Route => ({
+  answer: key => {
+    if (key === null) return badKey(unknown.protocol, log)
+    const name = printable(map.slice(0, 60))
+    log.repeated('unknown-map', `a client asks for map '${name}', which is not configured; known maps: ${[...routes.keys()].join(', ')}`)
+    return unavailable('unknown-map', `map '${name}' is not configured in holdfast`)
+  },
+  onReply: outcome => count(unknown, outcome),
+})
 
 const timed = async (waiting: Promise<Outcome>, tally: Tally): Promise<Outcome> => {
   const startedAt = performance.now()

@@ -26,7 +26,7 @@ export type Entry = {
   readonly expiredAt: number
   /** Not before this time (epoch ms) is the table asked again: refresh-ahead for a fresh entry, the failure recheck timer of RFC 8767 for a stale one. */
   askAgainAt: number
-  /** When somebody last asked for it (epoch ms). */
+  /** When somebody last asked for it (epoch ms), to the minute. */
   askedAt: number
 }
 

@@ -21,7 +21,7 @@ const absentKeyBytes = 250
 
 export type Memory = ReturnType<typeof createMemory>
 
-/** An empty cache within `limits`. Reads count as use (least recently used goes first), `peek` doesn't. */
+/** An empty cache within `limits`. `get` counts as use (least recently used goes first), `peek` doesn't, and costs half. */
 export const createMemory = (limits: MemoryLimits) => {
   const sizeCalculation = (entry: Entry, key: string): number =>
     entryOverheadBytes + key.length + (entry.outcome.kind === 'found' ? entry.outcome.value.length : 0)

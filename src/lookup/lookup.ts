@@ -60,6 +60,8 @@ export type Origins = { memory: number, redis: number, table: number, queries: n
 const failureRecheckMs = 5_000
 /** More distinct keys than this under way for one map: the next is told to come again. */
 const maxFlights = 10_000
+/** That an entry was asked for is noted at most so often (ms): on each hit it would take longer than the rest of it. */
+const noteUseMs = 60_000
 /** Refresh-ahead gives way when the table already has this many questions. */
 const maxFlightsForRefresh = 100
 
@@ -126,15 +128,13 @@ export class MapLookup {
   lookup(asked: string): Outcome | Promise<Outcome> {
     const key = fold(asked)
     const now = this.#parts.clock.now()
-    const entry = this.#parts.memory.get(key)
+    const entry = this.#use(key, now)
     // The hot path: most lookups are for a key that is known and fresh.
     if (entry !== undefined && entry.outcome.kind === 'found' && isFresh(entry, now) && key.charCodeAt(0) !== 0) {
       this.origins.memory++
-      entry.askedAt = now
       if (now >= entry.askAgainAt) this.#refresh({ asked, key, steps: this.#settings.plan.steps(key, asked) }, entry, now)
       return entry.outcome
     }
-    if (entry !== undefined) entry.askedAt = now
     const policy = this.#settings.policy
     // An empty key or one with a NUL can't be asked of Postfix's own tables: it says "not found" without a query.
     if (key === '' || key.includes('\0')) return verdict(absent, policy)
@@ -145,6 +145,17 @@ export class MapLookup {
       return verdict(known, policy)
     }
     return this.#wait(walk, this.#join(walk)).then(outcome => verdict(outcome, policy))
+  }
+
+  /** What memory has under a cache key, noted as asked for. */
+  #use(cacheKey: string, now: number): Entry | undefined {
+    const { memory } = this.#parts
+    const entry = memory.peek(cacheKey)
+    if (entry !== undefined && Math.abs(now - entry.askedAt) >= noteUseMs) {
+      entry.askedAt = now
+      memory.get(cacheKey)
+    }
+    return entry
   }
 
   /** What the table says of a key now, whatever is cached; what is known stays at hand for an outage. Never rejects. */
@@ -300,16 +311,14 @@ export class MapLookup {
 
   /** What memory can answer alone: every step fresh up to a hit, the whole answer, or a stale one while its failure is recent. */
   #fromMemory(walk: Walk, now: number): Found | Absent | null {
-    const { memory } = this.#parts
     let recheckLater = false
     let allAbsent = true
     let verifiedAt = Infinity
     for (const step of walk.steps) {
-      const entry = memory.get(step.key)
+      const entry = this.#use(step.key, now)
       if (entry !== undefined && isFresh(entry, now)) {
         verifiedAt = Math.min(verifiedAt, entry.verifiedAt)
         if (entry.outcome.kind === 'absent') continue
-        entry.askedAt = now
         return this.#complete(walk, step, entry.outcome, verifiedAt)
       }
       allAbsent = false
@@ -317,10 +326,9 @@ export class MapLookup {
       break
     }
     if (allAbsent) return absent
-    const whole = memory.get(wholeKey(walk))
+    const whole = this.#use(wholeKey(walk), now)
     if (whole !== undefined && whole.outcome.kind === 'found') {
       if (isFresh(whole, now) && walk.steps.every(step => whole.verifiedAt >= this.#flushes.lastAt(step.key))) {
-        whole.askedAt = now
         if (now >= whole.askAgainAt) this.#refresh(walk, whole, now)
         return whole.outcome
       }

@@ -8,16 +8,21 @@ import type { Outcome } from '../outcome.js'
 import { unavailable } from '../outcome.js'
 import type { Dialect, RequestDecoder, Requests } from './dialect.js'
 
-export type Answer = (map: string | null, key: string | null) => Outcome | Promise<Outcome>
+/** What answers the requests for one map. */
+export type Route = {
+  /** `key` is null if its bytes aren't UTF-8. */
+  answer(key: string | null): Outcome | Promise<Outcome>
+  /** Each outcome on its way out, as the client gets it. */
+  onReply(outcome: Outcome): void
+}
 
 export type ConnectionHooks = {
-  readonly answer: Answer
+  /** Of a map by name; null where the protocol has no names. Called once for each request. */
+  readonly route: (map: string | null) => Route
   /** The peer sent what can't be read; the connection closes. */
   readonly onFault: (problem: string) => void
   /** A lookup threw or rejected: a bug. The client gets a temporary error. */
   readonly onBug: (error: unknown) => void
-  /** Each outcome on its way out, as the client gets it. */
-  readonly onReply: (map: string | null, outcome: Outcome) => void
 }
 
 /** Requests of one client under way at once; then its socket is not read until one is answered. */
@@ -89,18 +94,19 @@ export class Connection {
   readonly #requests: Requests = {
     lookup: (map, key) => {
       this.#requestCount++
+      const route = this.#hooks.route(map)
       let outcome: Outcome | Promise<Outcome>
       try {
-        outcome = this.#hooks.answer(map, key)
+        outcome = route.answer(key)
       } catch (error) {
         outcome = this.#bug(error)
       }
       if (outcome instanceof Promise) {
         const index = this.#firstWaiting + this.#waiting.length
         this.#waiting.push(null)
-        void outcome.catch((error: unknown) => this.#bug(error)).then(settled => this.#settle(index, map, settled))
+        void outcome.catch((error: unknown) => this.#bug(error)).then(settled => this.#settle(index, route, settled))
       } else {
-        this.#due(this.#encode(map, outcome))
+        this.#due(this.#encode(route, outcome))
       }
     },
     reply: reply => {
@@ -114,23 +120,23 @@ export class Connection {
     else this.#waiting.push(reply)
   }
 
-  #settle(index: number, map: string | null, outcome: Outcome): void {
-    this.#waiting[index - this.#firstWaiting] = this.#encode(map, outcome)
+  #settle(index: number, route: Route, outcome: Outcome): void {
+    this.#waiting[index - this.#firstWaiting] = this.#encode(route, outcome)
     if (this.#socket.destroyed) return
     this.#flush()
     this.#resume()
   }
 
-  #encode(map: string | null, outcome: Outcome): string {
+  #encode(route: Route, outcome: Outcome): string {
     if (outcome.kind === 'found') {
       const reply = this.#dialect.reply(outcome)
       if (reply !== null) {
-        this.#hooks.onReply(map, outcome)
+        route.onReply(outcome)
         return reply
       }
     }
     const error = outcome.kind === 'found' ? unavailable('bad-value', this.#dialect.limits) : outcome
-    this.#hooks.onReply(map, error)
+    route.onReply(error)
     return this.#dialect.reply(error)
   }
 

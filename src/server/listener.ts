@@ -111,11 +111,13 @@ export const listen = async (settings: ListenerSettings, hooks: ConnectionHooks)
     // A temporary error for what it asks, and the end: Postfix would try a connection without an answer again at once.
     const connection = new Connection(socket, dialect, {
       ...hooks,
-      answer: () => unavailable('overloaded', 'too many connections'),
-      onReply: (map, outcome) => {
-        hooks.onReply(map, outcome)
-        setImmediate(() => connection.drain())
-      },
+      route: map => ({
+        answer: () => unavailable('overloaded', 'too many connections'),
+        onReply: outcome => {
+          hooks.route(map).onReply(outcome)
+          setImmediate(() => connection.drain())
+        },
+      }),
     })
     turnedAway.add(connection)
     socket.setTimeout(refusalMs, () => socket.destroy())

@@ -29,7 +29,12 @@ const foldLetters = (key: string): string => {
 
 /** The key as Postfix would ask a table that folds keys. Idempotent. */
 export const fold = (key: string): string => {
-  // The common case by far: a key of ASCII has its lower case as its folding.
-  for (let at = 0; at < key.length; at++) if (key.charCodeAt(at) > 0x7f) return foldLetters(key)
-  return key.toLowerCase()
+  // The common case by far is a key of ASCII: it has its lower case as its folding, and mostly is that already.
+  let isLower = true
+  for (let at = 0; at < key.length; at++) {
+    const unit = key.charCodeAt(at)
+    if (unit > 0x7f) return foldLetters(key)
+    if (unit >= 0x41 && unit <= 0x5a) isLower = false
+  }
+  return isLower ? key : key.toLowerCase()
 }

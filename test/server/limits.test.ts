@@ -10,7 +10,7 @@ import { freshFolder } from '../fixtures/guard.js'
 import { openWire, socketmapAsk, socketmapRequest } from '../fixtures/wire.js'
 
 const hooks: ConnectionHooks = {
-  answer: () => found(byteString('value')), onFault: () => undefined, onBug: () => undefined, onReply: () => undefined,
+  route: () => ({ answer: () => found(byteString('value')), onReply: () => undefined }), onFault: () => undefined, onBug: () => undefined,
 }
 const open = (address: Address, limits: Limits): Promise<Listener> => listen({ address, dialect: socketmap, limits, fd: null }, hooks)
 

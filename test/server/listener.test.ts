@@ -171,7 +171,7 @@ t.test('out of file descriptors it goes on, and answers when there are some agai
   const script = `
     import { listen } from '${new URL('../../src/server/listener.js', import.meta.url).href}'
     import { socketmap } from '${new URL('../../src/server/socketmap.js', import.meta.url).href}'
-    const hooks = { answer: () => ({ kind: 'absent' }), onFault: () => undefined, onBug: () => undefined, onReply: () => undefined }
+    const hooks = { route: () => ({ answer: () => ({ kind: 'absent' }), onReply: () => undefined }), onFault: () => undefined, onBug: () => undefined }
     await listen({ address: { kind: 'unix', path: '${path}', mode: 0o666, gid: null }, dialect: socketmap, limits: { maxConnections: 1000, allowed: null }, fd: null }, hooks)
     console.log('ready')`
   const child = await startChild('sh', ['-c', 'ulimit -n 50; exec "$0" --input-type=module -e "$1"', process.execPath, script])
