@@ -43,6 +43,8 @@ const missing = async (): Promise<readonly string[]> => {
     // For its judgement of our unit, and systemd-notify(1).
     ['systemd', 'systemd-notify'],
     ['chromium', 'chromium'],
+    // What builds our package.
+    ['debhelper', 'dh'],
     // Its judgement of the manual.
     ['mandoc', 'mandoc'],
   ] as const
