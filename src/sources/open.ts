@@ -24,6 +24,9 @@ export type SourceConfig =
 /** One table of a map, for those that read it whole. */
 export type Table = { readonly definition: TableDefinition, readonly database: Database }
 
+/** A table of a map, and where it is defined. */
+type Placed = { readonly map: string, readonly place: string, readonly definition: TableDefinition }
+
 /** A map's source: a table whole in memory, or a server that is asked. */
 export type Opened =
   | { readonly kind: 'text', readonly lookup: (key: string) => Outcome }
@@ -34,7 +37,7 @@ export type Sources = {
   of(map: string): Opened
   /** Each MySQL server with its breaker's state and its last error. */
   status(): readonly ServerStatus[]
-  /** Logs in to every server and runs every query with a key that is in no table; what can't be used now, by map. */
+  /** Logs in to every server and runs every query with a key that is in no table; what can't be used now, with the file that says so. */
   check(): Promise<readonly Problem[]>
   close(): void
 }
@@ -54,7 +57,7 @@ export const openSources = (
   const problems: Problem[] = []
   const warnings: Problem[] = []
   const opened = new Map<string, Opened>()
-  const definitions: { readonly map: string, readonly definition: TableDefinition }[] = []
+  const definitions: Placed[] = []
   const servers = openServers(settings)
   const databaseOf = ({ login, idleIntervalMs }: TableDefinition, hosts: readonly Host[]): Database =>
     servers.database(hosts, { ...login, prepared, idleMs: idleIntervalMs })
@@ -70,11 +73,11 @@ export const openSources = (
       problems.push({ place: path, text: `can't be read: ${messageOf(error)}` })
     }
   }
-  const openMysql = (map: string, tables: readonly Defined[]): void => {
+  const openMysql = (map: string, tables: readonly { readonly place: string, readonly defined: Defined }[]): void => {
     const sources: Source[] = []
     const authorities: string[] = []
     const read: Table[] = []
-    for (const defined of tables) {
+    for (const { place, defined } of tables) {
       warnings.push(...defined.warnings)
       if (!defined.ok) {
         problems.push(...defined.problems)
@@ -86,7 +89,7 @@ export const openSources = (
         const database = databaseOf(definition, hosts)
         sources.push(mysqlSource(definition, database, () => onEmpty(map)))
         authorities.push(JSON.stringify([hosts, login.user, login.dbname]))
-        definitions.push({ map, definition })
+        definitions.push({ map, place, definition })
         read.push({ definition, database })
       } catch (error) {
         problems.push({ place: map, text: messageOf(error) })
@@ -101,10 +104,10 @@ export const openSources = (
         openText(map, config.path)
         break
       case 'cf':
-        openMysql(map, config.paths.map(path => defineFromCf(path)))
+        openMysql(map, config.paths.map(path => ({ place: path, defined: defineFromCf(path) })))
         break
       case 'inline':
-        openMysql(map, [defineTable(config.parameters, config.placeOf)])
+        openMysql(map, [{ place: config.placeOf('query'), defined: defineTable(config.parameters, config.placeOf) }])
         break
       default: config satisfies never
     }
@@ -128,14 +131,14 @@ export const openSources = (
 
 /** Each query on each of its hosts: that one of them answers doesn't say that the others would. */
 const checkAll = async (
-  definitions: readonly { map: string, definition: TableDefinition }[], databaseOf: (definition: TableDefinition, hosts: readonly Host[]) => Database,
+  definitions: readonly Placed[], databaseOf: (definition: TableDefinition, hosts: readonly Host[]) => Database,
 ): Promise<readonly Problem[]> => {
   const problems: Problem[] = []
-  for (const { map, definition } of definitions) {
+  for (const { map, place, definition } of definitions) {
     const values = definition.texts.slice(1).map(() => probe)
     for (const host of definition.hosts) {
       const answer = await databaseOf(definition, [host]).ask(definition, values, checkBudgetMs)
-      if (answer.kind === 'unavailable') problems.push({ place: `map ${map}`, text: `${answer.reason}: ${answer.detail}` })
+      if (answer.kind === 'unavailable') problems.push({ place, text: `map ${map}: ${answer.reason}: ${answer.detail}` })
     }
   }
   return problems

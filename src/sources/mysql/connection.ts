@@ -102,7 +102,7 @@ export const openConnection = (target: Target, timeoutMs: number, onLost: (conne
     }
     const timer = setTimeout(() => settle(timeoutFault('connect')), timeoutMs)
     // Stays for good: an error event without a listener would end the process.
-    driver.on('error', (error: unknown) => settle(withTlsHint(faultOf(error, 'connect'), target)))
+    driver.on('error', (error: unknown) => settle(withRemedy(faultOf(error, 'connect'), target)))
     driver.once('connect', () => {
       const connection = new Connection(driver, target)
       // Without autocommit all lookups would read from the state of the table at the first one.
@@ -123,11 +123,14 @@ export const openConnection = (target: Target, timeoutMs: number, onLost: (conne
 /** Without its session a connection is as good as none. */
 const setUpFault = (fault: Fault): Fault => ({ ...fault, blame: 'server', reason: 'source-down', broken: true, again: 'no' })
 
-/** MariaDB and MySQL say only "access denied" to an account that needs TLS. */
-const withTlsHint = (fault: Fault, { ssl, host }: Target): Fault =>
-  ssl === null && host.kind === 'inet' && /^error (1045|3159)\b/.test(fault.detail)
-    ? { ...fault, detail: `${fault.detail}; if the account needs TLS, set tls_CAfile` }
-    : fault
+/** What to look at after a refused log-in. To an account that needs TLS, too, the servers say only "access denied". */
+const withRemedy = (fault: Fault, { ssl, host }: Target): Fault => {
+  const [, code] = /^error (1045|1698|3159)\b/.exec(fault.detail) ?? []
+  if (code === undefined) return fault
+  const account = code === '3159' ? '' : '; check user and password'
+  const tls = ssl === null && host.kind === 'inet' ? '; if the account needs TLS, set tls_CAfile' : ''
+  return { ...fault, detail: `${fault.detail}${account}${tls}` }
+}
 
 export class Connection {
   readonly #driver: Driver

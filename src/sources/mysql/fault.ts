@@ -137,7 +137,8 @@ const clientErrorText = ({ code, message }: Facts, phase: Phase): string => {
     case 'HANDSHAKE_NO_SSL_SUPPORT': return 'the server offers no TLS'
     case 'AUTH_SWITCH_PLUGIN_ERROR': {
       const plugin = /unknown plugin ([\w-]+)/.exec(message)?.[1]
-      return plugin === undefined ? 'log-in failed in the authentication plug-in' : `the account needs the authentication plug-in ${plugin}, which is not supported`
+      return plugin === undefined ? 'log-in failed in the authentication plug-in'
+        : `the account needs the authentication plug-in ${plugin}, which is not supported; give it, or an account of Holdfast's own, mysql_native_password or caching_sha2_password`
     }
     case 'MYSQL_CLEAR_PASSWORD_NOT_ENABLED': return 'the server wants the password in clear text, which is refused'
     default: return phase === 'connect' && code === 'HANDSHAKE_SSL_ERROR' ? printable(`TLS: ${message}`) : printable(code)

@@ -66,5 +66,5 @@ t.test('the words of an error about tables are kept, on one printable line', asy
 
 t.test('an authentication plug-in that the driver lacks is named', async t => {
   const fault = faultOf(clientError('AUTH_SWITCH_PLUGIN_ERROR', 'Server requests authentication using unknown plugin client_ed25519. See there.'), 'connect')
-  t.equal(fault.detail, 'the account needs the authentication plug-in client_ed25519, which is not supported')
+  t.equal(fault.detail, 'the account needs the authentication plug-in client_ed25519, which is not supported; give it, or an account of Holdfast\'s own, mysql_native_password or caching_sha2_password')
 })
