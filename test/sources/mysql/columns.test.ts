@@ -1,5 +1,6 @@
 import t from 'tap'
 import { startMariadb } from '../../fixtures/mariadb.js'
+import { noMysql, startMysql } from '../../fixtures/mysql.js'
 import type { Connection } from '../../../src/sources/mysql/connection.js'
 import type { Rows } from '../../../src/sources/mysql/result.js'
 import { connectTo } from './bed.js'
@@ -52,10 +53,12 @@ const columns: readonly (readonly [definition: string, ...values: string[]])[] =
   ['BINARY(4)', '\'ab\''],
   ['VARBINARY(40)', '0x00FF80C3', '\'box@example.net\''],
   ['BLOB', '0xDEADBEEF00', '\'\''],
-  ['INET6', '\'2001:db8::1\''],
-  ['UUID', '\'123e4567-e89b-12d3-a456-426655440000\''],
   ['POINT', 'ST_GeomFromText(\'POINT(1 2)\')'],
 ]
+
+/** Types that only one of the two has. */
+const ofMariadb: typeof columns = [['INET6', '\'2001:db8::1\''], ['UUID', '\'123e4567-e89b-12d3-a456-426655440000\'']]
+const ofMysql: typeof columns = [['VECTOR(2)', 'STRING_TO_VECTOR(\'[1,-0.5]\')']]
 
 const expressions: readonly string[] = [
   '1', '1.10', '1.50 * 2', '1e20', '1e0 / 3', 'NULL', '\'ü\'', '0x61', 'CONCAT(\'a\', 5)', 'COUNT(*)', 'SUM(1.5)', 'AVG(2)', 'ROUND(2.5e0)', 'ROUND(0.125e0, 2)',
@@ -70,18 +73,22 @@ const answerOf = async (connection: Connection, sql: string): Promise<Rows> => {
   return result.rows ?? []
 }
 
-t.test('a prepared statement gives the bytes that the text protocol sends', async t => {
-  const mariadb = await startMariadb({
+for (const { name, start, more, skip } of [
+  { name: 'MariaDB', start: startMariadb, more: ofMariadb, skip: false },
+  { name: 'MySQL', start: startMysql, more: ofMysql, skip: noMysql },
+]) t.test(`${name}: a prepared statement gives the bytes that the text protocol sends`, { skip }, async t => {
+  const all = [...columns, ...more]
+  const server = await start({
     args: ['--sql-mode='],
-    sql: columns.map(([definition, ...values], index) => `
+    sql: all.map(([definition, ...values], index) => `
       CREATE TABLE t${index} (id INT PRIMARY KEY AUTO_INCREMENT, c ${definition});
       INSERT INTO t${index} (c) VALUES ${values.map(value => `(${value})`).join(', ')};
     `).join(''),
   })
-  t.teardown(() => mariadb.stop())
-  const binary = await connectTo(t, mariadb)
-  const text = await connectTo(t, mariadb, { prepared: false })
-  for (const [index, [definition, ...values]] of columns.entries()) {
+  t.teardown(() => server.stop())
+  const binary = await connectTo(t, server)
+  const text = await connectTo(t, server, { prepared: false })
+  for (const [index, [definition, ...values]] of all.entries()) {
     const sql = `SELECT c FROM t${index} ORDER BY id`
     const rows = await answerOf(text, sql)
     t.equal(rows.length, values.length)
