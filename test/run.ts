@@ -44,6 +44,8 @@ const missing = async (): Promise<readonly string[]> => {
     // For its judgement of our unit, and systemd-notify(1).
     ['systemd', 'systemd-notify'],
     ['chromium', 'chromium'],
+    // Its judgement of the composition.
+    ['docker-compose', 'docker-compose'],
     // What builds our package.
     ['debhelper', 'dh'],
     // Its judgement of the manual.
