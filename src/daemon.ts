@@ -28,6 +28,8 @@ import { socketmap } from './server/socketmap.js'
 import { count, countWait, createTally } from './server/tally.js'
 import type { Tally } from './server/tally.js'
 import { tcpTable } from './server/tcp_table.js'
+import { cachedMap, knownRows, takeRows } from './rows.js'
+import type { Row } from './rows.js'
 import { recallSnapshot, saveSnapshot } from './remembered.js'
 import { version } from './version.js'
 import type { WatchedSources } from './watched.js'
@@ -142,6 +144,14 @@ export const startDaemon = async (config: Config, sources: WatchedSources, log: 
     flush: async (name, key) => {
       if (key === null) log.info(`map ${name}: an administrator has all of it asked anew`)
       return flush(generation, name, key)
+    },
+    rows: name => {
+      const map = cachedMap(generation, name)
+      return typeof map === 'string' ? map : knownRows(map)
+    },
+    take: async (name, rows, madeAt) => {
+      const map = cachedMap(generation, name)
+      return typeof map === 'string' ? map : takeRows(map, rows as readonly Row[], madeAt)
     },
   }
 

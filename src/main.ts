@@ -158,6 +158,27 @@ control('flush', 'have a key, those of a domain, or every key of a map asked ane
   .action((map: string, key: string | undefined, options: ControlOptions) => asking('flush', async () =>
     doneOf(await call(await daemonAt(options, asAdmin), '/flush', { map, ...key === undefined ? {} : { key } }))))
 
+control('export', 'write what is known of a map as a Postfix text table, for texthash: or postmap(1), should there be nothing else left', 'holdfast export virtual_alias > /etc/postfix/virtual_alias')
+  .argument('<MAP>', 'the name of the map')
+  .action(async (map: string, options: ControlOptions) => {
+    const { exportMap } = await import('./cli/export.js')
+    if (options.at !== undefined) {
+      process.exitCode = await exportMap(map, await daemonAt(options, asAdmin), null, process)
+      return
+    }
+    const { loadConfig } = await import('./config/load.js')
+    const loaded = loadConfig(options.config, process.env)
+    if (!loaded.ok) fail(exitConfig, `${options.config} has problems (see \`holdfast check\`); or name the socket with --at`)
+    else process.exitCode = await exportMap(map, loaded.config.admin === null ? null : { kind: 'unix', path: loaded.config.admin }, loaded.config, process)
+  })
+
+control('import', 'give the rows of a Postfix text table to the running daemon, to answer from while MySQL can\'t; what it knows already stays', 'holdfast import virtual_alias /etc/postfix/virtual_alias')
+  .argument('<MAP>', 'the name of the map')
+  .argument('<FILE>', 'the table, as texthash: has it')
+  .action(async (map: string, file: string, options: ControlOptions) => {
+    process.exitCode = await (await import('./cli/import.js')).importMap(map, file, await daemonAt(options, asAdmin), process)
+  })
+
 program.command('schema')
   .description('print the JSON Schema of holdfast.yaml, for editors')
   .addHelpText('after', '\nExample:\n  holdfast schema > holdfast.schema.json\n\nAn editor with a YAML language server takes it from a first line such as\n# yaml-language-server: $schema=holdfast.schema.json')

@@ -19,6 +19,9 @@ const entryOverheadBytes = 250
 /** Absent keys are strangers' text: at this many bytes each on average their budget is full before its number is. */
 const absentKeyBytes = 250
 
+/** A key and a value are seldom longer than this (bytes). */
+const roomBytes = 1_000
+
 export type Memory = ReturnType<typeof createMemory>
 
 /** An empty cache within `limits`. `get` counts as use (least recently used goes first), `peek` doesn't, and costs half. */
@@ -62,6 +65,8 @@ export const createMemory = (limits: MemoryLimits) => {
       yield* known.entries()
       yield* unknown.entries()
     },
+    /** Another known entry pushes none out. */
+    hasRoom: (): boolean => known.size < limits.entries && known.calculatedSize + entryOverheadBytes + roomBytes < limits.bytes,
     size: () => ({ found: known.size, foundBytes: known.calculatedSize, absent: unknown.size }),
   }
 }

@@ -8,11 +8,12 @@
  * known recipient (lookup/vouch.ts). Others are short-lived and strangers make
  * them up without end: in Redis they could push out found ones.
  */
-import type { Absent, ByteString, Found } from '../outcome.js'
+import type { Absent, Found } from '../outcome.js'
 import { openClient } from './client.js'
 import type { RedisSettings } from './client.js'
 import { decodeEntry, encodeEntry } from './entry.js'
 import type { Decoded } from './entry.js'
+import { scanKeys } from './scan.js'
 
 /** Which map's keys: its name, and the hash of its definition that records must carry. */
 export type MapIdentity = { readonly name: string, readonly definition: string }
@@ -109,6 +110,12 @@ export const createRedisCache = (
   const worked = (): void => {
     if (state === 'resting') enter('ready', 'answers again')
   }
+  const recordOf = (map: MapIdentity, outcome: Found | Absent, verifiedAt: number): Buffer =>
+    Buffer.from(encodeEntry(outcome, verifiedAt, map.definition), 'latin1')
+  const sent = (command: Promise<unknown>): void => {
+    const writing = command.then(worked, fault).finally(() => writes.delete(writing))
+    writes.add(writing)
+  }
   const keyOf = (map: MapIdentity, key: string): string => `${settings.keyPrefix}${map.name}:${key}`
 
   const readOne = async (map: MapIdentity, key: string): Promise<Decoded | null> => {
@@ -140,10 +147,18 @@ export const createRedisCache = (
     /** Remembers an answer for `ttlMs` from now. Not waited for. */
     write: (map: MapIdentity, key: string, outcome: Found | Absent, verifiedAt: number, ttlMs: number): void => {
       if (!isWritable() || ttlMs < 1) return
-      const record: ByteString = encodeEntry(outcome, verifiedAt, map.definition)
-      const writing = client.set(keyOf(map, key), Buffer.from(record, 'latin1'), 'PX', Math.ceil(ttlMs)).then(worked, fault)
-        .finally(() => writes.delete(writing))
-      writes.add(writing)
+      sent(client.set(keyOf(map, key), recordOf(map, outcome, verifiedAt), 'PX', Math.ceil(ttlMs)))
+    },
+
+    /** The same, unless there is something of that key already. */
+    offer: (map: MapIdentity, key: string, outcome: Found, verifiedAt: number, ttlMs: number): void => {
+      if (isWritable()) sent(client.set(keyOf(map, key), recordOf(map, outcome, verifiedAt), 'PX', Math.ceil(ttlMs), 'NX'))
+    },
+
+    /** All keys of a map, in batches; one that is written or moved meanwhile may be missing, or come twice. Rejects with the server's error. */
+    keys: async function* ({ name }: MapIdentity): AsyncGenerator<readonly string[]> {
+      const prefix = `${settings.keyPrefix}${name}:`
+      for await (const keys of scanKeys(client, prefix)) yield keys.map(key => key.slice(prefix.length))
     },
 
     /** Forgets a key that the table no longer has. Not waited for. */

@@ -1,8 +1,10 @@
 /**
- * `holdfast status`, `explain`, `trust` and `flush`: asks a running daemon by
- * HTTP, on its admin socket or, for the status, where its health is.
+ * `holdfast status`, `explain`, `trust`, `flush`, `export` and `import`: asks a
+ * running daemon by HTTP, on its admin socket or, for the status, where its health is.
  */
 import { request } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import { createInterface } from 'node:readline'
 import { styleText } from 'node:util'
 import type { Endpoint } from '../endpoint.js'
 import type { Explained } from '../health/admin.js'
@@ -10,28 +12,47 @@ import type { Report } from '../health/health.js'
 
 const timeoutMs = 15_000
 
-/** The reply as data. Rejects with a sentence for people if there is none, or if it is an error. */
-export const call = (address: Endpoint, path: string, body?: Readonly<Record<string, string>>): Promise<unknown> => new Promise((resolve, reject) => {
+/** Sends a request; resolves with the reply once its head is there. Rejects with the system's error, or a sentence if nobody answers. */
+const send = (address: Endpoint, path: string, body: unknown): Promise<IncomingMessage> => new Promise((resolve, reject) => {
   const sent = request({
     ...address.kind === 'unix' ? { socketPath: address.path } : { host: address.host, port: address.port },
     path, method: body === undefined ? 'GET' : 'POST', timeout: timeoutMs,
     ...body === undefined ? {} : { headers: { 'content-type': 'application/json' } },
-  }, reply => {
-    let text = ''
-    reply.setEncoding('utf8').on('data', (chunk: string) => { text += chunk }).on('error', reject).on('end', () => {
-      try {
-        const value: unknown = JSON.parse(text)
-        if (reply.statusCode === 200) resolve(value)
-        else reject(new Error(typeof value === 'object' && value !== null && 'error' in value ? String(value.error) : `it answers ${reply.statusCode ?? ''}`))
-      } catch {
-        reject(new Error('what answers there is not holdfast'))
-      }
-    })
-  })
+  }, resolve)
   sent.on('timeout', () => sent.destroy(new Error(`no answer within ${timeoutMs / 1_000} s`)))
   sent.on('error', reject)
   sent.end(body === undefined ? undefined : JSON.stringify(body))
 })
+
+const dataOf = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Error('what answers there is not holdfast')
+  }
+}
+
+/** The whole reply as data. Rejects with a sentence for people if it is an error. */
+const whole = async (reply: IncomingMessage): Promise<unknown> => {
+  let text = ''
+  for await (const chunk of reply.setEncoding('utf8')) text += String(chunk)
+  const value = dataOf(text)
+  if (reply.statusCode === 200) return value
+  throw new Error(typeof value === 'object' && value !== null && 'error' in value ? String(value.error) : `it answers ${reply.statusCode ?? ''}`)
+}
+
+/** The reply as data. Rejects with a sentence for people if there is none, or if it is an error. */
+export const call = async (address: Endpoint, path: string, body?: Readonly<Record<string, unknown>>): Promise<unknown> =>
+  whole(await send(address, path, body))
+
+/** The lines of the reply, as data, as they come. Rejects as `call` does. */
+export const callLines = async (address: Endpoint, path: string, body: Readonly<Record<string, unknown>>): Promise<AsyncIterable<unknown>> => {
+  const reply = await send(address, path, body)
+  if (reply.statusCode !== 200) await whole(reply)
+  return (async function* () {
+    for await (const line of createInterface(reply)) yield dataOf(line)
+  })()
+}
 
 /** A span of time in its largest units. */
 export const span = (ms: number): string => {

@@ -3,6 +3,7 @@
  * who may write to that socket may use it (root, the daemon's user and its
  * group), nobody else can reach it. Answers hold keys and values.
  */
+import { Readable } from 'node:stream'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { listenOnPath } from './path.js'
@@ -25,6 +26,9 @@ export type Explained = {
   readonly answer: string
 }
 
+/** A row of a table: its key, and its value with each byte as one character. */
+export type TableRow = readonly [key: string, value: string]
+
 export type Actions = {
   readonly maps: () => readonly string[]
   explain(address: string, map: string | null): Promise<readonly Explained[]>
@@ -32,7 +36,14 @@ export type Actions = {
   trust(map: string): string | null
   /** `key` may be `@example.com`: all of that domain. */
   flush(map: string, key: string | null): Promise<string | null>
+  /** What is known of a map, in batches; it ends with why some may be missing. A sentence if it gives none. */
+  rows(map: string): AsyncGenerator<readonly TableRow[], string | null> | string
+  /** Takes rows in that were right at that time (epoch ms); what became of them, or a sentence why of none anything can. */
+  take(map: string, rows: readonly TableRow[], madeAt: number): Promise<Readonly<Record<string, number>> | string>
 }
+
+/** Of one batch of an import, in bytes: a thousand rows, and a long one. */
+const importBytes = 4 * 1_048_576
 
 type Asked = { readonly map: string | null, readonly key: string | null, readonly address: string | null }
 
@@ -54,6 +65,34 @@ export const routeActions = (app: FastifyInstance, actions: Actions): void => {
   }
 }
 
+const isRow = (value: unknown): value is TableRow => Array.isArray(value) && value.length === 2 && value.every(part => typeof part === 'string')
+
+/** Each batch a line of JSON; the last one says whether some are missing, and that there are no more. */
+async function* linesOf(rows: AsyncGenerator<readonly TableRow[], string | null>): AsyncGenerator<string> {
+  for (;;) {
+    const { done, value } = await rows.next()
+    yield `${JSON.stringify(done === true ? { missing: value } : value)}\n`
+    if (done === true) return
+  }
+}
+
+/** Whole tables: for who may use the socket, and nobody by HTTP. */
+const routeRows = (app: FastifyInstance, actions: Actions): void => {
+  app.post('/export', async ({ body }, reply) => {
+    const { map } = askedOf(body)
+    const rows = map === null ? 'no map' : actions.rows(map)
+    if (typeof rows === 'string') return reply.code(404).send({ error: rows })
+    return reply.type('application/x-ndjson').send(Readable.from(linesOf(rows)))
+  })
+  app.post('/import', { bodyLimit: importBytes }, async ({ body }, reply) => {
+    const { map } = askedOf(body)
+    const { rows, madeAt } = body as { rows?: unknown, madeAt?: unknown }
+    if (map === null || !Array.isArray(rows) || !rows.every(isRow) || typeof madeAt !== 'number') return reply.code(400).send({ error: 'map, rows and madeAt are wanted' })
+    const taken = await actions.take(map, rows, madeAt)
+    return typeof taken === 'string' ? reply.code(400).send({ error: taken }) : taken
+  })
+}
+
 /** Serves on the socket at `path`, mode 0660. Rejects if it can't be had. */
 export const serveAdmin = async (path: string, report: () => Report, actions: Actions): Promise<{ close: () => Promise<void> }> => {
   const app = Fastify({ logger: false, forceCloseConnections: true, bodyLimit: 8_192 })
@@ -65,6 +104,7 @@ export const serveAdmin = async (path: string, report: () => Report, actions: Ac
     return actions.explain(address, map)
   })
   routeActions(app, actions)
+  routeRows(app, actions)
   await app.ready()
   await listenOnPath(app.server, path, 0o660)
   return { close: () => app.close() }

@@ -95,6 +95,9 @@ const foldedWholeKey = (key: string): string => `\0${key}`
 /** The folded key of a whole answer's cache key; null for the cache key of a step. */
 const keyOfWhole = (cacheKey: string): string | null => cacheKey.charCodeAt(0) === 0 ? cacheKey.split('\0', 2)[1] ?? '' : null
 
+/** The cache key of a step is a row's key. */
+export const isRowKey = (cacheKey: string): boolean => cacheKey.charCodeAt(0) !== 0
+
 /** What one step came to, with the time at which the table vouched for it. */
 type StepResult = { readonly outcome: Outcome, readonly verifiedAt: number }
 
@@ -303,6 +306,43 @@ export class MapLookup {
   recall(key: string, record: string): boolean {
     const decoded = decodeEntry(record, this.#identity.definition)
     return typeof decoded !== 'string' && this.#adopt(key, decoded)
+  }
+
+  /** The keys of the rows that memory knows: those of steps, not of whole answers. */
+  rowKeys(): string[] {
+    const keys: string[] = []
+    for (const [key, { outcome }] of this.#parts.memory.known()) if (outcome.kind === 'found' && isRowKey(key)) keys.push(key)
+    return keys
+  }
+
+  /** What a row says that memory knows, or Redis if its record is newer; null if it may not bridge an outage now. */
+  row(key: string, inRedis: Decoded | null = null): ByteString | null {
+    const now = this.#parts.clock.now()
+    const ours = this.#parts.memory.peek(key)
+    const isTheirs = inRedis !== null && (ours === undefined || ours.verifiedAt < inRedis.verifiedAt)
+    return bridge(isTheirs ? this.#entryOf(inRedis, true, now) : ours, now)?.value ?? null
+  }
+
+  /**
+   * Keeps a row that somebody says the table has, as if the table had given it at
+   * `verifiedAt` (epoch ms): stale from the start, so that the table is asked first.
+   * It never takes the place of what is known, here or in Redis, nor pushes any of
+   * that out of memory.
+   */
+  async offer(key: string, value: ByteString, verifiedAt: number): Promise<'kept' | 'known' | 'no room'> {
+    const { clock, memory, redis } = this.#parts
+    const [inRedis = null] = await redis?.read(this.#identity, [key]) ?? []
+    const now = clock.now()
+    const known = memory.peek(key)
+    if (this.row(key, inRedis) !== null || (known !== undefined && isFresh(known, now))) return 'known'
+    const offered = found(value)
+    const entry = this.#entryOf({ outcome: offered, verifiedAt }, false, now)
+    const isShared = redis?.isUsable() === true
+    if (isShared) redis.offer(this.#identity, key, offered, verifiedAt, entry.expiredAt - now)
+    if (memory.hasRoom()) memory.set(key, entry)
+    else if (!isShared) return 'no room'
+    this.#parts.onFound?.(value)
+    return 'kept'
   }
 
   get flights(): number {

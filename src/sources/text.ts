@@ -72,6 +72,13 @@ export const parseTextTable = (bytes: Buffer, path: string, foldKey: (key: strin
   return { entries, warnings }
 }
 
+/** The line of a text table that says this, without its end; null if no line can: blanks around, a newline within, bytes that aren't UTF-8... */
+export const textLine = (key: string, value: ByteString): string | null => {
+  const line = Buffer.concat([Buffer.from(`${key}\t`, 'utf8'), Buffer.from(value, 'latin1')])
+  const { entries } = parseTextTable(line, '')
+  return entries.size === 1 && entries.get(key) === value && isUtf8(line) ? line.toString('utf8') : null
+}
+
 /** A Source that always answers at once. */
 export type TextSource = { lookup(key: string): Outcome, readonly definition: string }
 

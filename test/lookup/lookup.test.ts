@@ -40,7 +40,11 @@ const scriptedRedis = (clock: FakeClock) => {
     write: (map, key, outcome, verifiedAt, ttlMs) => {
       if (state.usable) records.set(nameOf(map, key), { outcome, verifiedAt, ttlMs, definition: map.definition })
     },
+    offer: (map, key, outcome, verifiedAt, ttlMs) => {
+      if (!records.has(nameOf(map, key))) cache.write(map, key, outcome, verifiedAt, ttlMs)
+    },
     remove: (map, key) => { if (state.usable) records.delete(nameOf(map, key)) },
+    keys: async function* ({ name }) { yield [...records.keys()].map(key => key.slice(name.length + 1)) },
     tried: Promise.resolve(),
     isUsable: () => state.usable,
     status: () => ({ state: 'ready', hits: 0, misses: 0, faults: {
@@ -796,4 +800,32 @@ t.test('what another node has just verified is taken from Redis, and that it was
   await clock.advance(aDay)
   t.strictSame(other.due(2 * aDay - minute), [])
   t.strictSame(lookup.due(2 * aDay - minute), ['a@example.com'])
+})
+
+t.test('an offered row bridges an outage, is asked for first, and takes the place of nothing that is known', async t => {
+  const { clock, lookup, source, ask } = stage({ 'a@example.com': 'table', 'b@example.com': 'table' })
+  await ask('a@example.com')
+  await ask('gone@example.com')
+  await clock.advance(10 * minute)
+  await ask('absent@example.com')
+  const offer = (key: string) => lookup.offer(key, byteString('file'), clock.now() - 30 * minute)
+  t.strictSame(await Promise.all(['a@example.com', 'b@example.com', 'gone@example.com', 'absent@example.com'].map(offer)), ['known', 'kept', 'kept', 'known'],
+    'an absence counts while it is fresh')
+  source.fault = down
+  t.strictSame(await ask('a@example.com'), stale('table'))
+  t.strictSame(await ask('b@example.com'), stale('file'))
+  await clock.advance(10_000)
+  source.fault = null
+  t.strictSame(await ask('b@example.com'), fresh('table'))
+  t.equal(await ask('gone@example.com'), absent, 'the table has the last word')
+})
+
+t.test('offered rows push nothing out of memory', async t => {
+  const { clock, open, ask } = stage({ 'a@example.com': 'a', 'b@example.com': 'b' })
+  const lookup = open({}, createMemory({ entries: 3, bytes: 10_000, absentEntries: 10 }))
+  await ask('a@example.com', lookup)
+  await ask('b@example.com', lookup)
+  const said = await Promise.all(['c@example.com', 'd@example.com'].map(key => lookup.offer(key, byteString('file'), clock.now() - minute)))
+  t.strictSame(said, ['kept', 'no room'])
+  t.strictSame(lookup.rowKeys().sort(), ['a@example.com', 'b@example.com', 'c@example.com'])
 })

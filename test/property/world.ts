@@ -137,7 +137,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
   const records = new Map<string, { readonly decoded: Decoded, readonly definition: string, readonly until: number }>()
   const redisFor = (isAlive: () => boolean): RedisCache => {
     const writable = () => isAlive() && redisFault === 'none'
-    return {
+    const cache: RedisCache = {
       read: (map, keys) => {
         if (redisFault === 'down' || !isAlive()) return null
         const reading = (): (Decoded | null)[] => keys.map(key => {
@@ -153,7 +153,11 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
       write: (map, key, outcome, verifiedAt, ttlMs) => {
         if (writable() && ttlMs >= 1) records.set(key, { decoded: { outcome, verifiedAt }, definition: map.definition, until: clock.now() + ttlMs })
       },
+      offer: (map, key, outcome, verifiedAt, ttlMs) => {
+        if (!records.has(key)) cache.write(map, key, outcome, verifiedAt, ttlMs)
+      },
       remove: (_map, key) => { if (writable()) records.delete(key) },
+      keys: async function* () { yield [...records.keys()] },
       tried: Promise.resolve(),
       isUsable: () => redisFault !== 'down',
       status: () => ({ state: 'ready', hits: 0, misses: 0, faults: {
@@ -161,6 +165,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
       } }),
       close: () => undefined,
     }
+    return cache
   }
 
   let definition: 'a' | 'b' = 'a'
