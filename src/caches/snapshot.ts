@@ -18,7 +18,7 @@ const digestOf = (hash: ReturnType<typeof createHash>): string => `sha256 ${hash
 
 /** Writes `entries` to `path`; gives their number. Rejects with the system's error; then the old file is as it was. */
 export const writeSnapshot = async (path: string, entries: Iterable<SnapshotEntry>): Promise<number> => {
-  const temporary = `${path}.${process.pid.toString(36)}`
+  const temporary = `${path}.new-${process.pid}`
   // It holds addresses: nobody else's business.
   const file = await open(temporary, 'w', 0o600)
   try {

@@ -10,7 +10,7 @@ import { openGeneration } from '../generation.js'
 import { createLog } from '../log.js'
 import { messageOf } from '../message_of.js'
 import type { ByteString } from '../outcome.js'
-import { recallSnapshot } from '../remembered.js'
+import { recallSnapshots } from '../remembered.js'
 import { cachedMap, knownRows } from '../rows.js'
 import { textLine } from '../sources/text.js'
 import { sourcesOf } from '../watched.js'
@@ -49,7 +49,7 @@ const fromRest = async (config: Config, name: string, process: NodeJS.Process): 
     generation.close()
     return map
   }
-  if (config.snapshotPath !== null) await recallSnapshot(config.snapshotPath, generation.maps, log)
+  if (config.snapshotPath !== null) await recallSnapshots(config.snapshotPath, generation.maps, log)
   await generation.redisTried
   let missing: string | null = null
   const rows = async function* (): Rows {

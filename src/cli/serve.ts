@@ -3,6 +3,7 @@ import { loadConfig } from '../config/load.js'
 import type { Config } from '../config/load.js'
 import { roleMeans } from '../config/role.js'
 import { startDaemon } from '../daemon.js'
+import { startServing } from '../serving.js'
 import type { Daemon } from '../daemon.js'
 import { createEvents } from '../health/events.js'
 import { createLog } from '../log.js'
@@ -66,7 +67,7 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
   const inherited = inheritedSockets(process.env, process.pid)
   let daemon: Daemon
   try {
-    daemon = await startDaemon(first.config, first.sources, log, events, inherited)
+    daemon = await startDaemon(first.config, await startServing(first.config, first.sources, log), log, events, inherited)
   } catch (error) {
     log.error(`can't start: ${messageOf(error)}`)
     return exitUnavailable

@@ -33,11 +33,11 @@ export type Actions = {
   readonly maps: () => readonly string[]
   explain(address: string, map: string | null): Promise<readonly Explained[]>
   /** One line that says what was done; null if the map is a text table and has nothing to trust or forget. */
-  trust(map: string): string | null
+  trust(map: string): Promise<string | null>
   /** `key` may be `@example.com`: all of that domain. */
   flush(map: string, key: string | null): Promise<string | null>
   /** What is known of a map, in batches; it ends with why some may be missing. A sentence if it gives none. */
-  rows(map: string): AsyncGenerator<readonly TableRow[], string | null> | string
+  rows(map: string): Promise<AsyncGenerator<readonly TableRow[], string | null> | string>
   /** Takes rows in that were right at that time (epoch ms); what became of them, or a sentence why of none anything can. */
   take(map: string, rows: readonly TableRow[], madeAt: number): Promise<Readonly<Record<string, number>> | string>
 }
@@ -59,7 +59,7 @@ export const routeActions = (app: FastifyInstance, actions: Actions): void => {
     app.post(`/${verb}`, async ({ body }, reply) => {
       const { map, key } = askedOf(body)
       if (map === null || !actions.maps().includes(map)) return reply.code(404).send({ error: `no map '${map ?? ''}'; there are ${actions.maps().join(', ')}` })
-      const done = verb === 'trust' ? actions.trust(map) : await actions.flush(map, key)
+      const done = await (verb === 'trust' ? actions.trust(map) : actions.flush(map, key))
       return done === null ? reply.code(400).send({ error: `${map} is a text table: it is read at start and reload` }) : { done }
     })
   }
@@ -80,7 +80,7 @@ async function* linesOf(rows: AsyncGenerator<readonly TableRow[], string | null>
 const routeRows = (app: FastifyInstance, actions: Actions): void => {
   app.post('/export', async ({ body }, reply) => {
     const { map } = askedOf(body)
-    const rows = map === null ? 'no map' : actions.rows(map)
+    const rows = map === null ? 'no map' : await actions.rows(map)
     if (typeof rows === 'string') return reply.code(404).send({ error: rows })
     return reply.type('application/x-ndjson').send(Readable.from(linesOf(rows)))
   })
@@ -94,7 +94,7 @@ const routeRows = (app: FastifyInstance, actions: Actions): void => {
 }
 
 /** Serves on the socket at `path`, mode 0660. Rejects if it can't be had. */
-export const serveAdmin = async (path: string, report: () => Report, actions: Actions): Promise<{ close: () => Promise<void> }> => {
+export const serveAdmin = async (path: string, report: () => Promise<Report>, actions: Actions): Promise<{ close: () => Promise<void> }> => {
   const app = Fastify({ logger: false, forceCloseConnections: true, bodyLimit: 8_192 })
   app.get('/status', () => report())
   app.post('/explain', async ({ body }, reply) => {

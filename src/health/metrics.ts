@@ -59,26 +59,26 @@ export type Metrics = {
 }
 
 /** Metrics of what `status` gives at the moment of asking. */
-export const createMetrics = (status: () => Status): Metrics => {
+export const createMetrics = (status: () => Promise<Status>): Metrics => {
   const registry = new Registry()
-  // One look at the daemon for each scrape, so that the figures agree with each other.
-  let current = status()
 
-  const counter = (name: string, help: string, labelNames: readonly string[], read: (status: Status) => readonly Sample[]): void => {
+  let current: Status | null = null
+  const read = <Read>(of: (status: Status) => readonly Read[]): readonly Read[] => current === null ? [] : of(current)
+  const counter = (name: string, help: string, labelNames: readonly string[], samples: (status: Status) => readonly Sample[]): void => {
     new Counter({
       name, help, labelNames, registers: [registry],
       collect() {
         this.reset()
-        for (const [labels, value] of read(current)) this.inc(labels, value)
+        for (const [labels, value] of read(samples)) this.inc(labels, value)
       },
     })
   }
-  const gauge = (name: string, help: string, labelNames: readonly string[], read: (status: Status) => readonly Sample[]): void => {
+  const gauge = (name: string, help: string, labelNames: readonly string[], samples: (status: Status) => readonly Sample[]): void => {
     new Gauge({
       name, help, labelNames, registers: [registry],
       collect() {
         this.reset()
-        for (const [labels, value] of read(current)) this.set(labels, value)
+        for (const [labels, value] of read(samples)) this.set(labels, value)
       },
     })
   }
@@ -99,7 +99,7 @@ export const createMetrics = (status: () => Status): Metrics => {
   counter('holdfast_saved_total', 'Lookups answered with a stale value that would have deferred mail.', ['map'],
     ({ answers }) => answers.map(({ map, stale }) => [{ map }, stale]))
   new WaitHistogram('holdfast_lookup_duration_seconds',
-    'Time from request to answer. What memory answers at once is counted in the first bucket, untimed.', registry, () => current.answers)
+    'Time from request to answer. What memory answers at once is counted in the first bucket, untimed.', registry, () => read(({ answers }) => answers))
 
   counter('holdfast_answers_from_total', 'Where found and absent answers came from: memory, redis, or the table itself.', ['map', 'origin'],
     cached((map, { origins }) => [
@@ -142,12 +142,18 @@ export const createMetrics = (status: () => Status): Metrics => {
   counter('holdfast_connections_refused_total', 'Clients turned away: more than max_connections, or a peer that `allow` doesn\'t name.',
     ['listener', 'protocol'],
     ({ listeners }) => listeners.map(({ address, protocol, refused }) => [{ listener: address, protocol }, refused]))
+  gauge('holdfast_processes', 'Processes that answer lookups.', [], ({ processes }) => [[{}, processes.length]])
+  counter('holdfast_process_cpu_seconds_total', 'CPU time of the processes that answer, user and system, by their place in the order of starting.', ['process'],
+    ({ processes }) => processes.map(({ cpuSeconds }, index) => [{ process: String(index) }, cpuSeconds]))
+  gauge('holdfast_process_resident_memory_bytes', 'Memory of the processes that answer.', ['process'],
+    ({ processes }) => processes.map(({ residentBytes }, index) => [{ process: String(index) }, residentBytes]))
   collectDefaultMetrics({ register: registry })
 
   return {
     contentType: registry.contentType,
-    render: () => {
-      current = status()
+    render: async () => {
+      // One look at the daemon for each scrape, so that the figures agree with each other.
+      current = await status()
       return registry.metrics()
     },
   }

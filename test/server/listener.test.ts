@@ -3,12 +3,11 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { absent } from '../../src/outcome.js'
-import { listen } from '../../src/server/listener.js'
 import type { Address } from '../../src/server/listener.js'
-import { socketmap } from '../../src/server/socketmap.js'
 import { answers } from '../fixtures/answers.js'
 import { startChild } from '../fixtures/child.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
+import { startListening } from '../fixtures/listening.js'
 import { openWire, socketmapAsk, socketmapRequest } from '../fixtures/wire.js'
 
 const folderFor = (t: Test): string => {
@@ -21,7 +20,7 @@ const anyPort: Address = { kind: 'inet', host: '127.0.0.1', port: 0 }
 
 const serve = async (t: Test, address: Address, maxConnections = 100) => {
   const behind = answers()
-  const listener = await listen({ address, dialect: socketmap, limits: { maxConnections, allowed: null }, fd: null }, behind.hooks)
+  const listener = await startListening(address, behind.hooks, { maxConnections, allowed: null })
   t.teardown(() => listener.close(0))
   return { ...behind, listener }
 }
@@ -84,14 +83,14 @@ t.test('a file that is no socket is left as it is, and listening fails', async t
   const folder = folderFor(t)
   const path = join(folder, 's')
   writeFileSync(path, 'precious')
-  await t.rejects(listen({ address: unix(path), dialect: socketmap, limits: { maxConnections: 1, allowed: null }, fd: null }, answers().hooks), { message: `${path} exists and is not a socket` })
+  await t.rejects(startListening(unix(path), answers().hooks), { message: `${path} exists and is not a socket` })
   t.equal(readFileSync(path, 'utf8'), 'precious')
   t.strictSame(readdirSync(folder), ['s'])
 })
 
 t.test('no folder, a folder that can\'t be written, a port that is taken: listening fails and says so', async t => {
   const folder = folderFor(t)
-  const failing = (address: Address) => listen({ address, dialect: socketmap, limits: { maxConnections: 1, allowed: null }, fd: null }, answers().hooks)
+  const failing = (address: Address) => startListening(address, answers().hooks)
   await t.rejects(failing(unix(join(folder, 'none', 's'))), { message: `there is no folder ${join(folder, 'none')}` })
   const { listener } = await serve(t, anyPort)
   await t.rejects(failing(listener.address), { code: 'EADDRINUSE' })
@@ -169,10 +168,9 @@ t.test('closing does not wait longer than its grace for an answer or a client', 
 t.test('out of file descriptors it goes on, and answers when there are some again', async t => {
   const path = join(folderFor(t), 's')
   const script = `
-    import { listen } from '${new URL('../../src/server/listener.js', import.meta.url).href}'
-    import { socketmap } from '${new URL('../../src/server/socketmap.js', import.meta.url).href}'
+    import { startListening } from '${new URL('../fixtures/listening.js', import.meta.url).href}'
     const hooks = { route: () => ({ answer: () => ({ kind: 'absent' }), onReply: () => undefined }), onFault: () => undefined, onBug: () => undefined }
-    await listen({ address: { kind: 'unix', path: '${path}', mode: 0o666, gid: null }, dialect: socketmap, limits: { maxConnections: 1000, allowed: null }, fd: null }, hooks)
+    await startListening({ kind: 'unix', path: '${path}', mode: 0o666, gid: null }, hooks, { maxConnections: 1000, allowed: null })
     console.log('ready')`
   const child = await startChild('sh', ['-c', 'ulimit -n 50; exec "$0" --input-type=module -e "$1"', process.execPath, script])
   t.teardown(() => child.kill())

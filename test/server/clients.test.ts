@@ -3,20 +3,17 @@ import { BlockList } from 'node:net'
 import t from 'tap'
 import { byteString, found } from '../../src/outcome.js'
 import type { ConnectionHooks } from '../../src/server/connection.js'
-import { listen } from '../../src/server/listener.js'
-import type { Address, Listener, Limits } from '../../src/server/listener.js'
-import { socketmap } from '../../src/server/socketmap.js'
 import { freshFolder } from '../fixtures/guard.js'
+import { startListening } from '../fixtures/listening.js'
 import { openWire, socketmapAsk, socketmapRequest } from '../fixtures/wire.js'
 
 const hooks: ConnectionHooks = {
   route: () => ({ answer: () => found(byteString('value')), onReply: () => undefined }), onFault: () => undefined, onBug: () => undefined,
 }
-const open = (address: Address, limits: Limits): Promise<Listener> => listen({ address, dialect: socketmap, limits, fd: null }, hooks)
 
 t.test('one client too many gets a temporary error and is closed, and the others go on', async t => {
   const path = join(freshFolder(), 's')
-  const listener = await open({ kind: 'unix', path, mode: 0o600, gid: null }, { maxConnections: 1, allowed: null })
+  const listener = await startListening({ kind: 'unix', path, mode: 0o600, gid: null }, hooks, { maxConnections: 1, allowed: null })
   t.teardown(() => listener.close(0))
   const first = await openWire({ path })
   t.teardown(() => first.close())
@@ -36,7 +33,7 @@ t.test('one client too many gets a temporary error and is closed, and the others
 })
 
 t.test('a peer outside the allowed networks is closed before it can ask', async t => {
-  const listener = await open({ kind: 'inet', host: '127.0.0.1', port: 0 }, { maxConnections: 9, allowed: new BlockList() })
+  const listener = await startListening({ kind: 'inet', host: '127.0.0.1', port: 0 }, hooks, { maxConnections: 9, allowed: new BlockList() })
   t.teardown(() => listener.close(0))
   const { address } = listener
   if (address.kind !== 'inet') throw new Error('not by TCP')
