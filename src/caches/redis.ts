@@ -8,6 +8,7 @@
  * known recipient (lookup/vouch.ts). Others are short-lived and strangers make
  * them up without end: in Redis they could push out found ones.
  */
+import { Command } from 'ioredis'
 import type { Absent, Found } from '../outcome.js'
 import { openClient } from './client.js'
 import type { RedisSettings } from './client.js'
@@ -30,6 +31,9 @@ export type RedisState = 'connecting' | 'ready' | 'resting' | 'down'
 const restMs = 2_000
 /** After one that concerns writes (a replica, no memory) nothing is written for so long (ms); reads go on. */
 const restWritesMs = 10_000
+
+/** So many reads at a time may wait for a server that is left alone: a hung one costs no more than that. */
+const maxPatientReads = 100
 
 const faultOf = (error: Error): RedisFault => {
   // Several Sentinels or hops are summed up, with what the last of them said.
@@ -68,6 +72,7 @@ export const createRedisCache = (
   let restWritesUntil = 0
   let hits = 0
   let misses = 0
+  let patientReads = 0
   const writes = new Set<Promise<unknown>>()
 
   const client = openClient(settings)
@@ -118,24 +123,39 @@ export const createRedisCache = (
   }
   const keyOf = (map: MapIdentity, key: string): string => `${settings.keyPrefix}${map.name}:${key}`
 
+  const decodedOf = (map: MapIdentity, bytes: Buffer | null): Decoded | null => {
+    const decoded = bytes === null ? null : decodeEntry(bytes.toString('latin1'), map.definition)
+    if (decoded !== null && typeof decoded !== 'string') {
+      hits++
+      return decoded
+    }
+    misses++
+    if (decoded === 'invalid') count('invalid-record', `a record of map ${map.name} is not what this version writes`)
+    return null
+  }
   const readOne = async (map: MapIdentity, key: string): Promise<Decoded | null> => {
     try {
       const bytes = await client.getBuffer(keyOf(map, key))
       worked()
-      if (bytes === null) {
-        misses++
-        return null
-      }
-      const decoded = decodeEntry(bytes.toString('latin1'), map.definition)
-      if (typeof decoded !== 'string') {
-        hits++
-        return decoded
-      }
-      misses++
-      if (decoded === 'invalid') count('invalid-record', `a record of map ${map.name} is not what this version writes`)
-      return null
+      return decodedOf(map, bytes)
     } catch (error) {
       return fault(error)
+    }
+  }
+  const readOnePatiently = async (map: MapIdentity, key: string, patienceMs: number): Promise<Decoded | null> => {
+    patientReads++
+    try {
+      const command = new Command('get', [keyOf(map, key)], { replyEncoding: null })
+      // A command keeps the first time that it is given: the client's own is shorter.
+      command.setTimeout(patienceMs)
+      client.sendCommand(command)
+      return decodedOf(map, await command.promise as Buffer | null)
+    } catch (given) {
+      const error = given instanceof Error ? given : new Error(String(given))
+      count(faultOf(error), error.message)
+      return null
+    } finally {
+      patientReads--
     }
   }
 
@@ -143,6 +163,15 @@ export const createRedisCache = (
     /** The known answers for `keys` of `map`, in their order; null for each that isn't known or can't be had now. One round trip. */
     read: (map: MapIdentity, keys: readonly string[]): Promise<(Decoded | null)[]> | null =>
       isUsable() ? Promise.all(keys.map(key => readOne(map, key))) : null,
+
+    /**
+     * The same of a server that is left alone, for who has nobody else to ask: each
+     * key within `patienceMs`. Its rest goes on, whatever comes of it. null if it
+     * isn't connected, or enough are waiting for it.
+     */
+    readPatiently: (map: MapIdentity, keys: readonly string[], patienceMs: number): Promise<(Decoded | null)[]> | null =>
+      client.status === 'ready' && patientReads + keys.length <= maxPatientReads
+        ? Promise.all(keys.map(key => readOnePatiently(map, key, patienceMs))) : null,
 
     /** Remembers an answer for `ttlMs` from now. Not waited for. */
     write: (map: MapIdentity, key: string, outcome: Found | Absent, verifiedAt: number, ttlMs: number): void => {

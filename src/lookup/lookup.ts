@@ -474,6 +474,7 @@ export class MapLookup {
           return this.#complete(walk, step, result.outcome, Math.min(verifiedAt, result.verifiedAt))
         }
         case 'unavailable':
+          await this.#askRestingRedis(walk, startedAt)
           return this.#failed(walk, result.outcome)
         default: return result.outcome satisfies never
       }
@@ -529,13 +530,28 @@ export class MapLookup {
     const { redis, memory } = this.#parts
     const wanted = keys.filter(each => !isKnownFresh(memory.get(each), now))
     const reading = wanted.length === 0 ? null : redis?.read(this.#identity, wanted)
-    if (reading === null || reading === undefined) return false
-    let came = false
-    for (const [index, decoded] of (await reading).entries()) {
-      const each = wanted[index]
-      if (decoded !== null && each !== undefined && this.#adopt(each, decoded)) came = true
+    return reading === null || reading === undefined ? false : this.#adoptAll(wanted, await reading)
+  }
+
+  /** The table can't be asked, memory doesn't know, and Redis is left alone since it was slow: now it is all there is, and gets the time that is left. */
+  async #askRestingRedis(walk: Walk, startedAt: number): Promise<void> {
+    const { clock, redis } = this.#parts
+    const now = clock.now()
+    if (redis === null || redis.isUsable() || this.#bridge(walk, now) !== null) return
+    const keys = [...walk.steps.map(step => step.key), wholeKey(walk)]
+    const leftMs = startedAt + this.#settings.deadlineMs - now
+    const reading = leftMs > 0 ? redis.readPatiently(this.#identity, keys, leftMs) : null
+    if (reading !== null && this.#adoptAll(keys, await reading)) this.origins.redis++
+  }
+
+  /** Takes what came for `keys`, in their order; true if anything was of use. */
+  #adoptAll(keys: readonly string[], came: readonly (Decoded | null)[]): boolean {
+    let isOfUse = false
+    for (const [index, decoded] of came.entries()) {
+      const key = keys[index]
+      if (decoded !== null && key !== undefined && this.#adopt(key, decoded)) isOfUse = true
     }
-    return came
+    return isOfUse
   }
 
   /** Takes another cache's entry into memory if it is newer than ours and not expired. */

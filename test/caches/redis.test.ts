@@ -127,6 +127,34 @@ t.test('C107 hung: a miss after the command timeout, then left alone for two sec
   t.strictSame(await cache.read(alias, ['one']), [{ outcome: box, verifiedAt }])
 })
 
+t.test('while it is left alone, who has nobody else to ask may wait for it, a bounded number of keys at a time', async t => {
+  const redis = await server(t)
+  const writer = open(t, { port: redis.port })
+  await writer.until('ready')
+  await writer.write('one')
+  const { cache, clock, until } = open(t, { port: redis.port }, 50)
+  await until('ready')
+  await redis.pause()
+  t.strictSame(await cache.read(alias, ['one']), [null])
+  t.equal(cache.isUsable(), false)
+  const many = Array.from({ length: 99 }, (_, n) => String(n))
+  const reading = cache.readPatiently(alias, ['one', ...many], 60_000)
+  t.equal(cache.readPatiently(alias, ['two'], 60_000), null, 'enough are waiting')
+  redis.resume()
+  t.strictSame(await reading, [{ outcome: box, verifiedAt }, ...many.map(() => null)])
+  t.equal(cache.isUsable(), false, 'its rest goes on')
+  t.strictSame(await cache.readPatiently(alias, ['one'], 60_000), [{ outcome: box, verifiedAt }])
+
+  await redis.pause()
+  const { timeout } = cache.status().faults
+  t.strictSame(await cache.readPatiently(alias, ['one'], 50), [null], 'no longer than they have')
+  t.equal(cache.status().faults.timeout, timeout + 1)
+  redis.resume()
+  do clock.now += 2_000
+  while ((await cache.read(alias, ['one']))?.[0] === null)
+  await until('ready')
+})
+
 t.test('an answer that comes after the timeout is not taken for the answer to a later question', async t => {
   const { port } = await server(t)
   const proxy = await startProxy({ host: '127.0.0.1', port })

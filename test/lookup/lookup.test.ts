@@ -21,7 +21,7 @@ type StoredRecord = { readonly outcome: Found | Absent, readonly verifiedAt: num
 /** What Redis would hold, and what it would do, as the test says. */
 const scriptedRedis = (clock: FakeClock) => {
   const records = new Map<string, StoredRecord>()
-  const state = { usable: true, latencyMs: 0, reads: 0 }
+  const state = { usable: true, connected: false, latencyMs: 0, reads: 0 }
   const nameOf = (map: MapIdentity, key: string) => `${map.name}:${key}`
   const readOne = (map: MapIdentity, key: string): Decoded | null => {
     const record = records.get(nameOf(map, key))
@@ -35,6 +35,13 @@ const scriptedRedis = (clock: FakeClock) => {
         const settle = () => resolve(keys.map(key => readOne(map, key)))
         if (state.latencyMs === 0) settle()
         else clock.after(state.latencyMs, settle)
+      })
+    },
+    readPatiently: (map, keys, patienceMs) => {
+      if (!state.connected) return null
+      return new Promise(resolve => {
+        const isInTime = state.latencyMs <= patienceMs
+        clock.after(Math.min(state.latencyMs, patienceMs), () => resolve(keys.map(key => isInTime ? readOne(map, key) : null)))
       })
     },
     write: (map, key, outcome, verifiedAt, ttlMs) => {
@@ -828,4 +835,20 @@ t.test('offered rows push nothing out of memory', async t => {
   const said = await Promise.all(['c@example.com', 'd@example.com'].map(key => lookup.offer(key, byteString('file'), clock.now() - minute)))
   t.strictSame(said, ['kept', 'no room'])
   t.strictSame(lookup.rowKeys().sort(), ['a@example.com', 'b@example.com', 'c@example.com'])
+})
+
+t.test('a Redis that is left alone is asked all the same when nobody else can be, for as long as the deadline lets it', async t => {
+  const { clock, redis, open, source, ask, askTimed, lookup } = stage({ 'a@example.com': 'a', '@catch.example': 'all' }, { withRedis: true })
+  for (const key of ['a@example.com', 'any@catch.example']) await ask(key, open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 })))
+  Object.assign(redis.state, { usable: false, connected: true, latencyMs: 500 })
+  t.match(await askTimed('any@catch.example'), { outcome: fresh('all'), ms: 0 }, 'not while the table answers')
+  source.fault = down
+  t.match(await askTimed('a@example.com'), { outcome: fresh('a'), ms: 500 })
+  t.match(await askTimed('nobody@example.com'), { outcome: down, ms: 500 })
+  redis.state.latencyMs = 60_000
+  t.match(await askTimed('other@example.com'), { outcome: { kind: 'unavailable' }, ms: 2_000 }, 'a hung one')
+  await clock.advance(60 * minute)
+  redis.state.connected = false
+  t.match(await askTimed('other@example.com'), { outcome: down, ms: 0 }, 'one that is gone')
+  t.equal(lookup.flights, 0)
 })

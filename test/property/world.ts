@@ -150,6 +150,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
           else clock.after(random() * 20, () => resolve(reading()))
         })
       },
+      readPatiently: (map, keys) => cache.read(map, keys),
       write: (map, key, outcome, verifiedAt, ttlMs) => {
         if (writable() && ttlMs >= 1) records.set(key, { decoded: { outcome, verifiedAt }, definition: map.definition, until: clock.now() + ttlMs })
       },

@@ -3,7 +3,8 @@
  *
  * 1. With MariaDB up, Redis is killed, then hung: every answer is right.
  * 2. Redis and Holdfast are restarted with MariaDB down: what one had verified
- *    before is answered from Redis; what nobody has verified is deferred.
+ *    before is answered from Redis; what nobody has verified is deferred. The same
+ *    while Redis is so slow that it would otherwise be left alone.
  */
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
@@ -75,4 +76,13 @@ t.test('Redis and Holdfast restarted with MariaDB down: answers come from Redis'
   await holdfast.start()
   for (const [map, key, reply] of answers) t.equal(await socketmapAsk(path, map, key), reply, `${map} ${key}`)
   for (const [map, key] of strangers) t.match(await socketmapAsk(path, map, key), /^TEMP /, `${map} ${key}`)
+  // Slower than its command timeout, it is left alone; but there is nobody else.
+  await holdfast.stop()
+  await proxy.pass()
+  holdfast.configure(mailConfig(holdfast.dir, mariadb, { redis: { path: proxy.socket, command_timeout: '100ms' }, deadline: '10s' }))
+  await holdfast.start()
+  await holdfast.logged(/redis: ready/)
+  proxy.slow(200)
+  for (const [map, key, reply] of answers) t.equal(await socketmapAsk(path, map, key), reply, `${map} ${key}`)
+  t.match(holdfast.log(), /redis: resting: Command timed out/)
 })
