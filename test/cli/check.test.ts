@@ -105,13 +105,13 @@ t.test('nothing is said where Postfix asks others, or isn\'t installed', async t
   t.match(none, { code: 0, stdout: /^ok: [^\n]*\n$/ })
 })
 
-t.test('a path from the root is not seen from the chroot', async t => {
+t.test('C142 a path from the root is not seen from the chroot', async t => {
   const dir = await host(t, {})
   writeMain(dir, { ...sound, virtual_alias_maps: socketmap('alias', `${dir}/queue/holdfast/holdfast.sock`) })
   t.match(await saidAt(dir), [/^error: DIR\/etc\/main\.cf: virtual_alias_maps: .*smtpd \(smtp\/inet\), .*cleanup \(cleanup\/unix\).*: chrooted to DIR\/queue.*\(451\)\. Write unix:holdfast\/holdfast\.sock here/])
 })
 
-t.test('a path from the chroot\'s root is not seen by those outside', async t => {
+t.test('C142 a path from the chroot\'s root is not seen by those outside', async t => {
   await finds(t, { main: { virtual_alias_maps: socketmap('alias', '/holdfast/holdfast.sock') }, master: 'cleanup unix n - n - 0 cleanup\n' },
     /virtual_alias_maps: .*cleanup \(cleanup\/unix\): not chrooted, and looks for \/holdfast\/holdfast\.sock.*Write unix:holdfast\/holdfast\.sock/)
 })

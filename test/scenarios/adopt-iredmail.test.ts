@@ -2,7 +2,7 @@
 import t from 'tap'
 import { moveThroughOutage } from './adopt.js'
 
-t.test('the same answers before, after, and after switching back', t => moveThroughOutage(t, {
+t.test('C142 the same answers before, after, and after switching back, chrooted and not', t => moveThroughOutage(t, {
   name: 'iredmail',
   files: [
     [/virtual_mailbox_domains/, 'domains'], [/relay_domains/, 'relay'], [/virtual_alias_maps/, 'alias'], [/virtual_mailbox_maps/, 'mailbox'],

@@ -15,18 +15,18 @@ import { socketmapAsk } from '../fixtures/wire.js'
 const row = 'CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto VARCHAR(255)); INSERT INTO alias VALUES (\'info@example.com\', \'box@example.net\');'
 
 const shutOut = {
-  'MariaDB, a wrong password': {
+  'C82 MariaDB, a wrong password': {
     start: startMariadb, skip: false,
     shut: 'ALTER USER holdfast IDENTIFIED BY \'another\'', mend: 'ALTER USER holdfast IDENTIFIED BY \'p#a%s $x\'',
     why: /error 1045: Access denied for user 'holdfast'@'localhost' \(using password: YES\); check user and password/,
   },
-  'MariaDB, an account with ed25519': {
+  'C95 MariaDB, an account with ed25519': {
     start: startMariadb, skip: false,
     shut: 'INSTALL SONAME \'auth_ed25519\'; ALTER USER holdfast IDENTIFIED VIA ed25519 USING PASSWORD(\'p#a%s $x\')',
     mend: 'ALTER USER holdfast IDENTIFIED VIA mysql_native_password USING PASSWORD(\'p#a%s $x\')',
     why: /the account needs the authentication plug-in client_ed25519, which is not supported; give it, .*mysql_native_password or caching_sha2_password/,
   },
-  'MySQL, a wrong password': {
+  'C82 MySQL, a wrong password': {
     start: startMysql, skip: noMysql,
     shut: 'ALTER USER holdfast IDENTIFIED BY \'another\'', mend: 'ALTER USER holdfast IDENTIFIED BY \'p#a%s $x\'',
     why: /error 1045: Access denied for user 'holdfast'@'localhost' \(using password: YES\); check user and password/,

@@ -269,7 +269,7 @@ t.test('a prepared statement that is lost behind a proxy is tried once more on a
   t.equal(proxy.accepted(), 2)
 })
 
-t.test('too many connections: source-down', async t => {
+t.test('C83 too many connections: source-down', async t => {
   const small = await startBed(t, ['--max-connections=10'])
   const { servers } = serversFor(t)
   const others = await Promise.all(Array.from({ length: 10 }, () =>

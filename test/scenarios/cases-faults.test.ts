@@ -1,0 +1,325 @@
+/**
+ * Cases from bug reports and configurations of the field, as far as they are
+ * about a database that is away, refuses or fails, and about what the daemon
+ * makes of it; each by its id. The whole daemon is asked, over socketmap.
+ *
+ * In all of them: an error is a temporary error, never an absence, and leaves
+ * nothing behind in the cache.
+ */
+import { truncateSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import type { Test } from 'tap'
+import { startChild } from '../fixtures/child.js'
+import { startHoldfast } from '../fixtures/daemon.js'
+import type { Holdfast } from '../fixtures/daemon.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import { startNameserver } from '../fixtures/nameserver.js'
+import { freePort } from '../fixtures/port.js'
+import { startProxy } from '../fixtures/proxy.js'
+import { startRedis } from '../fixtures/redis.js'
+import { socketmapAsk } from '../fixtures/wire.js'
+
+const mariadb = await startMariadb({
+  sql: `
+    CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT);
+    INSERT INTO alias VALUES ('info@example.com', 'box@example.net'), ('user@example.com', 'user@example.net'), ('@example.org', 'catch@example.net');
+    CREATE TABLE l1 (address VARCHAR(255) PRIMARY KEY, goto TEXT) CHARACTER SET latin1 COLLATE latin1_general_ci;
+    CREATE PROCEDURE fail_with(number INT, seconds INT, k VARCHAR(255)) BEGIN
+      DO SLEEP(seconds); SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = number, MESSAGE_TEXT = k;
+    END;
+    CREATE PROCEDURE fail_once(number INT, k VARCHAR(255)) BEGIN
+      IF @failed IS NULL THEN SET @failed = 1; CALL fail_with(number, 0, k); END IF;
+      SELECT goto FROM alias WHERE address = k;
+    END;
+    CREATE PROCEDURE not_ready_by_socket(k VARCHAR(255)) BEGIN
+      IF USER() LIKE '%@localhost' THEN CALL fail_with(1047, 0, k); END IF;
+      SELECT goto FROM alias WHERE address = k;
+    END;
+  `,
+})
+t.teardown(() => mariadb.stop())
+
+const Q = 'SELECT goto FROM alias WHERE address=\'%s\''
+const bySocket = `unix:${mariadb.socket}`
+const byTcp = `127.0.0.1:${mariadb.port}`
+
+type Setting = {
+  readonly hosts?: string
+  /** Queries by map; `alias` is Q. */
+  readonly maps?: Readonly<Record<string, string>>
+  readonly login?: Readonly<Record<string, string>>
+  /** What a map has besides; all of them, or one by its name. */
+  readonly each?: Readonly<Record<string, unknown>>
+  readonly other?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  readonly more?: Readonly<Record<string, unknown>>
+  /** Stands before the daemon's own command. */
+  readonly command?: readonly string[]
+}
+
+const logs: (() => string)[] = []
+
+type Bed = Holdfast & { readonly ask: (map: string, key: string) => Promise<string> }
+
+const start = async (t: Pick<Test, 'teardown'>, { hosts = bySocket, maps = { alias: Q }, login = {}, each = {}, other = {}, more = {}, command = [] }: Setting): Promise<Bed> => {
+  const config = (dir: string): string => JSON.stringify({
+    listen: [{ socketmap: `unix:${dir}/s` }], health: 'off',
+    databases: Object.fromEntries(Object.entries({ db: hosts, either: `${bySocket}, ${byTcp}` }).map(([name, where]) =>
+      [name, { hosts: where, user: mariadb.user, password: mariadb.password, dbname: mariadb.database, ...login }])),
+    maps: Object.fromEntries(Object.entries(maps).map(([name, query]) => [name, { search: 'exact', database: 'db', query, ...each, ...other[name] }])),
+    ...more,
+  })
+  const holdfast = await startHoldfast(config, { command })
+  t.teardown(() => holdfast.kill())
+  logs.push(() => holdfast.log())
+  return { ...holdfast, ask: (map, key) => socketmapAsk(join(holdfast.dir, 's'), map, key) }
+}
+
+/** The first word of the reason of each, or the whole reply. */
+const reasonsOf = (replies: readonly string[]): ReadonlyMap<string, number> => {
+  const counts = new Map<string, number>()
+  for (const reply of replies) {
+    const reason = /^TEMP ([\w-]+):/.exec(reply)?.[1] ?? reply
+    counts.set(reason, (counts.get(reason) ?? 0) + 1)
+  }
+  return counts
+}
+
+/** Asks until the breaker lets somebody try: the first reply that is no temporary error. */
+const untilAnswered = async ({ ask }: Bed, map: string, key: string): Promise<string> => {
+  for (;;) {
+    const reply = await ask(map, key)
+    if (!reply.startsWith('TEMP ')) return reply
+  }
+}
+
+/** For all cases in which the daemon has nothing of its own. */
+const { ask } = await start(t, {
+  maps: {
+    alias: Q, catchall: Q, transport: Q, echo: 'SELECT \'%s\'',
+    notReady: 'CALL not_ready_by_socket(\'%s\')', eitherReady: 'CALL not_ready_by_socket(\'%s\')',
+    later: 'SELECT goto FROM later WHERE address=\'%s\'', column: 'SELECT late FROM alias WHERE address=\'%s\'',
+    once: 'CALL fail_once(1213, \'%s\')', deadlock: 'CALL fail_with(1213, 0, \'%s\')', lockWait: 'CALL fail_with(1205, 0, \'%s\')',
+    lost: 'SELECT goto FROM lost WHERE address=\'%s\'', damaged: 'SELECT goto FROM damaged WHERE address=\'%s\'',
+  },
+  other: { catchall: { search: 'virtual' }, transport: { search: 'transport' }, eitherReady: { database: 'either' } },
+})
+
+t.test('C68 a catch-all is found for an address that has no row', async t => {
+  t.equal(await ask('catchall', 'any@example.org'), 'OK catch@example.net')
+  t.equal(await ask('catchall', 'any@example.com'), 'NOTFOUND ')
+})
+
+t.test('C71 a map of routes is asked for keys without an @', async t => {
+  for (const key of ['*', 'example.com', 'sub.example.com', '.example.com']) t.equal(await ask('transport', key), 'NOTFOUND ')
+})
+
+t.test('C73 the server has closed the idle connections', async t => {
+  t.equal(await ask('alias', 'info@example.com'), 'OK box@example.net')
+  const sessions = await mariadb.sql(`SELECT id FROM information_schema.PROCESSLIST WHERE user = '${mariadb.user}'`)
+  t.ok(sessions.length > 0)
+  for (const { id } of sessions) await mariadb.sql(`KILL ${Number(id)}`)
+  t.equal(await ask('alias', 'user@example.com'), 'OK user@example.net')
+})
+
+t.test('C74 all hosts are down: each lookup is a temporary error, of known and unknown keys', async t => {
+  const { ask } = await start(t, { hosts: `unix:/nonexistent/s, 127.0.0.1:${await freePort()}` })
+  for (let lookup = 0; lookup < 50; lookup++) t.match(await ask('alias', lookup % 2 === 0 ? 'info@example.com' : `nobody${lookup}@example.com`), /^TEMP /)
+})
+
+t.test('C76 the host is a black hole, which drops what should open a connection', async t => {
+  const port = await freePort()
+  // A queue that is full of connections which nobody accepts: the kernel drops more.
+  const hole = await startChild('perl', ['-MSocket=:DEFAULT,SOCK_NONBLOCK', '-e', `
+    my $there = sockaddr_in(${port}, inet_aton('127.0.0.1'));
+    socket(my $s, AF_INET, SOCK_STREAM, 0) or die; bind($s, $there) or die; listen($s, 0) or die;
+    my @clients;
+    for (1 .. 3) { socket(my $c, AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0) or die; connect($c, $there); push @clients, $c }
+    $| = 1; print "full\\n"; sleep 1000;`])
+  t.teardown(() => hole.kill())
+  await hole.printed(/full/)
+  const { ask } = await start(t, { hosts: `127.0.0.1:${port}`, more: { deadline: '300ms', soft_deadline: '100ms' } })
+  t.match(await ask('alias', 'info@example.com'), /^TEMP timeout: /)
+})
+
+t.test('C77 the host\'s name can\'t be looked up, in each way; it heals by itself, and known keys are served meanwhile', async t => {
+  const nameserver = await startNameserver()
+  t.teardown(() => nameserver.stop())
+  const proxy = await startProxy({ path: mariadb.socket })
+  t.teardown(() => proxy.stop())
+  const bed = await start(t, {
+    hosts: `db.example.internal:${proxy.port}`, command: nameserver.command, each: { fresh_for: '1ms' },
+    more: { deadline: '500ms', soft_deadline: '100ms', breaker: { failures: 2, reset: '50ms' } },
+  })
+  t.equal(await bed.ask('alias', 'info@example.com'), 'OK box@example.net')
+  for (const manner of ['NXDOMAIN', 'SERVFAIL', 'silent'] as const) {
+    nameserver.manner = manner
+    const before = nameserver.questions()
+    proxy.dropAll()
+    const replies: string[] = []
+    // An open breaker lets nobody ask for a while.
+    while (nameserver.questions() === before) replies.push(await bed.ask('alias', 'user@example.com'))
+    t.same(replies.filter(reply => !reply.startsWith('TEMP ')), [], manner)
+    t.equal(await bed.ask('alias', 'info@example.com'), 'OK box@example.net', manner)
+  }
+  nameserver.manner = 'answers'
+  t.equal(await untilAnswered(bed, 'alias', 'user@example.com'), 'OK user@example.net')
+})
+
+t.test('C79 a query that takes too long: the next ones are answered, and never with its rows', async t => {
+  const { ask } = await start(t, {
+    maps: { alias: Q, slow: 'SELECT CONCAT(\'late\', SLEEP(30)) FROM alias WHERE address=\'%s\'' }, more: { deadline: '300ms', soft_deadline: '100ms', connections: 1 },
+  })
+  t.match(await ask('slow', 'info@example.com'), /^TEMP timeout: /)
+  t.equal(await ask('alias', 'info@example.com'), 'OK box@example.net')
+  t.equal(await ask('alias', 'nobody@example.com'), 'NOTFOUND ')
+})
+
+t.test('C80 the server was restarted while the connections were idle: no lookup notices', async t => {
+  const burst = (name: string): Promise<readonly string[]> => Promise.all(Array.from({ length: 100 }, (_, at) => ask('echo', `${name}${at}@example.com`)))
+  const expected = (name: string): readonly string[] => Array.from({ length: 100 }, (_, at) => `OK ${name}${at}@example.com`)
+  t.same(await burst('before'), expected('before'))
+  await mariadb.kill()
+  await mariadb.start()
+  t.same(await burst('after'), expected('after'))
+})
+
+t.test('C83 the account has a limit of connections, or of queries', async t => {
+  await mariadb.sql(`
+    CREATE USER narrow IDENTIFIED BY 'secret-word' WITH MAX_USER_CONNECTIONS 1; GRANT SELECT ON mail.* TO narrow;
+    CREATE USER sparing IDENTIFIED BY 'secret-word' WITH MAX_QUERIES_PER_HOUR 10; GRANT SELECT ON mail.* TO sparing`)
+  const maps = { echo: 'SELECT \'%s\'' }
+  const narrow = await start(t, { maps, login: { user: 'narrow', password: 'secret-word' }, more: { connections: 4, breaker: { failures: 5, reset: '50ms' } } })
+  const replies = await Promise.all(Array.from({ length: 50 }, (_, at) => narrow.ask('echo', `${at}@example.com`)))
+  for (const [at, reply] of replies.entries()) t.ok(reply === `OK ${at}@example.com` || reply.startsWith('TEMP '), reply)
+  t.ok(replies.some(reply => /error (1226|1203)\b/.test(reply)), 'the limit was met')
+  t.equal(await untilAnswered(narrow, 'echo', 'later@example.com'), 'OK later@example.com')
+
+  const sparing = await start(t, { maps, login: { user: 'sparing', password: 'secret-word' }, more: { prepared_statements: false } })
+  const some: string[] = []
+  for (let at = 0; at < 20; at++) some.push(await sparing.ask('echo', `${at}@example.com`))
+  t.equal(some[0], 'OK 0@example.com')
+  t.match(some.at(-1), /^TEMP (source-down|breaker-open): .*error 1226/)
+})
+
+t.test('C85 a cluster node that isn\'t ready: the other host answers; alone it is a temporary error', async t => {
+  t.equal(await ask('eitherReady', 'info@example.com'), 'OK box@example.net')
+  t.match(await ask('notReady', 'info@example.com'), /^TEMP source-down: .*error 1047/)
+})
+
+t.test('C86 a proxy for SQL whose servers are gone: the deadline holds, then the breaker', async t => {
+  const more = { deadline: '300ms', soft_deadline: '100ms', breaker: { failures: 2, reset: '1m' } }
+  const { ask } = await start(t, { maps: { alias: 'CALL fail_with(9001, 10, \'%s\')' }, more })
+  const replies: string[] = []
+  for (let at = 0; at < 4; at++) replies.push(await ask('alias', `${at}@example.com`))
+  t.match(replies, [/^TEMP timeout: /, /^TEMP timeout: /, /^TEMP breaker-open: /, /^TEMP breaker-open: /])
+  const atOnce = await start(t, { maps: { alias: 'CALL fail_with(9001, 0, \'%s\')' }, more })
+  t.match(await atOnce.ask('alias', 'info@example.com'), /^TEMP source-down: .*error 9001/)
+})
+
+t.test('C88 C89 a table, or a column, that isn\'t there: answered as soon as it is', async t => {
+  for (let times = 0; times < 2; times++) {
+    t.match(await ask('later', 'info@example.com'), /^TEMP query-error: .*error 1146/)
+    t.match(await ask('column', 'info@example.com'), /^TEMP query-error: .*error 1054/)
+  }
+  await mariadb.sql('CREATE TABLE later AS SELECT * FROM alias; ALTER TABLE alias ADD late VARCHAR(255) DEFAULT \'late@example.net\'')
+  t.equal(await ask('later', 'info@example.com'), 'OK box@example.net')
+  t.equal(await ask('column', 'info@example.com'), 'OK late@example.net')
+})
+
+t.test('C91 a deadlock or a lock wait: tried once more', async t => {
+  t.equal(await ask('once', 'info@example.com'), 'OK box@example.net')
+  t.match(await ask('deadlock', 'info@example.com'), /^TEMP query-error: .*error 1213/)
+  t.match(await ask('lockWait', 'info@example.com'), /^TEMP query-error: .*error 1205/)
+})
+
+t.test('C92 a table that is damaged, or that has no file', async t => {
+  await mariadb.sql(`
+    CREATE TABLE lost AS SELECT * FROM alias; ALTER TABLE lost DISCARD TABLESPACE;
+    CREATE TABLE damaged (address VARCHAR(100) PRIMARY KEY, goto VARCHAR(255)) ENGINE=MyISAM; INSERT INTO damaged SELECT address, goto FROM alias`)
+  const [{ folder } = {}] = await mariadb.sql('SELECT @@datadir AS folder')
+  await mariadb.sql('FLUSH TABLES')
+  await mariadb.kill()
+  truncateSync(join(String(folder), 'mail/damaged.MYI'), 100)
+  await mariadb.start()
+  for (const map of ['lost', 'damaged']) {
+    for (const key of ['info@example.com', 'nobody@example.com']) t.match(await ask(map, key), /^TEMP query-error: /, `${map} ${key}`)
+  }
+  t.equal(await ask('alias', 'info@example.com'), 'OK box@example.net')
+})
+
+t.test('C121 the probe of a half-open breaker meets an error of its own query: the server is used again', async t => {
+  const proxy = await startProxy({ path: mariadb.socket })
+  t.teardown(() => proxy.stop())
+  const bed = await start(t, {
+    hosts: `127.0.0.1:${proxy.port}`, maps: { l1: 'SELECT goto FROM l1 WHERE address=\'%s\'', alias: Q }, more: { breaker: { failures: 2, reset: '50ms' } },
+  })
+  proxy.refuse()
+  for (let at = 0; at < 3; at++) t.match(await bed.ask('alias', 'info@example.com'), /^TEMP /)
+  await bed.logged(/breaker open/)
+  await proxy.pass()
+  let reply = ''
+  while (!reply.includes('query-error')) reply = await bed.ask('l1', '😀@example.com')
+  t.match(reply, /error 1267/)
+  t.equal(await bed.ask('alias', 'info@example.com'), 'OK box@example.net')
+})
+
+t.test('C122 a half-open breaker and a server that still hangs: one of 500 lookups tries it, known keys are answered', async t => {
+  const proxy = await startProxy({ path: mariadb.socket })
+  t.teardown(() => proxy.stop())
+  const bed = await start(t, {
+    hosts: `127.0.0.1:${proxy.port}`, each: { fresh_for: '1ms' },
+    more: { deadline: '2s', soft_deadline: '100ms', breaker: { failures: 2, reset: '200ms' }, log: { level: 'debug' } },
+  })
+  t.equal(await bed.ask('alias', 'info@example.com'), 'OK box@example.net')
+  proxy.blackhole()
+  await Promise.all(['a', 'b', 'c'].map(key => bed.ask('alias', key)))
+  await bed.logged(/half-open/)
+  const [known, ...others] = await Promise.all(['info@example.com', ...Array.from({ length: 500 }, (_, at) => `${at}@example.com`)].map(key => bed.ask('alias', key)))
+  t.equal(known, 'OK box@example.net')
+  const { 'breaker-open': atOnce = 0, timeout = 0, ...rest } = Object.fromEntries(reasonsOf(others))
+  t.same(rest, {})
+  t.ok(atOnce >= 499 && timeout <= 1, `${atOnce} at once, ${timeout} after a time-out`)
+})
+
+t.test('C124 the first lookup of all times out: the second is asked all the same', async t => {
+  const proxy = await startProxy({ path: mariadb.socket })
+  t.teardown(() => proxy.stop())
+  const { ask } = await start(t, { hosts: `127.0.0.1:${proxy.port}`, more: { deadline: '300ms', soft_deadline: '100ms' } })
+  proxy.stall()
+  t.match(await ask('alias', 'info@example.com'), /^TEMP timeout: /)
+  await proxy.pass()
+  t.equal(await ask('alias', 'info@example.com'), 'OK box@example.net')
+})
+
+t.test('C125 a thousand lookups over five maps on a server that is down: the maps share its breaker', async t => {
+  const names = ['one', 'two', 'three', 'four', 'five']
+  const { ask } = await start(t, {
+    hosts: `127.0.0.1:${await freePort()}`, maps: Object.fromEntries(names.map(name => [name, Q])), more: { breaker: { failures: 5, reset: '1m' } },
+  })
+  const replies: string[] = []
+  for (let at = 0; at < 1_000; at++) replies.push(await ask(names[at % 5] ?? '', `${at}@example.com`))
+  t.same(Object.fromEntries(reasonsOf(replies)), { 'source-down': 5, 'breaker-open': 995 })
+})
+
+t.test('C146 started with MySQL and Redis away: it listens, defers, and answers when they are there', async t => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const proxies = await Promise.all([startProxy({ path: mariadb.socket }), startProxy({ path: redis.socket })])
+  t.teardown(() => Promise.all(proxies.map(proxy => proxy.stop())))
+  const [toMysql, toRedis] = proxies
+  for (const proxy of proxies) proxy.refuse()
+  const bed = await start(t, { hosts: `127.0.0.1:${toMysql.port}`, more: { redis: { host: '127.0.0.1', port: toRedis.port }, breaker: { failures: 5, reset: '50ms' } } })
+  t.match(await bed.ask('alias', 'info@example.com'), /^TEMP /)
+  for (const proxy of proxies) await proxy.pass()
+  t.equal(await untilAnswered(bed, 'alias', 'info@example.com'), 'OK box@example.net')
+
+  const nameless = await start(t, { hosts: 'nobody.invalid', more: { redis: { host: 'nobody.invalid' } } })
+  t.match(await nameless.ask('alias', 'info@example.com'), /^TEMP /)
+})
+
+t.test('the password is in none of the logs', t => {
+  t.ok(logs.length > 5)
+  for (const log of logs) t.notMatch(log(), mariadb.password)
+  t.end()
+})
