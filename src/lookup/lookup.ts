@@ -108,7 +108,7 @@ export class MapLookup {
   readonly #parts: MapParts
   readonly #identity: MapIdentity
   /** Whole lookups under way, by the key as asked: callers for one key share one. */
-  readonly #flights = new Map<string, Promise<Outcome>>()
+  readonly #flights = new Map<string, { readonly walk: Walk, readonly outcome: Promise<Outcome> }>()
   /** Questions to the table under way, by step key: `@example.com` is asked once for all its users. */
   readonly #questions = new Map<string, Promise<StepResult>>()
 
@@ -178,6 +178,10 @@ export class MapLookup {
     const key = what === null ? null : fold(what)
     this.#flushes.note(key, at)
     const domain = key === null || !key.startsWith('@') ? null : key.slice(1)
+    // Nobody joins a question that was asked before.
+    const isFlushed = (stepKey: string): boolean => key === null || stepKey === key || (domain !== null && domainOf(stepKey) === domain)
+    for (const [asked, { walk }] of this.#flights) if (walk.steps.some(step => isFlushed(step.key))) this.#flights.delete(asked)
+    for (const stepKey of this.#questions.keys()) if (isFlushed(stepKey)) this.#questions.delete(stepKey)
     if (key !== null && domain === null) {
       // Whole answers that came by way of this key are judged when they are asked for.
       const entry = memory.peek(key)
@@ -416,14 +420,14 @@ export class MapLookup {
   /** The flight for a key: the one under way, or a new one. `olderThan` (epoch ms): entries verified before it count as stale. */
   #join(walk: Walk, olderThan = 0): Promise<Outcome> {
     const flight = this.#flights.get(walk.asked)
-    if (flight !== undefined) return flight
+    if (flight !== undefined) return flight.outcome
     if (this.#flights.size >= maxFlights) {
       return Promise.resolve(unavailable('overloaded', `more than ${maxFlights} lookups under way`))
     }
-    const started = this.#fly(walk, olderThan).catch((error: unknown) => this.#failed(walk, internalError(error)))
-      .finally(() => this.#flights.delete(walk.asked))
-    this.#flights.set(walk.asked, started)
-    return started
+    const outcome = this.#fly(walk, olderThan).catch((error: unknown) => this.#failed(walk, internalError(error)))
+      .finally(() => { if (this.#flights.get(walk.asked)?.outcome === outcome) this.#flights.delete(walk.asked) })
+    this.#flights.set(walk.asked, { walk, outcome })
+    return outcome
   }
 
   /** Waits for a flight, but answers with what is known at the soft deadline, and in any case at the deadline. */
@@ -481,8 +485,7 @@ export class MapLookup {
     }
     this.origins.table++
     // Every step was absent. What was known whole from before is no longer so.
-    this.#forget(wholeKey(walk))
-    this.#forget(foldedWholeKey(walk.key))
+    for (const whole of [wholeKey(walk), foldedWholeKey(walk.key)]) if (!this.#isOvertaken(whole, startedAt)) this.#forget(whole)
     return absent
   }
 
@@ -492,7 +495,7 @@ export class MapLookup {
     if (step === walk.steps[0]) return whole
     const key = wholeKey(walk)
     const known = this.#parts.memory.peekFound(key)
-    if (known?.verifiedAt !== verifiedAt) this.#store(key, whole, verifiedAt)
+    if (known?.verifiedAt !== verifiedAt && !this.#isOvertaken(key, verifiedAt)) this.#store(key, whole, verifiedAt)
     return whole
   }
 
@@ -586,7 +589,8 @@ export class MapLookup {
     if (asked !== undefined) return asked
     const budgetMs = startedAt + this.#settings.deadlineMs - now
     if (budgetMs <= 0) return { outcome: unavailable('timeout', 'no time left for the next search step'), verifiedAt: now }
-    const question = this.#ask(stepKey, now, budgetMs).finally(() => this.#questions.delete(stepKey))
+    const question = this.#ask(stepKey, now, budgetMs)
+      .finally(() => { if (this.#questions.get(stepKey) === question) this.#questions.delete(stepKey) })
     this.#questions.set(stepKey, question)
     return question
   }
@@ -598,6 +602,8 @@ export class MapLookup {
     const said = guard.doubt ?? await source.lookup(stepKey, budgetMs)
     const outcome = said.kind !== 'absent' ? said
       : await guard.judgeAbsent(stepKey, memory.peekFound(stepKey)?.verifiedAt ?? null, now + budgetMs - clock.now())
+    // A flush came meanwhile, and who asked after it has had the answer to that.
+    if (this.#isOvertaken(stepKey, now)) return { outcome, verifiedAt: now }
     switch (outcome.kind) {
       case 'found':
         guard.noteFound(stepKey)
@@ -611,6 +617,14 @@ export class MapLookup {
       default: outcome satisfies never
     }
     return { outcome, verifiedAt: now }
+  }
+
+  /** Memory has the answer to a question that was asked after `askedAt` (epoch ms). */
+  #isOvertaken(key: string, askedAt: number): boolean {
+    const { clock, memory } = this.#parts
+    const entry = memory.peek(key)
+    // Not one from the future: the clock was set back.
+    return entry !== undefined && entry.verifiedAt > askedAt && entry.verifiedAt <= clock.now()
   }
 
   #store(key: string, outcome: Found | Absent, verifiedAt: number): void {

@@ -852,3 +852,48 @@ t.test('a Redis that is left alone is asked all the same when nobody else can be
   t.match(await askTimed('other@example.com'), { outcome: down, ms: 0 }, 'one that is gone')
   t.equal(lookup.flights, 0)
 })
+
+t.test('who asks after a flush joins no question from before it, and the late answer to that takes nothing away', async t => {
+  for (const [about, before, after] of [
+    ['edited', fresh('old'), fresh('new')], ['added', absent, fresh('new')], ['removed', fresh('old'), absent],
+  ] as const) {
+    for (const flushed of ['a@example.com', '@example.com', null]) {
+      const { clock, lookup, source } = stage({}, { search: 'exact' })
+      const answers = [[before, 200], [after, 50]] as const
+      source.lookup = key => {
+        source.asked.push(key)
+        const [outcome, latencyMs] = answers[source.asked.length - 1] ?? answers[1]
+        return new Promise(resolve => { clock.after(latencyMs, () => resolve(outcome)) })
+      }
+      const said: [string, Outcome][] = []
+      const ask = (who: string): void => { void Promise.resolve(lookup.lookup('a@example.com')).then(outcome => said.push([who, outcome])) }
+      ask('before')
+      await clock.advance(20)
+      ask('joined')
+      t.equal(source.asked.length, 1)
+      lookup.flush(flushed, clock.now())
+      await clock.advance(20)
+      ask('after')
+      await clock.advance(20)
+      ask('after, joined')
+      await clock.advance(200)
+      t.strictSame(said, [['after', after], ['after, joined', after], ['before', before], ['joined', before]], `${about}, ${flushed ?? 'all'}`)
+      t.equal(source.asked.length, 2)
+      t.equal(lookup.flights, 0)
+      t.strictSame(await lookup.lookup('a@example.com'), after)
+      t.equal(source.asked.length, 2, 'it is fresh')
+    }
+  }
+})
+
+t.test('a flush of one key leaves the questions for others as they are', async t => {
+  const { clock, lookup, source } = stage({ 'a@example.com': 'a', 'b@other.example': 'b' }, { search: 'exact' })
+  source.latencyMs = 100
+  const asked = ['a@example.com', 'b@other.example'].map(key => lookup.lookup(key))
+  lookup.flush('a@example.com', clock.now())
+  lookup.flush('@example.com', clock.now())
+  const again = lookup.lookup('b@other.example')
+  await clock.advance(200)
+  t.strictSame(await Promise.all([...asked, again]), [fresh('a'), fresh('b'), fresh('b')])
+  t.equal(source.asked.length, 2)
+})
