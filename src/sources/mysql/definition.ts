@@ -87,6 +87,8 @@ const isKnown = (name: string): name is ParameterName => (parameterNames as read
 const defaultSocket = '/run/mysqld/mysqld.sock'
 const defaultPort = 3306
 const maxInteger = 2_147_483_647
+/** Of Node's timers; a longer one would run out at once. */
+const longestTimerMs = 2_147_483_647
 
 /** Reads a .cf file. An unreadable one is a problem like any other. */
 export const defineFromCf = (path: string, files: Files = diskFiles): Defined => {
@@ -189,9 +191,9 @@ export const defineTable = (
   const verify = boolean('tls_verify_cert', isOn(options, 'ssl-verify-server-cert'))
   const tls = tlsOf(textOrNull, options, verify)
   const requireResultSet = boolean('require_result_set', true)
-  const idleIntervalMs = integer('idle_interval', 60, 1) * 1_000
+  const idleIntervalMs = Math.min(integer('idle_interval', 60, 1) * 1_000, longestTimerMs)
   integer('retry_interval', 60, 1)
-  if (values.has('retry_interval')) warning('retry_interval', 'is not acted on: a server that failed is tried again when its breaker says, which all maps share')
+  if (values.has('retry_interval')) warning('retry_interval', 'is not acted on: a server that failed is tried again when its breaker says, which all maps share: `breaker: {reset: ...}` in holdfast.yaml')
 
   if (problems.length > 0 || !scanned.ok || !scannedFormat.ok) return { ok: false, problems, warnings }
   const { statement } = scanned

@@ -51,7 +51,7 @@ t.test('every problem is told at once, with its line', t => {
 })
 
 t.test('a parameter that is not acted on is named', t => {
-  t.match(warnings(`${base}${query}retry_interval = 7\n`), [/^\/f\.cf:6 retry_interval: is not acted on/])
+  t.match(warnings(`${base}${query}retry_interval = 7\n`), [/^\/f\.cf:6 retry_interval: is not acted on.*breaker: \{reset: /])
   t.match(problems(`${base}${query}retry_interval = 0\n`), [/retry_interval: .*at least 1/])
   t.end()
 })
@@ -61,6 +61,7 @@ t.test('numbers and booleans are taken as Postfix takes them, and nothing else',
   for (const value of ['-1', '0', '+3']) t.same(problems(`${base}${query}expansion_limit = ${value}\n`), [])
   t.match(problems(`${base}${query}idle_interval = 0\n`), [/idle_interval: .*at least 1/])
   t.equal(defined(`${base}${query}idle_interval = 5\nretry_interval = 7\n`).idleIntervalMs, 5_000)
+  t.equal(defined(`${base}${query}idle_interval = 2147483647\n`).idleIntervalMs, 2_147_483_647, 'no timer is longer')
   t.equal(defined(`${base}${query}require_result_set = NO\n`).requireResultSet, false)
   t.match(problems(`${base}${query}result_format =\n`), [/result_format: must not be empty/])
   t.end()
