@@ -264,8 +264,8 @@ const takeOver = (earlier: MysqlMap, before: Config | null, config: Config, map:
   const memory = emptyMemory(config)
   const now = Date.now()
   // The most recently used come last, as in the memory that they come from.
-  for (const [key, { outcome, verifiedAt }] of [...earlier.memory.known()].reverse()) {
-    const entry = makeEntry(outcome, verifiedAt, map.lifetimes, now, Math.random())
+  for (const [key, { outcome, verifiedAt, askedAt }] of [...earlier.memory.known()].reverse()) {
+    const entry = { ...makeEntry(outcome, verifiedAt, map.lifetimes, now, Math.random()), askedAt }
     if (now < entry.expiredAt) memory.set(key, entry, true)
   }
   return memory

@@ -20,7 +20,7 @@ const entriesOf = function* (maps: Maps): Generator<SnapshotEntry> {
   for (const map of maps.values()) {
     if (!isRemembered(map)) continue
     // Most recently used first in memory: last here, so that it is again when it is recalled.
-    for (const [key, record] of [...map.lookup.known()].reverse()) yield [map.name, key, record]
+    for (const [key, record, askedAt] of [...map.lookup.known()].reverse()) yield [map.name, key, record, askedAt]
   }
 }
 
@@ -68,9 +68,9 @@ const recallSnapshot = async (path: string, maps: Maps, log: Log): Promise<void>
       return
     case 'read': {
       let recalled = 0
-      for (const [name, key, record] of snapshot.entries) {
+      for (const [name, key, record, askedAt] of snapshot.entries) {
         const map = maps.get(name)
-        if (map !== undefined && isRemembered(map) && map.lookup.recall(key, record)) recalled++
+        if (map !== undefined && isRemembered(map) && map.lookup.recall(key, record, askedAt)) recalled++
       }
       log.info(`snapshot: ${recalled} of ${snapshot.entries.length} answers recalled from ${path}`)
       return

@@ -299,17 +299,17 @@ export class MapLookup {
   }
 
   /** What may still bridge an outage, as records for a snapshot, by cache key. */
-  *known(): Generator<readonly [key: string, record: string]> {
+  *known(): Generator<readonly [key: string, record: string, askedAt: number]> {
     const now = this.#parts.clock.now()
-    for (const [key, { outcome, verifiedAt, expiredAt }] of this.#parts.memory.known()) {
-      if (now < expiredAt) yield [key, encodeEntry(outcome, verifiedAt, this.#identity.definition)]
+    for (const [key, { outcome, verifiedAt, askedAt, expiredAt }] of this.#parts.memory.known()) {
+      if (now < expiredAt) yield [key, encodeEntry(outcome, verifiedAt, this.#identity.definition), askedAt]
     }
   }
 
   /** Takes a record of `known` back into memory. False if it is of no use now: expired, older than ours, or of another definition. */
-  recall(key: string, record: string): boolean {
+  recall(key: string, record: string, askedAt: number): boolean {
     const decoded = decodeEntry(record, this.#identity.definition)
-    return typeof decoded !== 'string' && this.#adopt(key, decoded)
+    return typeof decoded !== 'string' && this.#adopt(key, decoded, askedAt)
   }
 
   /** The keys of the rows that memory knows: those of steps, not of whole answers. */
@@ -557,8 +557,8 @@ export class MapLookup {
     return isOfUse
   }
 
-  /** Takes another cache's entry into memory if it is newer than ours and not expired. */
-  #adopt(key: string, decoded: Decoded): boolean {
+  /** Takes another cache's entry into memory if it is newer than ours and not expired; as asked for then (epoch ms), or now. */
+  #adopt(key: string, decoded: Decoded, askedAt = Infinity): boolean {
     const { clock, memory } = this.#parts
     const now = clock.now()
     const ours = memory.get(key)
@@ -568,6 +568,7 @@ export class MapLookup {
     const isCurrent = this.knowsFlushes && isFound && decoded.verifiedAt >= this.#flushedAt(key) + clockSkewMs
     const entry = this.#entryOf(decoded, isCurrent, now)
     if (now >= entry.expiredAt) return false
+    entry.askedAt = Math.min(askedAt, now)
     memory.set(key, entry, true)
     if (isFound) this.#parts.onFound?.(decoded.outcome.value)
     return true

@@ -8,8 +8,9 @@
  * round when the table can't be asked or isn't believed. It takes nothing away: a
  * table that was emptied overnight must not empty the cache.
  *
- * Bugs: when a key was last asked for is not kept over a restart; it counts as
- * asked for then. A plus address whose extension has capitals is left out.
+ * Bugs: over a restart a node with Redis forgets which keys were asked for; they
+ * are remembered from the next time on. A plus address whose extension has
+ * capitals is left out.
  */
 import type { Clock } from './clock.js'
 import type { MapLookup } from './lookup.js'

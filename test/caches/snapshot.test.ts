@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { appendFile, mkdtemp, readFile, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,9 +14,9 @@ const freshPath = async (t: Test): Promise<string> => {
 }
 
 const entries: readonly SnapshotEntry[] = [
-  ['alias', 'info@example.com', '1 0123456789abcdef 1 3:a@b'],
-  ['alias', '\0info+x@example.com', '1 0123456789abcdef 1 5:a+x@b'],
-  ['alias', 'b\u00fccher@example.com', '1 0123456789abcdef 1 4:\u00c3\u00bc\n\u00ff'],
+  ['alias', 'info@example.com', '1 0123456789abcdef 1 3:a@b', 1_700_000_000_000],
+  ['alias', '\0info+x@example.com', '1 0123456789abcdef 1 5:a+x@b', 0],
+  ['alias', 'b\u00fccher@example.com', '1 0123456789abcdef 1 4:\u00c3\u00bc\n\u00ff', 1],
 ]
 
 t.test('what was written is read, byte for byte and in order', async t => {
@@ -26,7 +27,7 @@ t.test('what was written is read, byte for byte and in order', async t => {
 
 t.test('more than one chunk of entries is read as it was written', async t => {
   const path = await freshPath(t)
-  const many = Array.from({ length: 20_000 }, (_, index): SnapshotEntry => ['alias', `user${index}@example.com`, `1 0123456789abcdef ${index} 3:a@b`])
+  const many = Array.from({ length: 20_000 }, (_, index): SnapshotEntry => ['alias', `user${index}@example.com`, `1 0123456789abcdef ${index} 3:a@b`, index])
   await writeSnapshot(path, many)
   t.same(await readSnapshot(path), { kind: 'read', entries: many })
 })
@@ -67,10 +68,20 @@ t.test('a write that fails leaves the old file as it was', async t => {
   const path = await freshPath(t)
   await writeSnapshot(path, entries)
   const failing = function* (): Generator<SnapshotEntry> {
-    yield ['alias', 'new@example.com', '1 0123456789abcdef 1 3:a@b']
+    yield ['alias', 'new@example.com', '1 0123456789abcdef 1 3:a@b', 1]
     throw new Error('no more')
   }
   await t.rejects(writeSnapshot(path, failing()), { message: 'no more' })
   t.same(await readSnapshot(path), { kind: 'read', entries })
   t.same(await readdir(join(path, '..')), ['snapshot'])
+})
+
+t.test('a file from before the time of the last asking was kept is read, as asked for now', async t => {
+  const path = await freshPath(t)
+  const body = 'holdfast snapshot 1\n["alias","info@example.com","1 0123456789abcdef 1 3:a@b"]\n'
+  await writeFile(path, `${body}sha256 ${createHash('sha256').update(body).digest('hex')}\n`)
+  const before = Date.now()
+  const snapshot = await readSnapshot(path)
+  t.match(snapshot, { kind: 'read', entries: [['alias', 'info@example.com', '1 0123456789abcdef 1 3:a@b', Number]] })
+  t.ok(snapshot.kind === 'read' && (snapshot.entries[0]?.[3] ?? 0) >= before)
 })
