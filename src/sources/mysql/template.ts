@@ -7,8 +7,8 @@
  * what the server would have read (`''` and backslash escapes taken off, %% one
  * percent sign), with the key's parts in it. A literal without expansions stays
  * in the statement as it is, but for %%. An expansion outside quotes is a
- * parameter too (Postfix pastes it bare, open to injection); where SQL takes no
- * parameter there, the server says so. A comment with an expansion is left out,
+ * parameter too (Postfix pastes it bare, open to injection), if it can be a value
+ * there; as (a part of) a name it is refused. A comment with an expansion is left out,
  * but still counts for which keys are asked.
  *
  * Quotes and backslashes are read as in the server's default sql_mode. Where
@@ -128,6 +128,15 @@ const unfitModesOf = (literal: string, hasExpansions: boolean): readonly SqlMode
   return modes
 }
 
+/**
+ * Whether an expansion outside quotes, between these texts, would have to be a
+ * name or a part of one, which no parameter can be. FROM has a value after it
+ * only in some functions.
+ */
+const isName = (before: string, after: string): boolean =>
+  /[\w$.@`]$/.test(before) || /^[\w$.@`]/.test(after)
+  || (/\b(?:from|join|into|update|table|use|call|as)\s+$/i.test(before) && !/\b(?:trim|substr|substring|mid|extract)\s*\([^()]*$/i.test(before))
+
 /** Takes a `query` apart; every problem at once, each one a sentence without the parameter's name. */
 export const scanQuery = (query: string): Scanned => {
   // Blanks and a semicolon at the end go, as the server would take them off.
@@ -178,8 +187,13 @@ export const scanQuery = (query: string): Scanned => {
         break
       case 'text':
         if (whole === '?') problem('a ? outside quotes means a parameter to the server; write %s')
-        if (found.length > 0) parameter(pieces)
-        else text += whole.replaceAll('%%', '%')
+        if (found.length > 0) {
+          const isBeside = text === '' && parameters.length > 0
+          if (isBeside || isName(text, sql.slice(end, end + 1)) || /^%[^%]/.test(sql.slice(end))) {
+            problem(`${whole} outside quotes would be a name, or a part of one, and only values can be sent apart from the query: write the name itself, or put the value in quotes`)
+          }
+          parameter(pieces)
+        } else text += whole.replaceAll('%%', '%')
         break
       default: token.kind satisfies never
     }

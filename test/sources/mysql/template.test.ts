@@ -25,6 +25,8 @@ const statements: readonly (readonly [query: string, sql: string, key: string, b
   ['a LIKE \'%%@%s\' OR b LIKE \'x%%\'', 'a LIKE ? OR b LIKE \'x%\'', 'a.test', ['%@a.test']],
   ['SELECT \'100%%d@x\', \'%s\'', 'SELECT \'100%d@x\', ?', 'a%d%s@x', ['a%d%s@x']],
   ['WHERE id %% 2 = 0 AND k=%s', 'WHERE id % 2 = 0 AND k=?', '1 OR 1=1', ['1 OR 1=1']],
+  ['SELECT g FROM a WHERE id IN (%1, %2) LIMIT %3', 'SELECT g FROM a WHERE id IN (?, ?) LIMIT ?', 'u@3.2.1', ['1', '2', '3']],
+  ['SELECT TRIM(LEADING \'0\' FROM %s), EXTRACT(YEAR FROM %s)', 'SELECT TRIM(LEADING \'0\' FROM ?), EXTRACT(YEAR FROM ?)', 'k', ['k', 'k']],
   ['SELECT CONCAT(\'%2\',\'.\',\'%1\')', 'SELECT CONCAT(?,\'.\',?)', 'u@x.a.test', ['a', 'test']],
   // Escapes in a literal that becomes a parameter are taken off, in one that stays they stay.
   ['SELECT \'it\'\'s %u \\\'q\\\' \\\\ \\n\\x\', \'it\'\'s \\\' \\\\ \\n\'', 'SELECT ?, \'it\'\'s \\\' \\\\ \\n\'', 'u@d', ['it\'s u \'q\' \\ \nx']],
@@ -102,6 +104,9 @@ t.test('what can\'t be a statement is refused, every problem at once', t => {
   t.match(problemsOf('SELECT \'a %'), [/not closed/])
   t.match(problemsOf('SELECT 1 %'), [/single %/])
   t.match(problemsOf('SELECT a FROM `t_%d`'), [/back quotes/])
+  for (const query of ['FROM %d', 'from t JOIN %d', 'FROM t_%d', 'FROM %d_t', 'FROM mail.%d', 'FROM %d.t', 'FROM t WHERE k=%u@%d', 'FROM t WHERE k=%u%d', 'FROM (SELECT a FROM %d) b']) {
+    t.match(problemsOf(`SELECT a ${query}`), [/^%[ud] outside quotes would be a name/], query)
+  }
   t.match(problemsOf('SELECT ? FROM t'), [/\? outside quotes/])
   t.match(problemsOf('SELECT "a'), [/character 8 is not closed/])
   t.match(problemsOf('SELECT 1 /* x'), [/comment at character 10/])
