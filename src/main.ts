@@ -195,11 +195,11 @@ program.command('manual')
   })
 
 program.command('completion')
-  .description('print the completion script for bash, or what it asks for: the names of the maps')
-  .addArgument(new Argument('<WHAT>').choices(['bash', 'maps']))
+  .description('print the completion script for a shell, or what it asks for: the names of the maps')
+  .addArgument(new Argument('<WHAT>').choices(['bash', 'zsh', 'fish', 'maps']))
   .option('--config <FILE>', 'the configuration file that has the maps', standardConfig)
-  .addHelpText('after', '\nExample:\n  source <(holdfast completion bash)')
-  .action(async (what: 'bash' | 'maps', { config }: { config: string }) => {
+  .addHelpText('after', '\nExamples:\n  source <(holdfast completion bash)\n  source <(holdfast completion zsh)\n  holdfast completion fish | source')
+  .action(async (what: 'bash' | 'zsh' | 'fish' | 'maps', { config }: { config: string }) => {
     process.stdout.write((await import('./cli/completion.js')).completion(program, what, config, standardConfig, process.env))
   })
 

@@ -46,6 +46,8 @@ const missing = async (): Promise<readonly string[]> => {
     ['chromium', 'chromium'],
     // Its judgement of the composition.
     ['docker-compose', 'docker-compose'],
+    // Shells that our completion is for.
+    ['zsh', 'zsh'], ['fish', 'fish'],
     // What builds our package.
     ['debhelper', 'dh'],
     // Its judgement of the manual.

@@ -58,6 +58,8 @@ t.test('the package is installed, started as its unit says, upgraded with what w
   t.equal(await machine.sh('find /etc/systemd -name "holdfast*"'), '', 'nothing is started before it is configured')
   for (const page of ['man8/holdfast.8', 'man5/holdfast.yaml.5']) t.match(await machine.sh(`zcat /usr/share/man/${page}.gz`), '.Dt HOLDFAST')
   t.match(await machine.sh('bash -c "source /usr/share/bash-completion/completions/holdfast; complete -p holdfast"'), '_holdfast')
+  t.match(await machine.sh('zsh -c "autoload -U compinit; compinit -D; whence -w _holdfast"'), 'function')
+  t.match(await machine.sh('fish -c "complete -C \'holdfast stat\'"'), 'status')
 
   await machine.sh('cat > /etc/holdfast/holdfast.yaml <<EOF\n$1\nEOF\necho info@example.com ann@example.com > /etc/holdfast/aliases', configuration)
   const unit = await machine.sh('cat /lib/systemd/system/holdfast.service')
