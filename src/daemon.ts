@@ -84,6 +84,7 @@ export const startDaemon = async (given: Config, answering: Answering, log: Log,
     flush: (map, key) => answering.flush(map, key),
     rows: map => answering.rows(map),
     take: (map, rows, madeAt) => answering.take(map, rows, madeAt),
+    warm: map => answering.warm(map),
   }
 
   /** Listeners and HTTP of `target`, those of now where they fit; rejects having closed what it opened. */

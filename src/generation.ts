@@ -11,6 +11,7 @@ import { createRedisCache } from './caches/redis.js'
 import { openFlushChannel } from './caches/flushes.js'
 import type { Flush, FlushChannel } from './caches/flushes.js'
 import type { MapIdentity, RedisCache, RedisState } from './caches/redis.js'
+import { warmMap } from './warmed.js'
 import type { WatchedSources } from './watched.js'
 import type { Config, LoadedMap } from './config/load.js'
 import type { MapStatus, RedisStatus } from './health/status.js'
@@ -25,6 +26,7 @@ import { remember } from './lookup/remember.js'
 import { compileSearch } from './lookup/search.js'
 import type { Plan } from './lookup/search.js'
 import { TableLookup } from './lookup/table.js'
+import type { Warmer } from './warm/warmer.js'
 import { createTargets, isVouchedFor } from './lookup/vouch.js'
 import type { Neighbour, Targets } from './lookup/vouch.js'
 import type { Outcome } from './outcome.js'
@@ -55,9 +57,13 @@ export type MysqlMap = {
   readonly identity: MapIdentity
   /** Where its known answers lead, for a map of aliases; empty for others. */
   readonly targets: Targets
+  /** null: its table is not loaded ahead of demand. */
+  readonly warmer: Warmer | null
 }
 
 export type ServedMap = TextMap | MysqlMap
+/** All of a map but what is built on it. */
+export type MysqlParts = Omit<MysqlMap, 'warmer'>
 
 type OpenedRedis = ReturnType<typeof createRedisCache>
 /** Flushes are kept for so much longer (ms) than anything is fresh. */
@@ -84,10 +90,16 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
   const redis = openRedis(config, log)
   const canaries = openCanaries(config, sources, log)
   const maps = new Map<string, ServedMap>()
+  const redisTried = redis?.cache.tried ?? Promise.resolve()
+  // One load at a time.
+  let loading = Promise.resolve()
+  const inTurn = (work: () => Promise<void>): Promise<void> => loading = loading.then(work)
+    .catch((error: unknown) => log.error(`bug: ${error instanceof Error ? error.stack ?? error.message : 'unknown'}`))
   // Each map sees all of them, those that come after it too.
   const neighbours: Neighbour[] = []
   for (const map of config.maps) {
-    const served = serveMap(config, map, sources, canaries, redis?.cache ?? null, neighbours, previous, log)
+    const parts = serveMap(config, map, sources, canaries, redis?.cache ?? null, neighbours, previous, log)
+    const served = parts.kind === 'text' ? parts : { ...parts, warmer: warmMap(config, parts, sources, previous, { client: redis?.cache.client ?? null, redisTried, inTurn }, log) }
     maps.set(map.name, served)
     if (!map.sensitive) neighbours.push({ search: map.search, knows: key => served.lookup.knows(key), ...served.kind === 'mysql' ? { targets: served.targets } : {} })
   }
@@ -98,12 +110,16 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
     loadedAt: Date.now(),
     redisStatus: () => redis?.status() ?? null,
     // What Redis knows is fresh only where its flushes are known.
-    redisTried: Promise.all([redis?.cache.tried, channel?.tried]).then(() => undefined),
+    redisTried: Promise.all([redisTried, channel?.tried]).then(() => undefined),
     announce: flush => channel?.announce(flush) ?? Promise.resolve(null),
     canaries: () => allCanaries,
     close: () => {
       for (const end of watches) end()
-      for (const map of maps.values()) if (map.kind === 'mysql') map.guard.close()
+      for (const map of maps.values()) {
+        if (map.kind === 'text') continue
+        map.warmer?.close()
+        map.guard.close()
+      }
       for (const canary of allCanaries) canary.close()
       channel?.close()
       redis?.close()
@@ -146,6 +162,7 @@ export const statusOf = (map: ServedMap): MapStatus => ({
   cached: map.kind === 'text' ? null : {
     origins: { ...map.lookup.origins }, memory: map.memory.size(), inFlight: map.lookup.flights, guard: map.guard.state,
   },
+  warm: map.kind === 'text' ? null : map.warmer?.state() ?? null,
 })
 
 /** Flushes by other nodes reach the maps. */
@@ -215,7 +232,7 @@ const openCanaries = (config: Config, sources: WatchedSources, log: Log): Map<st
 const serveMap = (
   config: Config, map: LoadedMap, sources: WatchedSources, canaries: ReadonlyMap<string, Canary[]>, redis: RedisCache | null,
   neighbours: readonly Neighbour[], previous: Generation | null, log: Log,
-): ServedMap => {
+): TextMap | MysqlParts => {
   const { file } = config
   const { name } = map
   const opened = sources.of(name)

@@ -179,6 +179,11 @@ control('import', 'give the rows of a Postfix text table to the running daemon, 
     process.exitCode = await (await import('./cli/import.js')).importMap(map, file, await daemonAt(options, asAdmin), process)
   })
 
+control('warm', 'load the whole table of a map into the caches now; needs `warm:` on the map', 'holdfast warm virtual_alias')
+  .argument('<MAP>', 'the name of the map')
+  .action((map: string, options: ControlOptions) => asking('warm', async () =>
+    (await import('./cli/warm.js')).warm(await daemonAt(options, asAdmin), map, process.stdout)))
+
 program.command('schema')
   .description('print the JSON Schema of holdfast.yaml, for editors')
   .addHelpText('after', '\nExample:\n  holdfast schema > holdfast.schema.json\n\nAn editor with a YAML language server takes it from a first line such as\n# yaml-language-server: $schema=holdfast.schema.json')

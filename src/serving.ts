@@ -39,6 +39,8 @@ export type Answering = {
   /** These give one line that says what was done; null for a text table, which has nothing to trust or forget. */
   trust(map: string): Promise<string | null>
   flush(map: string, key: string | null): Promise<string | null>
+  /** Has its table loaded now; null if it isn't one that is loaded ahead of demand. */
+  warm(map: string): Promise<string | null>
   /** What is known of a map, in batches; it ends with why some may be missing. A sentence if it gives none. */
   rows(map: string): Promise<AsyncGenerator<readonly TableRow[], string | null> | string>
   /** Takes rows in that were right at that time (epoch ms); what became of them, or a sentence why of none anything can. */
@@ -169,6 +171,12 @@ export const startServing = async (config: Config, sources: WatchedSources, log:
     flush: async (name, key) => {
       if (key === null) log.info(`map ${name}: an administrator has all of it asked anew`)
       return flush(generation, name, key)
+    },
+    warm: name => {
+      const map = generation.maps.get(name)
+      if (map?.kind !== 'mysql' || map.warmer === null) return Promise.resolve(null)
+      map.warmer.load()
+      return Promise.resolve(`${name}: its table is loaded`)
     },
     rows: name => {
       const map = cachedMap(generation, name)

@@ -73,11 +73,14 @@ const place = ({ host, port, path, sentinels, master, sentinelUsername, sentinel
   }
 }
 
-/** Starts to connect. Throws never; the client's events tell how it goes. */
-export const openClient = (settings: RedisSettings): Client => {
+/**
+ * Starts to connect. Throws never; the client's events tell how it goes. `waits`:
+ * a command that finds no connection waits for one, for as long as it may take.
+ */
+export const openClient = (settings: RedisSettings, waits = false): Client => {
   if (settings.cluster !== undefined) {
     return new Cluster(settings.cluster.map(each => ({ ...each })), {
-      enableOfflineQueue: false,
+      enableOfflineQueue: waits,
       clusterRetryStrategy: retryDelayMs,
       slotsRefreshTimeout: connectTimeoutMs,
       slotsRefreshInterval: slotsRefreshMs,
@@ -92,7 +95,7 @@ export const openClient = (settings: RedisSettings): Client => {
     ...common(settings),
     ...place(settings),
     db: settings.db ?? 0,
-    enableOfflineQueue: false,
+    enableOfflineQueue: waits,
     enableAutoPipelining: true,
     retryStrategy: retryDelayMs,
     // After a failover the old primary is read-only: connect anew, to whatever the address now means.

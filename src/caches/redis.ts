@@ -49,6 +49,9 @@ const faultOf = (error: Error): RedisFault => {
   return 'connection'
 }
 
+/** Where Redis has the answer for `key` of `map`. */
+export const redisKey = (keyPrefix: string, map: Pick<MapIdentity, 'name'>, key: string): string => `${keyPrefix}${map.name}:${key}`
+
 /** These say that the server won't serve anybody for now; the others concern one command, or writes. */
 const faultsOfServer: ReadonlySet<RedisFault> = new Set(['timeout', 'connection', 'auth', 'loading', 'cluster'])
 const faultsOfWrites: ReadonlySet<RedisFault> = new Set(['readonly', 'oom'])
@@ -121,7 +124,7 @@ export const createRedisCache = (
     const writing = command.then(worked, fault).finally(() => writes.delete(writing))
     writes.add(writing)
   }
-  const keyOf = (map: MapIdentity, key: string): string => `${settings.keyPrefix}${map.name}:${key}`
+  const keyOf = (map: MapIdentity, key: string): string => redisKey(settings.keyPrefix, map, key)
 
   const decodedOf = (map: MapIdentity, bytes: Buffer | null): Decoded | null => {
     const decoded = bytes === null ? null : decodeEntry(bytes.toString('latin1'), map.definition)

@@ -93,6 +93,10 @@ export const showStatus = (report: Report, paint: Paint): string => {
   })
   const parts = [
     ...report.servers.map(({ server, state, since: from, busy, connections }) => [`mysql ${server}`, state, span(now - from), `${busy}/${connections} busy`]),
+    ...report.maps.flatMap(({ name, warm }) => warm === null ? [] : [[
+      `warm ${name}`, warm.loadedAt === null ? 'not yet' : 'loaded', warm.loadedAt === null ? '-' : span(now - warm.loadedAt),
+      warm.state === 'loading' ? `loading, ${warm.rows} rows` : warm.problem === '' ? '' : `failed: ${warm.problem}`,
+    ]]),
     ...report.redis === null ? [] : [['redis', report.redis.state, span(now - report.redis.since), `${report.redis.hits} hits`]],
     ...report.listeners.map(({ address, connections }) => [address, 'listening', span(now - report.startedAt), `${connections} clients`]),
   ]

@@ -43,6 +43,8 @@ export type LoadedMap = {
   readonly canary: string | null
   /** Which keys changed lately. */
   readonly changes: ChangesQuery | null
+  /** What its table is loaded by ahead of demand: `auto` or a query; null: it isn't. */
+  readonly warm: string | null
 }
 
 export type Config = {
@@ -204,6 +206,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
     problem(['unknown'], 'unknown: a fallback node rejects unknowns, it is the last MX that a client asks; remove this or use role: primary')
   }
   if (file.soft_deadline >= file.deadline) problem(['soft_deadline'], 'soft_deadline: must be shorter than deadline')
+  if (file.warm_every < minute) problem(['warm_every'], 'warm_every: at least 1m')
   if (file.changes_every < 1_000) problem(['changes_every'], 'changes_every: at least 1s')
   if (file.deadline > 50_000) problem(['deadline'], 'deadline: at most 50s; Postfix itself gives up after 100s and then asks no more')
   if (file.deadline < 10) problem(['deadline'], 'deadline: at least 10ms')
@@ -238,6 +241,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
       maxShrink: map.max_shrink ?? file.max_shrink,
       canary: map.canary ?? null,
       changes: changesOf([...path, 'changes'], map),
+      warm: warmOf([...path, 'warm'], map),
     }
   })
 
@@ -278,6 +282,14 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
     if (map.text !== undefined) problem(path, 'changes: a text table is read at start and on reload; remove this')
     else if (typeof parsed === 'string') problem(path, `changes: ${parsed}`)
     return typeof parsed === 'string' ? null : parsed
+  }
+
+  function warmOf(path: readonly PropertyKey[], { warm, text }: MapConfig): string | null {
+    if (warm === undefined) return null
+    const query = warm.replace(/[\s;]+$/, '')
+    if (text !== undefined) problem(path, 'warm: a text table is whole in memory as it is; remove this')
+    else if (query !== 'auto' && !/^[\s(]*(SELECT|WITH)\b/i.test(query)) problem(path, `warm: write auto, or a query such as SELECT address, goto FROM alias; '${query.slice(0, 60)}' is neither`)
+    return query
   }
 
   const snapshotPathOf = (): string | null => {

@@ -66,6 +66,7 @@ const mapSchema = z.strictObject({
   unknown: z.enum(['reject', 'defer']).optional().describe('overrides the node\'s `unknown` for this map'),
   max_shrink: share.optional().describe('overrides `max_shrink` for this map'),
   changes: text.optional().describe('a query that lists the keys changed since a time: SELECT address FROM alias WHERE modified >= \'%s\'; they are asked anew, so that edits show within seconds'),
+  warm: text.optional().describe('loads the whole table into the caches ahead of demand: `auto`, where the query is plain enough for a list of its keys, or a query that gives keys and answers: SELECT address, goto FROM alias WHERE active=1'),
   canary: text.optional().describe('a key that must always be found; while it is not, every map on its server counts as unavailable'),
 })
 export type MapConfig = z.output<typeof mapSchema>
@@ -79,8 +80,8 @@ export const schema = z.strictObject({
     .describe('fallback only, default reject: what can\'t be known during an outage'),
   listen: z.array(listener).min(1, 'name at least one listener').describe('where Postfix asks'),
   health: text.default('127.0.0.1:8025').describe('HOST:PORT or unix:PATH for the status page, /livez, /readyz and /metrics over HTTP, or `off`'),
-  admin: text.default('off').describe('unix:PATH for `holdfast explain`, `trust`, `flush`, `export` and `import`, or `off`; whoever may write to the socket (root, the daemon\'s user and group) may use them'),
-  admin_token: text.optional().describe('lets who has it POST /flush and /trust where `health` is, as `Authorization: Bearer TOKEN`; better kept out of this file'),
+  admin: text.default('off').describe('unix:PATH for `holdfast explain`, `trust`, `flush`, `warm`, `export` and `import`, or `off`; whoever may write to the socket (root, the daemon\'s user and group) may use them'),
+  admin_token: text.optional().describe('lets who has it POST /flush, /trust and /warm where `health` is, as `Authorization: Bearer TOKEN`; better kept out of this file'),
   admin_token_file: text.optional().describe('a file whose first line is that token'),
   admin_token_env: text.optional().describe('an environment variable that holds it'),
   deadline: duration.prefault('2s').describe('no lookup takes longer; 10ms to 50s'),
@@ -130,6 +131,7 @@ export const schema = z.strictObject({
   max_lag: duration.optional().describe('a replica that is further behind, or has stopped, is not believed when it says absent; off unless set. The account needs REPLICATION CLIENT (MariaDB: SLAVE MONITOR)'),
   remember_for: duration.prefault('30d').describe('keys that were asked for in this time are verified again in the background, so that stale_for counts from a recent check; 0 for never'),
   changes_every: duration.prefault('5s').describe('how often the `changes` of the maps are asked'),
+  warm_every: duration.prefault('6h').describe('how often the maps with `warm` are loaded again, by one of the nodes that share a Redis; at least 1m'),
   max_shrink: share.prefault('30%').describe('more than this share of known keys gone: the table is not believed when it says absent. 100% switches the guard off'),
   shrink_window: duration.prefault('1d').describe('keys count as known for so long after they were last found'),
   maps: z.record(z.string().regex(/^[^\s:]+$/, 'a map name holds no blank and no colon'), mapSchema).describe('the tables that Postfix asks for, by name'),

@@ -40,6 +40,8 @@ export type Actions = {
   rows(map: string): Promise<AsyncGenerator<readonly TableRow[], string | null> | string>
   /** Takes rows in that were right at that time (epoch ms); what became of them, or a sentence why of none anything can. */
   take(map: string, rows: readonly TableRow[], madeAt: number): Promise<Readonly<Record<string, number>> | string>
+  /** Has its table loaded now; null if it isn't one that is loaded ahead of demand. */
+  warm(map: string): Promise<string | null>
 }
 
 /** Of one batch of an import, in bytes: a thousand rows, and a long one. */
@@ -53,14 +55,21 @@ const textAt = (body: unknown, name: string): string | null => {
 }
 const askedOf = (body: unknown): Asked => ({ map: textAt(body, 'map'), key: textAt(body, 'key'), address: textAt(body, 'address') })
 
-/** What changes something, for whoever may: `POST /trust` and `/flush`. */
+const isText = (map: string): string => `${map} is a text table: it is read at start and reload`
+
+/** What changes something, for whoever may: `POST /trust`, `/flush` and `/warm`. */
 export const routeActions = (app: FastifyInstance, actions: Actions): void => {
-  for (const verb of ['trust', 'flush'] as const) {
+  const verbs: Readonly<Record<string, { readonly run: (map: string, key: string | null) => Promise<string | null> | string | null, readonly refusal: (map: string) => string }>> = {
+    trust: { run: map => actions.trust(map), refusal: isText },
+    flush: { run: (map, key) => actions.flush(map, key), refusal: isText },
+    warm: { run: map => actions.warm(map), refusal: map => `${map} is not loaded ahead of demand: its configuration has no \`warm:\`, or one that the log says is of no use` },
+  }
+  for (const [verb, { run, refusal }] of Object.entries(verbs)) {
     app.post(`/${verb}`, async ({ body }, reply) => {
       const { map, key } = askedOf(body)
       if (map === null || !actions.maps().includes(map)) return reply.code(404).send({ error: `no map '${map ?? ''}'; there are ${actions.maps().join(', ')}` })
-      const done = await (verb === 'trust' ? actions.trust(map) : actions.flush(map, key))
-      return done === null ? reply.code(400).send({ error: `${map} is a text table: it is read at start and reload` }) : { done }
+      const done = await run(map, key)
+      return done === null ? reply.code(400).send({ error: refusal(map) }) : { done }
     })
   }
 }

@@ -3,7 +3,7 @@
  * worst counts, since when it has been so anywhere. What a part is, each process
  * knows for itself: its own breaker, its own Redis connection, its own memory.
  */
-import type { Answers, MapStatus, RedisStatus, ServerReport, Share, Status } from './status.js'
+import type { Answers, MapStatus, RedisStatus, ServerReport, Share, Status, WarmStatus } from './status.js'
 
 type Merged = Pick<Share, 'configuredAt' | 'listeners' | 'redis' | 'servers' | 'canaries' | 'maps' | 'answers'> & Pick<Status, 'processes'>
 
@@ -50,12 +50,28 @@ const mergeRedis = (same: readonly RedisStatus[]): RedisStatus | null => {
   }
 }
 
+/** The process that is at it says how far it is; of those at rest, the one that did it last. */
+const mergeWarm = (same: readonly WarmStatus[]): WarmStatus | null => {
+  const rank = ({ state, startedAt }: WarmStatus): number => ['elsewhere', 'idle', 'waiting', 'loading'].indexOf(state) * 1e15 + (startedAt ?? 0)
+  const [first] = same.toSorted((a, b) => rank(b) - rank(a))
+  if (first === undefined) return null
+  const loaded = same.flatMap(({ loadedAt }) => loadedAt === null ? [] : [loadedAt])
+  return {
+    ...first,
+    loadedAt: loaded.length === 0 ? null : Math.max(...loaded),
+    totalRows: sum(same, each => each.totalRows),
+    failures: sum(same, each => each.failures),
+    problem: same.find(({ problem }) => problem !== '')?.problem ?? '',
+  }
+}
+
 const mergeMaps = (same: readonly [MapStatus, ...MapStatus[]]): MapStatus => {
   const [first, ...others] = same.flatMap(({ cached }) => cached === null ? [] : [cached])
   if (first === undefined) return same[0]
   const all = [first, ...others]
   return {
     ...same[0],
+    warm: mergeWarm(same.flatMap(({ warm }) => warm === null ? [] : [warm])),
     cached: {
       ...first,
       origins: {

@@ -119,6 +119,13 @@ export const createMetrics = (status: () => Promise<Status>): Metrics => {
   gauge('holdfast_canary_missing', '1 while the canary of this map is missing.', ['map'],
     ({ canaries }) => canaries.map(({ map, missing }) => [{ map }, missing ? 1 : 0]))
 
+  const warmed = (read: (warm: NonNullable<Status['maps'][number]['warm']>) => number) => (given: Status): Sample[] =>
+    given.maps.flatMap(({ name, warm }): Sample[] => warm === null ? [] : [[{ map: name }, read(warm)]])
+  gauge('holdfast_warm_last_success_timestamp_seconds', 'The whole table was last loaded ahead of demand as of then, by whichever node; 0: not yet.', ['map'],
+    warmed(({ loadedAt }) => (loadedAt ?? 0) / 1_000))
+  counter('holdfast_warm_rows_total', 'Rows that this node read to load tables ahead of demand.', ['map'], warmed(({ totalRows }) => totalRows))
+  counter('holdfast_warm_failures_total', 'Loads that this node could not do or not finish; each is tried again.', ['map'], warmed(({ failures }) => failures))
+
   gauge('holdfast_breaker_state', '1 for the state that the breaker of a MySQL server is in.', ['server', 'state'],
     ({ servers }) => servers.flatMap(({ server, state }) =>
       ['closed', 'open', 'half-open'].map((each): Sample => [{ server, state: each }, each === state ? 1 : 0])))

@@ -27,6 +27,20 @@ export type MapStatus = {
     readonly inFlight: number
     readonly guard: { readonly trusted: boolean, readonly since: number, readonly witnesses: number, readonly gone: number }
   } | null
+  /** null: its table is not loaded ahead of demand. */
+  readonly warm: WarmStatus | null
+}
+
+/** How warm a map is: see warm/warmer.ts. */
+export type WarmStatus = {
+  readonly state: 'idle' | 'waiting' | 'loading' | 'elsewhere'
+  readonly rows: number
+  readonly keys: number
+  readonly startedAt: number | null
+  readonly loadedAt: number | null
+  readonly totalRows: number
+  readonly failures: number
+  readonly problem: string
 }
 
 export type ServerReport = {

@@ -309,7 +309,7 @@ export class MapLookup {
   /** Takes a record of `known` back into memory. False if it is of no use now: expired, older than ours, or of another definition. */
   recall(key: string, record: string, askedAt: number): boolean {
     const decoded = decodeEntry(record, this.#identity.definition)
-    return typeof decoded !== 'string' && this.#adopt(key, decoded, askedAt)
+    return typeof decoded !== 'string' && this.adopt(key, decoded, askedAt)
   }
 
   /** The keys of the rows that memory knows: those of steps, not of whole answers. */
@@ -552,13 +552,13 @@ export class MapLookup {
     let isOfUse = false
     for (const [index, decoded] of came.entries()) {
       const key = keys[index]
-      if (decoded !== null && key !== undefined && this.#adopt(key, decoded)) isOfUse = true
+      if (decoded !== null && key !== undefined && this.adopt(key, decoded)) isOfUse = true
     }
     return isOfUse
   }
 
-  /** Takes another cache's entry into memory if it is newer than ours and not expired; as asked for then (epoch ms), or now. */
-  #adopt(key: string, decoded: Decoded, askedAt = Infinity): boolean {
+  /** Takes an entry of another cache, or of a load, into memory if it is newer than ours and not expired; as asked for then (epoch ms), or now. */
+  adopt(key: string, decoded: Decoded, askedAt = Infinity): boolean {
     const { clock, memory } = this.#parts
     const now = clock.now()
     const ours = memory.get(key)

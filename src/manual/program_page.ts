@@ -71,7 +71,7 @@ known recipients are served on, others are deferred, and a recipient that exists
     section('FILES', list([
       ['Pa /etc/holdfast/holdfast.yaml', prose('the configuration.')],
       ['Pa /var/spool/postfix/holdfast/holdfast.sock', prose('the socket for Postfix, in the folder that chrooted services see.')],
-      ['Pa /run/holdfast/admin.sock', prose('the socket of `explain`, `flush` and `trust`.')],
+      ['Pa /run/holdfast/admin.sock', prose('the socket of `explain`, `flush`, `trust`, `warm`, `export` and `import`.')],
       ['Pa /var/lib/holdfast/snapshot', prose('what is known, over a restart without Redis.')],
     ])),
     section('EXIT STATUS', prose('As in'), '.Xr sysexits 3 ,', prose('where a command doesn\'t say otherwise:'), list([

@@ -39,6 +39,9 @@ const cases = [
   // A primary with `unknown: defer` means it so.
   { series: 'holdfast_lookups_total{instance="mx1",map="alias",outcome="unavailable",reason="unknown-deferred"}', values: '0+60x20', minute: 12, alerts: [] },
   { series: 'holdfast_redis_state{instance="mx1",state="ready"}', values: '1 0x20', minute: 18, alerts: ['HoldfastRedisOut'] },
+  // Loaded when time began.
+  { series: 'holdfast_warm_last_success_timestamp_seconds{instance="mx1",map="alias"}', values: '0x1500', minute: 1_430, alerts: [] },
+  { series: 'holdfast_warm_last_success_timestamp_seconds{instance="mx1",map="alias"}', values: '0x1500', minute: 1_460, alerts: ['HoldfastNotWarm'] },
   { series: 'holdfast_connections_refused_total{instance="mx1",listener="unix:s"}', values: '0 0 1x9', minute: 4, alerts: ['HoldfastTurningClientsAway'] },
   { series: 'holdfast_lookups_total{instance="mx1",map="alias",outcome="unavailable",reason="overloaded"}', values: '0 0 1x9', minute: 2, alerts: ['HoldfastOverloaded'] },
 ]

@@ -43,6 +43,12 @@ t.test('of a state the worst counts, since when it has been so anywhere', async 
   t.match(mergeShares([redis('ready'), redis('down'), redis('resting')]).redis, { state: 'down' })
 })
 
+t.test('of a load the process that is at it says how far it is', async t => {
+  const at = (warm: Partial<NonNullable<typeof map.warm>>) => share({ maps: [{ ...map, warm: map.warm === null ? null : { ...map.warm, ...warm } }] })
+  const merged = mergeShares([at({ state: 'elsewhere', loadedAt: 9, failures: 2 }), at({ state: 'loading', rows: 7, loadedAt: null }), at({ state: 'idle', problem: 'no' })])
+  t.match(merged.maps, [{ warm: { state: 'loading', rows: 7, loadedAt: 1_000_000, failures: 4, totalRows: 60, problem: 'no' } }])
+})
+
 t.test('a part that only some know of is shown', async t => {
   t.match(mergeShares([share({ servers: [], redis: null }), share()]), { servers: [{ server: 'db:3306' }], redis: { hits: 5 } })
 })

@@ -25,6 +25,16 @@ t.test('a lookup that memory answered at once counts into the first bucket, one 
   ])
 })
 
+t.test('a map that is loaded ahead of demand says when it last was; one that never was says 0', async t => {
+  const page = await pageOf()
+  for (const line of [
+    'holdfast_warm_last_success_timestamp_seconds{map="alias"} 1000', 'holdfast_warm_rows_total{map="alias"} 20', 'holdfast_warm_failures_total{map="alias"} 1',
+  ]) t.ok(page.includes(`${line}\n`), line)
+  const [map] = wellStatus().maps
+  t.match(await pageOf({ maps: [{ ...map, warm: { ...map?.warm, loadedAt: null } }] }), 'holdfast_warm_last_success_timestamp_seconds{map="alias"} 0\n')
+  t.notMatch(await pageOf({ maps: [{ ...map, warm: null }] }), 'holdfast_warm_rows_total{')
+})
+
 t.test('a breaker has the value 1 in the state that it is in, 0 in the others', async t => {
   const [server] = wellStatus().servers
   const page = await pageOf({ servers: [{ ...server, state: 'open', opened: 3 }] })

@@ -202,7 +202,7 @@ export class Connection {
    * Hands over the rows of a statement without parameters, in batches, one batch
    * after the other; `onRows` says whether it wants more. However many rows there
    * are, few are held. Null if all have been handed over, or no more were wanted.
-   * The server may let `idleMs` pass without a word. The connection is of no use
+   * The server may let `idleMs` pass without a word. Settles when no batch is at work. The connection is of no use
    * afterwards unless all rows came. Rejects if `onRows` does.
    */
   list({ sql, unfitModes }: Statement, idleMs: number, onRows: (rows: readonly RawRow[]) => Promise<boolean>): Promise<Fault | null> {
@@ -213,14 +213,15 @@ export class Connection {
       let rows: RawRow[] = []
       let isBusy = false
       let isOver = false
-      const settle = (fault: Fault | null, error?: unknown): void => {
+      let handing: Promise<unknown> = Promise.resolve()
+      const settle = (fault: Fault | null): void => {
         if (this.#fail !== fail) return
         this.#fail = null
         clearTimeout(timer)
         if (fault?.broken === true) this.#lose(fault)
         else if (!isOver) this.destroy()
-        if (error === undefined) resolve(fault)
-        else reject(error instanceof Error ? error : new Error('failed'))
+        // Not before the last batch is done with.
+        handing.then(() => resolve(fault), reject)
       }
       const fail = (fault: Fault): void => settle(fault)
       this.#fail = fail
@@ -232,13 +233,14 @@ export class Connection {
         const batch = rows
         rows = []
         isBusy = true
-        onRows(batch).then(wantsMore => {
+        handing = onRows(batch)
+        handing.then(wantsMore => {
           isBusy = false
           if (!wantsMore) return settle(null)
           timer.refresh()
           this.#driver.resume()
           if (isOver || rows.length >= listBatch) handOver()
-        }, (error: unknown) => settle(null, error))
+        }, () => settle(null))
       }
       const query = this.#driver.query({ sql, typeCast: false, rowsAsArray: true })
       query.on('error', (error: unknown) => settle(faultOf(error, 'query')))

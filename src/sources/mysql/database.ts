@@ -6,7 +6,7 @@
  */
 import { unavailable } from '../../outcome.js'
 import type { Unavailable } from '../../outcome.js'
-import type { Result, Statement } from './connection.js'
+import type { RawRow, Result, Statement } from './connection.js'
 import type { Login } from './definition.js'
 import type { Host } from './hosts.js'
 import { Server } from './server.js'
@@ -26,7 +26,12 @@ export type Reply = Result & { readonly from: Pick<Server, 'doubtAbsence'> }
 export type Database = {
   /** Rows, or why there are none, within `budgetMs`. */
   ask(statement: Statement, values: readonly string[], budgetMs: number): Promise<Reply | Unavailable>
+  /** Hands over the rows of a long list, in batches, until `onRows` wants no more; why not all of them, or null. Rejects if `onRows` does. */
+  list(statement: Statement, onRows: (rows: readonly RawRow[]) => Promise<boolean>): Promise<Unavailable | null>
 }
+
+/** A server may take so long (ms) to sort a list, or between two pieces of it. */
+const listIdleMs = 120_000
 
 export type Servers = {
   /**
@@ -78,18 +83,31 @@ export const openServers = (settings: ServerSettings): Servers => {
   }
 }
 
+/** With all breakers open, any of them says best why. */
+const askableOf = (servers: readonly Server[]): readonly Server[] => {
+  const askable = servers.filter(server => server.isAskable())
+  return askable.length > 0 ? askable : servers.slice(0, 1)
+}
+
 const databaseOn = (servers: readonly Server[]): Database => ({
   ask: async (statement, values, budgetMs) => {
     const deadline = performance.now() + budgetMs
-    // With all breakers open, any of them says best why.
-    const askable = servers.filter(server => server.isAskable())
-    const candidates = askable.length > 0 ? askable : servers.slice(0, 1)
+    const candidates = askableOf(servers)
     let failure = unavailable('timeout', 'no time to ask')
     for (const [index, server] of candidates.entries()) {
       if (performance.now() >= deadline) return failure
       const answer = await server.ask(statement, values, deadline, candidates.length - index)
       if (answer.kind === 'rows') return { ...answer, from: server }
       if (answer.kind !== 'failed') return answer
+      failure = answer.outcome
+    }
+    return failure
+  },
+  list: async (statement, onRows) => {
+    let failure = unavailable('source-down', 'no server')
+    for (const server of askableOf(servers)) {
+      const answer = await server.list(statement, listIdleMs, onRows)
+      if (answer?.kind !== 'failed') return answer
       failure = answer.outcome
     }
     return failure

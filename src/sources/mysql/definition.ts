@@ -19,6 +19,8 @@ import type { DomainList } from './domain.js'
 import { needsOf } from './expansion.js'
 import { parseHosts } from './hosts.js'
 import type { Host } from './hosts.js'
+import { deriveListing } from './listing.js'
+import type { Listing } from './listing.js'
 import { readOptionFiles } from './optionfile.js'
 import type { Options } from './optionfile.js'
 import { answerRows, scanResultFormat } from './result.js'
@@ -59,6 +61,8 @@ export type TableDefinition = {
   readonly unfitModes: readonly SqlMode[]
   /** The parameters' values for a folded key; null: absent, nobody is asked. */
   readonly bind: Bind
+  /** The list of all its keys; a text says why there is none. */
+  readonly listing: Listing | string
   /** The answer that a complete result makes. `onEmpty` hears of each empty value. */
   readonly answer: Answer
   /** False: a statement without a result set means absent, not a fault. */
@@ -223,6 +227,7 @@ export const defineTable = (
         return at > 0 && inDomains(key.slice(at + 1)) ? bind(key) : null
       },
       answer: answerRows(scannedFormat.pieces, needs, limit),
+      listing: deriveListing(statement),
       requireResultSet,
       idleIntervalMs,
       fingerprint: JSON.stringify([

@@ -174,6 +174,9 @@ export const deriveListing = ({ texts, parameters, expansions }: Pick<Statement,
   }
 }
 
+/** For people: the query that lists, on a line. */
+export const describeListing = ({ key, values, from, where }: Listing): string => `SELECT ${key}, ${values} FROM ${from} WHERE ${where}`.replace(/\s+/g, ' ')
+
 /** The listing of a query of the administrator's, whose first column is the key; `columns` are its names. A text says what is wrong. */
 export const listingOf = (query: string, columns: readonly string[]): Listing | string => {
   const [key, ...values] = columns.map(name => `listed.\`${name.replaceAll('`', '``')}\``)

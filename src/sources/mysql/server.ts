@@ -9,7 +9,7 @@ import CircuitBreaker from 'opossum'
 import { unavailable } from '../../outcome.js'
 import type { Unavailable } from '../../outcome.js'
 import { Connection, openConnection } from './connection.js'
-import type { Result, Statement, Target } from './connection.js'
+import type { RawRow, Result, Statement, Target } from './connection.js'
 import { unavailableFor } from './fault.js'
 import type { Fault } from './fault.js'
 import { galeraDoubt, galeraStatement, replicaDoubt, replicaStatements } from './replica.js'
@@ -57,6 +57,8 @@ export type Answer = Result | { readonly kind: 'failed', readonly outcome: Unava
 
 /** A server's replication is looked at so often (ms) at most. */
 const replicationEveryMs = 1_000
+/** How long the connection for a list may take. */
+const connectTimeoutMs = 5_000
 /** How long the connection that kills a timed-out query may take. */
 const killTimeoutMs = 1_000
 
@@ -166,6 +168,27 @@ export class Server {
   }
 
   /**
+   * Hands over the rows of a list (Connection.list), on a connection of its own:
+   * whatever comes of it, lookups and the breaker have nothing to do with it.
+   * Null if all went well. Rejects if `onRows` does.
+   */
+  async list(statement: Statement, idleMs: number, onRows: (rows: readonly RawRow[]) => Promise<boolean>): Promise<Exclude<Answer, Result> | null> {
+    if (!this.isAskable()) return this.#refusal()
+    const opened = await openConnection(this.#target, connectTimeoutMs, () => undefined)
+    if (!(opened instanceof Connection)) return { kind: 'failed', outcome: this.#named(unavailableFor(opened)) }
+    this.#busy.add(opened)
+    try {
+      if (this.#isClosed) return this.#refusal()
+      const fault = await opened.list(statement, idleMs, onRows)
+      return fault === null ? null : this.#named(unavailableFor(fault))
+    } finally {
+      this.#busy.delete(opened)
+      if (this.#isClosed) opened.destroy()
+      else opened.end()
+    }
+  }
+
+  /**
    * Why an absence that this server just stated can't be believed; null if it
    * can. Looks at its replication at most once a second, until `deadline` (of
    * `performance.now()`).
@@ -215,7 +238,7 @@ export class Server {
     this.#settings.onState(this.name, state, detail)
   }
 
-  #refusal(): Answer {
+  #refusal(): Exclude<Answer, Result> {
     if (this.#isClosed) return unavailable('draining', 'stopping')
     const because = this.#lastError === '' ? '' : `; last error: ${this.#lastError}`
     return { kind: 'failed', outcome: unavailable('breaker-open', `${this.name}: left alone after failures${because}`) }

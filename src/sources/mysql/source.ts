@@ -12,7 +12,7 @@ import type { TableDefinition } from './definition.js'
 export type Definition = Pick<TableDefinition, 'sql' | 'texts' | 'unfitModes' | 'bind' | 'answer' | 'requireResultSet' | 'fingerprint'>
 
 /** `onEmpty` hears of each empty value, which Postfix warns of. */
-export const mysqlSource = (definition: Definition, database: Database, onEmpty?: () => void): Source => ({
+export const mysqlSource = (definition: Definition, database: Pick<Database, 'ask'>, onEmpty?: () => void): Source => ({
   definition: definition.fingerprint,
   lookup: (key, budgetMs) => {
     const values = definition.bind(key)
@@ -21,7 +21,7 @@ export const mysqlSource = (definition: Definition, database: Database, onEmpty?
 })
 
 const lookup = async (
-  definition: Definition, database: Database, key: string, values: readonly string[], budgetMs: number, onEmpty?: () => void,
+  definition: Definition, database: Pick<Database, 'ask'>, key: string, values: readonly string[], budgetMs: number, onEmpty?: () => void,
 ): Promise<Outcome> => {
   try {
     const until = performance.now() + budgetMs

@@ -13,10 +13,10 @@ const definition: Definition = {
   answer: rows => rows[0]?.[0] == null ? absent : found(rows[0][0]),
 }
 
-const answering = (answer: Pick<Result, 'kind' | 'rows'> | Unavailable, doubt: Unavailable | null = null): Database => ({
+const answering = (answer: Pick<Result, 'kind' | 'rows'> | Unavailable, doubt: Unavailable | null = null): Pick<Database, 'ask'> => ({
   ask: () => Promise.resolve(answer.kind === 'unavailable' ? answer : { ...answer, names: [], from: { doubtAbsence: () => Promise.resolve(doubt) } }),
 })
-const unasked: Database = { ask: () => { throw new Error('asked') } }
+const unasked: Pick<Database, 'ask'> = { ask: () => { throw new Error('asked') } }
 
 t.test('a key that the definition doesn\'t ask for is absent at once', async t => {
   t.equal(mysqlSource(definition, unasked).lookup('unasked', 1_000), absent)

@@ -1,0 +1,86 @@
+/**
+ * Many answers at once into Redis, on a connection of its own: lookups don't
+ * wait behind them, and a command may take longer than a lookup would wait.
+ * What Redis has that is as recent or more so stays as it is.
+ */
+import type { Found } from '../outcome.js'
+import { openClient } from './client.js'
+import type { Client, RedisSettings } from './client.js'
+import { encodeEntry } from './entry.js'
+import { redisKey } from './redis.js'
+import type { MapIdentity } from './redis.js'
+
+const commandTimeoutMs = 10_000
+const connectMs = 5_000
+/** Redis does nothing else during a script: this many entries take it well under a millisecond. */
+const perScript = 100
+/** In a cluster, keys of one script would have to be of one slot. */
+const atOnceInCluster = 100
+
+// KEYS: the entries; ARGV: definition, verified at, time to live (ms), and a record for each key.
+const script = `
+  local verified, written = tonumber(ARGV[2]), 0
+  for i, key in ipairs(KEYS) do
+    local old = redis.pcall('GET', key)
+    local by, at
+    if type(old) == 'string' then by, at = string.match(old, '^1 (%x+) (%d+) ') end
+    if by ~= ARGV[1] or tonumber(at) < verified then
+      redis.call('SET', key, ARGV[i + 3], 'PX', ARGV[3])
+      written = written + 1
+    end
+  end
+  return written
+`
+
+export type BulkEntry = { readonly key: string, readonly outcome: Found }
+
+export type Bulk = {
+  /** Gives the number of entries that were new or older; rejects with what Redis says. */
+  write(map: MapIdentity, entries: readonly BulkEntry[], verifiedAt: number, ttlMs: number): Promise<number>
+  readonly client: Client
+  close(): void
+}
+
+/** ASCII, the common case, needs no bytes of its own. */
+const argument = (record: string): string | Buffer => {
+  for (let at = 0; at < record.length; at++) if (record.charCodeAt(at) > 0x7f) return Buffer.from(record, 'latin1')
+  return record
+}
+
+/** Resolves when Redis is there; rejects with its error if it isn't in that time (ms). */
+export const openBulk = async (settings: RedisSettings, withinMs = connectMs): Promise<Bulk> => {
+  const client = openClient({ ...settings, commandTimeoutMs }, true)
+  await new Promise<void>((resolve, reject) => {
+    let problem = 'no answer'
+    client.on('error', (error: Error) => { problem = error.message })
+    const timer = setTimeout(() => {
+      client.disconnect()
+      reject(new Error(problem))
+    }, withinMs)
+    client.once('ready', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+  const isCluster = settings.cluster !== undefined
+  const size = isCluster ? 1 : perScript
+  const writeSome = async (map: MapIdentity, entries: readonly BulkEntry[], verifiedAt: number, ttlMs: number): Promise<number> => Number(await client.eval(
+    script, entries.length, ...entries.map(({ key }) => redisKey(settings.keyPrefix, map, key)),
+    map.definition, verifiedAt, ttlMs, ...entries.map(({ outcome }) => argument(encodeEntry(outcome, verifiedAt, map.definition))),
+  ))
+  return {
+    client,
+    write: async (map, entries, verifiedAt, ttlMs) => {
+      let written = 0
+      for (let start = 0; start < entries.length; start += isCluster ? atOnceInCluster : entries.length) {
+        const scripts: Promise<number>[] = []
+        for (let at = start; at < entries.length && scripts.length < (isCluster ? atOnceInCluster : Infinity); at += size) {
+          scripts.push(writeSome(map, entries.slice(at, at + size), verifiedAt, ttlMs))
+        }
+        for (const count of await Promise.all(scripts)) written += count
+      }
+      return written
+    },
+    close: () => client.disconnect(),
+  }
+}

@@ -1,0 +1,44 @@
+/** `holdfast warm`: has a running daemon load a map's table, and shows how far it is. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Endpoint } from '../endpoint.js'
+import type { Report } from '../health/health.js'
+import { call } from './control.js'
+
+/** The daemon is asked so often (ms); a line that stays is printed so often. */
+const askMs = 500
+const lineMs = 10_000
+
+const shown = (count: number): string => count.toLocaleString('en')
+
+/** Resolves with what is to be said at the end. Rejects with a sentence if the table is not loaded. */
+export const warm = async (address: Endpoint, map: string, output: Pick<NodeJS.WriteStream, 'write' | 'isTTY'>): Promise<string> => {
+  await call(address, '/warm', { map })
+  const startedAt = performance.now()
+  let printedAt = startedAt
+  for (;;) {
+    const { maps, now } = await call(address, '/status') as Report
+    const status = maps.find(({ name }) => name === map)?.warm
+    if (status === undefined || status === null) throw new Error(`${map} is loaded no more: the configuration has changed`)
+    const { state, rows, keys, startedAt: since, problem } = status
+    const end = output.isTTY ? '\r\x1b[K' : ''
+    switch (state) {
+      case 'idle':
+        if (problem !== '') throw new Error(`${map}: not loaded: ${problem}; what was known before is as it was`)
+        return `${end}${map}: ${shown(keys)} keys of ${shown(rows)} rows loaded\n`
+      case 'elsewhere':
+        return `${end}${map}: another node that shares the Redis is loading it\n`
+      case 'waiting': case 'loading': {
+        const seconds = Math.max(1, now - (since ?? now)) / 1_000
+        const line = state === 'waiting' ? `${map}: waiting for its turn` : `${map}: ${shown(rows)} rows, ${shown(Math.round(rows / seconds))} rows/s`
+        if (output.isTTY) output.write(`${end}${line}`)
+        else if (performance.now() - printedAt >= lineMs) {
+          printedAt = performance.now()
+          output.write(`${line}\n`)
+        }
+        break
+      }
+      default: state satisfies never
+    }
+    await sleep(askMs)
+  }
+}

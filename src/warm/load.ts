@@ -1,0 +1,62 @@
+/**
+ * One load: the rows of a table, as they come, into a cache. However long the
+ * table is, a few batches are held; a cache that is slow slows the server down.
+ * It adds what is found and takes nothing away.
+ */
+import type { BulkEntry } from '../caches/bulk.js'
+import { messageOf } from '../message_of.js'
+import { collectEntries } from '../sources/mysql/entries.js'
+import { listingSql } from '../sources/mysql/listing.js'
+import type { Listing } from '../sources/mysql/listing.js'
+import type { Table } from '../sources/open.js'
+
+export type LoadParts = {
+  readonly table: Table
+  readonly listing: Listing
+  /** Keys up to this one have been loaded before. */
+  readonly after: string | null
+  /** Rejects if they could not be kept. One batch at a time. */
+  readonly write: (entries: readonly BulkEntry[]) => Promise<unknown>
+  /** Everything up to the key `last` has been written. */
+  readonly onWritten: (last: string, keys: number) => void
+  readonly onRows: (rows: number) => void
+  /** Why it must not go on; null if it may. */
+  readonly objection: () => string | null
+}
+
+const batchEntries = 1_000
+
+/** Null if all of the table is loaded, else why not. Never rejects. */
+export const load = async ({ table: { definition, database }, listing, after, write, onWritten, onRows, objection }: LoadParts): Promise<string | null> => {
+  const sql = listingSql(listing, after)
+  const entries = collectEntries(definition, listing.maxRows)
+  let batch: BulkEntry[] = []
+  /** What came of the batches so far: null if they are written. */
+  let written: Promise<string | null> = Promise.resolve(null)
+  /** Starts to write what was gathered, once the batch before it is written; says why it can't. */
+  const writeBatch = async (): Promise<string | null> => {
+    const full = batch
+    const last = full.at(-1)
+    batch = []
+    const problem = await written ?? objection()
+    written = problem !== null || last === undefined ? Promise.resolve(problem) : write(full).then(() => {
+      onWritten(last.key, full.length)
+      return null
+    }, messageOf)
+    return problem
+  }
+  const fault = await database.list({ sql, texts: [sql], unfitModes: definition.unfitModes }, async rows => {
+    for (const row of rows) {
+      const entry = entries.push(row)
+      if (entry !== null) batch.push(entry)
+    }
+    onRows(rows.length)
+    return batch.length < batchEntries || await writeBatch() === null
+  })
+  if (fault === null) {
+    const last = entries.end()
+    if (last !== null) batch.push(last)
+    await writeBatch()
+  }
+  return await written ?? fault?.detail ?? null
+}

@@ -1,0 +1,78 @@
+import { Redis } from 'ioredis'
+import t from 'tap'
+import { openBulk } from '../../src/caches/bulk.js'
+import type { Bulk } from '../../src/caches/bulk.js'
+import { decodeEntry, encodeEntry } from '../../src/caches/entry.js'
+import type { RedisSettings } from '../../src/caches/client.js'
+import { absent, byteString, found } from '../../src/outcome.js'
+import { startCluster, startRedis } from '../fixtures/redis.js'
+import { alias, day } from './bed.js'
+
+const now = 1_700_000_000_000
+const open = async (t: Tap, settings: Partial<RedisSettings>): Promise<Bulk> => {
+  const bulk = await openBulk({ keyPrefix: 'hf:', commandTimeoutMs: 100, ...settings })
+  t.teardown(() => bulk.close())
+  return bulk
+}
+type Tap = { teardown(action: () => unknown): void }
+
+const redis = await startRedis()
+t.teardown(() => redis.stop())
+const plain = new Redis({ path: redis.socket })
+t.teardown(() => plain.disconnect())
+const valueAt = async (key: string): Promise<unknown> => {
+  const decoded = decodeEntry((await plain.getBuffer(`hf:alias:${key}`))?.toString('latin1') ?? '', alias.definition)
+  return typeof decoded === 'string' ? decoded : { ...decoded.outcome, verifiedAt: decoded.verifiedAt }
+}
+
+t.test('many entries are written, each with its bytes and its time to live', async t => {
+  const bulk = await open(t, { path: redis.socket })
+  const entries = Array.from({ length: 1_050 }, (_, index) => ({ key: `user${index}@b\u00fccher.example`, outcome: found(byteString(index % 2 === 0 ? `box${index}` : `k\u00e4sten${index}`)) }))
+  t.equal(await bulk.write(alias, entries, now, day), 1_050)
+  t.equal(await plain.dbsize(), 1_050)
+  for (const index of [0, 1, 99, 100, 1_049]) {
+    t.strictSame(await valueAt(`user${index}@b\u00fccher.example`), { ...entries[index]?.outcome, verifiedAt: now })
+  }
+  const ttlMs = await plain.pttl('hf:alias:user0@b\u00fccher.example')
+  t.ok(ttlMs > day - 60_000 && ttlMs <= day, String(ttlMs))
+  t.equal(await bulk.write(alias, [], now, day), 0)
+})
+
+t.test('what is as recent or more so stays; what is older, of another definition, or not ours is replaced', async t => {
+  const bulk = await open(t, { path: redis.socket })
+  const loaded = found(byteString('loaded'))
+  const put = (key: string, record: string): Promise<unknown> => plain.set(`hf:alias:${key}`, record)
+  await put('newer', encodeEntry(found(byteString('own')), now + 1, alias.definition))
+  await put('same', encodeEntry(found(byteString('own')), now, alias.definition))
+  await put('gone', encodeEntry(absent, now + 1, alias.definition))
+  await put('older', encodeEntry(found(byteString('own')), now - 1, alias.definition))
+  await put('other', encodeEntry(found(byteString('own')), now + 1, 'fedcba9876543210'))
+  await put('odd', 'something else')
+  await plain.rpush('hf:alias:list', 'x')
+  t.equal(await bulk.write(alias, ['newer', 'same', 'gone', 'older', 'other', 'odd', 'list', 'new'].map(key => ({ key, outcome: loaded })), now, day), 5)
+  t.strictSame(await valueAt('newer'), { ...found(byteString('own')), verifiedAt: now + 1 })
+  t.strictSame(await valueAt('same'), { ...found(byteString('own')), verifiedAt: now })
+  t.strictSame(await valueAt('gone'), { ...absent, verifiedAt: now + 1 })
+  for (const key of ['older', 'other', 'odd', 'list', 'new']) t.strictSame(await valueAt(key), { ...loaded, verifiedAt: now }, key)
+})
+
+t.test('a Redis that is full or gone is an error', async t => {
+  const full = await startRedis({ args: ['--maxmemory', '1mb', '--maxmemory-policy', 'noeviction'] })
+  t.teardown(() => full.stop())
+  const bulk = await open(t, { path: full.socket })
+  const entries = Array.from({ length: 1_000 }, (_, index) => ({ key: `user${index}`, outcome: found(byteString('x'.repeat(3_000))) }))
+  await t.rejects(bulk.write(alias, entries, now, day), { message: /OOM/ })
+  await full.kill()
+  await t.rejects(bulk.write(alias, entries, now, day))
+  await t.rejects(openBulk({ keyPrefix: 'hf:', commandTimeoutMs: 100, path: full.socket }, 50), { message: /ENOENT|ECONNREFUSED/ })
+})
+
+t.test('in a cluster each entry goes where it belongs', async t => {
+  const cluster = await startCluster()
+  t.teardown(() => cluster.stop())
+  const bulk = await open(t, { cluster: cluster.nodes.map(({ host, port }) => ({ host, port })) })
+  const entries = Array.from({ length: 250 }, (_, index) => ({ key: `user${index}`, outcome: found(byteString('box')) }))
+  t.equal(await bulk.write(alias, entries, now, day), 250)
+  t.equal(await bulk.write(alias, entries, now, day), 0)
+  t.match(await bulk.client.get('hf:alias:user7'), /3:box$/)
+})

@@ -1,0 +1,36 @@
+/** A table of aliases in a MariaDB of the test's own, and what a load needs of it. */
+import type { Test } from 'tap'
+import { openServers } from '../../src/sources/mysql/database.js'
+import { defineTable } from '../../src/sources/mysql/definition.js'
+import type { Listing } from '../../src/sources/mysql/listing.js'
+import type { Table } from '../../src/sources/open.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import type { Mariadb } from '../fixtures/mariadb.js'
+
+export const rows = 25_000
+export const keyOf = (number: number): string => `user${String(number).padStart(6, '0')}@example.com`
+export const valueOf = (number: number): string => `box${number}@example.net`
+
+export const startTable = async (t: Test): Promise<Mariadb> => {
+  const mariadb = await startMariadb({
+    sql: `CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto VARCHAR(255));
+      INSERT INTO alias SELECT CONCAT('user', LPAD(seq, 6, '0'), '@example.com'), CONCAT('box', seq, '@example.net') FROM seq_0_to_${rows - 1}`,
+  })
+  t.teardown(() => mariadb.stop())
+  return mariadb
+}
+
+/** The table by way of `at`: its server, or a proxy before it. */
+export const openTable = (
+  t: Test, { user, password, database: dbname }: Mariadb, at: { readonly socket: string }, query = 'SELECT goto FROM alias WHERE address=\'%s\'',
+): Table & { readonly listing: Listing } => {
+  const defined = defineTable({ hosts: `unix:${at.socket}`, user, password, dbname, query }, parameter => parameter)
+  if (!defined.ok) throw new Error(JSON.stringify(defined.problems))
+  const { definition } = defined
+  const servers = openServers({
+    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, idleMs: 60_000, maxLagMs: null, onState: () => undefined,
+  })
+  t.teardown(() => servers.close())
+  if (typeof definition.listing === 'string') throw new Error(definition.listing)
+  return { definition, database: servers.database(definition.hosts, { ...definition.login, prepared: true }), listing: definition.listing }
+}

@@ -1,0 +1,189 @@
+/** When a table is loaded and by whom, with real servers and a clock that the tests turn. */
+import { Redis } from 'ioredis'
+import t from 'tap'
+import type { Test } from 'tap'
+import { openClient } from '../../src/caches/client.js'
+import { decodeEntry, encodeEntry } from '../../src/caches/entry.js'
+import { byteString, found } from '../../src/outcome.js'
+import { keepWarm } from '../../src/warm/warmer.js'
+import type { WarmParts, WarmSettings, WarmState, Warmer } from '../../src/warm/warmer.js'
+import { fakeClock } from '../fixtures/clock.js'
+import type { FakeClock } from '../fixtures/clock.js'
+import { startProxy } from '../fixtures/proxy.js'
+import { startRedis } from '../fixtures/redis.js'
+import { keyOf, openTable, rows, startTable, valueOf } from './bed.js'
+
+const mariadb = await startTable(t)
+const identity = { name: 'alias', definition: '0123456789abcdef' }
+const hour = 3_600_000
+
+type Told = { readonly state: WarmState, readonly left: number } | { readonly problem: string }
+type Node = { readonly warmer: Warmer, readonly told: readonly Told[], readonly remembered: Map<string, string>, readonly until: (count: number) => Promise<Told> }
+
+/** A node that keeps the table warm; `until` resolves with what it said, so many sayings from its start. */
+const startNode = (t: Test, clock: FakeClock, parts: Partial<WarmParts>, settings: Partial<WarmSettings> = {}): Node => {
+  const told: Told[] = []
+  const watchers = new Set<() => void>()
+  const tell = (what: Told): void => {
+    told.push(what)
+    for (const watcher of watchers) watcher()
+  }
+  const remembered = new Map<string, string>()
+  const warmer = keepWarm({ identity, warm: 'auto', everyMs: 6 * hour, keepMs: 168 * hour, ...settings }, {
+    table: openTable(t, mariadb, mariadb), redis: null, ready: Promise.resolve(), clock, random: () => 0.5,
+    remember: ({ key, outcome }) => {
+      remembered.set(key, outcome.value)
+      return true
+    },
+    doubt: () => null, inTurn: work => work(),
+    onLoaded: (state, _tookMs, left) => tell({ state, left }),
+    onProblem: problem => tell({ problem }),
+    ...parts,
+  }, null)
+  t.teardown(() => warmer.close())
+  return {
+    warmer, told, remembered,
+    until: count => new Promise(resolve => {
+      const look = (): void => {
+        const last = told[count - 1]
+        if (last !== undefined) resolve(last)
+      }
+      watchers.add(look)
+      look()
+    }),
+  }
+}
+/** A Redis, what a node needs of it, and a client to look into it. */
+const startShared = async (t: Test) => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const plain = new Redis({ path: redis.socket })
+  t.teardown(() => plain.disconnect())
+  const settings = { path: redis.socket, keyPrefix: 'hf:', commandTimeoutMs: 10_000 }
+  return {
+    plain,
+    node: (): NonNullable<WarmParts['redis']> => {
+      const client = openClient(settings, true)
+      t.teardown(() => client.disconnect())
+      return { client, settings }
+    },
+    read: async (key: string): Promise<unknown> => {
+      const decoded = decodeEntry(await plain.get(`hf:alias:${key}`) ?? '', identity.definition)
+      return typeof decoded === 'string' ? decoded : decoded
+    },
+  }
+}
+/** Lets what is under way come to its end: nothing says that nothing happens. */
+const untilIdle = async ({ warmer }: Node): Promise<void> => {
+  while (!['idle', 'elsewhere'].includes(warmer.state().state)) await new Promise(resolve => setImmediate(resolve))
+}
+
+t.test('without Redis the table goes into memory at start, and again after the interval', async t => {
+  const clock = fakeClock()
+  const node = startNode(t, clock, {})
+  t.match(await node.until(1), { state: { state: 'idle', rows, keys: rows, loadedAt: clock.now(), problem: '' }, left: 0 })
+  t.equal(node.remembered.size, rows)
+  t.equal(node.remembered.get(keyOf(7)), valueOf(7))
+  await clock.advance(5 * hour)
+  t.equal(node.told.length, 1)
+  await clock.advance(hour)
+  t.match(await node.until(2), { state: { loadedAt: clock.now(), totalRows: 2 * rows } })
+})
+
+t.test('keys for which memory has no room are counted', async t => {
+  let room = 100
+  const node = startNode(t, fakeClock(), { remember: () => room-- > 0 })
+  t.match(await node.until(1), { left: rows - 100 })
+})
+
+t.test('a node that is told to loads at once', async t => {
+  const node = startNode(t, fakeClock(), {})
+  await node.until(1)
+  await mariadb.sql('INSERT INTO alias VALUES (\'zz@example.com\', \'new\')')
+  t.teardown(() => mariadb.sql('DELETE FROM alias WHERE address = \'zz@example.com\''))
+  node.warmer.load()
+  t.match(await node.until(2), { state: { keys: rows + 1 } })
+  t.equal(node.remembered.get('zz@example.com'), 'new')
+})
+
+t.test('of two nodes that share a Redis one loads, and the other knows when', async t => {
+  const clock = fakeClock()
+  const shared = await startShared(t)
+  const nodes = [startNode(t, clock, { redis: shared.node() }), startNode(t, clock, { redis: shared.node() })]
+  await Promise.race(nodes.map(node => node.until(1)))
+  for (const node of nodes) await untilIdle(node)
+  t.equal(nodes.flatMap(({ told }) => told).length, 1)
+  t.equal(nodes.reduce((sum, { warmer }) => sum + warmer.state().totalRows, 0), rows)
+  t.strictSame(await shared.read(keyOf(7)), { outcome: found(byteString(valueOf(7))), verifiedAt: clock.now() })
+  t.equal((await shared.plain.keys('hf:alias:*')).length, rows)
+  t.equal(nodes[0]?.remembered.size, 0)
+  const loadedAt = clock.now()
+  await clock.advance(70_000)
+  while (nodes.some(({ warmer }) => warmer.state().loadedAt !== loadedAt)) await new Promise(resolve => setImmediate(resolve))
+  const late = startNode(t, clock, { redis: shared.node() })
+  while (late.warmer.state().loadedAt === null) await new Promise(resolve => setImmediate(resolve))
+  t.equal(late.warmer.state().totalRows, 0, 'one that starts later has nothing to do')
+
+  // A Redis that lost everything is loaded again soon.
+  await shared.plain.flushall()
+  await clock.advance(70_000)
+  await Promise.race([...nodes, late].map(node => node.until(node === nodes[0] || node === nodes[1] ? node.told.length + 1 : 1)))
+  t.equal((await shared.plain.keys('hf:alias:*')).length, rows)
+})
+
+t.test('what another node noted since the load began stays as it is', async t => {
+  const clock = fakeClock()
+  const shared = await startShared(t)
+  await shared.plain.set(`hf:alias:${keyOf(8)}`, encodeEntry(found(byteString('newer')), clock.now() + 1, identity.definition))
+  await shared.plain.set(`hf:alias:${keyOf(9)}`, encodeEntry(found(byteString('older')), clock.now() - 1, identity.definition))
+  await startNode(t, clock, { redis: shared.node() }).until(1)
+  t.match(await shared.read(keyOf(8)), { outcome: { value: 'newer' } })
+  t.match(await shared.read(keyOf(9)), { outcome: { value: valueOf(9) } })
+})
+
+t.test('a load that fails leaves what there was, and another node goes on where it stopped', async t => {
+  const clock = fakeClock()
+  const shared = await startShared(t)
+  const kept = encodeEntry(found(byteString('kept')), clock.now() - 1, identity.definition)
+  await shared.plain.set(`hf:alias:${keyOf(rows - 1)}`, kept)
+  const proxy = await startProxy({ path: mariadb.socket })
+  t.teardown(() => proxy.stop())
+  proxy.cutAfter(1_000_000)
+  // Each batch takes its time: where it is, is noted once a second.
+  const slow = { ...shared.node() }
+  const failing = startNode(t, clock, { redis: slow, table: openTable(t, mariadb, proxy), doubt: () => {
+    clock.set(clock.now() + 600)
+    return null
+  } })
+  t.match(await failing.until(1), { problem: /connection lost/ })
+  const { keys } = failing.warmer.state()
+  t.ok(keys > 3_000 && keys < rows, String(keys))
+  t.equal(failing.warmer.state().loadedAt, null)
+  t.equal(await shared.plain.get(`hf:alias:${keyOf(rows - 1)}`), kept)
+  const other = startNode(t, clock, { redis: shared.node() })
+  t.match(await other.until(1), { state: { problem: '' } })
+  t.ok(other.warmer.state().rows < rows - 1_000, String(other.warmer.state().rows))
+  t.equal((await shared.plain.keys('hf:alias:*')).length, rows)
+  t.match(await shared.read(keyOf(rows - 1)), { outcome: { value: valueOf(rows - 1) } })
+})
+
+t.test('while the server isn\'t believed nothing is loaded, and once it is the load is made up for', async t => {
+  const clock = fakeClock()
+  let doubt: string | null = 'the canary is missing'
+  const node = startNode(t, clock, { doubt: () => doubt })
+  t.strictSame(await node.until(1), { problem: doubt })
+  t.equal(node.remembered.size, 0)
+  doubt = null
+  await clock.advance(70_000)
+  t.match(await node.until(2), { state: { keys: rows, failures: 1, problem: '' } })
+})
+
+t.test('an administrator\'s query is listed by its first column', async t => {
+  const node = startNode(t, fakeClock(), {}, { warm: 'SELECT UPPER(address), CONCAT(goto, \'!\') AS target FROM alias WHERE goto <> \'box7@example.net\' -- all but one' })
+  t.match(await node.until(1), { state: { keys: rows - 1 } })
+  t.equal(node.remembered.get(keyOf(8)), `${valueOf(8)}!`)
+  t.notOk(node.remembered.has(keyOf(7)))
+  for (const [warm, problem] of [['SELECT address FROM alias', /the key and, after that/], ['SELECT nothing FROM alias', /1054/], ['SELECT 1, 2; DROP TABLE alias', /1064/]] as const) {
+    t.match(await startNode(t, fakeClock(), {}, { warm }).until(1), { problem }, warm)
+  }
+})
