@@ -67,7 +67,7 @@ export const startDaemon = async (given: Config, answering: Answering, log: Log,
   const status = async (): Promise<Status> => {
     const { listeners, ...rest } = mergeShares(await answering.shares())
     return {
-      version, role: config.file.role, ready: !isStopping, now: Date.now(), startedAt,
+      version, role: config.file.role, ready: !isStopping && answering.canAnswer(), now: Date.now(), startedAt,
       listeners: slots.map(({ key, protocol, listener }) => {
         const { connections = 0, refused = 0 } = listeners.find(each => each.key === key) ?? {}
         return { address: listener.name, protocol, connections, refused }

@@ -52,6 +52,21 @@ const toText = (line: string, journal: boolean): string => {
   return `${head}${label === 'info' ? '' : `${label}: `}${String(msg)}${rest}\n`
 }
 
+/** For warnings that may come in floods, of kinds that are alike: how many of a kind were left out since its last one, or null if it is too early for another. */
+export const limitRepeats = (now: () => number): ((kind: string) => number | null) => {
+  const lastByKind = new Map<string, { at: number, left: number }>()
+  return givenKind => {
+    const kind = lastByKind.has(givenKind) || lastByKind.size < maxKinds ? givenKind : ''
+    const last = lastByKind.get(kind)
+    if (last !== undefined && now() - last.at < repeatMs) {
+      last.left++
+      return null
+    }
+    lastByKind.set(kind, { at: now(), left: 0 })
+    return last?.left ?? 0
+  }
+}
+
 /** Writes to `write` (one whole line a call). */
 export const createLog = (given: LogSettings, write: (line: string) => void, now: () => number): ConfigurableLog => {
   let settings = given
@@ -61,7 +76,7 @@ export const createLog = (given: LogSettings, write: (line: string) => void, now
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: label => ({ level: label }) },
   }, { write: (line: string) => write(settings.format === 'json' ? line : toText(line, settings.journal)) })
-  const lastByKind = new Map<string, { at: number, left: number }>()
+  const mayRepeat = limitRepeats(now)
   return {
     get isDebug() {
       return settings.level === 'debug'
@@ -74,15 +89,9 @@ export const createLog = (given: LogSettings, write: (line: string) => void, now
     info: (text, fields = {}) => logger.info(fields, printable(text)),
     warn: (text, fields = {}) => logger.warn(fields, printable(text)),
     error: (text, fields = {}) => logger.error(fields, printable(text)),
-    repeated: (givenKind, text, fields = {}) => {
-      const kind = lastByKind.has(givenKind) || lastByKind.size < maxKinds ? givenKind : ''
-      const last = lastByKind.get(kind)
-      if (last !== undefined && now() - last.at < repeatMs) {
-        last.left++
-        return
-      }
-      logger.warn(last === undefined || last.left === 0 ? fields : { ...fields, repeated: last.left }, printable(text))
-      lastByKind.set(kind, { at: now(), left: 0 })
+    repeated: (kind, text, fields = {}) => {
+      const left = mayRepeat(kind)
+      if (left !== null) logger.warn(left === 0 ? fields : { ...fields, repeated: left }, printable(text))
     },
   }
 }

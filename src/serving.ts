@@ -31,6 +31,8 @@ import type { WatchedSources } from './watched.js'
 
 /** What clients and administrators are answered by, in this process or in several. */
 export type Answering = {
+  /** False while nobody is there to answer. */
+  canAnswer(): boolean
   /** Serves a client of a listener (`listenerKey`): a paused socket that allows half-open. */
   accept(listener: string, socket: Socket): void
   /** What each process has to say for itself; of one that doesn't answer, the last that it said. */
@@ -78,6 +80,7 @@ const limitsOf = ({ allowed }: ListenerConfig, { file }: Config, part: Part): Li
 
 /** Opens the maps and recalls what was known; resolves when clients may come. */
 export const startServing = async (config: Config, sources: WatchedSources, log: Log, part: Part = { index: 0, of: 1 }): Promise<Answering> => {
+  const startedAt = Date.now()
   let generation = openGeneration(config, sources, log, null)
   await Promise.race([generation.redisTried, sleep(redisPatienceMs, undefined, { ref: false })])
   if (config.snapshotPath !== null) await recallSnapshots(config.snapshotPath, generation.maps, log)
@@ -148,11 +151,12 @@ export const startServing = async (config: Config, sources: WatchedSources, log:
       canaries: generation.canaries().map(canary => canary.state),
       maps: [...generation.maps.values()].map(statusOf),
       answers: [...new Set(tallied)],
-      process: { pid: process.pid, cpuSeconds: (user + system) / 1e6, residentBytes: process.memoryUsage.rss() },
+      process: { pid: process.pid, startedAt, cpuSeconds: (user + system) / 1e6, residentBytes: process.memoryUsage.rss() },
     }
   }
 
   return {
+    canAnswer: () => true,
     accept: (listener, socket) => {
       const served = listeners.get(listener)
       // Of a listener that went with a reload.

@@ -1,18 +1,19 @@
 /** `holdfast serve`: the daemon in the foreground, from start to signal. */
-import { loadConfig } from '../config/load.js'
+import { availableParallelism } from 'node:os'
 import type { Config } from '../config/load.js'
 import { roleMeans } from '../config/role.js'
+import { readConfigured } from '../configured.js'
 import { startDaemon } from '../daemon.js'
-import { startServing } from '../serving.js'
 import type { Daemon } from '../daemon.js'
 import { createEvents } from '../health/events.js'
 import { createLog } from '../log.js'
 import type { Log } from '../log.js'
 import { createNotifier } from '../notify.js'
 import { inheritedSockets } from '../server/inherited.js'
-import { sourcesOf } from '../watched.js'
-import type { WatchedSources } from '../watched.js'
+import { systemClock } from '../lookup/clock.js'
 import { messageOf } from '../message_of.js'
+import { startServing } from '../serving.js'
+import { startWorkers } from '../workers/pool.js'
 
 /** sysexits(3). */
 const exitConfig = 78
@@ -35,23 +36,7 @@ const announce = (daemon: Daemon, { file, maps: configured }: Config, log: Log):
   log.info(`ready: ${maps.length} maps: ${maps.join(', ')}`)
 }
 
-type Read = { readonly config: Config, readonly sources: WatchedSources }
-
-/** The configuration and its sources; null if there are problems, all of which are in the log then. */
-const read = (fileName: string, environment: NodeJS.ProcessEnv, log: Log): Read | null => {
-  const loaded = loadConfig(fileName, environment)
-  if (!loaded.ok) {
-    for (const { place, text } of loaded.problems) log.error(`${place}: ${text}`)
-    return null
-  }
-  const opened = sourcesOf(loaded.config, log)
-  for (const { place, text } of opened.warnings) log.warn(`${place}: ${text}`)
-  if (!opened.ok) {
-    for (const { place, text } of opened.problems) log.error(`${place}: ${text}`)
-    return null
-  }
-  return { config: loaded.config, sources: opened.sources }
-}
+const workersOf = ({ file: { workers } }: Config): number => workers === 'auto' ? availableParallelism() : workers
 
 /** Runs until SIGTERM or SIGINT, and reads its configuration anew on SIGHUP; gives the exit code. */
 export const serve = async (fileName: string, process: NodeJS.Process): Promise<number> => {
@@ -60,14 +45,22 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
   const events = createEvents(Date.now)
   const log = events.recording(base)
 
-  const first = read(fileName, process.env, log)
+  const first = readConfigured(fileName, process.env, log)
   if (first === null) return exitConfig
   base.configure({ ...first.config.file.log, journal })
   const notifier = createNotifier(process.env, text => log.warn(text))
   const inherited = inheritedSockets(process.env, process.pid)
+  const workers = workersOf(first.config)
   let daemon: Daemon
   try {
-    daemon = await startDaemon(first.config, await startServing(first.config, first.sources, log), log, events, inherited)
+    let answering
+    if (workers === 1) answering = await startServing(first.config, first.sources, log)
+    else {
+      // Each worker opens its own.
+      first.sources.close()
+      answering = await startWorkers(first.config, workers, log, systemClock)
+    }
+    daemon = await startDaemon(first.config, answering, log, events, inherited)
   } catch (error) {
     log.error(`can't start: ${messageOf(error)}`)
     return exitUnavailable
@@ -76,7 +69,7 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
   for (const name of inherited.left()) log.warn(`the service manager listens on ${name}, which the configuration doesn't name: nobody answers there`)
 
   const reload = async (): Promise<void> => {
-    const next = read(fileName, process.env, log)
+    const next = readConfigured(fileName, process.env, log)
     if (next === null) {
       log.error('not reloaded: the configuration has problems; serving as before')
       return
@@ -88,6 +81,7 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
       return
     }
     base.configure({ ...next.config.file.log, journal })
+    if (workersOf(next.config) !== workers) log.warn('a reload doesn\'t change the number of workers: restart for that')
     log.info(`reloaded: ${next.config.maps.length} maps: ${next.config.maps.map(({ name }) => name).join(', ')}`)
   }
   // One reload after the other.

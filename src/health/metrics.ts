@@ -152,6 +152,8 @@ export const createMetrics = (status: () => Promise<Status>): Metrics => {
   gauge('holdfast_processes', 'Processes that answer lookups.', [], ({ processes }) => [[{}, processes.length]])
   counter('holdfast_process_cpu_seconds_total', 'CPU time of the processes that answer, user and system, by their place in the order of starting.', ['process'],
     ({ processes }) => processes.map(({ cpuSeconds }, index) => [{ process: String(index) }, cpuSeconds]))
+  gauge('holdfast_process_start_time_seconds', 'When the processes that answer were started.', ['process'],
+    ({ processes }) => processes.map(({ startedAt }, index) => [{ process: String(index) }, startedAt / 1_000]))
   gauge('holdfast_process_resident_memory_bytes', 'Memory of the processes that answer.', ['process'],
     ({ processes }) => processes.map(({ residentBytes }, index) => [{ process: String(index) }, residentBytes]))
   collectDefaultMetrics({ register: registry })

@@ -64,7 +64,7 @@ export type RedisStatus = {
   readonly faults: Readonly<Record<string, number>>
 }
 
-export type ProcessFigures = { readonly pid: number, readonly cpuSeconds: number, readonly residentBytes: number }
+export type ProcessFigures = { readonly pid: number, readonly startedAt: number, readonly cpuSeconds: number, readonly residentBytes: number }
 
 /** What one process that answers says for itself. `key` names a listener among the processes. */
 export type Share = Pick<Status, 'configuredAt' | 'redis' | 'servers' | 'canaries' | 'maps' | 'answers'> & {

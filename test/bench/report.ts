@@ -2,7 +2,7 @@
 import type { Row } from './suite.js'
 
 const columns: readonly (readonly [title: string, width: number, show: (row: Row) => string])[] = [
-  ['case', -19, row => row.what],
+  ['case', -23, row => row.what],
   ['server', -12, row => row.server],
   ['over', -10, row => row.transport],
   ['conns', 6, row => String(row.connections)],
@@ -42,6 +42,12 @@ export const ratios = (rows: readonly Row[]): readonly Ratio[] => {
         const floor = find(row, 'floor', 'bare Node')
         add('memory hit: CPU to bare Node', row, floor && row.serverCpuUs / floor.serverCpuUs, 'at most 1.15')
         if (row.connections === 256) add('memory hit: p99 to bare Node', row, floor && row.p99Us / floor.p99Us, 'at most 1.2')
+        break
+      }
+      case 'memory hit, 2 workers': {
+        const one = find(row, 'memory hit', 'Holdfast')
+        add('2 workers: lookups/s to one process', row, one && row.lookupsPerSecond / one.lookupsPerSecond, 'at least 1.8 with cores to spare')
+        add('2 workers: CPU to one process', row, one && row.serverCpuUs / one.serverCpuUs, '')
         break
       }
       case 'Redis hit': {

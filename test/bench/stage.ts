@@ -83,11 +83,12 @@ export type HoldfastOptions = {
   /** Found answers that its memory holds; few make most lookups a miss. */
   readonly memoryEntries: number
   readonly freshFor?: string
+  readonly workers?: number
 }
 
 /** Starts Holdfast, on all three transports, asking its table through `poolSize` connections. */
 export const startServed = async (options: HoldfastOptions): Promise<Served & { readonly daemon: Holdfast }> => {
-  const { table, redis, memoryEntries, freshFor = '1h' } = options
+  const { table, redis, memoryEntries, freshFor = '1h', workers = 1 } = options
   const ports = { inet: await freePort(), table: await freePort() }
   const health = await freePort()
   const daemon = await startHoldfast(dir => JSON.stringify({
@@ -97,7 +98,8 @@ export const startServed = async (options: HoldfastOptions): Promise<Served & { 
       { tcp: `127.0.0.1:${ports.table}`, map },
     ],
     health: `127.0.0.1:${health}`,
-    max_connections: 12_000,
+    workers,
+    max_connections: 12_000 * workers,
     memory: { entries: memoryEntries, bytes: '1GB', absent_entries: 20_000 },
     ...(redis === undefined ? {} : { redis: { path: redis.socket } }),
     databases: {

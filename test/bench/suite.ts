@@ -63,16 +63,16 @@ const compare = async (
 }
 
 /** Asks each key once, so that it is in the caches. */
-export const fill = async (programs: Programs, served: Served, key: string, count: number): Promise<Measured> =>
+export const fill = async (programs: Programs, served: Served, key: string, count: number, connections = 16): Promise<Measured> =>
   measure(programs.generator, {
     endpoint: served.endpoint('unix'), dialect: 'socketmap', map,
-    key, first: 0, count, order: 'once', connections: 16, warmupSeconds: 0, seconds: 3_600,
+    key, first: 0, count, order: 'once', connections, warmupSeconds: 0, seconds: 3_600,
   }, served.pids())
 
 /** Runs everything and hands each row out as it comes; resolves when all servers have ended. */
 export const runSuite = async (programs: Programs, extent: Extent, onRow: (row: Row) => void): Promise<void> => {
   const { entries } = extent
-  const absentEntries = Math.min(entries, 10_000)
+  const fewEntries = Math.min(entries, 10_000)
   const table = await startTable(entries)
   const redis = await startRedis()
   const floors = [await startFloor(programs.floorNode, entries)]
@@ -82,13 +82,23 @@ export const runSuite = async (programs: Programs, extent: Extent, onRow: (row: 
     const warm = await startServed({ table, memoryEntries: entries * 2 })
     closers.push(() => warm.close())
     await fill(programs, warm, knownKey, entries)
-    await fill(programs, warm, unknownKey, absentEntries)
+    await fill(programs, warm, unknownKey, fewEntries)
     const found = { key: knownKey, count: entries, expect: 'found' } as const
     await compare(programs, [
       ...floors.map(served => ({ what: 'floor', served, ...found })),
       { what: 'memory hit', served: warm, ...found },
-      { what: 'absent hit', served: warm, key: unknownKey, count: absentEntries, expect: 'absent' },
+      { what: 'absent hit', served: warm, key: unknownKey, count: fewEntries, expect: 'absent' },
     ], extent, onRow)
+
+    const workers = 2
+    const split = await startServed({ table, memoryEntries: entries * 2, workers })
+    closers.push(() => split.close())
+    // One client after the other: each worker has all of it in its memory.
+    for (let worker = 0; worker < workers; worker++) await fill(programs, split, knownKey, fewEntries, 1)
+    await compare(programs, [
+      { what: 'memory hit', served: warm, ...found, count: fewEntries },
+      { what: 'memory hit, 2 workers', served: split, ...found, count: fewEntries },
+    ], { ...extent, transports: ['unix'], connections: extent.connections.filter(count => count >= workers) }, onRow)
 
     // One in a hundred is a memory hit all the same; a smaller memory would lose answers between two steps.
     const memoryEntries = Math.ceil(entries / 100)

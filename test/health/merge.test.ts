@@ -7,7 +7,7 @@ const share = (changes: Partial<Share> = {}): Share => {
   const { configuredAt, redis, servers, canaries, maps, answers } = wellStatus()
   return {
     configuredAt, redis, servers, canaries, maps, answers,
-    listeners: [{ key: 'a', connections: 3, refused: 1 }], process: { pid: 7, cpuSeconds: 1, residentBytes: 10 }, ...changes,
+    listeners: [{ key: 'a', connections: 3, refused: 1 }], process: { pid: 7, startedAt: 1, cpuSeconds: 1, residentBytes: 10 }, ...changes,
   }
 }
 const [server] = share().servers
