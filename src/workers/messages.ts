@@ -9,6 +9,7 @@ export type Calls = {
   readonly explain: (address: string, map: string | null) => Promise<readonly Explained[]>
   readonly trust: (map: string) => Promise<string | null>
   readonly flush: (map: string, key: string | null) => Promise<string | null>
+  readonly warm: (map: string) => Promise<string | null>
   /** Gives the number of a stream of batches, for `more`; a sentence if there is none. */
   readonly rows: (map: string) => Promise<number | string>
   readonly more: (stream: number) => Promise<IteratorResult<readonly TableRow[], string | null>>

@@ -50,6 +50,7 @@ export const startWorkers = async (config: Config, count: number, log: Log, cloc
   let turn = 0
   let reloads = 0
   let deadlineMs = config.file.deadline
+  let isShared = config.redis !== null
 
   const launch = (index: number): ChildProcess => fork(program, [config.fileName, String(index), String(count)], {
     // The service manager's words are for the daemon.
@@ -70,9 +71,9 @@ export const startWorkers = async (config: Config, count: number, log: Log, cloc
       })
     }) as ReturnType<Calls[Name]>
   }
-  /** Asks all that run; gives the first one's answer. Rejects if none runs. */
-  const all = async <Result>(ask: (worker: Worker) => Promise<Result>): Promise<Result> => {
-    const [first, ...others] = ready()
+  /** Asks all that run, or so many of them; gives the first one's answer. Rejects if none runs. */
+  const all = async <Result>(ask: (worker: Worker) => Promise<Result>, atMost = count): Promise<Result> => {
+    const [first, ...others] = ready().slice(0, atMost)
     if (first === undefined) throw new Error('no worker runs; they are being started')
     const [result] = await Promise.all([ask(first), ...others.map(ask)])
     return result
@@ -209,12 +210,11 @@ export const startWorkers = async (config: Config, count: number, log: Log, cloc
       cancel()
       return workers.flatMap(({ lastShare }) => lastShare === null ? [] : [lastShare])
     },
-    explain: async (address, map) => {
-      const [first] = ready()
-      return first === undefined ? [] : call(first, 'explain', address, map)
-    },
+    explain: (address, map) => all(worker => call(worker, 'explain', address, map), 1),
     trust: map => all(worker => call(worker, 'trust', map)),
     flush: (map, key) => all(worker => call(worker, 'flush', map, key)),
+    // Into the Redis that they share, or each into its own memory.
+    warm: map => all(worker => call(worker, 'warm', map), isShared ? 1 : count),
     rows: async map => {
       const streams: (readonly [Worker, number])[] = []
       for (const worker of ready()) {
@@ -229,6 +229,7 @@ export const startWorkers = async (config: Config, count: number, log: Log, cloc
       // Each worker opens its own.
       sources.close()
       deadlineMs = next.file.deadline
+      isShared = next.redis !== null
       reloads++
       await Promise.all(ready().map(reload))
     },

@@ -65,6 +65,7 @@ const calls: Calls = {
   explain: (address, map) => answering.explain(address, map),
   trust: map => answering.trust(map),
   flush: (map, key) => answering.flush(map, key),
+  warm: map => answering.warm(map),
   rows: async map => {
     const rows = await answering.rows(map)
     if (typeof rows === 'string') return rows
