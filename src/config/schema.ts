@@ -79,7 +79,7 @@ export const schema = z.strictObject({
   outage: z.enum(['reject', 'defer']).optional()
     .describe('fallback only, default reject: what can\'t be known during an outage'),
   listen: z.array(listener).min(1, 'name at least one listener').describe('where Postfix asks'),
-  health: text.default('127.0.0.1:8025').describe('HOST:PORT or unix:PATH for the status page, /livez, /readyz and /metrics over HTTP, or `off`'),
+  health: text.default('127.0.0.1:8025').describe('HOST:PORT or unix:PATH (which every account may ask) for the status page, /livez, /readyz and /metrics over HTTP, or `off`'),
   admin: text.default('off').describe('unix:PATH for `holdfast explain`, `trust`, `flush`, `warm`, `export` and `import`, or `off`; whoever may write to the socket (root, the daemon\'s user and group) may use them'),
   admin_token: text.optional().describe('lets who has it POST /flush, /trust and /warm where `health` is, as `Authorization: Bearer TOKEN`; better kept out of this file'),
   admin_token_file: text.optional().describe('a file whose first line is that token'),
