@@ -96,7 +96,6 @@ const piecesOf = (text: string, decode: '\'' | '"' | null, problem: (text: strin
         problem(noExpansion(text[at] ?? ''))
         continue
       }
-      if (decode !== null && text[at - 2] === '\\') problem('a backslash can\'t stand right before an expansion')
       if (plain !== '') pieces.push(plain)
       plain = ''
       pieces.push(expansion)
@@ -105,6 +104,8 @@ const piecesOf = (text: string, decode: '\'' | '"' | null, problem: (text: strin
       const escaped = text[at] ?? ''
       // In a LIKE pattern \% and \_ must stay escaped, so the server keeps their backslash everywhere.
       if (escaped === '%') {
+        // It would escape the key's first letter.
+        if (expansionOf(text[at + 1] ?? '', 'query') !== null) problem('a backslash can\'t stand right before an expansion; write two for one')
         plain += '\\'
         at--
       } else if (escaped === '_') plain += '\\_'

@@ -31,6 +31,7 @@ const statements: readonly (readonly [query: string, sql: string, key: string, b
   // Escapes in a literal that becomes a parameter are taken off, in one that stays they stay.
   ['SELECT \'it\'\'s %u \\\'q\\\' \\\\ \\n\\x\', \'it\'\'s \\\' \\\\ \\n\'', 'SELECT ?, \'it\'\'s \\\' \\\\ \\n\'', 'u@d', ['it\'s u \'q\' \\ \nx']],
   ['SELECT "say ""%u"" \'x\'"', 'SELECT ?', 'u@d', ['say "u" \'x\'']],
+  ['SELECT \'AD\\\\%u\'', 'SELECT ?', 'u@d', ['AD\\u']],
   ['LIKE \'\\%%\\_%s\'', 'LIKE ?', 'k', ['\\%\\_k']],
   ['SELECT \'\' , \'%s\'', 'SELECT \'\' , ?', 'k', ['k']],
   ['SELECT \'?\', "?", `?` FROM t WHERE k=\'%s\' -- ?', 'SELECT \'?\', "?", `?` FROM t WHERE k=? -- ?', 'k', ['k']],
@@ -113,6 +114,7 @@ t.test('what can\'t be a statement is refused, every problem at once', t => {
   t.match(problemsOf('SELECT _utf8mb4 \'%s\''), [/character set/])
   t.match(problemsOf('SELECT x\'%s\''), [/character set/])
   t.match(problemsOf('SELECT \'\\%s\''), [/backslash/])
+  t.match(problemsOf('SELECT \'\\\\\\%s\''), [/backslash/])
   t.end()
 })
 
