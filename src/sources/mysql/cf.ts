@@ -45,29 +45,30 @@ export const parseCf = (bytes: Buffer, path: string): CfFile => {
     }
     // The name ends at the first blank; what follows it must be the equals sign.
     const equals = text.indexOf('=')
-    const name = text.slice(0, Math.min(firstBlank(text), equals === -1 ? text.length : equals))
-    const rest = trimBlanks(text.slice(name.length))
+    const end = Math.min(firstBlank(text), equals === -1 ? text.length : equals)
+    const name = printable(text.slice(0, end))
+    const rest = trimBlanks(text.slice(end))
     if (name === '' || !rest.startsWith('=')) {
-      errors.push({ place, text: name === '' ? 'has no name before the \'=\'' : `has no '=' after '${printable(name)}'` })
+      errors.push({ place, text: name === '' ? 'has no name before the \'=\'' : `has no '=' after '${name}'` })
       continue
     }
     const raw = Buffer.from(trimBlanks(rest.slice(1)), 'latin1')
     if (!isUtf8(raw) || raw.includes(0)) {
-      errors.push({ place, text: `${printable(name)}: the value is not UTF-8 text` })
+      errors.push({ place, text: `${name}: the value is not UTF-8 text` })
       continue
     }
     const value = raw.toString('utf8')
     const earlier = parameters.get(name)
     if (earlier !== undefined && earlier.value !== value) {
-      warnings.push({ place, text: `${printable(name)}: overrides the one on line ${earlier.line}` })
+      warnings.push({ place, text: `${name}: overrides the one on line ${earlier.line}` })
     }
     if (isQuoted(value)) {
-      warnings.push({ place, text: `${printable(name)}: the quotes around the value are a part of it; in this format nothing takes them off` })
+      warnings.push({ place, text: `${name}: the quotes around the value are a part of it; in this format nothing takes them off` })
     }
     parameters.set(name, { value, line })
   }
   return { parameters, warnings, errors }
 }
 
-/** A name from the file as it can be shown: bounded, in ASCII. */
+/** A name from the file as it can be shown: bounded, in ASCII, as all that mean anything are. */
 const printable = (name: string): string => name.slice(0, 60).replaceAll(/[^\x20-\x7e]/g, '?')
