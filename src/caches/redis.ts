@@ -8,6 +8,7 @@
  * known recipient (lookup/vouch.ts). Others are short-lived and strangers make
  * them up without end: in Redis they could push out found ones.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'ioredis'
 import type { Absent, Found } from '../outcome.js'
 import { openClient } from './client.js'
@@ -205,6 +206,9 @@ export const createRedisCache = (
     isUsable,
     status: () => ({ state, hits, misses, faults: { ...faults } }),
     /** Disconnects once the writes under way are done, at the latest after the command timeout. */
-    close: (): void => { void Promise.all(writes).then(() => client.disconnect()) },
+    close: (): void => {
+      const late = sleep(settings.commandTimeoutMs, undefined, { ref: false })
+      void Promise.race([Promise.all(writes), late]).then(() => client.disconnect())
+    },
   }
 }

@@ -116,10 +116,12 @@ t.test('TLS', async t => {
   await certificate('addressed', 'IP:127.0.0.1')
   await certificate('other', 'DNS:redis.example.com')
   await certificate('client', 'DNS:client')
+  const material = (name: string) => ({ 'tls-cert-file': file(`${name}.pem`), 'tls-key-file': file(`${name}.key`), 'tls-ca-cert-file': file('ca.pem'), 'tls-auth-clients': 'yes' })
   const start = async (name: string) => {
-    const redis = await startRedis({ tls: true, args: ['--tls-cert-file', file(`${name}.pem`), '--tls-key-file', file(`${name}.key`), '--tls-ca-cert-file', file('ca.pem'), '--tls-auth-clients', name === 'addressed' ? 'yes' : 'no'] })
+    const args = Object.entries({ ...material(name), ...name === 'addressed' ? {} : { 'tls-auth-clients': 'no' } }).flatMap(([parameter, value]) => [`--${parameter}`, value])
+    const redis = await startRedis({ tls: 'alone', args })
     t.teardown(() => redis.stop())
-    return redis.port
+    return redis.tlsPort
   }
   const [strict, other] = [await start('addressed'), await start('other')]
   const read = (name: string): Buffer => readFileSync(file(name))
@@ -150,4 +152,30 @@ t.test('TLS', async t => {
       t.ok(cache.status().faults.connection > 0)
     })
   }
+  const tls = { ca, ...own, verify: true }
+  await t.test('Sentinels, and the primary that they name, all over TLS', async t => {
+    const guarded = await startGuarded({ sentinelPassword: 's3cret', tls: material('addressed') })
+    t.teardown(() => guarded.stop())
+    const { sentinels, master } = guarded
+    const opened = open(t, { sentinels, master, sentinelPassword: 's3cret', tls })
+    await opened.until('ready')
+    await fill(opened)
+    t.strictSame(await opened.cache.read(alias, keys), keys.map(() => known))
+    const stranger = open(t, { sentinels, master, sentinelPassword: 's3cret', tls: { ...tls, ca: read('stranger.pem') } })
+    await stranger.until('down')
+    t.equal(stranger.cache.read(alias, keys), null)
+  })
+
+  await t.test('a cluster over TLS', async t => {
+    const cluster = await startCluster({ tls: material('addressed') })
+    t.teardown(() => cluster.stop())
+    const nodes = cluster.nodes.map(({ host, tlsPort: port }) => ({ host, port }))
+    const opened = open(t, { cluster: nodes.slice(1), tls })
+    await opened.until('ready')
+    await fill(opened)
+    t.strictSame(await opened.cache.read(alias, keys), keys.map(() => known))
+    const stranger = open(t, { cluster: nodes, tls: { ...tls, ca: read('stranger.pem') } })
+    await stranger.until('down')
+    t.equal(stranger.cache.read(alias, keys), null)
+  })
 })
