@@ -35,9 +35,9 @@ const repeatMs = 60_000
 const maxKinds = 200
 const maxTextBytes = 500
 
-/** Peers' text, bounded and printable, safe in a log line. */
+/** Peers' text, bounded and printable, safe in a log line: nothing that ends a line, moves a cursor or turns the direction of what follows. */
 export const printable = (text: string): string =>
-  text.slice(0, maxTextBytes).replace(/[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffc]/g, '?')
+  text.slice(0, maxTextBytes).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')
 
 const priority: Record<string, string> = { debug: '<7>', info: '<6>', warn: '<4>', error: '<3>' }
 
