@@ -178,6 +178,9 @@ export const moveOverAndBack = async (
   t.equal(applied.code, 0, applied.stderr)
   const copies = readdirSync(bed.postfix.configDir).filter(name => name.includes('before-holdfast'))
   t.equal(copies.length, 2, 'main.cf and master.cf have copies')
+  for (const name of ['main.cf', 'master.cf']) settle(join(bed.postfix.configDir, name))
+  const checked = await run(process.execPath, [mainFile, 'check', '--config-dir', bed.postfix.configDir, config])
+  t.match(checked, { code: 0, stdout: /^ok: [^\n]*\n$/ }, 'and nothing is to be said of it')
   await bed.postfix.reload()
   t.strictSame(await bed.answers(), before.answers, 'the answers are those of before')
   const left = [...parseParameters(await runPostconf(bed.postfix.configDir, ['-n'])), ...parseParameters(await runPostconf(bed.postfix.configDir, ['-P']))]
