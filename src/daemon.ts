@@ -5,9 +5,7 @@
  */
 import type { Config, ListenerConfig } from './config/load.js'
 import type { Events } from './health/events.js'
-import { serveAdmin } from './health/admin.js'
 import type { Actions } from './health/admin.js'
-import { reportOf, serveHealth } from './health/health.js'
 import type { HealthServer, Shown } from './health/health.js'
 import { createHistory, stepMs } from './health/history.js'
 import { mergeShares } from './health/merge.js'
@@ -102,6 +100,8 @@ export const startDaemon = async (given: Config, answering: Answering, log: Log,
         next.push(slot)
       }
       const { health: address, admin: path } = target
+      // Only now: clients don't wait until all that HTTP takes has been read.
+      const [{ reportOf, serveHealth }, { serveAdmin }] = await Promise.all([import('./health/health.js'), import('./health/admin.js')])
       const nextHealth = address === null ? null : await keep(health, JSON.stringify(address), () => serveHealth(address, shown, { token: () => config.adminToken, actions }))
       if (nextHealth !== null && nextHealth !== health) openedWeb.push(nextHealth)
       const nextAdmin = path === null ? null : await keep(admin, path, () => serveAdmin(path, () => reportOf(shown), actions))
