@@ -38,6 +38,8 @@ const cases = [
   { series: 'holdfast_lookups_total{instance="mx1",map="alias",outcome="unavailable",reason="breaker-open"}', values: '0+60x20', minute: 12, alerts: ['HoldfastDeferring'] },
   // A primary with `unknown: defer` means it so.
   { series: 'holdfast_lookups_total{instance="mx1",map="alias",outcome="unavailable",reason="unknown-deferred"}', values: '0+60x20', minute: 12, alerts: [] },
+  { series: 'holdfast_process_start_time_seconds{instance="mx1",process="0"}', values: '1 1 2 2 2', minute: 4, alerts: [] },
+  { series: 'holdfast_process_start_time_seconds{instance="mx1",process="0"}', values: '1 2 3 4 4', minute: 4, alerts: ['HoldfastRestarting'] },
   { series: 'holdfast_redis_state{instance="mx1",state="ready"}', values: '1 0x20', minute: 18, alerts: ['HoldfastRedisOut'] },
   // Loaded when time began.
   { series: 'holdfast_warm_last_success_timestamp_seconds{instance="mx1",map="alias"}', values: '0x1500', minute: 1_430, alerts: [] },
