@@ -17,6 +17,7 @@ import { startMariadb } from '../fixtures/mariadb.js'
 import { startNameserver } from '../fixtures/nameserver.js'
 import { freePort } from '../fixtures/port.js'
 import { startProxy } from '../fixtures/proxy.js'
+import type { Proxy } from '../fixtures/proxy.js'
 import { startRedis } from '../fixtures/redis.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
@@ -45,13 +46,10 @@ const bySocket = `unix:${mariadb.socket}`
 const byTcp = `127.0.0.1:${mariadb.port}`
 
 type Setting = {
-  readonly hosts?: string
-  /** Queries by map; `alias` is Q. */
-  readonly maps?: Readonly<Record<string, string>>
-  readonly login?: Readonly<Record<string, string>>
-  /** What a map has besides; all of them, or one by its name. */
-  readonly each?: Readonly<Record<string, unknown>>
-  readonly other?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  /** Hosts, or a whole log-in, by name; `db` is the server itself. */
+  readonly databases?: Readonly<Record<string, string | Readonly<Record<string, string>>>>
+  /** A query on `db`, or all of a map that isn't as the others; `alias` is Q. */
+  readonly maps?: Readonly<Record<string, string | Readonly<Record<string, unknown>>>>
   readonly more?: Readonly<Record<string, unknown>>
   /** Stands before the daemon's own command. */
   readonly command?: readonly string[]
@@ -61,12 +59,14 @@ const logs: (() => string)[] = []
 
 type Bed = Holdfast & { readonly ask: (map: string, key: string) => Promise<string> }
 
-const start = async (t: Pick<Test, 'teardown'>, { hosts = bySocket, maps = { alias: Q }, login = {}, each = {}, other = {}, more = {}, command = [] }: Setting): Promise<Bed> => {
+const start = async (t: Pick<Test, 'teardown'>, { databases = {}, maps = {}, more = {}, command = [] }: Setting): Promise<Bed> => {
+  const login = { user: mariadb.user, password: mariadb.password, dbname: mariadb.database }
   const config = (dir: string): string => JSON.stringify({
     listen: [{ socketmap: `unix:${dir}/s` }], health: 'off',
-    databases: Object.fromEntries(Object.entries({ db: hosts, either: `${bySocket}, ${byTcp}` }).map(([name, where]) =>
-      [name, { hosts: where, user: mariadb.user, password: mariadb.password, dbname: mariadb.database, ...login }])),
-    maps: Object.fromEntries(Object.entries(maps).map(([name, query]) => [name, { search: 'exact', database: 'db', query, ...each, ...other[name] }])),
+    databases: Object.fromEntries(Object.entries({ db: bySocket, ...databases })
+      .map(([name, given]) => [name, { ...login, ...typeof given === 'string' ? { hosts: given } : given }])),
+    maps: Object.fromEntries(Object.entries<string | Readonly<Record<string, unknown>>>({ alias: Q, ...maps })
+      .map(([name, given]) => [name, { search: 'exact', database: 'db', ...typeof given === 'string' ? { query: given } : { query: Q, ...given } }])),
     ...more,
   })
   const holdfast = await startHoldfast(config, { command })
@@ -93,16 +93,51 @@ const untilAnswered = async ({ ask }: Bed, map: string, key: string): Promise<st
   }
 }
 
-/** For all cases in which the daemon has nothing of its own. */
-const { ask } = await start(t, {
+const proxyTo = async (path: string): Promise<Proxy> => {
+  const proxy = await startProxy({ path })
+  t.teardown(() => proxy.stop())
+  return proxy
+}
+
+/** In front of the server, for one case each. */
+const [flaky, stalling] = await Promise.all([proxyTo(mariadb.socket), proxyTo(mariadb.socket)])
+await mariadb.sql('CREATE USER narrow IDENTIFIED BY \'secret-word\' WITH MAX_USER_CONNECTIONS 1; GRANT SELECT ON mail.* TO narrow')
+
+/** For the cases that end well: a breaker that soon lets somebody try. */
+const healing = await start(t, {
+  databases: {
+    either: `${bySocket}, ${byTcp}`, flaky: `127.0.0.1:${flaky.port}`, narrow: { hosts: bySocket, user: 'narrow', password: 'secret-word' },
+  },
   maps: {
-    alias: Q, catchall: Q, transport: Q, echo: 'SELECT \'%s\'',
-    notReady: 'CALL not_ready_by_socket(\'%s\')', eitherReady: 'CALL not_ready_by_socket(\'%s\')',
+    catchall: { search: 'virtual' }, transport: { search: 'transport' }, echo: 'SELECT \'%s\'',
+    narrow: { database: 'narrow', query: 'SELECT \'%s\'' },
+    notReady: 'CALL not_ready_by_socket(\'%s\')', eitherReady: { database: 'either', query: 'CALL not_ready_by_socket(\'%s\')' },
     later: 'SELECT goto FROM later WHERE address=\'%s\'', column: 'SELECT late FROM alias WHERE address=\'%s\'',
     once: 'CALL fail_once(1213, \'%s\')', deadlock: 'CALL fail_with(1213, 0, \'%s\')', lockWait: 'CALL fail_with(1205, 0, \'%s\')',
     lost: 'SELECT goto FROM lost WHERE address=\'%s\'', damaged: 'SELECT goto FROM damaged WHERE address=\'%s\'',
+    flaky: { database: 'flaky' }, collation: { database: 'flaky', query: 'SELECT goto FROM l1 WHERE address=\'%s\'' },
   },
-  other: { catchall: { search: 'virtual' }, transport: { search: 'transport' }, eitherReady: { database: 'either' } },
+  more: { breaker: { failures: 5, reset: '50ms' } },
+})
+const { ask } = healing
+
+const fullPort = await freePort()
+const downPort = await freePort()
+const fiveMaps = ['one', 'two', 'three', 'four', 'five']
+
+/** For those that don't: a short deadline, and a breaker that stays open. */
+const { ask: askInVain } = await start(t, {
+  databases: {
+    none: `unix:/nonexistent/s, 127.0.0.1:${await freePort()}`, full: `127.0.0.1:${fullPort}`, down: `127.0.0.1:${downPort}`,
+    stalling: `127.0.0.1:${stalling.port}`, gone: byTcp,
+  },
+  maps: {
+    none: { database: 'none' }, full: { database: 'full' }, stalling: { database: 'stalling' },
+    slow: 'SELECT CONCAT(\'late\', SLEEP(30)) FROM alias WHERE address=\'%s\'',
+    gone: { database: 'gone', query: 'CALL fail_with(9001, 10, \'%s\')' }, goneAtOnce: { database: 'gone', query: 'CALL fail_with(9001, 0, \'%s\')' },
+    ...Object.fromEntries(fiveMaps.map(name => [name, { database: 'down' }])),
+  },
+  more: { deadline: '1s', soft_deadline: '100ms', breaker: { failures: 3, reset: '10m' } },
 })
 
 t.test('C68 a catch-all is found for an address that has no row', async t => {
@@ -123,33 +158,29 @@ t.test('C73 the server has closed the idle connections', async t => {
 })
 
 t.test('C74 all hosts are down: each lookup is a temporary error, of known and unknown keys', async t => {
-  const { ask } = await start(t, { hosts: `unix:/nonexistent/s, 127.0.0.1:${await freePort()}` })
-  for (let lookup = 0; lookup < 50; lookup++) t.match(await ask('alias', lookup % 2 === 0 ? 'info@example.com' : `nobody${lookup}@example.com`), /^TEMP /)
+  for (let lookup = 0; lookup < 50; lookup++) t.match(await askInVain('none', lookup % 2 === 0 ? 'info@example.com' : `nobody${lookup}@example.com`), /^TEMP /)
 })
 
 t.test('C76 the host is a black hole, which drops what should open a connection', async t => {
-  const port = await freePort()
   // A queue that is full of connections which nobody accepts: the kernel drops more.
   const hole = await startChild('perl', ['-MSocket=:DEFAULT,SOCK_NONBLOCK', '-e', `
-    my $there = sockaddr_in(${port}, inet_aton('127.0.0.1'));
+    my $there = sockaddr_in(${fullPort}, inet_aton('127.0.0.1'));
     socket(my $s, AF_INET, SOCK_STREAM, 0) or die; bind($s, $there) or die; listen($s, 0) or die;
     my @clients;
     for (1 .. 3) { socket(my $c, AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0) or die; connect($c, $there); push @clients, $c }
     $| = 1; print "full\\n"; sleep 1000;`])
   t.teardown(() => hole.kill())
   await hole.printed(/full/)
-  const { ask } = await start(t, { hosts: `127.0.0.1:${port}`, more: { deadline: '300ms', soft_deadline: '100ms' } })
-  t.match(await ask('alias', 'info@example.com'), /^TEMP timeout: /)
+  t.match(await askInVain('full', 'info@example.com'), /^TEMP timeout: /)
 })
 
 t.test('C77 the host\'s name can\'t be looked up, in each way; it heals by itself, and known keys are served meanwhile', async t => {
   const nameserver = await startNameserver()
   t.teardown(() => nameserver.stop())
-  const proxy = await startProxy({ path: mariadb.socket })
-  t.teardown(() => proxy.stop())
+  const proxy = await proxyTo(mariadb.socket)
   const bed = await start(t, {
-    hosts: `db.example.internal:${proxy.port}`, command: nameserver.command, each: { fresh_for: '1ms' },
-    more: { deadline: '500ms', soft_deadline: '100ms', breaker: { failures: 2, reset: '50ms' } },
+    databases: { db: `db.example.internal:${proxy.port}` }, command: nameserver.command, maps: { alias: { fresh_for: '1ms' } },
+    more: { deadline: '1s', soft_deadline: '100ms', breaker: { failures: 2, reset: '50ms' } },
   })
   t.equal(await bed.ask('alias', 'info@example.com'), 'OK box@example.net')
   for (const manner of ['NXDOMAIN', 'SERVFAIL', 'silent'] as const) {
@@ -167,12 +198,9 @@ t.test('C77 the host\'s name can\'t be looked up, in each way; it heals by itsel
 })
 
 t.test('C79 a query that takes too long: the next ones are answered, and never with its rows', async t => {
-  const { ask } = await start(t, {
-    maps: { alias: Q, slow: 'SELECT CONCAT(\'late\', SLEEP(30)) FROM alias WHERE address=\'%s\'' }, more: { deadline: '300ms', soft_deadline: '100ms', connections: 1 },
-  })
-  t.match(await ask('slow', 'info@example.com'), /^TEMP timeout: /)
-  t.equal(await ask('alias', 'info@example.com'), 'OK box@example.net')
-  t.equal(await ask('alias', 'nobody@example.com'), 'NOTFOUND ')
+  t.match(await askInVain('slow', 'info@example.com'), /^TEMP timeout: /)
+  t.equal(await askInVain('alias', 'info@example.com'), 'OK box@example.net')
+  t.equal(await askInVain('alias', 'nobody@example.com'), 'NOTFOUND ')
 })
 
 t.test('C80 the server was restarted while the connections were idle: no lookup notices', async t => {
@@ -185,17 +213,13 @@ t.test('C80 the server was restarted while the connections were idle: no lookup 
 })
 
 t.test('C83 the account has a limit of connections, or of queries', async t => {
-  await mariadb.sql(`
-    CREATE USER narrow IDENTIFIED BY 'secret-word' WITH MAX_USER_CONNECTIONS 1; GRANT SELECT ON mail.* TO narrow;
-    CREATE USER sparing IDENTIFIED BY 'secret-word' WITH MAX_QUERIES_PER_HOUR 10; GRANT SELECT ON mail.* TO sparing`)
-  const maps = { echo: 'SELECT \'%s\'' }
-  const narrow = await start(t, { maps, login: { user: 'narrow', password: 'secret-word' }, more: { connections: 4, breaker: { failures: 5, reset: '50ms' } } })
-  const replies = await Promise.all(Array.from({ length: 50 }, (_, at) => narrow.ask('echo', `${at}@example.com`)))
+  const replies = await Promise.all(Array.from({ length: 50 }, (_, at) => ask('narrow', `${at}@example.com`)))
   for (const [at, reply] of replies.entries()) t.ok(reply === `OK ${at}@example.com` || reply.startsWith('TEMP '), reply)
   t.ok(replies.some(reply => /error (1226|1203)\b/.test(reply)), 'the limit was met')
-  t.equal(await untilAnswered(narrow, 'echo', 'later@example.com'), 'OK later@example.com')
+  t.equal(await untilAnswered(healing, 'narrow', 'later@example.com'), 'OK later@example.com')
 
-  const sparing = await start(t, { maps, login: { user: 'sparing', password: 'secret-word' }, more: { prepared_statements: false } })
+  await mariadb.sql('CREATE USER sparing IDENTIFIED BY \'secret-word\' WITH MAX_QUERIES_PER_HOUR 10; GRANT SELECT ON mail.* TO sparing')
+  const sparing = await start(t, { databases: { db: { hosts: bySocket, user: 'sparing', password: 'secret-word' } }, maps: { echo: 'SELECT \'%s\'' }, more: { prepared_statements: false } })
   const some: string[] = []
   for (let at = 0; at < 20; at++) some.push(await sparing.ask('echo', `${at}@example.com`))
   t.equal(some[0], 'OK 0@example.com')
@@ -208,13 +232,10 @@ t.test('C85 a cluster node that isn\'t ready: the other host answers; alone it i
 })
 
 t.test('C86 a proxy for SQL whose servers are gone: the deadline holds, then the breaker', async t => {
-  const more = { deadline: '300ms', soft_deadline: '100ms', breaker: { failures: 2, reset: '1m' } }
-  const { ask } = await start(t, { maps: { alias: 'CALL fail_with(9001, 10, \'%s\')' }, more })
+  t.match(await askInVain('goneAtOnce', 'info@example.com'), /^TEMP source-down: .*error 9001/)
   const replies: string[] = []
-  for (let at = 0; at < 4; at++) replies.push(await ask('alias', `${at}@example.com`))
+  for (let at = 0; at < 4; at++) replies.push(await askInVain('gone', `${at}@example.com`))
   t.match(replies, [/^TEMP timeout: /, /^TEMP timeout: /, /^TEMP breaker-open: /, /^TEMP breaker-open: /])
-  const atOnce = await start(t, { maps: { alias: 'CALL fail_with(9001, 0, \'%s\')' }, more })
-  t.match(await atOnce.ask('alias', 'info@example.com'), /^TEMP source-down: .*error 9001/)
 })
 
 t.test('C88 C89 a table, or a column, that isn\'t there: answered as soon as it is', async t => {
@@ -249,26 +270,20 @@ t.test('C92 a table that is damaged, or that has no file', async t => {
 })
 
 t.test('C121 the probe of a half-open breaker meets an error of its own query: the server is used again', async t => {
-  const proxy = await startProxy({ path: mariadb.socket })
-  t.teardown(() => proxy.stop())
-  const bed = await start(t, {
-    hosts: `127.0.0.1:${proxy.port}`, maps: { l1: 'SELECT goto FROM l1 WHERE address=\'%s\'', alias: Q }, more: { breaker: { failures: 2, reset: '50ms' } },
-  })
-  proxy.refuse()
-  for (let at = 0; at < 3; at++) t.match(await bed.ask('alias', 'info@example.com'), /^TEMP /)
-  await bed.logged(/breaker open/)
-  await proxy.pass()
+  flaky.refuse()
+  for (let at = 0; at < 6; at++) t.match(await ask('flaky', 'info@example.com'), /^TEMP /)
+  await healing.logged(new RegExp(`:${flaky.port}: breaker open`))
+  await flaky.pass()
   let reply = ''
-  while (!reply.includes('query-error')) reply = await bed.ask('l1', '😀@example.com')
+  while (!reply.includes('query-error')) reply = await ask('collation', '😀@example.com')
   t.match(reply, /error 1267/)
-  t.equal(await bed.ask('alias', 'info@example.com'), 'OK box@example.net')
+  t.equal(await ask('flaky', 'info@example.com'), 'OK box@example.net')
 })
 
 t.test('C122 a half-open breaker and a server that still hangs: one of 500 lookups tries it, known keys are answered', async t => {
-  const proxy = await startProxy({ path: mariadb.socket })
-  t.teardown(() => proxy.stop())
+  const proxy = await proxyTo(mariadb.socket)
   const bed = await start(t, {
-    hosts: `127.0.0.1:${proxy.port}`, each: { fresh_for: '1ms' },
+    databases: { db: `127.0.0.1:${proxy.port}` }, maps: { alias: { fresh_for: '1ms' } },
     more: { deadline: '2s', soft_deadline: '100ms', breaker: { failures: 2, reset: '200ms' }, log: { level: 'debug' } },
   })
   t.equal(await bed.ask('alias', 'info@example.com'), 'OK box@example.net')
@@ -283,43 +298,34 @@ t.test('C122 a half-open breaker and a server that still hangs: one of 500 looku
 })
 
 t.test('C124 the first lookup of all times out: the second is asked all the same', async t => {
-  const proxy = await startProxy({ path: mariadb.socket })
-  t.teardown(() => proxy.stop())
-  const { ask } = await start(t, { hosts: `127.0.0.1:${proxy.port}`, more: { deadline: '300ms', soft_deadline: '100ms' } })
-  proxy.stall()
-  t.match(await ask('alias', 'info@example.com'), /^TEMP timeout: /)
-  await proxy.pass()
-  t.equal(await ask('alias', 'info@example.com'), 'OK box@example.net')
+  stalling.stall()
+  t.match(await askInVain('stalling', 'info@example.com'), /^TEMP timeout: /)
+  await stalling.pass()
+  t.equal(await askInVain('stalling', 'info@example.com'), 'OK box@example.net')
 })
 
 t.test('C125 a thousand lookups over five maps on a server that is down: the maps share its breaker', async t => {
-  const names = ['one', 'two', 'three', 'four', 'five']
-  const { ask } = await start(t, {
-    hosts: `127.0.0.1:${await freePort()}`, maps: Object.fromEntries(names.map(name => [name, Q])), more: { breaker: { failures: 5, reset: '1m' } },
-  })
   const replies: string[] = []
-  for (let at = 0; at < 1_000; at++) replies.push(await ask(names[at % 5] ?? '', `${at}@example.com`))
-  t.same(Object.fromEntries(reasonsOf(replies)), { 'source-down': 5, 'breaker-open': 995 })
+  for (let at = 0; at < 1_000; at++) replies.push(await askInVain(fiveMaps[at % 5] ?? '', `${at}@example.com`))
+  t.same(Object.fromEntries(reasonsOf(replies)), { 'source-down': 3, 'breaker-open': 997 })
 })
 
 t.test('C146 started with MySQL and Redis away: it listens, defers, and answers when they are there', async t => {
   const redis = await startRedis()
   t.teardown(() => redis.stop())
-  const proxies = await Promise.all([startProxy({ path: mariadb.socket }), startProxy({ path: redis.socket })])
-  t.teardown(() => Promise.all(proxies.map(proxy => proxy.stop())))
-  const [toMysql, toRedis] = proxies
-  for (const proxy of proxies) proxy.refuse()
-  const bed = await start(t, { hosts: `127.0.0.1:${toMysql.port}`, more: { redis: { host: '127.0.0.1', port: toRedis.port }, breaker: { failures: 5, reset: '50ms' } } })
-  t.match(await bed.ask('alias', 'info@example.com'), /^TEMP /)
-  for (const proxy of proxies) await proxy.pass()
+  const [toMysql, toRedis] = await Promise.all([proxyTo(mariadb.socket), proxyTo(redis.socket)])
+  for (const proxy of [toMysql, toRedis]) proxy.refuse()
+  const bed = await start(t, {
+    databases: { db: `127.0.0.1:${toMysql.port}`, nameless: 'nobody.invalid' }, maps: { nameless: { database: 'nameless' } },
+    more: { redis: { host: '127.0.0.1', port: toRedis.port }, breaker: { failures: 5, reset: '50ms' } },
+  })
+  for (const map of ['alias', 'nameless']) t.match(await bed.ask(map, 'info@example.com'), /^TEMP /, map)
+  for (const proxy of [toMysql, toRedis]) await proxy.pass()
   t.equal(await untilAnswered(bed, 'alias', 'info@example.com'), 'OK box@example.net')
-
-  const nameless = await start(t, { hosts: 'nobody.invalid', more: { redis: { host: 'nobody.invalid' } } })
-  t.match(await nameless.ask('alias', 'info@example.com'), /^TEMP /)
 })
 
 t.test('the password is in none of the logs', t => {
-  t.ok(logs.length > 5)
+  t.ok(logs.length > 4)
   for (const log of logs) t.notMatch(log(), mariadb.password)
   t.end()
 })
