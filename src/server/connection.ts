@@ -32,7 +32,8 @@ const maxUnreadBytes = 262_144
 /** A client has so long (ms) for the rest of half a request, or to read its replies when too many wait. */
 export const patienceMs = 30_000
 
-export class Connection {
+/** Its decoder hands it the requests. */
+export class Connection implements Requests {
   readonly #socket: Socket
   readonly #dialect: Dialect
   readonly #decoder: RequestDecoder
@@ -79,7 +80,7 @@ export class Connection {
     // Too late: we have said goodbye. The client finds that out and asks again on a new connection.
     if (this.#socket.writableEnded) return
     const before = this.#requestCount
-    const fault = this.#decoder.push(chunk, this.#requests)
+    const fault = this.#decoder.push(chunk, this)
     if (this.#requestCount !== before) this.#clearOwed()
     if (fault !== null) {
       this.#hooks.onFault(fault.problem)
@@ -91,28 +92,27 @@ export class Connection {
     this.#flush()
   }
 
-  readonly #requests: Requests = {
-    lookup: (map, key) => {
-      this.#requestCount++
-      const route = this.#hooks.route(map)
-      let outcome: Outcome | Promise<Outcome>
-      try {
-        outcome = route.answer(key)
-      } catch (error) {
-        outcome = this.#bug(error)
-      }
-      if (outcome instanceof Promise) {
-        const index = this.#firstWaiting + this.#waiting.length
-        this.#waiting.push(null)
-        void outcome.catch((error: unknown) => this.#bug(error)).then(settled => this.#settle(index, route, settled))
-      } else {
-        this.#due(this.#encode(route, outcome))
-      }
-    },
-    reply: reply => {
-      this.#requestCount++
-      this.#due(reply)
-    },
+  lookup(map: string | null, key: string | null): void {
+    this.#requestCount++
+    const route = this.#hooks.route(map)
+    let outcome: Outcome | Promise<Outcome>
+    try {
+      outcome = route.answer(key)
+    } catch (error) {
+      outcome = this.#bug(error)
+    }
+    if (outcome instanceof Promise) {
+      const index = this.#firstWaiting + this.#waiting.length
+      this.#waiting.push(null)
+      void outcome.catch((error: unknown) => this.#bug(error)).then(settled => this.#settle(index, route, settled))
+    } else {
+      this.#due(this.#encode(route, outcome))
+    }
+  }
+
+  reply(reply: string): void {
+    this.#requestCount++
+    this.#due(reply)
   }
 
   #due(reply: string): void {
@@ -147,16 +147,7 @@ export class Connection {
 
   /** Writes all replies that are due, in one write. */
   #flush(): void {
-    let due = 0
-    for (const reply of this.#waiting) {
-      if (reply === null) break
-      this.#out += reply
-      due++
-    }
-    if (due > 0) {
-      this.#waiting.splice(0, due)
-      this.#firstWaiting += due
-    }
+    if (this.#waiting.length > 0) this.#collect()
     if (this.#out !== '') {
       const out = this.#out
       this.#out = ''
@@ -170,6 +161,20 @@ export class Connection {
     if (unread || this.#waiting.length >= maxPipelined) this.#socket.pause()
     if (unread || this.#decoder.pending) this.#owed ??= setTimeout(this.#onPatienceOver, this.#patienceMs).unref()
     else if (this.#owed !== null) this.#clearOwed()
+  }
+
+  /** Takes the replies that are due from the head of those that wait. */
+  #collect(): void {
+    let due = 0
+    for (const reply of this.#waiting) {
+      if (reply === null) break
+      this.#out += reply
+      due++
+    }
+    if (due > 0) {
+      this.#waiting.splice(0, due)
+      this.#firstWaiting += due
+    }
   }
 
   #end(): void {
