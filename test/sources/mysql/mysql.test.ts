@@ -13,7 +13,7 @@ import { openServers } from '../../../src/sources/mysql/database.js'
 import { readTls } from '../../../src/sources/mysql/tls.js'
 import { makeCertificates } from '../../fixtures/certificates.js'
 import { noMysql, startMysql } from '../../fixtures/mysql.js'
-import { connectTo, inet, known, knownAnswer, lookAlias, loginTo, noRows, seen, serversFor, statement, tables, unix } from './bed.js'
+import { connectTo, inet, known, knownAnswer, lookAlias, loginTo, noRows, seen, serversFor, statement, tables, unix, untilSessions } from './bed.js'
 
 t.test('MySQL 9', { skip: noMysql }, async t => {
   const { file, authority, certificate, remove } = await makeCertificates()
@@ -105,6 +105,17 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
       t.same(seen(await connected.ask(lookAlias, [known], 10_000)), knownAnswer)
     })
   }
+
+  await t.test('the server ends an idle session, and says so on it: the next question gets a new one', async t => {
+    const { servers, changes } = serversFor(t)
+    await mysql.sql('SET GLOBAL wait_timeout = 1')
+    const connected = servers.database([unix(mysql)], loginTo(mysql))
+    t.same(seen(await connected.ask(lookAlias, [known], 10_000)), knownAnswer)
+    await mysql.sql('SET GLOBAL wait_timeout = 28800')
+    await untilSessions(mysql, sessions => sessions.length === 0)
+    t.same(seen(await connected.ask(lookAlias, [known], 10_000)), knownAnswer)
+    t.same([servers.status()[0]?.lastError, changes], ['', []], 'which is nobody\'s failure')
+  })
 
   await t.test('a query that takes too long is ended on the server', async t => {
     const { servers } = serversFor(t)
