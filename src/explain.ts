@@ -6,18 +6,8 @@
 import { bridge, isFresh } from './caches/entry.js'
 import type { Generation, ServedMap } from './generation.js'
 import type { Explained, ExplainedStep } from './health/admin.js'
-import type { Outcome } from './outcome.js'
-import { readable } from './outcome.js'
+import { worded } from './outcome.js'
 import { fold } from './sources/fold.js'
-
-const worded = (outcome: Outcome): string => {
-  switch (outcome.kind) {
-    case 'found': return `${outcome.age === 'stale' ? 'stale ' : ''}found: ${readable(outcome.value)}`
-    case 'absent': return 'absent'
-    case 'unavailable': return `unavailable: ${outcome.reason}: ${outcome.detail}`
-    default: return outcome satisfies never
-  }
-}
 
 const explainStep = async (map: ServedMap, key: string, budgetMs: number): Promise<ExplainedStep> => {
   if (map.kind === 'text') return { key, memory: null, redis: null, table: worded(map.table(key)) }

@@ -53,3 +53,13 @@ export type Outcome = Found | Absent | Unavailable
 export const absent: Absent = Object.freeze({ kind: 'absent' })
 export const found = (value: ByteString, age: 'fresh' | 'stale' = 'fresh'): Found => ({ kind: 'found', value, age })
 export const unavailable = (reason: Reason, detail: string): Unavailable => ({ kind: 'unavailable', reason, detail })
+
+/** An outcome in words, with its value. For people, never for the wire. */
+export const worded = (outcome: Outcome): string => {
+  switch (outcome.kind) {
+    case 'found': return `${outcome.age === 'stale' ? 'stale ' : ''}found: ${readable(outcome.value)}`
+    case 'absent': return 'absent'
+    case 'unavailable': return `unavailable: ${outcome.reason}: ${outcome.detail}`
+    default: return outcome satisfies never
+  }
+}

@@ -15,7 +15,7 @@ import type { Explained, TableRow } from './health/admin.js'
 import type { Share } from './health/status.js'
 import type { Log } from './log.js'
 import { printable } from './log.js'
-import { absent, unavailable } from './outcome.js'
+import { absent, unavailable, worded } from './outcome.js'
 import type { Outcome } from './outcome.js'
 import { recallSnapshots, saveSnapshot } from './remembered.js'
 import { cachedMap, knownRows, takeRows } from './rows.js'
@@ -223,11 +223,18 @@ const clientHooks = (served: () => Served, log: Log): ConnectionHooks => ({
   onBug: error => log.error(`bug: ${error instanceof Error ? error.stack ?? error.message : 'unknown'}`),
 })
 
+/** The one place that logs keys and values, at debug level; a rejection is told by whoever waits for the answer. */
+const tell = (outcome: Outcome | Promise<Outcome>, map: string, key: string, log: Log): void => {
+  if (outcome instanceof Promise) void outcome.then(later => tell(later, map, key, log), () => undefined)
+  else log.debug(`map ${map}: ${key}: ${worded(outcome)}`)
+}
+
 const routeTo = (lookup: ServedMap['lookup'], tally: Tally, log: Log): CountedRoute => ({
   tally,
   answer: key => {
     if (key === null) return badKey(tally.protocol, log)
     const outcome = lookup.lookup(key)
+    if (log.isDebug) tell(outcome, tally.map, key, log)
     return outcome instanceof Promise ? timed(outcome, tally) : outcome
   },
   onReply: outcome => {

@@ -27,6 +27,10 @@ export const createEvents = (now: () => number): Events => {
     list: () => events,
     recording: log => ({
       ...log,
+      // It can change; the spread has it as it was.
+      get isDebug() {
+        return log.isDebug
+      },
       info: (text, fields) => {
         add('info', text)
         log.info(text, fields)

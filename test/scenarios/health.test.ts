@@ -4,7 +4,7 @@ import { request } from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
-import { run } from '../fixtures/child.js'
+import { run, startChild } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
 
 type Reply = { readonly code: number | undefined, readonly body: string }
@@ -42,4 +42,19 @@ t.test('the health socket that a killed daemon left is replaced, and goes when i
   t.match(await ask(path, '/livez'), { code: 200 })
   await holdfast.stop()
   t.notOk(existsSync(path))
+})
+
+t.test('status --watch shows the state anew, in colour on a terminal and plain elsewhere', async t => {
+  const holdfast = await startHoldfast(config)
+  t.teardown(() => holdfast.kill())
+  // Nothing that forbids or forces colours.
+  const env = { PATH: process.env['PATH'], TERM: 'xterm' }
+  const command = [process.execPath, mainFile, 'status', '--config', join(holdfast.dir, 'holdfast.yaml')]
+  const terminal = await startChild('script', ['-qec', `${command.join(' ')} --watch`, '/dev/null'], { env })
+  t.teardown(() => terminal.kill())
+  // The screen is cleared before each.
+  await terminal.printed(/\x1b\[2J\x1b\[\d+m.*Mail is safe[^]*\x1b\[2J\x1b\[\d+m.*Mail is safe/)
+  const { stdout } = await run(command[0] ?? '', command.slice(1), { env })
+  t.match(stdout, 'Mail is safe. All is well')
+  t.notMatch(stdout, '\x1b')
 })
