@@ -6,7 +6,7 @@
 import type { Found } from '../outcome.js'
 import { openClient } from './client.js'
 import type { Client, RedisSettings } from './client.js'
-import { encodeEntry } from './entry.js'
+import { encodeEntry, recordHead } from './entry.js'
 import { redisKey } from './redis.js'
 import type { MapIdentity } from './redis.js'
 
@@ -17,15 +17,14 @@ const perScript = 100
 /** In a cluster, keys of one script would have to be of one slot. */
 const atOnceInCluster = 100
 
-// KEYS: the entries; ARGV: definition, verified at, time to live (ms), and a record for each key.
+// KEYS: the entries; ARGV: the beginning of a record of this definition, when it was verified, its time to live (ms),
+// and a record for each key. MGET takes what is no string for nothing; the time has 13 digits until 2286.
 const script = `
-  local verified, written = tonumber(ARGV[2]), 0
-  for i, key in ipairs(KEYS) do
-    local old = redis.pcall('GET', key)
-    local by, at
-    if type(old) == 'string' then by, at = string.match(old, '^1 (%x+) (%d+) ') end
-    if by ~= ARGV[1] or tonumber(at) < verified then
-      redis.call('SET', key, ARGV[i + 3], 'PX', ARGV[3])
+  local sub, call, own, verified, ttl, written = string.sub, redis.call, ARGV[1], tonumber(ARGV[2]), ARGV[3], 0
+  local length = #own
+  for i, old in ipairs(call('MGET', unpack(KEYS))) do
+    if not old or sub(old, 1, length) ~= own or (tonumber(sub(old, length + 1, length + 13)) or 0) < verified then
+      call('SET', KEYS[i], ARGV[i + 3], 'PX', ttl)
       written = written + 1
     end
   end
@@ -41,11 +40,8 @@ export type Bulk = {
   close(): void
 }
 
-/** ASCII, the common case, needs no bytes of its own. */
-const argument = (record: string): string | Buffer => {
-  for (let at = 0; at < record.length; at++) if (record.charCodeAt(at) > 0x7f) return Buffer.from(record, 'latin1')
-  return record
-}
+/** Text goes out as UTF-8: what is more than ASCII, as bytes. */
+const argument = (record: string): string | Buffer => /[^\x00-\x7f]/.test(record) ? Buffer.from(record, 'latin1') : record
 
 /** Resolves when Redis is there; rejects with its error if it isn't in that time (ms). */
 export const openBulk = async (settings: RedisSettings, withinMs = connectMs): Promise<Bulk> => {
@@ -66,7 +62,7 @@ export const openBulk = async (settings: RedisSettings, withinMs = connectMs): P
   const size = isCluster ? 1 : perScript
   const writeSome = async (map: MapIdentity, entries: readonly BulkEntry[], verifiedAt: number, ttlMs: number): Promise<number> => Number(await client.eval(
     script, entries.length, ...entries.map(({ key }) => redisKey(settings.keyPrefix, map, key)),
-    map.definition, verifiedAt, ttlMs, ...entries.map(({ outcome }) => argument(encodeEntry(outcome, verifiedAt, map.definition))),
+    recordHead(map.definition), verifiedAt, ttlMs, ...entries.map(({ outcome }) => argument(encodeEntry(outcome, verifiedAt, map.definition))),
   ))
   return {
     client,

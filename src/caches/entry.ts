@@ -73,13 +73,16 @@ export const bridge = (entry: Entry | undefined, now: number): Found | null => {
 export const isKnownAbsent = (entry: Entry | undefined, now: number): boolean =>
   entry?.outcome.kind === 'absent' && now < entry.expiredAt
 
+/** How each record of a definition begins; the time at which it was verified follows. */
+export const recordHead = (definition: string): string => `1 ${definition} `
+
 /**
  * An entry as bytes for Redis and the snapshot: `1 DEFINITION VERIFIED LENGTH:value`,
  * or `1 DEFINITION VERIFIED -` for absent. The leading digit is the format's
  * version; the length shows a record that was cut short.
  */
 export const encodeEntry = (outcome: Found | Absent, verifiedAt: number, definition: string): ByteString =>
-  `1 ${definition} ${verifiedAt} ${outcome.kind === 'found' ? `${outcome.value.length}:${outcome.value}` : '-'}` as ByteString
+  `${recordHead(definition)}${verifiedAt} ${outcome.kind === 'found' ? `${outcome.value.length}:${outcome.value}` : '-'}` as ByteString
 
 export type Decoded = { readonly outcome: Found | Absent, readonly verifiedAt: number }
 

@@ -15,7 +15,7 @@ export type LoadParts = {
   readonly listing: Listing
   /** Keys up to this one have been loaded before. */
   readonly after: string | null
-  /** Rejects if they could not be kept. One batch at a time. */
+  /** Rejects if they could not be kept. A few batches may be on their way at a time. */
   readonly write: (entries: readonly BulkEntry[]) => Promise<unknown>
   /** Everything up to the key `last` has been written. */
   readonly onWritten: (last: string, keys: number) => void
@@ -24,25 +24,28 @@ export type LoadParts = {
   readonly objection: () => string | null
 }
 
-const batchEntries = 1_000
+const batchEntries = 200
+/** Neither the server nor the cache waits for the other one's last batch. */
+const maxUnderway = 8
 
 /** Null if all of the table is loaded, else why not. Never rejects. */
 export const load = async ({ table: { definition, database }, listing, after, write, onWritten, onRows, objection }: LoadParts): Promise<string | null> => {
   const sql = listingSql(listing, after)
   const entries = collectEntries(definition, listing.maxRows)
   let batch: BulkEntry[] = []
-  /** What came of the batches so far: null if they are written. */
-  let written: Promise<string | null> = Promise.resolve(null)
-  /** Starts to write what was gathered, once the batch before it is written; says why it can't. */
+  /** Batches on their way: null once they are written, and those before them; else why not. */
+  const underway: Promise<string | null>[] = []
   const writeBatch = async (): Promise<string | null> => {
     const full = batch
     const last = full.at(-1)
     batch = []
-    const problem = await written ?? objection()
-    written = problem !== null || last === undefined ? Promise.resolve(problem) : write(full).then(() => {
-      onWritten(last.key, full.length)
-      return null
-    }, messageOf)
+    const problem = (underway.length < maxUnderway ? null : await underway.shift()) ?? objection()
+    const before = underway.at(-1) ?? Promise.resolve(problem)
+    underway.push(problem !== null || last === undefined ? Promise.resolve(problem) : write(full).then(async () => {
+      const earlier = await before
+      if (earlier === null) onWritten(last.key, full.length)
+      return earlier
+    }, messageOf))
     return problem
   }
   const fault = await database.list({ sql, texts: [sql], unfitModes: definition.unfitModes }, async rows => {
@@ -58,5 +61,7 @@ export const load = async ({ table: { definition, database }, listing, after, wr
     if (last !== null) batch.push(last)
     await writeBatch()
   }
-  return await written ?? fault?.detail ?? null
+  let problem: string | null = null
+  for (const result of underway) problem ??= await result
+  return problem ?? fault?.detail ?? null
 }

@@ -35,8 +35,7 @@ t.test('every row of a table is written, in batches, in order', async t => {
   t.equal(seen(), rows)
   t.equal(written.length, rows)
   for (const number of [0, 1, 999, 1_000, 12_345, rows - 1]) t.match(written[number], { key: keyOf(number), outcome: { kind: 'found', value: valueOf(number) } })
-  t.ok(batches.every(size => size <= 2_000), batches.join())
-  t.ok(batches.length >= rows / 2_000)
+  t.ok(batches.every(size => size <= 1_000), batches.join())
   t.equal(noted.at(-1), keyOf(rows - 1))
 })
 
@@ -89,10 +88,11 @@ t.test('a cache that fails, or an objection, ends the load', async t => {
   let calls = 0
   const failing = loading(openTable(t, mariadb, mariadb), { write: () => ++calls === 3 ? Promise.reject(new Error('OOM')) : Promise.resolve() })
   t.equal(await failing.result, 'OOM')
-  t.equal(calls, 3)
+  t.ok(calls < 20, String(calls))
+  t.equal(failing.noted.length, 2, 'what came after it doesn\'t count as loaded')
   const objected = loading(openTable(t, mariadb, mariadb), { objection: () => objected.batches.length < 2 ? null : 'no more' })
   t.equal(await objected.result, 'no more')
-  t.ok(objected.batches.length <= 3, objected.batches.join())
+  t.ok(objected.batches.length < 20, objected.batches.join())
 })
 
 t.test('a table that isn\'t there, and a server that isn\'t there', async t => {

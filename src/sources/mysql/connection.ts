@@ -52,7 +52,7 @@ const noResultSet: Result = { kind: 'rows', rows: null, names: [] }
 export const maxResultBytes = 1_048_576
 
 /** Rows of a list are handed over in batches; with one at work and another one waiting, the server waits too. */
-const listBatch = 500
+const listBatch = 200
 
 /** A server has so long to close a connection that took leave of it. */
 const leaveMs = 1_000
@@ -234,13 +234,15 @@ export class Connection {
         rows = []
         isBusy = true
         handing = onRows(batch)
-        handing.then(wantsMore => {
+        // Lookups get their turn between two batches.
+        handing.then(wantsMore => setImmediate(() => {
+          if (this.#fail !== fail) return
           isBusy = false
           if (!wantsMore) return settle(null)
           timer.refresh()
           this.#driver.resume()
           if (isOver || rows.length >= listBatch) handOver()
-        }, () => settle(null))
+        }), () => settle(null))
       }
       const query = this.#driver.query({ sql, typeCast: false, rowsAsArray: true })
       query.on('error', (error: unknown) => settle(faultOf(error, 'query')))
