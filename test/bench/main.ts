@@ -1,5 +1,5 @@
 /**
- * npm run bench -- [--smoke] [--json] [--seconds N] [--rounds N] [peers | growth | soak [MINUTES]]
+ * npm run bench -- [--smoke] [--json] [--seconds N] [--rounds N] [peers | growth | soak [MINUTES] | warm [ROWS]]
  *
  * Everything on this machine, in private instances. See NOTES.md.
  */
@@ -11,6 +11,7 @@ import { heading, line, ratioLine, ratios } from './report.js'
 import { runSoak } from './soak.js'
 import { runSuite } from './suite.js'
 import type { Extent, Row } from './suite.js'
+import { runWarm } from './warm.js'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -53,13 +54,14 @@ const suite = async (extent: Extent): Promise<unknown> => {
   return { rows, ratios: compared }
 }
 
-const [command, minutes] = positionals
+const [command, amount] = positionals
 const run = (): Promise<unknown> => {
   switch (command) {
     case undefined: return suite(values.smoke ? smoke : full)
     case 'peers': return runPeers(say)
     case 'growth': return runGrowth(programs, full.seconds, say)
-    case 'soak': return runSoak(programs, Number(minutes ?? 10), say)
+    case 'soak': return runSoak(programs, Number(amount ?? 10), say)
+    case 'warm': return runWarm(programs, Number(amount ?? 1_000_000), full.seconds, say)
     default: throw new Error(`there is no bench ${command}`)
   }
 }

@@ -84,11 +84,13 @@ export type HoldfastOptions = {
   readonly memoryEntries: number
   readonly freshFor?: string
   readonly workers?: number
+  /** The table is loaded into the caches ahead of demand. */
+  readonly warm?: boolean
 }
 
 /** Starts Holdfast, on all three transports, asking its table through `poolSize` connections. */
 export const startServed = async (options: HoldfastOptions): Promise<Served & { readonly daemon: Holdfast }> => {
-  const { table, redis, memoryEntries, freshFor = '1h', workers = 1 } = options
+  const { table, redis, memoryEntries, freshFor = '1h', workers = 1, warm = false } = options
   const ports = { inet: await freePort(), table: await freePort() }
   const health = await freePort()
   const daemon = await startHoldfast(dir => JSON.stringify({
@@ -98,6 +100,7 @@ export const startServed = async (options: HoldfastOptions): Promise<Served & { 
       { tcp: `127.0.0.1:${ports.table}`, map },
     ],
     health: `127.0.0.1:${health}`,
+    admin: `unix:${join(dir, 'admin')}`,
     workers,
     max_connections: 12_000 * workers,
     memory: { entries: memoryEntries, bytes: '1GB', absent_entries: 20_000 },
@@ -109,7 +112,7 @@ export const startServed = async (options: HoldfastOptions): Promise<Served & { 
     maps: {
       [map]: {
         search: 'virtual', database: 'main', query: 'SELECT goto FROM alias WHERE address=\'%s\'',
-        fresh_for: freshFor, absent_for: '1h',
+        fresh_for: freshFor, absent_for: '1h', ...(warm ? { warm: 'auto' } : {}),
       },
     },
   }))
