@@ -5,7 +5,9 @@ import type { Config } from '../config/load.js'
 import { createLog } from '../log.js'
 import { messageOf } from '../message_of.js'
 import type { Problem } from '../sources/problem.js'
+import { listOf } from '../warm/list_of.js'
 import { sourcesOf } from '../watched.js'
+import type { WatchedSources } from '../watched.js'
 
 export type CheckOptions = { readonly configDir: string }
 
@@ -45,8 +47,22 @@ const checkTables = async (config: Config, say: Say, process: NodeJS.Process): P
   }
   const problems = await opened.sources.check()
   for (const problem of problems) say('error', problem)
+  if (problems.length === 0) for (const warning of await checkLists(config, opened.sources)) say('warning', warning)
   opened.sources.close()
   return problems.length > 0 ? 'down' : 'right'
+}
+
+/** The maps that are to be loaded ahead of demand and can't be. */
+const checkLists = async ({ maps }: Config, sources: WatchedSources): Promise<readonly Problem[]> => {
+  const problems: Problem[] = []
+  for (const { name, place, warm } of maps) {
+    const opened = sources.of(name)
+    const table = opened.kind === 'mysql' ? opened.tables[0] : undefined
+    if (warm === null || table === undefined) continue
+    const listing = await listOf(table, warm)
+    if (typeof listing === 'string') problems.push({ place, text: `warm: the keys of map ${name} can't be listed, and are not loaded: ${listing}` })
+  }
+  return problems
 }
 
 /** Whether nothing is wrong with the Postfix there, as far as it asks Holdfast. */

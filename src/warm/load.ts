@@ -2,6 +2,10 @@
  * One load: the rows of a table, as they come, into a cache. However long the
  * table is, a few batches are held; a cache that is slow slows the server down.
  * It adds what is found and takes nothing away.
+ *
+ * It says nothing of absence, though it has seen every key. MySQL may find a key
+ * that isn't listed, by its collation; Redis and memory may have let go of one that
+ * was; and a row may be new since. So what is not found is asked of the table.
  */
 import type { BulkEntry } from '../caches/bulk.js'
 import { messageOf } from '../message_of.js'

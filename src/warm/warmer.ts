@@ -13,9 +13,8 @@ import type { Client, RedisSettings } from '../caches/client.js'
 import type { MapIdentity } from '../caches/redis.js'
 import type { Clock } from '../lookup/clock.js'
 import { messageOf } from '../message_of.js'
-import { columnsSql, listingOf } from '../sources/mysql/listing.js'
-import type { Listing } from '../sources/mysql/listing.js'
 import type { Table } from '../sources/open.js'
+import { listOf } from './list_of.js'
 import { load } from './load.js'
 import { readProgress, takeTurn } from './shared.js'
 
@@ -77,7 +76,6 @@ const lookMs = 60_000
 const jitter = 0.1
 /** The node that goes on with a load is told so often (ms) how far it is. */
 const noteEveryMs = 1_000
-const columnsBudgetMs = 5_000
 
 type Attempt =
   | { readonly kind: 'not-due' | 'elsewhere', readonly loadedAt: number | null }
@@ -100,12 +98,6 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
     // A clock that was set back says nothing of the time that went by.
     return age < -lookMs || age >= everyMs * spread
   }
-  const listingNow = async (): Promise<Listing | string> => {
-    if (warm === 'auto') return table.definition.listing
-    const sql = columnsSql(warm)
-    const columns = await table.database.ask({ sql, texts: [sql] }, [], columnsBudgetMs)
-    return columns.kind === 'unavailable' ? columns.detail : listingOf(warm, columns.names)
-  }
   type Sink = {
     readonly after: string | null
     readonly write: (entries: readonly BulkEntry[], verifiedAt: number) => Promise<unknown>
@@ -113,7 +105,7 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
     readonly objection: () => string | null
   }
   const loadInto = async ({ after, write, note, objection }: Sink): Promise<string | null> => {
-    const listing = await listingNow()
+    const listing = await listOf(table, warm)
     if (typeof listing === 'string') return listing
     const startedAt = clock.now()
     set({ state: 'loading', rows: 0, keys: 0, startedAt })

@@ -74,6 +74,10 @@ t.test('a table that one node has loaded into Redis answers in an outage on all,
   t.equal(refused.code, 75)
   t.match(refused.stderr, 'holdfast warm: relay_recipient is not loaded ahead of demand')
 
+  const checked = await run(process.execPath, [mainFile, 'check', `${a.dir}/holdfast.yaml`])
+  t.match(checked.stdout, /^warning: .*holdfast\.yaml:\d+: warm: the keys of map relay_recipient can't be listed, and are not loaded: it compares with a pattern$/m)
+  t.notMatch(checked.stdout, /keys of map virtual/)
+
   await mariadb.kill()
   for (const node of [a, b]) {
     await assertKnown(t, node)

@@ -1,0 +1,14 @@
+/** The list of a map's keys: as its query gives it, or by a query of the administrator's. */
+import { columnsSql, listingOf } from '../sources/mysql/listing.js'
+import type { Listing } from '../sources/mysql/listing.js'
+import type { Table } from '../sources/open.js'
+
+const budgetMs = 5_000
+
+/** `warm` is `auto` or a query, whose columns the server is asked for. A text says why there is no list. Never rejects. */
+export const listOf = async ({ definition, database }: Table, warm: string): Promise<Listing | string> => {
+  if (warm === 'auto') return definition.listing
+  const sql = columnsSql(warm)
+  const columns = await database.ask({ sql, texts: [sql] }, [], budgetMs)
+  return columns.kind === 'unavailable' ? columns.detail : listingOf(warm, columns.names)
+}
