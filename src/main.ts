@@ -49,6 +49,13 @@ const program = new Command('holdfast')
   .version(version)
   .showHelpAfterError()
   .configureHelp({ showGlobalOptions: true })
+  .addHelpText('after', `
+Examples:
+  holdfast adopt --output /etc/holdfast/holdfast.yaml    a configuration from Postfix's own
+  holdfast check                                         what is wrong with it, and with the servers
+  holdfast query virtual_alias info@example.com          ask the daemon, as Postfix does
+  holdfast status --watch                                is mail safe now
+  holdfast help query                                    more of a command; holdfast(8) has all of it`)
 
 program.command('serve')
   .description('run the daemon (in the foreground)')

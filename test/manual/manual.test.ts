@@ -26,15 +26,19 @@ t.test('holdfast(8) has every command with its options and an example, as its he
   const { text, faults } = await formatted('holdfast')
   t.equal(faults, '')
   t.match(text, 'November 14, 2023')
-  const commands = [...(await holdfast('--help')).matchAll(/^ {2}([a-z]+) .*\S/gm)].flatMap(([, name]) => name === undefined || name === 'help' ? [] : [name])
+  const [help = '', examples = ''] = (await holdfast('--help')).split('\nExamples:\n')
+  const commands = [...help.matchAll(/^ {2}([a-z]+) .*\S/gm)].flatMap(([, name]) => name === undefined || name === 'help' ? [] : [name])
   t.ok(commands.includes('serve') && commands.includes('flush'), commands.join(' '))
+  const shown = [...examples.matchAll(/^ {2}holdfast ([a-z]+)/gm)].map(([, name = '']) => name)
+  t.ok(shown.length > 0)
+  t.same(shown.filter(name => name !== 'help' && !commands.includes(name)), [], 'the first examples are of commands that there are')
   const sections = new Map(commands.map(command => [command, new RegExp(`^ {5}${command}\\b[^]*?(?=^ {5}\\w|^\\w)`, 'm').exec(text.slice(text.indexOf('\nCOMMANDS\n')))?.[0] ?? '']))
   // The page takes its examples from the help.
   for (const [command, own] of sections) t.match(own, new RegExp(`^ {19}.*\\bholdfast ${command}\\b`, 'm'), `the help of ${command} has an example`)
   for (const command of ['adopt', 'flush']) {
-    const help = await holdfast(command, '--help')
-    t.match(help, `\nExample:\n  holdfast ${command} `)
-    for (const [option] of help.matchAll(/(?<=^ {2})--[a-z-]+/gm)) t.match(sections.get(command), new RegExp(`^ +${option}\\b`, 'm'), `${command} ${option}`)
+    const own = await holdfast(command, '--help')
+    t.match(own, `\nExample:\n  holdfast ${command} `)
+    for (const [option] of own.matchAll(/(?<=^ {2})--[a-z-]+/gm)) t.match(sections.get(command), new RegExp(`^ +${option}\\b`, 'm'), `${command} ${option}`)
   }
 })
 

@@ -3,10 +3,11 @@
  * added, one goes, one listener opens, one closes; then a configuration with
  * faults, and one whose address is taken: all stays as it was.
  */
-import { writeFileSync } from 'node:fs'
+import { copyFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
+import { makeCertificates } from '../fixtures/certificates.js'
 import { startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
 import { startMariadb } from '../fixtures/mariadb.js'
@@ -105,4 +106,36 @@ databases:
   await holdfast.logged(/reloaded/)
   t.equal(await socketmapAsk(path, 'm', 'key'), 'OK value')
   t.match(await socketmapAsk(path, 'm', 'other'), /^TEMP /)
+})
+
+t.test('a reload reads certificates anew: an authority that is exchanged is trusted, and no client is dropped', async t => {
+  const certificates = await makeCertificates()
+  t.teardown(() => certificates.remove())
+  await Promise.all([certificates.authority('former'), certificates.certificate('server', 'IP:127.0.0.1')])
+  const mariadb = await startMariadb({
+    args: [`--ssl-cert=${certificates.file('server.pem')}`, `--ssl-key=${certificates.file('server.key')}`, `--ssl-ca=${certificates.file('ca.pem')}`],
+    sql: 'CREATE TABLE a (k VARCHAR(90), v VARCHAR(90)); INSERT INTO a VALUES (\'key\', \'value\')',
+  })
+  t.teardown(() => mariadb.stop())
+  const holdfast = await startHoldfast(dir => {
+    copyFileSync(certificates.file('former.pem'), join(dir, 'ca.pem'))
+    return JSON.stringify({
+      listen: [{ socketmap: `unix:${dir}/s` }], health: 'off',
+      maps: { m: { search: 'exact', database: 'db', query: 'SELECT v FROM a WHERE k=\'%s\'' } },
+      databases: { db: {
+        hosts: `127.0.0.1:${mariadb.port}`, user: mariadb.user, password: mariadb.password, dbname: mariadb.database,
+        tls_CAfile: join(dir, 'ca.pem'), tls_verify_cert: 'yes',
+      } },
+    })
+  })
+  t.teardown(() => holdfast.kill())
+  const wire = await openWire({ path: join(holdfast.dir, 's') })
+  t.teardown(() => wire.close())
+  wire.send(socketmapRequest('m', 'key'))
+  t.match(String(await wire.netstring()), /^TEMP .*certificate/)
+  copyFileSync(certificates.file('ca.pem'), join(holdfast.dir, 'ca.pem'))
+  holdfast.reload()
+  await holdfast.logged(/reloaded/)
+  wire.send(socketmapRequest('m', 'key'))
+  t.equal(String(await wire.netstring()), 'OK value')
 })
