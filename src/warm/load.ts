@@ -29,6 +29,8 @@ export type LoadParts = {
 }
 
 const batchEntries = 200
+/** Of their values: a batch of long ones is a smaller one. */
+const batchBytes = 262_144
 /** Neither the server nor the cache waits for the other one's last batch. */
 const maxUnderway = 8
 
@@ -37,12 +39,14 @@ export const load = async ({ table: { definition, database }, listing, after, wr
   const sql = listingSql(listing, after)
   const entries = collectEntries(definition, listing.maxRows)
   let batch: BulkEntry[] = []
+  let bytes = 0
   /** Batches on their way: null once they are written, and those before them; else why not. */
   const underway: Promise<string | null>[] = []
   const writeBatch = async (): Promise<string | null> => {
     const full = batch
     const last = full.at(-1)
     batch = []
+    bytes = 0
     const problem = (underway.length < maxUnderway ? null : await underway.shift()) ?? objection()
     const before = underway.at(-1) ?? Promise.resolve(problem)
     underway.push(problem !== null || last === undefined ? Promise.resolve(problem) : write(full).then(async () => {
@@ -55,7 +59,10 @@ export const load = async ({ table: { definition, database }, listing, after, wr
   const fault = await database.list({ sql, texts: [sql], unfitModes: definition.unfitModes }, async rows => {
     for (const row of rows) {
       const entry = entries.push(row)
-      if (entry !== null) batch.push(entry)
+      if (entry === null) continue
+      batch.push(entry)
+      bytes += entry.outcome.value.length
+      if (bytes >= batchBytes && await writeBatch() !== null) return false
     }
     onRows(rows.length)
     return batch.length < batchEntries || await writeBatch() === null

@@ -170,7 +170,7 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
       if (redis !== null) return await intoRedis(redis, isWanted)
       return isWanted || isDue(state.loadedAt) ? await intoMemory() : { kind: 'not-due', loadedAt: state.loadedAt }
     } catch (error) {
-      return { kind: 'failed', problem: messageOf(error) }
+      return { kind: 'failed', problem: `${redis === null ? '' : 'Redis: '}${messageOf(error)}` }
     }
   }
   const hasEnded = (): boolean => isClosed

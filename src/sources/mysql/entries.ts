@@ -11,6 +11,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { ByteString, Found } from '../../outcome.js'
 import { fold } from '../fold.js'
+import { maxResultBytes } from './connection.js'
 import type { RawRow } from './connection.js'
 import type { TableDefinition } from './definition.js'
 import { keyColumns } from './listing.js'
@@ -37,6 +38,7 @@ export const collectEntries = ({ bind, answer, login: { charset } }: Pick<TableD
   let sum: string | null = null
   let key: Buffer | null = null
   let rows: (ByteString | null)[][] = []
+  let bytes = 0
   let isUsable = true
 
   const keyOf = (bytes: Buffer): string | null => {
@@ -46,7 +48,7 @@ export const collectEntries = ({ bind, answer, login: { charset } }: Pick<TableD
     return text.includes('\0') || fold(text) !== text || bind(text) === null ? null : text
   }
   const finish = (): ListedEntry | null => {
-    const text = isUsable && key !== null && rows.length <= rowLimit ? keyOf(key) : null
+    const text = isUsable && key !== null ? keyOf(key) : null
     const outcome = text === null ? null : answer(rows, text)
     return text === null || outcome?.kind !== 'found' ? null : { key: text, outcome }
   }
@@ -62,11 +64,16 @@ export const collectEntries = ({ bind, answer, login: { charset } }: Pick<TableD
         sum = rowSumText
         key = rowKey
         rows = []
+        bytes = 0
         isUsable = rowKey !== null
       } else if (rowKey === null || key === null || !rowKey.equals(key)) isUsable = false
       // '1': the folded key finds this row.
       if (finds?.[0] !== 0x31) isUsable = false
-      if (rows.length <= rowLimit) rows.push(row.slice(keyColumns).map(textOf))
+      for (const column of row) bytes += column?.length ?? 0
+      // The lookup would not read so many or so much.
+      if (rows.length === rowLimit || bytes > maxResultBytes) isUsable = false
+      if (isUsable) rows.push(row.slice(keyColumns).map(textOf))
+      else rows = []
       return entry
     },
     end: () => {

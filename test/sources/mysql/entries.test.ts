@@ -117,6 +117,12 @@ for (const { name: product, start, skip, collations } of products) t.test(produc
     t.strictSame([...(await assertAsLookedUp(t, { query, result_format: '%U' })).keys()], ['in@a.test', 'out@b.test', 'word'])
   })
 
+  await t.test('a key with more rows or bytes than a lookup reads is left out', async t => {
+    const rows = [...Array<string>(10_001).fill('(\'many@a\', \'x\')'), ...Array<string>(4).fill('(\'long@a\', REPEAT(\'x\', 300000))'), '(\'one@a\', REPEAT(\'y\', 90000))', '(\'last@a\', \'z\')']
+    await server.sql(table('k VARCHAR(90)', rows.join()).replace('v VARCHAR(90)', 'v MEDIUMTEXT'))
+    t.strictSame([...(await assertAsLookedUp(t, { query })).keys()], ['last@a', 'one@a'])
+  })
+
   await t.test('listing goes on after a key', async t => {
     await server.sql(table('k VARCHAR(90)', '(\'a@a\', 1), (\'B@a\', 2), (\'o\'\'c@a\', 3), (\'d@a\', 4), (\'d@a\', 5)'))
     t.strictSame([...await list({ query }) ?? []], [['a@a', '1'], ['b@a', '2'], ['d@a', '4,5'], ['o\'c@a', '3']])
