@@ -29,6 +29,7 @@ import { TableLookup } from './lookup/table.js'
 import type { Warmer } from './warm/warmer.js'
 import { createTargets, isVouchedFor } from './lookup/vouch.js'
 import type { Neighbour, Targets } from './lookup/vouch.js'
+import { bugOf } from './message_of.js'
 import type { Outcome } from './outcome.js'
 import { fold } from './sources/fold.js'
 import { askChanges } from './sources/mysql/changes.js'
@@ -94,7 +95,7 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
   // One load at a time.
   let loading = Promise.resolve()
   const inTurn = (work: () => Promise<void>): Promise<void> => loading = loading.then(work)
-    .catch((error: unknown) => log.error(`bug: ${error instanceof Error ? error.stack ?? error.message : 'unknown'}`))
+    .catch((error: unknown) => log.error(bugOf(error)))
   // Each map sees all of them, those that come after it too.
   const neighbours: Neighbour[] = []
   for (const map of config.maps) {
@@ -265,6 +266,7 @@ const serveMap = (
   }, {
     source, memory, redis: mapRedis, guard, clock: systemClock, random: Math.random,
     isVouchedFor: key => isVouchedFor(map.search, key, neighbours),
+    onBug: error => log.repeated('bug', bugOf(error), { map: name }),
     ...map.search === 'virtual' ? { onFound: value => targets.note(value) } : {},
   })
   lookup.knowsFlushes = mapRedis === null

@@ -15,6 +15,7 @@ import type { Explained, TableRow } from './health/admin.js'
 import type { Share } from './health/status.js'
 import type { Log } from './log.js'
 import { printable } from './log.js'
+import { bugOf } from './message_of.js'
 import { absent, unavailable, worded } from './outcome.js'
 import type { Outcome } from './outcome.js'
 import { recallSnapshots, saveSnapshot } from './remembered.js'
@@ -220,7 +221,7 @@ const clientHooks = (served: () => Served, log: Log): ConnectionHooks => ({
     const { protocol } = served().unknown
     log.repeated(`fault ${protocol}`, `${protocol}: closing a connection: ${problem}`)
   },
-  onBug: error => log.error(`bug: ${error instanceof Error ? error.stack ?? error.message : 'unknown'}`),
+  onBug: error => log.error(bugOf(error)),
 })
 
 /** The one place that logs keys and values, at debug level; a rejection is told by whoever waits for the answer. */

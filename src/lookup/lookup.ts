@@ -48,6 +48,8 @@ export type MapParts = {
   readonly isVouchedFor: (key: string) => boolean
   /** Hears of each found answer that comes into memory. */
   readonly onFound?: (value: ByteString) => void
+  /** Hears of what should not have been thrown; the lookup ends in a temporary error, or with what is known. */
+  readonly onBug: (error: unknown) => void
   readonly clock: Clock
   /** In [0, 1); spreads lifetimes. */
   readonly random: () => number
@@ -424,7 +426,7 @@ export class MapLookup {
     if (this.#flights.size >= maxFlights) {
       return Promise.resolve(unavailable('overloaded', `more than ${maxFlights} lookups under way`))
     }
-    const outcome = this.#fly(walk, olderThan).catch((error: unknown) => this.#failed(walk, internalError(error)))
+    const outcome = this.#fly(walk, olderThan).catch((error: unknown) => this.#bug(walk, error))
       .finally(() => { if (this.#flights.get(walk.asked)?.outcome === outcome) this.#flights.delete(walk.asked) })
     this.#flights.set(walk.asked, { walk, outcome })
     return outcome
@@ -504,6 +506,11 @@ export class MapLookup {
     const now = this.#parts.clock.now()
     this.#pause(walk, now)
     return this.#bridge(walk, now) ?? outcome
+  }
+
+  #bug(walk: Walk, error: unknown): Outcome {
+    this.#parts.onBug(error)
+    return this.#failed(walk, unavailable('internal-error', 'internal error, see the log'))
   }
 
   /** What is known for this walk is good enough until the failure recheck timer has run. */
@@ -661,6 +668,3 @@ const complete = (outcome: Found, step: Step): Found => {
   if (step.extension === '' && step.localpart === '') return outcome
   return found(completeValue(step, outcome.value), outcome.age)
 }
-
-const internalError = (error: unknown): Outcome =>
-  unavailable('internal-error', error instanceof Error ? error.message : 'unknown')

@@ -23,7 +23,7 @@ const stage = () => {
     }),
     lifetimes: { freshForMs: 60_000, staleForMs: 3_600_000, absentForMs: 30_000 },
   }, {
-    source, guard, clock, memory: createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }), redis: null, isVouchedFor: () => false, random: () => 0,
+    source, guard, clock, memory: createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }), redis: null, isVouchedFor: () => false, onBug: () => undefined, random: () => 0,
   })
   const ask = async (key: string): Promise<Outcome> => {
     const outcome = lookup.lookup(key)

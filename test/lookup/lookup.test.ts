@@ -78,8 +78,9 @@ const stage = (rows: Readonly<Record<string, string>>, { search = 'virtual', wit
     name: 'alias', definition: '0123456789abcdef', plan, policy: { unknown: 'reject', outage: 'defer' },
     lifetimes: { freshForMs: 5 * minute, staleForMs: 60 * minute, absentForMs: 30_000 }, deadlineMs: 2_000, softDeadlineMs: 300, ...changes,
   }
+  const bugs: unknown[] = []
   const open = (other: Partial<MapSettings> = {}, ownMemory = memory) =>
-    new MapLookup({ ...settings, ...other }, { source, memory: ownMemory, redis: withRedis ? redis.cache : null, guard, isVouchedFor, onFound, clock, random: () => random })
+    new MapLookup({ ...settings, ...other }, { source, memory: ownMemory, redis: withRedis ? redis.cache : null, guard, isVouchedFor, onFound, onBug: error => bugs.push(error), clock, random: () => random })
   const lookup = open()
   /** Asks, lets what is immediate happen, and gives the outcome. */
   const ask = async (key: string, from = lookup): Promise<Outcome> => {
@@ -99,7 +100,7 @@ const stage = (rows: Readonly<Record<string, string>>, { search = 'virtual', wit
       await clock.advance(10)
     }
   }
-  return { clock, source, memory, guard, lookup, redis, open, ask, askTimed }
+  return { clock, source, memory, guard, lookup, redis, bugs, open, ask, askTimed }
 }
 
 const down = unavailable('source-down', 'refused')
@@ -442,13 +443,17 @@ t.test('unknown: defer defers what the table says is absent', async t => {
   t.match(lookup.lookup(''), { kind: 'unavailable', reason: 'unknown-deferred' })
 })
 
-t.test('a bug in a source is a temporary error, or the known answer', async t => {
-  const { ask, source, clock } = stage({ 'info@example.com': 'box@example.net' })
+t.test('a bug in a source is a temporary error, or the known answer, and is told', async t => {
+  const { ask, source, clock, bugs } = stage({ 'info@example.com': 'box@example.net' })
   await ask('info@example.com')
   await clock.advance(5 * minute)
-  source.fault = () => { throw new Error('bug') }
+  const bug = new Error('of info@example.com')
+  source.fault = () => { throw bug }
   t.strictSame(await ask('info@example.com'), stale('box@example.net'))
-  t.match(await ask('nobody@example.com'), { kind: 'unavailable', reason: 'internal-error' })
+  const said = await ask('nobody@example.com')
+  t.match(said, { kind: 'unavailable', reason: 'internal-error' })
+  t.notMatch(JSON.stringify(said), /info@/, 'its words could hold a key, which is not for the mail log')
+  t.strictSame(bugs, [bug, bug])
 })
 
 t.test('more keys under way than the map will queue are told to come again', async t => {

@@ -179,7 +179,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
     })
     const lookup = new MapLookup({
       name: 'alias', definition: letter, plan, policy: { unknown: 'reject', outage: 'defer' }, lifetimes, deadlineMs, softDeadlineMs,
-    }, { source, memory, guard, isVouchedFor: () => false, clock, random, redis: redisFor(() => node.alive) })
+    }, { source, memory, guard, isVouchedFor: () => false, onBug: () => undefined, clock, random, redis: redisFor(() => node.alive) })
     const node: Node = { lookup, memory, guard, definition: letter, alive: true, distrustedAt: -Infinity, known: new Map(), knownRows: new Set() }
     return node
   }
