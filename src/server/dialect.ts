@@ -2,7 +2,7 @@
  * What a connection needs of a protocol. A dialect is the only place where an
  * Outcome meets wire words. Replies are byte strings (latin1), ready to write.
  */
-import type { Absent, Found, Unavailable } from '../outcome.js'
+import type { Absent, ByteString, Found, Unavailable } from '../outcome.js'
 
 /** What comes out of a client's bytes, in order; each call makes exactly one reply. */
 export type Requests = {
@@ -34,4 +34,27 @@ export type Dialect = {
   reply(outcome: Absent | Unavailable): string
   /** Why a value can't be carried, for the log and the temporary error that the client gets in its place. */
   readonly limits: string
+}
+
+/** How a protocol words its replies. */
+type Words = {
+  readonly fits: (value: ByteString) => boolean
+  readonly okReply: (value: ByteString) => string
+  readonly notFoundReply: string
+  readonly tempReply: (why: string) => string
+}
+
+/** The replies of a dialect with these words. */
+export const replyIn = ({ fits, okReply, notFoundReply, tempReply }: Words): Dialect['reply'] => {
+  function reply(outcome: Found): string | null
+  function reply(outcome: Absent | Unavailable): string
+  function reply(outcome: Found | Absent | Unavailable): string | null {
+    switch (outcome.kind) {
+      case 'found': return fits(outcome.value) ? okReply(outcome.value) : null
+      case 'absent': return notFoundReply
+      case 'unavailable': return tempReply(`${outcome.reason}: ${outcome.detail}`)
+      default: return outcome satisfies never
+    }
+  }
+  return reply
 }

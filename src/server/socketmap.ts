@@ -1,7 +1,7 @@
 /** The socketmap dialect: socketmap_table(5), netstrings of `MAP KEY`, replies OK, NOTFOUND and TEMP. */
 import { NetstringDecoder } from '../../proto/netstring.js'
 import { fits, maxReplyBytes, notFoundReply, okReply, parseRequest, permReply, tempReply } from '../../proto/socketmap.js'
-import type { Absent, Found, Unavailable } from '../outcome.js'
+import { replyIn } from './dialect.js'
 import type { Dialect, Fault, RequestDecoder, Requests } from './dialect.js'
 
 /** Postfix 3.12 limits the query to 10,000 bytes by default, before the map name; older ones have no limit. */
@@ -35,15 +35,4 @@ const createDecoder = (): RequestDecoder => {
   }
 }
 
-function reply(outcome: Found): string | null
-function reply(outcome: Absent | Unavailable): string
-function reply(outcome: Found | Absent | Unavailable): string | null {
-  switch (outcome.kind) {
-    case 'found': return fits(outcome.value) ? okReply(outcome.value) : null
-    case 'absent': return notFoundReply
-    case 'unavailable': return tempReply(`${outcome.reason}: ${outcome.detail}`)
-    default: return outcome satisfies never
-  }
-}
-
-export const socketmap: Dialect = { protocol: 'socketmap', createDecoder, reply, limits: `the value is empty, has a NUL, or is over ${maxReplyBytes} bytes` }
+export const socketmap: Dialect = { protocol: 'socketmap', createDecoder, reply: replyIn({ fits, okReply, notFoundReply, tempReply }), limits: `the value is empty, has a NUL, or is over ${maxReplyBytes} bytes` }

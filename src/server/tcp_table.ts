@@ -2,7 +2,7 @@
 import {
   LineDecoder, fits, maxLineBytes, notFoundReply, okReply, parseRequest, putReply, tempReply,
 } from '../../proto/tcp_table.js'
-import type { Absent, Found, Unavailable } from '../outcome.js'
+import { replyIn } from './dialect.js'
 import type { Dialect, Fault, RequestDecoder, Requests } from './dialect.js'
 
 const createDecoder = (): RequestDecoder => {
@@ -30,15 +30,4 @@ const createDecoder = (): RequestDecoder => {
   }
 }
 
-function reply(outcome: Found): string | null
-function reply(outcome: Absent | Unavailable): string
-function reply(outcome: Found | Absent | Unavailable): string | null {
-  switch (outcome.kind) {
-    case 'found': return fits(outcome.value) ? okReply(outcome.value) : null
-    case 'absent': return notFoundReply
-    case 'unavailable': return tempReply(`${outcome.reason}: ${outcome.detail}`)
-    default: return outcome satisfies never
-  }
-}
-
-export const tcpTable: Dialect = { protocol: 'tcp_table', createDecoder, reply, limits: `result too long: the reply would be over ${maxLineBytes} bytes` }
+export const tcpTable: Dialect = { protocol: 'tcp_table', createDecoder, reply: replyIn({ fits, okReply, notFoundReply, tempReply }), limits: `result too long: the reply would be over ${maxLineBytes} bytes` }

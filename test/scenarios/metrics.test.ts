@@ -2,33 +2,16 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { tableConfig, tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
 t.test('metrics and status tell of an outage: saved lookups, reasons, the open breaker', async t => {
-  const mariadb = await startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(90), v VARCHAR(90)); INSERT INTO a VALUES (\'known-7\', \'routed-9\')' })
+  const mariadb = await startMariadb({ sql: tableSql('(\'known-7\', \'routed-9\')') })
   t.teardown(() => mariadb.stop())
   const port = await freePort()
-  const holdfast = await startHoldfast(dir => `
-listen:
-  - socketmap: unix:${dir}/s
-health: 127.0.0.1:${port}
-breaker:
-  failures: 1
-maps:
-  m:
-    search: exact
-    database: db
-    query: SELECT v FROM a WHERE k='%s'
-    fresh_for: 0s
-databases:
-  db:
-    hosts: "127.0.0.1:${mariadb.port}"
-    user: ${mariadb.user}
-    password: ${JSON.stringify(mariadb.password)}
-    dbname: ${mariadb.database}
-`)
+  const holdfast = await startHoldfast(dir => tableConfig(dir, mariadb, { m: { search: 'exact', fresh_for: '0s' } }, { health: `127.0.0.1:${port}`, breaker: { failures: 1 } }))
   t.teardown(() => holdfast.kill())
   const get = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${port}${path}`)).text()
   const path = join(holdfast.dir, 's')

@@ -6,31 +6,19 @@ import { join } from 'node:path'
 import t from 'tap'
 import { keepScreenshot, startBrowser } from '../fixtures/browser.js'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { tableConfig, tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
 t.test('the page says that all is well, which part is ill, that it is well again, and that nobody answers', { timeout: 110_000 }, async t => {
-  const mariadb = await startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(90), v VARCHAR(90)); INSERT INTO a VALUES (\'known\', \'value\')' })
+  const mariadb = await startMariadb({ sql: tableSql('(\'known\', \'value\')') })
   t.teardown(() => mariadb.stop())
   const port = await freePort()
-  const map = (name: string): string => `  ${name}:\n    search: exact\n    database: db\n    query: SELECT v FROM a WHERE k='%s'\n    fresh_for: 0s\n`
-  const holdfast = await startHoldfast(dir => `
-listen:
-  - socketmap: unix:${dir}/s
-health: 127.0.0.1:${port}
-breaker:
-  failures: 1
-  reset: 500ms
-maps:
-${map('virtual_alias')}${map('relay_recipients')}
-databases:
-  db:
-    hosts: "127.0.0.1:${mariadb.port}"
-    user: ${mariadb.user}
-    password: ${JSON.stringify(mariadb.password)}
-    dbname: ${mariadb.database}
-`)
+  const map = { search: 'exact', fresh_for: '0s' }
+  const holdfast = await startHoldfast(dir => tableConfig(dir, mariadb, { virtual_alias: map, relay_recipients: map }, {
+    health: `127.0.0.1:${port}`, breaker: { failures: 1, reset: '500ms' },
+  }))
   t.teardown(() => holdfast.kill())
   const ask = (key: string): Promise<string> => socketmapAsk(join(holdfast.dir, 's'), 'virtual_alias', key)
   const browser = await startBrowser()
