@@ -22,13 +22,15 @@ export type Calls = {
 
 export type ToWorker =
   /** The client itself comes with it. */
-  | { readonly kind: 'client', readonly listener: string }
+  | { readonly kind: 'client', readonly id: number, readonly listener: string }
   | { readonly kind: 'call', readonly id: number, readonly name: keyof Calls, readonly args: readonly unknown[] }
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
 export type FromWorker =
   | { readonly kind: 'ready' }
+  /** The client is the worker's from now on; not a byte of it was read before. */
+  | { readonly kind: 'took', readonly id: number }
   | { readonly kind: 'result', readonly id: number, readonly value: unknown }
   /** A call that threw: a bug. */
   | { readonly kind: 'failure', readonly id: number, readonly message: string }

@@ -6,6 +6,7 @@
  */
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { Config } from '../config/load.js'
 import type { TableRow } from '../health/admin.js'
@@ -30,11 +31,15 @@ const endGraceMs = 20_000
 
 type Waiting = { readonly resolve: (value: unknown) => void, readonly reject: (error: Error) => void }
 
+type Client = { readonly listener: string, readonly socket: Socket }
+
 type Worker = {
   readonly index: number
   child: ChildProcess
   isReady: boolean
   readonly waiting: Map<number, Waiting>
+  /** Clients that it has not taken yet: if it never does, they are another's. */
+  readonly offered: Map<number, Client>
   lastShare: Share | null
   /** Since when it owes an answer to a pulse (epoch ms); null: it owes none. */
   owesSince: number | null
@@ -47,6 +52,7 @@ type Worker = {
 export const startWorkers = async (config: Config, count: number, log: Log, clock: Clock): Promise<Answering> => {
   let isClosing = false
   let callCount = 0
+  let clientCount = 0
   let turn = 0
   let reloads = 0
   let deadlineMs = config.file.deadline
@@ -57,7 +63,7 @@ export const startWorkers = async (config: Config, count: number, log: Log, cloc
     env: { ...process.env, NOTIFY_SOCKET: undefined, LISTEN_FDS: undefined, LISTEN_PID: undefined },
   })
   const workers = Array.from({ length: count }, (_, index): Worker =>
-    ({ index, child: launch(index), isReady: false, waiting: new Map(), lastShare: null, owesSince: null, restartMs: minRestartMs, reloads: 0 }))
+    ({ index, child: launch(index), isReady: false, waiting: new Map(), offered: new Map(), lastShare: null, owesSince: null, restartMs: minRestartMs, reloads: 0 }))
 
   const ready = (): readonly Worker[] => workers.filter(({ isReady }) => isReady)
 
@@ -79,6 +85,35 @@ export const startWorkers = async (config: Config, count: number, log: Log, cloc
     return result
   }
 
+  /** The one next in turn; one that is slow to take its clients has to wait for more. */
+  const nextWorker = (): Worker | undefined => {
+    const able = ready()
+    turn++
+    let next: Worker | undefined
+    for (let step = 0; step < able.length; step++) {
+      const worker = able[(turn + step) % able.length]
+      if (worker !== undefined && (next === undefined || worker.offered.size < next.offered.size)) next = worker
+    }
+    return next
+  }
+  /** This process keeps the client until the worker says that it has it: of one that died before, it goes to another. */
+  const offer = (client: Client): void => {
+    const worker = nextWorker()
+    if (worker === undefined) {
+      client.socket.destroy()
+      return
+    }
+    const id = clientCount++
+    const message: ToWorker = { kind: 'client', id, listener: client.listener }
+    worker.offered.set(id, client)
+    worker.child.send(message, client.socket, { keepOpen: true }, error => {
+      if (error === null) return
+      // It is about to end.
+      worker.isReady = false
+      if (worker.offered.delete(id)) offer(client)
+    })
+  }
+
   const reload = async (worker: Worker): Promise<void> => {
     worker.reloads = reloads
     // Of one that has ended, the next one reads what is new.
@@ -90,6 +125,10 @@ export const startWorkers = async (config: Config, count: number, log: Log, cloc
     switch (message.kind) {
       case 'ready':
         onReady()
+        return
+      case 'took':
+        worker.offered.get(message.id)?.socket.destroy()
+        worker.offered.delete(message.id)
         return
       case 'result': case 'failure': {
         const waiting = worker.waiting.get(message.id)
@@ -117,12 +156,17 @@ export const startWorkers = async (config: Config, count: number, log: Log, cloc
       resolve()
     }))
     child.on('error', error => log.error(`worker ${worker.index}: ${error.message}`))
-    child.once('exit', (code, signal) => {
+    child.once('exit', () => { worker.isReady = false })
+    // All that it said has been heard by then.
+    child.once('close', (code, signal) => {
       const lasted_ms = clock.now() - since
       worker.isReady = false
       worker.owesSince = null
       for (const { reject } of worker.waiting.values()) reject(new Error(`worker ${worker.index} has ended`))
       worker.waiting.clear()
+      const left = [...worker.offered.values()]
+      worker.offered.clear()
+      for (const client of left) offer(client)
       resolve()
       if (isClosing) return
       log.error(`worker ${worker.index} ended by ${signal ?? `exit code ${code ?? 'none'}`}: its clients connect anew, it is started again`, { lasted_ms })
@@ -191,18 +235,7 @@ export const startWorkers = async (config: Config, count: number, log: Log, cloc
 
   return {
     canAnswer: () => ready().length > 0,
-    accept: (listener, socket) => {
-      const able = ready()
-      const worker = able[turn++ % able.length]
-      if (worker === undefined) {
-        socket.destroy()
-        return
-      }
-      const message: ToWorker = { kind: 'client', listener }
-      worker.child.send(message, socket, {}, error => {
-        if (error !== null) socket.destroy()
-      })
-    },
+    accept: (listener, socket) => offer({ listener, socket }),
     shares: async () => {
       let cancel = (): void => undefined
       const late = new Promise<void>(resolve => { cancel = clock.after(shareBudgetMs, resolve) })

@@ -98,12 +98,15 @@ const run = async ({ id, name, args }: Extract<ToWorker, { kind: 'call' }>): Pro
 }
 
 process.on('message', (message: ToWorker, handle: unknown) => {
-  if (message.kind === 'call') void run(message)
-  // A client that left on its way to us comes as nothing.
-  else if (handle instanceof Socket) {
-    handle.allowHalfOpen = true
-    answering.accept(message.listener, handle)
+  if (message.kind === 'call') {
+    void run(message)
+    return
   }
+  send({ kind: 'took', id: message.id })
+  // A client that left on its way to us comes as nothing.
+  if (!(handle instanceof Socket)) return
+  handle.allowHalfOpen = true
+  answering.accept(message.listener, handle)
 })
 process.on('disconnect', () => process.exit(0))
 send({ kind: 'ready' })

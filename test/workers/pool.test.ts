@@ -73,6 +73,20 @@ t.test('a worker that hangs is killed after half a minute, and another takes its
   t.not(anew?.process.pid, hung?.process.pid)
 })
 
+t.test('a client that a worker never took goes to another when that one ends, and a slow one gets no more meanwhile', async t => {
+  const { pool, path, logged } = await serve(t, configure())
+  const [stopped] = await pool.shares()
+  process.kill(stopped?.process.pid ?? 0, 'SIGSTOP')
+  const ask = (): Promise<string> => socketmapAsk(path, 'm', 'key')
+  // One of the two comes to the worker that is stopped.
+  const both = [ask(), ask()]
+  t.equal(await Promise.race(both), 'OK value')
+  for (let count = 0; count < 4; count++) t.equal(await ask(), 'OK value', 'whoever comes now need not wait')
+  process.kill(stopped?.process.pid ?? 0, 'SIGKILL')
+  t.same(await Promise.all(both), ['OK value', 'OK value'])
+  await logged(/worker 0 ended by SIGKILL/)
+})
+
 t.test('while no worker runs, a client is closed and not left waiting', async t => {
   const { pool, path, logged } = await serve(t, configure(), 1)
   const [share] = await pool.shares()
