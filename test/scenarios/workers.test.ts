@@ -51,12 +51,13 @@ const start = async (t: Test, more: Readonly<Record<string, unknown>> = {}) => {
 }
 
 t.test('clients come to the workers in turn, and their figures are summed', async t => {
-  const { openTwo, status, metrics } = await start(t)
+  const { openTwo, status, metrics, command } = await start(t)
   for (const wire of await openTwo()) t.equal(await ask(wire, 'virtual_alias', key), known)
   const { processes, listeners, maps } = await status()
   t.equal(processes.length, 2)
   t.equal(listeners[0]?.connections, 2)
   t.equal(maps.find(({ name }) => name === 'virtual_alias')?.cached.origins.table, 2, 'each asked the table for itself')
+  t.match((await command('status')).stdout, new RegExp(`process ${processes[1]?.pid ?? 0} +answering .* MB`))
   t.match(await metrics(), 'holdfast_lookups_total{map="virtual_alias",protocol="socketmap",outcome="fresh",reason=""} 2\n')
 })
 
