@@ -28,26 +28,20 @@ export const cachedMap = ({ maps }: Generation, name: string): MysqlMap | string
 export async function* knownRows({ lookup, redis, identity }: MysqlMap): AsyncGenerator<readonly Row[], string | null> {
   let missing: string | null = null
   const own = new Set(lookup.rowKeys())
-  const rowsOf = (keys: readonly string[], inRedis: readonly (Decoded | null)[]): readonly Row[] => keys.flatMap((key, i): Row[] => {
-    const value = lookup.row(key, inRedis[i])
+  const rowOf = (key: string, inRedis: Decoded | null): readonly Row[] => {
+    const value = lookup.row(key, inRedis)
     return value === null ? [] : [[key, value]]
-  })
+  }
   try {
-    if (redis !== null) {
-      for await (const all of redis.keys(identity)) {
-        const keys = all.filter(isRowKey)
-        const records = await redis.read(identity, keys)
-        // A fault is a miss for lookups; here it would be a row that is silently missing.
-        if (records === null || !redis.isUsable()) throw new Error('it doesn\'t answer in time')
-        yield rowsOf(keys, records)
-        for (const key of keys) own.delete(key)
-      }
+    for await (const shared of redis?.all(identity, isRowKey) ?? []) {
+      yield shared.flatMap(([key, known]) => rowOf(key, known))
+      for (const [key] of shared) own.delete(key)
     }
   } catch (error) {
     missing = `Redis could not be read to its end: ${messageOf(error)}`
   }
   const left = [...own]
-  for (let at = 0; at < left.length; at += batch) yield rowsOf(left.slice(at, at + batch), [])
+  for (let at = 0; at < left.length; at += batch) yield left.slice(at, at + batch).flatMap(key => rowOf(key, null))
   return missing
 }
 

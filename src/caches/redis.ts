@@ -15,7 +15,7 @@ import { openClient } from './client.js'
 import type { RedisSettings } from './client.js'
 import { decodeEntry, encodeEntry } from './entry.js'
 import type { Decoded } from './entry.js'
-import { scanKeys } from './scan.js'
+import { scanValues } from './scan.js'
 
 /** Which map's keys: its name, and the hash of its definition that records must carry. */
 export type MapIdentity = { readonly name: string, readonly definition: string }
@@ -188,10 +188,15 @@ export const createRedisCache = (
       if (isWritable()) sent(client.set(keyOf(map, key), recordOf(map, outcome, verifiedAt), 'PX', Math.ceil(ttlMs), 'NX'))
     },
 
-    /** All keys of a map, in batches; one that is written or moved meanwhile may be missing, or come twice. Rejects with the server's error. */
-    keys: async function* ({ name }: MapIdentity): AsyncGenerator<readonly string[]> {
-      const prefix = `${settings.keyPrefix}${name}:`
-      for await (const keys of scanKeys(client, prefix)) yield keys.map(key => key.slice(prefix.length))
+    /** What is known of a map, of the keys that `isWanted` takes, in batches; one that is written or moved meanwhile may be missing, or come twice. Rejects with the server's error. */
+    all: async function* (map: MapIdentity, isWanted: (key: string) => boolean): AsyncGenerator<readonly (readonly [key: string, known: Decoded])[]> {
+      const prefix = keyOf(map, '')
+      for await (const values of scanValues(client, prefix, key => isWanted(key.slice(prefix.length)))) {
+        yield values.flatMap(([key, bytes]) => {
+          const known = bytes === null ? 'invalid' : decodeEntry(bytes.toString('latin1'), map.definition)
+          return typeof known === 'string' ? [] : [[key.slice(prefix.length), known] as const]
+        })
+      }
     },
 
     /** Forgets a key that the table no longer has. Not waited for. */

@@ -1,17 +1,32 @@
-/** Goes through the keys of a Redis without stopping it (SCAN). */
+/** Goes through the records of a Redis without stopping it (SCAN). */
 import { Cluster } from 'ioredis'
+import type { Redis } from 'ioredis'
 import type { Client } from './client.js'
 
 const batch = 1_000
 
-/** All keys that begin with `prefix`, in batches; in a cluster those of each primary. Rejects with the server's error. */
-export async function* scanKeys(client: Client, prefix: string): AsyncGenerator<readonly string[]> {
+const valueOf = async (node: Redis, key: string): Promise<Buffer | null> => {
+  try {
+    return await node.getBuffer(key)
+  } catch (error) {
+    if (error instanceof Error && error.message.startsWith('WRONGTYPE')) return null
+    throw error
+  }
+}
+
+/** Keys that begin with `prefix` and that `isWanted` takes, with their values, in batches; in a cluster those of each primary. Rejects with the server's error. */
+export async function* scanValues(client: Client, prefix: string, isWanted: (key: string) => boolean): AsyncGenerator<readonly (readonly [key: string, value: Buffer | null])[]> {
   const pattern = `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`
   for (const node of client instanceof Cluster ? client.nodes('master') : [client]) {
     let cursor = '0'
     do {
-      const [next, keys] = await node.scan(cursor, 'MATCH', pattern, 'COUNT', batch)
-      if (keys.length > 0) yield keys
+      const [next, all] = await node.scan(cursor, 'MATCH', pattern, 'COUNT', batch)
+      const keys = all.filter(isWanted)
+      if (keys.length > 0) {
+        // A cluster gives several keys at once only where they are of one slot.
+        const values = client instanceof Cluster ? await Promise.all(keys.map(key => valueOf(node, key))) : await node.mgetBuffer(keys)
+        yield keys.map((key, i) => [key, values[i] ?? null])
+      }
       cursor = next
     } while (cursor !== '0')
   }

@@ -72,6 +72,9 @@ t.test('C113 foreign values, cut records and other types are misses, each counte
   t.match(cache.status().faults, { 'invalid-record': 3, 'wrong-type': 1 })
   t.strictSame([...told].sort(), ['invalid-record', 'invalid-record', 'invalid-record', 'wrong-type'], 'and told, for the log')
   t.strictSame(states, ['ready'], 'and the server is not left alone for that')
+  const listed: unknown[] = []
+  for await (const records of cache.all(alias, () => true)) listed.push(...records)
+  t.strictSame(listed, [['whole', { outcome: box, verifiedAt }]], 'a list of all leaves them out')
   await write('cut')
   t.strictSame(await cache.read(alias, ['cut']), [{ outcome: box, verifiedAt }], 'it is overwritten')
 })

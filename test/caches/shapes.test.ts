@@ -33,6 +33,9 @@ t.test('a cluster', async t => {
   await t.test('keys on every node are read in one go, and removed', async t => {
     await fill(opened)
     t.strictSame(await cache.read(alias, [...keys, 'nobody@example.com']), [...keys.map(() => known), null])
+    const all: string[] = []
+    for await (const records of cache.all(alias, key => key !== keys[1])) all.push(...records.map(([key]) => key))
+    t.strictSame(all.sort(), keys.filter((_, index) => index !== 1).sort(), 'and listed')
     cache.remove(alias, keys[0] ?? '')
     t.strictSame(await cache.read(alias, keys.slice(0, 2)), [null, known])
     for (const { port } of cluster.nodes) {

@@ -51,7 +51,7 @@ const scriptedRedis = (clock: FakeClock) => {
       if (!records.has(nameOf(map, key))) cache.write(map, key, outcome, verifiedAt, ttlMs)
     },
     remove: (map, key) => { if (state.usable) records.delete(nameOf(map, key)) },
-    keys: async function* ({ name }) { yield [...records.keys()].map(key => key.slice(name.length + 1)) },
+    all: async function* () { yield [] },
     tried: Promise.resolve(),
     isUsable: () => state.usable,
     status: () => ({ state: 'ready', hits: 0, misses: 0, faults: {
