@@ -19,6 +19,8 @@ export type Loading = {
   readonly inTurn: (work: () => Promise<void>) => Promise<void>
 }
 
+const checkBudgetMs = 2_000
+
 /** Loads a map's table ahead of demand, if it is to be; says what is loaded, or why nothing can be. */
 export const warmMap = (
   config: Config, map: MysqlParts, sources: WatchedSources, previous: Generation | null,
@@ -50,6 +52,7 @@ export const warmMap = (
       if (hasRoom) lookup.adopt(key, { outcome, verifiedAt }, known?.askedAt ?? 0)
       return hasRoom
     },
+    check: async () => (await guard.checkCanaries(checkBudgetMs))?.detail ?? null,
     doubt: () => guard.doubt?.detail ?? null,
     ready: redisTried, clock: systemClock, random: Math.random, inTurn,
     onLoaded: ({ rows, keys }, took_ms, left) => log.info(`map ${name}: warm: ${keys} keys of ${rows} rows loaded into ${redis === null ? 'memory' : 'Redis'}`

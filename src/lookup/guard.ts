@@ -90,6 +90,12 @@ export class Guard {
     return null
   }
 
+  /** Asks for the canaries anew: null if all are there, else why nothing of this server counts. Settles within `budgetMs`. */
+  async checkCanaries(budgetMs: number): Promise<Unavailable | null> {
+    const doubts = await Promise.all(this.#settings.canaries.map(canary => canary.check(budgetMs)))
+    return doubts.find(doubt => doubt !== null) ?? null
+  }
+
   /** The table just said found for this key. */
   noteFound(key: string): void {
     if (!this.#witnesses.has(key)) {
@@ -175,9 +181,8 @@ export class Guard {
 
   /** True: believe. False: the table has shrunk. Unavailable: the witnesses could not be asked. */
   async #check(budgetMs: number): Promise<boolean | Unavailable> {
-    for (const doubt of await Promise.all(this.#settings.canaries.map(canary => canary.check(budgetMs)))) {
-      if (doubt !== null) return doubt
-    }
+    const unsound = await this.checkCanaries(budgetMs)
+    if (unsound !== null) return unsound
     if (this.#settings.maxShrink >= 1) return true
     const startedAt = this.#clock.now()
     const vouchedAt = this.#vouchedAt

@@ -50,7 +50,9 @@ export type WarmParts = {
   readonly redis: { readonly client: Client, readonly settings: RedisSettings } | null
   /** Keeps an entry in memory that was verified at epoch ms; false if there is no room. */
   readonly remember: (entry: BulkEntry, verifiedAt: number) => boolean
-  /** Why the table's server isn't believed; null if it is. */
+  /** Finds out whether the table's server is to be believed: null if it is, else why not. */
+  readonly check: () => Promise<string | null>
+  /** The same, as far as it is known by now. */
   readonly doubt: () => string | null
   /** Nothing starts before then. */
   readonly ready: Promise<unknown>
@@ -105,6 +107,8 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
     readonly objection: () => string | null
   }
   const loadInto = async ({ after, write, note, objection }: Sink): Promise<string | null> => {
+    const doubt = await parts.check()
+    if (doubt !== null) return doubt
     const listing = await listOf(table, warm)
     if (typeof listing === 'string') return listing
     const startedAt = clock.now()
@@ -164,8 +168,6 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
   }
 
   const attempt = async (isWanted: boolean): Promise<Attempt> => {
-    const doubt = parts.doubt()
-    if (doubt !== null) return { kind: 'failed', problem: doubt }
     try {
       if (redis !== null) return await intoRedis(redis, isWanted)
       return isWanted || isDue(state.loadedAt) ? await intoMemory() : { kind: 'not-due', loadedAt: state.loadedAt }

@@ -8,7 +8,8 @@
  * 3. A row is added, and `holdfast warm` loads it; it says how many there are.
  * 4. MariaDB is killed: A and B answer for what nobody has asked them for. What
  *    is not in the table is deferred.
- * 5. Without Redis a node that loads into memory does the same.
+ * 5. Without Redis a node that loads into memory does the same; one whose server
+ *    lacks the canary loads nothing.
  */
 import t from 'tap'
 import type { Test } from 'tap'
@@ -88,6 +89,15 @@ t.test('a table that one node has loaded into Redis answers in an outage on all,
   t.equal(failed.code, 75)
   t.match(failed.stderr, /virtual_alias: not loaded: .*; what was known before is as it was/)
   t.equal(await socketmapAsk(`${a.dir}/s`, 'virtual_alias', 'list@v.example'), 'OK one@relay.example, box@relay.example')
+})
+
+t.test('a server without the canary is another database: nothing of it is loaded', async t => {
+  const mariadb = await startMariadb({ sql: mailSql(25) })
+  t.teardown(() => mariadb.stop())
+  const holdfast = await startNode(t, mariadb, { maps: { ...maps, virtual_alias: { ...maps.virtual_alias, canary: 'canary@v.example' } } })
+  await holdfast.logged(/map virtual_alias: warm: not loaded: the canary is missing/)
+  await holdfast.logged(/map virtual_domain: warm: not loaded: the canary is missing/)
+  t.notMatch(holdfast.log(), /warm: \d+ keys/)
 })
 
 t.test('without Redis a table is loaded into memory, and kept on a reload', async t => {

@@ -35,7 +35,7 @@ const startNode = (t: Test, clock: FakeClock, parts: Partial<WarmParts>, setting
       remembered.set(key, outcome.value)
       return true
     },
-    doubt: () => null, inTurn: work => work(),
+    check: () => Promise.resolve(null), doubt: () => null, inTurn: work => work(),
     onLoaded: (state, _tookMs, left) => tell({ state, left }),
     onProblem: problem => tell({ problem }),
     ...parts,
@@ -170,12 +170,25 @@ t.test('a load that fails leaves what there was, and another node goes on where 
 t.test('while the server isn\'t believed nothing is loaded, and once it is the load is made up for', async t => {
   const clock = fakeClock()
   let doubt: string | null = 'the canary is missing'
-  const node = startNode(t, clock, { doubt: () => doubt })
+  const node = startNode(t, clock, { check: () => Promise.resolve(doubt) })
   t.strictSame(await node.until(1), { problem: doubt })
-  t.equal(node.remembered.size, 0)
+  t.equal(node.warmer.state().totalRows, 0)
   doubt = null
   await clock.advance(70_000)
   t.match(await node.until(2), { state: { keys: rows, failures: 1, problem: '' } })
+})
+
+t.test('a server that is no longer believed midway: the load ends', async t => {
+  let batches = 0
+  const node = startNode(t, fakeClock(), {
+    doubt: () => batches > 3 ? 'the canary is missing' : null,
+    remember: () => {
+      batches += 1 / 200
+      return true
+    },
+  })
+  t.strictSame(await node.until(1), { problem: 'the canary is missing' })
+  t.ok(node.warmer.state().keys < rows / 2, String(node.warmer.state().keys))
 })
 
 t.test('an administrator\'s query is listed by its first column', async t => {
