@@ -32,7 +32,7 @@ const start = async (t: Test, more: Readonly<Record<string, unknown>> = {}) => {
   const holdfast = await startHoldfast(dir => configFor(dir))
   t.teardown(() => holdfast.kill())
   /** As many clients as there are workers, one at each. */
-  const openTwo = async (): Promise<readonly [Wire, Wire]> => {
+  const openTwo = async (t: Test): Promise<readonly [Wire, Wire]> => {
     const open = async (): Promise<Wire> => {
       const wire = await openWire({ path: join(holdfast.dir, 's') })
       t.teardown(() => wire.close())
@@ -50,9 +50,11 @@ const start = async (t: Test, more: Readonly<Record<string, unknown>> = {}) => {
   return { holdfast, configFor, openTwo, status, metrics, command }
 }
 
+const [first, second] = await Promise.all([start(t), start(t)])
+
 t.test('clients come to the workers in turn, and their figures are summed', async t => {
-  const { openTwo, status, metrics, command } = await start(t)
-  for (const wire of await openTwo()) t.equal(await ask(wire, 'virtual_alias', key), known)
+  const { openTwo, status, metrics, command } = first
+  for (const wire of await openTwo(t)) t.equal(await ask(wire, 'virtual_alias', key), known)
   const { processes, listeners, maps } = await status()
   t.equal(processes.length, 2)
   t.equal(listeners[0]?.connections, 2)
@@ -62,8 +64,8 @@ t.test('clients come to the workers in turn, and their figures are summed', asyn
 })
 
 t.test('a flush reaches the memory of each, and so does a reload', async t => {
-  const { holdfast, configFor, openTwo, command } = await start(t)
-  const wires = await openTwo()
+  const { holdfast, configFor, openTwo, command } = first
+  const wires = await openTwo(t)
   const edited = 'own@v.example'
   for (const wire of wires) t.equal(await ask(wire, 'virtual_alias', edited), 'OK one@relay.example')
   await mariadb.sql(`UPDATE alias SET goto = 'two@relay.example' WHERE address = '${edited}'`)
@@ -82,8 +84,8 @@ t.test('a flush reaches the memory of each, and so does a reload', async t => {
 })
 
 t.test('a worker that is killed takes its own clients with it, the other goes on, and another takes its place', async t => {
-  const { openTwo, status, holdfast } = await start(t)
-  const wires = await openTwo()
+  const { openTwo, status, holdfast } = second
+  const wires = await openTwo(t)
   for (const wire of wires) t.equal(await ask(wire, 'virtual_alias', key), known)
   const before = (await status()).processes.map(({ pid }) => pid)
   process.kill(before[0] ?? 0, 'SIGKILL')
@@ -98,9 +100,9 @@ t.test('a worker that is killed takes its own clients with it, the other goes on
   }
   t.equal(survivors.length, 1)
   await holdfast.logged(/worker 0 ended by SIGKILL/)
-  for (const wire of await openTwo()) t.equal(await ask(wire, 'virtual_alias', key), known, 'while one is missing, the other takes all')
+  for (const wire of await openTwo(t)) t.equal(await ask(wire, 'virtual_alias', key), known, 'while one is missing, the other takes all')
   await holdfast.logged(/worker 0 answers again/)
-  for (const wire of await openTwo()) t.equal(await ask(wire, 'virtual_alias', key), known)
+  for (const wire of await openTwo(t)) t.equal(await ask(wire, 'virtual_alias', key), known)
   const after = (await status()).processes.map(({ pid }) => pid)
   t.equal(after.length, 2)
   t.not(after[0], before[0])
@@ -108,15 +110,15 @@ t.test('a worker that is killed takes its own clients with it, the other goes on
 })
 
 t.test('SIGTERM to the whole service: a request that has come is answered, half-open clients too, and nobody is left', async t => {
-  const { openTwo, status, holdfast } = await start(t)
-  const [first, second] = await openTwo()
-  t.equal(await ask(first, 'virtual_alias', key), known)
-  second.send(socketmapRequest('virtual_alias', key))
-  second.finish()
-  t.equal(String(await second.netstring()), known)
+  const { openTwo, status, holdfast } = second
+  const [busy, leaving] = await openTwo(t)
+  t.equal(await ask(busy, 'virtual_alias', key), known)
+  leaving.send(socketmapRequest('virtual_alias', key))
+  leaving.finish()
+  t.equal(String(await leaving.netstring()), known)
   const pids = (await status()).processes.map(({ pid }) => pid)
   for (const pid of pids) process.kill(pid, 'SIGTERM')
-  t.equal(await ask(first, 'virtual_alias', key), known, 'the workers leave it to the daemon')
+  t.equal(await ask(busy, 'virtual_alias', key), known, 'the workers leave it to the daemon')
   t.equal((await holdfast.stop()).code, 0)
   t.same(pids.filter(pid => existsSync(`/proc/${pid}`)), [])
 })
@@ -134,24 +136,24 @@ t.test('a daemon that is killed takes its workers with it', async t => {
 
 t.test('each has its share of max_connections', async t => {
   const { openTwo } = await start(t, { max_connections: 2 })
-  for (const wire of await openTwo()) t.equal(await ask(wire, 'virtual_alias', key), known)
-  for (const wire of await openTwo()) t.match(await ask(wire, 'virtual_alias', key), /^TEMP overloaded/)
+  for (const wire of await openTwo(t)) t.equal(await ask(wire, 'virtual_alias', key), known)
+  for (const wire of await openTwo(t)) t.match(await ask(wire, 'virtual_alias', key), /^TEMP overloaded/)
 })
 
 t.test('each writes down what it knows, and after a restart in an outage all know all of it', async t => {
   const { holdfast, configFor, openTwo } = await start(t, { snapshot: 'snapshot' })
   const keys = [key, 'multi@v.example']
-  for (const [index, wire] of (await openTwo()).entries()) t.match(await ask(wire, 'virtual_alias', keys[index] ?? ''), /^OK /)
+  for (const [index, wire] of (await openTwo(t)).entries()) t.match(await ask(wire, 'virtual_alias', keys[index] ?? ''), /^OK /)
   await holdfast.stop()
   t.ok(existsSync(join(holdfast.dir, 'snapshot.1')))
   await mariadb.kill()
   await holdfast.start()
-  for (const wire of await openTwo()) for (const each of keys) t.match(await ask(wire, 'virtual_alias', each), /^OK /)
+  for (const wire of await openTwo(t)) for (const each of keys) t.match(await ask(wire, 'virtual_alias', each), /^OK /)
   await holdfast.stop()
 
   holdfast.configure(configFor(holdfast.dir, { workers: 1 }))
   await holdfast.start()
-  const [wire] = await openTwo()
+  const [wire] = await openTwo(t)
   for (const each of keys) t.match(await ask(wire, 'virtual_alias', each), /^OK /)
   await holdfast.stop()
   t.notOk(existsSync(join(holdfast.dir, 'snapshot.1')), 'nobody\'s addresses are left behind')
