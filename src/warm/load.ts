@@ -28,11 +28,11 @@ export type LoadParts = {
   readonly objection: () => string | null
 }
 
-const batchEntries = 200
+const batchEntries = 100
 /** Of their values: a batch of long ones is a smaller one. */
 const batchBytes = 262_144
 /** Neither the server nor the cache waits for the other one's last batch. */
-const maxUnderway = 8
+const maxUnderway = 4
 
 /** Null if all of the table is loaded, else why not. Never rejects. */
 export const load = async ({ table: { definition, database }, listing, after, write, onWritten, onRows, objection }: LoadParts): Promise<string | null> => {

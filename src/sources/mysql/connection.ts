@@ -52,7 +52,7 @@ const noResultSet: Result = { kind: 'rows', rows: null, names: [] }
 export const maxResultBytes = 1_048_576
 
 /** Rows of a list are handed over in batches; with one at work and another one waiting, the server waits too. */
-const listBatch = 200
+const listBatch = 100
 
 /** A server has so long to close a connection that took leave of it. */
 const leaveMs = 1_000
