@@ -12,12 +12,16 @@ const createDecoder = (): RequestDecoder => {
   // Set for the time of one push, so that no function has to be made for each chunk.
   let sink: Requests | null = null
   let malformed = false
+  let lastMap = ''
   const onPayload = (buffer: Buffer, start: number, end: number): void => {
     if (malformed || sink === null) return
-    const request = parseRequest(buffer, start, end)
+    const request = parseRequest(buffer, start, end, lastMap)
     if (request === 'no-space') malformed = true
     else if (request === 'not-utf8') sink.lookup(null, null)
-    else sink.lookup(request.map, request.key)
+    else {
+      lastMap = request.map
+      sink.lookup(request.map, request.key)
+    }
   }
   return {
     push: (chunk: Buffer, requests: Requests): Fault | null => {
