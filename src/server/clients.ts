@@ -15,6 +15,8 @@ export type Limits = {
 
 /** So many clients beyond the limit are told why (overloaded); more are closed unheard. */
 const refusedAtOnce = 64
+/** A client that asks nothing for one to two of these (ms) is closed: Postfix's own leave sooner, and come again. */
+const idleMs = 3_600_000
 /** A client that is to be turned away has so long (ms) to ask for it. */
 const refusalMs = 5_000
 
@@ -39,6 +41,11 @@ export const createClients = (dialect: Dialect, given: Limits, hooks: Connection
   const turnedAway = new Set<Connection>()
   let refused = 0
   let onLeft: () => void = () => undefined
+
+  // One timer for all: a client's requests cost no more for it.
+  const idling = setInterval(() => {
+    for (const connection of connections) connection.closeIfIdle()
+  }, idleMs).unref()
 
   const serve = (socket: Socket, among: Set<Connection>, itsHooks: ConnectionHooks): Connection => {
     const connection = new Connection(socket, dialect, itsHooks)
@@ -86,6 +93,7 @@ export const createClients = (dialect: Dialect, given: Limits, hooks: Connection
       limits = next
     },
     drain: graceMs => new Promise(resolve => {
+      clearInterval(idling)
       const force = setTimeout(() => {
         for (const connection of [...connections, ...turnedAway]) connection.destroy()
       }, graceMs)

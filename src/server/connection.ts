@@ -47,6 +47,8 @@ export class Connection implements Requests {
   #stopping = false
   /** Requests so far: shows that a client which always leaves half a request behind is getting on all the same. */
   #requestCount = 0
+  /** What that was when it was last looked whether the client is idle; none at first. */
+  #countBefore = -1
   /** Runs while the client owes us something: the rest of a request, reading its replies, or closing after we did. */
   #owed: NodeJS.Timeout | null = null
 
@@ -70,6 +72,12 @@ export class Connection implements Requests {
   drain(): void {
     this.#stopping = true
     if (this.#waiting.length === 0) this.#end()
+  }
+
+  /** Closes if no request has come since this was last called, and none is under way. */
+  closeIfIdle(): void {
+    if (this.#requestCount === this.#countBefore && this.#waiting.length === 0) this.drain()
+    this.#countBefore = this.#requestCount
   }
 
   destroy(): void {

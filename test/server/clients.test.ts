@@ -1,8 +1,10 @@
 import { join } from 'node:path'
 import { BlockList } from 'node:net'
+import { mock } from 'node:test'
 import t from 'tap'
 import { byteString, found } from '../../src/outcome.js'
 import type { ConnectionHooks } from '../../src/server/connection.js'
+import { answers } from '../fixtures/answers.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { startListening } from '../fixtures/listening.js'
 import { openWire, socketmapAsk, socketmapRequest } from '../fixtures/wire.js'
@@ -30,6 +32,32 @@ t.test('one client too many gets a temporary error and is closed, and the others
 
   listener.limit({ maxConnections: 2, allowed: null })
   t.equal(await socketmapAsk(path, 'm', 'a'), 'OK value')
+})
+
+t.test('a client that asks nothing for an hour or two is closed; one that asks, and one that waits for its answer, are not', async t => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => mock.timers.reset())
+  const path = join(freshFolder(), 's')
+  const behind = answers()
+  const listener = await startListening({ kind: 'unix', path, mode: 0o600, gid: null }, behind.hooks)
+  t.teardown(() => listener.close(0))
+  const [idle, busy, waiting] = [await openWire({ path }), await openWire({ path }), await openWire({ path })]
+  t.teardown(() => {
+    busy.close()
+    waiting.close()
+  })
+  waiting.send(socketmapRequest('m', 'later'))
+  await behind.untilWaiting(1)
+  for (let hours = 0; hours < 4; hours++) {
+    busy.send(socketmapRequest('m', 'a'))
+    t.equal(String(await busy.netstring()), 'OK value of a')
+    mock.timers.tick(3_600_000)
+    if (hours === 0) t.equal(listener.connections(), 3, 'who has just come stays')
+  }
+  t.equal((await idle.ended).length, 0)
+  t.equal(listener.connections(), 2)
+  behind.settle('later', found(byteString('value')))
+  t.equal(String(await waiting.netstring()), 'OK value')
 })
 
 t.test('a peer outside the allowed networks is closed before it can ask', async t => {
