@@ -24,7 +24,7 @@ const roomBytes = 1_000
 
 export type Memory = ReturnType<typeof createMemory>
 
-/** An empty cache within `limits`. `get` counts as use (least recently used goes first), `peek` doesn't, and costs half. */
+/** An empty cache within `limits`. `get` counts as use (least recently used goes first), `peek` doesn't, and writes nothing. */
 export const createMemory = (limits: MemoryLimits) => {
   const sizeCalculation = (entry: Entry, key: string): number =>
     entryOverheadBytes + key.length + (entry.outcome.kind === 'found' ? entry.outcome.value.length : 0)

@@ -62,7 +62,7 @@ export type Origins = { memory: number, redis: number, table: number, queries: n
 const failureRecheckMs = 5_000
 /** More distinct keys than this under way for one map: the next is told to come again. */
 const maxFlights = 10_000
-/** That an entry was asked for is noted at most so often (ms): on each hit it would take longer than the rest of it. */
+/** That an entry was asked for is noted at most so often (ms): to note it is to write to memory all over the LRU's lists. */
 const noteUseMs = 60_000
 /** Refresh-ahead gives way when the table already has this many questions. */
 const maxFlightsForRefresh = 100
