@@ -116,7 +116,8 @@ export const startDaemon = async (given: Config, answering: Answering, log: Log,
   try {
     ;({ slots, health, admin } = await openOutside(config))
   } catch (error) {
-    await answering.close()
+    // Another daemon may be there, and the snapshot its.
+    await answering.close({ isKept: false })
     throw error
   }
   const sampling = setInterval(() => void status().then(now => history.sample(now)), stepMs).unref()
@@ -149,7 +150,7 @@ export const startDaemon = async (given: Config, answering: Answering, log: Log,
       isStopping = true
       clearInterval(sampling)
       for (const { listener } of slots) listener.close()
-      await answering.close()
+      await answering.close({ isKept: true })
       await health?.server.close()
       await admin?.server.close()
     },

@@ -50,8 +50,8 @@ export type Answering = {
   take(map: string, rows: readonly TableRow[], madeAt: number): Promise<Readonly<Record<string, number>> | string>
   /** Takes another configuration over: clients stay but for those of listeners that are gone, and every map changes at the same moment. */
   reload(config: Config, sources: WatchedSources): Promise<void>
-  /** Answers what was asked, then closes everything. */
-  close(): Promise<void>
+  /** Answers what was asked, then closes everything; `isKept`: what is known is written to the snapshot, if there is one. */
+  close(how: { readonly isKept: boolean }): Promise<void>
 }
 
 /** Of several processes, which one this is: 0, or the number of a worker from 0 on. */
@@ -202,10 +202,10 @@ export const startServing = async (config: Config, sources: WatchedSources, log:
       for (const [key] of gone) listeners.delete(key)
       await drain(gone.map(([, served]) => served), old.config)
     },
-    close: async () => {
+    close: async ({ isKept }) => {
       clearInterval(saving)
       await drain([...listeners.values()], generation.config)
-      await save()
+      if (isKept) await save()
       for (const [old, timer] of leaving) {
         clearTimeout(timer)
         old.close()

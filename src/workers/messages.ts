@@ -17,7 +17,7 @@ export type Calls = {
   /** Reads the configuration anew; false if it has faults. */
   readonly reload: () => Promise<boolean>
   /** Answers what was asked, then ends. */
-  readonly close: () => Promise<void>
+  readonly close: (how: { readonly isKept: boolean }) => Promise<void>
 }
 
 export type ToWorker =

@@ -266,7 +266,7 @@ export const startWorkers = async (config: Config, count: number, log: Log, cloc
       reloads++
       await Promise.all(ready().map(reload))
     },
-    close: async () => {
+    close: async how => {
       isClosing = true
       stopPulse()
       const ended = workers.map(({ child }) => new Promise<void>(resolve => {
@@ -277,7 +277,7 @@ export const startWorkers = async (config: Config, count: number, log: Log, cloc
         for (const { child } of workers) child.kill('SIGKILL')
       })
       await Promise.all(workers.map(async worker => {
-        if (worker.isReady) await call(worker, 'close').catch(() => undefined)
+        if (worker.isReady) await call(worker, 'close', how).catch(() => undefined)
         else worker.child.kill('SIGKILL')
         if (worker.child.connected) worker.child.disconnect()
       }))

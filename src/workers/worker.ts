@@ -85,7 +85,7 @@ const calls: Calls = {
     await answering.reload(next.config, next.sources)
     return true
   },
-  close: () => answering.close(),
+  close: how => answering.close(how),
 }
 
 const run = async ({ id, name, args }: Extract<ToWorker, { kind: 'call' }>): Promise<void> => {

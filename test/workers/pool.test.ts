@@ -52,7 +52,7 @@ const serve = async (t: Test, config: Config, count = 2) => {
   await once(server, 'listening')
   t.teardown(async () => {
     server.close()
-    await pool.close()
+    await pool.close({ isKept: true })
   })
   return { pool, clock, path, ...watched }
 }
