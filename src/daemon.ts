@@ -100,11 +100,14 @@ export const startDaemon = async (given: Config, answering: Answering, log: Log,
         next.push(slot)
       }
       const { health: address, admin: path } = target
-      // Only now: clients don't wait until all that HTTP takes has been read.
-      const [{ reportOf, serveHealth }, { serveAdmin }] = await Promise.all([import('./health/health.js'), import('./health/admin.js')])
-      const nextHealth = address === null ? null : await keep(health, JSON.stringify(address), () => serveHealth(address, shown, { token: () => config.adminToken, actions }))
+      // Only now, and what is wanted: clients don't wait until all that HTTP takes has been read.
+      const nextHealth = address === null ? null : await keep(health, JSON.stringify(address), async () =>
+        (await import('./health/health.js')).serveHealth(address, shown, { token: () => config.adminToken, actions }))
       if (nextHealth !== null && nextHealth !== health) openedWeb.push(nextHealth)
-      const nextAdmin = path === null ? null : await keep(admin, path, () => serveAdmin(path, () => reportOf(shown), actions))
+      const nextAdmin = path === null ? null : await keep(admin, path, async () => {
+        const { reportOf } = await import('./health/health.js')
+        return (await import('./health/admin.js')).serveAdmin(path, () => reportOf(shown), actions)
+      })
       return { slots: next, health: nextHealth, admin: nextAdmin }
     } catch (error) {
       await Promise.all(openedWeb.map(({ server }) => server.close()))
