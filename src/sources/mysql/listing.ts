@@ -8,7 +8,7 @@
  * some collations, `înfo@a.test`. So each row is listed with what the server
  * itself says of its key: in lower case, whether that still finds the row, and a
  * checksum that is the same for all keys which find each other. Rows come in the
- * collation's order, in which these stand together (keys.ts sorts out the rest).
+ * collation's order, in which these stand together (entries.ts sorts out the rest).
  *
  * Bugs: without ORDER BY in the lookup query the rows of one key may come in
  * another order than the lookup gives them in. SQL promises neither.
