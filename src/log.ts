@@ -4,8 +4,6 @@
  * One line of text per entry, or JSON; under systemd each line starts with
  * the priority that journald reads (sd-daemon(3)).
  */
-import { pino } from 'pino'
-
 export type Fields = Readonly<Record<string, string | number | boolean | undefined>>
 
 export type Log = {
@@ -39,17 +37,22 @@ const maxTextBytes = 500
 export const printable = (text: string): string =>
   text.slice(0, maxTextBytes).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')
 
-const priority: Record<string, string> = { debug: '<7>', info: '<6>', warn: '<4>', error: '<3>' }
+type Level = LogSettings['level']
 
-const toText = (line: string, journal: boolean): string => {
-  const { level, msg, time, ...fields } = JSON.parse(line) as Record<string, unknown>
-  const label = String(level)
+/** By rank, with the priority that journald reads. */
+const levels: Readonly<Record<Level, { readonly rank: number, readonly priority: string }>> = {
+  debug: { rank: 0, priority: '<7>' }, info: { rank: 1, priority: '<6>' }, warn: { rank: 2, priority: '<4>' }, error: { rank: 3, priority: '<3>' },
+}
+
+const toJson = (level: Level, time: string, text: string, fields: Fields): string => `${JSON.stringify({ level, time, ...fields, msg: text })}\n`
+
+const toText = (level: Level, head: string, text: string, fields: Fields): string => {
   const rest = Object.entries(fields).map(([name, value]) => {
+    if (value === undefined) return ''
     const shown = String(value)
     return ` ${name}=${/^[^\s"=]+$/.test(shown) ? shown : JSON.stringify(shown)}`
   }).join('')
-  const head = journal ? priority[label] ?? '' : `${String(time)} `
-  return `${head}${label === 'info' ? '' : `${label}: `}${String(msg)}${rest}\n`
+  return `${head}${level === 'info' ? '' : `${level}: `}${text}${rest}\n`
 }
 
 /** For warnings that may come in floods, of kinds that are alike: how many of a kind were left out since its last one, or null if it is too early for another. */
@@ -70,28 +73,25 @@ export const limitRepeats = (now: () => number): ((kind: string) => number | nul
 /** Writes to `write` (one whole line a call). */
 export const createLog = (given: LogSettings, write: (line: string) => void, now: () => number): ConfigurableLog => {
   let settings = given
-  const logger = pino({
-    level: settings.level,
-    base: null,
-    timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: label => ({ level: label }) },
-  }, { write: (line: string) => write(settings.format === 'json' ? line : toText(line, settings.journal)) })
+  const tell = (level: Level, text: string, fields: Fields): void => {
+    if (levels[level].rank < levels[settings.level].rank) return
+    const time = new Date(now()).toISOString()
+    const line = printable(text)
+    write(settings.format === 'json' ? toJson(level, time, line, fields) : toText(level, settings.journal ? levels[level].priority : `${time} `, line, fields))
+  }
   const mayRepeat = limitRepeats(now)
   return {
     get isDebug() {
       return settings.level === 'debug'
     },
-    configure: next => {
-      settings = next
-      logger.level = next.level
-    },
-    debug: (text, fields = {}) => logger.debug(fields, printable(text)),
-    info: (text, fields = {}) => logger.info(fields, printable(text)),
-    warn: (text, fields = {}) => logger.warn(fields, printable(text)),
-    error: (text, fields = {}) => logger.error(fields, printable(text)),
+    configure: next => { settings = next },
+    debug: (text, fields = {}) => tell('debug', text, fields),
+    info: (text, fields = {}) => tell('info', text, fields),
+    warn: (text, fields = {}) => tell('warn', text, fields),
+    error: (text, fields = {}) => tell('error', text, fields),
     repeated: (kind, text, fields = {}) => {
       const left = mayRepeat(kind)
-      if (left !== null) logger.warn(left === 0 ? fields : { ...fields, repeated: left }, printable(text))
+      if (left !== null) tell('warn', text, left === 0 ? fields : { ...fields, repeated: left })
     },
   }
 }
