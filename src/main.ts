@@ -5,8 +5,7 @@
  * all that `serve` takes.
  */
 import { Argument, Command } from 'commander'
-import { call, painter, showExplained, showStatus } from './cli/control.js'
-import { exitTempfail, query } from './cli/query.js'
+import type * as Control from './cli/control.js'
 import { parseEndpoint } from './endpoint.js'
 import type { Config } from './config/load.js'
 import type { Endpoint } from './endpoint.js'
@@ -14,8 +13,9 @@ import type { Explained } from './health/admin.js'
 import type { Report } from './health/health.js'
 import { version } from './version.js'
 
-/** sysexits(3): wrong use; configuration error. */
+/** sysexits(3): wrong use; try again later; configuration error. */
 const exitUsage = 64
+const exitTempfail = 75
 const exitConfig = 78
 
 const standardConfig = '/etc/holdfast/holdfast.yaml'
@@ -86,6 +86,7 @@ program.command('query')
     const seconds = Number(options.timeout)
     if (!(seconds > 0)) fail(exitUsage, `--timeout: '${options.timeout}' is not a number of seconds`)
     const endpoint = await daemonAt(options, asClient)
+    const { query } = await import('./cli/query.js')
     const result = await query(endpoint, map, key, seconds * 1_000)
     process.stdout.write(result.stdout)
     process.stderr.write(result.stderr)
@@ -120,9 +121,9 @@ const control = (name: string, description: string, example: string): Command =>
   .addHelpText('after', `\nExample:\n  ${example}`)
 
 /** Asks and prints; exit code 75 if the daemon doesn't answer or refuses. */
-const asking = async (name: string, ask: () => Promise<string>): Promise<void> => {
+const asking = async (name: string, ask: (control: typeof Control) => Promise<string>): Promise<void> => {
   try {
-    process.stdout.write(await ask())
+    process.stdout.write(await ask(await import('./cli/control.js')))
   } catch (error) {
     process.stderr.write(`holdfast ${name}: ${error instanceof Error ? error.message : 'failed'}\n`)
     process.exitCode = exitTempfail
@@ -133,10 +134,9 @@ control('status', 'is mail safe now, since when, which part is ill', 'holdfast s
   .option('--watch', 'go on, every two seconds')
   .option('--json', 'everything, as JSON')
   .action(async (options: ControlOptions & { watch?: true, json?: true }) => {
-    const paint = painter(process.stdout.isTTY)
-    const show = (): Promise<void> => asking('status', async () => {
+    const show = (): Promise<void> => asking('status', async ({ call, painter, showStatus }) => {
       const report = await call(await daemonAt(options, asWatcher), '/status')
-      const text = options.json === true ? `${JSON.stringify(report, null, 2)}\n` : showStatus(report as Report, paint)
+      const text = options.json === true ? `${JSON.stringify(report, null, 2)}\n` : showStatus(report as Report, painter(process.stdout.isTTY))
       return options.watch === true && process.stdout.isTTY ? `\x1b[H\x1b[2J${text}` : text
     })
     await show()
@@ -147,7 +147,7 @@ control('explain', 'walk one address through every map as Postfix would: what is
   .argument('<ADDRESS>', 'an address or a domain')
   .option('--map <MAP>', 'this map only')
   .option('--json', 'as JSON')
-  .action((address: string, options: ControlOptions & { map?: string, json?: true }) => asking('explain', async () => {
+  .action((address: string, options: ControlOptions & { map?: string, json?: true }) => asking('explain', async ({ call, painter, showExplained }) => {
     const explained = await call(await daemonAt(options, asAdmin), '/explain', { address, ...options.map === undefined ? {} : { map: options.map } })
     return options.json === true ? `${JSON.stringify(explained, null, 2)}\n` : showExplained(explained as Explained[], Date.now(), painter(process.stdout.isTTY))
   }))
@@ -156,13 +156,13 @@ const doneOf = (reply: unknown): string => typeof reply === 'object' && reply !=
 
 control('trust', 'believe a table as it is now, though known keys are gone from it', 'holdfast trust virtual_alias')
   .argument('<MAP>', 'the name of the map')
-  .action((map: string, options: ControlOptions) => asking('trust', async () =>
+  .action((map: string, options: ControlOptions) => asking('trust', async ({ call }) =>
     doneOf(await call(await daemonAt(options, asAdmin), '/trust', { map }))))
 
 control('flush', 'have a key, those of a domain, or every key of a map asked anew, on all nodes; what is known stays at hand for an outage', 'holdfast flush virtual_alias info@example.com')
   .argument('<MAP>', 'the name of the map')
   .argument('[KEY]', 'an address, a domain, or @DOMAIN for all of a domain')
-  .action((map: string, key: string | undefined, options: ControlOptions) => asking('flush', async () =>
+  .action((map: string, key: string | undefined, options: ControlOptions) => asking('flush', async ({ call }) =>
     doneOf(await call(await daemonAt(options, asAdmin), '/flush', { map, ...key === undefined ? {} : { key } }))))
 
 control('export', 'write what is known of a map as a Postfix text table, for texthash: or postmap(1), should there be nothing else left', 'holdfast export virtual_alias > /etc/postfix/virtual_alias')
