@@ -44,14 +44,21 @@ export type Reason =
   /** A bug in Holdfast; the log has the stack. */
   | 'internal-error'
 
-export type Found = { readonly kind: 'found', readonly value: ByteString, readonly age: 'fresh' | 'stale' }
+export type Found = {
+  readonly kind: 'found'
+  readonly value: ByteString
+  readonly age: 'fresh' | 'stale'
+  /** The reply that was made of it last, and by whom: memory gives the same answer again and again. */
+  reply: string
+  repliedBy: object | null
+}
 export type Absent = { readonly kind: 'absent' }
 /** `detail` is one printable line for the mail log; it never holds a key, a value or a password. */
 export type Unavailable = { readonly kind: 'unavailable', readonly reason: Reason, readonly detail: string }
 export type Outcome = Found | Absent | Unavailable
 
 export const absent: Absent = Object.freeze({ kind: 'absent' })
-export const found = (value: ByteString, age: 'fresh' | 'stale' = 'fresh'): Found => ({ kind: 'found', value, age })
+export const found = (value: ByteString, age: 'fresh' | 'stale' = 'fresh'): Found => ({ kind: 'found', value, age, reply: '', repliedBy: null })
 export const unavailable = (reason: Reason, detail: string): Unavailable => ({ kind: 'unavailable', reason, detail })
 
 /** An outcome in words, with its value. For people, never for the wire. */

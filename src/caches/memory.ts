@@ -7,7 +7,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Entry } from './entry.js'
 
-/** Bounds of one map's memory. Bytes are counted as key + value + overhead of the entry. */
+/** Bounds of one map's memory. Bytes are counted as key, value and reply + overhead of the entry. */
 export type MemoryLimits = {
   readonly entries: number
   readonly bytes: number
@@ -16,25 +16,30 @@ export type MemoryLimits = {
 
 /** What V8 and the LRU's own arrays take for an entry besides its strings, in bytes; measured with 10^6 entries. */
 const entryOverheadBytes = 250
+/** A found value is held twice, the second time in its reply; this is what that one takes besides, in bytes. */
+const replyBytes = 50
 /** Absent keys are strangers' text: at this many bytes each on average their budget is full before its number is. */
 const absentKeyBytes = 250
 
 /** A key and a value are seldom longer than this (bytes). */
 const roomBytes = 1_000
 
+/** The LRU would make one of these for each call. */
+const noOptions = {}
+
 export type Memory = ReturnType<typeof createMemory>
 
 /** An empty cache within `limits`. `get` counts as use (least recently used goes first), `peek` doesn't, and writes nothing. */
 export const createMemory = (limits: MemoryLimits) => {
   const sizeCalculation = (entry: Entry, key: string): number =>
-    entryOverheadBytes + key.length + (entry.outcome.kind === 'found' ? entry.outcome.value.length : 0)
+    entryOverheadBytes + key.length + (entry.outcome.kind === 'found' ? replyBytes + 2 * entry.outcome.value.length : 0)
   const known = new LRUCache<string, Entry>({ max: limits.entries, maxSize: limits.bytes, sizeCalculation })
   const unknown = new LRUCache<string, Entry>({
     max: limits.absentEntries, maxSize: limits.absentEntries * (entryOverheadBytes + absentKeyBytes), sizeCalculation,
   })
   return {
     get: (key: string): Entry | undefined => known.get(key) ?? unknown.get(key),
-    peek: (key: string): Entry | undefined => known.peek(key) ?? unknown.peek(key),
+    peek: (key: string): Entry | undefined => known.peek(key, noOptions) ?? unknown.peek(key, noOptions),
     /** Found entries only: what may bridge an outage by itself. */
     peekFound: (key: string): Entry | undefined => {
       const entry = known.peek(key)

@@ -156,16 +156,18 @@ export class Connection implements Requests {
   /** Writes all replies that are due, in one write. */
   #flush(): void {
     if (this.#waiting.length > 0) this.#collect()
+    // Nearly always the kernel takes a reply at once, and then there is nothing unread.
+    let isTaken = false
     if (this.#out !== '') {
       const out = this.#out
       this.#out = ''
-      this.#socket.write(out, 'latin1')
+      isTaken = this.#socket.write(out, 'latin1')
     }
     if (this.#stopping && this.#waiting.length === 0) {
       this.#end()
       return
     }
-    const unread = this.#socket.writableLength > maxUnreadBytes
+    const unread = !isTaken && this.#socket.writableLength > maxUnreadBytes
     if (unread || this.#waiting.length >= maxPipelined) this.#socket.pause()
     if (unread || this.#decoder.pending) this.#owed ??= setTimeout(this.#onPatienceOver, this.#patienceMs).unref()
     else if (this.#owed !== null) this.#clearOwed()

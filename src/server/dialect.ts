@@ -50,7 +50,12 @@ export const replyIn = ({ fits, okReply, notFoundReply, tempReply }: Words): Dia
   function reply(outcome: Absent | Unavailable): string
   function reply(outcome: Found | Absent | Unavailable): string | null {
     switch (outcome.kind) {
-      case 'found': return fits(outcome.value) ? okReply(outcome.value) : null
+      case 'found':
+        if (outcome.repliedBy === reply) return outcome.reply
+        if (!fits(outcome.value)) return null
+        outcome.reply = okReply(outcome.value)
+        outcome.repliedBy = reply
+        return outcome.reply
       case 'absent': return notFoundReply
       case 'unavailable': return tempReply(`${outcome.reason}: ${outcome.detail}`)
       default: return outcome satisfies never

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { byteString } from '../../src/outcome.js'
+import { absent, byteString, found } from '../../src/outcome.js'
 import { fold } from '../../src/sources/fold.js'
 import { parseTextTable, textSource } from '../../src/sources/text.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
@@ -32,7 +32,7 @@ t.test('what postmap reads from a text table is what is read here', async t => {
   const answers = await postmapAnswers(`texthash:${file}`, keys)
   for (const key of keys) {
     const outcome = source.lookup(fold(key))
-    t.same(outcome, answers.has(key) ? { kind: 'found', value: byteString(answers.get(key) ?? ''), age: 'fresh' } : { kind: 'absent' }, key)
+    t.same(outcome, answers.has(key) ? found(byteString(answers.get(key) ?? '')) : absent, key)
   }
   t.equal(answers.size, 16)
 })
