@@ -4,14 +4,12 @@
  * What Redis has that is as recent or more so stays as it is.
  */
 import type { Found } from '../outcome.js'
-import { openClient } from './client.js'
+import { connectPatiently } from './client.js'
 import type { Client, RedisSettings } from './client.js'
 import { encodeEntry, recordHead } from './entry.js'
 import { redisKey } from './redis.js'
 import type { MapIdentity } from './redis.js'
 
-const commandTimeoutMs = 10_000
-const connectMs = 5_000
 /** Redis does nothing else during a script: this many entries take it well under a millisecond. */
 const perScript = 100
 /** In a cluster, keys of one script would have to be of one slot. */
@@ -43,21 +41,9 @@ export type Bulk = {
 /** Text goes out as UTF-8: what is more than ASCII, as bytes. */
 const argument = (record: string): string | Buffer => /[^\x00-\x7f]/.test(record) ? Buffer.from(record, 'latin1') : record
 
-/** Resolves when Redis is there; rejects with its error if it isn't in that time (ms). */
-export const openBulk = async (settings: RedisSettings, withinMs = connectMs): Promise<Bulk> => {
-  const client = openClient({ ...settings, commandTimeoutMs }, true)
-  await new Promise<void>((resolve, reject) => {
-    let problem = 'no answer'
-    client.on('error', (error: Error) => { problem = error.message })
-    const timer = setTimeout(() => {
-      client.disconnect()
-      reject(new Error(problem))
-    }, withinMs)
-    client.once('ready', () => {
-      clearTimeout(timer)
-      resolve()
-    })
-  })
+/** Resolves and rejects as connectPatiently does. */
+export const openBulk = async (settings: RedisSettings, withinMs?: number): Promise<Bulk> => {
+  const client = await connectPatiently(settings, withinMs)
   const isCluster = settings.cluster !== undefined
   const size = isCluster ? 1 : perScript
   const writeSome = async (map: MapIdentity, entries: readonly BulkEntry[], verifiedAt: number, ttlMs: number): Promise<number> => Number(await client.eval(

@@ -103,6 +103,29 @@ export const openClient = (settings: RedisSettings, waits = false): Client => {
   })
 }
 
+const patientTimeoutMs = 10_000
+
+/**
+ * A client for work that no lookup waits for: its commands may take longer.
+ * Resolves when it is connected; rejects with its error if it isn't in that time (ms).
+ */
+export const connectPatiently = async (settings: RedisSettings, withinMs = 5_000): Promise<Client> => {
+  const client = openClient({ ...settings, commandTimeoutMs: patientTimeoutMs }, true)
+  await new Promise<void>((resolve, reject) => {
+    let problem = 'no answer'
+    client.on('error', (error: Error) => { problem = error.message })
+    const timer = setTimeout(() => {
+      client.disconnect()
+      reject(new Error(problem))
+    }, withinMs)
+    client.once('ready', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+  return client
+}
+
 /**
  * A connection that only listens, to a server that hears what is published
  * anywhere in this Redis; in a cluster to another node with each attempt. It

@@ -21,8 +21,13 @@ export type SourceConfig =
   | { readonly kind: 'cf', readonly paths: readonly string[] }
   | { readonly kind: 'inline', readonly parameters: Readonly<Record<string, string>>, readonly placeOf: (parameter: string) => string }
 
+/** Where a table's definition is read from, as plain data. */
+export type DefinedBy =
+  | { readonly kind: 'cf', readonly path: string }
+  | { readonly kind: 'inline', readonly parameters: Readonly<Record<string, string>> }
+
 /** One table of a map, for those that read it whole. */
-export type Table = { readonly definition: TableDefinition, readonly database: Database }
+export type Table = { readonly definition: TableDefinition, readonly database: Database, readonly definedBy: DefinedBy }
 
 /** A table of a map, and where it is defined. */
 type Placed = { readonly map: string, readonly place: string, readonly definition: TableDefinition }
@@ -73,11 +78,11 @@ export const openSources = (
       problems.push({ place: path, text: `can't be read: ${messageOf(error)}` })
     }
   }
-  const openMysql = (map: string, tables: readonly { readonly place: string, readonly defined: Defined }[]): void => {
+  const openMysql = (map: string, tables: readonly { readonly place: string, readonly defined: Defined, readonly definedBy: DefinedBy }[]): void => {
     const sources: Source[] = []
     const authorities: string[] = []
     const read: Table[] = []
-    for (const { place, defined } of tables) {
+    for (const { place, defined, definedBy } of tables) {
       warnings.push(...defined.warnings)
       if (!defined.ok) {
         problems.push(...defined.problems)
@@ -90,7 +95,7 @@ export const openSources = (
         sources.push(mysqlSource(definition, database, () => onEmpty(map)))
         authorities.push(JSON.stringify([hosts, login.user, login.dbname]))
         definitions.push({ map, place, definition })
-        read.push({ definition, database })
+        read.push({ definition, database, definedBy })
       } catch (error) {
         problems.push({ place: map, text: messageOf(error) })
       }
@@ -104,10 +109,12 @@ export const openSources = (
         openText(map, config.path)
         break
       case 'cf':
-        openMysql(map, config.paths.map(path => ({ place: path, defined: defineFromCf(path) })))
+        openMysql(map, config.paths.map(path => ({ place: path, defined: defineFromCf(path), definedBy: { kind: 'cf', path } })))
         break
       case 'inline':
-        openMysql(map, [{ place: config.placeOf('query'), defined: defineTable(config.parameters, config.placeOf) }])
+        openMysql(map, [{
+          place: config.placeOf('query'), defined: defineTable(config.parameters, config.placeOf), definedBy: { kind: 'inline', parameters: config.parameters },
+        }])
         break
       default: config satisfies never
     }

@@ -15,7 +15,7 @@ import type { Listing } from '../sources/mysql/listing.js'
 import type { Table } from '../sources/open.js'
 
 export type LoadParts = {
-  readonly table: Table
+  readonly table: Pick<Table, 'definition' | 'database'>
   readonly listing: Listing
   /** Keys up to this one have been loaded before. */
   readonly after: string | null

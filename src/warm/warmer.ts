@@ -1,19 +1,23 @@
 /**
  * Keeps a map warm: loads its table at start, at intervals, and when it is told
  * to. Of the nodes that share a Redis one does the load; the others look now and
- * then whether it has been done. Without Redis the table goes into this
- * process's memory.
+ * then whether it has been done. That is done by a process of its own (apart.ts).
+ * Without Redis the table goes into this process's memory.
  *
  * A load that fails takes nothing away. While the table's server isn't believed,
  * nothing is loaded from it.
  */
-import { openBulk } from '../caches/bulk.js'
 import type { BulkEntry } from '../caches/bulk.js'
+import { connectPatiently } from '../caches/client.js'
 import type { Client, RedisSettings } from '../caches/client.js'
 import type { MapIdentity } from '../caches/redis.js'
 import type { Clock } from '../lookup/clock.js'
 import { messageOf } from '../message_of.js'
+import type { Listing } from '../sources/mysql/listing.js'
 import type { Table } from '../sources/open.js'
+import { loadApart } from './apart.js'
+import type { Apart } from './apart.js'
+import type { Told } from './job.js'
 import { listOf } from './list_of.js'
 import { load } from './load.js'
 import { readProgress, takeTurn } from './shared.js'
@@ -46,8 +50,8 @@ export type WarmSettings = {
 
 export type WarmParts = {
   readonly table: Table
-  /** null: into memory. */
-  readonly redis: { readonly client: Client, readonly settings: RedisSettings } | null
+  /** null: into memory. `prepared`: whether the table's server prepares statements, for the process that loads. */
+  readonly redis: { readonly client: Client, readonly settings: RedisSettings, readonly prepared: boolean } | null
   /** Keeps an entry in memory that was verified at epoch ms; false if there is no room. */
   readonly remember: (entry: BulkEntry, verifiedAt: number) => boolean
   /** Finds out whether the table's server is to be believed: null if it is, else why not. */
@@ -93,6 +97,7 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
   let isAsked = false
   let isRunning = false
   let cancel = (): void => undefined
+  let endLoad: Apart['end'] = () => undefined
   const set = (changes: Partial<WarmState>): void => { state = { ...state, ...changes } }
 
   const isDue = (at: number | null): boolean => {
@@ -100,70 +105,75 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
     // A clock that was set back says nothing of the time that went by.
     return age < -lookMs || age >= everyMs * spread
   }
-  type Sink = {
-    readonly after: string | null
-    readonly write: (entries: readonly BulkEntry[], verifiedAt: number) => Promise<unknown>
-    readonly note: (last: string) => void
-    readonly objection: () => string | null
-  }
-  const loadInto = async ({ after, write, note, objection }: Sink): Promise<string | null> => {
-    const doubt = await parts.check()
-    if (doubt !== null) return doubt
-    const listing = await listOf(table, warm)
-    if (typeof listing === 'string') return listing
-    const startedAt = clock.now()
-    set({ state: 'loading', rows: 0, keys: 0, startedAt })
-    return load({
-      table, listing, after,
-      write: entries => write(entries, startedAt),
-      onWritten: (last, keys) => {
-        set({ keys: state.keys + keys })
-        note(last)
-      },
-      onRows: rows => set({ rows: state.rows + rows, totalRows: state.totalRows + rows }),
-      objection: () => isClosed ? 'stopping' : parts.doubt() ?? objection(),
-    })
+  const objection = (): string | null => isClosed ? 'stopping' : parts.doubt()
+  /** What is to be listed, once its server is believed; a text says why nothing is. */
+  const begin = async (): Promise<Listing | string> => {
+    const listing = await parts.check() ?? await listOf(table, warm)
+    const problem = typeof listing === 'string' ? listing : objection()
+    if (problem !== null) return problem
+    set({ state: 'loading', rows: 0, keys: 0, startedAt: clock.now() })
+    return listing
   }
 
   const intoMemory = async (): Promise<Attempt> => {
     const now = clock.now()
+    const listing = await begin()
+    if (typeof listing === 'string') return { kind: 'failed', problem: listing }
+    const verifiedAt = clock.now()
     let left = 0
-    const problem = await loadInto({
-      after: null, note: () => undefined, objection: () => null,
-      write: (entries, verifiedAt) => {
+    const problem = await load({
+      table, listing, after: null, objection,
+      write: entries => {
         for (const entry of entries) if (!parts.remember(entry, verifiedAt)) left++
         return Promise.resolve()
       },
+      onWritten: (_last, keys) => set({ keys: state.keys + keys }),
+      onRows: rows => set({ rows: state.rows + rows, totalRows: state.totalRows + rows }),
     })
     return problem === null ? { kind: 'loaded', loadedAt: now, left } : { kind: 'failed', problem }
   }
-  const intoRedis = async ({ client, settings }: NonNullable<WarmParts['redis']>, isWanted: boolean): Promise<Attempt> => {
+  const intoRedis = async ({ client, settings, prepared }: NonNullable<WarmParts['redis']>, isWanted: boolean): Promise<Attempt> => {
     const { keyPrefix } = settings
     const definition = `${identity.definition} ${warm}`
     const known = (await readProgress(client, keyPrefix, identity.name, definition))?.loadedAt ?? null
     if (!isWanted && !isDue(known)) return { kind: 'not-due', loadedAt: known }
-    const bulk = await openBulk(settings)
+    const own = await connectPatiently(settings)
     try {
-      const turn = await takeTurn(bulk.client, keyPrefix, identity.name, definition, clock.now())
+      const turn = await takeTurn(own, keyPrefix, identity.name, definition, clock.now())
       if (turn === null) return { kind: 'elsewhere', loadedAt: known }
-      let notedAt = clock.now()
       try {
-        const problem = await loadInto({
-          after: turn.after,
-          write: (entries, verifiedAt) => bulk.write(identity, entries, verifiedAt, verifiedAt + keepMs - clock.now()),
-          note: last => {
-            if (Math.abs(clock.now() - notedAt) < noteEveryMs) return
-            notedAt = clock.now()
-            turn.note(last)
+        const listing = await begin()
+        if (typeof listing === 'string') return { kind: 'failed', problem: listing }
+        const { definedBy, definition: { fingerprint, hosts, login } } = table
+        let notedAt = clock.now()
+        const note = ({ last }: Told): void => {
+          notedAt = clock.now()
+          if (last !== null) turn.note(last)
+        }
+        let told: Told = { rows: 0, keys: 0, last: null }
+        const loading = loadApart({
+          definedBy, fingerprint, hosts, login: { ...login, prepared }, listing, after: turn.after,
+          redis: settings, identity, verifiedAt: clock.now(), keepMs,
+        }, {
+          clock,
+          onProgress: now => {
+            told = now
+            const { rows, keys } = now
+            set({ rows, keys, totalRows: state.totalRows + rows - state.rows })
+            if (Math.abs(clock.now() - notedAt) >= noteEveryMs) note(now)
           },
-          objection: () => turn.objection(),
+          objection: () => objection() ?? turn.objection(),
         })
-        return problem === null ? { kind: 'loaded', loadedAt: await turn.finish(), left: 0 } : { kind: 'failed', problem }
+        endLoad = loading.end
+        const problem = await loading.ended
+        if (problem === null) return { kind: 'loaded', loadedAt: await turn.finish(), left: 0 }
+        note(told)
+        return { kind: 'failed', problem }
       } finally {
         await turn.release()
       }
     } finally {
-      bulk.close()
+      own.disconnect()
     }
   }
 
@@ -220,6 +230,7 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
     close: () => {
       isClosed = true
       cancel()
+      endLoad('stopping')
     },
   }
 }

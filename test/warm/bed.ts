@@ -7,6 +7,9 @@ import type { Table } from '../../src/sources/open.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 
+// Loaders are started by this process, not by way of child.ts.
+delete process.env['NODE_OPTIONS']
+
 export const rows = 25_000
 export const keyOf = (number: number): string => `user${String(number).padStart(6, '0')}@example.com`
 export const valueOf = (number: number): string => `box${number}@example.net`
@@ -24,7 +27,8 @@ export const startTable = async (t: Test): Promise<Mariadb> => {
 export const openTable = (
   t: Test, { user, password, database: dbname }: Mariadb, at: { readonly socket: string }, query = 'SELECT goto FROM alias WHERE address=\'%s\'',
 ): Table & { readonly listing: Listing } => {
-  const defined = defineTable({ hosts: `unix:${at.socket}`, user, password, dbname, query }, parameter => parameter)
+  const parameters = { hosts: `unix:${at.socket}`, user, password, dbname, query }
+  const defined = defineTable(parameters, parameter => parameter)
   if (!defined.ok) throw new Error(JSON.stringify(defined.problems))
   const { definition } = defined
   const servers = openServers({
@@ -32,5 +36,8 @@ export const openTable = (
   })
   t.teardown(() => servers.close())
   if (typeof definition.listing === 'string') throw new Error(definition.listing)
-  return { definition, database: servers.database(definition.hosts, { ...definition.login, prepared: true }), listing: definition.listing }
+  return {
+    definition, database: servers.database(definition.hosts, { ...definition.login, prepared: true }), definedBy: { kind: 'inline', parameters },
+    listing: definition.listing,
+  }
 }

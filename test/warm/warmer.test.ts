@@ -1,4 +1,6 @@
 /** When a table is loaded and by whom, with real servers and a clock that the tests turn. */
+import { getPriority } from 'node:os'
+import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -9,6 +11,9 @@ import { keepWarm } from '../../src/warm/warmer.js'
 import type { WarmParts, WarmSettings, WarmState, Warmer } from '../../src/warm/warmer.js'
 import { fakeClock } from '../fixtures/clock.js'
 import type { FakeClock } from '../fixtures/clock.js'
+import { loadersOf, untilGone, untilLoader } from '../fixtures/loaders.js'
+import { freshFolder } from '../fixtures/guard.js'
+import { writeCf } from '../fixtures/mail.js'
 import { startProxy } from '../fixtures/proxy.js'
 import { startRedis } from '../fixtures/redis.js'
 import { keyOf, openTable, rows, startTable, valueOf } from './bed.js'
@@ -65,7 +70,7 @@ const startShared = async (t: Test) => {
     node: (): NonNullable<WarmParts['redis']> => {
       const client = openClient(settings, true)
       t.teardown(() => client.disconnect())
-      return { client, settings }
+      return { client, settings, prepared: true }
     },
     read: async (key: string): Promise<unknown> => {
       const decoded = decodeEntry(await plain.get(`hf:alias:${key}`) ?? '', identity.definition)
@@ -75,7 +80,7 @@ const startShared = async (t: Test) => {
 }
 /** Lets what is under way come to its end: nothing says that nothing happens. */
 const untilIdle = async ({ warmer }: Node): Promise<void> => {
-  while (!['idle', 'elsewhere'].includes(warmer.state().state)) await new Promise(resolve => setImmediate(resolve))
+  while (!['idle', 'elsewhere'].includes(warmer.state().state)) await setTimeout(1)
 }
 
 t.test('without Redis the table goes into memory at start, and again after the interval', async t => {
@@ -119,9 +124,9 @@ t.test('of two nodes that share a Redis one loads, and the other knows when', as
   t.equal(nodes[0]?.remembered.size, 0)
   const loadedAt = clock.now()
   await clock.advance(70_000)
-  while (nodes.some(({ warmer }) => warmer.state().loadedAt !== loadedAt)) await new Promise(resolve => setImmediate(resolve))
+  while (nodes.some(({ warmer }) => warmer.state().loadedAt !== loadedAt)) await setTimeout(1)
   const late = startNode(t, clock, { redis: shared.node() })
-  while (late.warmer.state().loadedAt === null) await new Promise(resolve => setImmediate(resolve))
+  while (late.warmer.state().loadedAt === null) await setTimeout(1)
   t.equal(late.warmer.state().totalRows, 0, 'one that starts later has nothing to do')
 
   // A Redis that lost everything is loaded again soon.
@@ -149,12 +154,7 @@ t.test('a load that fails leaves what there was, and another node goes on where 
   const proxy = await startProxy({ path: mariadb.socket })
   t.teardown(() => proxy.stop())
   proxy.cutAfter(1_000_000)
-  // Each batch takes its time: where it is, is noted once a second.
-  const slow = { ...shared.node() }
-  const failing = startNode(t, clock, { redis: slow, table: openTable(t, mariadb, proxy), doubt: () => {
-    clock.set(clock.now() + 600)
-    return null
-  } })
+  const failing = startNode(t, clock, { redis: shared.node(), table: openTable(t, mariadb, proxy) })
   t.match(await failing.until(1), { problem: /connection lost/ })
   const { keys } = failing.warmer.state()
   t.ok(keys > 3_000 && keys < rows, String(keys))
@@ -165,6 +165,75 @@ t.test('a load that fails leaves what there was, and another node goes on where 
   t.ok(other.warmer.state().rows < rows - 1_000, String(other.warmer.state().rows))
   t.equal((await shared.plain.keys('hf:alias:*')).length, rows)
   t.match(await shared.read(keyOf(rows - 1)), { outcome: { value: valueOf(rows - 1) } })
+})
+
+/** A node whose load has come halfway, where its server fell silent. */
+const startHalfway = async (t: Test, clock: FakeClock, shared: Awaited<ReturnType<typeof startShared>>, parts: Partial<WarmParts> = {}) => {
+  const proxy = await startProxy({ path: mariadb.socket })
+  t.teardown(() => proxy.stop())
+  proxy.hushAfter(1_000_000)
+  const node = startNode(t, clock, { redis: shared.node(), table: openTable(t, mariadb, proxy), ...parts })
+  const loader = await untilLoader(process.pid)
+  while (node.warmer.state().keys < 5_000) await setTimeout(1)
+  return { ...node, proxy, loader }
+}
+
+t.test('a loader that is killed is a failed load, and the next one goes on where it was', async t => {
+  const clock = fakeClock()
+  const shared = await startShared(t)
+  const { warmer, until, proxy, loader } = await startHalfway(t, clock, shared)
+  t.ok(getPriority(loader) > getPriority(), 'lookups go first')
+  process.kill(loader, 'SIGKILL')
+  t.strictSame(await until(1), { problem: 'the process that loads ended by SIGKILL' })
+  t.match(warmer.state(), { state: 'idle', failures: 1, loadedAt: null })
+  await proxy.pass()
+  await clock.advance(70_000)
+  t.match(await until(2), { state: { problem: '', failures: 1 } })
+  t.ok(warmer.state().rows <= rows - 5_000, String(warmer.state().rows))
+  t.equal((await shared.plain.keys('hf:alias:*')).length, rows)
+  t.same(loadersOf(process.pid), [])
+})
+
+t.test('a loader that hangs is killed after half a minute', async t => {
+  const clock = fakeClock()
+  const { told, until, loader } = await startHalfway(t, clock, await startShared(t))
+  process.kill(loader, 'SIGSTOP')
+  // What it said before comes in its own time, and counts.
+  while (told.length === 0) {
+    await clock.advance(10_000)
+    await setTimeout(1)
+  }
+  t.strictSame(await until(1), { problem: 'the process that loads has not been heard of for 30 s' })
+  t.same(loadersOf(process.pid), [])
+})
+
+t.test('a loader whose server is no longer believed, or whose map is gone, ends', async t => {
+  const shared = await startShared(t)
+  let doubt: string | null = null
+  const doubted = await startHalfway(t, fakeClock(), shared, { doubt: () => doubt })
+  doubt = 'the canary is missing'
+  t.strictSame(await doubted.until(1), { problem: doubt })
+  t.same(loadersOf(process.pid), [])
+  await shared.plain.flushall()
+  const closed = await startHalfway(t, fakeClock(), shared)
+  closed.warmer.close()
+  await untilGone(closed.loader)
+  // Another node need not wait until the lease runs out.
+  while (await shared.plain.exists('hf:warm alias lease') === 1) await setTimeout(1)
+  const other = startNode(t, fakeClock(), { redis: shared.node() })
+  t.match(await other.until(1), { state: { problem: '' } })
+  t.equal(closed.told.length, 0)
+})
+
+t.test('a definition that has changed since it was read is not loaded', async t => {
+  const shared = await startShared(t)
+  const table = openTable(t, mariadb, mariadb)
+  const file = writeCf(freshFolder(), 'alias', mariadb, 'SELECT goto FROM alias WHERE address=\'%s\' AND goto <> \'\'')
+  const definedBy = { kind: 'cf', path: file } as const
+  t.strictSame(await startNode(t, fakeClock(), { redis: shared.node(), table: { ...table, definedBy } }).until(1), {
+    problem: `${file} has changed since the daemon read it: reload`,
+  })
+  t.equal((await shared.plain.keys('hf:alias:*')).length, 0)
 })
 
 t.test('while the server isn\'t believed nothing is loaded, and once it is the load is made up for', async t => {

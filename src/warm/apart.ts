@@ -1,0 +1,86 @@
+/** Starts a loader (loader.ts) and attends to it: whatever becomes of that process, this one goes on. */
+import { fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { setPriority } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import type { Clock } from '../lookup/clock.js'
+import { messageOf } from '../message_of.js'
+import type { FromLoader, Job, Told } from './job.js'
+
+const program = fileURLToPath(new URL('loader.js', import.meta.url))
+
+/** Lookups go first, here and where they share a CPU with it. */
+const niceness = 10
+/** One that hasn't been heard of for so long (ms) is killed. */
+const hungMs = 30_000
+
+export type Attended = {
+  readonly clock: Clock
+  /** Several times a second. */
+  readonly onProgress: (told: Told) => void
+  /** Why it must not go on, asked as often; null if it may. */
+  readonly objection: () => string | null
+}
+
+export type Apart = {
+  /** Null if all of the table is loaded, else why not; the process is gone by then. Never rejects. */
+  readonly ended: Promise<string | null>
+  /** Kills it. */
+  readonly end: (problem: string) => void
+}
+
+export const loadApart = (job: Job, { clock, onProgress, objection }: Attended): Apart => {
+  let child: ChildProcess
+  try {
+    // The service manager's words are for the daemon.
+    child = fork(program, [], { serialization: 'advanced', env: { ...process.env, NOTIFY_SOCKET: undefined, LISTEN_FDS: undefined, LISTEN_PID: undefined } })
+  } catch (error) {
+    return { ended: Promise.resolve(`no process could be started: ${messageOf(error)}`), end: () => undefined }
+  }
+  /** What came of it; undefined as long as it is at it. */
+  let problem: string | null | undefined
+  const end = (why: string): void => {
+    if (problem === undefined) problem = why
+    child.kill('SIGKILL')
+  }
+  let isHeard = (): void => undefined
+  const listen = (): void => {
+    isHeard()
+    isHeard = clock.after(hungMs, () => end(`the process that loads has not been heard of for ${hungMs / 1_000} s`))
+  }
+  const ended = new Promise<string | null>(resolve => {
+    child.on('message', (message: FromLoader) => {
+      listen()
+      if (problem !== undefined) return
+      onProgress(message)
+      switch (message.kind) {
+        case 'progress': {
+          const why = objection()
+          if (why !== null) end(why)
+          return
+        }
+        case 'end':
+          problem = message.problem
+          return
+        default: message satisfies never
+      }
+    })
+    child.on('error', error => {
+      end(`the process that loads: ${error.message}`)
+      if (child.pid === undefined) resolve(error.message)
+    })
+    // All that it said has been heard by then.
+    child.once('close', (code, signal) => {
+      isHeard()
+      resolve(problem === undefined ? `the process that loads ended by ${signal ?? `exit code ${code ?? 'none'}`}` : problem)
+    })
+  })
+  try {
+    if (child.pid !== undefined) setPriority(child.pid, niceness)
+  } catch {
+    // It has ended already, or whoever confines this service allows no such thing.
+  }
+  listen()
+  child.send(job, () => undefined)
+  return { ended, end }
+}

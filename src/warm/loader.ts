@@ -1,0 +1,54 @@
+/**
+ * A loader: a process that loads one table into Redis, and ends. It is apart from
+ * the one that serves, which would let lookups wait while it reads rows, and whose
+ * memory would grow. It ends too when that one is gone.
+ */
+import { openBulk } from '../caches/bulk.js'
+import { messageOf } from '../message_of.js'
+import { openServers } from '../sources/mysql/database.js'
+import { defineFromCf, defineTable } from '../sources/mysql/definition.js'
+import type { TableDefinition } from '../sources/mysql/definition.js'
+import type { FromLoader, Job } from './job.js'
+import { load } from './load.js'
+
+const tellEveryMs = 200
+
+// Signals to the whole service are the daemon's business: it ends us in its own time.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
+
+/** The definition that is meant; a text says why it can't be had. */
+const definitionOf = ({ definedBy, fingerprint, hosts, login }: Job): TableDefinition | string => {
+  const defined = definedBy.kind === 'cf' ? defineFromCf(definedBy.path) : defineTable(definedBy.parameters, parameter => parameter)
+  const where = definedBy.kind === 'cf' ? definedBy.path : 'a file that it names'
+  if (!defined.ok || defined.definition.fingerprint !== fingerprint) return `${where} has changed since the daemon read it: reload`
+  return { ...defined.definition, hosts, login }
+}
+
+const run = async (job: Job, tell: (message: FromLoader) => void): Promise<void> => {
+  let told = { rows: 0, keys: 0, last: job.after }
+  const telling = setInterval(() => tell({ kind: 'progress', ...told }), tellEveryMs)
+  const work = async (): Promise<string | null> => {
+    const definition = definitionOf(job)
+    if (typeof definition === 'string') return definition
+    const bulk = await openBulk(job.redis).catch((error: unknown) => `Redis: ${messageOf(error)}`)
+    if (typeof bulk === 'string') return bulk
+    // A list has nothing to do with breakers and the number of connections.
+    const servers = openServers({ connections: 1, failures: 1, windowMs: 1, resetMs: 1, suspectMs: 1, idleMs: 1, maxLagMs: null, onState: () => undefined })
+    return load({
+      table: { definition, database: servers.database(job.hosts, job.login) },
+      listing: job.listing, after: job.after,
+      write: entries => bulk.write(job.identity, entries, job.verifiedAt, job.keepMs),
+      onRows: rows => { told = { ...told, rows: told.rows + rows } },
+      onWritten: (last, keys) => { told = { ...told, last, keys: told.keys + keys } },
+      objection: () => null,
+    })
+  }
+  const problem = await work().catch(messageOf)
+  clearInterval(telling)
+  tell({ kind: 'end', problem, ...told })
+}
+
+process.once('message', (job: Job) => {
+  void run(job, message => process.send?.(message)).then(() => process.disconnect())
+})
+process.on('disconnect', () => process.exit(0))
