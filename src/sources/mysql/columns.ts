@@ -13,10 +13,17 @@ import type { ByteString } from '../../outcome.js'
 /** What is needed of a column's definition. */
 export type Column = Pick<FieldPacket, 'columnType' | 'flags' | 'columnLength' | 'decimals'>
 
-const bytesOf = (buffer: Buffer | null): string | null => buffer === null ? null : buffer.toString('latin1')
+const bytesOf = (buffer: Buffer | null): ByteString | null => buffer === null ? null : buffer.toString('latin1') as ByteString
 
 /** The driver's hook for the text protocol: every column as its bytes. */
 export const castText = (field: TypeCastField): unknown => bytesOf(field.buffer())
+
+/** Of the protocol, all those whose value is bytes with their length in front: DECIMAL, VARCHAR, BIT, VECTOR, and from JSON to GEOMETRY. */
+const textTypes: ReadonlySet<number | undefined> = new Set([0, 15, 16, 242, 245, 246, 247, 248, 249, 250, 251, 252, 253, 254, 255])
+
+/** Whether a column comes as the bytes of its text in the binary protocol too, with nothing to be added. */
+export const isText = ({ columnType, flags }: Column): boolean =>
+  textTypes.has(columnType) && typeof flags === 'number' && (flags & zerofill) === 0
 
 const notText: ReadonlySet<TypeCastField['type']> = new Set([
   'TINY', 'SHORT', 'LONG', 'INT24', 'LONGLONG', 'YEAR', 'FLOAT', 'DOUBLE', 'DATE', 'NEWDATE', 'DATETIME', 'TIMESTAMP', 'TIME',
@@ -37,8 +44,9 @@ const zerofill = 64
 /** `decimals` of a FLOAT or DOUBLE without a fixed number of them. */
 const notFixed = 31
 
-/** The text of a value that `castBinary` gave. */
+/** The text of a value that `castBinary` gave, or of the bytes of a column that `isText`. */
 export const columnText = (value: unknown, column: Column): ByteString | null => {
+  if (Buffer.isBuffer(value)) return bytesOf(value)
   if (value === null || value === undefined) return null
   return withZeros(plainText(value, column), column) as ByteString
 }

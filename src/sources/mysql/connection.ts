@@ -10,9 +10,10 @@
  */
 import { Socket, connect, isIP } from 'node:net'
 import { createConnection } from 'mysql2'
-import type { Connection as Driver, FieldPacket, SslOptions } from 'mysql2'
+import type { Connection as Driver, FieldPacket, PrepareStatementInfo, SslOptions } from 'mysql2'
+import { Alarm, systemTiming } from '../../alarm.js'
 import type { ByteString } from '../../outcome.js'
-import { castBinary, castText, columnText } from './columns.js'
+import { castBinary, castText, columnText, isText } from './columns.js'
 import type { Host } from './hosts.js'
 import type { Rows } from './result.js'
 import { faultOf, statementFault, timeoutFault, tooLargeFault } from './fault.js'
@@ -82,7 +83,7 @@ export const openConnection = (target: Target, timeoutMs: number, onLost: (conne
     charset: 'utf8mb4_general_ci',
     ...target.ssl === null ? {} : { ssl: host.kind === 'unix' ? { ...target.ssl, verifyIdentity: false } : target.ssl },
     connectTimeout: 0,
-    supportBigNumbers: true, bigNumberStrings: true, dateStrings: true, rowsAsArray: true,
+    supportBigNumbers: true, bigNumberStrings: true, dateStrings: true, rowsAsArray: true, typeCast: false,
     maxPreparedStatements: maxStatements,
     flags: unwantedFlags,
     connectAttributes: { program_name: 'holdfast' },
@@ -141,6 +142,11 @@ export class Connection {
   /** A list may be of any length. */
   #isList = false
   #sqlModes: readonly string[] = []
+  /** What has been prepared, by its text; null while it isn't known that all its columns are text. */
+  readonly #prepared = new Map<string, PrepareStatementInfo | null>()
+  /** When the question under way has had its time (of `performance.now()`). */
+  #until = Infinity
+  readonly #alarm = new Alarm(systemTiming, now => this.#endIfOver(now))
   /** Ends the question under way. */
   #fail: ((fault: Fault) => void) | null = null
   onLost: ((connection: Connection) => void) | null = null
@@ -177,20 +183,56 @@ export class Connection {
     const unfit = this.#unfitMode(statement.unfitModes)
     if (unfit !== null) return Promise.resolve(unfit)
     return this.#run(timeoutMs, done => {
-      if (this.#target.prepared) this.#driver.execute({ sql: statement.sql, values: [...values], typeCast: castBinary, rowsAsArray: true }, done)
-      else this.#driver.query({ sql: literalSql(statement.texts, values, this.#target.charset), typeCast: castText, rowsAsArray: true }, done)
+      if (this.#target.prepared) this.#execute(statement.sql, [...values], done)
+      else this.#driver.query({ sql: literalSql(statement.texts, values, this.#target.charset), typeCast: castText }, done)
     })
+  }
+
+  /**
+   * Most statements have nothing but text in their columns. Once one has been
+   * seen to, the driver is spared to look at each value, and its wrapping of
+   * each question. The types that came with a result decide whether it was read
+   * rightly: since the last one, the table may have been altered.
+   */
+  #execute(sql: string, values: string[], done: Done): void {
+    const known = this.#prepared.get(sql)
+    if (known === undefined) this.#makeRoom()
+    if (known === undefined || known === null) {
+      this.#driver.execute({ sql, values, typeCast: castBinary }, (error, result, fields) => {
+        this.#prepared.set(sql, null)
+        // The driver has it at hand by now, and calls back at once.
+        if (areTexts(fields)) this.#driver.prepare(sql, (unknown, prepared) => { if (unknown === null) this.#prepared.set(sql, prepared) })
+        done(error, result, fields)
+      })
+      return
+    }
+    known.execute(values, (error, result, fields) => {
+      if (error === null && !areTexts(fields)) {
+        this.#prepared.set(sql, null)
+        this.#execute(sql, values, done)
+      } else {
+        done(error, result, fields)
+      }
+    })
+  }
+
+  /** The driver may keep as many as we do, and closes none that we have. */
+  #makeRoom(): void {
+    const [oldest] = this.#prepared.keys()
+    if (oldest === undefined || this.#prepared.size < maxStatements) return
+    this.#prepared.delete(oldest)
+    this.#driver.unprepare(oldest)
   }
 
   /** Runs a statement of our own; null if it went well. */
   async command(sql: string, timeoutMs: number): Promise<Fault | null> {
-    const result = await this.#run(timeoutMs, done => this.#driver.query({ sql, typeCast: castText, rowsAsArray: true }, done))
+    const result = await this.#run(timeoutMs, done => this.#driver.query({ sql, typeCast: castText }, done))
     return result.kind === 'fault' ? result : null
   }
 
   /** Learns the session's sql_mode; null if that went well. */
   async readModes(timeoutMs: number): Promise<Fault | null> {
-    const result = await this.#run(timeoutMs, done => this.#driver.query({ sql: 'SELECT @@SESSION.sql_mode', typeCast: castText, rowsAsArray: true }, done))
+    const result = await this.#run(timeoutMs, done => this.#driver.query({ sql: 'SELECT @@SESSION.sql_mode', typeCast: castText }, done))
     if (result.kind === 'fault') return result
     const modes = result.rows?.[0]?.[0]
     if (typeof modes !== 'string') return oddResult()
@@ -299,18 +341,27 @@ export class Connection {
     this.#isList = false
     return new Promise(resolve => {
       const settle = (result: Result | Fault): void => {
-        if (this.#fail !== fail) return
+        if (this.#fail !== settle) return
         this.#fail = null
-        clearTimeout(timer)
+        this.#until = Infinity
         if (result.kind === 'fault' && result.broken) this.#lose(result)
         resolve(result)
       }
-      const fail = (fault: Fault): void => settle(fault)
-      this.#fail = fail
-      // After this process was held up, the reply may have come long ago: what there is to read is read first.
-      const timer = setTimeout(() => setImmediate(() => settle(timeoutFault('query'))), timeoutMs)
+      this.#fail = settle
+      const now = performance.now()
+      this.#until = now + timeoutMs
+      this.#alarm.setFor(this.#until, now)
       send((error, result, fields) => settle(error === null ? resultOf(result, fields) : faultOf(error, 'query')))
     })
+  }
+
+  /** Ends the question under way if its time is over; gives the end of the time that it has. */
+  #endIfOver(now: number): number {
+    if (now < this.#until) return this.#until
+    const fail = this.#fail
+    // After this process was held up, the reply may have come long ago: what there is to read is read first.
+    setImmediate(() => fail?.(timeoutFault('query')))
+    return Infinity
   }
 }
 
@@ -344,6 +395,12 @@ const resultOf = (result: unknown, fields: readonly unknown[] | undefined): Resu
   const [index, columns] = only
   if (!Array.isArray(columns) || !columns.every(isColumn) || !Array.isArray(result)) return oddResult()
   return textRows(result[index], columns)
+}
+
+const areTexts = (fields: unknown): boolean => {
+  if (!Array.isArray(fields)) return false
+  for (const field of fields as readonly unknown[]) if (!isColumn(field) || !isText(field)) return false
+  return fields.length > 0
 }
 
 const textRows = (rows: unknown, columns: readonly FieldPacket[]): Result | Fault => {

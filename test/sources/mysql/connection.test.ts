@@ -144,6 +144,49 @@ t.test('a table altered between two questions: the statement goes on', async t =
   t.same(seen(await connection.ask(sql, ['1'], 5_000)), { kind: 'rows', rows: [['1', '5', '2.0']] })
 })
 
+t.test('a column of text that becomes something else between two questions: its value, or a fault that lets another connection answer', async t => {
+  await mariadb.sql('CREATE TABLE turning (v VARCHAR(40))')
+  const sql = statement('SELECT v FROM turning WHERE ? = \'\'')
+  const text = await connectTo(t, mariadb, { prepared: false })
+  let answered = 0
+  for (const [type, ...values] of [
+    ['TINYINT', '1', '-1', '-2', '-3', '-4', '-5'], ['TINYINT UNSIGNED ZEROFILL', '1'], ['INT', '65532', '-4', '253'], ['BIGINT', '-2', '254'], ['DOUBLE', '1.5', '-0.1'],
+    ['YEAR', '2044'], ['DATE', '2024-01-02'], ['DATETIME(6)', '2024-01-02 03:04:05.000001'], ['TIME', '01:02:03'], ['DECIMAL(6,2)', '12.5'], ['BLOB', 'a'], ['INET6', '::1'],
+  ] as const) {
+    for (const value of values) {
+      await mariadb.sql(`DELETE FROM turning; ALTER TABLE turning MODIFY v VARCHAR(40); INSERT INTO turning VALUES ('${value}'), (NULL), ('${value}')`)
+      const connection = await connectTo(t, mariadb)
+      for (let asked = 0; asked < 3; asked++) t.same(seen(await connection.ask(sql, [''], 5_000)), { kind: 'rows', rows: [[value], [null], [value]] })
+      await mariadb.sql(`ALTER TABLE turning MODIFY v ${type}`)
+      const right = seen(await text.ask(sql, [''], 5_000))
+      const result = await connection.ask(sql, [''], 5_000)
+      if (result.kind === 'fault') t.match(result, { blame: 'server', again: 'new', broken: true })
+      else {
+        t.same(seen(result), right, `${type} ${value}`)
+        t.same(seen(await connection.ask(sql, [''], 5_000)), right)
+        answered++
+      }
+      connection.end()
+    }
+  }
+  t.ok(answered > 0)
+})
+
+t.test('of very many statements the oldest are closed, and can be asked again', async t => {
+  const connection = await connectTo(t, mariadb)
+  const open = async (): Promise<number> => Number((await mariadb.sql('SHOW GLOBAL STATUS LIKE \'Prepared_stmt_count\''))[0]?.['Value'])
+  const before = await open()
+  for (const round of ['first', 'second']) {
+    for (let number = 0; number < 510; number++) {
+      for (let asked = 0; asked < 2; asked++) {
+        const result = await connection.ask(statement(`SELECT CONCAT(?, '${number}')`), ['a'], 5_000)
+        if (result.kind === 'fault' || result.rows?.[0]?.[0] !== `a${number}`) t.fail(`${round} round, statement ${number}`)
+      }
+    }
+    t.ok(await open() - before <= 500)
+  }
+})
+
 const failures = {
   'a wrong password': [{ password: 'wrong' }, /^error 1045: Access denied/],
   'an unknown database': [{ dbname: 'nosuch' }, /^error 1044: Access denied .* 'nosuch'/],
