@@ -22,6 +22,14 @@ export default tseslint.config(
       '@typescript-eslint/consistent-type-imports': 'error',
     },
   },
+  {
+    files: ['src/**'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', {
+        paths: ['ioredis', 'mysql2'].map(name => ({ name, allowTypeImports: true, message: 'import() it where it is used: a node without it must not wait for it at its start' })),
+      }],
+    },
+  },
   { files: ['proto/**'], rules: { 'no-restricted-imports': ['error', { patterns: [{ regex: '^(?!\\./)' }] }] } },
   { files: ['src/lookup/**'], rules: { 'no-restricted-imports': forbid('server', 'health', 'proto') } },
   { files: ['src/sources/**', 'src/caches/**'], rules: { 'no-restricted-imports': forbid('server', 'lookup', 'health', 'proto') } },

@@ -1,4 +1,5 @@
 /** A configuration file read, with its sources opened: what the daemon and each of its workers begin with. */
+import { loadClient } from './caches/client.js'
 import { loadConfig } from './config/load.js'
 import type { Config } from './config/load.js'
 import type { Log } from './log.js'
@@ -7,13 +8,14 @@ import type { WatchedSources } from './watched.js'
 
 export type Configured = { readonly config: Config, readonly sources: WatchedSources }
 
-/** Null if there are problems, all of which are in the log then, as are warnings. */
-export const readConfigured = (fileName: string, environment: NodeJS.ProcessEnv, log: Log): Configured | null => {
+/** Resolves with null if there are problems, all of which are in the log then, as are warnings. */
+export const readConfigured = async (fileName: string, environment: NodeJS.ProcessEnv, log: Log): Promise<Configured | null> => {
   const loaded = loadConfig(fileName, environment)
   if (!loaded.ok) {
     for (const { place, text } of loaded.problems) log.error(`${place}: ${text}`)
     return null
   }
+  if (loaded.config.redis !== null) await loadClient()
   const opened = sourcesOf(loaded.config, log)
   for (const { place, text } of opened.warnings) log.warn(`${place}: ${text}`)
   if (!opened.ok) {

@@ -6,7 +6,8 @@
  * answer it.
  */
 import type { ConnectionOptions } from 'node:tls'
-import { Cluster, Redis } from 'ioredis'
+import type * as Library from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 
 export type RedisHost = { readonly host: string, readonly port: number }
 
@@ -35,6 +36,29 @@ export type RedisSettings = {
 }
 
 export type Client = Redis | Cluster
+
+let library: typeof Library | null = null
+
+/** Reads the client's code, which a node without Redis needn't wait for; comes before all else here. */
+export const loadClient = async (): Promise<void> => {
+  library ??= await import('ioredis')
+}
+
+const loaded = (): typeof Library => {
+  if (library === null) throw new Error('loadClient comes before anything of Redis')
+  return library
+}
+
+export const isCluster = (client: Client): client is Cluster => client.isCluster
+
+/** The value of `key` as bytes, asked of a connected client with a time (ms) of this question's own. Rejects as the client does. */
+export const getWithin = (client: Client, key: string, timeoutMs: number): Promise<Buffer | null> => {
+  const command = new (loaded().Command)('get', [key], { replyEncoding: null })
+  // A command keeps the first time that it is given: the client's own is shorter.
+  command.setTimeout(timeoutMs)
+  client.sendCommand(command)
+  return command.promise as Promise<Buffer | null>
+}
 
 const connectTimeoutMs = 2_000
 /** A hung server keeps its connection open: without this, commands would gather behind it for ever. */
@@ -78,8 +102,9 @@ const place = ({ host, port, path, sentinels, master, sentinelUsername, sentinel
  * a command that finds no connection waits for one, for as long as it may take.
  */
 export const openClient = (settings: RedisSettings, waits = false): Client => {
+  const { Cluster: ClusterClient, Redis: Single } = loaded()
   if (settings.cluster !== undefined) {
-    return new Cluster(settings.cluster.map(each => ({ ...each })), {
+    return new ClusterClient(settings.cluster.map(each => ({ ...each })), {
       enableOfflineQueue: waits,
       clusterRetryStrategy: retryDelayMs,
       slotsRefreshTimeout: connectTimeoutMs,
@@ -91,7 +116,7 @@ export const openClient = (settings: RedisSettings, waits = false): Client => {
       redisOptions: common(settings),
     })
   }
-  return new Redis({
+  return new Single({
     ...common(settings),
     ...place(settings),
     db: settings.db ?? 0,
@@ -110,6 +135,7 @@ const patientTimeoutMs = 10_000
  * Resolves when it is connected; rejects with its error if it isn't in that time (ms).
  */
 export const connectPatiently = async (settings: RedisSettings, withinMs = 5_000): Promise<Client> => {
+  await loadClient()
   const client = openClient({ ...settings, commandTimeoutMs: patientTimeoutMs }, true)
   await new Promise<void>((resolve, reject) => {
     let problem = 'no answer'
@@ -131,7 +157,7 @@ export const connectPatiently = async (settings: RedisSettings, withinMs = 5_000
  * anywhere in this Redis; in a cluster to another node with each attempt. It
  * does not connect anew by itself: its end tells that messages may be missed.
  */
-export const openSubscriber = (settings: RedisSettings, attempt: number): Redis => new Redis({
+export const openSubscriber = (settings: RedisSettings, attempt: number): Redis => new (loaded().Redis)({
   ...common(settings),
   ...place({ ...settings, ...settings.cluster?.[attempt % settings.cluster.length] }),
   retryStrategy: () => null,

@@ -9,9 +9,8 @@
  * them up without end: in Redis they could push out found ones.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Command } from 'ioredis'
 import type { Absent, Found } from '../outcome.js'
-import { openClient } from './client.js'
+import { getWithin, openClient } from './client.js'
 import type { RedisSettings } from './client.js'
 import { decodeEntry, encodeEntry } from './entry.js'
 import type { Decoded } from './entry.js'
@@ -149,11 +148,7 @@ export const createRedisCache = (
   const readOnePatiently = async (map: MapIdentity, key: string, patienceMs: number): Promise<Decoded | null> => {
     patientReads++
     try {
-      const command = new Command('get', [keyOf(map, key)], { replyEncoding: null })
-      // A command keeps the first time that it is given: the client's own is shorter.
-      command.setTimeout(patienceMs)
-      client.sendCommand(command)
-      return decodedOf(map, await command.promise as Buffer | null)
+      return decodedOf(map, await getWithin(client, keyOf(map, key), patienceMs))
     } catch (given) {
       const error = given instanceof Error ? given : new Error(String(given))
       count(faultOf(error), error.message)

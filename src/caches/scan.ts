@@ -1,6 +1,6 @@
 /** Goes through the records of a Redis without stopping it (SCAN). */
-import { Cluster } from 'ioredis'
 import type { Redis } from 'ioredis'
+import { isCluster } from './client.js'
 import type { Client } from './client.js'
 
 const batch = 1_000
@@ -17,14 +17,14 @@ const valueOf = async (node: Redis, key: string): Promise<Buffer | null> => {
 /** Keys that begin with `prefix` and that `isWanted` takes, with their values, in batches; in a cluster those of each primary. Rejects with the server's error. */
 export async function* scanValues(client: Client, prefix: string, isWanted: (key: string) => boolean): AsyncGenerator<readonly (readonly [key: string, value: Buffer | null])[]> {
   const pattern = `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`
-  for (const node of client instanceof Cluster ? client.nodes('master') : [client]) {
+  for (const node of isCluster(client) ? client.nodes('master') : [client]) {
     let cursor = '0'
     do {
       const [next, all] = await node.scan(cursor, 'MATCH', pattern, 'COUNT', batch)
       const keys = all.filter(isWanted)
       if (keys.length > 0) {
         // A cluster gives several keys at once only where they are of one slot.
-        const values = client instanceof Cluster ? await Promise.all(keys.map(key => valueOf(node, key))) : await node.mgetBuffer(keys)
+        const values = isCluster(client) ? await Promise.all(keys.map(key => valueOf(node, key))) : await node.mgetBuffer(keys)
         yield keys.map((key, i) => [key, values[i] ?? null])
       }
       cursor = next

@@ -6,6 +6,7 @@
 import { once } from 'node:events'
 import type { Config } from '../config/load.js'
 import type { Endpoint } from '../endpoint.js'
+import { loadClient } from '../caches/client.js'
 import { openGeneration } from '../generation.js'
 import { createLog } from '../log.js'
 import { messageOf } from '../message_of.js'
@@ -43,6 +44,7 @@ const fromRest = async (config: Config, name: string, process: NodeJS.Process): 
   const log = createLog({ level: 'warn', format: 'text', journal: false }, line => process.stderr.write(line), Date.now)
   const opened = sourcesOf(config, log)
   if (!opened.ok) return `${config.fileName} has problems (see \`holdfast check\`)`
+  if (config.redis !== null) await loadClient()
   const generation = openGeneration(config, opened.sources, log, null)
   const map = cachedMap(generation, name)
   if (typeof map === 'string') {

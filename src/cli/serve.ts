@@ -45,7 +45,7 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
   const events = createEvents(Date.now)
   const log = events.recording(base)
 
-  const first = readConfigured(fileName, process.env, log)
+  const first = await readConfigured(fileName, process.env, log)
   if (first === null) return exitConfig
   base.configure({ ...first.config.file.log, journal })
   const notifier = createNotifier(process.env, text => log.warn(text))
@@ -69,7 +69,7 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
   for (const name of inherited.left()) log.warn(`the service manager listens on ${name}, which the configuration doesn't name: nobody answers there`)
 
   const reload = async (): Promise<void> => {
-    const next = readConfigured(fileName, process.env, log)
+    const next = await readConfigured(fileName, process.env, log)
     if (next === null) {
       log.error('not reloaded: the configuration has problems; serving as before')
       return

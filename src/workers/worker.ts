@@ -43,13 +43,15 @@ const log: Log = {
   },
 }
 
-const read = (): Configured | null => {
-  const configured = readConfigured(fileName, process.env, log)
+const read = async (): Promise<Configured | null> => {
+  const configured = await readConfigured(fileName, process.env, log)
   if (configured !== null) isDebug = configured.config.file.log.level === 'debug'
   return configured
 }
 
-const first = read()
+/** What was read last. Clients wait for it: of a listener that is new, they may come before it is known. */
+let reading = read()
+const first = await reading
 if (first === null) process.exit(exitConfig)
 const answering = await startServing(first.config, first.sources, log, { index: Number(index), of: Number(of) })
 
@@ -80,7 +82,8 @@ const calls: Calls = {
   },
   take: (map, rows, madeAt) => answering.take(map, rows, madeAt),
   reload: async () => {
-    const next = read()
+    reading = read()
+    const next = await reading
     if (next === null) return false
     await answering.reload(next.config, next.sources)
     return true
@@ -106,7 +109,7 @@ process.on('message', (message: ToWorker, handle: unknown) => {
   // A client that left on its way to us comes as nothing.
   if (!(handle instanceof Socket)) return
   handle.allowHalfOpen = true
-  answering.accept(message.listener, handle)
+  void reading.then(() => answering.accept(message.listener, handle))
 })
 process.on('disconnect', () => process.exit(0))
 send({ kind: 'ready' })

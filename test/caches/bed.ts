@@ -1,5 +1,6 @@
 /** A cache on a test's own Redis, and what to put into it. */
 import type { Test } from 'tap'
+import { loadClient } from '../../src/caches/client.js'
 import { createRedisCache } from '../../src/caches/redis.js'
 import type { RedisFault, RedisState } from '../../src/caches/redis.js'
 import type { RedisSettings } from '../../src/caches/client.js'
@@ -9,6 +10,8 @@ export const alias = { name: 'alias', definition: '0123456789abcdef' }
 export const verifiedAt = 1_700_000_000_000
 export const box = found(byteString('box@example.net'))
 export const day = 86_400_000
+
+await loadClient()
 
 /** A cache with a clock of the test's own, which stands still unless it is moved. */
 export const open = (t: Test, address: Partial<RedisSettings>, commandTimeoutMs = 5_000) => {

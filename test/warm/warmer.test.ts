@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import type { Test } from 'tap'
-import { openClient } from '../../src/caches/client.js'
+import { loadClient, openClient } from '../../src/caches/client.js'
 import { decodeEntry, encodeEntry } from '../../src/caches/entry.js'
 import { byteString, found } from '../../src/outcome.js'
 import { keepWarm } from '../../src/warm/warmer.js'
@@ -58,6 +58,8 @@ const startNode = (t: Test, clock: FakeClock, parts: Partial<WarmParts>, setting
     }),
   }
 }
+await loadClient()
+
 /** A Redis, what a node needs of it, and a client to look into it. */
 const startShared = async (t: Test) => {
   const redis = await startRedis()

@@ -9,7 +9,6 @@
  * collation of `SET NAMES`, which is also that of a literal with an introducer.
  */
 import { Socket, connect, isIP } from 'node:net'
-import { createConnection } from 'mysql2'
 import type { Connection as Driver, FieldPacket, PrepareStatementInfo, SslOptions } from 'mysql2'
 import { Alarm, systemTiming } from '../../alarm.js'
 import type { ByteString } from '../../outcome.js'
@@ -66,11 +65,16 @@ const unwantedFlags = [
   '-LOCAL_FILES', '-IGNORE_SPACE', '-ODBC', '-FOUND_ROWS', '-SESSION_TRACK', '-CLIENT_QUERY_ATTRIBUTES',
 ]
 
+/** Reads the driver's code, which a node without MySQL needn't wait for. */
+export const loadDriver = () => import('mysql2')
+
 /**
  * Connects, logs in and sets up the session within `timeoutMs`. `onLost` is
  * called once when an open connection ends for whatever reason.
  */
-export const openConnection = (target: Target, timeoutMs: number, onLost: (connection: Connection) => void): Promise<Connection | Fault> => {
+export const openConnection = async (target: Target, timeoutMs: number, onLost: (connection: Connection) => void): Promise<Connection | Fault> => {
+  const until = performance.now() + timeoutMs
+  const { createConnection } = await loadDriver()
   const { host, charset, prepared } = target
   const socket = host.kind === 'unix' ? connect(host.path) : connect({ host: host.host, port: host.port, noDelay: true, keepAlive: true })
   // Node checks a certificate against this name, but leaves it out for addresses and would take any certificate for `localhost`.
@@ -101,7 +105,7 @@ export const openConnection = (target: Target, timeoutMs: number, onLost: (conne
       }
       resolve(opened)
     }
-    const timer = setTimeout(() => settle(timeoutFault('connect')), timeoutMs)
+    const timer = setTimeout(() => settle(timeoutFault('connect')), until - performance.now())
     // Stays for good: an error event without a listener would end the process.
     driver.on('error', (error: unknown) => settle(withRemedy(faultOf(error, 'connect'), target)))
     driver.once('connect', () => {

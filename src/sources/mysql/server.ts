@@ -8,7 +8,7 @@
 import CircuitBreaker from 'opossum'
 import { unavailable } from '../../outcome.js'
 import type { Unavailable } from '../../outcome.js'
-import { Connection, openConnection } from './connection.js'
+import { Connection, loadDriver, openConnection } from './connection.js'
 import type { RawRow, Result, Statement, Target } from './connection.js'
 import { unavailableFor } from './fault.js'
 import type { Fault } from './fault.js'
@@ -99,6 +99,8 @@ export class Server {
     this.#target = target
     this.#settings = settings
     this.#slots = new Slots(settings.connections)
+    // The first question shall find it there.
+    void loadDriver()
     this.#breaker = new CircuitBreaker((statement, values, deadline) => this.#attempt(statement, values, deadline), {
       // Each question brings its own deadline.
       timeout: false,
