@@ -28,6 +28,11 @@ export type Entry = {
   askAgainAt: number
   /** When somebody last asked for it (epoch ms), to the minute. */
   askedAt: number
+  /**
+   * Until then (epoch s) it is looked at no further: it is fresh, not to be asked again, and its use has been noted.
+   * Whole seconds, since a number of that size lies in the entry itself, where V8 puts each of the others elsewhere.
+   */
+  quietUntil: number
 }
 
 /** A clock of another node may run ahead of ours by this much (ms) before its entries stop counting as fresh. */
@@ -56,6 +61,7 @@ export const makeEntry = (
     expiredAt: Math.max(staleAt, Math.min(verifiedAt, now) + lifetimes.staleForMs),
     askAgainAt: outcome.kind === 'found' ? staleAt - freshForMs * refreshShare : staleAt,
     askedAt: now,
+    quietUntil: 0,
   }
 }
 

@@ -114,6 +114,8 @@ export class MapLookup {
   /** Questions to the table under way, by step key: `@example.com` is asked once for all its users. */
   readonly #questions = new Map<string, Promise<StepResult>>()
 
+  /** The latest time that a lookup has seen (epoch ms). */
+  #latest = 0
   readonly #flushes: Flushes
   /** Whether all flushes of the nodes that share a Redis are known; until then nothing of it counts as fresh. */
   knowsFlushes = true
@@ -131,13 +133,22 @@ export class MapLookup {
    * otherwise a promise that settles within the deadline; it never rejects.
    */
   lookup(asked: string): Outcome | Promise<Outcome> {
+    const { clock, memory } = this.#parts
     const key = fold(asked)
-    const now = this.#parts.clock.now()
-    const entry = this.#use(key, now)
+    const now = clock.now()
+    if (now >= this.#latest) this.#latest = now
+    else if (now < this.#latest - clockSkewMs) this.#disquiet(now)
     // The hot path: most lookups are for a key that is known and fresh.
+    const entry = memory.peek(key)
+    if (entry !== undefined && now < entry.quietUntil * 1_000) {
+      this.origins.memory++
+      return entry.outcome
+    }
     if (entry !== undefined && entry.outcome.kind === 'found' && isFresh(entry, now) && key.charCodeAt(0) !== 0) {
       this.origins.memory++
+      this.#noteUse(key, entry, now)
       if (now >= entry.askAgainAt) this.#refresh({ asked, key, steps: this.#settings.plan.steps(key, asked) }, entry, now)
+      else entry.quietUntil = Math.floor(Math.min(entry.staleAt, entry.askAgainAt, entry.askedAt + noteUseMs) / 1_000)
       return entry.outcome
     }
     const policy = this.#settings.policy
@@ -154,13 +165,21 @@ export class MapLookup {
 
   /** What memory has under a cache key, noted as asked for. */
   #use(cacheKey: string, now: number): Entry | undefined {
-    const { memory } = this.#parts
-    const entry = memory.peek(cacheKey)
-    if (entry !== undefined && Math.abs(now - entry.askedAt) >= noteUseMs) {
-      entry.askedAt = now
-      memory.get(cacheKey)
-    }
+    const entry = this.#parts.memory.peek(cacheKey)
+    if (entry !== undefined) this.#noteUse(cacheKey, entry, now)
     return entry
+  }
+
+  #noteUse(cacheKey: string, entry: Entry, now: number): void {
+    if (Math.abs(now - entry.askedAt) < noteUseMs) return
+    entry.askedAt = now
+    this.#parts.memory.get(cacheKey)
+  }
+
+  /** The clock was set back: how old an entry is has to be looked at again. */
+  #disquiet(now: number): void {
+    this.#latest = now
+    for (const [, entry] of this.#parts.memory.all()) entry.quietUntil = 0
   }
 
   /** What the table says of a key now, whatever is cached; what is known stays at hand for an outage. Never rejects. */
@@ -207,6 +226,7 @@ export class MapLookup {
     const now = this.#parts.clock.now()
     entry.staleAt = Math.min(entry.staleAt, now)
     entry.askAgainAt = now
+    entry.quietUntil = 0
   }
 
   /** The last flush (epoch ms) of what goes into the answer of this cache key. */

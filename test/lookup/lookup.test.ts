@@ -103,6 +103,9 @@ const stage = (rows: Readonly<Record<string, string>>, { search = 'virtual', wit
   return { clock, source, memory, guard, lookup, redis, bugs, open, ask, askTimed }
 }
 
+const aDay = 1_440 * minute
+/** Fresh five minutes, stale a week. */
+const week = { freshForMs: 5 * minute, staleForMs: 7 * aDay, absentForMs: 30_000 }
 const down = unavailable('source-down', 'refused')
 const fresh = (value: string) => found(byteString(value))
 const stale = (value: string) => found(byteString(value), 'stale')
@@ -402,6 +405,68 @@ t.test('a clock that is set back makes nobody trust the old answers: the table i
   source.rows.clear()
   t.equal(await ask('info@example.com'), absent)
   t.equal(await ask('other@example.com'), absent)
+})
+
+t.test('an answer that is given again and again', async t => {
+  /** Asked for so often that it is looked at no further; `started` is when the table gave it. */
+  const hammered = async (changes: Changes = {}) => {
+    const staged = stage({ 'info@example.com': 'old' }, changes)
+    const started = staged.clock.now()
+    for (let count = 0; count < 3; count++) {
+      await staged.ask('info@example.com')
+      await staged.clock.advance(1_500)
+    }
+    staged.source.rows.set('info@example.com', 'new')
+    staged.source.asked.length = 0
+    return { ...staged, started }
+  }
+  t.test('is asked again from the last fifth of its fresh time on, to the millisecond', async t => {
+    const { lookup, clock, source, started } = await hammered()
+    while (clock.now() < started + 4 * minute - 1) {
+      await clock.advance(Math.min(700, started + 4 * minute - 1 - clock.now()))
+      t.strictSame(lookup.lookup('info@example.com'), fresh('old'))
+    }
+    t.strictSame(source.asked, [])
+    await clock.advance(1)
+    t.strictSame(lookup.lookup('info@example.com'), fresh('old'))
+    t.strictSame(source.asked, ['info@example.com'])
+  })
+  t.test('is stale at the end of its fresh time', async t => {
+    const { lookup, clock, ask, source, started } = await hammered({ lifetimes: { freshForMs: 6_000, staleForMs: minute, absentForMs: 1_000 } })
+    clock.set(started + 4_799)
+    t.strictSame(lookup.lookup('info@example.com'), fresh('old'))
+    clock.set(started + 6_000)
+    source.fault = down
+    t.strictSame(await ask('info@example.com'), stale('old'))
+  })
+  t.test('is asked anew after a flush', async t => {
+    const { lookup, clock, ask } = await hammered()
+    lookup.flush('info@example.com', clock.now())
+    t.strictSame(await ask('info@example.com'), fresh('new'))
+  })
+  t.test('is asked anew when flushes may have been missed', async t => {
+    const { lookup, ask } = await hammered()
+    lookup.expire()
+    t.strictSame(await ask('info@example.com'), fresh('new'))
+  })
+  t.test('is not trusted after the clock was set back, at once or little by little', async t => {
+    for (const steps of [1, 4]) {
+      const { clock, ask, lookup } = await hammered()
+      for (let step = 0; step < steps; step++) {
+        lookup.lookup('info@example.com')
+        clock.set(clock.now() - 16_000 / steps)
+      }
+      t.strictSame(await ask('info@example.com'), fresh('new'), `${steps} steps`)
+    }
+  })
+  t.test('has its use noted each minute', async t => {
+    const { lookup, clock, memory, started } = await hammered({ lifetimes: week })
+    for (let second = 0; second < 180; second++) {
+      await clock.advance(1_000)
+      lookup.lookup('info@example.com')
+    }
+    t.ok((memory.peek('info@example.com')?.askedAt ?? 0) >= started + 2 * minute)
+  })
 })
 
 t.test('after a clock was set back, old answers bridge an outage all the same', async t => {
@@ -734,10 +799,8 @@ t.test('a flush of which the node has not heard yet: what Redis has is not fresh
   t.equal(lookup.flights, 0)
 })
 
-/** Fresh five minutes, stale a week: verified anew each day, for as long as it was asked for in the last 30. */
+/** Verified anew each day, for as long as it was asked for in the last 30. */
 const rememberedFor = 30 * 1_440 * minute
-const aDay = 1_440 * minute
-const week = { freshForMs: 5 * minute, staleForMs: 7 * aDay, absentForMs: 30_000 }
 
 t.test('what was asked for is verified each day though nobody asks, at most ten a second, until it is forgotten', async t => {
   const keys = Array.from({ length: 25 }, (_, index) => `user${index}@example.com`)
