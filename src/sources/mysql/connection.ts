@@ -154,6 +154,8 @@ export class Connection {
   /** Ends the question under way. */
   #fail: ((fault: Fault) => void) | null = null
   onLost: ((connection: Connection) => void) | null = null
+  /** When its server put it aside (of `performance.now()`). */
+  idleSince = 0
 
   constructor(driver: Driver, target: Target) {
     this.#driver = driver

@@ -92,12 +92,13 @@ const askableOf = (servers: readonly Server[]): readonly Server[] => {
 const databaseOn = (servers: readonly Server[]): Database => ({
   ask: async (statement, values, budgetMs) => {
     const deadline = performance.now() + budgetMs
-    const candidates = askableOf(servers)
+    const candidates = servers.length === 1 ? servers : askableOf(servers)
     let failure = unavailable('timeout', 'no time to ask')
-    for (const [index, server] of candidates.entries()) {
+    let serversLeft = candidates.length
+    for (const server of candidates) {
       if (performance.now() >= deadline) return failure
-      const answer = await server.ask(statement, values, deadline, candidates.length - index)
-      if (answer.kind === 'rows') return { ...answer, from: server }
+      const answer = await server.ask(statement, values, deadline, serversLeft--)
+      if (answer.kind === 'rows') return { kind: 'rows', rows: answer.rows, names: answer.names, from: server }
       if (answer.kind !== 'failed') return answer
       failure = answer.outcome
     }

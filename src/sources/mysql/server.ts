@@ -6,6 +6,7 @@
  * nothing about the server. So are errors of a single query.
  */
 import CircuitBreaker from 'opossum'
+import { Alarm, systemTiming } from '../../alarm.js'
 import { unavailable } from '../../outcome.js'
 import type { Unavailable } from '../../outcome.js'
 import { Connection, loadDriver, openConnection } from './connection.js'
@@ -80,9 +81,10 @@ export class Server {
   readonly #target: Target
   readonly #settings: ServerSettings
   readonly #slots: Slots
-  readonly #breaker: CircuitBreaker<[Statement, readonly string[], number], Result | Fault>
-  /** Unused connections with the timers that close them, the last used at the end. */
-  readonly #idle = new Map<Connection, NodeJS.Timeout>()
+  readonly #breaker: CircuitBreaker<[() => Promise<Result | Fault>], Result | Fault>
+  /** Unused connections, the last used at the end. */
+  readonly #idle: Connection[] = []
+  readonly #alarm = new Alarm(systemTiming, now => this.#endIdle(now))
   readonly #busy = new Set<Connection>()
   /** Queries to kill, and whether that is under way. */
   readonly #toKill: number[] = []
@@ -101,7 +103,7 @@ export class Server {
     this.#slots = new Slots(settings.connections)
     // The first question shall find it there.
     void loadDriver()
-    this.#breaker = new CircuitBreaker((statement, values, deadline) => this.#attempt(statement, values, deadline), {
+    this.#breaker = new CircuitBreaker(attempt => attempt(), {
       // Each question brings its own deadline.
       timeout: false,
       volumeThreshold: settings.failures,
@@ -124,7 +126,7 @@ export class Server {
     const { used, limit, waiting } = this.#slots.counts
     return {
       server: this.name, state: this.#state, since: this.#since, lastError: this.#lastError,
-      connections: this.#idle.size + this.#busy.size, busy: used, limit, waiting,
+      connections: this.#idle.length + this.#busy.size, busy: used, limit, waiting,
     }
   }
 
@@ -149,18 +151,27 @@ export class Server {
       case 'turn': break
       default: return turn satisfies never
     }
+    let isCounted = false
     try {
       if (!this.isAskable()) return this.#refusal()
       const now = performance.now()
       const until = now + (deadline - now) / serversLeft
-      const isSuspect = this.#failuresInRow > 0 && this.#breaker.closed
-      const result = await this.#breaker.fire(statement, values, isSuspect ? Math.min(until, now + this.#settings.suspectMs) : until)
+      let result: Result | Fault
+      if (this.#breaker.closed) {
+        result = await this.#attempt(statement, values, this.#failuresInRow > 0 ? Math.min(until, now + this.#settings.suspectMs) : until)
+        // All that a closed breaker wants of what goes well is its number, for the share of what doesn't.
+        this.#breaker.emit('fire')
+      } else {
+        isCounted = true
+        result = await this.#breaker.fire(() => this.#attempt(statement, values, until))
+      }
       this.#failuresInRow = 0
       if (result.kind === 'fault') return this.#named(unavailableFor(result))
       if (this.#breaker.closed) this.#slots.grow()
       return result
     } catch (error) {
       if (!(error instanceof ServerFailure)) throw error
+      if (!isCounted && this.#breaker.closed) await this.#breaker.fire(() => Promise.reject(error)).catch(() => undefined)
       // The share alone would take the whole window to show that a busy server went down.
       if (++this.#failuresInRow >= this.#settings.failures) this.#breaker.open()
       return { kind: 'failed', outcome: this.#named(unavailableFor(error.fault)) }
@@ -225,11 +236,7 @@ export class Server {
     this.#isClosed = true
     this.#breaker.shutdown()
     this.#slots.flush()
-    for (const [connection, timer] of this.#idle) {
-      clearTimeout(timer)
-      connection.end()
-    }
-    this.#idle.clear()
+    for (const connection of this.#idle.splice(0)) connection.end()
     for (const connection of this.#busy) connection.destroy()
   }
 
@@ -252,40 +259,30 @@ export class Server {
 
   /** One question, asked again where that may help. Throws for the breaker what is the server's fault. */
   async #attempt(statement: Statement, values: readonly string[], deadline: number): Promise<Result | Fault> {
-    let { result, wasIdle } = await this.#askOnce(statement, values, deadline, true)
-    // An idle connection may have died unnoticed: that is no failure of the server.
-    const isWorthIt = result.kind === 'fault' && (result.again === 'same' || (result.again === 'new' && (wasIdle || result.blame === 'query')))
-    if (isWorthIt && result.kind === 'fault') {
-      ({ result, wasIdle } = await this.#askOnce(statement, values, deadline, result.again === 'same'))
+    let idle = this.#idle.pop()
+    for (let isFirst = true; ; isFirst = false) {
+      const connection = idle ?? await openConnection(this.#target, deadline - performance.now(), lost => this.#forget(lost))
+      let result: Result | Fault
+      if (connection instanceof Connection) {
+        this.#busy.add(connection)
+        if (this.#isClosed) connection.destroy()
+        result = await connection.ask(statement, values, deadline - performance.now())
+        this.#busy.delete(connection)
+        if (connection.isOpen) this.#putIdle(connection)
+        else if (result.kind === 'fault' && result.reason === 'timeout') this.#kill(connection.threadId)
+      } else {
+        result = connection
+      }
+      if (result.kind !== 'fault') return result
+      // An idle connection may have died unnoticed: that is no failure of the server.
+      const isWorthIt = result.again === 'same' || (result.again === 'new' && (idle !== undefined || result.blame === 'query'))
+      if (!isFirst || !isWorthIt) {
+        if (result.blame === 'query') return result
+        this.#lastError = result.detail
+        throw new ServerFailure(result)
+      }
+      idle = result.again === 'same' ? this.#idle.pop() : undefined
     }
-    if (result.kind !== 'fault' || result.blame === 'query') return result
-    this.#lastError = result.detail
-    throw new ServerFailure(result)
-  }
-
-  async #askOnce(
-    statement: Statement, values: readonly string[], deadline: number, mayReuse: boolean,
-  ): Promise<{ readonly result: Result | Fault, readonly wasIdle: boolean }> {
-    const idle = mayReuse ? this.#takeIdle() : null
-    const opened = idle ?? await openConnection(this.#target, deadline - performance.now(), connection => this.#forget(connection))
-    const wasIdle = idle !== null
-    if (!(opened instanceof Connection)) return { result: opened, wasIdle }
-    this.#busy.add(opened)
-    if (this.#isClosed) opened.destroy()
-    const result = await opened.ask(statement, values, deadline - performance.now())
-    this.#busy.delete(opened)
-    if (result.kind === 'fault' && result.reason === 'timeout') this.#kill(opened.threadId)
-    if (opened.isOpen) this.#putIdle(opened)
-    return { result, wasIdle }
-  }
-
-  #takeIdle(): Connection | null {
-    const last = [...this.#idle].at(-1)
-    if (last === undefined) return null
-    const [connection, timer] = last
-    clearTimeout(timer)
-    this.#idle.delete(connection)
-    return connection
   }
 
   #putIdle(connection: Connection): void {
@@ -293,17 +290,25 @@ export class Server {
       connection.end()
       return
     }
-    const timer = setTimeout(() => {
-      this.#idle.delete(connection)
-      connection.end()
-    }, this.#settings.idleMs)
-    timer.unref()
-    this.#idle.set(connection, timer)
+    const now = performance.now()
+    connection.idleSince = now
+    this.#idle.push(connection)
+    this.#alarm.setFor(now + this.#settings.idleMs, now)
+  }
+
+  /** Ends what has been idle for too long; gives the time at which the next one will have been. */
+  #endIdle(now: number): number {
+    for (let longest = this.#idle[0]; longest !== undefined; longest = this.#idle[0]) {
+      if (now < longest.idleSince + this.#settings.idleMs) return longest.idleSince + this.#settings.idleMs
+      this.#idle.shift()
+      longest.end()
+    }
+    return Infinity
   }
 
   #forget(connection: Connection): void {
-    clearTimeout(this.#idle.get(connection))
-    this.#idle.delete(connection)
+    const index = this.#idle.indexOf(connection)
+    if (index !== -1) this.#idle.splice(index, 1)
   }
 
   /**

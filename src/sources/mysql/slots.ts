@@ -5,6 +5,8 @@
  *
  * Bounds: `maxWaiting` questions wait, each for its own time.
  */
+import { Alarm, systemTiming } from '../../alarm.js'
+
 const maxWaiting = 1_000
 
 /** turn: go on, and `release` afterwards. full, late: the wait is over without one. flushed: there is no point in waiting. */
@@ -14,7 +16,9 @@ export class Slots {
   readonly #size: number
   #limit: number
   #used = 0
-  readonly #waiting = new Set<(turn: Turn) => void>()
+  /** Who waits, and until when (of `performance.now()`). */
+  readonly #waiting = new Map<(turn: Turn) => void, number>()
+  readonly #alarm = new Alarm(systemTiming, now => this.#sendAway(now))
 
   constructor(size: number) {
     this.#size = size
@@ -33,13 +37,9 @@ export class Slots {
     }
     if (this.#waiting.size >= maxWaiting) return 'full'
     return new Promise(resolve => {
-      const settle = (turn: Turn): void => {
-        this.#waiting.delete(settle)
-        clearTimeout(timer)
-        resolve(turn)
-      }
-      const timer = setTimeout(settle, timeoutMs, 'late')
-      this.#waiting.add(settle)
+      const now = performance.now()
+      this.#waiting.set(resolve, now + timeoutMs)
+      this.#alarm.setFor(now + timeoutMs, now)
     })
   }
 
@@ -61,14 +61,29 @@ export class Slots {
 
   /** Sends away all that wait. */
   flush(): void {
-    for (const settle of this.#waiting) settle('flushed')
+    for (const resolve of this.#waiting.keys()) resolve('flushed')
+    this.#waiting.clear()
+  }
+
+  /** Those whose time is over; gives the next time at which one's is. */
+  #sendAway(now: number): number {
+    let next = Infinity
+    for (const [resolve, until] of this.#waiting) {
+      if (now < until) next = Math.min(next, until)
+      else {
+        this.#waiting.delete(resolve)
+        resolve('late')
+      }
+    }
+    return next
   }
 
   #serve(): void {
-    for (const settle of this.#waiting) {
+    for (const resolve of this.#waiting.keys()) {
       if (this.#used >= this.#limit) return
       this.#used++
-      settle('turn')
+      this.#waiting.delete(resolve)
+      resolve('turn')
     }
   }
 }

@@ -27,9 +27,16 @@ t.test('turns come in the order of asking', async t => {
 })
 
 t.test('who waits too long goes without a turn, and none is lost by it', async t => {
+  // As a server's connections do.
+  const alive = setInterval(() => undefined, 60_000)
+  t.teardown(() => clearInterval(alive))
   const slots = new Slots(1)
   slots.take(1_000)
-  t.equal(await slots.take(1), 'late')
+  const patient = slots.take(60_000)
+  const late = [3, 1, 2].map(async ms => slots.take(ms))
+  t.same(await Promise.all(late), ['late', 'late', 'late'])
+  slots.release()
+  t.equal(await patient, 'turn')
   slots.release()
   t.same(slots.counts, { used: 0, limit: 1, waiting: 0 })
 })
