@@ -12,8 +12,9 @@ import type { RedisCache, MapIdentity } from '../caches/redis.js'
 import { bridge, clockSkewMs, decodeEntry, encodeEntry, isFresh, isKnownAbsent, makeEntry } from '../caches/entry.js'
 import type { Decoded, Entry, Lifetimes } from '../caches/entry.js'
 import type { Memory } from '../caches/memory.js'
-import type { Absent, ByteString, Found, Outcome } from '../outcome.js'
+import type { Absent, ByteString, Found, Outcome, Unavailable } from '../outcome.js'
 import { absent, found, unavailable } from '../outcome.js'
+import { Alarm } from '../alarm.js'
 import { fold } from '../sources/fold.js'
 import type { Source } from '../sources/source.js'
 import type { Clock } from './clock.js'
@@ -100,6 +101,14 @@ const keyOfWhole = (cacheKey: string): string | null => cacheKey.charCodeAt(0) =
 /** The cache key of a step is a row's key. */
 export const isRowKey = (cacheKey: string): boolean => cacheKey.charCodeAt(0) !== 0
 
+/** A whole lookup under way, and those who wait for it: callers for one key share it. */
+type Flight = { readonly walk: Walk, readonly waiters: Waiter[] }
+/** `since`: of the clock's `elapsed()`. */
+type Waiter = { readonly flight: Flight, readonly since: number, readonly answer: (outcome: Outcome) => void }
+
+/** A question to the table under way. */
+type Question = { result: Promise<StepResult> | null }
+
 /** What one step came to, with the time at which the table vouched for it. */
 type StepResult = { readonly outcome: Outcome, readonly verifiedAt: number }
 
@@ -109,10 +118,14 @@ export class MapLookup {
   readonly #settings: MapSettings
   readonly #parts: MapParts
   readonly #identity: MapIdentity
-  /** Whole lookups under way, by the key as asked: callers for one key share one. */
-  readonly #flights = new Map<string, { readonly walk: Walk, readonly outcome: Promise<Outcome> }>()
-  /** Questions to the table under way, by step key: `@example.com` is asked once for all its users. */
-  readonly #questions = new Map<string, Promise<StepResult>>()
+  /** By the key as asked. */
+  readonly #flights = new Map<string, Flight>()
+  /** Who waits for a flight, in the order of asking: before the soft deadline, and after it. */
+  readonly #waiting = new Set<Waiter>()
+  readonly #late = new Set<Waiter>()
+  readonly #alarm: Alarm
+  /** By step key: `@example.com` is asked once for all its users. */
+  readonly #questions = new Map<string, Question>()
 
   /** The latest time that a lookup has seen (epoch ms). */
   #latest = 0
@@ -125,6 +138,7 @@ export class MapLookup {
     this.#settings = settings
     this.#parts = parts
     this.#identity = { name: settings.name, definition: settings.definition }
+    this.#alarm = new Alarm(parts.clock, now => this.#answerLate(now))
     this.#flushes = new Flushes(Math.max(settings.lifetimes.freshForMs, settings.lifetimes.absentForMs) + clockSkewMs)
   }
 
@@ -160,7 +174,7 @@ export class MapLookup {
       this.origins.memory++
       return verdict(known, policy)
     }
-    return this.#wait(walk, this.#join(walk)).then(outcome => verdict(outcome, policy))
+    return new Promise(resolve => this.#wait(this.#join(walk), outcome => resolve(verdict(outcome, policy))))
   }
 
   /** What memory has under a cache key, noted as asked for. */
@@ -186,7 +200,7 @@ export class MapLookup {
   renew(asked: string): Promise<Outcome> {
     const key = fold(asked)
     const walk: Walk = { asked, key, steps: this.#settings.plan.steps(key, asked) }
-    return this.#wait(walk, this.#join(walk, this.#parts.clock.now()))
+    return new Promise(resolve => this.#wait(this.#join(walk, this.#parts.clock.now()), resolve))
   }
 
   /**
@@ -435,45 +449,66 @@ export class MapLookup {
     // Whatever comes of it, not every lookup until then should try.
     entry.askAgainAt = Math.min(now + failureRecheckMs, entry.staleAt)
     if (this.isIdle) {
-      void this.#join(walk, now)
+      this.#join(walk, now)
     }
   }
 
   /** The flight for a key: the one under way, or a new one. `olderThan` (epoch ms): entries verified before it count as stale. */
-  #join(walk: Walk, olderThan = 0): Promise<Outcome> {
-    const flight = this.#flights.get(walk.asked)
-    if (flight !== undefined) return flight.outcome
-    if (this.#flights.size >= maxFlights) {
-      return Promise.resolve(unavailable('overloaded', `more than ${maxFlights} lookups under way`))
-    }
-    const outcome = this.#fly(walk, olderThan).catch((error: unknown) => this.#bug(walk, error))
-      .finally(() => { if (this.#flights.get(walk.asked)?.outcome === outcome) this.#flights.delete(walk.asked) })
-    this.#flights.set(walk.asked, { walk, outcome })
-    return outcome
+  #join(walk: Walk, olderThan = 0): Flight | Unavailable {
+    const standing = this.#flights.get(walk.asked)
+    if (standing !== undefined) return standing
+    if (this.#flights.size >= maxFlights) return unavailable('overloaded', `more than ${maxFlights} lookups under way`)
+    const flight: Flight = { walk, waiters: [] }
+    this.#flights.set(walk.asked, flight)
+    this.#fly(walk, olderThan).then(outcome => this.#land(flight, outcome), (error: unknown) => this.#land(flight, this.#bug(walk, error)))
+    return flight
   }
 
-  /** Waits for a flight, but answers with what is known at the soft deadline, and in any case at the deadline. */
-  #wait(walk: Walk, flight: Promise<Outcome>): Promise<Outcome> {
-    const { clock } = this.#parts
+  #land(flight: Flight, outcome: Outcome): void {
+    // After a flush it may be another one.
+    if (this.#flights.get(flight.walk.asked) === flight) this.#flights.delete(flight.walk.asked)
+    for (const waiter of flight.waiters) if (this.#waiting.delete(waiter) || this.#late.delete(waiter)) waiter.answer(outcome)
+  }
+
+  /** Has `answer` called with a flight's outcome, but with what is known at the soft deadline, and in any case at the deadline. */
+  #wait(flight: Flight | Unavailable, answer: (outcome: Outcome) => void): void {
+    if ('kind' in flight) {
+      answer(flight)
+      return
+    }
+    const since = this.#parts.clock.elapsed()
+    const waiter: Waiter = { flight, since, answer }
+    flight.waiters.push(waiter)
+    this.#waiting.add(waiter)
+    this.#alarm.setFor(since + this.#settings.softDeadlineMs, since)
+  }
+
+  /** Answers those whose deadline is over; gives the next one. */
+  #answerLate(now: number): number {
     const { softDeadlineMs, deadlineMs } = this.#settings
-    return new Promise(resolve => {
-      let cancel = clock.after(softDeadlineMs, () => {
-        const bridged = this.#bridge(walk, clock.now())
-        if (bridged !== null) {
-          // The next caller need not wait as long as this one.
-          this.#pause(walk, clock.now())
-          resolve(bridged)
-          return
-        }
-        cancel = clock.after(deadlineMs - softDeadlineMs, () => {
-          resolve(this.#bridge(walk, clock.now()) ?? unavailable('timeout', `no answer within ${deadlineMs} ms`))
-        })
-      })
-      void flight.then(outcome => {
-        cancel()
-        resolve(outcome)
-      })
-    })
+    const { clock } = this.#parts
+    let next = Infinity
+    for (const waiter of this.#waiting) {
+      if (now < waiter.since + softDeadlineMs) {
+        next = waiter.since + softDeadlineMs
+        break
+      }
+      this.#waiting.delete(waiter)
+      const { walk } = waiter.flight
+      const bridged = this.#bridge(walk, clock.now())
+      if (bridged === null) this.#late.add(waiter)
+      else {
+        // The next caller need not wait as long as this one.
+        this.#pause(walk, clock.now())
+        waiter.answer(bridged)
+      }
+    }
+    for (const waiter of this.#late) {
+      if (now < waiter.since + deadlineMs) return Math.min(next, waiter.since + deadlineMs)
+      this.#late.delete(waiter)
+      waiter.answer(this.#bridge(waiter.flight.walk, clock.now()) ?? unavailable('timeout', `no answer within ${deadlineMs} ms`))
+    }
+    return next
   }
 
   /** One walk through the steps: Redis for all of them in one trip, then the table for each in turn. */
@@ -481,7 +516,7 @@ export class MapLookup {
     const { clock } = this.#parts
     const startedAt = clock.now()
     // A refresh wants the table's own word.
-    if (olderThan === 0 && await this.#readRedis(walk, startedAt)) {
+    if (olderThan === 0 && this.#parts.redis !== null && await this.#readRedis(walk, startedAt)) {
       const known = this.#fromMemory(walk, clock.now())
       if (known !== null) {
         this.origins.redis++
@@ -490,7 +525,8 @@ export class MapLookup {
     }
     let verifiedAt = Infinity
     for (const step of walk.steps) {
-      const result = await this.#resolve(step.key, startedAt, olderThan)
+      const resolved = this.#resolve(step.key, startedAt, olderThan)
+      const result = resolved instanceof Promise ? await resolved : resolved
       switch (result.outcome.kind) {
         case 'absent':
           verifiedAt = Math.min(verifiedAt, result.verifiedAt)
@@ -614,37 +650,41 @@ export class MapLookup {
     const entry = memory.get(stepKey)
     if (entry !== undefined && isFresh(entry, now) && entry.verifiedAt >= olderThan) return entry
     const asked = this.#questions.get(stepKey)
-    if (asked !== undefined) return asked
+    if (asked !== undefined && asked.result !== null) return asked.result
     const budgetMs = startedAt + this.#settings.deadlineMs - now
     if (budgetMs <= 0) return { outcome: unavailable('timeout', 'no time left for the next search step'), verifiedAt: now }
-    const question = this.#ask(stepKey, now, budgetMs)
-      .finally(() => { if (this.#questions.get(stepKey) === question) this.#questions.delete(stepKey) })
+    const question: Question = { result: null }
     this.#questions.set(stepKey, question)
-    return question
+    return question.result = this.#ask(question, stepKey, now, budgetMs)
   }
 
   /** Asks the table, lets the guard judge an absence, and remembers what came of it. */
-  async #ask(stepKey: string, now: number, budgetMs: number): Promise<StepResult> {
+  async #ask(question: Question, stepKey: string, now: number, budgetMs: number): Promise<StepResult> {
     const { clock, memory, source, guard } = this.#parts
     this.origins.queries++
-    const said = guard.doubt ?? await source.lookup(stepKey, budgetMs)
-    const outcome = said.kind !== 'absent' ? said
-      : await guard.judgeAbsent(stepKey, memory.peekFound(stepKey)?.verifiedAt ?? null, now + budgetMs - clock.now())
-    // A flush came meanwhile, and who asked after it has had the answer to that.
-    if (this.#isOvertaken(stepKey, now)) return { outcome, verifiedAt: now }
-    switch (outcome.kind) {
-      case 'found':
-        guard.noteFound(stepKey)
-        this.#store(stepKey, outcome, now)
-        break
-      case 'absent':
-        this.#forget(stepKey)
-        this.#store(stepKey, outcome, now)
-        break
-      case 'unavailable': break
-      default: outcome satisfies never
+    try {
+      const said = guard.doubt ?? await source.lookup(stepKey, budgetMs)
+      const outcome = said.kind !== 'absent' ? said
+        : await guard.judgeAbsent(stepKey, memory.peekFound(stepKey)?.verifiedAt ?? null, now + budgetMs - clock.now())
+      // A flush came meanwhile, and who asked after it has had the answer to that.
+      if (this.#isOvertaken(stepKey, now)) return { outcome, verifiedAt: now }
+      switch (outcome.kind) {
+        case 'found':
+          guard.noteFound(stepKey)
+          this.#store(stepKey, outcome, now)
+          break
+        case 'absent':
+          this.#forget(stepKey)
+          this.#store(stepKey, outcome, now)
+          break
+        case 'unavailable': break
+        default: outcome satisfies never
+      }
+      return { outcome, verifiedAt: now }
+    } finally {
+      // After a flush it may be another one.
+      if (this.#questions.get(stepKey) === question) this.#questions.delete(stepKey)
     }
-    return { outcome, verifiedAt: now }
   }
 
   /** Memory has the answer to a question that was asked after `askedAt` (epoch ms). */
