@@ -18,8 +18,8 @@ const { values, positionals } = parseArgs({
   options: {
     smoke: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
-    seconds: { type: 'string', default: '2' },
-    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '1' },
+    rounds: { type: 'string', default: '7' },
   },
 })
 
@@ -28,7 +28,7 @@ const full: Extent = {
   connections: [1, 16, 256, 1_000],
   rounds: Number(values.rounds),
   seconds: Number(values.seconds),
-  warmupSeconds: 0.5,
+  warmupSeconds: 0.3,
   entries: 100_000,
 }
 /** Whether everything works, in seconds; its figures mean nothing. */

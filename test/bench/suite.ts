@@ -6,7 +6,15 @@ import { knownKey, map, startFloor, startPoolFloor, startServed, startTable, unk
 import type { Served, Transport } from './stage.js'
 import type { Programs } from './programs.js'
 
-export type Row = { readonly what: string, readonly server: string, readonly transport: Transport } & Measured
+/** What was measured of a case: the median round, and all of them. */
+export type Row = {
+  readonly what: string
+  readonly server: string
+  readonly transport: Transport
+  /** Rows of the same comparison took turns: their rounds can be set against each other one by one. */
+  readonly comparison: number
+  readonly rounds: readonly Measured[]
+} & Measured
 
 export type Extent = {
   readonly transports: readonly Transport[]
@@ -35,12 +43,15 @@ const median = (rows: readonly Measured[]): Measured => {
   return row
 }
 
+let comparisons = 0
+
 const dialectOf = (transport: Transport): Load['dialect'] => transport === 'tcp_table' ? 'tcp_table' : 'socketmap'
 
 /** Measures all cases in turns, so that what else the machine does falls on all of them. Rejects on a wrong answer. */
 const compare = async (
   programs: Programs, cases: readonly Case[], extent: Extent, onRow: (row: Row) => void,
 ): Promise<void> => {
+  const comparison = comparisons++
   for (const transport of extent.transports) {
     for (const connections of extent.connections) {
       const measured = new Map<Case, Measured[]>(cases.map(each => [each, []]))
@@ -57,7 +68,7 @@ const compare = async (
           results.push(result)
         }
       }
-      for (const [{ what, served }, results] of measured) onRow({ what, server: served.name, transport, ...median(results) })
+      for (const [{ what, served }, results] of measured) onRow({ what, server: served.name, transport, comparison, rounds: results, ...median(results) })
     }
   }
 }
