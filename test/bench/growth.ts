@@ -60,7 +60,11 @@ export const runGrowth = async (programs: Programs, seconds: number, say: (text:
     // The first use of each is another matter.
     await fill(programs, loaded, knownKey, mostEntries)
     tell(step('entries', mostEntries, await at(mostEntries, 16, loaded)))
-    return { firstAnswerMs, idleShare, idleMb, steps }
+    const residentMb = (of: string, n: number): number => steps.find(each => each.of === of && each.n === n)?.residentMb ?? NaN
+    const mbPer1000Connections = (residentMb('connections', 10_000) - residentMb('connections', 1_000)) / 9
+    const mbPer100000Entries = (residentMb('entries', mostEntries) - idleMb) / (mostEntries / 100_000)
+    say(`memory: ${mbPer1000Connections.toFixed(1)} MB for 1,000 connections more, ${mbPer100000Entries.toFixed(1)} MB for 100,000 entries`)
+    return { firstAnswerMs, idleShare, idleMb, steps, mbPer1000Connections, mbPer100000Entries }
   } finally {
     for (const each of served) await each.close()
     await table.stop()
