@@ -3,8 +3,9 @@
  * wait behind them, and a command may take longer than a lookup would wait.
  * What Redis has that is as recent or more so stays as it is.
  */
+import { byteString } from '../outcome.js'
 import type { Found } from '../outcome.js'
-import { connectPatiently } from './client.js'
+import { connectPatiently, isCluster, sendWritten } from './client.js'
 import type { Client, RedisSettings } from './client.js'
 import { encodeEntry, recordHead } from './entry.js'
 import { redisKey } from './redis.js'
@@ -12,8 +13,8 @@ import type { MapIdentity } from './redis.js'
 
 /** Redis does nothing else during a script: this many entries take it well under a millisecond. */
 const perScript = 100
-/** In a cluster, keys of one script would have to be of one slot. */
-const atOnceInCluster = 100
+/** Scripts at once. In a cluster each has one entry: several keys would have to be of one slot. */
+const atOnce = 100
 
 // KEYS: the entries; ARGV: the beginning of a record of this definition, when it was verified, its time to live (ms),
 // and a record for each key. MGET takes what is no string for nothing; the time has 13 digits until 2286.
@@ -38,25 +39,38 @@ export type Bulk = {
   close(): void
 }
 
-/** Text goes out as UTF-8: what is more than ASCII, as bytes. */
-const argument = (record: string): string | Buffer => /[^\x00-\x7f]/.test(record) ? Buffer.from(record, 'latin1') : record
+/** An argument as the protocol (RESP) has it; each character of `bytes` is one. */
+const argument = (bytes: string): string => `$${bytes.length}\r\n${bytes}\r\n`
+const bytesOf = (text: string): string => /[^\x00-\x7f]/.test(text) ? byteString(text) : text
+
+/** The script with its keys and records, as one command. */
+const commandOf = (keys: readonly string[], head: string, verifiedAt: number, ttlMs: number, records: readonly string[]): Buffer => {
+  let text = `*${6 + 2 * keys.length}\r\n${argument('EVAL')}${argument(script)}${argument(String(keys.length))}`
+  for (const key of keys) text += argument(bytesOf(key))
+  text += `${argument(head)}${argument(String(verifiedAt))}${argument(String(ttlMs))}`
+  for (const record of records) text += argument(record)
+  return Buffer.from(text, 'latin1')
+}
 
 /** Resolves and rejects as connectPatiently does. */
 export const openBulk = async (settings: RedisSettings, withinMs?: number): Promise<Bulk> => {
   const client = await connectPatiently(settings, withinMs)
-  const isCluster = settings.cluster !== undefined
-  const size = isCluster ? 1 : perScript
-  const writeSome = async (map: MapIdentity, entries: readonly BulkEntry[], verifiedAt: number, ttlMs: number): Promise<number> => Number(await client.eval(
-    script, entries.length, ...entries.map(({ key }) => redisKey(settings.keyPrefix, map, key)),
-    recordHead(map.definition), verifiedAt, ttlMs, ...entries.map(({ outcome }) => argument(encodeEntry(outcome, verifiedAt, map.definition))),
-  ))
+  const size = isCluster(client) ? 1 : perScript
+  const writeSome = async (map: MapIdentity, entries: readonly BulkEntry[], verifiedAt: number, ttlMs: number): Promise<number> => {
+    const keys = entries.map(({ key }) => redisKey(settings.keyPrefix, map, key))
+    const records = entries.map(({ outcome }) => encodeEntry(outcome, verifiedAt, map.definition))
+    const head = recordHead(map.definition)
+    return Number(await (isCluster(client)
+      ? client.eval(script, keys.length, ...keys, head, verifiedAt, ttlMs, ...records.map(record => Buffer.from(record, 'latin1')))
+      : sendWritten(client, 'eval', commandOf(keys, head, verifiedAt, ttlMs, records))))
+  }
   return {
     client,
     write: async (map, entries, verifiedAt, ttlMs) => {
       let written = 0
-      for (let start = 0; start < entries.length; start += isCluster ? atOnceInCluster : entries.length) {
+      for (let start = 0; start < entries.length; start += size * atOnce) {
         const scripts: Promise<number>[] = []
-        for (let at = start; at < entries.length && scripts.length < (isCluster ? atOnceInCluster : Infinity); at += size) {
+        for (let at = start; at < Math.min(entries.length, start + size * atOnce); at += size) {
           scripts.push(writeSome(map, entries.slice(at, at + size), verifiedAt, ttlMs))
         }
         for (const count of await Promise.all(scripts)) written += count

@@ -16,7 +16,7 @@ export type Column = Pick<FieldPacket, 'columnType' | 'flags' | 'columnLength' |
 const bytesOf = (buffer: Buffer | null): ByteString | null => buffer === null ? null : buffer.toString('latin1') as ByteString
 
 /** The driver's hook for the text protocol: every column as its bytes. */
-export const castText = (field: TypeCastField): unknown => bytesOf(field.buffer())
+export const castText = (field: TypeCastField): unknown => field.string('latin1')
 
 /** Of the protocol, all those whose value is bytes with their length in front: DECIMAL, VARCHAR, BIT, VECTOR, and from JSON to GEOMETRY. */
 const textTypes: ReadonlySet<number | undefined> = new Set([0, 15, 16, 242, 245, 246, 247, 248, 249, 250, 251, 252, 253, 254, 255])

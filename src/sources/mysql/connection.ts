@@ -43,8 +43,8 @@ export type Statement = {
 /** `rows` is null if the statement has no result set; `names` are those of its columns. */
 export type Result = { readonly kind: 'rows', readonly rows: Rows | null, readonly names: readonly string[] }
 
-/** A row as the text protocol brings it: each column's bytes. */
-export type RawRow = readonly (Buffer | null)[]
+/** A row as the text protocol brings it. */
+export type RawRow = readonly (ByteString | null)[]
 
 const noResultSet: Result = { kind: 'rows', rows: null, names: [] }
 
@@ -292,7 +292,7 @@ export class Connection {
           if (isOver || rows.length >= listBatch) handOver()
         }), () => settle(null))
       }
-      const query = this.#driver.query({ sql, typeCast: false, rowsAsArray: true })
+      const query = this.#driver.query({ sql, typeCast: castText, rowsAsArray: true })
       query.on('error', (error: unknown) => settle(faultOf(error, 'query')))
       query.on('result', (row: unknown) => {
         if (this.#fail !== fail) return

@@ -20,6 +20,7 @@ export type ListedEntry = { readonly key: string, readonly outcome: Found }
 
 /** Longer keys (bytes) are left out: the server sorts by the first part of a key alone (max_sort_length). */
 const maxKeyBytes = 128
+const notAscii = /[^\x00-\x7f]/
 /** More rows than this for one key are not gathered. */
 const maxRows = 10_000
 
@@ -36,43 +37,44 @@ export const collectEntries = ({ bind, answer, login: { charset } }: Pick<TableD
   const isUtf8Session = charset.startsWith('utf8')
   const rowLimit = Math.min(limit, maxRows)
   let sum: string | null = null
-  let key: Buffer | null = null
-  let rows: (ByteString | null)[][] = []
+  let key: ByteString | null = null
+  let rows: (readonly (ByteString | null)[])[] = []
   let bytes = 0
   let isUsable = true
 
-  const keyOf = (bytes: Buffer): string | null => {
-    if (bytes.length === 0 || bytes.length > maxKeyBytes || !isUtf8(bytes)) return null
-    const text = bytes.toString('utf8')
-    if (text.length !== bytes.length && !isUtf8Session) return null
-    return text.includes('\0') || fold(text) !== text || bind(text) === null ? null : text
+  const keyOf = (bytes: ByteString): string | null => {
+    if (bytes.length === 0 || bytes.length > maxKeyBytes) return null
+    const text = notAscii.test(bytes) ? textOf(bytes) : bytes
+    return text === null || text.includes('\0') || fold(text) !== text || bind(text) === null ? null : text
+  }
+  const textOf = (bytes: ByteString): string | null => {
+    const buffer = Buffer.from(bytes, 'latin1')
+    return isUtf8Session && isUtf8(buffer) ? buffer.toString('utf8') : null
   }
   const finish = (): ListedEntry | null => {
     const text = isUsable && key !== null ? keyOf(key) : null
     const outcome = text === null ? null : answer(rows, text)
     return text === null || outcome?.kind !== 'found' ? null : { key: text, outcome }
   }
-  const textOf = (column: Buffer | null): ByteString | null => column === null ? null : column.toString('latin1') as ByteString
 
   return {
     push: row => {
       const [rowKey = null, finds = null, rowSum = null] = row
-      const rowSumText = rowSum === null ? '' : rowSum.toString('latin1')
-      const isNext = sum !== rowSumText
+      const isNext = sum !== (rowSum ?? '')
       const entry = isNext ? finish() : null
       if (isNext) {
-        sum = rowSumText
+        sum = rowSum ?? ''
         key = rowKey
         rows = []
         bytes = 0
         isUsable = rowKey !== null
-      } else if (rowKey === null || key === null || !rowKey.equals(key)) isUsable = false
-      // '1': the folded key finds this row.
-      if (finds?.[0] !== 0x31) isUsable = false
+      } else if (rowKey === null || rowKey !== key) isUsable = false
+      // 1: the folded key finds this row.
+      if (finds !== '1') isUsable = false
       for (const column of row) bytes += column?.length ?? 0
       // The lookup would not read so many or so much.
       if (rows.length === rowLimit || bytes > maxResultBytes) isUsable = false
-      if (isUsable) rows.push(row.slice(keyColumns).map(textOf))
+      if (isUsable) rows.push(row.slice(keyColumns))
       else rows = []
       return entry
     },

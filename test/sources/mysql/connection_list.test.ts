@@ -7,7 +7,7 @@ import { connectTo, known, knownAnswer, lookAlias, seen, startBed, statement, un
 const mariadb = await startBed(t)
 /** More than a lookup would read: three megabytes. */
 const long = statement('SELECT seq, REPEAT(\'x\', 100), NULL FROM mail.seq_1_to_30000')
-const first = (row: RawRow | undefined): string => row?.[0]?.toString('latin1') ?? ''
+const first = (row: RawRow | undefined): string => row?.[0] ?? ''
 
 t.test('all rows come in order, as bytes, and the connection goes on', async t => {
   const connection = await connectTo(t, mariadb)
@@ -22,7 +22,7 @@ t.test('all rows come in order, as bytes, and the connection goes on', async t =
   }), null)
   t.equal(rows.length, 30_000)
   t.ok(rows.every((row, index) => first(row) === String(index + 1)))
-  t.strictSame(rows[7], [Buffer.from('8'), Buffer.from('x'.repeat(100)), null])
+  t.strictSame(rows[7], ['8', 'x'.repeat(100), null])
   t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)
   t.equal(await connection.list(statement('SELECT 1 FROM alias WHERE FALSE'), 10_000, () => Promise.reject(new Error('called'))), null)
 })
