@@ -7,6 +7,10 @@
  *   map=NAME   key=PATTERN with one %d   first=N count=N   the keys
  *   order=random (any key, again and again) or once (each key once, in order)
  *   connections=N   warmup=SECONDS   seconds=SECONDS   how long to ask
+ *   rate=N   lookups a second, of all connections; 0: each asks again at once
+ *
+ * At a rate, a lookup's time counts from when it was due, though no connection
+ * was free for it by then.
  *
  * Asks for `warmup` seconds, writes "ready", waits for a line on standard input
  * so that the caller can read the server's accounts, asks for `seconds` seconds,
@@ -25,6 +29,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,6 +50,8 @@ struct connection {
 static const char *arg_map, *arg_key;
 static long first, count, asked;
 static int once, table_dialect;
+/* Between two lookups; 0: none. */
+static uint64_t pause_ns;
 static uint64_t histogram[buckets];
 static uint64_t found, absent, temporary, permanent;
 static uint64_t random_state = 88172645463325252u;
@@ -217,13 +224,32 @@ static int receive(struct connection *c)
 }
 
 /* Asks on all connections until `until_ns` or the last key; returns when no lookup is in flight. */
-static void run(int epoll, struct connection *connections, int n, uint64_t until_ns)
+static void run(int epoll, int timer, struct connection *connections, int n, uint64_t until_ns)
 {
     struct epoll_event events[max_events];
-    int flying = 0;
-    for (int i = 0; i < n; i++)
-        flying += ask(&connections[i], now_ns());
-    while (flying > 0) {
+    struct connection **idle = calloc((size_t) n, sizeof(*idle));
+    int resting = 0;
+    uint64_t due_ns = now_ns();
+    while (resting < n) {
+        idle[resting] = &connections[n - 1 - resting];
+        resting++;
+    }
+    for (;;) {
+        uint64_t now = now_ns();
+        while (resting > 0 && now < until_ns && due_ns <= now) {
+            if (!ask(idle[resting - 1], pause_ns == 0 ? now : due_ns)) {
+                until_ns = 0;
+                break;
+            }
+            resting--;
+            due_ns += pause_ns;
+        }
+        if (resting == n && now >= until_ns)
+            break;
+        if (pause_ns > 0 && resting > 0 && now < until_ns) {
+            struct itimerspec at = { .it_value = { (time_t) (due_ns / 1000000000u), (long) (due_ns % 1000000000u) } };
+            timerfd_settime(timer, TFD_TIMER_ABSTIME, &at, 0);
+        }
         int ready = epoll_wait(epoll, events, max_events, 20000);
         if (ready < 0 && errno == EINTR)
             continue;
@@ -231,15 +257,22 @@ static void run(int epoll, struct connection *connections, int n, uint64_t until
             die("no reply in 20 s");
         for (int i = 0; i < ready; i++) {
             struct connection *c = events[i].data.ptr;
+            uint64_t expired;
+            if (c == 0) {
+                if (read(timer, &expired, sizeof(expired)) < 0 && errno != EAGAIN)
+                    die("timer");
+                continue;
+            }
             if (!receive(c))
                 continue;
-            uint64_t now = now_ns();
+            now = now_ns();
             histogram[bucket_of(now - c->sent_ns)]++;
             c->waiting = 0;
-            if (now >= until_ns || !ask(c, now))
-                flying--;
+            if (pause_ns > 0 || now >= until_ns || !ask(c, now))
+                idle[resting++] = c;
         }
     }
+    free(idle);
 }
 
 int main(int argc, char **argv)
@@ -254,6 +287,9 @@ int main(int argc, char **argv)
     arg_key = argument(argc, argv, "key");
     first = atol(argument(argc, argv, "first"));
     count = atol(argument(argc, argv, "count"));
+    double rate = atof(argument(argc, argv, "rate"));
+    if (rate > 0)
+        pause_ns = (uint64_t) (1e9 / rate);
 
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
@@ -261,6 +297,9 @@ int main(int argc, char **argv)
     setrlimit(RLIMIT_NOFILE, &files);
 
     int epoll = epoll_create1(0);
+    int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+    struct epoll_event ticks = { .events = EPOLLIN, .data.ptr = 0 };
+    epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &ticks);
     struct connection *connections = calloc((size_t) n, sizeof(*connections));
     for (int i = 0; i < n; i++) {
         connections[i].fd = open_endpoint(endpoint);
@@ -268,7 +307,7 @@ int main(int argc, char **argv)
         epoll_ctl(epoll, EPOLL_CTL_ADD, connections[i].fd, &event);
     }
     if (warmup > 0)
-        run(epoll, connections, n, now_ns() + (uint64_t) (warmup * 1e9));
+        run(epoll, timer, connections, n, now_ns() + (uint64_t) (warmup * 1e9));
     memset(histogram, 0, sizeof(histogram));
     found = absent = temporary = permanent = 0;
 
@@ -280,7 +319,7 @@ int main(int argc, char **argv)
     struct rusage before, after;
     getrusage(RUSAGE_SELF, &before);
     uint64_t start = now_ns();
-    run(epoll, connections, n, start + (uint64_t) (seconds * 1e9));
+    run(epoll, timer, connections, n, start + (uint64_t) (seconds * 1e9));
     double took = (double) (now_ns() - start) / 1e9;
     getrusage(RUSAGE_SELF, &after);
     double cpu = (double) (after.ru_utime.tv_sec - before.ru_utime.tv_sec + after.ru_stime.tv_sec - before.ru_stime.tv_sec)

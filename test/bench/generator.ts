@@ -6,6 +6,7 @@
 import { once } from 'node:events'
 import { createConnection } from 'node:net'
 import type { Socket } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 
 const given = new Map(process.argv.slice(2).map(text => {
   const at = text.indexOf('=')
@@ -24,6 +25,7 @@ const pattern = argument('key')
 const inOrder = argument('order') === 'once'
 const first = Number(argument('first'))
 const count = Number(argument('count'))
+const rate = Number(argument('rate'))
 
 const outcomes = { found: 0, absent: 0, temporary: 0, permanent: 0 }
 let latenciesUs: number[] = []
@@ -31,6 +33,9 @@ let asked = 0
 let flying = 0
 let until = 0
 let landed: () => void = () => undefined
+/** At a rate: those that have no lookup in flight, and when the next one is due. */
+const idle: Asker[] = []
+let due = 0
 
 const request = (): string => {
   const number = first + (inOrder ? asked : Math.floor(Math.random() * count))
@@ -74,9 +79,9 @@ class Asker {
     socket.on('end', () => { throw new Error('connection lost') })
   }
 
-  ask(): boolean {
+  ask(sentAt: number): boolean {
     if (inOrder && asked >= count) return false
-    this.#sentAt = performance.now()
+    this.#sentAt = sentAt
     this.#socket.write(request(), 'latin1')
     return true
   }
@@ -91,8 +96,12 @@ class Asker {
     this.#partial = ''
     const now = performance.now()
     latenciesUs.push((now - this.#sentAt) * 1e3)
-    if (now < until && this.ask()) return
+    if (rate === 0 && now < until && this.ask(now)) return
     flying--
+    if (rate > 0 && now < until) {
+      idle.push(this)
+      return
+    }
     if (flying === 0) landed()
   }
 }
@@ -100,7 +109,23 @@ class Asker {
 const askFor = async (askers: readonly Asker[], seconds: number): Promise<void> => {
   until = performance.now() + seconds * 1e3
   const done = new Promise<void>(resolve => { landed = resolve })
-  for (const asker of askers) if (asker.ask()) flying++
+  if (rate > 0) return askAtRate(askers, done)
+  for (const asker of askers) if (asker.ask(performance.now())) flying++
+  if (flying > 0) await done
+}
+
+/** A lookup's time counts from when it was due; timers come a millisecond apart at best. */
+const askAtRate = async (askers: readonly Asker[], done: Promise<void>): Promise<void> => {
+  idle.splice(0, Infinity, ...askers)
+  due = performance.now()
+  while (performance.now() < until) {
+    while (due <= performance.now() && idle.length > 0 && idle.at(-1)?.ask(due) === true) {
+      idle.pop()
+      flying++
+      due += 1e3 / rate
+    }
+    await setTimeout(1)
+  }
   if (flying > 0) await done
 }
 

@@ -18,6 +18,8 @@ export type Load = {
   /** Any key again and again, or each key once. */
   readonly order: 'random' | 'once'
   readonly connections: number
+  /** Lookups a second, of all connections; without it each connection asks again at once. */
+  readonly rate?: number
   readonly warmupSeconds: number
   readonly seconds: number
 }
@@ -60,7 +62,7 @@ export const measure = async (
     ...generator.args,
     `endpoint=${load.endpoint}`, `dialect=${load.dialect}`, `map=${load.map}`, `key=${load.key}`,
     `first=${load.first}`, `count=${load.count}`, `order=${load.order}`,
-    `connections=${load.connections}`, `warmup=${load.warmupSeconds}`, `seconds=${load.seconds}`,
+    `connections=${load.connections}`, `rate=${load.rate ?? 0}`, `warmup=${load.warmupSeconds}`, `seconds=${load.seconds}`,
   ], { detached: true, stdio: ['pipe', 'pipe', 'pipe'] })
   const { pid } = child
   if (pid === undefined) throw new Error(`can't start ${generator.command}`)
