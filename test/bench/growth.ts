@@ -1,6 +1,5 @@
 /** How the price of a memory hit grows with entries and with connections, and what both take of memory. */
-import { setTimeout } from 'node:timers/promises'
-import { cpuSeconds, residentBytes } from './accounts.js'
+import { residentBytes } from './accounts.js'
 import { measure } from './load.js'
 import type { Measured } from './load.js'
 import type { Programs } from './programs.js'
@@ -20,7 +19,7 @@ const step = (of: string, n: number, measured: Measured): Step => ({
   residentMb: Math.round(measured.residentBytes / 1e6),
 })
 
-/** Resolves with the steps and with what a start and an idle daemon take. */
+/** Resolves with the steps and the memory that they say entries and connections take. */
 export const runGrowth = async (programs: Programs, seconds: number, say: (text: string) => void): Promise<unknown> => {
   const steps: Step[] = []
   const tell = (made: Step): void => {
@@ -31,19 +30,9 @@ export const runGrowth = async (programs: Programs, seconds: number, say: (text:
   const table = await startTable(mostEntries)
   const served: Served[] = []
   try {
-    const started = performance.now()
     const daemon = await startServed({ table, memoryEntries: mostEntries })
     served.push(daemon)
-    await fill(programs, daemon, knownKey, 1)
-    const firstAnswerMs = Math.round(performance.now() - started)
-    say(`start to first answer, the generator's start included: ${firstAnswerMs} ms`)
-    const idleSeconds = 5
-    const before = cpuSeconds(daemon.pids())
-    await setTimeout(idleSeconds * 1e3)
-    const idleShare = (cpuSeconds(daemon.pids()) - before) / idleSeconds
-    const idleMb = Math.round(residentBytes(daemon.pids()) / 1e6)
-    say(`idle: ${(idleShare * 100).toFixed(1)} % of a core, ${idleMb} MB`)
-
+    const idleMb = residentBytes(daemon.pids()) / 1e6
     const at = (count: number, connections: number, served: Served = daemon): Promise<Measured> => measure(programs.generator, {
       endpoint: served.endpoint('unix'), dialect: 'socketmap', map, key: knownKey, first: 0, count,
       order: 'random', connections, warmupSeconds: 1, seconds,
@@ -64,7 +53,7 @@ export const runGrowth = async (programs: Programs, seconds: number, say: (text:
     const mbPer1000Connections = (residentMb('connections', 10_000) - residentMb('connections', 1_000)) / 9
     const mbPer100000Entries = (residentMb('entries', mostEntries) - idleMb) / (mostEntries / 100_000)
     say(`memory: ${mbPer1000Connections.toFixed(1)} MB for 1,000 connections more, ${mbPer100000Entries.toFixed(1)} MB for 100,000 entries`)
-    return { firstAnswerMs, idleShare, idleMb, steps, mbPer1000Connections, mbPer100000Entries }
+    return { steps, mbPer1000Connections, mbPer100000Entries }
   } finally {
     for (const each of served) await each.close()
     await table.stop()

@@ -1,5 +1,5 @@
 /**
- * npm run bench -- [--smoke] [--json] [--seconds N] [--rounds N] [peers | growth | soak [MINUTES] | warm [ROWS]]
+ * npm run bench -- [--smoke] [--json] [--seconds N] [--rounds N] [peers | start | growth | soak [MINUTES] | warm [ROWS]]
  *
  * Everything on this machine, in private instances. See NOTES.md.
  */
@@ -9,6 +9,7 @@ import { runPeers } from './peers.js'
 import { preparePrograms } from './programs.js'
 import { heading, line, ratioLine, ratios } from './report.js'
 import { runSoak } from './soak.js'
+import { runStart } from './start.js'
 import { runSuite } from './suite.js'
 import type { Extent, Row } from './suite.js'
 import { runWarm } from './warm.js'
@@ -59,6 +60,7 @@ const run = (): Promise<unknown> => {
   switch (command) {
     case undefined: return suite(values.smoke ? smoke : full)
     case 'peers': return runPeers(say)
+    case 'start': return runStart(full.rounds, say)
     case 'growth': return runGrowth(programs, full.seconds, say)
     case 'soak': return runSoak(programs, Number(amount ?? 10), say)
     case 'warm': return runWarm(programs, Number(amount ?? 1_000_000), full.seconds, say)
