@@ -156,7 +156,8 @@ export const createMetrics = (status: () => Promise<Status>): Metrics => {
     ({ processes }) => processes.map(({ startedAt }, index) => [{ process: String(index) }, startedAt / 1_000]))
   gauge('holdfast_process_resident_memory_bytes', 'Memory of the processes that answer.', ['process'],
     ({ processes }) => processes.map(({ residentBytes }, index) => [{ process: String(index) }, residentBytes]))
-  collectDefaultMetrics({ register: registry })
+  // Looks at the event loop so often (ms). By itself it would a hundred times a second, most of what an idle daemon does.
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 })
 
   return {
     contentType: registry.contentType,
