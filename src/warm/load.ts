@@ -3,16 +3,18 @@
  * table is, a few batches are held; a cache that is slow slows the server down.
  * It adds what is found and takes nothing away.
  *
- * It says nothing of absence, though it has seen every key. MySQL may find a key
- * that isn't listed, by its collation; Redis and memory may have let go of one that
- * was; and a row may be new since. So what is not found is asked of the table.
+ * What the caches lack afterwards is asked of the table all the same: Redis and
+ * memory may have let go of a key, MySQL may find one that isn't listed, by its
+ * collation, and a row may be new since. Only a list of all the keys, of which
+ * nothing goes missing, may say more (complete.ts).
  */
 import type { BulkEntry } from '../caches/bulk.js'
 import { messageOf } from '../message_of.js'
 import { collectEntries } from '../sources/mysql/entries.js'
-import { listingSql } from '../sources/mysql/listing.js'
+import { listingSql, rawKeyColumn } from '../sources/mysql/listing.js'
 import type { Listing } from '../sources/mysql/listing.js'
 import type { Table } from '../sources/open.js'
+import type { ListedKeys } from './listed_keys.js'
 
 export type LoadParts = {
   readonly table: Pick<Table, 'definition' | 'database'>
@@ -24,6 +26,8 @@ export type LoadParts = {
   /** Everything up to the key `last` has been written. */
   readonly onWritten: (last: string, keys: number) => void
   readonly onRows: (rows: number) => void
+  /** Takes the key of each row; what isn't among them counts as absent only if all of the table is loaded. */
+  readonly listed?: Pick<ListedKeys, 'take' | 'onListed'>
   /** Why it must not go on; null if it may. */
   readonly objection: () => string | null
 }
@@ -35,8 +39,8 @@ const batchBytes = 262_144
 const maxUnderway = 4
 
 /** Null if all of the table is loaded, else why not. Never rejects. */
-export const load = async ({ table: { definition, database }, listing, after, write, onWritten, onRows, objection }: LoadParts): Promise<string | null> => {
-  const sql = listingSql(listing, after)
+export const load = async ({ table: { definition, database }, listing, after, write, onWritten, onRows, listed, objection }: LoadParts): Promise<string | null> => {
+  const sql = listingSql(listing, after, listed !== undefined)
   const entries = collectEntries(definition, listing.maxRows)
   let batch: BulkEntry[] = []
   let bytes = 0
@@ -58,6 +62,7 @@ export const load = async ({ table: { definition, database }, listing, after, wr
   }
   const fault = await database.list({ sql, texts: [sql], unfitModes: definition.unfitModes }, async rows => {
     for (const row of rows) {
+      listed?.take(row[rawKeyColumn] ?? null)
       const entry = entries.push(row)
       if (entry === null) continue
       batch.push(entry)
@@ -66,7 +71,7 @@ export const load = async ({ table: { definition, database }, listing, after, wr
     }
     onRows(rows.length)
     return batch.length < batchEntries || await writeBatch() === null
-  })
+  }, listed?.onListed)
   if (fault === null) {
     const last = entries.end()
     if (last !== null) batch.push(last)

@@ -21,17 +21,25 @@ export type Access = Login & {
 }
 
 /** A result, and which server it came from. */
-export type Reply = Result & { readonly from: Pick<Server, 'doubtAbsence'> }
+export type Reply = Result & { readonly from: Pick<Server, 'doubtAbsence' | 'name'> }
+
+/** `doubt`: null if the server is no replica that lags, or nobody is to look. */
+export type OnListed = (server: string, doubt: string | null) => void
 
 export type Database = {
   /** Rows, or why there are none, within `budgetMs`. */
   ask(statement: Statement, values: readonly string[], budgetMs: number): Promise<Reply | Unavailable>
-  /** Hands over the rows of a long list, in batches, until `onRows` wants no more; why not all of them, or null. Rejects if `onRows` does. */
-  list(statement: Statement, onRows: (rows: readonly RawRow[]) => Promise<boolean>): Promise<Unavailable | null>
+  /**
+   * Hands over the rows of a long list, in batches, until `onRows` wants no more; why not all of them, or null. Rejects if `onRows` does.
+   * `onListed`, if there is one, hears before the end by which server, and why what it lacks may be there all the same, as on a replica that lags.
+   */
+  list(statement: Statement, onRows: (rows: readonly RawRow[]) => Promise<boolean>, onListed?: OnListed): Promise<Unavailable | null>
 }
 
 /** A server may take so long (ms) to sort a list, or between two pieces of it. */
 const listIdleMs = 120_000
+/** And so long to say how far it is behind its primary. */
+const doubtMs = 5_000
 
 export type Servers = {
   /**
@@ -104,11 +112,17 @@ const databaseOn = (servers: readonly Server[]): Database => ({
     }
     return failure
   },
-  list: async (statement, onRows) => {
+  list: async (statement, onRows, onListed) => {
     let failure = unavailable('source-down', 'no server')
+    const doubtOf = async (server: Server): Promise<Unavailable | null> => onListed === undefined ? null : server.doubtAbsence(performance.now() + doubtMs)
     for (const server of askableOf(servers)) {
+      // The rows are those of the moment at which it begins; one that falls behind meanwhile may have been so then.
+      const before = await doubtOf(server)
       const answer = await server.list(statement, listIdleMs, onRows)
-      if (answer?.kind !== 'failed') return answer
+      if (answer?.kind !== 'failed') {
+        onListed?.(server.name, (before ?? await doubtOf(server))?.detail ?? null)
+        return answer
+      }
       failure = answer.outcome
     }
     return failure

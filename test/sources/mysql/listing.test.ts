@@ -59,6 +59,7 @@ const refused: readonly (readonly [query: string, reason: string])[] = [
   ['SELECT goto FROM alias WHERE address=\'%s\' OR address=\'*\'', 'OR'],
   ['SELECT goto FROM alias WHERE domain=\'*\' || address=\'%s\'', 'OR'],
   ['SELECT goto FROM alias WHERE address=\'%s\' IS TRUE', 'column alone'],
+  ['SELECT goto FROM alias WHERE CASE WHEN live=1 AND address=\'%s\' AND 1 THEN 0 ELSE 1 END', 'column alone'],
   ['SELECT goto FROM alias, dom WHERE address=\'%s\'', 'joins'],
   ['SELECT goto FROM alias NATURAL JOIN dom WHERE address=\'%s\'', 'joins'],
   ['SELECT goto FROM alias LEFT JOIN dom USING (d) WHERE address=\'%s\'', 'joins'],
