@@ -179,7 +179,7 @@ export const createRedisCache = (
     },
 
     /** The same, unless there is something of that key already. */
-    offer: (map: MapIdentity, key: string, outcome: Found, verifiedAt: number, ttlMs: number): void => {
+    offer: (map: MapIdentity, key: string, outcome: Found | Absent, verifiedAt: number, ttlMs: number): void => {
       if (isWritable()) sent(client.set(keyOf(map, key), recordOf(map, outcome, verifiedAt), 'PX', Math.ceil(ttlMs), 'NX'))
     },
 

@@ -76,7 +76,7 @@ const mergeMaps = (same: readonly [MapStatus, ...MapStatus[]]): MapStatus => {
       ...first,
       origins: {
         memory: sum(all, each => each.origins.memory), redis: sum(all, each => each.origins.redis),
-        table: sum(all, each => each.origins.table), queries: sum(all, each => each.origins.queries),
+        load: sum(all, each => each.origins.load), table: sum(all, each => each.origins.table), queries: sum(all, each => each.origins.queries),
       },
       memory: {
         found: sum(all, each => each.memory.found), foundBytes: sum(all, each => each.memory.foundBytes), absent: sum(all, each => each.memory.absent),

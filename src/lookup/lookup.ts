@@ -21,6 +21,7 @@ import type { Clock } from './clock.js'
 import { Flushes, domainOf } from './flushes.js'
 import type { Flushed } from './flushes.js'
 import type { Guard } from './guard.js'
+import type { Listed } from './listed.js'
 import { completeValue } from './search.js'
 import type { Plan, Step } from './search.js'
 import { verdict } from './verdict.js'
@@ -56,8 +57,8 @@ export type MapParts = {
   readonly random: () => number
 }
 
-/** Where answers came from, and what it took; counted here, once an answer. */
-export type Origins = { memory: number, redis: number, table: number, queries: number }
+/** Where answers came from, and what it took; counted here, once an answer. `load`: a list of all the table's keys lacks it. */
+export type Origins = { memory: number, redis: number, load: number, table: number, queries: number }
 
 /** RFC 8767's failure recheck timer: a key that has a stale answer is asked again only so long (ms) after a failure. */
 const failureRecheckMs = 5_000
@@ -114,7 +115,7 @@ type StepResult = { readonly outcome: Outcome, readonly verifiedAt: number }
 
 export class MapLookup {
   readonly name: string
-  readonly origins: Origins = { memory: 0, redis: 0, table: 0, queries: 0 }
+  readonly origins: Origins = { memory: 0, redis: 0, load: 0, table: 0, queries: 0 }
   readonly #settings: MapSettings
   readonly #parts: MapParts
   readonly #identity: MapIdentity
@@ -132,6 +133,8 @@ export class MapLookup {
   readonly #flushes: Flushes
   /** Whether all flushes of the nodes that share a Redis are known; until then nothing of it counts as fresh. */
   knowsFlushes = true
+  /** All the keys that the table had lately, if they were listed and that is of use. */
+  listed: Listed | null = null
 
   constructor(settings: MapSettings, parts: MapParts) {
     this.name = settings.name
@@ -231,6 +234,7 @@ export class MapLookup {
   /** Lets nothing in memory count as fresh: changes elsewhere may have been missed. It stays at hand for an outage. */
   expire(): void {
     const now = this.#parts.clock.now()
+    this.listed = null
     for (const [, entry] of this.#parts.memory.all()) this.#age(entry, now)
   }
 
@@ -378,6 +382,7 @@ export class MapLookup {
     const offered = found(value)
     const entry = this.#entryOf({ outcome: offered, verifiedAt }, false, now)
     const isShared = redis?.isUsable() === true
+    this.listed?.add(key)
     if (isShared) redis.offer(this.#identity, key, offered, verifiedAt, entry.expiredAt - now)
     if (memory.hasRoom()) memory.set(key, entry)
     else if (!isShared) return 'no room'
@@ -523,9 +528,14 @@ export class MapLookup {
         return known
       }
     }
+    // What is known, be it stale, is no matter of a list that was made some time ago.
+    const isUnheardOf = this.listed !== null && olderThan === 0 && this.#bridgeFound(walk, clock.now()) === null
+    let unlistedSteps = 0
     let verifiedAt = Infinity
     for (const step of walk.steps) {
-      const resolved = this.#resolve(step.key, startedAt, olderThan)
+      const unlisted = isUnheardOf ? this.#unlisted(step.key) : null
+      if (unlisted !== null) unlistedSteps++
+      const resolved = unlisted ?? this.#resolve(step.key, startedAt, olderThan)
       const result = resolved instanceof Promise ? await resolved : resolved
       switch (result.outcome.kind) {
         case 'absent':
@@ -541,9 +551,9 @@ export class MapLookup {
         default: return result.outcome satisfies never
       }
     }
-    this.origins.table++
+    this.origins[unlistedSteps === walk.steps.length ? 'load' : 'table']++
     // Every step was absent. What was known whole from before is no longer so.
-    for (const whole of [wholeKey(walk), foldedWholeKey(walk.key)]) if (!this.#isOvertaken(whole, startedAt)) this.#forget(whole)
+    if (unlistedSteps === 0) for (const whole of [wholeKey(walk), foldedWholeKey(walk.key)]) if (!this.#isOvertaken(whole, startedAt)) this.#forget(whole)
     return absent
   }
 
@@ -633,7 +643,10 @@ export class MapLookup {
     if (now >= entry.expiredAt) return false
     entry.askedAt = Math.min(askedAt, now)
     memory.set(key, entry, true)
-    if (isFound) this.#parts.onFound?.(decoded.outcome.value)
+    if (isFound) {
+      this.listed?.add(key)
+      this.#parts.onFound?.(decoded.outcome.value)
+    }
     return true
   }
 
@@ -641,6 +654,32 @@ export class MapLookup {
   #entryOf({ outcome, verifiedAt }: Decoded, isCurrent: boolean, now: number): Entry {
     const { lifetimes } = this.#settings
     return makeEntry(outcome, verifiedAt, isCurrent ? lifetimes : { ...lifetimes, freshForMs: 0, absentForMs: 0 }, now, this.#parts.random())
+  }
+
+  /** When a step's key was absent by the list of all keys (epoch ms); null if the table is to be asked. Asks nobody. */
+  unlistedAt(stepKey: string): number | null {
+    const { clock, guard } = this.#parts
+    const { listed } = this
+    if (listed === null || !this.knowsFlushes) return null
+    const now = clock.now()
+    const isCurrent = now >= listed.verifiedAt + clockSkewMs && now < listed.verifiedAt + this.#settings.lifetimes.absentForMs
+    if (!isCurrent || listed.verifiedAt <= this.#flushes.lastAt(stepKey) || listed.mayHave(stepKey)) return null
+    return guard.doubt === null && guard.state.trusted ? listed.verifiedAt : null
+  }
+
+  /** One step that the list of all keys lacks, remembered as the table's own word; null if the table is to be asked. */
+  #unlisted(stepKey: string): StepResult | null {
+    const { clock, memory, redis, isVouchedFor } = this.#parts
+    const verifiedAt = this.unlistedAt(stepKey)
+    const known = memory.peek(stepKey)
+    if (verifiedAt === null || (known !== undefined && (known.outcome.kind === 'found' || known.verifiedAt >= verifiedAt))) return null
+    const now = clock.now()
+    const isKept = isVouchedFor(stepKey)
+    const entry = this.#entryOf({ outcome: absent, verifiedAt }, true, now)
+    memory.set(stepKey, entry, isKept)
+    // Another node may have found it since.
+    if (isKept) redis?.offer(this.#identity, stepKey, absent, verifiedAt, entry.expiredAt - now)
+    return { outcome: absent, verifiedAt }
   }
 
   /** One step: memory if fresh, else the table, asked once however many wait for it. */
@@ -703,7 +742,10 @@ export class MapLookup {
     // What was asked before a flush, and answered after it, is no longer fresh.
     const isCurrent = verifiedAt >= this.#flushedAt(key)
     memory.set(key, this.#entryOf({ outcome, verifiedAt }, isCurrent, now), isKept)
-    if (outcome.kind === 'found') this.#parts.onFound?.(outcome.value)
+    if (outcome.kind === 'found') {
+      this.listed?.add(key)
+      this.#parts.onFound?.(outcome.value)
+    }
     if (!isKept) return
     const ttlMs = verifiedAt + Math.max(lifetimes.staleForMs, lifetimes.freshForMs) - now
     redis?.write(this.#identity, key, outcome, verifiedAt, ttlMs)

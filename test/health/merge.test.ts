@@ -25,7 +25,7 @@ t.test('what is counted is summed', async t => {
   t.match(merged.answers, [{
     fresh: 16, stale: 2, absent: 2, unavailable: { 'timeout': 3, 'source-down': 4 }, waits: { counts: [2, 4, 2], sumMs: 1_000 },
   }])
-  t.match(merged.maps, [{ cached: { origins: { memory: 14, redis: 4, table: 2, queries: 8 }, memory: { found: 20, foundBytes: 6_000, absent: 4 } } }])
+  t.match(merged.maps, [{ cached: { origins: { memory: 14, redis: 4, load: 6, table: 2, queries: 8 }, memory: { found: 20, foundBytes: 6_000, absent: 4 } } }])
   t.match(merged.servers, [{ connections: 4, busy: 2, limit: 16 }])
   t.match(merged.redis, { hits: 10, misses: 12 })
   t.match(merged.listeners, [{ key: 'a', connections: 6, refused: 2 }])

@@ -34,15 +34,16 @@ const draw = (seed: number): { setting: Setting, operations: Operation[] } => {
   const deletions = setting.guard ? 0.01 : 0.06
   const operations = Array.from({ length: 10 + Math.floor(random() * 50) }, (): Operation => {
     const kind = random()
-    if (kind < 0.5) return { do: 'ask', node: node(), key: oneOf(askedKeys) }
-    if (kind < 0.72) return { do: 'pass', ms: Math.round(oneOf(pauses) * (0.7 + 0.5 * random())) }
-    if (kind < 0.78) return { do: 'insert', key: oneOf(rowKeys) }
-    if (kind < 0.78 + deletions) return { do: 'delete', key: oneOf(rowKeys) }
-    if (kind < 0.92) return { do: 'table', fault: oneOf(tableFaults) }
-    if (kind < 0.95) return { do: 'redis', fault: oneOf(redisFaults) }
-    if (kind < 0.965) return { do: 'forget', node: node() }
-    if (kind < 0.985) return { do: 'restart', node: node() }
-    return kind < 0.99 ? { do: 'redefine' } : { do: 'trust', node: node() }
+    if (kind < 0.48) return { do: 'ask', node: node(), key: oneOf(askedKeys) }
+    if (kind < 0.69) return { do: 'pass', ms: Math.round(oneOf(pauses) * (0.7 + 0.5 * random())) }
+    if (kind < 0.75) return { do: 'insert', key: oneOf(rowKeys) }
+    if (kind < 0.75 + deletions) return { do: 'delete', key: oneOf(rowKeys) }
+    if (kind < 0.89) return { do: 'table', fault: oneOf(tableFaults) }
+    if (kind < 0.92) return { do: 'redis', fault: oneOf(redisFaults) }
+    if (kind < 0.935) return { do: 'forget', node: node() }
+    if (kind < 0.955) return { do: 'restart', node: node() }
+    if (kind < 0.99) return { do: 'load' }
+    return kind < 0.995 ? { do: 'redefine' } : { do: 'trust', node: node() }
   })
   return { setting, operations }
 }

@@ -18,6 +18,7 @@ import { absent, byteString, found, readable, unavailable } from '../../src/outc
 import type { Found, Outcome } from '../../src/outcome.js'
 import type { Source } from '../../src/sources/source.js'
 import { fakeClock } from '../fixtures/clock.js'
+import { listOfKeys } from '../fixtures/listed.js'
 
 export const askedKeys = ['u1@d', 'U1@D', 'u2@d', 'u3@d', 'u1+t@d', 'U1+T@d', 'u1@e', 'u4@e', '@d'] as const
 export const rowKeys = ['u1@d', 'u2@d', 'u3@d', 'u1+t@d', '@d', 'u1@e', 'u5@e', 'u6@e'] as const
@@ -39,6 +40,8 @@ export type Operation =
   /** Both nodes start with another query, whose values differ. */
   | { readonly do: 'redefine' }
   | { readonly do: 'trust', readonly node: 0 | 1 }
+  /** All keys of the table are listed, for both nodes. */
+  | { readonly do: 'load' }
 
 export type Setting = { readonly guard: boolean, readonly smallMemory: boolean, readonly staleForMs: number }
 
@@ -301,6 +304,19 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
         restart(0)
         restart(1)
         break
+      case 'load': {
+        const [begunAt, letter] = [clock.now(), definition]
+        clock.after(random() * deadlineMs, () => {
+          if (tableFault === 'down' || tableFault === 'hung') return
+          const keys = tableFault === 'truncated' ? ['u9@e'] : [...rows.keys()]
+          for (const node of nodes) {
+            clock.after(random() * deadlineMs, () => void listOfKeys(keys, begunAt).then(listed => {
+              if (node.alive && node.definition === letter && node.guard.doubtList(listed.mayHave, listed.keys, null) === null) node.lookup.listed = listed
+            }))
+          }
+        })
+        break
+      }
       case 'trust': if (tableFault !== 'truncated') nodes[operation.node].guard.trust(); break
       default: operation satisfies never
     }
