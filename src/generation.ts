@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import { makeEntry } from './caches/entry.js'
+import type { Lifetimes } from './caches/entry.js'
 import { createMemory } from './caches/memory.js'
 import type { Memory } from './caches/memory.js'
 import { createRedisCache } from './caches/redis.js'
@@ -67,6 +68,8 @@ export type ServedMap = TextMap | MysqlMap
 export type MysqlParts = Omit<MysqlMap, 'warmer'>
 
 type OpenedRedis = ReturnType<typeof createRedisCache>
+/** So long (ms) an answer may be good without another question. */
+const longestFreshMs = ({ freshForMs, absentForMs }: Lifetimes): number => Math.max(freshForMs, absentForMs)
 /** Flushes are kept for so much longer (ms) than anything is fresh. */
 const flushGraceMs = 60_000
 const changesBudgetMs = 2_000
@@ -153,7 +156,7 @@ const watchTable = (generation: Generation, map: MysqlMap, log: Log): (() => voi
       // The breaker has its own line.
       if (reason !== 'breaker-open') log.repeated(`changes ${name}`, `map ${name}: changes can't be asked: ${reason}: ${detail}`, { map: name })
     },
-    everyMs: generation.config.file.changes_every, freshForMs: lifetimes.freshForMs, clock: systemClock,
+    everyMs: generation.config.file.changes_every, freshForMs: longestFreshMs(lifetimes), clock: systemClock,
   })]
 }
 
@@ -170,7 +173,7 @@ export const statusOf = (map: ServedMap): MapStatus => ({
 const openFlushes = (config: Config, { client }: Pick<OpenedRedis, 'client'>, maps: ReadonlyMap<string, ServedMap>, log: Log): FlushChannel | null => {
   if (config.redis === null) return null
   const lookups = [...maps.values()].flatMap(map => map.kind === 'mysql' ? [map.lookup] : [])
-  const keepMs = Math.max(...config.maps.map(({ lifetimes }) => lifetimes.freshForMs)) + flushGraceMs
+  const keepMs = Math.max(...config.maps.map(({ lifetimes }) => longestFreshMs(lifetimes))) + flushGraceMs
   return openFlushChannel(client, config.redis, keepMs, {
     onFlush: ({ map: name, what }, at) => {
       const map = maps.get(name)

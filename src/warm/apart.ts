@@ -5,7 +5,7 @@ import { setPriority } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { Clock } from '../lookup/clock.js'
 import { messageOf } from '../message_of.js'
-import type { FromLoader, Job, Told } from './job.js'
+import type { Ended, FromLoader, Job, Told } from './job.js'
 
 const program = fileURLToPath(new URL('loader.js', import.meta.url))
 
@@ -23,8 +23,8 @@ export type Attended = {
 }
 
 export type Apart = {
-  /** Null if all of the table is loaded, else why not; the process is gone by then. Never rejects. */
-  readonly ended: Promise<string | null>
+  /** What came of it; the process is gone by then. Never rejects. */
+  readonly ended: Promise<Ended>
   /** Kills it. */
   readonly end: (problem: string) => void
 }
@@ -35,10 +35,11 @@ export const loadApart = (job: Job, { clock, onProgress, objection }: Attended):
     // The service manager's words are for the daemon.
     child = fork(program, [], { serialization: 'advanced', env: { ...process.env, NOTIFY_SOCKET: undefined, LISTEN_FDS: undefined, LISTEN_PID: undefined } })
   } catch (error) {
-    return { ended: Promise.resolve(`no process could be started: ${messageOf(error)}`), end: () => undefined }
+    return { ended: Promise.resolve({ problem: `no process could be started: ${messageOf(error)}`, list: null }), end: () => undefined }
   }
   /** What came of it; undefined as long as it is at it. */
   let problem: string | null | undefined
+  let list: Ended['list'] = null
   const end = (why: string): void => {
     if (problem === undefined) problem = why
     child.kill('SIGKILL')
@@ -48,7 +49,7 @@ export const loadApart = (job: Job, { clock, onProgress, objection }: Attended):
     isHeard()
     isHeard = clock.after(hungMs, () => end(`the process that loads has not been heard of for ${hungMs / 1_000} s`))
   }
-  const ended = new Promise<string | null>(resolve => {
+  const ended = new Promise<Ended>(resolve => {
     child.on('message', (message: FromLoader) => {
       listen()
       if (problem !== undefined) return
@@ -60,19 +61,19 @@ export const loadApart = (job: Job, { clock, onProgress, objection }: Attended):
           return
         }
         case 'end':
-          problem = message.problem
+          ;({ problem, list } = message)
           return
         default: message satisfies never
       }
     })
     child.on('error', error => {
       end(`the process that loads: ${error.message}`)
-      if (child.pid === undefined) resolve(error.message)
+      if (child.pid === undefined) resolve({ problem: error.message, list })
     })
     // All that it said has been heard by then.
     child.once('close', (code, signal) => {
       isHeard()
-      resolve(problem === undefined ? `the process that loads ended by ${signal ?? `exit code ${code ?? 'none'}`}` : problem)
+      resolve({ problem: problem === undefined ? `the process that loads ended by ${signal ?? `exit code ${code ?? 'none'}`}` : problem, list })
     })
   })
   try {

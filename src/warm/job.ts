@@ -5,6 +5,7 @@ import type { Access } from '../sources/mysql/database.js'
 import type { Host } from '../sources/mysql/hosts.js'
 import type { Listing } from '../sources/mysql/listing.js'
 import type { DefinedBy } from '../sources/open.js'
+import type { KeyList, Listable } from './listed_keys.js'
 
 /** One load, as plain data. */
 export type Job = {
@@ -21,13 +22,19 @@ export type Job = {
   /** What the table says counts from then (epoch ms), and is kept for `keepMs`. */
   readonly verifiedAt: number
   readonly keepMs: number
+  /** Its keys are listed too; null: they are not. */
+  readonly listable: Listable | null
+  /** A replica further behind than this (ms) may lack keys; null: that isn't looked at. */
+  readonly maxLagMs: number | null
 }
 
 /** How far it is: of the rows read, the entries written, and the key up to which all are. */
 export type Told = { readonly rows: number, readonly keys: number, readonly last: string | null }
 
+/** `problem`: null if all of the table is loaded, else why not. `list`: all its keys, or why they can't be had; null: nobody wanted them. */
+export type Ended = { readonly problem: string | null, readonly list: KeyList | string | null }
+
 export type FromLoader =
   /** Comes several times a second, whether there is something new or not. */
   | { readonly kind: 'progress' } & Told
-  /** `problem`: null if all of the table is loaded, else why not. */
-  | { readonly kind: 'end', readonly problem: string | null } & Told
+  | { readonly kind: 'end' } & Ended & Told

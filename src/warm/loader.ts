@@ -8,7 +8,8 @@ import { messageOf } from '../message_of.js'
 import { openServers } from '../sources/mysql/database.js'
 import { defineFromCf, defineTable } from '../sources/mysql/definition.js'
 import type { TableDefinition } from '../sources/mysql/definition.js'
-import type { FromLoader, Job } from './job.js'
+import type { Ended, FromLoader, Job } from './job.js'
+import { listKeys } from './listed_keys.js'
 import { load } from './load.js'
 
 const tellEveryMs = 200
@@ -27,13 +28,14 @@ const definitionOf = ({ definedBy, fingerprint, hosts, login }: Job): TableDefin
 const run = async (job: Job, tell: (message: FromLoader) => void): Promise<void> => {
   let told = { rows: 0, keys: 0, last: job.after }
   const telling = setInterval(() => tell({ kind: 'progress', ...told }), tellEveryMs)
+  const listed = job.listable === null ? null : listKeys(job.listable)
   const work = async (): Promise<string | null> => {
     const definition = definitionOf(job)
     if (typeof definition === 'string') return definition
     const bulk = await openBulk(job.redis).catch((error: unknown) => `Redis: ${messageOf(error)}`)
     if (typeof bulk === 'string') return bulk
     // A list has nothing to do with breakers and the number of connections.
-    const servers = openServers({ connections: 1, failures: 1, windowMs: 1, resetMs: 1, suspectMs: 1, idleMs: 1, maxLagMs: null, onState: () => undefined })
+    const servers = openServers({ connections: 1, failures: 1, windowMs: 1, resetMs: 1, suspectMs: 1, idleMs: 1, maxLagMs: job.maxLagMs, onState: () => undefined })
     return load({
       table: { definition, database: servers.database(job.hosts, job.login) },
       listing: job.listing, after: job.after,
@@ -41,11 +43,16 @@ const run = async (job: Job, tell: (message: FromLoader) => void): Promise<void>
       onRows: rows => { told = { ...told, rows: told.rows + rows } },
       onWritten: (last, keys) => { told = { ...told, last, keys: told.keys + keys } },
       objection: () => null,
+      ...listed === null ? {} : { listed },
     })
   }
-  const problem = await work().catch(messageOf)
+  const endOf = async (): Promise<Ended> => {
+    const problem = await work()
+    return { problem, list: problem === null && listed !== null ? await listed.list() : null }
+  }
+  const ended = await endOf().catch((error: unknown): Ended => ({ problem: messageOf(error), list: null }))
   clearInterval(telling)
-  tell({ kind: 'end', problem, ...told })
+  tell({ kind: 'end', ...ended, ...told })
 }
 
 process.once('message', (job: Job) => {
