@@ -33,10 +33,13 @@ export type Memory = ReturnType<typeof createMemory>
 export const createMemory = (limits: MemoryLimits) => {
   const sizeCalculation = (entry: Entry, key: string): number =>
     entryOverheadBytes + key.length + (entry.outcome.kind === 'found' ? replyBytes + 2 * entry.outcome.value.length : 0)
-  const known = new LRUCache<string, Entry>({ max: limits.entries, maxSize: limits.bytes, sizeCalculation })
-  const unknown = new LRUCache<string, Entry>({
-    max: limits.absentEntries, maxSize: limits.absentEntries * (entryOverheadBytes + absentKeyBytes), sizeCalculation,
-  })
+  // Not by `max`: for that many entries an LRU would take all its room at once, with time and memory that a start has better use for.
+  const known = new LRUCache<string, Entry>({ maxSize: limits.bytes, sizeCalculation })
+  const unknown = new LRUCache<string, Entry>({ maxSize: limits.absentEntries * (entryOverheadBytes + absentKeyBytes), sizeCalculation })
+  const put = (cache: LRUCache<string, Entry>, entries: number, key: string, entry: Entry): void => {
+    cache.set(key, entry)
+    if (cache.size > entries) cache.pop()
+  }
   return {
     get: (key: string): Entry | undefined => known.get(key) ?? unknown.get(key),
     peek: (key: string): Entry | undefined => known.peek(key, noOptions) ?? unknown.peek(key, noOptions),
@@ -49,10 +52,10 @@ export const createMemory = (limits: MemoryLimits) => {
     set: (key: string, entry: Entry, isVouchedFor = false): void => {
       if (entry.outcome.kind === 'found' || isVouchedFor) {
         unknown.delete(key)
-        known.set(key, entry)
+        put(known, limits.entries, key, entry)
       } else {
         known.delete(key)
-        unknown.set(key, entry)
+        put(unknown, limits.absentEntries, key, entry)
       }
     },
     delete: (key: string): void => {

@@ -36,7 +36,7 @@ export type Targets = {
 const maxTargets = 200_000
 
 export const createTargets = (): Targets => {
-  const targets = new LRUCache<string, true>({ max: maxTargets })
+  const targets = new LRUCache<string, true>({ maxSize: maxTargets, sizeCalculation: () => 1 })
   return {
     note: value => {
       for (const address of readable(value).split(/[,\s]+/)) {

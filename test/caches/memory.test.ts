@@ -70,3 +70,12 @@ t.test('a value that is bigger than the whole memory is not kept, nor is what it
   t.equal(memory.get('key'), undefined)
   t.end()
 })
+
+t.test('an empty memory takes next to nothing, however much it may hold', t => {
+  const used = (): number => process.memoryUsage().heapUsed + process.memoryUsage().external
+  const before = used()
+  const memories = Array.from({ length: 10 }, () => createMemory({ entries: 1_000_000, bytes: 1e9, absentEntries: 1_000_000 }))
+  t.ok(used() - before < 10e6)
+  t.equal(memories.length, 10)
+  t.end()
+})
