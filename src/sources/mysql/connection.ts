@@ -9,6 +9,7 @@
  * collation of `SET NAMES`, which is also that of a literal with an introducer.
  */
 import { Socket, connect, isIP } from 'node:net'
+import type { OnReadOpts } from 'node:net'
 import type { Connection as Driver, FieldPacket, PrepareStatementInfo, SslOptions } from 'mysql2'
 import { Alarm, systemTiming } from '../../alarm.js'
 import type { ByteString } from '../../outcome.js'
@@ -76,7 +77,7 @@ export const openConnection = async (target: Target, timeoutMs: number, onLost: 
   const until = performance.now() + timeoutMs
   const { createConnection } = await loadDriver()
   const { host, charset, prepared } = target
-  const socket = host.kind === 'unix' ? connect(host.path) : connect({ host: host.host, port: host.port, noDelay: true, keepAlive: true })
+  const socket = connectTo(target)
   // Node checks a certificate against this name, but leaves it out for addresses and would take any certificate for `localhost`.
   if (host.kind === 'inet' && isIP(host.host) !== 0) Object.assign(socket, { _host: host.host })
   const driver = createConnection({
@@ -123,6 +124,25 @@ export const openConnection = async (target: Target, timeoutMs: number, onLost: 
       })()
     })
   })
+}
+
+/** So many bytes at most come with one read. */
+const readBytes = 65_536
+
+/**
+ * Node takes new memory of that size for each read of a socket, unless it is
+ * given some to read into. The driver keeps pieces of what came, so it gets a
+ * copy. TLS reads in its own way.
+ */
+const connectTo = ({ host, ssl }: Target): Socket => {
+  const onread: OnReadOpts = {
+    buffer: Buffer.allocUnsafeSlow(ssl === null ? readBytes : 0),
+    callback: (bytes, buffer) => socket.emit('data', Buffer.from(buffer.subarray(0, bytes))),
+  }
+  const reading = ssl === null ? { onread } : {}
+  const socket: Socket = host.kind === 'unix' ? connect({ path: host.path, ...reading })
+    : connect({ host: host.host, port: host.port, noDelay: true, keepAlive: true, ...reading })
+  return socket
 }
 
 /** Without its session a connection is as good as none. */
