@@ -15,6 +15,7 @@ import type { Memory } from '../caches/memory.js'
 import type { Absent, ByteString, Found, Outcome, Unavailable } from '../outcome.js'
 import { absent, found, unavailable } from '../outcome.js'
 import { Alarm } from '../alarm.js'
+import { UnderWay } from '../under_way.js'
 import { fold } from '../sources/fold.js'
 import type { Source } from '../sources/source.js'
 import type { Clock } from './clock.js'
@@ -120,13 +121,13 @@ export class MapLookup {
   readonly #parts: MapParts
   readonly #identity: MapIdentity
   /** By the key as asked. */
-  readonly #flights = new Map<string, Flight>()
+  readonly #flights = new UnderWay<string, Flight>()
   /** Who waits for a flight, in the order of asking: before the soft deadline, and after it. */
-  readonly #waiting = new Set<Waiter>()
+  readonly #waiting = new UnderWay<Waiter, true>()
   readonly #late = new Set<Waiter>()
   readonly #alarm: Alarm
   /** By step key: `@example.com` is asked once for all its users. */
-  readonly #questions = new Map<string, Question>()
+  readonly #questions = new UnderWay<string, Question>()
 
   /** The latest time that a lookup has seen (epoch ms). */
   #latest = 0
@@ -219,7 +220,7 @@ export class MapLookup {
     // Nobody joins a question that was asked before.
     const isFlushed = (stepKey: string): boolean => key === null || stepKey === key || (domain !== null && domainOf(stepKey) === domain)
     for (const [asked, { walk }] of this.#flights) if (walk.steps.some(step => isFlushed(step.key))) this.#flights.delete(asked)
-    for (const stepKey of this.#questions.keys()) if (isFlushed(stepKey)) this.#questions.delete(stepKey)
+    for (const [stepKey] of this.#questions) if (isFlushed(stepKey)) this.#questions.delete(stepKey)
     if (key !== null && domain === null) {
       // Whole answers that came by way of this key are judged when they are asked for.
       const entry = memory.peek(key)
@@ -484,7 +485,7 @@ export class MapLookup {
     const since = this.#parts.clock.elapsed()
     const waiter: Waiter = { flight, since, answer }
     flight.waiters.push(waiter)
-    this.#waiting.add(waiter)
+    this.#waiting.set(waiter, true)
     this.#alarm.setFor(since + this.#settings.softDeadlineMs, since)
   }
 
@@ -493,7 +494,7 @@ export class MapLookup {
     const { softDeadlineMs, deadlineMs } = this.#settings
     const { clock } = this.#parts
     let next = Infinity
-    for (const waiter of this.#waiting) {
+    for (const [waiter] of this.#waiting) {
       if (now < waiter.since + softDeadlineMs) {
         next = waiter.since + softDeadlineMs
         break

@@ -82,10 +82,10 @@ export class Server {
   readonly #settings: ServerSettings
   readonly #slots: Slots
   readonly #breaker: CircuitBreaker<[() => Promise<Result | Fault>], Result | Fault>
-  /** Unused connections, the last used at the end. */
+  /** All its connections, and of these the unused ones, the last used at the end. */
+  readonly #connections = new Set<Connection>()
   readonly #idle: Connection[] = []
   readonly #alarm = new Alarm(systemTiming, now => this.#endIdle(now))
-  readonly #busy = new Set<Connection>()
   /** Queries to kill, and whether that is under way. */
   readonly #toKill: number[] = []
   #isKilling = false
@@ -126,7 +126,7 @@ export class Server {
     const { used, limit, waiting } = this.#slots.counts
     return {
       server: this.name, state: this.#state, since: this.#since, lastError: this.#lastError,
-      connections: this.#idle.length + this.#busy.size, busy: used, limit, waiting,
+      connections: this.#connections.size, busy: used, limit, waiting,
     }
   }
 
@@ -189,13 +189,13 @@ export class Server {
     if (!this.isAskable()) return this.#refusal()
     const opened = await openConnection(this.#target, connectTimeoutMs, () => undefined)
     if (!(opened instanceof Connection)) return { kind: 'failed', outcome: this.#named(unavailableFor(opened)) }
-    this.#busy.add(opened)
+    this.#connections.add(opened)
     try {
       if (this.#isClosed) return this.#refusal()
       const fault = await opened.list(statement, idleMs, onRows)
       return fault === null ? null : this.#named(unavailableFor(fault))
     } finally {
-      this.#busy.delete(opened)
+      this.#connections.delete(opened)
       if (this.#isClosed) opened.destroy()
       else opened.end()
     }
@@ -236,8 +236,8 @@ export class Server {
     this.#isClosed = true
     this.#breaker.shutdown()
     this.#slots.flush()
-    for (const connection of this.#idle.splice(0)) connection.end()
-    for (const connection of this.#busy) connection.destroy()
+    for (const connection of this.#idle.splice(0)) this.#end(connection)
+    for (const connection of this.#connections) connection.destroy()
   }
 
   #enter(state: BreakerState, detail: string): void {
@@ -264,12 +264,14 @@ export class Server {
       const connection = idle ?? await openConnection(this.#target, deadline - performance.now(), lost => this.#forget(lost))
       let result: Result | Fault
       if (connection instanceof Connection) {
-        this.#busy.add(connection)
+        if (idle === undefined) this.#connections.add(connection)
         if (this.#isClosed) connection.destroy()
         result = await connection.ask(statement, values, deadline - performance.now())
-        this.#busy.delete(connection)
         if (connection.isOpen) this.#putIdle(connection)
-        else if (result.kind === 'fault' && result.reason === 'timeout') this.#kill(connection.threadId)
+        else {
+          this.#connections.delete(connection)
+          if (result.kind === 'fault' && result.reason === 'timeout') this.#kill(connection.threadId)
+        }
       } else {
         result = connection
       }
@@ -287,7 +289,7 @@ export class Server {
 
   #putIdle(connection: Connection): void {
     if (this.#isClosed) {
-      connection.end()
+      this.#end(connection)
       return
     }
     const now = performance.now()
@@ -301,12 +303,18 @@ export class Server {
     for (let longest = this.#idle[0]; longest !== undefined; longest = this.#idle[0]) {
       if (now < longest.idleSince + this.#settings.idleMs) return longest.idleSince + this.#settings.idleMs
       this.#idle.shift()
-      longest.end()
+      this.#end(longest)
     }
     return Infinity
   }
 
+  #end(connection: Connection): void {
+    this.#connections.delete(connection)
+    connection.end()
+  }
+
   #forget(connection: Connection): void {
+    this.#connections.delete(connection)
     const index = this.#idle.indexOf(connection)
     if (index !== -1) this.#idle.splice(index, 1)
   }

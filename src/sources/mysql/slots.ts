@@ -6,6 +6,7 @@
  * Bounds: `maxWaiting` questions wait, each for its own time.
  */
 import { Alarm, systemTiming } from '../../alarm.js'
+import { UnderWay } from '../../under_way.js'
 
 const maxWaiting = 1_000
 
@@ -17,7 +18,7 @@ export class Slots {
   #limit: number
   #used = 0
   /** Who waits, and until when (of `performance.now()`). */
-  readonly #waiting = new Map<(turn: Turn) => void, number>()
+  readonly #waiting = new UnderWay<(turn: Turn) => void, number>()
   readonly #alarm = new Alarm(systemTiming, now => this.#sendAway(now))
 
   constructor(size: number) {
@@ -61,7 +62,7 @@ export class Slots {
 
   /** Sends away all that wait. */
   flush(): void {
-    for (const resolve of this.#waiting.keys()) resolve('flushed')
+    for (const [resolve] of this.#waiting) resolve('flushed')
     this.#waiting.clear()
   }
 
@@ -79,7 +80,7 @@ export class Slots {
   }
 
   #serve(): void {
-    for (const resolve of this.#waiting.keys()) {
+    for (const [resolve] of this.#waiting) {
       if (this.#used >= this.#limit) return
       this.#used++
       this.#waiting.delete(resolve)
