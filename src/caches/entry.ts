@@ -18,6 +18,11 @@ export type Lifetimes = {
 
 export type Entry = {
   readonly outcome: Found | Absent
+  /**
+   * Until then (epoch s) it is looked at no further: it is fresh, not to be asked again, and its use has been noted.
+   * Whole seconds, since a number of that size lies in the entry itself, where V8 puts each of the others elsewhere.
+   */
+  quietUntil: number
   /** When the table itself gave this answer (epoch ms). Travels with the entry through every cache. */
   readonly verifiedAt: number
   /** First moment at which the entry is no longer fresh (epoch ms); sooner if it is flushed. */
@@ -28,11 +33,6 @@ export type Entry = {
   askAgainAt: number
   /** When somebody last asked for it (epoch ms), to the minute. */
   askedAt: number
-  /**
-   * Until then (epoch s) it is looked at no further: it is fresh, not to be asked again, and its use has been noted.
-   * Whole seconds, since a number of that size lies in the entry itself, where V8 puts each of the others elsewhere.
-   */
-  quietUntil: number
 }
 
 /** A clock of another node may run ahead of ours by this much (ms) before its entries stop counting as fresh. */
@@ -56,12 +56,12 @@ export const makeEntry = (
   const staleAt = Math.min(verifiedAt, now) + freshForMs
   return {
     outcome,
+    quietUntil: 0,
     verifiedAt,
     staleAt,
     expiredAt: Math.max(staleAt, Math.min(verifiedAt, now) + lifetimes.staleForMs),
     askAgainAt: outcome.kind === 'found' ? staleAt - freshForMs * refreshShare : staleAt,
     askedAt: now,
-    quietUntil: 0,
   }
 }
 
