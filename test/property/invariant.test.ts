@@ -2,7 +2,7 @@
  * Random histories of table, nodes, Redis and clock, and what must hold in
  * each of them:
  *
- * - no key that has a row is answered absent, but within absent_for of the row's insertion;
+ * - no key that has a row is answered absent, but within absent_for of the row's insertion, and not once it was flushed;
  * - no deleted row is found for longer than fresh_for while the table is well, or than stale_for ever;
  * - what is called fresh was the table's word within fresh_for; a row nearer to the key is not passed over for longer;
  * - a key that was found is found in every outage until it expires, and while the table is well every key has an answer;
@@ -35,7 +35,8 @@ const draw = (seed: number): { setting: Setting, operations: Operation[] } => {
   const operations = Array.from({ length: 10 + Math.floor(random() * 50) }, (): Operation => {
     const kind = random()
     if (kind < 0.48) return { do: 'ask', node: node(), key: oneOf(askedKeys) }
-    if (kind < 0.69) return { do: 'pass', ms: Math.round(oneOf(pauses) * (0.7 + 0.5 * random())) }
+    if (kind < 0.5) return { do: 'flush', key: oneOf(rowKeys) }
+    if (kind < 0.7) return { do: 'pass', ms: Math.round(oneOf(pauses) * (0.7 + 0.5 * random())) }
     if (kind < 0.75) return { do: 'insert', key: oneOf(rowKeys) }
     if (kind < 0.75 + deletions) return { do: 'delete', key: oneOf(rowKeys) }
     if (kind < 0.89) return { do: 'table', fault: oneOf(tableFaults) }
@@ -44,8 +45,14 @@ const draw = (seed: number): { setting: Setting, operations: Operation[] } => {
     if (kind < 0.955) return { do: 'restart', node: node() }
     if (kind < 0.99) return { do: 'load' }
     return kind < 0.995 ? { do: 'redefine' } : { do: 'trust', node: node() }
+  }).flatMap((operation): readonly Operation[] => {
+    // A list of a table that has just lost its rows would be a rare thing.
+    const isListed = operation.do === 'table' && operation.fault === 'truncated' && random() < 0.5
+    return isListed ? [operation, { do: 'load' }, { do: 'pass', ms: 2_500 }] : [operation]
   })
-  return { setting, operations }
+  // What a guard can see takes keys that both nodes have found.
+  const found = ['u1@d', 'u2@d', 'u1@e'].flatMap(key => [0, 1].map((node): Operation => ({ do: 'ask', node: node === 0 ? 0 : 1, key })))
+  return { setting, operations: setting.guard && random() < 0.5 ? [{ do: 'insert', key: 'u3@d' }, ...found, { do: 'pass', ms: 20_000 }, ...operations] : operations }
 }
 
 /** The shortest history that still fails, found by leaving out parts of ever smaller size. */

@@ -40,6 +40,8 @@ export type Operation =
   /** Both nodes start with another query, whose values differ. */
   | { readonly do: 'redefine' }
   | { readonly do: 'trust', readonly node: 0 | 1 }
+  /** Both nodes are told to ask for the key anew. */
+  | { readonly do: 'flush', readonly key: string }
   /** All keys of the table are listed, for both nodes. */
   | { readonly do: 'load' }
 
@@ -96,6 +98,8 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
   const versions: Version[] = []
   /** Rows that are there: number of the version, and since when there has been a row. */
   const rows = new Map<string, { readonly version: number, readonly since: number }>()
+  /** When each key was last flushed. */
+  const flushedAt = new Map<string, number>()
   const insert = (key: string): void => {
     const before = rows.get(key)
     if (before !== undefined) remove(key)
@@ -211,6 +215,8 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
         for (const key of steps) {
           const row = rows.get(key)
           if (row !== undefined && row.since < askedAt - absentForMs - walkMs && !excusedAfterRestore(key)) wrong(`the row ${key} is there since ${row.since - startedAt} ms`)
+          const toldAt = flushedAt.get(key) ?? -Infinity
+          if (row !== undefined && row.since < toldAt && toldAt < askedAt && !excusedAfterRestore(key)) wrong(`the row ${key} was flushed at ${toldAt - startedAt} ms`)
         }
         node.known.delete(asked)
         return
@@ -303,6 +309,10 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
         definition = definition === 'a' ? 'b' : 'a'
         restart(0)
         restart(1)
+        break
+      case 'flush':
+        flushedAt.set(operation.key, clock.now())
+        for (const { lookup } of nodes) lookup.flush(operation.key, clock.now())
         break
       case 'load': {
         const [begunAt, letter] = [clock.now(), definition]

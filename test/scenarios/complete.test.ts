@@ -68,11 +68,17 @@ t.test('what a complete load did not list is absent on every node, until there i
 })
 
 t.test('without Redis a node that loads into memory knows what is absent by itself', async t => {
-  const mariadb = await startMariadb({ sql: `${tableSql(rows)}; CREATE TABLE accented LIKE a; INSERT INTO accented SELECT * FROM a; INSERT INTO accented VALUES ('jürgen@v.example', 'box')` })
+  const mariadb = await startMariadb({ sql: `${tableSql(rows)}; CREATE TABLE accented LIKE a; INSERT INTO accented SELECT * FROM a; INSERT INTO accented VALUES ('jürgen@v.example', 'box');
+    CREATE TABLE tailored (k VARCHAR(90) COLLATE utf8mb4_lithuanian_ci, v VARCHAR(90)); INSERT INTO tailored SELECT * FROM a` })
   t.teardown(() => mariadb.stop())
-  const holdfast = await startNode(t, mariadb, { alias: complete, other: { ...complete, query: 'SELECT v FROM accented WHERE k=\'%s\'' } })
+  const of = (table: string) => ({ ...complete, query: `SELECT v FROM ${table} WHERE k='%s'` })
+  const holdfast = await startNode(t, mariadb, { alias: complete, other: of('accented'), tailored: of('tailored') })
   await holdfast.logged(/map alias: complete: what is not among its 100 keys/)
   await holdfast.logged(/map other: complete: absences are asked for as ever: there are keys of more than printable ASCII/)
+  await holdfast.logged(/map tailored: complete: absences are asked for as ever: of the collation utf8mb4_lithuanian_ci it is not known which keys it takes for equal/)
+  const checked = await run(process.execPath, [mainFile, 'check', `${holdfast.dir}/holdfast.yaml`])
+  t.match(checked.stdout, /^warning: .*: complete: absences of map tailored are asked for as ever: of the collation utf8mb4_lithuanian_ci/m)
+  t.notMatch(checked.stdout, /map alias|map other/)
   t.match(await ask(holdfast, 'stranger@v.example', 'other'), absentReply)
   await mariadb.kill()
   t.match(await ask(holdfast, 'nobody@v.example'), absentReply)
