@@ -16,7 +16,7 @@ import type { Listener } from './server/listener.js'
 import type { Inherited } from './server/inherited.js'
 import type { Answering } from './serving.js'
 import { listenerKey } from './serving.js'
-import { version } from './version.js'
+import { version } from './package.js'
 import type { WatchedSources } from './watched.js'
 
 export type Daemon = {

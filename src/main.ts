@@ -11,7 +11,7 @@ import type { Config } from './config/load.js'
 import type { Endpoint } from './endpoint.js'
 import type { Explained } from './health/admin.js'
 import type { Report } from './health/health.js'
-import { version } from './version.js'
+import { version } from './package.js'
 
 /** sysexits(3): wrong use; try again later; configuration error. */
 const exitUsage = 64

@@ -6,8 +6,8 @@
  * answer it.
  */
 import type { ConnectionOptions } from 'node:tls'
-import type * as Library from 'ioredis'
 import type { Cluster, Redis } from 'ioredis'
+import type * as Library from './library.js'
 
 export type RedisHost = { readonly host: string, readonly port: number }
 
@@ -41,7 +41,7 @@ let library: typeof Library | null = null
 
 /** Reads the client's code, which a node without Redis needn't wait for; comes before all else here. */
 export const loadClient = async (): Promise<void> => {
-  library ??= await import('ioredis')
+  library ??= await import('./library.js')
 }
 
 const loaded = (): typeof Library => {

@@ -4,9 +4,9 @@ import type { Command } from 'commander'
 import { jsonSchema } from '../config/json_schema.js'
 import { configPage } from '../manual/config_page.js'
 import { programPage } from '../manual/program_page.js'
-import { version } from '../version.js'
+import { packageFile, version } from '../package.js'
 
-const sample = new URL('../../../deploy/holdfast.yaml', import.meta.url)
+const sample = packageFile('deploy/holdfast.yaml')
 
 /** The text of a page. Its date is today's, or SOURCE_DATE_EPOCH's (reproducible-builds.org), in seconds. */
 export const manual = (program: Command, name: string, environment: NodeJS.ProcessEnv): string => {

@@ -1,5 +1,5 @@
 /** The configuration file's JSON Schema, as editors and the manual page take it: every parameter's name, text form, bounds, default and description. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { schema } from './schema.js'
 
 /** Draft 2020-12. Durations, sizes and shares stand under `$defs` and are referred to. */

@@ -4,7 +4,7 @@
  */
 import { LineCounter, isMap, isNode, parseDocument, visit } from 'yaml'
 import type { Document } from 'yaml'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { nearest } from '../sources/nearest.js'
 import type { Problem } from '../sources/problem.js'
 import { schema } from './schema.js'

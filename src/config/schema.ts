@@ -3,7 +3,7 @@
  * and a sentence. One source for the checks, the JSON Schema and holdfast.yaml(5).
  * Defaults of durations and sizes are in their text form (`prefault`), as users write them.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { duration, share, size } from './units.js'
 
 export const searches = ['virtual', 'canonical', 'generic', 'transport', 'recipient', 'domain', 'access', 'exact'] as const

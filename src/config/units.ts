@@ -2,7 +2,7 @@
  * Durations and sizes as main.cf and systemd write them: `300ms`, `5m`, `7d`; `64MiB`.
  * Each names itself (`id`) and says its text form, for the JSON Schema and the manual page.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 
 const msPerUnit = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const
 const bytesPerUnit = { '': 1, k: 1_024, m: 1_048_576, g: 1_073_741_824 } as const

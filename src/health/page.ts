@@ -1,9 +1,9 @@
 /** The status page: one file, and a policy that lets the browser run and load nothing else. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { packageFile } from '../package.js'
 
-// Compiled code lies in dist/src/health; the page stays where it was written.
-const file = new URL('../../../src/health/page.html', import.meta.url)
+const file = packageFile('src/health/page.html')
 
 export type Page = { readonly html: string, readonly policy: string }
 

@@ -1,5 +1,5 @@
 /** holdfast.yaml(5), from the JSON Schema: each parameter's form, description and default. */
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { example, list, page, prose, section, word } from './mdoc.js'
 
 type Schema = z.core.JSONSchema.JSONSchema

@@ -67,7 +67,7 @@ const unwantedFlags = [
 ]
 
 /** Reads the driver's code, which a node without MySQL needn't wait for. */
-export const loadDriver = () => import('mysql2')
+export const loadDriver = () => import('./driver.js')
 
 /**
  * Connects, logs in and sets up the session within `timeoutMs`. `onLost` is
