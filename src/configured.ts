@@ -1,5 +1,6 @@
 /** A configuration file read, with its sources opened: what the daemon and each of its workers begin with. */
 import { loadClient } from './caches/client.js'
+import { loadDriver } from './sources/mysql/connection.js'
 import { loadConfig } from './config/load.js'
 import type { Config } from './config/load.js'
 import type { Log } from './log.js'
@@ -15,7 +16,9 @@ export const readConfigured = async (fileName: string, environment: NodeJS.Proce
     for (const { place, text } of loaded.problems) log.error(`${place}: ${text}`)
     return null
   }
-  if (loaded.config.redis !== null) await loadClient()
+  const { maps, redis } = loaded.config
+  // Code that takes as long to read as all the rest: no lookup shall wait for it, nor a start that has no use for it.
+  await Promise.all([redis === null ? null : loadClient(), maps.every(({ source }) => source.kind === 'text') ? null : loadDriver()])
   const opened = sourcesOf(loaded.config, log)
   for (const { place, text } of opened.warnings) log.warn(`${place}: ${text}`)
   if (!opened.ok) {

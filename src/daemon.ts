@@ -3,6 +3,7 @@
  * answers behind them (serving.ts), in this process or in workers. Parts close
  * in the opposite order of their opening.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config, ListenerConfig } from './config/load.js'
 import type { Events } from './health/events.js'
 import type { Actions } from './health/admin.js'
@@ -18,6 +19,9 @@ import type { Answering } from './serving.js'
 import { listenerKey } from './serving.js'
 import { version } from './package.js'
 import type { WatchedSources } from './watched.js'
+
+/** Who waits for a start has so long (ms) to be answered before HTTP comes. */
+const clientsFirstMs = 50
 
 export type Daemon = {
   /** Where clients reach it, as Postfix would name it: `socketmap:unix:/run/...`. */
@@ -100,7 +104,8 @@ export const startDaemon = async (given: Config, answering: Answering, log: Log,
         next.push(slot)
       }
       const { health: address, admin: path } = target
-      // Only now, and what is wanted: clients don't wait until all that HTTP takes has been read.
+      // Clients first: to read what HTTP takes holds everything up for a tenth of a second.
+      if (slots.length === 0 && (address ?? path) !== null) await sleep(clientsFirstMs)
       const nextHealth = address === null ? null : await keep(health, JSON.stringify(address), async () =>
         (await import('./health/health.js')).serveHealth(address, shown, { token: () => config.adminToken, actions }))
       if (nextHealth !== null && nextHealth !== health) openedWeb.push(nextHealth)

@@ -9,7 +9,7 @@ import CircuitBreaker from 'opossum'
 import { Alarm, systemTiming } from '../../alarm.js'
 import { unavailable } from '../../outcome.js'
 import type { Unavailable } from '../../outcome.js'
-import { Connection, loadDriver, openConnection } from './connection.js'
+import { Connection, openConnection } from './connection.js'
 import type { RawRow, Result, Statement, Target } from './connection.js'
 import { unavailableFor } from './fault.js'
 import type { Fault } from './fault.js'
@@ -101,8 +101,6 @@ export class Server {
     this.#target = target
     this.#settings = settings
     this.#slots = new Slots(settings.connections)
-    // The first question shall find it there.
-    void loadDriver()
     this.#breaker = new CircuitBreaker(attempt => attempt(), {
       // Each question brings its own deadline.
       timeout: false,
