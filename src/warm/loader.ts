@@ -3,6 +3,7 @@
  * the one that serves, which would let lookups wait while it reads rows, and whose
  * memory would grow. It ends too when that one is gone.
  */
+import { setPriority } from 'node:os'
 import { openBulk } from '../caches/bulk.js'
 import { messageOf } from '../message_of.js'
 import { openServers } from '../sources/mysql/database.js'
@@ -13,6 +14,8 @@ import { listKeys } from './listed_keys.js'
 import { load } from './load.js'
 
 const tellEveryMs = 200
+/** Lookups go first. */
+const niceness = 10
 
 // Signals to the whole service are the daemon's business: it ends us in its own time.
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
@@ -56,6 +59,12 @@ const run = async (job: Job, tell: (message: FromLoader) => void): Promise<void>
 }
 
 process.once('message', (job: Job) => {
+  try {
+    // Not before all is read: on a busy machine that would take long.
+    setPriority(niceness)
+  } catch {
+    // Whoever confines this service allows no such thing.
+  }
   void run(job, message => process.send?.(message)).then(() => process.disconnect())
 })
 process.on('disconnect', () => process.exit(0))
