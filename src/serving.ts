@@ -260,9 +260,10 @@ const noRoute = (map: string, { routes, unknown }: Served, log: Log): Route => (
   onReply: outcome => count(unknown, outcome),
 })
 
-const timed = async (waiting: Promise<Outcome>, tally: Tally): Promise<Outcome> => {
+const timed = (waiting: Promise<Outcome>, tally: Tally): Promise<Outcome> => {
   const startedAt = performance.now()
-  const outcome = await waiting
-  countWait(tally, performance.now() - startedAt)
-  return outcome
+  return waiting.then(outcome => {
+    countWait(tally, performance.now() - startedAt)
+    return outcome
+  })
 }

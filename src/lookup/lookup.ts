@@ -108,9 +108,6 @@ type Flight = { readonly walk: Walk, readonly waiters: Waiter[] }
 /** `since`: of the clock's `elapsed()`. */
 type Waiter = { readonly flight: Flight, readonly since: number, readonly answer: (outcome: Outcome) => void }
 
-/** A question to the table under way. */
-type Question = { result: Promise<StepResult> | null }
-
 /** What one step came to, with the time at which the table vouched for it. */
 type StepResult = { readonly outcome: Outcome, readonly verifiedAt: number }
 
@@ -126,8 +123,8 @@ export class MapLookup {
   readonly #waiting = new UnderWay<Waiter, true>()
   readonly #late = new Set<Waiter>()
   readonly #alarm: Alarm
-  /** By step key: `@example.com` is asked once for all its users. */
-  readonly #questions = new UnderWay<string, Question>()
+  /** Questions to the table under way, by step key: `@example.com` is asked once for all its users. */
+  readonly #questions = new UnderWay<string, Promise<StepResult>>()
 
   /** The latest time that a lookup has seen (epoch ms). */
   #latest = 0
@@ -538,6 +535,8 @@ export class MapLookup {
       if (unlisted !== null) unlistedSteps++
       const resolved = unlisted ?? this.#resolve(step.key, startedAt, olderThan)
       const result = resolved instanceof Promise ? await resolved : resolved
+      // After a flush it may be another one.
+      if (this.#questions.get(step.key) === resolved) this.#questions.delete(step.key)
       switch (result.outcome.kind) {
         case 'absent':
           verifiedAt = Math.min(verifiedAt, result.verifiedAt)
@@ -577,6 +576,7 @@ export class MapLookup {
 
   #bug(walk: Walk, error: unknown): Outcome {
     this.#parts.onBug(error)
+    for (const step of walk.steps) this.#questions.delete(step.key)
     return this.#failed(walk, unavailable('internal-error', 'internal error, see the log'))
   }
 
@@ -690,41 +690,48 @@ export class MapLookup {
     const entry = memory.get(stepKey)
     if (entry !== undefined && isFresh(entry, now) && entry.verifiedAt >= olderThan) return entry
     const asked = this.#questions.get(stepKey)
-    if (asked !== undefined && asked.result !== null) return asked.result
+    if (asked !== undefined) return asked
     const budgetMs = startedAt + this.#settings.deadlineMs - now
     if (budgetMs <= 0) return { outcome: unavailable('timeout', 'no time left for the next search step'), verifiedAt: now }
-    const question: Question = { result: null }
-    this.#questions.set(stepKey, question)
-    return question.result = this.#ask(question, stepKey, now, budgetMs)
+    const result = this.#ask(stepKey, now, budgetMs)
+    if (result instanceof Promise) this.#questions.set(stepKey, result)
+    return result
   }
 
+  // Here and below there are no async functions: what waits for its turn at the server is to hold little memory.
+
   /** Asks the table, lets the guard judge an absence, and remembers what came of it. */
-  async #ask(question: Question, stepKey: string, now: number, budgetMs: number): Promise<StepResult> {
-    const { clock, memory, source, guard } = this.#parts
+  #ask(stepKey: string, now: number, budgetMs: number): Promise<StepResult> | StepResult {
+    const { source, guard } = this.#parts
     this.origins.queries++
-    try {
-      const said = guard.doubt ?? await source.lookup(stepKey, budgetMs)
-      const outcome = said.kind !== 'absent' ? said
-        : await guard.judgeAbsent(stepKey, memory.peekFound(stepKey)?.verifiedAt ?? null, now + budgetMs - clock.now())
-      // A flush came meanwhile, and who asked after it has had the answer to that.
-      if (this.#isOvertaken(stepKey, now)) return { outcome, verifiedAt: now }
-      switch (outcome.kind) {
-        case 'found':
-          guard.noteFound(stepKey)
-          this.#store(stepKey, outcome, now)
-          break
-        case 'absent':
-          this.#forget(stepKey)
-          this.#store(stepKey, outcome, now)
-          break
-        case 'unavailable': break
-        default: outcome satisfies never
-      }
-      return { outcome, verifiedAt: now }
-    } finally {
-      // After a flush it may be another one.
-      if (this.#questions.get(stepKey) === question) this.#questions.delete(stepKey)
+    const said = guard.doubt ?? source.lookup(stepKey, budgetMs)
+    return said instanceof Promise ? said.then(heard => this.#judge(stepKey, heard, now, budgetMs)) : this.#judge(stepKey, said, now, budgetMs)
+  }
+
+  #judge(stepKey: string, said: Outcome, now: number, budgetMs: number): Promise<StepResult> | StepResult {
+    if (said.kind !== 'absent') return this.#learn(stepKey, said, now)
+    const { clock, memory, guard } = this.#parts
+    return guard.judgeAbsent(stepKey, memory.peekFound(stepKey)?.verifiedAt ?? null, now + budgetMs - clock.now())
+      .then(outcome => this.#learn(stepKey, outcome, now))
+  }
+
+  #learn(stepKey: string, outcome: Outcome, now: number): StepResult {
+    const result = { outcome, verifiedAt: now }
+    // A flush came meanwhile, and who asked after it has had the answer to that.
+    if (this.#isOvertaken(stepKey, now)) return result
+    switch (outcome.kind) {
+      case 'found':
+        this.#parts.guard.noteFound(stepKey)
+        this.#store(stepKey, outcome, now)
+        break
+      case 'absent':
+        this.#forget(stepKey)
+        this.#store(stepKey, outcome, now)
+        break
+      case 'unavailable': break
+      default: outcome satisfies never
     }
+    return result
   }
 
   /** Memory has the answer to a question that was asked after `askedAt` (epoch ms). */

@@ -112,7 +112,7 @@ export class Connection implements Requests {
     if (outcome instanceof Promise) {
       const index = this.#firstWaiting + this.#waiting.length
       this.#waiting.push(null)
-      void outcome.catch((error: unknown) => this.#bug(error)).then(settled => this.#settle(index, route, settled))
+      outcome.then(settled => this.#settle(index, route, settled), (error: unknown) => this.#settle(index, route, this.#bug(error)))
     } else {
       this.#due(this.#encode(route, outcome))
     }

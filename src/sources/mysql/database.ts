@@ -10,7 +10,7 @@ import type { RawRow, Result, Statement } from './connection.js'
 import type { Login } from './definition.js'
 import type { Host } from './hosts.js'
 import { Server } from './server.js'
-import type { ServerSettings, ServerStatus } from './server.js'
+import type { Answer, ServerSettings, ServerStatus } from './server.js'
 import { readTls } from './tls.js'
 
 export type Access = Login & {
@@ -97,20 +97,28 @@ const askableOf = (servers: readonly Server[]): readonly Server[] => {
   return askable.length > 0 ? askable : servers.slice(0, 1)
 }
 
+const replyOf = (answer: Exclude<Answer, { kind: 'failed' }>, from: Server): Reply | Unavailable =>
+  answer.kind === 'rows' ? { kind: 'rows', rows: answer.rows, names: answer.names, from } : answer
+
+/** Asks one server after the other. */
+const askAll = async (servers: readonly Server[], statement: Statement, values: readonly string[], deadline: number): Promise<Reply | Unavailable> => {
+  const candidates = askableOf(servers)
+  let failure = unavailable('timeout', 'no time to ask')
+  for (const [index, server] of candidates.entries()) {
+    if (performance.now() >= deadline) return failure
+    const answer = await server.ask(statement, values, deadline, candidates.length - index)
+    if (answer.kind !== 'failed') return replyOf(answer, server)
+    failure = answer.outcome
+  }
+  return failure
+}
+
 const databaseOn = (servers: readonly Server[]): Database => ({
-  ask: async (statement, values, budgetMs) => {
+  ask: (statement, values, budgetMs) => {
     const deadline = performance.now() + budgetMs
-    const candidates = servers.length === 1 ? servers : askableOf(servers)
-    let failure = unavailable('timeout', 'no time to ask')
-    let serversLeft = candidates.length
-    for (const server of candidates) {
-      if (performance.now() >= deadline) return failure
-      const answer = await server.ask(statement, values, deadline, serversLeft--)
-      if (answer.kind === 'rows') return { kind: 'rows', rows: answer.rows, names: answer.names, from: server }
-      if (answer.kind !== 'failed') return answer
-      failure = answer.outcome
-    }
-    return failure
+    const [only] = servers
+    if (servers.length > 1 || only === undefined || budgetMs <= 0) return askAll(servers, statement, values, deadline)
+    return only.ask(statement, values, deadline, 1).then(answer => answer.kind === 'failed' ? answer.outcome : replyOf(answer, only))
   },
   list: async (statement, onRows, onListed) => {
     let failure = unavailable('source-down', 'no server')

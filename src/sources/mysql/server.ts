@@ -15,6 +15,7 @@ import { unavailableFor } from './fault.js'
 import type { Fault } from './fault.js'
 import { galeraDoubt, galeraStatement, replicaDoubt, replicaStatements } from './replica.js'
 import { Slots } from './slots.js'
+import type { Turn } from './slots.js'
 
 export type BreakerState = 'closed' | 'open' | 'half-open'
 
@@ -137,11 +138,15 @@ export class Server {
    * Asks within its share of the time until `deadline` (of `performance.now()`):
    * what is left when its turn comes, divided by the `serversLeft`, itself included.
    */
-  async ask(statement: Statement, values: readonly string[], deadline: number, serversLeft: number): Promise<Answer> {
-    if (!this.isAskable()) return this.#refusal()
-    const wait = this.#slots.take(deadline - performance.now())
-    // No await where there is no wait: of two probes asked for at once, the second must find the first on its way.
-    const turn = typeof wait === 'string' ? wait : await wait
+  ask(statement: Statement, values: readonly string[], deadline: number, serversLeft: number): Promise<Answer> {
+    if (!this.isAskable()) return Promise.resolve(this.#refusal())
+    const turn = this.#slots.take(deadline - performance.now())
+    // No wait where there is none: of two probes asked for at once, the second must find the first on its way.
+    return typeof turn === 'string' ? this.#askInTurn(turn, statement, values, deadline, serversLeft)
+      : turn.then(come => this.#askInTurn(come, statement, values, deadline, serversLeft))
+  }
+
+  async #askInTurn(turn: Turn, statement: Statement, values: readonly string[], deadline: number, serversLeft: number): Promise<Answer> {
     switch (turn) {
       case 'flushed': return this.#refusal()
       case 'full': return unavailable('overloaded', `${this.name}: too many lookups wait for a connection`)
