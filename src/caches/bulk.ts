@@ -3,6 +3,7 @@
  * wait behind them, and a command may take longer than a lookup would wait.
  * What Redis has that is as recent or more so stays as it is.
  */
+import type { Redis } from 'ioredis'
 import { byteString } from '../outcome.js'
 import type { Found } from '../outcome.js'
 import { connectPatiently, isCluster, sendWritten } from './client.js'
@@ -44,25 +45,34 @@ const argument = (bytes: string): string => `$${bytes.length}\r\n${bytes}\r\n`
 const bytesOf = (text: string): string => /[^\x00-\x7f]/.test(text) ? byteString(text) : text
 
 /** The script with its keys and records, as one command. */
-const commandOf = (keys: readonly string[], head: string, verifiedAt: number, ttlMs: number, records: readonly string[]): Buffer => {
+const commandOf = (keys: readonly string[], head: string, verifiedAt: number, ttlMs: number, records: readonly string[]): string => {
   let text = `*${6 + 2 * keys.length}\r\n${argument('EVAL')}${argument(script)}${argument(String(keys.length))}`
   for (const key of keys) text += argument(bytesOf(key))
   text += `${argument(head)}${argument(String(verifiedAt))}${argument(String(ttlMs))}`
   for (const record of records) text += argument(record)
-  return Buffer.from(text, 'latin1')
+  return text
 }
 
 /** Resolves and rejects as connectPatiently does. */
 export const openBulk = async (settings: RedisSettings, withinMs?: number): Promise<Bulk> => {
   const client = await connectPatiently(settings, withinMs)
   const size = isCluster(client) ? 1 : perScript
+  /** What has been sent is room for what comes: buffers made anew for each command would outlive many collections of garbage. */
+  const free: Buffer[] = []
+  const send = async (single: Redis, command: string): Promise<unknown> => {
+    const last = free.pop()
+    const buffer = last !== undefined && last.length >= command.length ? last : Buffer.allocUnsafeSlow(2 * command.length)
+    const reply = await sendWritten(single, 'eval', buffer.subarray(0, buffer.write(command, 'latin1')))
+    free.push(buffer)
+    return reply
+  }
   const writeSome = async (map: MapIdentity, entries: readonly BulkEntry[], verifiedAt: number, ttlMs: number): Promise<number> => {
     const keys = entries.map(({ key }) => redisKey(settings.keyPrefix, map, key))
     const records = entries.map(({ outcome }) => encodeEntry(outcome, verifiedAt, map.definition))
     const head = recordHead(map.definition)
     return Number(await (isCluster(client)
       ? client.eval(script, keys.length, ...keys, head, verifiedAt, ttlMs, ...records.map(record => Buffer.from(record, 'latin1')))
-      : sendWritten(client, 'eval', commandOf(keys, head, verifiedAt, ttlMs, records))))
+      : send(client, commandOf(keys, head, verifiedAt, ttlMs, records))))
   }
   return {
     client,
