@@ -104,7 +104,7 @@ const keyOfWhole = (cacheKey: string): string | null => cacheKey.charCodeAt(0) =
 export const isRowKey = (cacheKey: string): boolean => cacheKey.charCodeAt(0) !== 0
 
 /** A whole lookup under way, and those who wait for it: callers for one key share it. */
-type Flight = { readonly walk: Walk, readonly waiters: Waiter[] }
+type Flight = { readonly walk: Walk, waiters: Waiter[] }
 /** `since`: of the clock's `elapsed()`. */
 type Waiter = { readonly flight: Flight, readonly since: number, readonly answer: (outcome: Outcome) => void }
 
@@ -481,7 +481,9 @@ export class MapLookup {
     }
     const since = this.#parts.clock.elapsed()
     const waiter: Waiter = { flight, since, answer }
-    flight.waiters.push(waiter)
+    // Mostly there is one; what is pushed to an empty array gets room for seventeen.
+    if (flight.waiters.length === 0) flight.waiters = [waiter]
+    else flight.waiters.push(waiter)
     this.#waiting.set(waiter, true)
     this.#alarm.setFor(since + this.#settings.softDeadlineMs, since)
   }
@@ -530,7 +532,8 @@ export class MapLookup {
     const isUnheardOf = this.listed !== null && olderThan === 0 && this.#bridgeFound(walk, clock.now()) === null
     let unlistedSteps = 0
     let verifiedAt = Infinity
-    for (const step of walk.steps) {
+    // By number: an iterator would be one more thing to keep while the table is asked.
+    for (let at = 0, step = walk.steps[at]; step !== undefined; step = walk.steps[++at]) {
       const unlisted = isUnheardOf ? this.#unlisted(step.key) : null
       if (unlisted !== null) unlistedSteps++
       const resolved = unlisted ?? this.#resolve(step.key, startedAt, olderThan)
@@ -553,8 +556,12 @@ export class MapLookup {
     }
     this.origins[unlistedSteps === walk.steps.length ? 'load' : 'table']++
     // Every step was absent. What was known whole from before is no longer so.
-    if (unlistedSteps === 0) for (const whole of [wholeKey(walk), foldedWholeKey(walk.key)]) if (!this.#isOvertaken(whole, startedAt)) this.#forget(whole)
+    if (unlistedSteps === 0) this.#forgetWhole(walk, startedAt)
     return absent
+  }
+
+  #forgetWhole(walk: Walk, askedAt: number): void {
+    for (const whole of [wholeKey(walk), foldedWholeKey(walk.key)]) if (!this.#isOvertaken(whole, askedAt)) this.#forget(whole)
   }
 
   /** The whole answer of a walk that found something at `step`; `verifiedAt` is the oldest of its steps. Kept if it isn't. */

@@ -3,9 +3,9 @@
  * and read the answer out of the rows.
  */
 import { absent, unavailable } from '../../outcome.js'
-import type { Outcome } from '../../outcome.js'
+import type { Outcome, Unavailable } from '../../outcome.js'
 import type { Source } from '../source.js'
-import type { Database } from './database.js'
+import type { Database, Reply } from './database.js'
 import type { TableDefinition } from './definition.js'
 
 /** What is needed of a map's definition. */
@@ -20,19 +20,24 @@ export const mysqlSource = (definition: Definition, database: Pick<Database, 'as
   },
 })
 
-const lookup = async (
+const lookup = (
   definition: Definition, database: Pick<Database, 'ask'>, key: string, values: readonly string[], budgetMs: number, onEmpty?: () => void,
 ): Promise<Outcome> => {
-  try {
-    const until = performance.now() + budgetMs
-    const answer = await database.ask(definition, values, budgetMs)
-    if (answer.kind === 'unavailable') return answer
-    if (answer.rows === null && definition.requireResultSet) return unavailable('query-error', 'the query returned no result set')
-    const outcome = answer.rows === null ? absent : definition.answer(answer.rows, key, onEmpty)
-    return outcome.kind === 'absent' ? await answer.from.doubtAbsence(until) ?? outcome : outcome
-  } catch (error) {
-    // A bug. Where it is can be told; its message could hold the key.
-    const place = error instanceof Error ? /\n\s+at (.*)/.exec(error.stack ?? '')?.[1] : undefined
-    return unavailable('internal-error', `${error instanceof Error ? error.name : 'error'} at ${place ?? 'unknown place'}`)
-  }
+  const until = performance.now() + budgetMs
+  return database.ask(definition, values, budgetMs).then(answer => outcomeOf(definition, answer, key, until, onEmpty)).catch(bugAsOutcome)
+}
+
+const outcomeOf = (
+  definition: Definition, answer: Reply | Unavailable, key: string, until: number, onEmpty?: () => void,
+): Outcome | Promise<Outcome> => {
+  if (answer.kind === 'unavailable') return answer
+  if (answer.rows === null && definition.requireResultSet) return unavailable('query-error', 'the query returned no result set')
+  const outcome = answer.rows === null ? absent : definition.answer(answer.rows, key, onEmpty)
+  return outcome.kind === 'absent' ? answer.from.doubtAbsence(until).then(doubt => doubt ?? outcome) : outcome
+}
+
+/** Where a bug is can be told; its message could hold the key. */
+const bugAsOutcome = (error: unknown): Unavailable => {
+  const place = error instanceof Error ? /\n\s+at (.*)/.exec(error.stack ?? '')?.[1] : undefined
+  return unavailable('internal-error', `${error instanceof Error ? error.name : 'error'} at ${place ?? 'unknown place'}`)
 }
