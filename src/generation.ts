@@ -179,6 +179,7 @@ const openFlushes = (config: Config, { client }: Pick<OpenedRedis, 'client'>, ma
       const map = maps.get(name)
       if (map?.kind === 'mysql') map.lookup.flush(what, at)
     },
+    onMany: at => { for (const lookup of lookups) lookup.flush(null, at) },
     onGap: () => { for (const lookup of lookups) lookup.expire() },
     onInTouch: isInTouch => { for (const lookup of lookups) lookup.knowsFlushes = isInTouch },
     onProblem: problem => log.repeated('redis flush', `redis: flushes by other nodes may not reach this one at once: ${problem}`),

@@ -19,6 +19,8 @@ export type Flush = { readonly map: string, readonly what: string | null }
 export type FlushHooks = {
   /** A flush by another node, at epoch ms. */
   readonly onFlush: (flush: Flush, at: number) => void
+  /** There were more than could be told one by one: all keys of all maps count as flushed at epoch ms. */
+  readonly onMany: (at: number) => void
   /** Flushes may have been missed: nothing in memory is fresh for sure. */
   readonly onGap: () => void
   /** Whether all flushes of other nodes are known, and come at once. */
@@ -30,7 +32,8 @@ const reconnectMs = 500
 /** A connection that hangs is found out by a ping so often (ms). */
 const pingMs = 5_000
 const maxBytes = 2_000
-const maxKept = 10_000
+/** Of those that are kept, the latest are read. */
+const maxRead = 10_000
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== '' && value.length <= 1_000
 
@@ -68,14 +71,17 @@ export const openFlushChannel = (client: Client, settings: RedisSettings, keepMs
   }
   const readLog = async (): Promise<void> => {
     const since = now() - keepMs
-    const kept = await client.zrangebyscore(log, since, '+inf', 'WITHSCORES', 'LIMIT', 0, maxKept)
+    const kept = await client.zrevrangebyscore(log, '+inf', since, 'WITHSCORES', 'LIMIT', 0, maxRead)
+    let at = 0
     for (let index = 0; index + 1 < kept.length; index += 2) {
       const flush = decode(kept[index] ?? '')
-      const at = Number(kept[index + 1])
+      at = Number(kept[index + 1])
       if (flush === null) hooks.onProblem(`${log} holds what no node of this version writes`)
       // One from the future would never end.
       else if (at >= since) hooks.onFlush(flush, Math.min(at, now()))
     }
+    // What wasn't read is no later than the last one that was.
+    if (kept.length >= maxRead * 2) hooks.onMany(Math.min(at, now()))
   }
   const listen = async (redis: Redis): Promise<void> => {
     try {
