@@ -11,7 +11,8 @@ const sampleMs = 5_000
 
 /**
  * Resolves with the samples (MB) and the growth between the second quarter of
- * the time and the last; rejects if anything was answered but absent.
+ * the time and the last, of the least in each: what lies above that is garbage
+ * which waits to be collected. Rejects if anything was answered but absent.
  */
 export const runSoak = async (programs: Programs, minutes: number, say: (text: string) => void): Promise<unknown> => {
   const table = await startTable(entries)
@@ -35,9 +36,10 @@ export const runSoak = async (programs: Programs, minutes: number, say: (text: s
     await sampling
     if (measured.found + measured.temporary + measured.permanent > 0) throw new Error(`wrong answers: ${JSON.stringify(measured)}`)
     const quarter = Math.floor(samplesMb.length / 4)
-    const mean = (samples: readonly number[]): number => samples.reduce((sum, each) => sum + each, 0) / samples.length
-    const growth = mean(samplesMb.slice(3 * quarter)) / mean(samplesMb.slice(quarter, 2 * quarter)) - 1
-    say(`${measured.absent} distinct keys, ${measured.lookupsPerSecond.toFixed(0)} lookups/s; growth after warm-up ${(growth * 100).toFixed(1)} %`)
+    const quarters = [0, 1, 2, 3].map(index => Math.min(...samplesMb.slice(index * quarter, (index + 1) * quarter)))
+    const growth = (quarters[3] ?? NaN) / (quarters[1] ?? NaN) - 1
+    say(`${measured.absent} distinct keys, ${measured.lookupsPerSecond.toFixed(0)} lookups/s; at least ${quarters.join(', ')} MB in each quarter, `
+      + `at most ${Math.max(...samplesMb)}; growth after warm-up ${(growth * 100).toFixed(1)} %`)
     return { minutes, distinctKeys: measured.absent, samplesMb, growth }
   } finally {
     await daemon.close()
