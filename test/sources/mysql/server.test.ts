@@ -56,6 +56,26 @@ t.test('refused: source-down for each, and after so many in a row breaker-open w
   t.equal(proxy.accepted(), accepted)
 })
 
+for (const { well, state } of [{ well: 1, state: 'open' }, { well: 20, state: 'closed' }]) {
+  t.test(`three of ${3 + well} questions fail, and not so many in a row as would do alone: the breaker is ${state}`, async t => {
+    const { servers } = serversFor(t, { failures: 4 })
+    const proxy = await proxied(t)
+    const database = servers.database([inet(proxy)], loginTo(mariadb))
+    t.same(await reasons(database, well), Array(well).fill('rows'))
+    proxy.refuse()
+    proxy.dropAll()
+    t.same(await reasons(database, 3), Array(3).fill('source-down'))
+    t.equal(statusOf(servers).state, state)
+    await proxy.pass()
+    t.equal(reasonOf(await database.ask(lookAlias, [known], 5_000)), state === 'open' ? 'breaker-open' : 'rows')
+    proxy.refuse()
+    proxy.dropAll()
+    // What went well was counted, so that one more is no large share.
+    await reasons(database, 1)
+    t.equal(statusOf(servers).state, state)
+  })
+}
+
 t.test('half-open: one question is let through, the others are refused at once, and its success closes the breaker', async t => {
   const { servers, changes, until } = serversFor(t, { resetMs: 50 })
   const proxy = await proxied(t)
