@@ -28,7 +28,12 @@ const definitionOf = ({ definedBy, fingerprint, hosts, login }: Job): TableDefin
   return { ...defined.definition, hosts, login }
 }
 
-const run = async (job: Job, tell: (message: FromLoader) => void): Promise<void> => {
+/** `then`: it has been sent, or nobody is there to hear it. */
+const tell = (message: FromLoader, then: () => void = () => undefined): void => {
+  process.send?.(message, undefined, undefined, then)
+}
+
+const run = async (job: Job): Promise<void> => {
   let told = { rows: 0, keys: 0, last: job.after }
   const telling = setInterval(() => tell({ kind: 'progress', ...told }), tellEveryMs)
   const listed = job.listable === null ? null : listKeys(job.listable)
@@ -55,7 +60,8 @@ const run = async (job: Job, tell: (message: FromLoader) => void): Promise<void>
   }
   const ended = await endOf().catch((error: unknown): Ended => ({ problem: messageOf(error), list: null }))
   clearInterval(telling)
-  tell({ kind: 'end', ...ended, ...told })
+  // A long list is not sent at once.
+  tell({ kind: 'end', ...ended, ...told }, () => process.exit(0))
 }
 
 process.once('message', (job: Job) => {
@@ -65,6 +71,6 @@ process.once('message', (job: Job) => {
   } catch {
     // Whoever confines this service allows no such thing.
   }
-  void run(job, message => process.send?.(message)).then(() => process.disconnect())
+  void run(job)
 })
 process.on('disconnect', () => process.exit(0))
