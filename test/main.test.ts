@@ -1,7 +1,17 @@
+import { readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import t from 'tap'
 import { mainFile } from './fixtures/daemon.js'
 import { run } from './fixtures/child.js'
+import { packageFile } from '../src/package.js'
 
 t.test('what was built may be run as it is: npx does', async t => {
   t.match(await run(mainFile, ['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ })
+})
+
+t.test('the licenses of the modules whose code ships, ship with it', t => {
+  const { dependencies } = JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { dependencies: Record<string, string> }
+  const licenses = readFileSync(join(dirname(mainFile), 'LICENSES'), 'utf8')
+  for (const name of Object.keys(dependencies)) t.match(licenses, new RegExp(`^${name} \\d\\S*: \\S+\\n\\n.*[Cc]opyright`, 'ms'), name)
+  t.end()
 })

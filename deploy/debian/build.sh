@@ -1,8 +1,7 @@
 #!/bin/sh
 # The body of `npm run package`: dist/holdfast_VERSION_all.deb from the built
 # project, by Debian's own tools (package debhelper). What goes in is package.json's
-# `files`, and the dependencies as `npm ci` installed them. An argument names
-# another folder for the result.
+# `files`. An argument names another folder for the result.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 output=$(realpath -m "${1:-$root/dist}")
@@ -16,9 +15,6 @@ mkdir "$stage/package"
 cp -r --parents $(node -p 'JSON.parse(fs.readFileSync("package.json")).files.join(" ")') package.json README.md "$stage/package"
 cp -r deploy/debian "$stage/package"
 cp deploy/systemd/* "$stage/package/debian"
-# The modules that the tests ran with, but those that only development takes.
-cd "$(realpath node_modules)/.."
-npm ls --omit=dev --all --parseable | sed -n "s|^$PWD/||p" | xargs cp -r --parents -t "$stage/package"
 cd "$stage/package"
 
 # The date of the last commit, so that the same source gives the same package.

@@ -106,7 +106,7 @@ const measureStarts = async (table: Mariadb, rounds: number): Promise<readonly S
 }
 
 /** What a start leaves behind for the garbage collector is done by then. */
-const settleSeconds = 30
+const settleSeconds = 90
 const idleSeconds = 30
 
 /** Resolves with the starts, five for each round, and with what a daemon with MySQL, Redis and HTTP takes that nobody asks. */
