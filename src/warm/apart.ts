@@ -8,8 +8,8 @@ import type { Ended, FromLoader, Job, Told } from './job.js'
 
 const program = fileURLToPath(new URL('loader.js', import.meta.url))
 
-/** Rows are garbage a moment after they came: a young generation of this size (MB) is enough, and takes a fifth less memory in all. */
-const memoryFlags = ['--max-semi-space-size=2']
+/** In MB. Rows are garbage a moment after they came, and the less room there is, the sooner V8 collects it. */
+const memoryFlags = ['--max-semi-space-size=2', '--max-old-space-size=96']
 /** One that hasn't been heard of for so long (ms) is killed. */
 const hungMs = 30_000
 
