@@ -1,9 +1,9 @@
 /** Starts a loader (loader.ts) and attends to it: whatever becomes of that process, this one goes on. */
-import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Clock } from '../lookup/clock.js'
 import { messageOf } from '../message_of.js'
+import { forkOwn } from '../own_process.js'
 import type { Ended, FromLoader, Job, Told } from './job.js'
 
 const program = fileURLToPath(new URL('loader.js', import.meta.url))
@@ -31,8 +31,7 @@ export type Apart = {
 export const loadApart = (job: Job, { clock, onProgress, objection }: Attended): Apart => {
   let child: ChildProcess
   try {
-    // The service manager's words are for the daemon.
-    child = fork(program, [], { serialization: 'advanced', execArgv: [...process.execArgv, ...memoryFlags], env: { ...process.env, NOTIFY_SOCKET: undefined, LISTEN_FDS: undefined, LISTEN_PID: undefined } })
+    child = forkOwn(program, [], { serialization: 'advanced', execArgv: [...process.execArgv, ...memoryFlags] })
   } catch (error) {
     return { ended: Promise.resolve({ problem: `no process could be started: ${messageOf(error)}`, list: null }), end: () => undefined }
   }

@@ -47,8 +47,6 @@ export type Complete = {
   readonly size: ListSize | null
 }
 
-const anotherServer = 'another server was listed than the one that is asked now'
-
 export const openComplete = ({ absentForMs, accept, onProblem }: CompleteParts, { definition, database }: Table, clock: Clock): Complete => {
   let size: ListSize | null = null
   let own: SharedList | null = null
@@ -63,29 +61,37 @@ export const openComplete = ({ absentForMs, accept, onProblem }: CompleteParts, 
     else onProblem(problem)
     return problem === null
   }
+  const refuse = (problem: string): null => {
+    onProblem(problem)
+    return null
+  }
+  /** The server that is asked now; null, and why is told, if it can't be known or is another one than this. */
+  const sameServer = async (identity: string | undefined): Promise<ServerIdentity | null> => {
+    const now = await askIdentity(database)
+    if (typeof now === 'string') return refuse(now)
+    return now.identity === identity ? now : refuse('another server was listed than the one that is asked now')
+  }
   const ofRedis = (error: unknown): void => onProblem(`Redis: ${messageOf(error)}`)
   return {
     get size() { return size },
     begin: async listing => {
       const asked = await askIdentity(database)
-      const said = typeof asked === 'string' ? asked : await askComparison(database, definition.login.charset, listing)
-      if (typeof asked === 'string' || typeof said === 'string') {
-        onProblem(typeof said === 'string' ? said : '')
-        return null
-      }
+      if (typeof asked === 'string') return refuse(asked)
+      const said = await askComparison(database, definition.login.charset, listing)
+      if (typeof said === 'string') return refuse(said)
       server = asked
       return { comparison: said.comparison, server: asked.name }
     },
     end: async (list, startedAt, before) => {
       own = null
-      const now = typeof list === 'string' ? list : await askIdentity(database)
-      if (typeof list === 'string' || typeof now === 'string' || now.identity !== server?.identity) {
-        onProblem(typeof now === 'string' ? now : anotherServer)
+      if (typeof list === 'string') {
+        onProblem(list)
         return false
       }
-      const isBelieved = judge(list, startedAt, before ?? size)
-      if (isBelieved) own = { ...list, startedAt, server: now.identity }
-      return isBelieved
+      const now = await sameServer(server?.identity)
+      if (now === null || !judge(list, startedAt, before ?? size)) return false
+      own = { ...list, startedAt, server: now.identity }
+      return true
     },
     share: async (client, keyPrefix, map) => {
       const list = own
@@ -104,12 +110,10 @@ export const openComplete = ({ absentForMs, accept, onProblem }: CompleteParts, 
         const patient = await connectPatiently(settings)
         try {
           const list = await readList(patient, settings.keyPrefix, map)
-          const asked = list === null || list === 'damaged' ? 'the list of keys in Redis is damaged' : await askIdentity(database)
           if (list === null) return
-          if (list === 'damaged' || typeof asked === 'string' || asked.identity !== list.server) {
-            judgedAt = startedAt
-            onProblem(typeof asked === 'string' ? asked : anotherServer)
-          } else judge(list, list.startedAt, size)
+          judgedAt = startedAt
+          if (list === 'damaged') onProblem('the list of keys in Redis is damaged')
+          else if (await sameServer(list.server) !== null) judge(list, list.startedAt, size)
         } finally {
           patient.disconnect()
         }

@@ -6,6 +6,7 @@
 import { setPriority } from 'node:os'
 import { openBulk } from '../caches/bulk.js'
 import { messageOf } from '../message_of.js'
+import { belongToDaemon } from '../own_process.js'
 import { openServers } from '../sources/mysql/database.js'
 import { defineFromCf, defineTable } from '../sources/mysql/definition.js'
 import type { TableDefinition } from '../sources/mysql/definition.js'
@@ -17,8 +18,7 @@ const tellEveryMs = 200
 /** Lookups go first. */
 const niceness = 10
 
-// Signals to the whole service are the daemon's business: it ends us in its own time.
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
+belongToDaemon()
 
 /** The definition that is meant; a text says why it can't be had. */
 const definitionOf = ({ definedBy, fingerprint, hosts, login }: Job): TableDefinition | string => {
@@ -73,4 +73,3 @@ process.once('message', (job: Job) => {
   }
   void run(job)
 })
-process.on('disconnect', () => process.exit(0))

@@ -4,7 +4,6 @@
  * share of the clients, which come to them in turn. One that ends or hangs is
  * started anew; its clients connect again, as Postfix's do, and reach another.
  */
-import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
@@ -13,6 +12,7 @@ import type { TableRow } from '../health/admin.js'
 import type { Share } from '../health/status.js'
 import type { Log } from '../log.js'
 import type { Clock } from '../lookup/clock.js'
+import { forkOwn } from '../own_process.js'
 import type { Answering } from '../serving.js'
 import type { Calls, FromWorker, ToWorker } from './messages.js'
 
@@ -58,10 +58,7 @@ export const startWorkers = async (config: Config, count: number, log: Log, cloc
   let deadlineMs = config.file.deadline
   let isShared = config.redis !== null
 
-  const launch = (index: number): ChildProcess => fork(program, [config.fileName, String(index), String(count)], {
-    // The service manager's words are for the daemon.
-    env: { ...process.env, NOTIFY_SOCKET: undefined, LISTEN_FDS: undefined, LISTEN_PID: undefined },
-  })
+  const launch = (index: number): ChildProcess => forkOwn(program, [config.fileName, String(index), String(count)])
   const workers = Array.from({ length: count }, (_, index): Worker =>
     ({ index, child: launch(index), isReady: false, waiting: new Map(), offered: new Map(), lastShare: null, owesSince: null, restartMs: minRestartMs, reloads: 0 }))
 

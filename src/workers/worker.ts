@@ -10,6 +10,7 @@ import type { TableRow } from '../health/admin.js'
 import { limitRepeats } from '../log.js'
 import type { Log } from '../log.js'
 import { messageOf } from '../message_of.js'
+import { belongToDaemon } from '../own_process.js'
 import { startServing } from '../serving.js'
 import type { Calls, FromWorker, LogLevel, ToWorker } from './messages.js'
 
@@ -22,8 +23,7 @@ const send = (message: FromWorker): void => {
   if (process.connected) process.send?.(message)
 }
 
-// Signals to the whole service are the daemon's business: it tells us in its own time.
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
+belongToDaemon()
 
 let isDebug = false
 const telling = (level: LogLevel): Log['info'] => (text, fields = {}) => send({ kind: 'log', level, text, fields })
@@ -111,5 +111,4 @@ process.on('message', (message: ToWorker, handle: unknown) => {
   handle.allowHalfOpen = true
   void reading.then(() => answering.accept(message.listener, handle))
 })
-process.on('disconnect', () => process.exit(0))
 send({ kind: 'ready' })
