@@ -36,11 +36,12 @@ export const patienceMs = 30_000
 export class Connection implements Requests {
   readonly #socket: Socket
   readonly #dialect: Dialect
-  readonly #decoder: RequestDecoder
   readonly #hooks: ConnectionHooks
   readonly #patienceMs: number
-  /** Replies not yet written, in order; null for a request that is still being looked up. */
-  #waiting: (string | null)[] = []
+  /** Has half a request; null between two requests, where anybody's will do. */
+  #decoder: RequestDecoder | null = null
+  /** Replies not yet written, in order, with null for a request that is still being looked up; null if there are none. */
+  #waiting: (string | null)[] | null = null
   /** Index in the whole sequence of requests of the first in #waiting. */
   #firstWaiting = 0
   #out = ''
@@ -55,7 +56,6 @@ export class Connection implements Requests {
   constructor(socket: Socket, dialect: Dialect, hooks: ConnectionHooks, patience = patienceMs) {
     this.#socket = socket
     this.#dialect = dialect
-    this.#decoder = dialect.createDecoder()
     this.#hooks = hooks
     this.#patienceMs = patience
     socket.setNoDelay(true)
@@ -71,12 +71,12 @@ export class Connection implements Requests {
   /** Answers what was asked, then closes; an idle connection closes at once. */
   drain(): void {
     this.#stopping = true
-    if (this.#waiting.length === 0) this.#end()
+    if (this.#waiting === null) this.#end()
   }
 
   /** Closes if no request has come since this was last called, and none is under way. */
   closeIfIdle(): void {
-    if (this.#requestCount === this.#countBefore && this.#waiting.length === 0) this.drain()
+    if (this.#requestCount === this.#countBefore && this.#waiting === null) this.drain()
     this.#countBefore = this.#requestCount
   }
 
@@ -88,7 +88,13 @@ export class Connection implements Requests {
     // Too late: we have said goodbye. The client finds that out and asks again on a new connection.
     if (this.#socket.writableEnded) return
     const before = this.#requestCount
-    const fault = this.#decoder.push(chunk, this)
+    const decoder = this.#decoder ?? this.#dialect.takeDecoder()
+    const fault = decoder.push(chunk, this)
+    if (fault !== null || decoder.pending) this.#decoder = decoder
+    else {
+      this.#decoder = null
+      this.#dialect.giveBack(decoder)
+    }
     if (this.#requestCount !== before) this.#clearOwed()
     if (fault !== null) {
       this.#hooks.onFault(fault.problem)
@@ -110,8 +116,9 @@ export class Connection implements Requests {
       outcome = this.#bug(error)
     }
     if (outcome instanceof Promise) {
-      const index = this.#firstWaiting + this.#waiting.length
-      this.#waiting.push(null)
+      const waiting = this.#waiting ??= []
+      const index = this.#firstWaiting + waiting.length
+      waiting.push(null)
       outcome.then(settled => this.#settle(index, route, settled), (error: unknown) => this.#settle(index, route, this.#bug(error)))
     } else {
       this.#due(this.#encode(route, outcome))
@@ -124,11 +131,12 @@ export class Connection implements Requests {
   }
 
   #due(reply: string): void {
-    if (this.#waiting.length === 0) this.#out += reply
+    if (this.#waiting === null) this.#out += reply
     else this.#waiting.push(reply)
   }
 
   #settle(index: number, route: Route, outcome: Outcome): void {
+    if (this.#waiting === null) return
     this.#waiting[index - this.#firstWaiting] = this.#encode(route, outcome)
     if (this.#socket.destroyed) return
     this.#flush()
@@ -155,7 +163,7 @@ export class Connection implements Requests {
 
   /** Writes all replies that are due, in one write. */
   #flush(): void {
-    if (this.#waiting.length > 0) this.#collect()
+    if (this.#waiting !== null) this.#collect(this.#waiting)
     // Nearly always the kernel takes a reply at once, and then there is nothing unread.
     let isTaken = false
     if (this.#out !== '') {
@@ -163,28 +171,31 @@ export class Connection implements Requests {
       this.#out = ''
       isTaken = this.#socket.write(out, 'latin1')
     }
-    if (this.#stopping && this.#waiting.length === 0) {
+    if (this.#stopping && this.#waiting === null) {
       this.#end()
       return
     }
     const unread = !isTaken && this.#socket.writableLength > maxUnreadBytes
-    if (unread || this.#waiting.length >= maxPipelined) this.#socket.pause()
-    if (unread || this.#decoder.pending) this.#owed ??= setTimeout(this.#onPatienceOver, this.#patienceMs).unref()
+    if (unread || this.#isFull()) this.#socket.pause()
+    if (unread || this.#decoder !== null) this.#owed ??= setTimeout(this.#onPatienceOver, this.#patienceMs).unref()
     else if (this.#owed !== null) this.#clearOwed()
   }
 
   /** Takes the replies that are due from the head of those that wait. */
-  #collect(): void {
+  #collect(waiting: (string | null)[]): void {
     let due = 0
-    for (const reply of this.#waiting) {
+    for (const reply of waiting) {
       if (reply === null) break
       this.#out += reply
       due++
     }
-    if (due > 0) {
-      this.#waiting.splice(0, due)
-      this.#firstWaiting += due
-    }
+    this.#firstWaiting += due
+    if (due === waiting.length) this.#waiting = null
+    else if (due > 0) waiting.splice(0, due)
+  }
+
+  #isFull(): boolean {
+    return this.#waiting !== null && this.#waiting.length >= maxPipelined
   }
 
   #end(): void {
@@ -196,9 +207,9 @@ export class Connection implements Requests {
 
   #resume(): void {
     if (this.#socket.writableEnded) return
-    if (this.#waiting.length < maxPipelined && this.#socket.writableLength <= maxUnreadBytes && this.#socket.isPaused()) {
+    if (!this.#isFull() && this.#socket.writableLength <= maxUnreadBytes && this.#socket.isPaused()) {
       this.#socket.resume()
-      if (!this.#decoder.pending) this.#clearOwed()
+      if (this.#decoder === null) this.#clearOwed()
     }
   }
 

@@ -28,12 +28,30 @@ export type RequestDecoder = {
 
 export type Dialect = {
   readonly protocol: 'socketmap' | 'tcp_table'
-  createDecoder(): RequestDecoder
+  /** A decoder that holds nothing. */
+  takeDecoder(): RequestDecoder
+  /** For the next one who takes a decoder: one that is not pending, and has found no fault. */
+  giveBack(decoder: RequestDecoder): void
   /** One whole reply; null for a found value that the protocol can't carry. A value is never cut. */
   reply(outcome: Found): string | null
   reply(outcome: Absent | Unavailable): string
   /** Why a value can't be carried, for the log and the temporary error that the client gets in its place. */
   readonly limits: string
+}
+
+/** Between two requests a decoder holds nothing, and a thousand clients can do with the same. */
+export const sharedDecoders = (create: () => RequestDecoder): Pick<Dialect, 'takeDecoder' | 'giveBack'> => {
+  let idle: RequestDecoder | null = null
+  return {
+    takeDecoder: () => {
+      const decoder = idle ?? create()
+      idle = null
+      return decoder
+    },
+    giveBack: decoder => {
+      idle = decoder
+    },
+  }
 }
 
 /** How a protocol words its replies. */

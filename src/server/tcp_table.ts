@@ -2,7 +2,7 @@
 import {
   LineDecoder, fits, maxLineBytes, notFoundReply, okReply, parseRequest, putReply, tempReply,
 } from '../../proto/tcp_table.js'
-import { replyIn } from './dialect.js'
+import { replyIn, sharedDecoders } from './dialect.js'
 import type { Dialect, Fault, RequestDecoder, Requests } from './dialect.js'
 
 const createDecoder = (): RequestDecoder => {
@@ -21,6 +21,7 @@ const createDecoder = (): RequestDecoder => {
     push: (chunk: Buffer, requests: Requests): Fault | null => {
       sink = requests
       const error = lines.push(chunk, onLine)
+      sink = null
       if (problem !== null) return { problem: `not a tcp_table request (${problem})`, reply: tempReply('malformed request') }
       return error === null ? null : { problem: `a request line of more than ${maxLineBytes} bytes`, reply: tempReply('request too long') }
     },
@@ -30,4 +31,4 @@ const createDecoder = (): RequestDecoder => {
   }
 }
 
-export const tcpTable: Dialect = { protocol: 'tcp_table', createDecoder, reply: replyIn({ fits, okReply, notFoundReply, tempReply }), limits: `result too long: the reply would be over ${maxLineBytes} bytes` }
+export const tcpTable: Dialect = { protocol: 'tcp_table', ...sharedDecoders(createDecoder), reply: replyIn({ fits, okReply, notFoundReply, tempReply }), limits: `result too long: the reply would be over ${maxLineBytes} bytes` }

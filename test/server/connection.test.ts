@@ -13,6 +13,7 @@ import { tcpTable } from '../../src/server/tcp_table.js'
 import { answers } from '../fixtures/answers.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { openWire, socketmapRequest, tcpTableRequest } from '../fixtures/wire.js'
+import type { Wire } from '../fixtures/wire.js'
 
 type Settings = { dialect?: Dialect, patienceMs?: number }
 
@@ -66,6 +67,27 @@ t.test('pipelined requests get exactly one reply each, cut anywhere on their way
   t.equal((await wire.ended).length, 0)
   t.equal(replies.length, 40)
 })
+
+for (const [dialect, request, reply] of [
+  [socketmap, (key: string) => socketmapRequest('alias', key), async (wire: Wire) => (await wire.netstring()).toString().slice('OK '.length)],
+  [tcpTable, tcpTableRequest, async (wire: Wire) => decodeURIComponent((await wire.line()).toString()).slice('200 '.length)],
+] as const) {
+  t.test(`${dialect.protocol}: half a request of one client is not another one's`, async t => {
+    const { open, replies } = await serve(t, { dialect })
+    const [one, two, third] = [await open(), await open(), await open()]
+    one.send(request('first').subarray(0, -4))
+    two.send(request('second').subarray(0, -6))
+    third.send(request('third'))
+    t.equal(await reply(third), 'value of third', 'between the halves')
+    two.send(request('second').subarray(-6))
+    one.send(request('first').subarray(-4))
+    t.equal(await reply(one), 'value of first')
+    t.equal(await reply(two), 'value of second')
+    third.send(request('fourth'))
+    t.equal(await reply(third), 'value of fourth')
+    t.equal(replies.length, 4)
+  })
+}
 
 t.test('a thousand requests of one client are all answered, though only some are looked up at once', async t => {
   const { open, settle, waiting, untilWaiting } = await serve(t)

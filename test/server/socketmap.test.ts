@@ -9,7 +9,7 @@ const value = (text: string) => found(text as ByteString)
 
 /** What a decoder makes of the chunks: requests as `map|key`, and the fault that ends it. */
 const decode = (...chunks: readonly (string | Buffer)[]) => {
-  const decoder = socketmap.createDecoder()
+  const decoder = socketmap.takeDecoder()
   const requests: string[] = []
   const sink: Requests = {
     lookup: (map, key) => requests.push(`${String(map)}|${String(key)}`),

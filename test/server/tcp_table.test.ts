@@ -8,7 +8,7 @@ import { tcpTableRequest } from '../fixtures/wire.js'
 const value = (text: string) => found(text as ByteString)
 
 const decode = (...chunks: readonly (string | Buffer)[]) => {
-  const decoder = tcpTable.createDecoder()
+  const decoder = tcpTable.takeDecoder()
   const requests: string[] = []
   const sink: Requests = {
     lookup: (map, key) => requests.push(`${String(map)}|${String(key)}`),
