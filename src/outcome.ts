@@ -17,7 +17,7 @@ export type ByteString = string & { readonly [bytes]: true }
 export const byteString = (text: string): ByteString => Buffer.from(text, 'utf8').toString('latin1') as ByteString
 
 /** The readable text of a ByteString (UTF-8; bytes that aren't become U+FFFD). For people, never for the wire. */
-export const readable = (value: ByteString): string => Buffer.from(value, 'latin1').toString('utf8')
+export const readable = (value: ByteString): string => /^[\x00-\x7f]*$/.test(value) ? value : Buffer.from(value, 'latin1').toString('utf8')
 
 /** Why an answer could not be had. Each is a temporary error to Postfix; labels of metrics, so the set is closed. */
 export type Reason =
@@ -60,6 +60,16 @@ export type Outcome = Found | Absent | Unavailable
 export const absent: Absent = Object.freeze({ kind: 'absent' })
 export const found = (value: ByteString, age: 'fresh' | 'stale' = 'fresh'): Found => ({ kind: 'found', value, age, reply: '', repliedBy: null })
 export const unavailable = (reason: Reason, detail: string): Unavailable => ({ kind: 'unavailable', reason, detail })
+
+/** Whether the server could not be asked: another one, or the same one later, may well have the answer. */
+export const isOutage = (reason: Reason): boolean => {
+  switch (reason) {
+    case 'timeout': case 'source-down': case 'breaker-open': return true
+    case 'query-error': case 'overloaded': case 'bad-value': case 'distrusted': case 'unknown-map':
+    case 'unknown-deferred': case 'draining': case 'internal-error': return false
+    default: return reason satisfies never
+  }
+}
 
 /** An outcome in words, with its value. For people, never for the wire. */
 export const worded = (outcome: Outcome): string => {

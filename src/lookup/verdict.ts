@@ -10,23 +10,14 @@
  *   server could not be asked". Faults of the map itself, an answer that
  *   can't be sent, overload and distrust stay temporary on every node.
  */
-import type { Outcome, Reason } from '../outcome.js'
-import { absent, unavailable } from '../outcome.js'
+import type { Outcome } from '../outcome.js'
+import { absent, isOutage, unavailable } from '../outcome.js'
 
 export type Policy = {
   /** What an absence that the table itself stated becomes. */
   readonly unknown: 'reject' | 'defer'
   /** What can't be known during an outage becomes; 'reject' only on a fallback node. */
   readonly outage: 'reject' | 'defer'
-}
-
-const isOutage = (reason: Reason): boolean => {
-  switch (reason) {
-    case 'timeout': case 'source-down': case 'breaker-open': return true
-    case 'query-error': case 'overloaded': case 'bad-value': case 'distrusted': case 'unknown-map':
-    case 'unknown-deferred': case 'draining': case 'internal-error': return false
-    default: return reason satisfies never
-  }
 }
 
 /** The outcome that this node gives for what the lookup found out. */

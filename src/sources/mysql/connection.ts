@@ -171,7 +171,9 @@ export class Connection {
   /** When the question under way has had its time (of `performance.now()`). */
   #until = Infinity
   readonly #alarm = new Alarm(systemTiming, now => this.#endIfOver(now))
-  /** Ends the question under way. */
+  /** Gets the answer to the question under way; null: there is none, or it is a list. */
+  #resolve: ((result: Result | Fault) => void) | null = null
+  /** Ends what is under way. */
   #fail: ((fault: Fault) => void) | null = null
   onLost: ((connection: Connection) => void) | null = null
   /** When its server put it aside (of `performance.now()`). */
@@ -208,9 +210,9 @@ export class Connection {
   ask(statement: Statement, values: readonly string[], timeoutMs: number): Promise<Result | Fault> {
     const unfit = this.#unfitMode(statement.unfitModes)
     if (unfit !== null) return Promise.resolve(unfit)
-    return this.#run(timeoutMs, done => {
-      if (this.#target.prepared) this.#execute(statement.sql, [...values], done)
-      else this.#driver.query({ sql: literalSql(statement.texts, values, this.#target.charset), typeCast: castText }, done)
+    return this.#run(timeoutMs, () => {
+      if (this.#target.prepared) this.#execute(statement.sql, values)
+      else this.#driver.query({ sql: literalSql(statement.texts, values, this.#target.charset), typeCast: castText }, this.#onDone)
     })
   }
 
@@ -220,24 +222,24 @@ export class Connection {
    * each question. The types that came with a result decide whether it was read
    * rightly: since the last one, the table may have been altered.
    */
-  #execute(sql: string, values: string[], done: Done): void {
+  #execute(sql: string, values: readonly string[]): void {
     const known = this.#prepared.get(sql)
     if (known === undefined) this.#makeRoom()
     if (known === undefined || known === null) {
-      this.#driver.execute({ sql, values, typeCast: castBinary }, (error, result, fields) => {
+      this.#driver.execute({ sql, values: [...values], typeCast: castBinary }, (error, result, fields) => {
         this.#prepared.set(sql, null)
         // The driver has it at hand by now, and calls back at once.
         if (areTexts(fields)) this.#driver.prepare(sql, (unknown, prepared) => { if (unknown === null) this.#prepared.set(sql, prepared) })
-        done(error, result, fields)
+        this.#onDone(error, result, fields)
       })
       return
     }
-    known.execute(values, (error, result, fields) => {
+    known.execute([...values], (error, result, fields) => {
       if (error === null && !areTexts(fields)) {
         this.#prepared.set(sql, null)
-        this.#execute(sql, values, done)
+        this.#execute(sql, values)
       } else {
-        done(error, result, fields)
+        this.#onDone(error, result, fields)
       }
     })
   }
@@ -252,13 +254,13 @@ export class Connection {
 
   /** Runs a statement of our own; null if it went well. */
   async command(sql: string, timeoutMs: number): Promise<Fault | null> {
-    const result = await this.#run(timeoutMs, done => this.#driver.query({ sql, typeCast: castText }, done))
+    const result = await this.#run(timeoutMs, () => this.#driver.query({ sql, typeCast: castText }, this.#onDone))
     return result.kind === 'fault' ? result : null
   }
 
   /** Learns the session's sql_mode; null if that went well. */
   async readModes(timeoutMs: number): Promise<Fault | null> {
-    const result = await this.#run(timeoutMs, done => this.#driver.query({ sql: 'SELECT @@SESSION.sql_mode', typeCast: castText }, done))
+    const result = await this.#run(timeoutMs, () => this.#driver.query({ sql: 'SELECT @@SESSION.sql_mode', typeCast: castText }, this.#onDone))
     if (result.kind === 'fault') return result
     const modes = result.rows?.[0]?.[0]
     if (typeof modes !== 'string') return oddResult()
@@ -332,6 +334,7 @@ export class Connection {
   }
 
   #unfitMode(unfitModes: readonly string[] = []): Fault | null {
+    if (unfitModes.length === 0) return null
     const unfit = unfitModes.find(mode => this.#sqlModes.includes(mode))
     return unfit === undefined ? null : statementFault(`the query's quotes or backslashes mean something else in the server's sql_mode ${unfit}`)
   }
@@ -361,32 +364,39 @@ export class Connection {
     if (wasOpen) this.onLost?.(this)
   }
 
-  #run(timeoutMs: number, send: (done: Done) => void): Promise<Result | Fault> {
+  /** Has `send` ask something that ends in `onDone`. */
+  #run(timeoutMs: number, send: () => void): Promise<Result | Fault> {
     if (!this.#isOpen) return Promise.resolve(lost)
     this.#resultBytes = 0
     this.#isList = false
     return new Promise(resolve => {
-      const settle = (result: Result | Fault): void => {
-        if (this.#fail !== settle) return
-        this.#fail = null
-        this.#until = Infinity
-        if (result.kind === 'fault' && result.broken) this.#lose(result)
-        resolve(result)
-      }
-      this.#fail = settle
+      this.#resolve = resolve
+      this.#fail = this.#settle
       const now = performance.now()
       this.#until = now + timeoutMs
       this.#alarm.setFor(this.#until, now)
-      send((error, result, fields) => settle(error === null ? resultOf(result, fields) : faultOf(error, 'query')))
+      send()
     })
   }
+
+  /** What came of the question under way; nobody asks any more after a fault that breaks the connection. */
+  readonly #settle = (result: Result | Fault): void => {
+    const resolve = this.#resolve
+    if (resolve === null) return
+    this.#resolve = null
+    this.#fail = null
+    this.#until = Infinity
+    if (result.kind === 'fault' && result.broken) this.#lose(result)
+    resolve(result)
+  }
+
+  readonly #onDone: Done = (error, result, fields) => this.#settle(error === null ? resultOf(result, fields) : faultOf(error, 'query'))
 
   /** Ends the question under way if its time is over; gives the end of the time that it has. */
   #endIfOver(now: number): number {
     if (now < this.#until) return this.#until
-    const fail = this.#fail
     // After this process was held up, the reply may have come long ago: what there is to read is read first.
-    setImmediate(() => fail?.(timeoutFault('query')))
+    setImmediate(() => { if (performance.now() >= this.#until) this.#fail?.(timeoutFault('query')) })
     return Infinity
   }
 }

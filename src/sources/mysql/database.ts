@@ -4,13 +4,13 @@
  * kept to. A server that fails leaves time for the next: each gets its share of
  * what is left.
  */
-import { unavailable } from '../../outcome.js'
+import { isOutage, unavailable } from '../../outcome.js'
 import type { Unavailable } from '../../outcome.js'
-import type { RawRow, Result, Statement } from './connection.js'
+import type { RawRow, Statement } from './connection.js'
 import type { Login } from './definition.js'
 import type { Host } from './hosts.js'
 import { Server } from './server.js'
-import type { Answer, ServerSettings, ServerStatus } from './server.js'
+import type { Reply, ServerSettings, ServerStatus } from './server.js'
 import { readTls } from './tls.js'
 
 export type Access = Login & {
@@ -19,9 +19,6 @@ export type Access = Login & {
   /** How long an unused connection is kept, if not as long as others. */
   readonly idleMs?: number
 }
-
-/** A result, and which server it came from. */
-export type Reply = Result & { readonly from: Pick<Server, 'doubtAbsence' | 'name'> }
 
 /** `doubt`: null if the server is no replica that lags, or nobody is to look. */
 export type OnListed = (server: string, doubt: string | null) => void
@@ -97,9 +94,6 @@ const askableOf = (servers: readonly Server[]): readonly Server[] => {
   return askable.length > 0 ? askable : servers.slice(0, 1)
 }
 
-const replyOf = (answer: Exclude<Answer, { kind: 'failed' }>, from: Server): Reply | Unavailable =>
-  answer.kind === 'rows' ? { kind: 'rows', rows: answer.rows, names: answer.names, from } : answer
-
 /** Asks one server after the other. */
 const askAll = async (servers: readonly Server[], statement: Statement, values: readonly string[], deadline: number): Promise<Reply | Unavailable> => {
   const candidates = askableOf(servers)
@@ -107,8 +101,8 @@ const askAll = async (servers: readonly Server[], statement: Statement, values: 
   for (const [index, server] of candidates.entries()) {
     if (performance.now() >= deadline) return failure
     const answer = await server.ask(statement, values, deadline, candidates.length - index)
-    if (answer.kind !== 'failed') return replyOf(answer, server)
-    failure = answer.outcome
+    if (answer.kind !== 'unavailable' || !isOutage(answer.reason)) return answer
+    failure = answer
   }
   return failure
 }
@@ -118,7 +112,7 @@ const databaseOn = (servers: readonly Server[]): Database => ({
     const deadline = performance.now() + budgetMs
     const [only] = servers
     if (servers.length > 1 || only === undefined || budgetMs <= 0) return askAll(servers, statement, values, deadline)
-    return only.ask(statement, values, deadline, 1).then(answer => answer.kind === 'failed' ? answer.outcome : replyOf(answer, only))
+    return only.ask(statement, values, deadline, 1)
   },
   list: async (statement, onRows, onListed) => {
     let failure = unavailable('source-down', 'no server')
@@ -126,12 +120,12 @@ const databaseOn = (servers: readonly Server[]): Database => ({
     for (const server of askableOf(servers)) {
       // The rows are those of the moment at which it begins; one that falls behind meanwhile may have been so then.
       const before = await doubtOf(server)
-      const answer = await server.list(statement, listIdleMs, onRows)
-      if (answer?.kind !== 'failed') {
+      const failed = await server.list(statement, listIdleMs, onRows)
+      if (failed === null || failed.isBegun) {
         onListed?.(server.name, (before ?? await doubtOf(server))?.detail ?? null)
-        return answer
+        return failed?.problem ?? null
       }
-      failure = answer.outcome
+      failure = failed.problem
     }
     return failure
   },

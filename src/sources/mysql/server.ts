@@ -54,8 +54,8 @@ export type ServerStatus = {
   readonly waiting: number
 }
 
-/** What came of a question; `failed`: another server may know. */
-export type Answer = Result | { readonly kind: 'failed', readonly outcome: Unavailable } | Unavailable
+/** A result, and which server it came from. */
+export type Reply = Result & { readonly from: Pick<Server, 'doubtAbsence' | 'name'> }
 
 /** A server's replication is looked at so often (ms) at most. */
 const replicationEveryMs = 1_000
@@ -138,22 +138,27 @@ export class Server {
    * Asks within its share of the time until `deadline` (of `performance.now()`):
    * what is left when its turn comes, divided by the `serversLeft`, itself included.
    */
-  ask(statement: Statement, values: readonly string[], deadline: number, serversLeft: number): Promise<Answer> {
+  ask(statement: Statement, values: readonly string[], deadline: number, serversLeft: number): Promise<Reply | Unavailable> {
     if (!this.isAskable()) return Promise.resolve(this.#refusal())
-    const turn = this.#slots.take(deadline - performance.now())
     // No wait where there is none: of two probes asked for at once, the second must find the first on its way.
-    return typeof turn === 'string' ? this.#askInTurn(turn, statement, values, deadline, serversLeft)
-      : turn.then(come => this.#askInTurn(come, statement, values, deadline, serversLeft))
+    return new Promise((resolve, reject) => {
+      this.#slots.take(deadline - performance.now(), turn => {
+        if (turn === 'turn') this.#askInTurn(statement, values, deadline, serversLeft).then(resolve, reject)
+        else resolve(this.#turnedAway(turn))
+      })
+    })
   }
 
-  async #askInTurn(turn: Turn, statement: Statement, values: readonly string[], deadline: number, serversLeft: number): Promise<Answer> {
+  #turnedAway(turn: Exclude<Turn, 'turn'>): Unavailable {
     switch (turn) {
       case 'flushed': return this.#refusal()
       case 'full': return unavailable('overloaded', `${this.name}: too many lookups wait for a connection`)
       case 'late': return unavailable('overloaded', `${this.name}: no free connection in time`)
-      case 'turn': break
       default: return turn satisfies never
     }
+  }
+
+  async #askInTurn(statement: Statement, values: readonly string[], deadline: number, serversLeft: number): Promise<Reply | Unavailable> {
     let isCounted = false
     try {
       if (!this.isAskable()) return this.#refusal()
@@ -171,13 +176,13 @@ export class Server {
       this.#failuresInRow = 0
       if (result.kind === 'fault') return this.#named(unavailableFor(result))
       if (this.#breaker.closed) this.#slots.grow()
-      return result
+      return { kind: 'rows', rows: result.rows, names: result.names, from: this }
     } catch (error) {
       if (!(error instanceof ServerFailure)) throw error
       if (!isCounted && this.#breaker.closed) await this.#breaker.fire(() => Promise.reject(error)).catch(() => undefined)
       // The share alone would take the whole window to show that a busy server went down.
       if (++this.#failuresInRow >= this.#settings.failures) this.#breaker.open()
-      return { kind: 'failed', outcome: this.#named(unavailableFor(error.fault)) }
+      return this.#named(unavailableFor(error.fault))
     } finally {
       this.#slots.release()
     }
@@ -186,17 +191,19 @@ export class Server {
   /**
    * Hands over the rows of a list (Connection.list), on a connection of its own:
    * whatever comes of it, lookups and the breaker have nothing to do with it.
-   * Null if all went well. Rejects if `onRows` does.
+   * Null if all went well; without a beginning another server may do. Rejects if `onRows` does.
    */
-  async list(statement: Statement, idleMs: number, onRows: (rows: readonly RawRow[]) => Promise<boolean>): Promise<Exclude<Answer, Result> | null> {
-    if (!this.isAskable()) return this.#refusal()
+  async list(
+    statement: Statement, idleMs: number, onRows: (rows: readonly RawRow[]) => Promise<boolean>,
+  ): Promise<{ readonly problem: Unavailable, readonly isBegun: boolean } | null> {
+    if (!this.isAskable()) return { problem: this.#refusal(), isBegun: false }
     const opened = await openConnection(this.#target, connectTimeoutMs, () => undefined)
-    if (!(opened instanceof Connection)) return { kind: 'failed', outcome: this.#named(unavailableFor(opened)) }
+    if (!(opened instanceof Connection)) return { problem: this.#named(unavailableFor(opened)), isBegun: false }
     this.#connections.add(opened)
     try {
-      if (this.#isClosed) return this.#refusal()
+      if (this.#isClosed) return { problem: this.#refusal(), isBegun: false }
       const fault = await opened.list(statement, idleMs, onRows)
-      return fault === null ? null : this.#named(unavailableFor(fault))
+      return fault === null ? null : { problem: this.#named(unavailableFor(fault)), isBegun: true }
     } finally {
       this.#connections.delete(opened)
       if (this.#isClosed) opened.destroy()
@@ -220,11 +227,11 @@ export class Server {
   }
 
   async #askReplication(maxLagMs: number, deadline: number): Promise<Unavailable | null> {
-    const ask = (sql: string): Promise<Answer> => this.ask({ sql, texts: [sql] }, [], deadline, 1)
+    const ask = (sql: string): Promise<Reply | Unavailable> => this.ask({ sql, texts: [sql] }, [], deadline, 1)
     let answer = await ask(replicaStatements[0])
     if (answer.kind === 'unavailable' && answer.reason === 'query-error') answer = await ask(replicaStatements[1])
     const doubt = (why: string): Unavailable => unavailable('distrusted', `${this.name}: ${why}`)
-    if (answer.kind !== 'rows') return doubt(`its replication can't be looked at: ${(answer.kind === 'failed' ? answer.outcome : answer).detail}`)
+    if (answer.kind !== 'rows') return doubt(`its replication can't be looked at: ${answer.detail}`)
     const lag = replicaDoubt(answer, maxLagMs)
     if (lag !== null) return doubt(lag)
     const galera = await ask(galeraStatement)
@@ -250,10 +257,10 @@ export class Server {
     this.#settings.onState(this.name, state, detail)
   }
 
-  #refusal(): Exclude<Answer, Result> {
+  #refusal(): Unavailable {
     if (this.#isClosed) return unavailable('draining', 'stopping')
     const because = this.#lastError === '' ? '' : `; last error: ${this.#lastError}`
-    return { kind: 'failed', outcome: unavailable('breaker-open', `${this.name}: left alone after failures${because}`) }
+    return unavailable('breaker-open', `${this.name}: left alone after failures${because}`)
   }
 
   #named({ reason, detail }: Unavailable): Unavailable {

@@ -6,19 +6,21 @@
  * Bounds: `maxWaiting` questions wait, each for its own time.
  */
 import { Alarm, systemTiming } from '../../alarm.js'
-import { UnderWay } from '../../under_way.js'
+import { Place, Queue } from '../../queue.js'
 
 const maxWaiting = 1_000
 
 /** turn: go on, and `release` afterwards. full, late: the wait is over without one. flushed: there is no point in waiting. */
 export type Turn = 'turn' | 'full' | 'late' | 'flushed'
 
+/** Who waits, and until when (of `performance.now()`). */
+type Waiter = { readonly onTurn: (turn: Turn) => void, readonly until: number }
+
 export class Slots {
   readonly #size: number
   #limit: number
   #used = 0
-  /** Who waits, and until when (of `performance.now()`). */
-  readonly #waiting = new UnderWay<(turn: Turn) => void, number>()
+  readonly #waiting = new Queue<Waiter>()
   readonly #alarm = new Alarm(systemTiming, now => this.#sendAway(now))
 
   constructor(size: number) {
@@ -30,18 +32,18 @@ export class Slots {
     return { used: this.#used, limit: this.#limit, waiting: this.#waiting.size }
   }
 
-  /** Resolves when it is one's turn, in the order of asking, or when `timeoutMs` are over. */
-  take(timeoutMs: number): Turn | Promise<Turn> {
+  /** Calls `onTurn` once: at once if there is nothing to wait for, else when it is one's turn, in the order of asking, or when `timeoutMs` are over. */
+  take(timeoutMs: number, onTurn: (turn: Turn) => void): void {
     if (this.#used < this.#limit) {
       this.#used++
-      return 'turn'
-    }
-    if (this.#waiting.size >= maxWaiting) return 'full'
-    return new Promise(resolve => {
+      onTurn('turn')
+    } else if (this.#waiting.size >= maxWaiting) {
+      onTurn('full')
+    } else {
       const now = performance.now()
-      this.#waiting.set(resolve, now + timeoutMs)
+      this.#waiting.add(new Place({ onTurn, until: now + timeoutMs }))
       this.#alarm.setFor(now + timeoutMs, now)
-    })
+    }
   }
 
   release(): void {
@@ -62,29 +64,31 @@ export class Slots {
 
   /** Sends away all that wait. */
   flush(): void {
-    for (const [resolve] of this.#waiting) resolve('flushed')
-    this.#waiting.clear()
+    for (let place = this.#waiting.first; place !== null; place = this.#waiting.first) this.#send(place, 'flushed')
   }
 
   /** Those whose time is over; gives the next time at which one's is. */
   #sendAway(now: number): number {
     let next = Infinity
-    for (const [resolve, until] of this.#waiting) {
+    let place = this.#waiting.first
+    while (place !== null) {
+      const { after, item: { until } } = place
       if (now < until) next = Math.min(next, until)
-      else {
-        this.#waiting.delete(resolve)
-        resolve('late')
-      }
+      else this.#send(place, 'late')
+      place = after
     }
     return next
   }
 
   #serve(): void {
-    for (const [resolve] of this.#waiting) {
-      if (this.#used >= this.#limit) return
+    for (let place = this.#waiting.first; place !== null && this.#used < this.#limit; place = this.#waiting.first) {
       this.#used++
-      this.#waiting.delete(resolve)
-      resolve('turn')
+      this.#send(place, 'turn')
     }
+  }
+
+  #send(place: Place<Waiter>, turn: Turn): void {
+    this.#waiting.remove(place)
+    place.item.onTurn(turn)
   }
 }

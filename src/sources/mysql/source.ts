@@ -5,8 +5,9 @@
 import { absent, unavailable } from '../../outcome.js'
 import type { Outcome, Unavailable } from '../../outcome.js'
 import type { Source } from '../source.js'
-import type { Database, Reply } from './database.js'
+import type { Database } from './database.js'
 import type { TableDefinition } from './definition.js'
+import type { Reply } from './server.js'
 
 /** What is needed of a map's definition. */
 export type Definition = Pick<TableDefinition, 'sql' | 'texts' | 'unfitModes' | 'bind' | 'answer' | 'requireResultSet' | 'fingerprint'>
@@ -24,7 +25,13 @@ const lookup = (
   definition: Definition, database: Pick<Database, 'ask'>, key: string, values: readonly string[], budgetMs: number, onEmpty?: () => void,
 ): Promise<Outcome> => {
   const until = performance.now() + budgetMs
-  return database.ask(definition, values, budgetMs).then(answer => outcomeOf(definition, answer, key, until, onEmpty)).catch(bugAsOutcome)
+  return database.ask(definition, values, budgetMs).then(answer => {
+    try {
+      return outcomeOf(definition, answer, key, until, onEmpty)
+    } catch (error) {
+      return bugAsOutcome(error)
+    }
+  }, bugAsOutcome)
 }
 
 const outcomeOf = (
@@ -33,7 +40,7 @@ const outcomeOf = (
   if (answer.kind === 'unavailable') return answer
   if (answer.rows === null && definition.requireResultSet) return unavailable('query-error', 'the query returned no result set')
   const outcome = answer.rows === null ? absent : definition.answer(answer.rows, key, onEmpty)
-  return outcome.kind === 'absent' ? answer.from.doubtAbsence(until).then(doubt => doubt ?? outcome) : outcome
+  return outcome.kind === 'absent' ? answer.from.doubtAbsence(until).then(doubt => doubt ?? outcome, bugAsOutcome) : outcome
 }
 
 /** Where a bug is can be told; its message could hold the key. */

@@ -1,11 +1,21 @@
 import t from 'tap'
 import { Slots } from '../../../src/sources/mysql/slots.js'
+import type { Turn } from '../../../src/sources/mysql/slots.js'
+
+/** What it comes to at once; null: it waits. */
+const takeNow = (slots: Slots, timeoutMs = 1_000): Turn | null => {
+  let come: Turn | null = null
+  slots.take(timeoutMs, turn => { come = turn })
+  return come
+}
+
+const take = (slots: Slots, timeoutMs = 1_000): Promise<Turn> => new Promise(resolve => { slots.take(timeoutMs, resolve) })
 
 t.test('as many as the size get a turn at once, the next one when one is released', async t => {
   const slots = new Slots(2)
-  t.equal(slots.take(1_000), 'turn')
-  t.equal(slots.take(1_000), 'turn')
-  const third = slots.take(1_000)
+  t.equal(takeNow(slots), 'turn')
+  t.equal(takeNow(slots), 'turn')
+  const third = take(slots)
   t.same(slots.counts, { used: 2, limit: 2, waiting: 1 })
   slots.release()
   t.equal(await third, 'turn')
@@ -14,10 +24,10 @@ t.test('as many as the size get a turn at once, the next one when one is release
 
 t.test('turns come in the order of asking', async t => {
   const slots = new Slots(1)
-  slots.take(1_000)
+  takeNow(slots)
   const order: number[] = []
   const waits = [1, 2, 3].map(async number => {
-    await slots.take(1_000)
+    await take(slots)
     order.push(number)
     slots.release()
   })
@@ -31,9 +41,9 @@ t.test('who waits too long goes without a turn, and none is lost by it', async t
   const alive = setInterval(() => undefined, 60_000)
   t.teardown(() => clearInterval(alive))
   const slots = new Slots(1)
-  slots.take(1_000)
-  const patient = slots.take(60_000)
-  const late = [3, 1, 2].map(async ms => slots.take(ms))
+  takeNow(slots)
+  const patient = take(slots, 60_000)
+  const late = [3, 1, 2].map(ms => take(slots, ms))
   t.same(await Promise.all(late), ['late', 'late', 'late'])
   slots.release()
   t.equal(await patient, 'turn')
@@ -43,9 +53,9 @@ t.test('who waits too long goes without a turn, and none is lost by it', async t
 
 t.test('the thousand and first that would wait is turned away at once', async t => {
   const slots = new Slots(1)
-  slots.take(1_000)
-  const waits = Array.from({ length: 1_000 }, async () => slots.take(10_000))
-  t.equal(slots.take(10_000), 'full')
+  takeNow(slots)
+  const waits = Array.from({ length: 1_000 }, () => take(slots, 10_000))
+  t.equal(takeNow(slots), 'full')
   slots.flush()
   t.same(new Set(await Promise.all(waits)), new Set(['flushed']))
 })
@@ -53,7 +63,7 @@ t.test('the thousand and first that would wait is turned away at once', async t 
 t.test('after narrow one at a time, and twice as many with each growth up to the size', async t => {
   const slots = new Slots(5)
   slots.narrow()
-  const waits = Array.from({ length: 9 }, async () => slots.take(1_000))
+  const waits = Array.from({ length: 9 }, () => take(slots, 1_000))
   const used: number[] = [slots.counts.used]
   for (let growths = 0; growths < 4; growths++) {
     slots.grow()
@@ -66,10 +76,10 @@ t.test('after narrow one at a time, and twice as many with each growth up to the
 
 t.test('narrowed while more are at work: the next gets a turn when all of them have left', async t => {
   const slots = new Slots(2)
-  slots.take(1_000)
-  slots.take(1_000)
+  takeNow(slots)
+  takeNow(slots)
   slots.narrow()
-  const next = slots.take(1_000)
+  const next = take(slots)
   slots.release()
   t.equal(slots.counts.waiting, 1)
   slots.release()
