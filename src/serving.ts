@@ -236,10 +236,11 @@ const routeTo = (lookup: ServedMap['lookup'], tally: Tally, log: Log): CountedRo
     if (key === null) return badKey(tally.protocol, log)
     const outcome = lookup.lookup(key)
     if (log.isDebug) tell(outcome, tally.map, key, log)
-    return outcome instanceof Promise ? timed(outcome, tally) : outcome
+    return outcome
   },
-  onReply: outcome => {
+  onReply: (outcome, waitedMs) => {
     count(tally, outcome)
+    if (waitedMs !== null) countWait(tally, waitedMs)
     if (outcome.kind === 'unavailable') log.repeated(`${tally.map} ${outcome.reason}`, `map ${tally.map}: ${outcome.reason}: ${outcome.detail}`, { map: tally.map })
   },
 })
@@ -259,11 +260,3 @@ const noRoute = (map: string, { routes, unknown }: Served, log: Log): Route => (
   },
   onReply: outcome => count(unknown, outcome),
 })
-
-const timed = (waiting: Promise<Outcome>, tally: Tally): Promise<Outcome> => {
-  const startedAt = performance.now()
-  return waiting.then(outcome => {
-    countWait(tally, performance.now() - startedAt)
-    return outcome
-  })
-}

@@ -12,9 +12,10 @@ import type { RedisCache, MapIdentity } from '../caches/redis.js'
 import { bridge, clockSkewMs, decodeEntry, encodeEntry, isFresh, isKnownAbsent, makeEntry } from '../caches/entry.js'
 import type { Decoded, Entry, Lifetimes } from '../caches/entry.js'
 import type { Memory } from '../caches/memory.js'
-import type { Absent, ByteString, Found, Outcome, Unavailable } from '../outcome.js'
+import type { Absent, ByteString, Found, Outcome } from '../outcome.js'
 import { absent, found, unavailable } from '../outcome.js'
 import { Alarm } from '../alarm.js'
+import { Place, Queue } from '../queue.js'
 import { UnderWay } from '../under_way.js'
 import { fold } from '../sources/fold.js'
 import type { Source } from '../sources/source.js'
@@ -73,13 +74,29 @@ const maxFlightsForRefresh = 100
 /** What may bridge an outage is verified anew, though nobody asks, after this share of the time for which it may: a day of a week. */
 const verifyShare = 1 / 7
 
-/** What is being looked up. */
-type Walk = {
+/** What is being looked up. The first step is the key itself; the others are made when they are wanted, for most keys are found at the first. */
+class Walk {
   /** The key as Postfix sent it. */
   readonly asked: string
   /** Folded. */
   readonly key: string
-  readonly steps: readonly Step[]
+  readonly #plan: Plan
+  #steps: readonly Step[] | null = null
+
+  constructor(asked: string, key: string, plan: Plan) {
+    this.asked = asked
+    this.key = key
+    this.#plan = plan
+  }
+
+  get steps(): readonly Step[] {
+    return this.#steps ??= this.#plan.steps(this.key, this.asked)
+  }
+
+  /** The key of a step, by number; undefined after the last. */
+  keyAt(at: number): string | undefined {
+    return at === 0 ? this.key : this.steps[at]?.key
+  }
 }
 
 /**
@@ -87,14 +104,14 @@ type Walk = {
  * answer from the key as it was asked, for an extension keeps the sender's
  * case. No key from Postfix holds a NUL (its keys are C strings).
  */
-const wholeKey = ({ asked, key, steps }: Walk): string => {
-  if (asked !== key) {
-    for (const { extension, localpart } of steps) {
+const wholeKey = (walk: Walk): string => {
+  if (walk.asked !== walk.key) {
+    for (const { extension, localpart } of walk.steps) {
       const kept = extension + localpart
-      if (kept !== '' && kept !== fold(kept)) return `\0${key}\0${kept}`
+      if (kept !== '' && kept !== fold(kept)) return `\0${walk.key}\0${kept}`
     }
   }
-  return foldedWholeKey(key)
+  return foldedWholeKey(walk.key)
 }
 const foldedWholeKey = (key: string): string => `\0${key}`
 /** The folded key of a whole answer's cache key; null for the cache key of a step. */
@@ -104,9 +121,11 @@ const keyOfWhole = (cacheKey: string): string | null => cacheKey.charCodeAt(0) =
 export const isRowKey = (cacheKey: string): boolean => cacheKey.charCodeAt(0) !== 0
 
 /** A whole lookup under way, and those who wait for it: callers for one key share it. */
-type Flight = { readonly walk: Walk, waiters: Waiter[] }
-/** `since`: of the clock's `elapsed()`. */
-type Waiter = { readonly flight: Flight, readonly since: number, readonly answer: (outcome: Outcome) => void }
+type Flight = { readonly walk: Walk, waiters: Place<Waiter>[] }
+/** `since`: of the clock's `elapsed()`; `policy`: null to be told as it is. */
+type Waiter = { readonly flight: Flight, readonly since: number, readonly answer: (outcome: Outcome) => void, readonly policy: Policy | null }
+
+const tell = ({ answer, policy }: Waiter, outcome: Outcome): void => answer(policy === null ? outcome : verdict(outcome, policy))
 
 /** What one step came to, with the time at which the table vouched for it. */
 type StepResult = { readonly outcome: Outcome, readonly verifiedAt: number }
@@ -120,8 +139,8 @@ export class MapLookup {
   /** By the key as asked. */
   readonly #flights = new UnderWay<string, Flight>()
   /** Who waits for a flight, in the order of asking: before the soft deadline, and after it. */
-  readonly #waiting = new UnderWay<Waiter, true>()
-  readonly #late = new Set<Waiter>()
+  readonly #waiting = new Queue<Waiter>()
+  readonly #late = new Queue<Waiter>()
   readonly #alarm: Alarm
   /** Questions to the table under way, by step key: `@example.com` is asked once for all its users. */
   readonly #questions = new UnderWay<string, Promise<StepResult>>()
@@ -162,31 +181,25 @@ export class MapLookup {
     if (entry !== undefined && entry.outcome.kind === 'found' && isFresh(entry, now) && key.charCodeAt(0) !== 0) {
       this.origins.memory++
       this.#noteUse(key, entry, now)
-      if (now >= entry.askAgainAt) this.#refresh({ asked, key, steps: this.#settings.plan.steps(key, asked) }, entry, now)
+      if (now >= entry.askAgainAt) this.#refresh(new Walk(asked, key, this.#settings.plan), entry, now)
       else entry.quietUntil = Math.floor(Math.min(entry.staleAt, entry.askAgainAt, entry.askedAt + noteUseMs) / 1_000)
       return entry.outcome
     }
     const policy = this.#settings.policy
     // An empty key or one with a NUL can't be asked of Postfix's own tables: it says "not found" without a query.
     if (key === '' || key.includes('\0')) return verdict(absent, policy)
-    const walk: Walk = { asked, key, steps: this.#settings.plan.steps(key, asked) }
-    const known = this.#fromMemory(walk, now)
+    const walk = new Walk(asked, key, this.#settings.plan)
+    const known = this.#fromMemory(walk, entry, now)
     if (known !== null) {
       this.origins.memory++
       return verdict(known, policy)
     }
-    return new Promise(resolve => this.#wait(this.#join(walk), outcome => resolve(verdict(outcome, policy))))
+    return new Promise(answer => this.#wait(walk, 0, answer, policy))
   }
 
-  /** What memory has under a cache key, noted as asked for. */
-  #use(cacheKey: string, now: number): Entry | undefined {
-    const entry = this.#parts.memory.peek(cacheKey)
-    if (entry !== undefined) this.#noteUse(cacheKey, entry, now)
-    return entry
-  }
-
-  #noteUse(cacheKey: string, entry: Entry, now: number): void {
-    if (Math.abs(now - entry.askedAt) < noteUseMs) return
+  /** That what memory has under a cache key was asked for. */
+  #noteUse(cacheKey: string, entry: Entry | undefined, now: number): void {
+    if (entry === undefined || Math.abs(now - entry.askedAt) < noteUseMs) return
     entry.askedAt = now
     this.#parts.memory.get(cacheKey)
   }
@@ -200,8 +213,8 @@ export class MapLookup {
   /** What the table says of a key now, whatever is cached; what is known stays at hand for an outage. Never rejects. */
   renew(asked: string): Promise<Outcome> {
     const key = fold(asked)
-    const walk: Walk = { asked, key, steps: this.#settings.plan.steps(key, asked) }
-    return new Promise(resolve => this.#wait(this.#join(walk, this.#parts.clock.now()), resolve))
+    const walk = new Walk(asked, key, this.#settings.plan)
+    return new Promise(answer => this.#wait(walk, this.#parts.clock.now(), answer, null))
   }
 
   /**
@@ -333,7 +346,7 @@ export class MapLookup {
 
   /** Whether a found answer for this folded key is at hand, fresh or stale. Asks nobody. */
   knows(key: string): boolean {
-    return this.#bridgeFound({ asked: key, key, steps: this.#settings.plan.steps(key, key) }, this.#parts.clock.now()) !== null
+    return this.#bridgeFound(new Walk(key, key, this.#settings.plan), this.#parts.clock.now()) !== null
   }
 
   /** What may still bridge an outage, as records for a snapshot, by cache key. */
@@ -392,24 +405,28 @@ export class MapLookup {
     return this.#flights.size
   }
 
-  /** What memory can answer alone: every step fresh up to a hit, the whole answer, or a stale one while its failure is recent. */
-  #fromMemory(walk: Walk, now: number): Found | Absent | null {
+  /**
+   * What memory can answer alone: every step fresh up to a hit, the whole answer, or a stale one while its failure is
+   * recent. `first` is what it has for the first step.
+   */
+  #fromMemory(walk: Walk, first: Entry | undefined, now: number): Found | Absent | null {
+    const { memory } = this.#parts
     let recheckLater = false
-    let allAbsent = true
     let verifiedAt = Infinity
-    for (const step of walk.steps) {
-      const entry = this.#use(step.key, now)
-      if (entry !== undefined && isFresh(entry, now)) {
-        verifiedAt = Math.min(verifiedAt, entry.verifiedAt)
-        if (entry.outcome.kind === 'absent') continue
-        return this.#complete(walk, step, entry.outcome, verifiedAt)
+    for (let at = 0, stepKey: string | undefined = walk.key; ; stepKey = walk.keyAt(++at)) {
+      if (stepKey === undefined) return absent
+      const entry = at === 0 ? first : memory.peek(stepKey)
+      this.#noteUse(stepKey, entry, now)
+      if (entry === undefined || !isFresh(entry, now)) {
+        recheckLater = entry !== undefined && hasJustFailed(entry, now)
+        break
       }
-      allAbsent = false
-      recheckLater = entry !== undefined && hasJustFailed(entry, now)
-      break
+      verifiedAt = Math.min(verifiedAt, entry.verifiedAt)
+      if (entry.outcome.kind === 'found') return this.#complete(walk, at, entry.outcome, verifiedAt)
     }
-    if (allAbsent) return absent
-    const whole = this.#use(wholeKey(walk), now)
+    const key = wholeKey(walk)
+    const whole = memory.peek(key)
+    this.#noteUse(key, whole, now)
     if (whole !== undefined && whole.outcome.kind === 'found') {
       if (isFresh(whole, now) && walk.steps.every(step => whole.verifiedAt >= this.#flushes.lastAt(step.key))) {
         if (now >= whole.askAgainAt) this.#refresh(walk, whole, now)
@@ -451,41 +468,41 @@ export class MapLookup {
   #refresh(walk: Walk, entry: Entry, now: number): void {
     // Whatever comes of it, not every lookup until then should try.
     entry.askAgainAt = Math.min(now + failureRecheckMs, entry.staleAt)
-    if (this.isIdle) {
-      this.#join(walk, now)
-    }
+    if (this.isIdle && this.#flights.get(walk.asked) === undefined) void this.#fly(this.#begin(walk), now)
   }
 
-  /** The flight for a key: the one under way, or a new one. `olderThan` (epoch ms): entries verified before it count as stale. */
-  #join(walk: Walk, olderThan = 0): Flight | Unavailable {
-    const standing = this.#flights.get(walk.asked)
-    if (standing !== undefined) return standing
-    if (this.#flights.size >= maxFlights) return unavailable('overloaded', `more than ${maxFlights} lookups under way`)
+  #begin(walk: Walk): Flight {
     const flight: Flight = { walk, waiters: [] }
     this.#flights.set(walk.asked, flight)
-    this.#fly(walk, olderThan).then(outcome => this.#land(flight, outcome), (error: unknown) => this.#land(flight, this.#bug(walk, error)))
     return flight
   }
 
   #land(flight: Flight, outcome: Outcome): void {
     // After a flush it may be another one.
     if (this.#flights.get(flight.walk.asked) === flight) this.#flights.delete(flight.walk.asked)
-    for (const waiter of flight.waiters) if (this.#waiting.delete(waiter) || this.#late.delete(waiter)) waiter.answer(outcome)
+    for (const place of flight.waiters) if (this.#waiting.remove(place) || this.#late.remove(place)) tell(place.item, outcome)
   }
 
-  /** Has `answer` called with a flight's outcome, but with what is known at the soft deadline, and in any case at the deadline. */
-  #wait(flight: Flight | Unavailable, answer: (outcome: Outcome) => void): void {
-    if ('kind' in flight) {
-      answer(flight)
+  /**
+   * Has `answer` called with the outcome of the flight for a key, the one under way or a new one, but with what is known
+   * at the soft deadline, and in any case at the deadline. `olderThan` (epoch ms): entries verified before it count as stale.
+   */
+  #wait(walk: Walk, olderThan: number, answer: Waiter['answer'], policy: Waiter['policy']): void {
+    const standing = this.#flights.get(walk.asked)
+    if (standing === undefined && this.#flights.size >= maxFlights) {
+      answer(unavailable('overloaded', `more than ${maxFlights} lookups under way`))
       return
     }
+    const flight = standing ?? this.#begin(walk)
     const since = this.#parts.clock.elapsed()
-    const waiter: Waiter = { flight, since, answer }
+    const place = new Place<Waiter>({ flight, since, answer, policy })
     // Mostly there is one; what is pushed to an empty array gets room for seventeen.
-    if (flight.waiters.length === 0) flight.waiters = [waiter]
-    else flight.waiters.push(waiter)
-    this.#waiting.set(waiter, true)
+    if (flight.waiters.length === 0) flight.waiters = [place]
+    else flight.waiters.push(place)
+    this.#waiting.add(place)
     this.#alarm.setFor(since + this.#settings.softDeadlineMs, since)
+    // Not before somebody waits: it may land at once.
+    if (standing === undefined) void this.#fly(flight, olderThan)
   }
 
   /** Answers those whose deadline is over; gives the next one. */
@@ -493,81 +510,88 @@ export class MapLookup {
     const { softDeadlineMs, deadlineMs } = this.#settings
     const { clock } = this.#parts
     let next = Infinity
-    for (const [waiter] of this.#waiting) {
-      if (now < waiter.since + softDeadlineMs) {
-        next = waiter.since + softDeadlineMs
+    for (let place = this.#waiting.first; place !== null; place = this.#waiting.first) {
+      const { flight: { walk }, since } = place.item
+      if (now < since + softDeadlineMs) {
+        next = since + softDeadlineMs
         break
       }
-      this.#waiting.delete(waiter)
-      const { walk } = waiter.flight
+      this.#waiting.remove(place)
       const bridged = this.#bridge(walk, clock.now())
-      if (bridged === null) this.#late.add(waiter)
+      if (bridged === null) this.#late.add(place)
       else {
         // The next caller need not wait as long as this one.
         this.#pause(walk, clock.now())
-        waiter.answer(bridged)
+        tell(place.item, bridged)
       }
     }
-    for (const waiter of this.#late) {
-      if (now < waiter.since + deadlineMs) return Math.min(next, waiter.since + deadlineMs)
-      this.#late.delete(waiter)
-      waiter.answer(this.#bridge(waiter.flight.walk, clock.now()) ?? unavailable('timeout', `no answer within ${deadlineMs} ms`))
+    for (let place = this.#late.first; place !== null; place = this.#late.first) {
+      const { flight: { walk }, since } = place.item
+      if (now < since + deadlineMs) return Math.min(next, since + deadlineMs)
+      this.#late.remove(place)
+      tell(place.item, this.#bridge(walk, clock.now()) ?? unavailable('timeout', `no answer within ${deadlineMs} ms`))
     }
     return next
   }
 
-  /** One walk through the steps: Redis for all of them in one trip, then the table for each in turn. */
-  async #fly(walk: Walk, olderThan: number): Promise<Outcome> {
-    const { clock } = this.#parts
-    const startedAt = clock.now()
-    // A refresh wants the table's own word.
-    if (olderThan === 0 && this.#parts.redis !== null && await this.#readRedis(walk, startedAt)) {
-      const known = this.#fromMemory(walk, clock.now())
-      if (known !== null) {
-        this.origins.redis++
-        return known
-      }
-    }
-    // What is known, be it stale, is no matter of a list that was made some time ago.
-    const isUnheardOf = this.listed !== null && olderThan === 0 && this.#bridgeFound(walk, clock.now()) === null
-    let unlistedSteps = 0
-    let verifiedAt = Infinity
-    // By number: an iterator would be one more thing to keep while the table is asked.
-    for (let at = 0, step = walk.steps[at]; step !== undefined; step = walk.steps[++at]) {
-      const unlisted = isUnheardOf ? this.#unlisted(step.key) : null
-      if (unlisted !== null) unlistedSteps++
-      const resolved = unlisted ?? this.#resolve(step.key, startedAt, olderThan)
-      const result = resolved instanceof Promise ? await resolved : resolved
-      // After a flush it may be another one.
-      if (this.#questions.get(step.key) === resolved) this.#questions.delete(step.key)
-      switch (result.outcome.kind) {
-        case 'absent':
-          verifiedAt = Math.min(verifiedAt, result.verifiedAt)
-          continue
-        case 'found': {
-          this.origins.table++
-          return this.#complete(walk, step, result.outcome, Math.min(verifiedAt, result.verifiedAt))
+  /** One walk through the steps: Redis for all of them in one trip, then the table for each in turn. Never rejects. */
+  async #fly(flight: Flight, olderThan: number): Promise<void> {
+    const { walk } = flight
+    try {
+      const { clock, memory, redis } = this.#parts
+      const startedAt = clock.now()
+      // A refresh wants the table's own word.
+      if (olderThan === 0 && redis !== null && await this.#readRedis(walk, startedAt)) {
+        const known = this.#fromMemory(walk, memory.peek(walk.key), clock.now())
+        if (known !== null) {
+          this.origins.redis++
+          return this.#land(flight, known)
         }
-        case 'unavailable':
-          await this.#askRestingRedis(walk, startedAt)
-          return this.#failed(walk, result.outcome)
-        default: return result.outcome satisfies never
       }
+      // What is known, be it stale, is no matter of a list that was made some time ago.
+      const isUnheardOf = this.listed !== null && olderThan === 0 && this.#bridgeFound(walk, clock.now()) === null
+      let unlistedSteps = 0
+      let verifiedAt = Infinity
+      // By number: an iterator would be one more thing to keep while the table is asked.
+      let at = 0
+      for (let stepKey: string | undefined = walk.key; stepKey !== undefined; stepKey = walk.keyAt(++at)) {
+        const unlisted = isUnheardOf ? this.#unlisted(stepKey) : null
+        if (unlisted !== null) unlistedSteps++
+        const resolved = unlisted ?? this.#resolve(stepKey, startedAt, olderThan)
+        const result = resolved instanceof Promise ? await resolved : resolved
+        // After a flush it may be another one.
+        if (this.#questions.get(stepKey) === resolved) this.#questions.delete(stepKey)
+        switch (result.outcome.kind) {
+          case 'absent':
+            verifiedAt = Math.min(verifiedAt, result.verifiedAt)
+            continue
+          case 'found':
+            this.origins.table++
+            return this.#land(flight, this.#complete(walk, at, result.outcome, Math.min(verifiedAt, result.verifiedAt)))
+          case 'unavailable':
+            await this.#askRestingRedis(walk, startedAt)
+            return this.#land(flight, this.#failed(walk, result.outcome))
+          default: return result.outcome satisfies never
+        }
+      }
+      this.origins[unlistedSteps === at ? 'load' : 'table']++
+      // Every step was absent. What was known whole from before is no longer so.
+      if (unlistedSteps === 0) this.#forgetWhole(walk, startedAt)
+      this.#land(flight, absent)
+    } catch (error) {
+      this.#land(flight, this.#bug(walk, error))
     }
-    this.origins[unlistedSteps === walk.steps.length ? 'load' : 'table']++
-    // Every step was absent. What was known whole from before is no longer so.
-    if (unlistedSteps === 0) this.#forgetWhole(walk, startedAt)
-    return absent
   }
 
   #forgetWhole(walk: Walk, askedAt: number): void {
     for (const whole of [wholeKey(walk), foldedWholeKey(walk.key)]) if (!this.#isOvertaken(whole, askedAt)) this.#forget(whole)
   }
 
-  /** The whole answer of a walk that found something at `step`; `verifiedAt` is the oldest of its steps. Kept if it isn't. */
-  #complete(walk: Walk, step: Step, outcome: Found, verifiedAt: number): Found {
+  /** The whole answer of a walk that found something at that step; `verifiedAt` is the oldest of its steps. Kept if it isn't. */
+  #complete(walk: Walk, at: number, outcome: Found, verifiedAt: number): Found {
+    const step = at === 0 ? undefined : walk.steps[at]
+    if (step === undefined) return outcome
     const whole = complete(outcome, step)
-    if (step === walk.steps[0]) return whole
     const key = wholeKey(walk)
     const known = this.#parts.memory.peekFound(key)
     if (known?.verifiedAt !== verifiedAt && !this.#isOvertaken(key, verifiedAt)) this.#store(key, whole, verifiedAt)

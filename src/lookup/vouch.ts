@@ -18,7 +18,6 @@
  * for one. An alias that was refused before it was made, is in such a map, and
  * was not mailed to again before the outage, is refused in it.
  */
-import { LRUCache } from 'lru-cache'
 import { readable } from '../outcome.js'
 import type { ByteString } from '../outcome.js'
 import { fold } from '../sources/fold.js'
@@ -32,22 +31,33 @@ export type Targets = {
   has(key: string): boolean
 }
 
-/** Addresses and domains that are kept; the least recently noted go first. */
-const maxTargets = 200_000
+/** At least so many addresses and domains are kept, and at most twice as many: those noted last. */
+const keptTargets = 100_000
 
 export const createTargets = (): Targets => {
-  const targets = new LRUCache<string, true>({ maxSize: maxTargets, sizeCalculation: () => 1 })
+  // The older set goes as a whole: an LRU's order would cost each found answer more than all else that memory does with it.
+  let recent = new Set<string>()
+  let before = new Set<string>()
+  let lastDomain = ''
   return {
     note: value => {
       for (const address of readable(value).split(/[,\s]+/)) {
         const key = fold(address)
         const at = key.lastIndexOf('@')
         if (at < 1) continue
-        targets.set(key, true)
-        targets.set(key.slice(at), true)
+        if (recent.size >= keptTargets) {
+          before = recent
+          recent = new Set()
+          lastDomain = ''
+        }
+        recent.add(key)
+        const domain = key.slice(at)
+        // Mostly one address after the other leads to the same.
+        if (domain !== lastDomain) recent.add(domain)
+        lastDomain = domain
       }
     },
-    has: key => targets.has(key),
+    has: key => recent.has(key) || before.has(key),
   }
 }
 

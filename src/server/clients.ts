@@ -69,8 +69,8 @@ export const createClients = (dialect: Dialect, given: Limits, hooks: Connection
       ...hooks,
       route: map => ({
         answer: () => unavailable('overloaded', 'too many connections'),
-        onReply: outcome => {
-          hooks.route(map).onReply(outcome)
+        onReply: (outcome, waitedMs) => {
+          hooks.route(map).onReply(outcome, waitedMs)
           setImmediate(() => connection.drain())
         },
       }),

@@ -12,8 +12,8 @@ import type { Dialect, RequestDecoder, Requests } from './dialect.js'
 export type Route = {
   /** `key` is null if its bytes aren't UTF-8. */
   answer(key: string | null): Outcome | Promise<Outcome>
-  /** Each outcome on its way out, as the client gets it. */
-  onReply(outcome: Outcome): void
+  /** Each outcome on its way out, as the client gets it, and how long it was waited for (ms); null: it was there at once. */
+  onReply(outcome: Outcome, waitedMs: number | null): void
 }
 
 export type ConnectionHooks = {
@@ -116,12 +116,14 @@ export class Connection implements Requests {
       outcome = this.#bug(error)
     }
     if (outcome instanceof Promise) {
-      const waiting = this.#waiting ??= []
-      const index = this.#firstWaiting + waiting.length
-      waiting.push(null)
-      outcome.then(settled => this.#settle(index, route, settled), (error: unknown) => this.#settle(index, route, this.#bug(error)))
+      const index = this.#firstWaiting + (this.#waiting?.length ?? 0)
+      // Mostly there is one; what is pushed to an empty array gets room for seventeen.
+      if (this.#waiting === null) this.#waiting = [null]
+      else this.#waiting.push(null)
+      const since = performance.now()
+      outcome.then(settled => this.#settle(index, route, settled, since), (error: unknown) => this.#settle(index, route, this.#bug(error), since))
     } else {
-      this.#due(this.#encode(route, outcome))
+      this.#due(this.#encode(route, outcome, null))
     }
   }
 
@@ -135,24 +137,24 @@ export class Connection implements Requests {
     else this.#waiting.push(reply)
   }
 
-  #settle(index: number, route: Route, outcome: Outcome): void {
+  #settle(index: number, route: Route, outcome: Outcome, since: number): void {
     if (this.#waiting === null) return
-    this.#waiting[index - this.#firstWaiting] = this.#encode(route, outcome)
+    this.#waiting[index - this.#firstWaiting] = this.#encode(route, outcome, performance.now() - since)
     if (this.#socket.destroyed) return
     this.#flush()
     this.#resume()
   }
 
-  #encode(route: Route, outcome: Outcome): string {
+  #encode(route: Route, outcome: Outcome, waitedMs: number | null): string {
     if (outcome.kind === 'found') {
       const reply = this.#dialect.reply(outcome)
       if (reply !== null) {
-        route.onReply(outcome)
+        route.onReply(outcome, waitedMs)
         return reply
       }
     }
     const error = outcome.kind === 'found' ? unavailable('bad-value', this.#dialect.limits) : outcome
-    route.onReply(error)
+    route.onReply(error, waitedMs)
     return this.#dialect.reply(error)
   }
 
