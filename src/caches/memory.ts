@@ -37,15 +37,15 @@ export const createMemory = (limits: MemoryLimits) => {
   const known = new LRUCache<string, Entry>({ maxSize: limits.bytes, sizeCalculation })
   const unknown = new LRUCache<string, Entry>({ maxSize: limits.absentEntries * (entryOverheadBytes + absentKeyBytes), sizeCalculation })
   const put = (cache: LRUCache<string, Entry>, entries: number, key: string, entry: Entry): void => {
-    cache.set(key, entry)
+    cache.set(key, entry, noOptions)
     if (cache.size > entries) cache.pop()
   }
   return {
-    get: (key: string): Entry | undefined => known.get(key) ?? unknown.get(key),
+    get: (key: string): Entry | undefined => known.get(key, noOptions) ?? unknown.get(key, noOptions),
     peek: (key: string): Entry | undefined => known.peek(key, noOptions) ?? unknown.peek(key, noOptions),
     /** Found entries only: what may bridge an outage by itself. */
     peekFound: (key: string): Entry | undefined => {
-      const entry = known.peek(key)
+      const entry = known.peek(key, noOptions)
       return entry?.outcome.kind === 'found' ? entry : undefined
     },
     /** `isVouchedFor` counts an absent entry among the known ones. A key is in one of the two at most. */

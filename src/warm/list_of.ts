@@ -9,6 +9,6 @@ const budgetMs = 5_000
 export const listOf = async ({ definition, database }: Table, warm: string): Promise<Listing | string> => {
   if (warm === 'auto') return definition.listing
   const sql = columnsSql(warm)
-  const columns = await database.ask({ sql, texts: [sql] }, [], budgetMs)
-  return columns.kind === 'unavailable' ? columns.detail : listingOf(warm, columns.names)
+  const answer = await database.ask({ sql, texts: [sql] }, [], budgetMs)
+  return answer.kind === 'unavailable' ? answer.detail : listingOf(warm, answer.columns.map(({ name }) => name))
 }

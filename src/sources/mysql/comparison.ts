@@ -46,7 +46,7 @@ export const askComparison = async (database: Pick<Database, 'ask'>, charset: st
   const ask = async (sql: string): Promise<readonly Readonly<Record<string, string | null>>[] | string> => {
     const answer = await database.ask({ sql, texts: [sql] }, [], askBudgetMs)
     if (answer.kind === 'unavailable') return answer.detail
-    return (answer.rows ?? []).map(row => Object.fromEntries(answer.names.map((name, index) => [name.toLowerCase(), row[index] ?? null])))
+    return (answer.rows ?? []).map(row => Object.fromEntries(answer.columns.map(({ name }, index) => [name.toLowerCase(), row[index] ?? null])))
   }
   try {
     const columns = await ask(`SHOW FULL COLUMNS FROM ${column.table}`)

@@ -41,13 +41,13 @@ export type Statement = {
   readonly unfitModes?: readonly string[]
 }
 
-/** `rows` is null if the statement has no result set; `names` are those of its columns. */
-export type Result = { readonly kind: 'rows', readonly rows: Rows | null, readonly names: readonly string[] }
+/** `rows` is null if the statement has no result set. The driver makes a column's name when it is looked at. */
+export type Result = { readonly kind: 'rows', readonly rows: Rows | null, readonly columns: readonly { readonly name: string }[] }
 
 /** A row as the text protocol brings it. */
 export type RawRow = readonly (ByteString | null)[]
 
-const noResultSet: Result = { kind: 'rows', rows: null, names: [] }
+const noResultSet: Result = { kind: 'rows', rows: null, columns: [] }
 
 /** A result of more bytes on the wire is not read to its end. */
 export const maxResultBytes = 1_048_576
@@ -446,7 +446,7 @@ const textRows = (rows: unknown, columns: readonly FieldPacket[]): Result | Faul
     if (!Array.isArray(row) || row.length !== columns.length) return oddResult()
     texts.push(columns.map((column, index) => columnText(row[index], column)))
   }
-  return { kind: 'rows', rows: texts, names: columns.map(({ name }) => name) }
+  return { kind: 'rows', rows: texts, columns }
 }
 
 const oddResult = (): Fault => faultOf(null, 'query')

@@ -15,7 +15,8 @@ export const galeraStatement = 'SELECT VARIABLE_NAME, VARIABLE_VALUE FROM inform
   + 'WHERE VARIABLE_NAME IN (\'wsrep_cluster_size\',\'wsrep_ready\',\'wsrep_local_state\')'
 
 /** Why a replica's word for an absence isn't good enough; null if it is, as on a server that is no replica. */
-export const replicaDoubt = ({ names, rows }: Result, maxLagMs: number): string | null => {
+export const replicaDoubt = ({ columns, rows }: Result, maxLagMs: number): string | null => {
+  const names = columns.map(({ name }) => name)
   for (const row of rows ?? []) {
     // MySQL renamed the columns with the statement; MariaDB kept them.
     const column = (newer: string, older: string): string | null => {

@@ -176,7 +176,7 @@ export class Server {
       this.#failuresInRow = 0
       if (result.kind === 'fault') return this.#named(unavailableFor(result))
       if (this.#breaker.closed) this.#slots.grow()
-      return { kind: 'rows', rows: result.rows, names: result.names, from: this }
+      return { kind: 'rows', rows: result.rows, columns: result.columns, from: this }
     } catch (error) {
       if (!(error instanceof ServerFailure)) throw error
       if (!isCounted && this.#breaker.closed) await this.#breaker.fire(() => Promise.reject(error)).catch(() => undefined)

@@ -9,7 +9,7 @@ import type { Mariadb } from '../../fixtures/mariadb.js'
 import { serversFor, unix } from './bed.js'
 
 const result = (row: Readonly<Record<string, string | null>>): Result =>
-  ({ kind: 'rows', names: Object.keys(row), rows: [Object.values(row)] } as unknown as Result)
+  ({ kind: 'rows', columns: Object.keys(row).map(name => ({ name })), rows: [Object.values(row)] } as unknown as Result)
 
 t.test('the columns of MySQL and of MariaDB tell the same', async t => {
   const mysql = { Replica_IO_Running: 'Yes', Replica_SQL_Running: 'Yes', Seconds_Behind_Source: '3' }
@@ -24,17 +24,17 @@ t.test('the columns of MySQL and of MariaDB tell the same', async t => {
 })
 
 t.test('no row is no replica', async t => {
-  t.equal(replicaDoubt({ kind: 'rows', names: [], rows: [] }, 0), null)
+  t.equal(replicaDoubt({ kind: 'rows', columns: [], rows: [] }, 0), null)
 })
 
 t.test('a Galera node has to be ready and synced; a server without a cluster has not', async t => {
   const node = (size: string, ready: string, state: string): Result =>
-    ({ kind: 'rows', names: [], rows: [['WSREP_CLUSTER_SIZE', size], ['WSREP_READY', ready], ['WSREP_LOCAL_STATE', state]] } as unknown as Result)
+    ({ kind: 'rows', columns: [], rows: [['WSREP_CLUSTER_SIZE', size], ['WSREP_READY', ready], ['WSREP_LOCAL_STATE', state]] } as unknown as Result)
   t.equal(galeraDoubt(node('3', 'ON', '4')), null)
   t.match(galeraDoubt(node('3', 'ON', '2')), /not synced/)
   t.match(galeraDoubt(node('3', 'OFF', '0')), /not ready/)
   t.equal(galeraDoubt(node('0', 'OFF', '0')), null)
-  t.equal(galeraDoubt({ kind: 'rows', names: [], rows: [] }), null)
+  t.equal(galeraDoubt({ kind: 'rows', columns: [], rows: [] }), null)
 })
 
 /** A primary and a replica that follows it. */

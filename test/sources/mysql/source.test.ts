@@ -14,7 +14,7 @@ const definition: Definition = {
 }
 
 const answering = (answer: Pick<Result, 'kind' | 'rows'> | Unavailable, doubt: Unavailable | null = null): Pick<Database, 'ask'> => ({
-  ask: () => Promise.resolve(answer.kind === 'unavailable' ? answer : { ...answer, names: [], from: { name: 'db:3306', doubtAbsence: () => Promise.resolve(doubt) } }),
+  ask: () => Promise.resolve(answer.kind === 'unavailable' ? answer : { ...answer, columns: [], from: { name: 'db:3306', doubtAbsence: () => Promise.resolve(doubt) } }),
 })
 const unasked: Pick<Database, 'ask'> = { ask: () => { throw new Error('asked') } }
 
