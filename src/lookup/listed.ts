@@ -15,8 +15,38 @@ export type Listed = {
   readonly keys: number
   /** False if there was no row that a lookup of this folded key would find. */
   readonly mayHave: (key: string) => boolean
-  /** It has been heard of since. */
-  readonly add: (key: string) => void
+}
+
+/**
+ * The folded keys that were found lately, for at least the time that a list is of use: one that was begun before,
+ * and may come in use only after, need not have them.
+ */
+export type Heard = {
+  /** Found at `now` (epoch ms); it is kept for `keptMs`, and up to twice as long. */
+  add(key: string, now: number, keptMs: number): void
+  /** True also for one in a few hundred others, and for more of them the more keys there are: these are asked for. */
+  has(key: string): boolean
+}
+
+/** Bytes for each of two spans of time: room for 350,000 keys at 12 bits. */
+const heardBytes = 524_288
+
+export const createHeard = (): Heard => {
+  const none = () => filterOf(new Uint8Array(heardBytes))
+  let recent = none()
+  let before = none()
+  let begunAt = -Infinity
+  return {
+    add: (key, now, keptMs) => {
+      if (Math.abs(now - begunAt) >= keptMs) {
+        before = recent
+        recent = none()
+        begunAt = now
+      }
+      recent.add(key)
+    },
+    has: key => recent.has(key) || before.has(key),
+  }
 }
 
 /** Of other keys nothing is known: a collation may find them. Nor of those with a blank at the end, which counts in some and not in others. */
@@ -35,6 +65,5 @@ export const listedAs = (startedAt: number, keys: number, bits: Uint8Array): Lis
     verifiedAt: startedAt - clockSkewMs,
     keys,
     mayHave: key => !isPlain(key) || filter.has(key),
-    add: key => filter.add(key),
   }
 }

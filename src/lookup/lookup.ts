@@ -23,7 +23,7 @@ import type { Clock } from './clock.js'
 import { Flushes, domainOf } from './flushes.js'
 import type { Flushed } from './flushes.js'
 import type { Guard } from './guard.js'
-import type { Listed } from './listed.js'
+import type { Heard, Listed } from './listed.js'
 import { completeValue } from './search.js'
 import type { Plan, Step } from './search.js'
 import { verdict } from './verdict.js'
@@ -50,6 +50,8 @@ export type MapParts = {
   readonly guard: Guard
   /** Whether another map has the last word on this folded key (vouch.ts): its absence here, once verified, may bridge an outage. */
   readonly isVouchedFor: (key: string) => boolean
+  /** Where lists of all keys are of use: what was found lately. */
+  readonly heard?: Heard
   /** Hears of each found answer that comes into memory. */
   readonly onFound?: (value: ByteString) => void
   /** Hears of what should not have been thrown; the lookup ends in a temporary error, or with what is known. */
@@ -393,7 +395,7 @@ export class MapLookup {
     const offered = found(value)
     const entry = this.#entryOf({ outcome: offered, verifiedAt }, false, now)
     const isShared = redis?.isUsable() === true
-    this.listed?.add(key)
+    this.#parts.heard?.add(key, now, this.#settings.lifetimes.absentForMs)
     if (isShared) redis.offer(this.#identity, key, offered, verifiedAt, entry.expiredAt - now)
     if (memory.hasRoom()) memory.set(key, entry)
     else if (!isShared) return 'no room'
@@ -676,7 +678,7 @@ export class MapLookup {
     entry.askedAt = Math.min(askedAt, now)
     memory.set(key, entry, true)
     if (isFound) {
-      this.listed?.add(key)
+      this.#parts.heard?.add(key, now, this.#settings.lifetimes.absentForMs)
       this.#parts.onFound?.(decoded.outcome.value)
     }
     return true
@@ -690,12 +692,12 @@ export class MapLookup {
 
   /** When a step's key was absent by the list of all keys (epoch ms); null if the table is to be asked. Asks nobody. */
   unlistedAt(stepKey: string): number | null {
-    const { clock, guard } = this.#parts
+    const { clock, guard, heard } = this.#parts
     const { listed } = this
     if (listed === null || !this.knowsFlushes) return null
     const now = clock.now()
     const isCurrent = now >= listed.verifiedAt + clockSkewMs && now < listed.verifiedAt + this.#settings.lifetimes.absentForMs
-    if (!isCurrent || listed.verifiedAt <= this.#flushes.lastAt(stepKey) || listed.mayHave(stepKey)) return null
+    if (!isCurrent || listed.verifiedAt <= this.#flushes.lastAt(stepKey) || listed.mayHave(stepKey) || heard?.has(stepKey) === true) return null
     return guard.doubt === null && guard.state.trusted ? listed.verifiedAt : null
   }
 
@@ -782,7 +784,7 @@ export class MapLookup {
     const isCurrent = verifiedAt >= this.#flushedAt(key)
     memory.set(key, this.#entryOf({ outcome, verifiedAt }, isCurrent, now), isKept)
     if (outcome.kind === 'found') {
-      this.listed?.add(key)
+      this.#parts.heard?.add(key, now, this.#settings.lifetimes.absentForMs)
       this.#parts.onFound?.(outcome.value)
     }
     if (!isKept) return

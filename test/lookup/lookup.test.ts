@@ -4,6 +4,7 @@ import { encodeEntry } from '../../src/caches/entry.js'
 import type { Decoded } from '../../src/caches/entry.js'
 import type { MapIdentity, RedisCache } from '../../src/caches/redis.js'
 import { Guard } from '../../src/lookup/guard.js'
+import { createHeard } from '../../src/lookup/listed.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
 import type { MapSettings } from '../../src/lookup/lookup.js'
 import { remember } from '../../src/lookup/remember.js'
@@ -82,7 +83,7 @@ const stage = (rows: Readonly<Record<string, string>>, { search = 'virtual', wit
   }
   const bugs: unknown[] = []
   const open = (other: Partial<MapSettings> = {}, ownMemory = memory) =>
-    new MapLookup({ ...settings, ...other }, { source, memory: ownMemory, redis: withRedis ? redis.cache : null, guard, isVouchedFor, onFound, onBug: error => bugs.push(error), clock, random: () => random })
+    new MapLookup({ ...settings, ...other }, { heard: createHeard(), source, memory: ownMemory, redis: withRedis ? redis.cache : null, guard, isVouchedFor, onFound, onBug: error => bugs.push(error), clock, random: () => random })
   const lookup = open()
   /** Asks, lets what is immediate happen, and gives the outcome. */
   const ask = async (key: string, from = lookup): Promise<Outcome> => {
@@ -1071,6 +1072,23 @@ t.test('a key that was found since the list counts as listed, also when memory h
   await ask('imported@example.com')
   await ask('recalled@example.com')
   t.strictSame(source.asked, ['imported@example.com', 'recalled@example.com'])
+})
+
+t.test('a key that was found while the list was made counts as listed, when memory has forgotten it too, for as long as the list is of use', async t => {
+  const { ask, source, clock, memory, lookup } = await listedStage({}, { search: 'exact' })
+  const begunAt = clock.now()
+  const keysThen = [...source.rows.keys()]
+  source.rows.set('new@example.com', 'new')
+  t.equal((await lookup.renew('new@example.com')).kind, 'found')
+  memory.clear()
+  lookup.listed = await listOfKeys(keysThen, begunAt)
+  for (let passedMs = 0; passedMs < 30_000; passedMs += 5_000) {
+    t.equal((await ask('new@example.com')).kind, 'found', `${passedMs} ms later`)
+    memory.clear()
+    source.rows.set(`other${passedMs}@example.com`, 'other')
+    await lookup.renew(`other${passedMs}@example.com`)
+    await clock.advance(5_000)
+  }
 })
 
 t.test('a flush after the list\'s beginning, of a key, its domain or all, has the table asked', async t => {

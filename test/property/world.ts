@@ -12,6 +12,7 @@ import { createMemory } from '../../src/caches/memory.js'
 import type { Memory } from '../../src/caches/memory.js'
 import type { RedisCache } from '../../src/caches/redis.js'
 import { Guard } from '../../src/lookup/guard.js'
+import { createHeard } from '../../src/lookup/listed.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
 import { compileSearch } from '../../src/lookup/search.js'
 import { absent, byteString, found, readable, unavailable } from '../../src/outcome.js'
@@ -186,7 +187,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
     })
     const lookup = new MapLookup({
       name: 'alias', definition: letter, plan, policy: { unknown: 'reject', outage: 'defer' }, lifetimes, deadlineMs, softDeadlineMs,
-    }, { source, memory, guard, isVouchedFor: () => false, onBug: () => undefined, clock, random, redis: redisFor(() => node.alive) })
+    }, { heard: createHeard(), source, memory, guard, isVouchedFor: () => false, onBug: () => undefined, clock, random, redis: redisFor(() => node.alive) })
     const node: Node = { lookup, memory, guard, definition: letter, alive: true, distrustedAt: -Infinity, known: new Map(), knownRows: new Set() }
     return node
   }
