@@ -609,8 +609,14 @@ export class MapLookup {
 
   #bug(walk: Walk, error: unknown): Outcome {
     this.#parts.onBug(error)
-    for (const step of walk.steps) this.#questions.delete(step.key)
-    return this.#failed(walk, unavailable('internal-error', 'internal error, see the log'))
+    const outcome = unavailable('internal-error', 'internal error, see the log')
+    try {
+      for (const step of walk.steps) this.#questions.delete(step.key)
+      return this.#failed(walk, outcome)
+    } catch {
+      // The bug is in the steps themselves.
+      return outcome
+    }
   }
 
   /** What is known for this walk is good enough until the failure recheck timer has run. */

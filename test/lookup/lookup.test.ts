@@ -524,6 +524,15 @@ t.test('a bug in a source is a temporary error, or the known answer, and is told
   t.strictSame(bugs, [bug, bug])
 })
 
+t.test('a bug in the steps of a key is a temporary error for who asked, and the end of nothing', async t => {
+  const { open, ask, bugs } = stage({ 'info@example.com': 'box@example.net' })
+  const bug = new Error('bug')
+  const broken = open({ plan: { steps: () => { throw bug } } })
+  t.strictSame(await ask('info@example.com', broken), fresh('box@example.net'), 'the first step is the key itself')
+  t.match(await ask('other@example.com', broken), { kind: 'unavailable', reason: 'internal-error' })
+  t.strictSame(bugs, [bug])
+})
+
 t.test('more keys under way than the map will queue are told to come again', async t => {
   const { lookup, source, clock } = stage({})
   source.latencyMs = 1_000
