@@ -112,6 +112,29 @@ t.test('all fail: the last one\'s reason, then breaker-open with the first one\'
   t.match(await database.ask(lookAlias, [known], 5_000), { reason: 'breaker-open', detail: `${nameOf(unix(first))}: left alone after failures; last error: ENOENT` })
 })
 
+t.test('a list is begun on the second if the first refuses', async t => {
+  const [first, second] = await twoWays(t)
+  first.refuse()
+  const { servers } = serversFor(t)
+  const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
+  let rows = 0
+  const listedBy: string[] = []
+  t.equal(await database.list(statement('SELECT seq FROM seq_1_to_1000'), async batch => (rows += batch.length) > 0, server => listedBy.push(server)), null)
+  t.same([rows, listedBy], [1_000, [nameOf(inet(second))]])
+})
+
+t.test('a list that the first breaks off is not begun again on the second: half of it has been handed over', async t => {
+  const [first, second] = await twoWays(t)
+  const { servers } = serversFor(t)
+  const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
+  let rows = 0
+  first.cutAfter(500_000)
+  const problem = await database.list(statement('SELECT seq, REPEAT(\'x\', 100) FROM seq_1_to_30000'), async batch => (rows += batch.length) > 0)
+  t.match(problem, { kind: 'unavailable', reason: 'source-down' })
+  t.ok(rows > 0 && rows < 30_000, String(rows))
+  t.equal(second.accepted(), 0)
+})
+
 t.test('no time left: timeout', async t => {
   const { servers } = serversFor(t)
   const database = servers.database([unix(mariadb)], loginTo(mariadb))
