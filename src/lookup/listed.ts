@@ -31,6 +31,7 @@ export type Heard = {
 /** Bytes for each of two spans of time: room for 350,000 keys at 12 bits. */
 const heardBytes = 524_288
 
+/** Nothing was found yet. A clock that is set back, and forward again, has it keep what it has for longer. */
 export const createHeard = (): Heard => {
   const none = () => filterOf(new Uint8Array(heardBytes))
   let recent = none()
@@ -38,11 +39,11 @@ export const createHeard = (): Heard => {
   let begunAt = -Infinity
   return {
     add: (key, now, keptMs) => {
-      if (Math.abs(now - begunAt) >= keptMs) {
+      if (now - begunAt >= keptMs) {
         before = recent
         recent = none()
         begunAt = now
-      }
+      } else if (now < begunAt) begunAt = now
       recent.add(key)
     },
     has: key => recent.has(key) || before.has(key),

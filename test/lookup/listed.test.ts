@@ -34,3 +34,14 @@ t.test('what was heard of is kept for the time given, and for twice that at most
   const left = Array.from({ length: 2_400 }, (_, second) => heard.has(`key ${second}`)).filter(Boolean)
   t.ok(left.length < 50, `${left.length} of 2400 are taken for known, being long gone`)
 })
+
+t.test('what was heard of outlasts a clock that is set back and forward again', async t => {
+  const heard = createHeard()
+  const keptMs = 600_000
+  heard.add('key', startedAt, keptMs)
+  heard.add('other', startedAt - 3_600_000, keptMs)
+  heard.add('third', startedAt + 1_000, keptMs)
+  t.ok(heard.has('key'))
+  heard.add('fourth', startedAt + keptMs, keptMs)
+  t.ok(heard.has('key'))
+})
