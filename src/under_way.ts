@@ -40,9 +40,4 @@ export class UnderWay<Key, Value> {
   [Symbol.iterator](): IterableIterator<[Key, Value]> {
     return this.#map.entries()
   }
-
-  clear(): void {
-    this.#map = new Map()
-    this.#deleted = 0
-  }
 }

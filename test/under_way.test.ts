@@ -14,7 +14,7 @@ t.test('through thousands that come and go, what is there stays there, in the or
   t.same([...underWay], [...expected])
   t.equal(underWay.size, expected.size)
   for (const [key, value] of expected) t.equal(underWay.get(key), value)
-  underWay.clear()
+  for (const key of expected.keys()) underWay.delete(key)
   t.same([...underWay], [])
   t.end()
 })
