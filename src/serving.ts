@@ -28,6 +28,7 @@ import { socketmap } from './server/socketmap.js'
 import { count, countWait, createTally } from './server/tally.js'
 import type { Tally } from './server/tally.js'
 import { tcpTable } from './server/tcp_table.js'
+import { keepTicksQuick } from './ticks.js'
 import type { WatchedSources } from './watched.js'
 
 /** What clients and administrators are answered by, in this process or in several. */
@@ -82,6 +83,7 @@ const limitsOf = ({ allowed }: ListenerConfig, { file }: Config, part: Part): Li
 /** Opens the maps and recalls what was known; resolves when clients may come. */
 export const startServing = async (config: Config, sources: WatchedSources, log: Log, part: Part = { index: 0, of: 1 }): Promise<Answering> => {
   const startedAt = Date.now()
+  keepTicksQuick()
   let generation = openGeneration(config, sources, log, null)
   await Promise.race([generation.redisTried, sleep(redisPatienceMs, undefined, { ref: false })])
   if (config.snapshotPath !== null) await recallSnapshots(config.snapshotPath, generation.maps, log)
