@@ -7,6 +7,7 @@ import type { Socket } from 'node:net'
 import type { Outcome } from '../outcome.js'
 import { unavailable } from '../outcome.js'
 import type { Dialect, RequestDecoder, Requests } from './dialect.js'
+import { receive } from './receive.js'
 
 /** What answers the requests for one map. */
 export type Route = {
@@ -38,6 +39,8 @@ export class Connection implements Requests {
   readonly #dialect: Dialect
   readonly #hooks: ConnectionHooks
   readonly #patienceMs: number
+  /** What comes from now on is not looked at. */
+  readonly #ignore: () => void
   /** Has half a request; null between two requests, where anybody's will do. */
   #decoder: RequestDecoder | null = null
   /** Replies not yet written, in order, with null for a request that is still being looked up; null if there are none. */
@@ -59,7 +62,8 @@ export class Connection implements Requests {
     this.#hooks = hooks
     this.#patienceMs = patience
     socket.setNoDelay(true)
-    socket.on('data', this.#onData)
+    socket.setDefaultEncoding('latin1')
+    this.#ignore = receive(socket, this.#onData)
     socket.on('drain', () => this.#resume())
     // No more requests will come; those that have come are answered. For that the socket has to allow half-open.
     socket.on('end', () => this.drain())
@@ -100,8 +104,7 @@ export class Connection implements Requests {
       this.#hooks.onFault(fault.problem)
       if (fault.reply !== null) this.#due(fault.reply)
       this.#stopping = true
-      this.#socket.off('data', this.#onData)
-      this.#socket.resume()
+      this.#ignore()
     }
     this.#flush()
   }
@@ -171,7 +174,7 @@ export class Connection implements Requests {
     if (this.#out !== '') {
       const out = this.#out
       this.#out = ''
-      isTaken = this.#socket.write(out, 'latin1')
+      isTaken = this.#socket.write(out)
     }
     if (this.#stopping && this.#waiting === null) {
       this.#end()
