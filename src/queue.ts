@@ -4,22 +4,17 @@
  * come and go passes over those who have left each time that it is asked for it.
  */
 
-/** One who waits, or has done so. */
-export class Place<Item> {
-  readonly item: Item
+/** One who waits, or has done so: what else there is to know of it is for who has the queue to add. */
+export abstract class Place<Item extends Place<Item>> {
   /** Where it waits; null: nowhere. This and its neighbours are for the queue to set. */
   queue: Queue<Item> | null = null
-  before: Place<Item> | null = null
-  after: Place<Item> | null = null
-
-  constructor(item: Item) {
-    this.item = item
-  }
+  before: Item | null = null
+  after: Item | null = null
 }
 
-export class Queue<Item> {
-  #first: Place<Item> | null = null
-  #last: Place<Item> | null = null
+export class Queue<Item extends Place<Item>> {
+  #first: Item | null = null
+  #last: Item | null = null
   #size = 0
 
   get size(): number {
@@ -27,12 +22,12 @@ export class Queue<Item> {
   }
 
   /** Who came first; null if nobody waits. */
-  get first(): Place<Item> | null {
+  get first(): Item | null {
     return this.#first
   }
 
   /** Goes to the end; it must not wait elsewhere. */
-  add(place: Place<Item>): void {
+  add(place: Item): void {
     place.queue = this
     place.before = this.#last
     if (this.#last === null) this.#first = place
@@ -42,7 +37,7 @@ export class Queue<Item> {
   }
 
   /** False if it doesn't wait here. */
-  remove(place: Place<Item>): boolean {
+  remove(place: Item): boolean {
     if (place.queue !== this) return false
     const { before, after } = place
     if (before === null) this.#first = after

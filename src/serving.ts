@@ -17,7 +17,7 @@ import type { Log } from './log.js'
 import { printable } from './log.js'
 import { bugOf } from './message_of.js'
 import { absent, unavailable, worded } from './outcome.js'
-import type { Outcome } from './outcome.js'
+import type { Later, Outcome } from './outcome.js'
 import { recallSnapshots, saveSnapshot } from './remembered.js'
 import { cachedMap, knownRows, takeRows } from './rows.js'
 import type { Row } from './rows.js'
@@ -226,10 +226,18 @@ const clientHooks = (served: () => Served, log: Log): ConnectionHooks => ({
   onBug: error => log.error(bugOf(error)),
 })
 
-/** The one place that logs keys and values, at debug level; a rejection is told by whoever waits for the answer. */
-const tell = (outcome: Outcome | Promise<Outcome>, map: string, key: string, log: Log): void => {
-  if (outcome instanceof Promise) void outcome.then(later => tell(later, map, key, log), () => undefined)
-  else log.debug(`map ${map}: ${key}: ${worded(outcome)}`)
+/** The one place that logs keys and values, at debug level. */
+const told = (outcome: Outcome | Later, map: string, key: string, log: Log): Outcome | Later => {
+  const tell = (settled: Outcome): void => log.debug(`map ${map}: ${key}: ${worded(settled)}`)
+  if (outcome.kind !== 'later') {
+    tell(outcome)
+    return outcome
+  }
+  const then: Later['then'] = answer => outcome.then(settled => {
+    tell(settled)
+    answer(settled)
+  })
+  return { kind: 'later', then }
 }
 
 const routeTo = (lookup: ServedMap['lookup'], tally: Tally, log: Log): CountedRoute => ({
@@ -237,8 +245,7 @@ const routeTo = (lookup: ServedMap['lookup'], tally: Tally, log: Log): CountedRo
   answer: key => {
     if (key === null) return badKey(tally.protocol, log)
     const outcome = lookup.lookup(key)
-    if (log.isDebug) tell(outcome, tally.map, key, log)
-    return outcome
+    return log.isDebug ? told(outcome, tally.map, key, log) : outcome
   },
   onReply: (outcome, waitedMs) => {
     count(tally, outcome)

@@ -1,18 +1,27 @@
 import t from 'tap'
 import { Place, Queue } from '../src/queue.js'
 
-const all = (queue: Queue<number>): number[] => {
-  const items: number[] = []
-  for (let place = queue.first; place !== null; place = place.after) items.push(place.item)
-  return items
+class Numbered extends Place<Numbered> {
+  readonly number: number
+
+  constructor(number: number) {
+    super()
+    this.number = number
+  }
+}
+
+const all = (queue: Queue<Numbered>): number[] => {
+  const numbers: number[] = []
+  for (let place = queue.first; place !== null; place = place.after) numbers.push(place.number)
+  return numbers
 }
 
 t.test('they wait in the order of coming, whoever leaves', t => {
-  const queue = new Queue<number>()
+  const queue = new Queue<Numbered>()
   const expected: number[] = []
-  const places: Place<number>[] = []
+  const places: Numbered[] = []
   for (let number = 0; number < 500; number++) {
-    const place = new Place(number)
+    const place = new Numbered(number)
     places.push(place)
     queue.add(place)
     expected.push(number)
@@ -30,8 +39,8 @@ t.test('they wait in the order of coming, whoever leaves', t => {
 })
 
 t.test('who has left, or waits elsewhere, can\'t leave', t => {
-  const [here, there] = [new Queue<number>(), new Queue<number>()]
-  const place = new Place(1)
+  const [here, there] = [new Queue<Numbered>(), new Queue<Numbered>()]
+  const place = new Numbered(1)
   t.equal(here.remove(place), false)
   here.add(place)
   t.equal(there.remove(place), false)

@@ -12,7 +12,7 @@ import type { RedisCache, MapIdentity } from '../caches/redis.js'
 import { bridge, clockSkewMs, decodeEntry, encodeEntry, isFresh, isKnownAbsent, makeEntry } from '../caches/entry.js'
 import type { Decoded, Entry, Lifetimes } from '../caches/entry.js'
 import type { Memory } from '../caches/memory.js'
-import type { Absent, ByteString, Found, Outcome } from '../outcome.js'
+import type { Absent, ByteString, Found, Later, Outcome } from '../outcome.js'
 import { absent, found, unavailable } from '../outcome.js'
 import { Alarm } from '../alarm.js'
 import { Place, Queue } from '../queue.js'
@@ -123,11 +123,37 @@ const keyOfWhole = (cacheKey: string): string | null => cacheKey.charCodeAt(0) =
 export const isRowKey = (cacheKey: string): boolean => cacheKey.charCodeAt(0) !== 0
 
 /** A whole lookup under way, and those who wait for it: callers for one key share it. */
-type Flight = { readonly walk: Walk, waiters: Place<Waiter>[] }
-/** `since`: of the clock's `elapsed()`; `policy`: null to be told as it is. */
-type Waiter = { readonly flight: Flight, readonly since: number, readonly answer: (outcome: Outcome) => void, readonly policy: Policy | null }
+type Flight = { readonly walk: Walk, waiters: Waiter[] }
 
-const tell = ({ answer, policy }: Waiter, outcome: Outcome): void => answer(policy === null ? outcome : verdict(outcome, policy))
+/** What a lookup gives when memory doesn't know. */
+class Waiter extends Place<Waiter> implements Later {
+  readonly kind = 'later'
+  readonly flight: Flight
+  /** Of the clock's `elapsed()`. */
+  readonly since: number
+  readonly #policy: Policy | null
+  /** null until it has come. */
+  outcome: Outcome | null = null
+  #tell: ((outcome: Outcome) => void) | null = null
+
+  /** `policy`: null to be told as it is. */
+  constructor(flight: Flight, since: number, policy: Policy | null) {
+    super()
+    this.flight = flight
+    this.since = since
+    this.#policy = policy
+  }
+
+  settle(outcome: Outcome): void {
+    this.outcome = this.#policy === null ? outcome : verdict(outcome, this.#policy)
+    this.#tell?.(this.outcome)
+  }
+
+  then(tell: (outcome: Outcome) => void): void {
+    if (this.outcome === null) this.#tell = tell
+    else tell(this.outcome)
+  }
+}
 
 /** What one step came to, with the time at which the table vouched for it. */
 type StepResult = { readonly outcome: Outcome, readonly verifiedAt: number }
@@ -166,9 +192,9 @@ export class MapLookup {
 
   /**
    * The outcome for a key as Postfix sent it. At once when memory knows,
-   * otherwise a promise that settles within the deadline; it never rejects.
+   * otherwise within the deadline.
    */
-  lookup(asked: string): Outcome | Promise<Outcome> {
+  lookup(asked: string): Outcome | Later {
     const { clock, memory } = this.#parts
     const key = fold(asked)
     const now = clock.now()
@@ -196,7 +222,7 @@ export class MapLookup {
       this.origins.memory++
       return verdict(known, policy)
     }
-    return new Promise(answer => this.#wait(walk, 0, answer, policy))
+    return this.#wait(walk, 0, policy)
   }
 
   /** That what memory has under a cache key was asked for. */
@@ -212,11 +238,11 @@ export class MapLookup {
     for (const [, entry] of this.#parts.memory.all()) entry.quietUntil = 0
   }
 
-  /** What the table says of a key now, whatever is cached; what is known stays at hand for an outage. Never rejects. */
-  renew(asked: string): Promise<Outcome> {
+  /** What the table says of a key now, whatever is cached; what is known stays at hand for an outage. */
+  renew(asked: string): Outcome | Later {
     const key = fold(asked)
     const walk = new Walk(asked, key, this.#settings.plan)
-    return new Promise(answer => this.#wait(walk, this.#parts.clock.now(), answer, null))
+    return this.#wait(walk, this.#parts.clock.now(), null)
   }
 
   /**
@@ -482,29 +508,29 @@ export class MapLookup {
   #land(flight: Flight, outcome: Outcome): void {
     // After a flush it may be another one.
     if (this.#flights.get(flight.walk.asked) === flight) this.#flights.delete(flight.walk.asked)
-    for (const place of flight.waiters) if (this.#waiting.remove(place) || this.#late.remove(place)) tell(place.item, outcome)
+    for (const waiter of flight.waiters) if (this.#waiting.remove(waiter) || this.#late.remove(waiter)) waiter.settle(outcome)
   }
 
   /**
-   * Has `answer` called with the outcome of the flight for a key, the one under way or a new one, but with what is known
-   * at the soft deadline, and in any case at the deadline. `olderThan` (epoch ms): entries verified before it count as stale.
+   * The outcome of the flight for a key, the one under way or a new one, but what is known at the soft deadline, and in
+   * any case one at the deadline. `olderThan` (epoch ms): entries verified before it count as stale.
    */
-  #wait(walk: Walk, olderThan: number, answer: Waiter['answer'], policy: Waiter['policy']): void {
+  #wait(walk: Walk, olderThan: number, policy: Policy | null): Outcome | Later {
     const standing = this.#flights.get(walk.asked)
     if (standing === undefined && this.#flights.size >= maxFlights) {
-      answer(unavailable('overloaded', `more than ${maxFlights} lookups under way`))
-      return
+      return unavailable('overloaded', `more than ${maxFlights} lookups under way`)
     }
     const flight = standing ?? this.#begin(walk)
     const since = this.#parts.clock.elapsed()
-    const place = new Place<Waiter>({ flight, since, answer, policy })
+    const waiter = new Waiter(flight, since, policy)
     // Mostly there is one; what is pushed to an empty array gets room for seventeen.
-    if (flight.waiters.length === 0) flight.waiters = [place]
-    else flight.waiters.push(place)
-    this.#waiting.add(place)
+    if (flight.waiters.length === 0) flight.waiters = [waiter]
+    else flight.waiters.push(waiter)
+    this.#waiting.add(waiter)
     this.#alarm.setFor(since + this.#settings.softDeadlineMs, since)
     // Not before somebody waits: it may land at once.
     if (standing === undefined) void this.#fly(flight, olderThan)
+    return waiter.outcome ?? waiter
   }
 
   /** Answers those whose deadline is over; gives the next one. */
@@ -512,26 +538,26 @@ export class MapLookup {
     const { softDeadlineMs, deadlineMs } = this.#settings
     const { clock } = this.#parts
     let next = Infinity
-    for (let place = this.#waiting.first; place !== null; place = this.#waiting.first) {
-      const { flight: { walk }, since } = place.item
+    for (let waiter = this.#waiting.first; waiter !== null; waiter = this.#waiting.first) {
+      const { flight: { walk }, since } = waiter
       if (now < since + softDeadlineMs) {
         next = since + softDeadlineMs
         break
       }
-      this.#waiting.remove(place)
+      this.#waiting.remove(waiter)
       const bridged = this.#bridge(walk, clock.now())
-      if (bridged === null) this.#late.add(place)
+      if (bridged === null) this.#late.add(waiter)
       else {
         // The next caller need not wait as long as this one.
         this.#pause(walk, clock.now())
-        tell(place.item, bridged)
+        waiter.settle(bridged)
       }
     }
-    for (let place = this.#late.first; place !== null; place = this.#late.first) {
-      const { flight: { walk }, since } = place.item
+    for (let waiter = this.#late.first; waiter !== null; waiter = this.#late.first) {
+      const { flight: { walk }, since } = waiter
       if (now < since + deadlineMs) return Math.min(next, since + deadlineMs)
-      this.#late.remove(place)
-      tell(place.item, this.#bridge(walk, clock.now()) ?? unavailable('timeout', `no answer within ${deadlineMs} ms`))
+      this.#late.remove(waiter)
+      waiter.settle(this.#bridge(walk, clock.now()) ?? unavailable('timeout', `no answer within ${deadlineMs} ms`))
     }
     return next
   }

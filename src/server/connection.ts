@@ -4,7 +4,7 @@
  * its reply; a client that pipelines is served all the same, within bounds.
  */
 import type { Socket } from 'node:net'
-import type { Outcome } from '../outcome.js'
+import type { Later, Outcome } from '../outcome.js'
 import { unavailable } from '../outcome.js'
 import type { Dialect, RequestDecoder, Requests } from './dialect.js'
 import { receive } from './receive.js'
@@ -12,7 +12,7 @@ import { receive } from './receive.js'
 /** What answers the requests for one map. */
 export type Route = {
   /** `key` is null if its bytes aren't UTF-8. */
-  answer(key: string | null): Outcome | Promise<Outcome>
+  answer(key: string | null): Outcome | Later
   /** Each outcome on its way out, as the client gets it, and how long it was waited for (ms); null: it was there at once. */
   onReply(outcome: Outcome, waitedMs: number | null): void
 }
@@ -22,7 +22,7 @@ export type ConnectionHooks = {
   readonly route: (map: string | null) => Route
   /** The peer sent what can't be read; the connection closes. */
   readonly onFault: (problem: string) => void
-  /** A lookup threw or rejected: a bug. The client gets a temporary error. */
+  /** A lookup threw: a bug. The client gets a temporary error. */
   readonly onBug: (error: unknown) => void
 }
 
@@ -112,19 +112,19 @@ export class Connection implements Requests {
   lookup(map: string | null, key: string | null): void {
     this.#requestCount++
     const route = this.#hooks.route(map)
-    let outcome: Outcome | Promise<Outcome>
+    let outcome: Outcome | Later
     try {
       outcome = route.answer(key)
     } catch (error) {
       outcome = this.#bug(error)
     }
-    if (outcome instanceof Promise) {
+    if (outcome.kind === 'later') {
       const index = this.#firstWaiting + (this.#waiting?.length ?? 0)
       // Mostly there is one; what is pushed to an empty array gets room for seventeen.
       if (this.#waiting === null) this.#waiting = [null]
       else this.#waiting.push(null)
       const since = performance.now()
-      outcome.then(settled => this.#settle(index, route, settled, since), (error: unknown) => this.#settle(index, route, this.#bug(error), since))
+      outcome.then(settled => this.#settle(index, route, settled, since))
     } else {
       this.#due(this.#encode(route, outcome, null))
     }

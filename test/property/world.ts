@@ -274,7 +274,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
         const askedAt = clock.now()
         const settle = (outcome: Outcome): void => { if (node.alive) judge(node, operation.key, askedAt, outcome) }
         const outcome = node.lookup.lookup(operation.key)
-        if (outcome instanceof Promise) outcome.then(settle, (error: unknown) => { problems.push(`rejected: ${String(error)}`) })
+        if (outcome.kind === 'later') outcome.then(settle)
         else settle(outcome)
         await clock.advance(0)
         break

@@ -14,7 +14,16 @@ const maxWaiting = 1_000
 export type Turn = 'turn' | 'full' | 'late' | 'flushed'
 
 /** Who waits, and until when (of `performance.now()`). */
-type Waiter = { readonly onTurn: (turn: Turn) => void, readonly until: number }
+class Waiter extends Place<Waiter> {
+  readonly onTurn: (turn: Turn) => void
+  readonly until: number
+
+  constructor(onTurn: (turn: Turn) => void, until: number) {
+    super()
+    this.onTurn = onTurn
+    this.until = until
+  }
+}
 
 export class Slots {
   readonly #size: number
@@ -41,7 +50,7 @@ export class Slots {
       onTurn('full')
     } else {
       const now = performance.now()
-      this.#waiting.add(new Place({ onTurn, until: now + timeoutMs }))
+      this.#waiting.add(new Waiter(onTurn, now + timeoutMs))
       this.#alarm.setFor(now + timeoutMs, now)
     }
   }
@@ -64,31 +73,31 @@ export class Slots {
 
   /** Sends away all that wait. */
   flush(): void {
-    for (let place = this.#waiting.first; place !== null; place = this.#waiting.first) this.#send(place, 'flushed')
+    for (let waiter = this.#waiting.first; waiter !== null; waiter = this.#waiting.first) this.#send(waiter, 'flushed')
   }
 
   /** Those whose time is over; gives the next time at which one's is. */
   #sendAway(now: number): number {
     let next = Infinity
-    let place = this.#waiting.first
-    while (place !== null) {
-      const { after, item: { until } } = place
+    let waiter = this.#waiting.first
+    while (waiter !== null) {
+      const { after, until } = waiter
       if (now < until) next = Math.min(next, until)
-      else this.#send(place, 'late')
-      place = after
+      else this.#send(waiter, 'late')
+      waiter = after
     }
     return next
   }
 
   #serve(): void {
-    for (let place = this.#waiting.first; place !== null && this.#used < this.#limit; place = this.#waiting.first) {
+    for (let waiter = this.#waiting.first; waiter !== null && this.#used < this.#limit; waiter = this.#waiting.first) {
       this.#used++
-      this.#send(place, 'turn')
+      this.#send(waiter, 'turn')
     }
   }
 
-  #send(place: Place<Waiter>, turn: Turn): void {
-    this.#waiting.remove(place)
-    place.item.onTurn(turn)
+  #send(waiter: Waiter, turn: Turn): void {
+    this.#waiting.remove(waiter)
+    waiter.onTurn(turn)
   }
 }
