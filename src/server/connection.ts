@@ -7,7 +7,8 @@ import type { Socket } from 'node:net'
 import type { Later, Outcome } from '../outcome.js'
 import { unavailable } from '../outcome.js'
 import type { Dialect, RequestDecoder, Requests } from './dialect.js'
-import { receive } from './receive.js'
+import { ignore, receive } from './receive.js'
+import type { Taker } from './receive.js'
 
 /** What answers the requests for one map. */
 export type Route = {
@@ -34,13 +35,11 @@ const maxUnreadBytes = 262_144
 export const patienceMs = 30_000
 
 /** Its decoder hands it the requests. */
-export class Connection implements Requests {
+export class Connection implements Requests, Taker {
   readonly #socket: Socket
   readonly #dialect: Dialect
   readonly #hooks: ConnectionHooks
   readonly #patienceMs: number
-  /** What comes from now on is not looked at. */
-  readonly #ignore: () => void
   /** Has half a request; null between two requests, where anybody's will do. */
   #decoder: RequestDecoder | null = null
   /** Replies not yet written, in order, with null for a request that is still being looked up; null if there are none. */
@@ -63,7 +62,7 @@ export class Connection implements Requests {
     this.#patienceMs = patience
     socket.setNoDelay(true)
     socket.setDefaultEncoding('latin1')
-    this.#ignore = receive(socket, this.#onData)
+    receive(socket, this)
     socket.on('drain', () => this.#resume())
     // No more requests will come; those that have come are answered. For that the socket has to allow half-open.
     socket.on('end', () => this.drain())
@@ -88,7 +87,7 @@ export class Connection implements Requests {
     this.#socket.destroy()
   }
 
-  readonly #onData = (chunk: Buffer): void => {
+  take(chunk: Buffer): void {
     // Too late: we have said goodbye. The client finds that out and asks again on a new connection.
     if (this.#socket.writableEnded) return
     const before = this.#requestCount
@@ -104,7 +103,7 @@ export class Connection implements Requests {
       this.#hooks.onFault(fault.problem)
       if (fault.reply !== null) this.#due(fault.reply)
       this.#stopping = true
-      this.#ignore()
+      ignore(this.#socket)
     }
     this.#flush()
   }

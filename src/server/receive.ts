@@ -5,24 +5,33 @@
  * each chunk as it comes, nothing of that has a use, and it is a tenth of what
  * a lookup from memory takes (test/bench/NOTES.md).
  */
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
+
+export type Taker = { take(chunk: Buffer): void }
+
+const taker = Symbol('taker')
+type Received = Socket & { [taker]?: Taker | null }
+
+/** One function for all sockets: what each has of its own has mostly left the CPU's caches since it was read last. */
+function push(this: Received, chunk: Buffer | null): boolean {
+  const to = this[taker] ?? null
+  if (to === null || chunk === null || this.isPaused() || this.readableLength > 0) return Socket.prototype.push.call(this, chunk)
+  to.take(chunk)
+  return true
+}
 
 /**
- * Has `take` called with each chunk. While the socket is paused, and as long as
- * it has chunks from then, they take the stream's way, in their order. Gives
- * what ends it: from then on all that comes is thrown away.
+ * Gives each chunk to `to`. While the socket is paused, and as long as it has
+ * chunks from then, they take the stream's way, in their order.
  */
-export const receive = (socket: Socket, take: (chunk: Buffer) => void): () => void => {
-  const push = socket.push.bind(socket)
-  socket.push = (chunk: Buffer | null) => {
-    if (chunk === null || socket.isPaused() || socket.readableLength > 0) return push(chunk)
-    take(chunk)
-    return true
-  }
-  socket.on('data', take)
-  return () => {
-    socket.push = push
-    socket.off('data', take)
-    socket.resume()
-  }
+export const receive = (socket: Received, to: Taker): void => {
+  socket[taker] = to
+  socket.push = push
+  socket.on('data', chunk => socket[taker]?.take(chunk))
+}
+
+/** All that comes from now on is thrown away. */
+export const ignore = (socket: Received): void => {
+  socket[taker] = null
+  socket.resume()
 }

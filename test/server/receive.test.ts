@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { receive } from '../../src/server/receive.js'
+import { ignore, receive } from '../../src/server/receive.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
 
 /** A client and what a server receives of it; the server's socket is paused at first, as a listener gives it. */
@@ -24,12 +24,14 @@ const pair = async (t: Test) => {
   const taken: Buffer[] = []
   let wanted = Infinity
   let enough = (): void => undefined
-  const ignore = receive(socket, chunk => {
-    taken.push(Buffer.from(chunk))
-    if (Buffer.concat(taken).length >= wanted) enough()
+  receive(socket, {
+    take: chunk => {
+      taken.push(Buffer.from(chunk))
+      if (Buffer.concat(taken).length >= wanted) enough()
+    },
   })
   return {
-    client, socket, ignore,
+    client, socket,
     text: () => Buffer.concat(taken).toString(),
     /** Resolves when so many bytes have been taken. */
     took: (bytes: number) => new Promise<void>(resolve => {
@@ -119,11 +121,11 @@ t.test('the end of what a client sends is an end, with and without chunks before
 })
 
 t.test('once it is ended, all that comes is thrown away, and the client can go on sending', async t => {
-  const { client, socket, ignore, took, text } = await pair(t)
+  const { client, socket, took, text } = await pair(t)
   socket.resume()
   client.write('heard')
   await took(5)
-  ignore()
+  ignore(socket)
   await new Promise(resolve => client.write('unheard'.repeat(1_000_000), resolve))
   client.end()
   await once(socket, 'end')
