@@ -34,7 +34,7 @@ const maxUnreadBytes = 262_144
 /** A client has so long (ms) for the rest of half a request, or to read its replies when too many wait. */
 export const patienceMs = 30_000
 
-/** Its decoder hands it the requests. */
+/** Its socket hands it chunks, its decoder the requests in them. */
 export class Connection implements Requests, Taker {
   readonly #socket: Socket
   readonly #dialect: Dialect
@@ -61,6 +61,7 @@ export class Connection implements Requests, Taker {
     this.#hooks = hooks
     this.#patienceMs = patience
     socket.setNoDelay(true)
+    // Replies are byte strings.
     socket.setDefaultEncoding('latin1')
     receive(socket, this)
     socket.on('drain', () => this.#resume())
