@@ -233,11 +233,13 @@ const told = (outcome: Outcome | Later, map: string, key: string, log: Log): Out
     tell(outcome)
     return outcome
   }
-  const then: Later['then'] = answer => outcome.then(settled => {
-    tell(settled)
-    answer(settled)
-  })
-  return { kind: 'later', then }
+  return {
+    kind: 'later',
+    then: answer => outcome.then(settled => {
+      tell(settled)
+      answer(settled)
+    }),
+  }
 }
 
 const routeTo = (lookup: ServedMap['lookup'], tally: Tally, log: Log): CountedRoute => ({

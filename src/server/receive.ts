@@ -10,14 +10,19 @@ import { Socket } from 'node:net'
 export type Taker = { take(chunk: Buffer): void }
 
 const taker = Symbol('taker')
-type Received = Socket & { [taker]?: Taker | null }
+type Received = Socket & { [taker]?: Taker | undefined }
 
-/** One function for all sockets: what each has of its own has mostly left the CPU's caches since it was read last. */
+// One function for all sockets, not one for each: what each has of its own has mostly left the CPU's caches since it was read last.
+
 function push(this: Received, chunk: Buffer | null): boolean {
-  const to = this[taker] ?? null
-  if (to === null || chunk === null || this.isPaused() || this.readableLength > 0) return Socket.prototype.push.call(this, chunk)
+  const to = this[taker]
+  if (to === undefined || chunk === null || this.isPaused() || this.readableLength > 0) return Socket.prototype.push.call(this, chunk)
   to.take(chunk)
   return true
+}
+
+function onData(this: Received, chunk: Buffer): void {
+  this[taker]?.take(chunk)
 }
 
 /**
@@ -27,11 +32,11 @@ function push(this: Received, chunk: Buffer | null): boolean {
 export const receive = (socket: Received, to: Taker): void => {
   socket[taker] = to
   socket.push = push
-  socket.on('data', chunk => socket[taker]?.take(chunk))
+  socket.on('data', onData)
 }
 
 /** All that comes from now on is thrown away. */
 export const ignore = (socket: Received): void => {
-  socket[taker] = null
+  socket[taker] = undefined
   socket.resume()
 }
