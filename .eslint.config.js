@@ -23,7 +23,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['src/**'], ignores: ['src/caches/library.ts', 'src/sources/mysql/driver.ts'],
+    files: ['src/**'], ignores: ['src/caches/ioredis.ts', 'src/mysql/driver.ts'],
     rules: {
       '@typescript-eslint/no-restricted-imports': ['error', {
         paths: ['ioredis', 'mysql2'].map(name => ({ name, allowTypeImports: true, message: 'import() it where it is used: a node without it must not wait for it at its start' })),
@@ -32,7 +32,7 @@ export default tseslint.config(
   },
   { files: ['proto/**'], rules: { 'no-restricted-imports': ['error', { patterns: [{ regex: '^(?!\\./)' }] }] } },
   { files: ['src/lookup/**'], rules: { 'no-restricted-imports': forbid('server', 'health', 'proto') } },
-  { files: ['src/sources/**', 'src/caches/**'], rules: { 'no-restricted-imports': forbid('server', 'lookup', 'health', 'proto') } },
+  { files: ['src/mysql/**', 'src/tables/**', 'src/caches/**'], rules: { 'no-restricted-imports': forbid('server', 'lookup', 'health', 'proto') } },
   {
     files: ['test/**'],
     rules: { '@typescript-eslint/no-floating-promises': 'off', '@typescript-eslint/require-await': 'off' },

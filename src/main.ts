@@ -6,12 +6,12 @@
  */
 import { Argument, Command } from 'commander'
 import type * as Control from './cli/control.js'
-import { parseEndpoint } from './endpoint.js'
+import { parseEndpoint } from './config/endpoint.js'
 import type { Config } from './config/load.js'
-import type { Endpoint } from './endpoint.js'
-import type { Explained } from './health/admin.js'
-import type { Report } from './health/health.js'
-import { version } from './package.js'
+import type { Endpoint } from './config/endpoint.js'
+import type { Explained } from './admin/actions.js'
+import type { Report } from './admin/http.js'
+import { version } from './runtime/package.js'
 
 /** sysexits(3): wrong use; try again later; configuration error. */
 const exitUsage = 64

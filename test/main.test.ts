@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { mainFile } from './fixtures/daemon.js'
 import { run } from './fixtures/child.js'
-import { packageFile } from '../src/package.js'
+import { packageFile } from '../src/runtime/package.js'
 
 t.test('what was built may be run as it is: npx does', async t => {
   t.match(await run(mainFile, ['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ })

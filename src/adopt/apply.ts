@@ -5,7 +5,7 @@
 import { chownSync, chmodSync, copyFileSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { PostconfCall } from './commands.js'
-import { runPostconf } from './postconf.js'
+import { runPostconf } from '../postfix/postconf.js'
 
 const copy = (from: string, to: string): void => {
   copyFileSync(from, to)

@@ -1,6 +1,6 @@
 /** What of a Postfix decides how its tables can be taken over: its version, its local domains, its delivery agents. */
-import { splitList } from './list.js'
-import type { Postconf, Service } from './postconf.js'
+import { splitList } from '../postfix/parameter_list.js'
+import type { Postconf, Service } from '../postfix/postconf.js'
 
 /** Whether unionmap: tells errors from absence: not before Postfix 3.0.7, and not in 3.1.0 to 3.1.2. */
 export const unionmapIsSafe = (version: string): boolean => {

@@ -1,7 +1,7 @@
 /** The commands that switch Postfix over to Holdfast, and those that switch back, for a shell. */
 import type { Edit, Plan } from './plan.js'
 import { placeName } from './plan.js'
-import type { Postconf } from './postconf.js'
+import type { Postconf } from '../postfix/postconf.js'
 
 /** What postconf(1) is called with, once for each file that it rewrites; it replaces the file in one step. */
 export type PostconfCall = readonly string[]

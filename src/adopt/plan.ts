@@ -17,11 +17,11 @@
  */
 import type { Search } from '../lookup/search.js'
 import { localNames, unionmapIsSafe, virtualAgent } from './circumstances.js'
-import { expand, joinList, parseTable, referenceOf, splitList } from './list.js'
-import type { Piece, Table } from './list.js'
-import type { Postconf } from './postconf.js'
-import { isKeyMajor, proxyLists, purposes, restrictionLists, restrictionSearch } from './purposes.js'
-import type { Purpose } from './purposes.js'
+import { expand, joinList, parseTable, referenceOf, splitList } from '../postfix/parameter_list.js'
+import type { Piece, Table } from '../postfix/parameter_list.js'
+import type { Postconf } from '../postfix/postconf.js'
+import { isKeyMajor, proxyLists, purposes, restrictionLists, restrictionSearch } from '../postfix/parameters.js'
+import type { Purpose } from '../postfix/parameters.js'
 
 /** Where a parameter stands: main.cf, or a service's -o in master.cf (`submission/inet`). */
 export type Place = { readonly service: string | null, readonly parameter: string }

@@ -3,7 +3,7 @@
  * ends by itself when its holder doesn't renew it.
  */
 import { randomBytes } from 'node:crypto'
-import type { Client } from './client.js'
+import type { Client } from './redis_client.js'
 
 /** How long it lasts without renewal, and how often it is renewed (ms). */
 const defaults = { leaseMs: 30_000, renewMs: 10_000 }

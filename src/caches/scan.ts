@@ -1,7 +1,7 @@
 /** Goes through the records of a Redis without stopping it (SCAN). */
 import type { Redis } from 'ioredis'
-import { isCluster } from './client.js'
-import type { Client } from './client.js'
+import { isCluster } from './redis_client.js'
+import type { Client } from './redis_client.js'
 
 const batch = 1_000
 

@@ -1,7 +1,7 @@
 /** What `holdfast check` says of a Postfix. An error is mail that is deferred, refused or sent elsewhere; a warning may be meant so. */
 import { placeName } from '../adopt/plan.js'
 import type { Place } from '../adopt/plan.js'
-import type { Postconf } from '../adopt/postconf.js'
+import type { Postconf } from '../postfix/postconf.js'
 
 export type Finding = { readonly level: 'error' | 'warning', readonly place: string, readonly text: string }
 

@@ -1,10 +1,10 @@
 /** The first-hour failures of a Postfix that asks Holdfast. Changes nothing. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { readPostconf } from '../adopt/postconf.js'
+import { readPostconf } from '../postfix/postconf.js'
 import type { Config } from '../config/load.js'
 import { accountOf } from './account.js'
-import { fileFindings, serviceAccount } from './files.js'
+import { fileFindings, serviceAccount } from './readable_files.js'
 import type { Finding } from './finding.js'
 import { reach } from './reach.js'
 import { tableFindings } from './tables.js'

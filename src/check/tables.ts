@@ -1,9 +1,9 @@
 /** Whether the maps that Postfix asks for are there, do the steps that it expects, and may be asked by it at all. Pure. */
 import { isChrooted, virtualAgent } from '../adopt/circumstances.js'
-import type { Postconf } from '../adopt/postconf.js'
+import type { Postconf } from '../postfix/postconf.js'
 import type { Config, LoadedMap } from '../config/load.js'
 import type { Search } from '../lookup/search.js'
-import { nearest } from '../sources/nearest.js'
+import { nearest } from '../config/spelling.js'
 import { fileAndName } from './finding.js'
 import type { Finding } from './finding.js'
 import type { Use } from './uses.js'

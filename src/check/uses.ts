@@ -5,11 +5,11 @@
  * Bugs: a table in braces behind a restriction's name, and what a custom
  * parameter holds that no known one refers to, is not seen.
  */
-import { expand, splitList } from '../adopt/list.js'
+import { expand, splitList } from '../postfix/parameter_list.js'
 import type { Place } from '../adopt/plan.js'
-import type { Postconf, Service } from '../adopt/postconf.js'
-import { isKeyMajor, purposes, restrictionLists, restrictionSearch } from '../adopt/purposes.js'
-import type { Purpose } from '../adopt/purposes.js'
+import type { Postconf, Service } from '../postfix/postconf.js'
+import { isKeyMajor, purposes, restrictionLists, restrictionSearch } from '../postfix/parameters.js'
+import type { Purpose } from '../postfix/parameters.js'
 
 export type Use = Place & {
   /** As Postfix writes it, without `proxy:`. */

@@ -2,13 +2,12 @@
 import { checkPostfix } from '../check/postfix.js'
 import { loadConfig } from '../config/load.js'
 import type { Config } from '../config/load.js'
-import { createLog } from '../log.js'
-import { messageOf } from '../message_of.js'
-import { askComparison } from '../sources/mysql/comparison.js'
-import type { Problem } from '../sources/problem.js'
+import { createLog, messageOf } from '../log.js'
+import { askComparison } from '../tables/comparison.js'
+import type { Problem } from '../log.js'
 import { listOf } from '../warm/list_of.js'
-import { sourcesOf } from '../watched.js'
-import type { WatchedSources } from '../watched.js'
+import { sourcesOf } from '../daemon/watched.js'
+import type { WatchedSources } from '../daemon/watched.js'
 
 export type CheckOptions = { readonly configDir: string }
 

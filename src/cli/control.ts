@@ -6,9 +6,9 @@ import { request } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { createInterface } from 'node:readline'
 import { styleText } from 'node:util'
-import type { Endpoint } from '../endpoint.js'
-import type { Explained } from '../health/admin.js'
-import type { Report } from '../health/health.js'
+import type { Endpoint } from '../config/endpoint.js'
+import type { Explained } from '../admin/actions.js'
+import type { Report } from '../admin/http.js'
 
 const timeoutMs = 15_000
 

@@ -1,8 +1,8 @@
 /** `holdfast import MAP FILE`: hands the rows of a text table to the running daemon. */
 import { readFileSync, statSync } from 'node:fs'
-import type { Endpoint } from '../endpoint.js'
-import { messageOf } from '../message_of.js'
-import { parseTextTable } from '../sources/text.js'
+import type { Endpoint } from '../config/endpoint.js'
+import { messageOf } from '../log.js'
+import { parseTextTable } from '../postfix/text_table.js'
 import { call } from './control.js'
 
 /** sysexits(3). */

@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { jsonSchema } from '../config/json_schema.js'
 import { configPage } from '../manual/config_page.js'
 import { programPage } from '../manual/program_page.js'
-import { packageFile, version } from '../package.js'
+import { packageFile, version } from '../runtime/package.js'
 
 const sample = packageFile('deploy/holdfast.yaml')
 

@@ -4,8 +4,8 @@
  */
 import { connect } from 'node:net'
 import { NetstringDecoder, encodeNetstring } from '../../proto/netstring.js'
-import { endpointName } from '../endpoint.js'
-import type { Endpoint } from '../endpoint.js'
+import { endpointName } from '../config/endpoint.js'
+import type { Endpoint } from '../config/endpoint.js'
 
 /** sysexits(3): try again later. */
 export const exitTempfail = 75

@@ -1,7 +1,7 @@
 /** `holdfast warm`: has a running daemon load a map's table, and shows how far it is. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Endpoint } from '../endpoint.js'
-import type { Report } from '../health/health.js'
+import type { Endpoint } from '../config/endpoint.js'
+import type { Report } from '../admin/http.js'
 import { call } from './control.js'
 
 /** The daemon is asked so often (ms); a line that stays is printed so often. */

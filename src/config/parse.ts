@@ -5,11 +5,11 @@
 import { LineCounter, isMap, isNode, parseDocument, visit } from 'yaml'
 import type { Document } from 'yaml'
 import type * as z from 'zod'
-import { nearest } from '../sources/nearest.js'
-import type { Problem } from '../sources/problem.js'
+import { nearest } from './spelling.js'
+import type { Problem } from '../log.js'
 import { schema } from './schema.js'
 import type { ConfigFile } from './schema.js'
-import { messageOf } from '../message_of.js'
+import { messageOf } from '../log.js'
 
 export type Places = (path: readonly PropertyKey[]) => string
 

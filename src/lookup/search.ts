@@ -38,7 +38,7 @@
  */
 import { isIP } from 'node:net'
 import { byteString, type ByteString } from '../outcome.js'
-import { appendExtension, extensionStart, quoteAddress, quoteLocalpart, unquoteAddress } from './address.js'
+import { appendExtension, extensionStart, quoteAddress, quoteLocalpart, unquoteAddress } from '../postfix/address.js'
 
 /** What a map is to Postfix; the parameters that each is for. */
 export type Search =

@@ -1,8 +1,8 @@
 /** The clients of one listener: how many there may be and who, and their end. */
 import type { BlockList, Socket } from 'node:net'
 import { unavailable } from '../outcome.js'
-import { Connection } from './connection.js'
-import type { ConnectionHooks } from './connection.js'
+import { Connection } from './client.js'
+import type { ConnectionHooks } from './client.js'
 import type { Dialect } from './dialect.js'
 
 /** What may change while the clients stay. */

@@ -5,7 +5,7 @@
  * /proc about it.
  */
 import { readFileSync, readlinkSync } from 'node:fs'
-import type { Endpoint } from '../endpoint.js'
+import type { Endpoint } from '../config/endpoint.js'
 
 /** sd_listen_fds(3): the first descriptor handed over. */
 const firstFd = 3

@@ -9,8 +9,8 @@ import { chmodSync, chownSync, existsSync, lstatSync, renameSync, unlinkSync } f
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { dirname } from 'node:path'
-import { endpointName } from '../endpoint.js'
-import type { Endpoint } from '../endpoint.js'
+import { endpointName } from '../config/endpoint.js'
+import type { Endpoint } from '../config/endpoint.js'
 
 /** A unix socket with the permissions that it gets, or a host and port. */
 export type Address = Endpoint & ({ readonly kind: 'unix', readonly mode: number, readonly gid: number | null } | { readonly kind: 'inet' })

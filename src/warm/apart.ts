@@ -1,9 +1,9 @@
 /** Starts a loader (loader.ts) and attends to it: whatever becomes of that process, this one goes on. */
 import type { ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import type { Clock } from '../lookup/clock.js'
-import { messageOf } from '../message_of.js'
-import { forkOwn } from '../own_process.js'
+import type { Clock } from '../runtime/clock.js'
+import { messageOf } from '../log.js'
+import { forkOwn } from '../runtime/own_process.js'
 import type { Ended, FromLoader, Job, Told } from './job.js'
 
 const program = fileURLToPath(new URL('loader.js', import.meta.url))

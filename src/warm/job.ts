@@ -1,10 +1,10 @@
 /** What a process that keeps a map warm and the loader that it starts (loader.ts) say to each other, by the channel of node:child_process. */
-import type { RedisSettings } from '../caches/client.js'
+import type { RedisSettings } from '../caches/redis_client.js'
 import type { MapIdentity } from '../caches/redis.js'
-import type { Access } from '../sources/mysql/database.js'
-import type { Host } from '../sources/mysql/hosts.js'
-import type { Listing } from '../sources/mysql/listing.js'
-import type { DefinedBy } from '../sources/open.js'
+import type { Access } from '../mysql/database.js'
+import type { Host } from '../mysql/hosts.js'
+import type { Listing } from '../tables/listing.js'
+import type { DefinedBy } from '../tables/open.js'
 import type { KeyList, Listable } from './listed_keys.js'
 
 /** One load, as plain data. */

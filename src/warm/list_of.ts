@@ -1,7 +1,7 @@
 /** The list of a map's keys: as its query gives it, or by a query of the administrator's. */
-import { columnsSql, listingOf } from '../sources/mysql/listing.js'
-import type { Listing } from '../sources/mysql/listing.js'
-import type { Table } from '../sources/open.js'
+import { columnsSql, listingOf } from '../tables/listing.js'
+import type { Listing } from '../tables/listing.js'
+import type { Table } from '../tables/open.js'
 
 const budgetMs = 5_000
 

@@ -6,8 +6,8 @@
  */
 import { gatherKeys } from '../caches/filter.js'
 import type { ByteString } from '../outcome.js'
-import type { Comparison } from '../sources/mysql/comparison.js'
-import type { OnListed } from '../sources/mysql/database.js'
+import type { Comparison } from '../tables/comparison.js'
+import type { OnListed } from '../mysql/database.js'
 
 /** How the keys are compared, and by which server (its name) they must be listed: the one that lookups ask. */
 export type Listable = { readonly comparison: Comparison, readonly server: string }

@@ -5,14 +5,14 @@
  */
 import { setPriority } from 'node:os'
 import { openBulk } from '../caches/bulk.js'
-import { messageOf } from '../message_of.js'
-import { belongToDaemon } from '../own_process.js'
-import { openServers } from '../sources/mysql/database.js'
-import { defineFromCf, defineTable } from '../sources/mysql/definition.js'
-import type { TableDefinition } from '../sources/mysql/definition.js'
+import { messageOf } from '../log.js'
+import { belongToDaemon } from '../runtime/own_process.js'
+import { openServers } from '../mysql/database.js'
+import { defineFromCf, defineTable } from '../tables/definition.js'
+import type { TableDefinition } from '../tables/definition.js'
 import type { Ended, FromLoader, Job } from './job.js'
 import { listKeys } from './listed_keys.js'
-import { load } from './load.js'
+import { load } from './table_load.js'
 
 const tellEveryMs = 200
 /** Lookups go first. */

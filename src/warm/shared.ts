@@ -2,7 +2,7 @@
  * A load that the nodes which share a Redis need once: who does it, and how far
  * it is. What one of them could not finish, another one goes on with.
  */
-import type { Client } from '../caches/client.js'
+import type { Client } from '../caches/redis_client.js'
 import { takeLease } from '../caches/lease.js'
 import type { ListSize } from './complete.js'
 

@@ -4,7 +4,7 @@
  * head of fixed size, so that who has the list already need not read it again.
  */
 import { createHash } from 'node:crypto'
-import type { Client } from '../caches/client.js'
+import type { Client } from '../caches/redis_client.js'
 import type { MapIdentity } from '../caches/redis.js'
 import type { KeyList } from './listed_keys.js'
 

@@ -1,6 +1,6 @@
 /** What the daemon and its workers say to each other, by the channel of node:child_process. */
-import type { Explained, TableRow } from '../health/admin.js'
-import type { Share } from '../health/status.js'
+import type { Explained, TableRow } from '../admin/actions.js'
+import type { Share } from '../admin/status.js'
 import type { Fields } from '../log.js'
 
 /** What a worker can be asked; arguments and results are plain data. */

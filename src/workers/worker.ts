@@ -4,14 +4,13 @@
  * It ends when the daemon asks it to, or is gone.
  */
 import { Socket } from 'node:net'
-import { readConfigured } from '../configured.js'
-import type { Configured } from '../configured.js'
-import type { TableRow } from '../health/admin.js'
-import { limitRepeats } from '../log.js'
+import { readConfigured } from '../daemon/read_configuration.js'
+import type { Configured } from '../daemon/read_configuration.js'
+import type { TableRow } from '../admin/actions.js'
+import { limitRepeats, messageOf } from '../log.js'
 import type { Log } from '../log.js'
-import { messageOf } from '../message_of.js'
-import { belongToDaemon } from '../own_process.js'
-import { startServing } from '../serving.js'
+import { belongToDaemon } from '../runtime/own_process.js'
+import { startServing } from '../daemon/serving.js'
 import type { Calls, FromWorker, LogLevel, ToWorker } from './messages.js'
 
 /** sysexits(3). */

@@ -3,7 +3,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { applyChanges } from '../../src/adopt/apply.js'
-import { readPostconf } from '../../src/adopt/postconf.js'
+import { readPostconf } from '../../src/postfix/postconf.js'
 import { freshFolder } from '../fixtures/guard.js'
 
 const main = '# a comment\nvirtual_alias_maps =\n    mysql:/a.cf\n    # another\n    mysql:/b.cf\n'

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { shellLines, shellWord, switchBack, switchOver } from '../../src/adopt/commands.js'
 import type { Plan } from '../../src/adopt/plan.js'
-import type { Postconf } from '../../src/adopt/postconf.js'
+import type { Postconf } from '../../src/postfix/postconf.js'
 import { run } from '../fixtures/child.js'
 
 const postfix = (configDir: string): Postconf =>

@@ -1,12 +1,12 @@
 /** Plans for main.cf and master.cf: in the shapes that mail server projects write them, and what is left alone and why. */
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { configText } from '../../src/adopt/config.js'
-import { expand } from '../../src/adopt/list.js'
+import { configText } from '../../src/adopt/adopted_config.js'
+import { expand } from '../../src/postfix/parameter_list.js'
 import { placeName, planAdoption } from '../../src/adopt/plan.js'
 import type { Plan } from '../../src/adopt/plan.js'
-import { readPostconf } from '../../src/adopt/postconf.js'
-import type { Override, Postconf, Service } from '../../src/adopt/postconf.js'
+import { readPostconf } from '../../src/postfix/postconf.js'
+import type { Override, Postconf, Service } from '../../src/postfix/postconf.js'
 import { parseConfig } from '../../src/config/parse.js'
 
 /** `socketmap:map` and `steps:map` stand for the two ways in which Postfix is told to ask. */

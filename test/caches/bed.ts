@@ -1,9 +1,9 @@
 /** A cache on a test's own Redis, and what to put into it. */
 import type { Test } from 'tap'
-import { loadClient } from '../../src/caches/client.js'
+import { loadClient } from '../../src/caches/redis_client.js'
 import { createRedisCache } from '../../src/caches/redis.js'
 import type { RedisFault, RedisState } from '../../src/caches/redis.js'
-import type { RedisSettings } from '../../src/caches/client.js'
+import type { RedisSettings } from '../../src/caches/redis_client.js'
 import { byteString, found } from '../../src/outcome.js'
 
 export const alias = { name: 'alias', definition: '0123456789abcdef' }

@@ -16,7 +16,7 @@
 import t from 'tap'
 import { byteString, readable } from '../../src/outcome.js'
 import { compileSearch, completeValue } from '../../src/lookup/search.js'
-import { fold } from '../../src/sources/fold.js'
+import { fold } from '../../src/postfix/fold.js'
 import { run } from '../fixtures/child.js'
 import { freePort } from '../fixtures/port.js'
 import { startPostfix, type Postfix } from '../fixtures/postfix.js'

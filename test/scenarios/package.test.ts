@@ -9,7 +9,7 @@ import t from 'tap'
 import { run } from '../fixtures/child.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { noOverlay, overlay } from '../fixtures/overlay.js'
-import { version } from '../../src/package.js'
+import { version } from '../../src/runtime/package.js'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 

@@ -1,9 +1,9 @@
 /** A table of aliases in a MariaDB of the test's own, and what a load needs of it. */
 import type { Test } from 'tap'
-import { openServers } from '../../src/sources/mysql/database.js'
-import { defineTable } from '../../src/sources/mysql/definition.js'
-import type { Listing } from '../../src/sources/mysql/listing.js'
-import type { Table } from '../../src/sources/open.js'
+import { openServers } from '../../src/mysql/database.js'
+import { defineTable } from '../../src/tables/definition.js'
+import type { Listing } from '../../src/tables/listing.js'
+import type { Table } from '../../src/tables/open.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 

@@ -1,0 +1,67 @@
+/** The rows of a map that are known, out for a text table and in from one: an administrator's parachute. */
+import type { Decoded } from '../caches/entry.js'
+import type { Generation, MysqlMap } from '../daemon/generation.js'
+import { isRowKey } from '../lookup/lookup.js'
+import { messageOf } from '../log.js'
+import type { ByteString } from '../outcome.js'
+import { fold } from '../postfix/fold.js'
+
+export type Row = readonly [key: string, value: ByteString]
+
+const batch = 1_000
+/** A record in Redis has so many digits for the length of its value. */
+const maxValueBytes = 999_999
+
+/** The map of that name, if its rows may be taken out and in; else a sentence why not. */
+export const cachedMap = ({ maps }: Generation, name: string): MysqlMap | string => {
+  const map = maps.get(name)
+  if (map === undefined) return `there is no map '${name}'; there are ${[...maps.keys()].join(', ')}`
+  if (map.kind === 'text') return `${name} is a text table already: ${map.config.source.kind === 'text' ? map.config.source.path : ''}`
+  return map.config.sensitive ? `${name} is sensitive: what is known of it leaves nothing on the disk` : map
+}
+
+/**
+ * All that may bridge an outage now, of memory and of Redis, in batches; of each
+ * key what was verified last. It ends with why some may be missing, or null.
+ * Takes no more memory than the keys that memory has.
+ */
+export async function* knownRows({ lookup, redis, identity }: MysqlMap): AsyncGenerator<readonly Row[], string | null> {
+  let missing: string | null = null
+  const own = new Set(lookup.rowKeys())
+  const rowOf = (key: string, inRedis: Decoded | null): readonly Row[] => {
+    const value = lookup.row(key, inRedis)
+    return value === null ? [] : [[key, value]]
+  }
+  try {
+    for await (const shared of redis?.all(identity, isRowKey) ?? []) {
+      yield shared.flatMap(([key, known]) => rowOf(key, known))
+      for (const [key] of shared) own.delete(key)
+    }
+  } catch (error) {
+    missing = `Redis could not be read to its end: ${messageOf(error)}`
+  }
+  const left = [...own]
+  for (let at = 0; at < left.length; at += batch) yield left.slice(at, at + batch).flatMap(key => rowOf(key, null))
+  return missing
+}
+
+export type Taken = { readonly kept: number, readonly known: number, readonly noRoom: number, readonly unfit: number }
+
+/**
+ * Takes rows in that were right at `madeAt` (epoch ms). They count as verified
+ * half of `stale_for` ago, or then: older than what is known is kept to be, and
+ * good for days. A sentence if they would be of no use at all.
+ */
+export const takeRows = async ({ name, config: { lifetimes }, lookup }: MysqlMap, rows: readonly Row[], madeAt: number): Promise<Taken | string> => {
+  const { staleForMs } = lifetimes
+  if (staleForMs === 0) return `${name}: nothing that is stale bridges an outage in this map, so an imported row would be of no use`
+  const now = Date.now()
+  const verifiedAt = Math.floor(Math.min(madeAt, now - staleForMs / 2))
+  if (now >= verifiedAt + staleForMs) return `${name}: the table is older than stale_for, so its rows have expired; if they are right, give the file a new date (touch)`
+  const results = await Promise.all(rows.map(async ([key, value]) => {
+    const isFit = key !== '' && !`${key}${value}`.includes('\0') && value !== '' && value.length <= maxValueBytes
+    return isFit ? lookup.offer(fold(key), value, verifiedAt) : 'unfit'
+  }))
+  const count = (kind: string): number => results.filter(result => result === kind).length
+  return { kept: count('kept'), known: count('known'), noRoom: count('no room'), unfit: count('unfit') }
+}

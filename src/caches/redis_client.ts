@@ -1,0 +1,176 @@
+/**
+ * Opens a client of Redis (or of what speaks its protocol, such as Valkey) in
+ * the shape that the settings name: one server, one that Sentinels name, or a
+ * cluster. It connects in the background for as long as it lives; a command
+ * settles within the command timeout, and fails at once while nobody could
+ * answer it.
+ */
+import type { ConnectionOptions } from 'node:tls'
+import type { Cluster, Redis } from 'ioredis'
+import type * as Library from './ioredis.js'
+
+export type RedisHost = { readonly host: string, readonly port: number }
+
+/** What TLS needs, read from its files; `verify: false` takes anybody's certificate. */
+export type RedisTls = { readonly ca?: Buffer, readonly cert?: Buffer, readonly key?: Buffer, readonly verify: boolean }
+
+/** At most one of `path`, `sentinels` with `master`, `cluster`; else the server at host and port. */
+export type RedisSettings = {
+  readonly host?: string | undefined
+  readonly port?: number | undefined
+  /** Unix socket. */
+  readonly path?: string | undefined
+  readonly sentinels?: readonly RedisHost[] | undefined
+  /** The name by which the Sentinels know the primary. */
+  readonly master?: string | undefined
+  readonly sentinelUsername?: string | undefined
+  readonly sentinelPassword?: string | undefined
+  /** Some nodes of a cluster; they tell of the others. */
+  readonly cluster?: readonly RedisHost[] | undefined
+  readonly tls?: RedisTls | null
+  readonly username?: string | undefined
+  readonly password?: string | undefined
+  readonly db?: number | undefined
+  readonly keyPrefix: string
+  readonly commandTimeoutMs: number
+}
+
+export type Client = Redis | Cluster
+
+let library: typeof Library | null = null
+
+/** Reads the client's code, which a node without Redis needn't wait for; comes before all else here. */
+export const loadClient = async (): Promise<void> => {
+  library ??= await import('./ioredis.js')
+}
+
+const loaded = (): typeof Library => {
+  if (library === null) throw new Error('loadClient comes before anything of Redis')
+  return library
+}
+
+export const isCluster = (client: Client): client is Cluster => client.isCluster
+
+/** The value of `key` as bytes, asked of a connected client with a time (ms) of this question's own. Rejects as the client does. */
+export const getWithin = (client: Client, key: string, timeoutMs: number): Promise<Buffer | null> => {
+  const command = new (loaded().Command)('get', [key], { replyEncoding: null })
+  // A command keeps the first time that it is given: the client's own is shorter.
+  command.setTimeout(timeoutMs)
+  client.sendCommand(command)
+  return command.promise as Promise<Buffer | null>
+}
+
+/**
+ * Sends a command that is written already, as the protocol has it (RESP): of hundreds of arguments, writing each
+ * costs more than all else. Not in a cluster, where it is asked for its keys. Rejects as the client does.
+ */
+export const sendWritten = (client: Redis, name: string, bytes: Buffer): Promise<unknown> => {
+  const command = new (loaded().Command)(name, [])
+  command.toWritable = () => bytes
+  client.sendCommand(command)
+  return command.promise
+}
+
+const connectTimeoutMs = 2_000
+/** A hung server keeps its connection open: without this, commands would gather behind it for ever. */
+const socketTimeoutMs = 10_000
+/** After a failover in a cluster, its nodes are asked who holds which keys at the latest after this (ms). */
+const slotsRefreshMs = 1_000
+/** Hops within a cluster that is being resharded; more is a storm, and the command is given up. */
+const maxRedirections = 4
+
+const retryDelayMs = (attempt: number): number => Math.min(2_000, 50 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2)
+
+const common = ({ commandTimeoutMs, username, password, tls }: RedisSettings) => ({
+  commandTimeout: commandTimeoutMs,
+  connectTimeout: connectTimeoutMs,
+  socketTimeout: socketTimeoutMs,
+  maxRetriesPerRequest: 0,
+  autoResendUnfulfilledCommands: false,
+  ...username === undefined ? {} : { username },
+  ...password === undefined ? {} : { password },
+  ...tls === null || tls === undefined ? {} : { tls: tlsOptions(tls) },
+})
+
+const tlsOptions = ({ verify, ...material }: RedisTls): ConnectionOptions => ({ ...material, rejectUnauthorized: verify })
+
+const place = ({ host, port, path, sentinels, master, sentinelUsername, sentinelPassword, tls }: RedisSettings) => {
+  if (path !== undefined) return { path }
+  if (sentinels === undefined) return { host: host ?? '127.0.0.1', port: port ?? 6379 }
+  return {
+    sentinels: sentinels.map(each => ({ ...each })),
+    name: master ?? '',
+    sentinelRetryStrategy: retryDelayMs,
+    sentinelCommandTimeout: connectTimeoutMs,
+    ...sentinelUsername === undefined ? {} : { sentinelUsername },
+    ...sentinelPassword === undefined ? {} : { sentinelPassword },
+    ...tls === null || tls === undefined ? {} : { enableTLSForSentinelMode: true, sentinelTLS: tlsOptions(tls) },
+  }
+}
+
+/**
+ * Starts to connect. Throws never; the client's events tell how it goes. `waits`:
+ * a command that finds no connection waits for one, for as long as it may take.
+ */
+export const openClient = (settings: RedisSettings, waits = false): Client => {
+  const { Cluster: ClusterClient, Redis: Single } = loaded()
+  if (settings.cluster !== undefined) {
+    return new ClusterClient(settings.cluster.map(each => ({ ...each })), {
+      enableOfflineQueue: waits,
+      clusterRetryStrategy: retryDelayMs,
+      slotsRefreshTimeout: connectTimeoutMs,
+      slotsRefreshInterval: slotsRefreshMs,
+      maxRedirections,
+      // A node that is gone, or a cluster that is down, is a miss now rather than an answer later.
+      retryDelayOnFailover: 0,
+      retryDelayOnClusterDown: 0,
+      redisOptions: common(settings),
+    })
+  }
+  return new Single({
+    ...common(settings),
+    ...place(settings),
+    db: settings.db ?? 0,
+    enableOfflineQueue: waits,
+    enableAutoPipelining: true,
+    retryStrategy: retryDelayMs,
+    // After a failover the old primary is read-only: connect anew, to whatever the address now means.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+  })
+}
+
+const patientTimeoutMs = 10_000
+
+/**
+ * A client for work that no lookup waits for: its commands may take longer.
+ * Resolves when it is connected; rejects with its error if it isn't in that time (ms).
+ */
+export const connectPatiently = async (settings: RedisSettings, withinMs = 5_000): Promise<Client> => {
+  await loadClient()
+  const client = openClient({ ...settings, commandTimeoutMs: patientTimeoutMs }, true)
+  await new Promise<void>((resolve, reject) => {
+    let problem = 'no answer'
+    client.on('error', (error: Error) => { problem = error.message })
+    const timer = setTimeout(() => {
+      client.disconnect()
+      reject(new Error(problem))
+    }, withinMs)
+    client.once('ready', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+  return client
+}
+
+/**
+ * A connection that only listens, to a server that hears what is published
+ * anywhere in this Redis; in a cluster to another node with each attempt. It
+ * does not connect anew by itself: its end tells that messages may be missed.
+ */
+export const openSubscriber = (settings: RedisSettings, attempt: number): Redis => new (loaded().Redis)({
+  ...common(settings),
+  ...place({ ...settings, ...settings.cluster?.[attempt % settings.cluster.length] }),
+  retryStrategy: () => null,
+  autoResubscribe: false,
+})

@@ -1,0 +1,80 @@
+/** The `redis` section, checked as a whole -> how Redis is reached. The files of TLS are read here, once. */
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { createSecureContext } from 'node:tls'
+import type { RedisHost, RedisSettings, RedisTls } from '../caches/redis_client.js'
+import { parseEndpoint } from './endpoint.js'
+import type { ConfigFile } from './schema.js'
+import { messageOf } from '../log.js'
+
+type Given = NonNullable<ConfigFile['redis']>
+/** Tells of a problem with a parameter of the section. */
+export type Problem = (parameter: string, text: string) => void
+
+const hostsOf = (parameter: 'sentinels' | 'cluster', given: readonly string[] | undefined, defaultPort: number, problem: Problem): RedisHost[] | undefined =>
+  given?.flatMap(text => {
+    const endpoint = parseEndpoint(/:\d+$/.test(text) ? text : `${text}:${defaultPort}`)
+    if (typeof endpoint !== 'string' && endpoint.kind === 'inet') return [{ host: endpoint.host, port: endpoint.port }]
+    problem(parameter, `${parameter}: '${text}' is no server: write HOST or HOST:PORT`)
+    return []
+  })
+
+const tlsOf = (given: Given, folder: string, problem: Problem): RedisTls | null => {
+  const files = (['tls_CAfile', 'tls_cert_file', 'tls_key_file'] as const).filter(name => given[name] !== undefined)
+  if (given.tls !== true && files.length === 0) {
+    if (given.tls_verify_cert !== undefined) problem('tls_verify_cert', 'tls_verify_cert: goes with `tls: true`')
+    return null
+  }
+  if (given.tls === false) problem('tls', `tls: false, but there is ${files.join(' and ')}: remove one`)
+  if (given.path !== undefined) problem('path', 'path: there is no TLS over a unix socket; remove the tls parameters, or use host and port')
+  if ((given.tls_cert_file === undefined) !== (given.tls_key_file === undefined)) {
+    problem(files.find(name => name !== 'tls_CAfile') ?? 'tls', 'tls_cert_file and tls_key_file go together')
+  }
+  const read = (name: typeof files[number]): Buffer | undefined => {
+    const file = given[name]
+    if (file === undefined) return undefined
+    try {
+      return readFileSync(resolve(folder, file))
+    } catch (error) {
+      problem(name, `${name}: ${resolve(folder, file)} can't be read: ${messageOf(error)}`)
+      return undefined
+    }
+  }
+  const [ca, cert, key] = [read('tls_CAfile'), read('tls_cert_file'), read('tls_key_file')]
+  const material = { ...ca === undefined ? {} : { ca }, ...cert === undefined ? {} : { cert }, ...key === undefined ? {} : { key } }
+  try {
+    createSecureContext(material)
+  } catch (error) {
+    problem(files[0] ?? 'tls', `${files.join(', ')}: not what TLS needs, PEM: ${messageOf(error)}`)
+  }
+  return { ...material, verify: given.tls_verify_cert ?? true }
+}
+
+/** How Redis is reached. `folder` is where relative paths begin. */
+export const redisSettings = (
+  given: Given, secrets: { readonly password: string | undefined, readonly sentinelPassword: string | undefined }, folder: string, problem: Problem,
+): RedisSettings => {
+  if (given.path !== undefined && (given.host ?? given.port) !== undefined) problem('path', 'redis: either path or host and port')
+  for (const several of ['sentinels', 'cluster'] as const) {
+    const other = (['host', 'port', 'path', ...several === 'cluster' ? ['sentinels'] as const : []] as const).find(name => given[name] !== undefined)
+    if (given[several] !== undefined && other !== undefined) problem(other, `${other}: ${several} says where Redis is; remove one of the two`)
+  }
+  if (given.sentinels !== undefined && given.master === undefined) {
+    problem('sentinels', 'sentinels: say which primary they watch, `master: NAME`, as in their `sentinel monitor NAME ...`')
+  }
+  if (given.sentinels === undefined) {
+    for (const name of ['master', 'sentinel_username', 'sentinel_password', 'sentinel_password_file', 'sentinel_password_env'] as const) {
+      if (given[name] !== undefined) problem(name, `${name}: goes with \`sentinels: [HOST:PORT, ...]\``)
+    }
+  }
+  if (given.cluster !== undefined && given.db !== undefined && given.db !== 0) problem('db', 'db: a cluster has database 0 only; remove this, key_prefix tells apart')
+  return {
+    host: given.host, port: given.port, path: given.path,
+    sentinels: hostsOf('sentinels', given.sentinels, 26_379, problem), master: given.master,
+    sentinelUsername: given.sentinel_username, sentinelPassword: secrets.sentinelPassword,
+    cluster: hostsOf('cluster', given.cluster, 6_379, problem),
+    tls: tlsOf(given, folder, problem),
+    username: given.username, password: secrets.password, db: given.db,
+    keyPrefix: given.key_prefix, commandTimeoutMs: given.command_timeout,
+  }
+}

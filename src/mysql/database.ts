@@ -1,0 +1,132 @@
+/**
+ * The servers that hold the same tables, asked in Postfix's manner: unix sockets
+ * first, then TCP, each kind in an order drawn at start; the first that works is
+ * kept to. A server that fails leaves time for the next: each gets its share of
+ * what is left.
+ */
+import { isOutage, unavailable } from '../outcome.js'
+import type { Unavailable } from '../outcome.js'
+import type { RawRow, Statement } from './connection.js'
+import type { Login } from '../tables/definition.js'
+import type { Host } from './hosts.js'
+import { Server } from './server.js'
+import type { Reply, ServerSettings, ServerStatus } from './server.js'
+import { readTls } from './tls.js'
+
+export type Access = Login & {
+  /** False: for proxies that know no prepared statements. */
+  readonly prepared: boolean
+  /** How long an unused connection is kept, if not as long as others. */
+  readonly idleMs?: number
+}
+
+/** `doubt`: null if the server is no replica that lags, or nobody is to look. */
+export type OnListed = (server: string, doubt: string | null) => void
+
+export type Database = {
+  /** Rows, or why there are none, within `budgetMs`. */
+  ask(statement: Statement, values: readonly string[], budgetMs: number): Promise<Reply | Unavailable>
+  /**
+   * Hands over the rows of a long list, in batches, until `onRows` wants no more; why not all of them, or null. Rejects if `onRows` does.
+   * `onListed`, if there is one, hears before the end by which server, and why what it lacks may be there all the same, as on a replica that lags.
+   */
+  list(statement: Statement, onRows: (rows: readonly RawRow[]) => Promise<boolean>, onListed?: OnListed): Promise<Unavailable | null>
+}
+
+/** A server may take so long (ms) to sort a list, or between two pieces of it. */
+const listIdleMs = 120_000
+/** And so long to say how far it is behind its primary. */
+const doubtMs = 5_000
+
+export type Servers = {
+  /**
+   * The database on these hosts. Equal log-ins on one host share its connections
+   * and its breaker, whichever map asks. Throws if a TLS file can't be read.
+   */
+  database(hosts: readonly Host[], login: Access): Database
+  status(): readonly ServerStatus[]
+  /** Closes all; what is under way is cut off. */
+  close(): void
+}
+
+/** As one writes it in `hosts`. */
+export const nameOf = (host: Host): string => {
+  if (host.kind === 'unix') return `unix:${host.path}`
+  return `${host.host.includes(':') ? `[${host.host}]` : host.host}:${host.port}`
+}
+
+const shuffled = <Item>(items: readonly Item[]): readonly Item[] =>
+  items.map(item => ({ item, at: Math.random() })).sort((a, b) => a.at - b.at).map(({ item }) => item)
+
+/** Nothing connects before it is asked. */
+export const openServers = (settings: ServerSettings): Servers => {
+  const servers = new Map<string, Server>()
+  const databases = new Map<string, Database>()
+
+  const serverOf = (host: Host, login: Access): Server => {
+    const identity = JSON.stringify([host, login])
+    const standing = servers.get(identity)
+    if (standing !== undefined) return standing
+    const { tls, idleMs = settings.idleMs, ...account } = login
+    const server = new Server(nameOf(host), { ...account, host, ssl: tls === null ? null : readTls(tls) }, { ...settings, idleMs })
+    servers.set(identity, server)
+    return server
+  }
+
+  return {
+    database: (hosts, login) => {
+      const identity = JSON.stringify([hosts, login])
+      const standing = databases.get(identity)
+      if (standing !== undefined) return standing
+      const order = (['unix', 'inet'] as const).flatMap(kind => shuffled(hosts.filter(host => host.kind === kind)))
+      const database = databaseOn(order.map(host => serverOf(host, login)))
+      databases.set(identity, database)
+      return database
+    },
+    status: () => [...servers.values()].map(server => server.status),
+    close: () => { for (const server of servers.values()) server.close() },
+  }
+}
+
+/** With all breakers open, any of them says best why. */
+const askableOf = (servers: readonly Server[]): readonly Server[] => {
+  const askable = servers.filter(server => server.isAskable())
+  return askable.length > 0 ? askable : servers.slice(0, 1)
+}
+
+/** Asks one server after the other. */
+const askAll = async (servers: readonly Server[], statement: Statement, values: readonly string[], deadline: number): Promise<Reply | Unavailable> => {
+  const candidates = askableOf(servers)
+  let failure = unavailable('timeout', 'no time to ask')
+  for (const [index, server] of candidates.entries()) {
+    if (performance.now() >= deadline) return failure
+    const answer = await server.ask(statement, values, deadline, candidates.length - index)
+    if (answer.kind !== 'unavailable' || !isOutage(answer.reason)) return answer
+    failure = answer
+  }
+  return failure
+}
+
+const databaseOn = (servers: readonly Server[]): Database => ({
+  ask: (statement, values, budgetMs) => {
+    const deadline = performance.now() + budgetMs
+    const [only] = servers
+    if (servers.length > 1 || only === undefined || budgetMs <= 0) return askAll(servers, statement, values, deadline)
+    return only.ask(statement, values, deadline, 1)
+  },
+  list: async (statement, onRows, onListed) => {
+    let failure = unavailable('source-down', 'no server')
+    const doubtOf = async (server: Server): Promise<Unavailable | null> => onListed === undefined ? null : server.doubtAbsence(performance.now() + doubtMs)
+    for (const server of askableOf(servers)) {
+      // The rows are those of the moment at which it begins; one that falls behind meanwhile may have been so then.
+      const before = await doubtOf(server)
+      const failed = await server.list(statement, listIdleMs, onRows)
+      if (failed === null || failed.isBegun) {
+        onListed?.(server.name, (before ?? await doubtOf(server))?.detail ?? null)
+        return failed?.problem ?? null
+      }
+      failure = failed.problem
+    }
+    return failure
+  },
+})

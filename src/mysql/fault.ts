@@ -1,0 +1,169 @@
+/**
+ * What went wrong with a server or a query, classified once: whom to blame,
+ * whether to ask again, and one line for the log. Nothing above this looks at a
+ * driver's error.
+ *
+ * The line is made of error numbers and names. The server's own words are taken
+ * only for errors whose text names tables, columns and accounts, but no values:
+ * other messages can hold the key or a piece of a row.
+ */
+import { unavailable } from '../outcome.js'
+import type { Reason, Unavailable } from '../outcome.js'
+
+export type Fault = {
+  readonly kind: 'fault'
+  /** server: it would fail any question, so ask another and count it. query: the server is well, this question isn't. */
+  readonly blame: 'server' | 'query'
+  readonly reason: Reason
+  readonly detail: string
+  /** Whether the same question may succeed at once: on the same connection, or only on a new one. */
+  readonly again: 'no' | 'same' | 'new'
+  /** The connection's state is unknown: it must not be used any more. */
+  readonly broken: boolean
+}
+
+/** connect: until the session is set up. query: from then on. */
+export type Phase = 'connect' | 'query'
+
+/** The fault as an answer. */
+export const unavailableFor = (fault: Fault): Unavailable => unavailable(fault.reason, fault.detail)
+
+/** The time given to the connection or the query is over. */
+export const timeoutFault = (phase: Phase): Fault => ({
+  kind: 'fault', blame: 'server', reason: 'timeout', again: 'no', broken: true,
+  detail: phase === 'connect' ? 'no connection in time' : 'no answer in time',
+})
+
+/** The server sends more than is sensible for one key. */
+export const tooLargeFault = (maxBytes: number): Fault => ({
+  kind: 'fault', blame: 'query', reason: 'bad-value', again: 'no', broken: true,
+  detail: `the result is larger than ${maxBytes} bytes`,
+})
+
+/** The statement did what no lookup may do; the connection is in order. */
+export const statementFault = (detail: string): Fault => ({
+  kind: 'fault', blame: 'query', reason: 'query-error', again: 'no', broken: false, detail,
+})
+
+/**
+ * Errors that an established session gets, but that are about the server, not
+ * the statement. (While connecting every error is about the server.)
+ */
+const serverErrors: ReadonlySet<number> = new Set([
+  1037, // ER_OUTOFMEMORY
+  1038, // ER_OUT_OF_SORTMEMORY
+  1040, // ER_CON_COUNT_ERROR: also what a proxy says for its back end
+  1041, // ER_OUT_OF_RESOURCES
+  1047, // ER_UNKNOWN_COM_ERROR: a Galera node that isn't ready
+  1203, // ER_TOO_MANY_USER_CONNECTIONS
+  1226, // ER_USER_LIMIT_REACHED: so many queries an hour
+  1820, // ER_MUST_CHANGE_PASSWORD
+  3032, // ER_SERVER_OFFLINE_MODE
+  3168, // ER_SERVER_ISNT_AVAILABLE
+])
+
+/** The server gave up the session; the next one may be well, at once if this one had been idle. */
+const sessionLost: ReadonlySet<number> = new Set([
+  1053, // ER_SERVER_SHUTDOWN
+  1077, // ER_NORMAL_SHUTDOWN
+  1079, // ER_SHUTDOWN_COMPLETE
+  1080, // ER_FORCING_CLOSE
+  1152, // ER_ABORTING_CONNECTION
+  1156, // ER_NET_PACKETS_OUT_OF_ORDER
+  1157, // ER_NET_UNCOMPRESS_ERROR
+  1158, // ER_NET_READ_ERROR
+  1159, // ER_NET_READ_INTERRUPTED
+  1160, // ER_NET_ERROR_ON_WRITE
+  1161, // ER_NET_WRITE_INTERRUPTED
+  1184, // ER_NEW_ABORTING_CONNECTION
+  1927, // ER_CONNECTION_KILLED (MariaDB)
+  4031, // ER_CLIENT_INTERACTION_TIMEOUT (MySQL)
+])
+
+/** Another statement was in the way; the server undid ours, or let it wait too long. */
+const contention: ReadonlySet<number> = new Set([
+  1205, // ER_LOCK_WAIT_TIMEOUT
+  1213, // ER_LOCK_DEADLOCK
+])
+
+/** The server, or a proxy's other back end, doesn't know our prepared statement any more. */
+const statementLost: ReadonlySet<number> = new Set([
+  1243, // ER_UNKNOWN_STMT_HANDLER
+  1615, // ER_NEED_REPREPARE
+])
+
+/** Errors whose text is safe to show and says more than their name: which table, column, routine, account. */
+const tellingErrors: ReadonlySet<number> = new Set([
+  1044, 1045, 1049, 1054, 1109, 1115, 1129, 1130, 1142, 1143, 1146, 1194, 1227, 1305, 1356, 1370, 1698, 1932, 3118, 3159,
+])
+
+/** Names that the driver doesn't know. */
+const mariadbNames: ReadonlyMap<number, string> = new Map([
+  [1927, 'ER_CONNECTION_KILLED'],
+  [1932, 'ER_NO_SUCH_TABLE_IN_ENGINE'],
+  [1969, 'ER_STATEMENT_TIMEOUT'],
+  [4151, 'ER_ACCOUNT_HAS_BEEN_LOCKED'],
+])
+
+const maxDetailLength = 250
+
+/** What a thrown thing says about itself, as far as it does. */
+type Facts = { readonly errno: number | null, readonly code: string | null, readonly message: string }
+
+const factsOf = (error: unknown): Facts => {
+  if (!(error instanceof Error)) return { errno: null, code: null, message: '' }
+  const { errno, code } = error as { errno?: unknown, code?: unknown }
+  return {
+    // Node's own errors have a negative one.
+    errno: typeof errno === 'number' && errno > 0 ? errno : null,
+    code: typeof code === 'string' ? code : null,
+    message: error.message,
+  }
+}
+
+const printable = (text: string): string => text.replaceAll(/[^\x20-\x7e]+/g, ' ').trim().slice(0, maxDetailLength)
+
+const serverErrorText = (errno: number, { code, message }: Facts): string => {
+  if (tellingErrors.has(errno)) return printable(`error ${errno}: ${message}`)
+  const name = mariadbNames.get(errno) ?? (code?.startsWith('ER_') === true ? code : '')
+  return printable(`error ${errno} ${name}`)
+}
+
+/** Errors that the driver or Node makes, of which only connecting can say more than a code. */
+const clientErrorText = ({ code, message }: Facts, phase: Phase): string => {
+  switch (code) {
+    case null: return 'the reply is not what the protocol allows'
+    case 'PROTOCOL_CONNECTION_LOST': return 'connection lost'
+    case 'HANDSHAKE_NO_SSL_SUPPORT': return 'the server offers no TLS'
+    case 'AUTH_SWITCH_PLUGIN_ERROR': {
+      const plugin = /unknown plugin ([\w-]+)/.exec(message)?.[1]
+      return plugin === undefined ? 'log-in failed in the authentication plug-in'
+        : `the account needs the authentication plug-in ${plugin}, which is not supported; give it, or an account of Holdfast's own, mysql_native_password or caching_sha2_password`
+    }
+    case 'MYSQL_CLEAR_PASSWORD_NOT_ENABLED': return 'the server wants the password in clear text, which is refused'
+    default: return phase === 'connect' && code === 'HANDSHAKE_SSL_ERROR' ? printable(`TLS: ${message}`) : printable(code)
+  }
+}
+
+/** Classifies what the driver reported in this phase of a connection's life. */
+export const faultOf = (error: unknown, phase: Phase): Fault => {
+  const facts = factsOf(error)
+  const { errno } = facts
+  const server = { kind: 'fault', blame: 'server', reason: 'source-down' } as const
+  if (errno === null) {
+    // Lost, reset, or not the protocol. Only a connection that had been idle is tried anew.
+    return { ...server, detail: clientErrorText(facts, phase), again: 'new', broken: true }
+  }
+  const detail = serverErrorText(errno, facts)
+  if (phase === 'connect') return { ...server, detail, again: 'no', broken: true }
+  if (sessionLost.has(errno)) return { ...server, detail, again: 'new', broken: true }
+  // 2000 to 2999 are a client library's own errors, 9000 and up a SQL proxy's: both about a back end.
+  if (serverErrors.has(errno) || (errno >= 2000 && errno <= 2999) || errno >= 9000) {
+    return { ...server, detail, again: 'no', broken: true }
+  }
+  const query = { kind: 'fault', blame: 'query', reason: 'query-error', detail } as const
+  if (contention.has(errno)) return { ...query, again: 'same', broken: false }
+  if (statementLost.has(errno)) return { ...query, again: 'new', broken: true }
+  // ER_NET_PACKET_TOO_LARGE: the server hangs up after saying so.
+  return { ...query, again: 'no', broken: errno === 1153 }
+}

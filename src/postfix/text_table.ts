@@ -1,0 +1,92 @@
+/**
+ * A Postfix text table, held in memory: the source form of postmap(1), as a
+ * texthash: table reads it. `key`, white space, `value`; logical lines as in
+ * lines.ts. A key in double quotes keeps them, as Postfix asks it so; a
+ * backslash takes the meaning from the next character, but stays. The first of
+ * two lines with one key counts. Keys are folded; values are bytes.
+ *
+ * Read whole, once, at start. Where Postfix drops a line whose value isn't
+ * UTF-8, the value is kept here: Postfix then answers with an error for that
+ * key, which is the safer doubt.
+ */
+import { isUtf8 } from 'node:buffer'
+import { createHash } from 'node:crypto'
+import { absent, found } from '../outcome.js'
+import type { ByteString, Outcome } from '../outcome.js'
+import { fold } from './fold.js'
+import { firstBlank, isBlank, logicalLines, trimBlanks } from './logical_lines.js'
+import type { Problem } from '../log.js'
+
+export type TextTable = {
+  readonly entries: ReadonlyMap<string, ByteString>
+  readonly warnings: readonly Problem[]
+}
+
+/** Where the key ends: at white space outside quotes. Null if a quote isn't closed. */
+const keyEnd = (line: string): number | null => {
+  const simple = firstBlank(line)
+  if (!/["\\]/.test(line.slice(0, simple))) return simple
+  let inQuotes = false
+  let at = 0
+  for (; at < line.length; at++) {
+    const letter = line[at]
+    if (letter === '\\') at++
+    else if (letter === '"') inQuotes = !inQuotes
+    else if (!inQuotes && isBlank(line.charCodeAt(at))) break
+  }
+  return inQuotes ? null : Math.min(at, line.length)
+}
+
+/** Reads a table's bytes; `path` is for the warnings, `foldKey` makes equal keys equal. */
+export const parseTextTable = (bytes: Buffer, path: string, foldKey: (key: string) => string = fold): TextTable => {
+  const entries = new Map<string, ByteString>()
+  const warnings: Problem[] = []
+  for (const { number, text, orphan } of logicalLines(bytes.toString('latin1'))) {
+    const warn = (problem: string): void => {
+      warnings.push({ place: `${path}:${number}`, text: problem })
+    }
+    if (orphan) {
+      warn('starts with white space but continues nothing, so it is skipped, as Postfix does')
+      continue
+    }
+    const end = keyEnd(text)
+    if (end === null) {
+      warn('a double quote isn\'t closed, so the line is skipped, as Postfix does')
+      continue
+    }
+    const rawKey = Buffer.from(text.slice(0, end), 'latin1')
+    const value = trimBlanks(text.slice(end)) as ByteString
+    if (value === '') {
+      warn('has a key but no value, so it is skipped, as Postfix does')
+      continue
+    }
+    if (!isUtf8(rawKey)) {
+      warn('the key isn\'t UTF-8, so the line is skipped, as Postfix does')
+      continue
+    }
+    const key = foldKey(rawKey.toString('utf8'))
+    if (key.endsWith(':')) warn('the key ends in a colon; is this an alias file (`key: value`)?')
+    if (entries.has(key)) warn('the key was there before; the first line counts, as Postfix has it')
+    else entries.set(key, value)
+  }
+  return { entries, warnings }
+}
+
+/** The line of a text table that says this, without its end; null if no line can: blanks around, a newline within, bytes that aren't UTF-8... */
+export const textLine = (key: string, value: ByteString): string | null => {
+  const line = Buffer.concat([Buffer.from(`${key}\t`, 'utf8'), Buffer.from(value, 'latin1')])
+  const { entries } = parseTextTable(line, '')
+  return entries.size === 1 && entries.get(key) === value && isUtf8(line) ? line.toString('utf8') : null
+}
+
+/** A Source that always answers at once. */
+export type TextSource = { lookup(key: string): Outcome, readonly definition: string }
+
+/** Answers folded keys from `table`. `bytes` are what it was read from. */
+export const textSource = (table: TextTable, bytes: Buffer): TextSource => ({
+  lookup: key => {
+    const value = table.entries.get(key)
+    return value === undefined ? absent : found(value)
+  },
+  definition: `text ${createHash('sha256').update(bytes).digest('base64url')}`,
+})

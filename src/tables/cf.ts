@@ -1,0 +1,74 @@
+/**
+ * A mysql_table(5) file -> its parameters, or every problem at once. Only the
+ * file's format; definition.ts knows what the parameters mean.
+ *
+ * The format is main.cf's without its `$name` expansion: `name = value`, blanks
+ * around both taken off, no comments at the end of a line, no quoting. Of two
+ * lines with one name the later counts.
+ */
+import { isUtf8 } from 'node:buffer'
+import { firstBlank, logicalLines, trimBlanks } from '../postfix/logical_lines.js'
+import type { Problem } from '../log.js'
+
+export type Parameter = { readonly value: string, readonly line: number }
+
+export type CfFile = {
+  readonly parameters: ReadonlyMap<string, Parameter>
+  readonly warnings: readonly Problem[]
+  /** Not empty: the file must not be used, even where Postfix would take it. */
+  readonly errors: readonly Problem[]
+}
+
+const byteOrderMark = '\xef\xbb\xbf'
+
+/** In quotes as a whole, as a shell or YAML would take off. */
+const isQuoted = (value: string): boolean => value.length > 1 && /^(["']).*\1$/s.test(value)
+
+/** Reads the bytes of a file; `path` is for the places only. */
+export const parseCf = (bytes: Buffer, path: string): CfFile => {
+  const parameters = new Map<string, Parameter>()
+  const warnings: Problem[] = []
+  const errors: Problem[] = []
+  let file = bytes.toString('latin1')
+  if (file.startsWith(byteOrderMark)) {
+    file = file.slice(byteOrderMark.length)
+    warnings.push({
+      place: `${path}:1`,
+      text: 'a byte order mark is in front of the first line and is ignored here; Postfix takes it for a part of the first name, so save the file without it',
+    })
+  }
+  for (const { number: line, text, orphan } of logicalLines(file)) {
+    const place = `${path}:${line}`
+    if (orphan) {
+      warnings.push({ place, text: 'starts with white space but continues nothing, so it is skipped, as Postfix does' })
+      continue
+    }
+    // The name ends at the first blank; what follows it must be the equals sign.
+    const equals = text.indexOf('=')
+    const end = Math.min(firstBlank(text), equals === -1 ? text.length : equals)
+    const name = printable(text.slice(0, end))
+    const rest = trimBlanks(text.slice(end))
+    if (name === '' || !rest.startsWith('=')) {
+      errors.push({ place, text: name === '' ? 'has no name before the \'=\'' : `has no '=' after '${name}'` })
+      continue
+    }
+    const raw = Buffer.from(trimBlanks(rest.slice(1)), 'latin1')
+    if (!isUtf8(raw) || raw.includes(0)) {
+      errors.push({ place, text: `${name}: the value is not UTF-8 text` })
+      continue
+    }
+    const value = raw.toString('utf8')
+    const earlier = parameters.get(name)
+    if (earlier !== undefined && earlier.value !== value) {
+      warnings.push({ place, text: `${name}: overrides the one on line ${earlier.line}` })
+    }
+    if (isQuoted(value)) {
+      warnings.push({ place, text: `${name}: the quotes around the value are a part of it; in this format nothing takes them off` })
+    }
+    parameters.set(name, { value, line })
+  }
+  return { parameters, warnings, errors }
+}
+
+/** A name from the file as it can be shown: bounded, in ASCII, as all that mean anything are. */
+const printable = (name: string): string => name.slice(0, 60).replaceAll(/[^\x20-\x7e]/g, '?')

@@ -1,0 +1,101 @@
+/**
+ * The `domain` parameter of mysql_table(5): a list of domains, in the form of
+ * Postfix's match lists. Only addresses in a matching domain are asked, no bare
+ * words and no `@domain`. An item is a domain, /FILE with more items, or TYPE:TABLE;
+ * a ! in front turns it round; the first item that matches decides. Domains are
+ * compared whole and folded: no sub-domains.
+ *
+ * Tables are read once, at start. texthash: is read as it is; of hash:, btree:,
+ * lmdb:, cdb: and dbm: the text file that postmap(1) made them from is read, if
+ * it is there and not newer than the table. Other types are refused, since a
+ * list that can't be read would turn keys away unasked.
+ */
+import type { Files } from './definition_files.js'
+import { fold } from '../postfix/fold.js'
+import { parseTextTable } from '../postfix/text_table.js'
+import { messageOf } from '../log.js'
+
+export type DomainList = {
+  readonly matches: (domain: string) => boolean
+  readonly warnings: readonly string[]
+  /** Not empty: the list must not be used. */
+  readonly errors: readonly string[]
+  /** Every domain that was read and whether it is in, for the definition's fingerprint. */
+  readonly content: ReadonlyMap<string, boolean>
+}
+
+/** The file names that postmap(1) gives a table. */
+const suffixes: ReadonlyMap<string, string> = new Map([['hash', '.db'], ['btree', '.db'], ['lmdb', '.lmdb'], ['cdb', '.cdb'], ['dbm', '.pag']])
+
+/** Reads the list and what it names. Never throws for a file: that is an error in the list. */
+export const parseDomainList = (list: string, files: Files): DomainList => {
+  const warnings: string[] = []
+  const errors: string[] = []
+  // Everything on a list can be listed, so what the first matching item says of a domain is found out now.
+  const decisions = new Map<string, boolean>()
+  const decide = (domain: string, isIn: boolean): void => {
+    if (!decisions.has(domain)) decisions.set(domain, isIn)
+  }
+
+  const readTable = (type: string, path: string, isIn: boolean): void => {
+    const suffix = suffixes.get(type)
+    if (type !== 'texthash' && suffix === undefined) {
+      errors.push(`a ${type}: table can't be used here; write the domains, a /FILE with them, or texthash:/FILE`)
+      return
+    }
+    if (suffix !== undefined) {
+      const tableTime = files.modifiedMs(path + suffix)
+      const textTime = files.modifiedMs(path)
+      if (tableTime === null || textTime === null) {
+        errors.push(`${type}:${path} is read from the text it was made of, but ${textTime === null ? path : path + suffix} isn't there`)
+        return
+      }
+      if (textTime > tableTime) {
+        errors.push(`${path} is newer than ${path}${suffix}, so the two may differ: run postmap ${type}:${path}`)
+        return
+      }
+    }
+    try {
+      // Only postmap folds; Postfix opens the tables of a list without folding.
+      const table = parseTextTable(files.read(path), path, suffix === undefined ? key => key : fold)
+      warnings.push(...table.warnings.map(({ place, text }) => `${place}: ${text}`))
+      for (const domain of table.entries.keys()) decide(domain, isIn)
+    } catch (error) {
+      errors.push(`${type}:${path} can't be read: ${messageOf(error)}`)
+    }
+  }
+
+  const parse = (text: string, turned: boolean, open: readonly string[]): void => {
+    for (const word of text.split(/[, \t\r\n]+/)) {
+      if (word === '') continue
+      if (word.startsWith('#')) {
+        warnings.push('there are no comments at the end of a line; this one and what follows it is skipped, as Postfix does')
+        return
+      }
+      const item = word.replace(/^!+/, '')
+      const isIn = (word.length - item.length) % 2 === 0 ? !turned : turned
+      if (item === '') errors.push('no domain after \'!\'')
+      else if (item.startsWith('/')) {
+        if (open.includes(item)) errors.push(`${item} includes itself`)
+        else readFile(item, !isIn, [...open, item])
+      } else if (!item.startsWith('[') && item.includes(':')) {
+        const colon = item.indexOf(':')
+        readTable(item.slice(0, colon), item.slice(colon + 1), isIn)
+      } else decide(fold(item), isIn)
+    }
+  }
+
+  const readFile = (path: string, turned: boolean, open: readonly string[]): void => {
+    let content: string
+    try {
+      content = files.read(path).toString('utf8')
+    } catch (error) {
+      errors.push(`${path} can't be read: ${messageOf(error)}`)
+      return
+    }
+    for (const line of content.split('\n')) if (!line.startsWith('#')) parse(line, turned, open)
+  }
+
+  parse(list, false, [])
+  return { matches: domain => decisions.get(fold(domain)) ?? false, warnings, errors, content: decisions }
+}

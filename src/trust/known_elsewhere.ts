@@ -1,0 +1,105 @@
+/**
+ * Which absences may outlive an outage.
+ *
+ * On the way to accepting a recipient Postfix also asks tables that don't have
+ * it: virtual_alias_maps for whoever is no alias, virtual_alias_domains for
+ * each relay domain, transport_maps for whatever has no route of its own. When
+ * one of these can't say absent, the recipient is deferred, however well it is
+ * known elsewhere (trivial-rewrite/resolve.c, smtpd_check.c: an error in any
+ * table ends the search).
+ *
+ * An absence that is past its time is no knowledge by itself. But where another
+ * map knows the recipient, or the domain, that map has the last word on it: the
+ * old absence then can't refuse anybody. The same goes for an address elsewhere
+ * that a known alias leads to. So it may stand in, as an old found answer may;
+ * a map that names recipients never does so for its own absences.
+ *
+ * Bugs: a recipient map that is no list of recipients (a *_bcc_maps) is taken
+ * for one. An alias that was refused before it was made, is in such a map, and
+ * was not mailed to again before the outage, is refused in it.
+ */
+import { readable } from '../outcome.js'
+import type { ByteString } from '../outcome.js'
+import { fold } from '../postfix/fold.js'
+import type { Search } from '../lookup/search.js'
+
+/** Where the known aliases lead: cleanup(8) looks each address of an answer up as an alias again. */
+export type Targets = {
+  /** A found answer of virtual_alias_maps. */
+  note(value: ByteString): void
+  /** Whether an answer noted lately holds this folded address, or one at this `@domain`. */
+  has(key: string): boolean
+}
+
+/** At least so many addresses and domains are kept, and at most twice as many: those noted last. */
+const keptTargets = 100_000
+
+export const createTargets = (): Targets => {
+  // The older set goes as a whole: an LRU's order would cost each found answer more than all else that memory does with it.
+  let recent = new Set<string>()
+  let before = new Set<string>()
+  let lastDomain = ''
+  return {
+    note: value => {
+      for (const address of readable(value).split(/[,\s]+/)) {
+        const key = fold(address)
+        const at = key.lastIndexOf('@')
+        if (at < 1) continue
+        if (recent.size >= keptTargets) {
+          before = recent
+          recent = new Set()
+          lastDomain = ''
+        }
+        recent.add(key)
+        const domain = key.slice(at)
+        // Mostly one address after the other leads to the same.
+        if (domain !== lastDomain) recent.add(domain)
+        lastDomain = domain
+      }
+    },
+    has: key => recent.has(key) || before.has(key),
+  }
+}
+
+/**
+ * A map of this node, as far as the others need it. Sensitive ones are left out:
+ * that an address may log in or send doesn't say that it takes mail.
+ */
+export type Neighbour = {
+  readonly search: Search
+  /** Whether it has a found answer for this folded key, fresh or stale; asks nobody. */
+  knows(key: string): boolean
+  /** For a map of aliases. */
+  readonly targets?: Targets
+}
+
+/** Whether one of the `neighbours` has the last word on `key` (folded), so that its absence from a map of that search refuses nobody. */
+export const isVouchedFor = (search: Search, key: string, neighbours: Iterable<Neighbour>): boolean => {
+  const known = (asked: string, ...searches: readonly Search[]): boolean => {
+    for (const neighbour of neighbours) if (searches.includes(neighbour.search) && neighbour.knows(asked)) return true
+    return false
+  }
+  const isTarget = (): boolean => {
+    for (const { targets } of neighbours) if (targets?.has(key) === true) return true
+    return false
+  }
+  const at = key.lastIndexOf('@')
+  const domain = key.slice(at + 1)
+  switch (search) {
+    case 'virtual': case 'canonical': case 'generic':
+      // virtual_alias_maps is asked for bare domains too: it is the default of virtual_alias_domains.
+      if (at === -1) return known(domain, 'domain', 'exact')
+      // The catch-all that a domain doesn't have: a step on the way, asked by itself by nobody.
+      if (at === 0) return known(domain, 'domain', 'exact') || isTarget()
+      // An alias that leads out of our domains: whether its target is accepted is for others to say.
+      return known(key, 'recipient') || (isTarget() && !known(domain, 'domain', 'exact'))
+    case 'domain': case 'exact':
+      return at === -1 && known(domain, 'domain', 'exact')
+    case 'transport':
+      // trivial-rewrite(8) asks for * by itself; without its answer nothing is routed.
+      return key === '*' || known(domain, 'domain', 'exact')
+    case 'recipient': case 'access':
+      return false
+    default: return search satisfies never
+  }
+}

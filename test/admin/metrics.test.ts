@@ -1,0 +1,60 @@
+import t from 'tap'
+import { createMetrics } from '../../src/admin/metrics.js'
+import { wellStatus } from '../fixtures/status.js'
+
+const pageOf = (changes = {}): Promise<string> => createMetrics(() => Promise.resolve(wellStatus(changes))).render()
+
+t.test('answers are counted by map, protocol, outcome and reason', async t => {
+  const page = await pageOf()
+  for (const line of [
+    'holdfast_lookups_total{map="alias",protocol="socketmap",outcome="fresh",reason=""} 8',
+    'holdfast_lookups_total{map="alias",protocol="socketmap",outcome="unavailable",reason="timeout"} 2',
+    'holdfast_saved_total{map="alias"} 1',
+    'holdfast_answers_from_total{map="alias",origin="memory"} 7',
+    'holdfast_answers_from_total{map="alias",origin="load"} 3',
+  ]) t.ok(page.includes(`${line}\n`), line)
+})
+
+t.test('a lookup that memory answered at once counts into the first bucket, one beyond the last only into +Inf', async t => {
+  const lines = (await pageOf()).split('\n').filter(line => line.startsWith('holdfast_lookup_duration_seconds'))
+  t.same(lines, [
+    'holdfast_lookup_duration_seconds_bucket{map="alias",le="0.001"} 9',
+    'holdfast_lookup_duration_seconds_bucket{map="alias",le="0.01"} 11',
+    'holdfast_lookup_duration_seconds_bucket{map="alias",le="+Inf"} 12',
+    'holdfast_lookup_duration_seconds_sum{map="alias"} 0.5',
+    'holdfast_lookup_duration_seconds_count{map="alias"} 12',
+  ])
+})
+
+t.test('a map that is loaded ahead of demand says when it last was; one that never was says 0', async t => {
+  const page = await pageOf()
+  for (const line of [
+    'holdfast_warm_last_success_timestamp_seconds{map="alias"} 1000', 'holdfast_warm_rows_total{map="alias"} 20', 'holdfast_warm_failures_total{map="alias"} 1',
+  ]) t.ok(page.includes(`${line}\n`), line)
+  const [map] = wellStatus().maps
+  t.match(await pageOf({ maps: [{ ...map, warm: { ...map?.warm, loadedAt: null } }] }), 'holdfast_warm_last_success_timestamp_seconds{map="alias"} 0\n')
+  t.notMatch(await pageOf({ maps: [{ ...map, warm: null }] }), 'holdfast_warm_rows_total{')
+})
+
+t.test('a breaker has the value 1 in the state that it is in, 0 in the others', async t => {
+  const [server] = wellStatus().servers
+  const page = await pageOf({ servers: [{ ...server, state: 'open', opened: 3 }] })
+  for (const line of [
+    'holdfast_breaker_state{server="db:3306",state="open"} 1',
+    'holdfast_breaker_state{server="db:3306",state="closed"} 0',
+    'holdfast_breaker_opened_total{server="db:3306"} 3',
+    'holdfast_ill_parts 1',
+  ]) t.ok(page.includes(`${line}\n`), line)
+})
+
+t.test('a scrape shows the figures of its own moment', async t => {
+  let connections = 1
+  const metrics = createMetrics(() => Promise.resolve(wellStatus({ listeners: [{ address: 'inet:127.0.0.1:1', protocol: 'tcp_table', connections, refused: 0 }] })))
+  await metrics.render()
+  connections = 2
+  t.match(await metrics.render(), 'holdfast_connections{listener="inet:127.0.0.1:1",protocol="tcp_table"} 2\n')
+})
+
+t.test('without Redis there are no figures of Redis', async t => {
+  t.notMatch(await pageOf({ redis: null }), /^holdfast_redis_\w+[{ ]/m)
+})

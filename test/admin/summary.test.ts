@@ -1,0 +1,37 @@
+import t from 'tap'
+import type { Status } from '../../src/admin/status.js'
+import { summarize } from '../../src/admin/summary.js'
+import { wellStatus } from '../fixtures/status.js'
+
+const [server] = wellStatus().servers
+const [map] = wellStatus().maps
+
+t.test('all is well since the last part got well', async t => {
+  t.same(summarize(wellStatus()), { state: 'well', since: 1_000_500, ill: [] })
+})
+
+const cases = new Map<string, Partial<Status>>([
+  ['mysql db:3306', { servers: server === undefined ? [] : [{ ...server, state: 'open', since: 1_500_000, lastError: 'connection refused' }] }],
+  ['redis', { redis: { state: 'down', since: 1_500_000, hits: 0, misses: 0, faults: {} } }],
+  ['canary of alias', { canaries: [{ map: 'alias', missing: true, since: 1_500_000 }] }],
+  ['map alias', {
+    maps: map?.cached == null ? [] : [{ ...map, cached: { ...map.cached, guard: { trusted: false, since: 1_500_000, witnesses: 9, gone: 7 } } }],
+  }],
+])
+
+for (const [part, changes] of cases) {
+  t.test(`ill since then: ${part}`, async t => {
+    const summary = summarize(wellStatus(changes))
+    t.match(summary, { state: 'ill', since: 1_500_000, ill: [{ part, since: 1_500_000 }] })
+  })
+}
+
+t.test('the first of several ill parts says since when', async t => {
+  const summary = summarize(wellStatus({ ...cases.get('redis'), canaries: [{ map: 'alias', missing: true, since: 1_400_000 }] }))
+  t.equal(summary.since, 1_400_000)
+  t.equal(summary.ill.length, 2)
+})
+
+t.test('a node that is not ready is stopping, whatever else is ill', async t => {
+  t.equal(summarize(wellStatus({ ready: false, ...cases.get('redis') })).state, 'stopping')
+})

@@ -1,0 +1,54 @@
+/** The configuration that adopt writes: one that Holdfast takes, with what main.cf says. */
+import t from 'tap'
+import { configText } from '../../src/adopt/adopted_config.js'
+import type { Plan } from '../../src/adopt/plan.js'
+import type { Postconf } from '../../src/postfix/postconf.js'
+import { parseConfig } from '../../src/config/parse.js'
+
+const expanded = new Map(Object.entries({
+  queue_directory: '/var/spool/postfix', recipient_delimiter: '+-', propagate_unmatched_extensions: 'virtual',
+  parent_domain_matches_subdomains: 'relay_domains, smtpd_access_maps', mydestination: 'Mx.Example, localhost', myorigin: 'origin.example',
+  inet_interfaces: '192.0.2.1, [2001:db8::1]', inet_protocols: 'all', proxy_interfaces: '198.51.100.1',
+}))
+const postfix: Postconf = { configDir: '/etc/postfix', written: new Map(), expanded, inMainCf: new Set(), services: [], overrides: [] }
+const place = { service: null, parameter: 'virtual_alias_maps' }
+const plan: Plan = {
+  maps: [
+    { name: 'virtual_alias', search: 'virtual', sensitive: false, files: ['/etc/a.cf', '/etc/b: "c".cf'], usedBy: [place] },
+    { name: '2', search: 'access', sensitive: true, files: ['/etc/d.cf'], usedBy: [place, { service: 'smtp/inet', parameter: 'x' }] },
+  ],
+  edits: [], leftAlone: [],
+}
+
+const parsed = (text: string) => {
+  const result = parseConfig(text, 'holdfast.yaml')
+  if (!result.ok) throw new Error(result.problems.map(problem => problem.text).join('\n'))
+  return result.file
+}
+
+t.test('it is a configuration with each map, its files in order', async t => {
+  const { maps } = parsed(configText(postfix, plan, 'postfix'))
+  t.match(maps, {
+    virtual_alias: { search: 'virtual', cf: ['/etc/a.cf', '/etc/b: "c".cf'], sensitive: false },
+    2: { search: 'access', cf: '/etc/d.cf', sensitive: true },
+  })
+})
+
+t.test('routes that Postfix does the steps for are as short-lived when absent as others', async t => {
+  const map = { name: 'transport', search: 'exact', sensitive: false, files: ['/t.cf'], usedBy: [{ service: null, parameter: 'transport_maps' }] } as const
+  t.equal(parsed(configText(postfix, { ...plan, maps: [map] }, null)).maps['transport']?.absent_for, 5_000)
+})
+
+t.test('it repeats what decides the steps in main.cf', async t => {
+  const file = parsed(configText(postfix, plan, 'postfix'))
+  t.equal(file.recipient_delimiter, '+-')
+  t.strictSame(file.propagate_unmatched_extensions, ['virtual'])
+  t.strictSame(file.parent_domain_matches_subdomains, ['relay_domains', 'smtpd_access_maps'])
+  t.strictSame(file.local_domains, ['mx.example', 'localhost', 'origin.example', '[192.0.2.1]', '[ipv6:2001:db8::1]', '[198.51.100.1]'])
+})
+
+t.test('the socket is in the queue folder, for Postfix\'s group alone if there is one', async t => {
+  const socketmap = 'unix:/var/spool/postfix/holdfast/holdfast.sock'
+  t.match(parsed(configText(postfix, plan, 'postfix')).listen, [{ socketmap, group: 'postfix', mode: '0660' }])
+  t.strictSame(parsed(configText(postfix, plan, null)).listen, [{ socketmap, mode: '0666' }])
+})

@@ -1,9 +1,0 @@
-import t from 'tap'
-import { roleMeans } from '../../src/config/role.js'
-
-t.test('each choice of role says what becomes of mail', async t => {
-  t.match(roleMeans({ role: 'primary', unknown: 'reject', outage: undefined }), /can't be known is deferred; .* absent is rejected$/)
-  t.match(roleMeans({ role: 'primary', unknown: 'defer', outage: undefined }), /absent is deferred too, .* next MX$/)
-  t.match(roleMeans({ role: 'fallback', unknown: 'reject', outage: undefined }), /outage: reject: .* during an outage too; .* choose outage: defer$/)
-  t.match(roleMeans({ role: 'fallback', unknown: 'reject', outage: 'defer' }), /can't be known during an outage is deferred$/)
-})

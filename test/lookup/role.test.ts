@@ -1,0 +1,43 @@
+import t from 'tap'
+import { verdict } from '../../src/lookup/role.js'
+import type { Policy } from '../../src/lookup/role.js'
+import { absent, byteString, found, unavailable } from '../../src/outcome.js'
+import type { Reason } from '../../src/outcome.js'
+
+// Each reason, and whether it means that the server could not be asked. The type has every reason named.
+const reasons: Readonly<Record<Reason, 'outage' | 'always deferred'>> = {
+  'timeout': 'outage',
+  'source-down': 'outage',
+  'breaker-open': 'outage',
+  'query-error': 'always deferred',
+  'overloaded': 'always deferred',
+  'bad-value': 'always deferred',
+  'distrusted': 'always deferred',
+  'unknown-map': 'always deferred',
+  'unknown-deferred': 'always deferred',
+  'draining': 'always deferred',
+  'internal-error': 'always deferred',
+}
+
+const policies: readonly Policy[] = [
+  { unknown: 'reject', outage: 'defer' },
+  { unknown: 'defer', outage: 'defer' },
+  { unknown: 'reject', outage: 'reject' },
+  { unknown: 'defer', outage: 'reject' },
+]
+
+for (const policy of policies) {
+  const name = `unknown: ${policy.unknown}, outage: ${policy.outage}`
+  for (const [reason, meaning] of Object.entries(reasons) as [Reason, string][]) {
+    const outcome = unavailable(reason, 'detail')
+    const becomes = policy.outage === 'reject' && meaning === 'outage' ? absent : outcome
+    t.equal(verdict(outcome, policy), becomes, `${name}: ${reason} becomes ${becomes.kind}`)
+  }
+  for (const age of ['fresh', 'stale'] as const) {
+    const outcome = found(byteString('box@example.net'), age)
+    t.equal(verdict(outcome, policy), outcome, `${name}: what is found, ${age}, stays found`)
+  }
+  const becomes = verdict(absent, policy)
+  if (policy.unknown === 'reject') t.equal(becomes, absent, `${name}: absent stays absent`)
+  else t.match(becomes, { kind: 'unavailable', reason: 'unknown-deferred' }, `${name}: absent is deferred`)
+}

@@ -1,0 +1,109 @@
+/** What the tests of the MySQL source share: statements, log-ins and servers in small. */
+import { startMariadb } from '../fixtures/mariadb.js'
+import type { Mariadb } from '../fixtures/mariadb.js'
+import type { Result, Statement, Target } from '../../src/mysql/connection.js'
+import { Connection, openConnection } from '../../src/mysql/connection.js'
+import { openServers } from '../../src/mysql/database.js'
+import type { Access, Servers } from '../../src/mysql/database.js'
+import type { Host } from '../../src/mysql/hosts.js'
+import type { Fault } from '../../src/mysql/fault.js'
+import type { BreakerState, ServerSettings } from '../../src/mysql/server.js'
+import type { Unavailable } from '../../src/outcome.js'
+
+/** tap's test object, as far as it is needed here. */
+export type Test = { teardown(action: () => unknown): void }
+
+/** A table `alias`, and procedures that answer with whatever error is wanted. */
+export const tables = `
+  CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto VARCHAR(255));
+  INSERT INTO alias VALUES ('info@example.com', 'box@example.net'), ('two@example.com', 'a@example.net,b@example.net');
+  CREATE PROCEDURE look(k VARCHAR(255)) SELECT goto FROM alias WHERE address = k;
+  CREATE PROCEDURE look_twice(k VARCHAR(255)) BEGIN SELECT goto FROM alias WHERE address = k; SELECT k; END;
+  CREATE PROCEDURE no_result(k VARCHAR(255)) SET @unused = k;
+  CREATE PROCEDURE fail_with(number INT, k VARCHAR(255)) SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = number, MESSAGE_TEXT = k;
+  CREATE PROCEDURE fail_once(number INT, k VARCHAR(255)) BEGIN
+    IF @failed IS NULL THEN SET @failed = 1; SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = number, MESSAGE_TEXT = k; END IF;
+    SELECT goto FROM alias WHERE address = k;
+  END;
+`
+
+/** Statements in which each ? is a parameter. */
+export const statement = (sql: string): Statement => ({ sql, texts: sql.split('?') })
+export const lookAlias = statement('SELECT goto FROM alias WHERE address = ?')
+export const known = 'info@example.com'
+
+/** The goto of `known`, as `lookAlias` answers it. */
+export const knownAnswer = { kind: 'rows', rows: [['box@example.net']] }
+export const noRows = { kind: 'rows', rows: [] }
+
+export const startBed = async (t: Test, args: readonly string[] = []): Promise<Mariadb> => {
+  const mariadb = await startMariadb({ sql: tables, args })
+  t.teardown(() => mariadb.stop())
+  return mariadb
+}
+
+export const inet = ({ port }: { readonly port: number }): Host => ({ kind: 'inet', host: '127.0.0.1', port })
+export const unix = ({ socket }: { readonly socket: string }): Host => ({ kind: 'unix', path: socket })
+
+export const loginTo = ({ user, password, database }: Mariadb, changed: Partial<Access> = {}): Access =>
+  ({ user, password, dbname: database, charset: 'utf8mb4', tls: null, prepared: true, ...changed })
+
+/** Opens one connection and ends it after the test; throws if it can't be had. */
+export const connectTo = async (t: Test, mariadb: Mariadb, changed: Partial<Target> = {}): Promise<Connection> => {
+  const { user, password, database } = mariadb
+  const target = { host: unix(mariadb), user, password, dbname: database, charset: 'utf8mb4', ssl: null, prepared: true, ...changed }
+  const connection = await openConnection(target, 10_000, () => undefined)
+  if (!(connection instanceof Connection)) throw new Error(connection.detail)
+  t.teardown(() => connection.end())
+  return connection
+}
+
+/** Servers that are closed after the test, and what their breakers said. */
+export const serversFor = (t: Test, changed: Partial<ServerSettings> = {}): {
+  readonly servers: Servers
+  readonly changes: readonly { readonly server: string, readonly state: BreakerState, readonly detail: string }[]
+  /** Resolves at the next change to this state, if no earlier one is the last. */
+  readonly until: (state: BreakerState) => Promise<void>
+} => {
+  const changes: { server: string, state: BreakerState, detail: string }[] = []
+  const watchers = new Set<() => void>()
+  const servers = openServers({
+    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, idleMs: 60_000, maxLagMs: null,
+    onState: (server, state, detail) => {
+      changes.push({ server, state, detail })
+      for (const watcher of watchers) watcher()
+    },
+    ...changed,
+  })
+  t.teardown(() => servers.close())
+  return {
+    servers, changes,
+    until: state => new Promise(resolve => {
+      const look = (): void => {
+        if (changes.at(-1)?.state !== state) return
+        watchers.delete(look)
+        resolve()
+      }
+      watchers.add(look)
+      look()
+    }),
+  }
+}
+
+/** A result without the columns' names, or whatever else the answer is. */
+export const seen = (answer: Result | Fault | Unavailable): unknown =>
+  answer.kind === 'rows' ? { kind: answer.kind, rows: answer.rows } : answer
+
+/** The reason of an answer that should be none; 'rows' if it is one. */
+export const reasonOf = (answer: Result | Unavailable): string => answer.kind === 'unavailable' ? answer.reason : 'rows'
+
+/** Connections of the daemon's account, other than those in the test's own hands. */
+export const sessions = (mariadb: Mariadb): Promise<readonly Readonly<Record<string, unknown>>[]> =>
+  mariadb.sql(`SELECT ID AS id, COMMAND AS command, INFO AS info FROM information_schema.PROCESSLIST WHERE USER = '${mariadb.user}'`)
+
+/** Asks the server until its sessions are as wanted. */
+export const untilSessions = async (
+  mariadb: Mariadb, wanted: (sessions: readonly Readonly<Record<string, unknown>>[]) => boolean,
+): Promise<void> => {
+  while (!wanted(await sessions(mariadb)));
+}

@@ -1,0 +1,160 @@
+import t from 'tap'
+import { startProxy } from '../fixtures/proxy.js'
+import type { Proxy } from '../fixtures/proxy.js'
+import { nameOf } from '../../src/mysql/database.js'
+import { inet, known, knownAnswer, lookAlias, loginTo, reasonOf, serversFor, seen, startBed, statement, unix } from './bed.js'
+import type { Test } from './bed.js'
+
+const mariadb = await startBed(t)
+
+/** Two ways to the server: the first is asked first, being a unix socket. */
+const twoWays = async (t: Test): Promise<readonly [Proxy, Proxy]> => {
+  const first = await startProxy({ path: mariadb.socket })
+  const second = await startProxy({ path: mariadb.socket })
+  t.teardown(() => Promise.all([first.stop(), second.stop()]))
+  return [first, second]
+}
+
+t.test('unix sockets come before TCP, whatever the order given', async t => {
+  const [first, second] = await twoWays(t)
+  const { servers } = serversFor(t)
+  const database = servers.database([inet(second), unix(first)], loginTo(mariadb))
+  for (let asked = 0; asked < 5; asked++) t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
+  t.ok(first.accepted() > 0)
+  t.equal(second.accepted(), 0)
+})
+
+t.test('TCP hosts: one is drawn at start and kept to', async t => {
+  const [first, second] = await twoWays(t)
+  const { servers } = serversFor(t)
+  const database = servers.database([inet(first), inet(second)], loginTo(mariadb))
+  for (let asked = 0; asked < 20; asked++) await database.ask(lookAlias, [known], 5_000)
+  t.same([first.accepted(), second.accepted()].sort(), [0, 1])
+})
+
+t.test('the first refuses: the second answers the same question', async t => {
+  const [first, second] = await twoWays(t)
+  first.refuse()
+  const { servers } = serversFor(t)
+  const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
+  t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
+})
+
+t.test('the first hangs: it gets its share of the time, and the second answers in the rest', async t => {
+  const [first, second] = await twoWays(t)
+  first.stall()
+  const { servers, changes } = serversFor(t, { failures: 1 })
+  const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
+  for (let asked = 0; asked < 5; asked++) t.same(seen(await database.ask(lookAlias, [known], 4_000)), knownAnswer)
+  t.match(changes, [{ server: nameOf(unix(first)), state: 'open', detail: 'no connection in time' }])
+  t.equal(first.accepted(), 1)
+})
+
+t.test('the first is a cluster node that isn\'t ready: the second answers', async t => {
+  await mariadb.sql(`CREATE PROCEDURE not_ready_by_socket(k VARCHAR(255)) BEGIN
+    IF USER() LIKE '%@localhost' THEN SIGNAL SQLSTATE '08S01' SET MYSQL_ERRNO = 1047; END IF;
+    SELECT goto FROM alias WHERE address = k;
+  END`)
+  const { servers } = serversFor(t)
+  const database = servers.database([unix(mariadb), inet(mariadb)], loginTo(mariadb))
+  t.same(seen(await database.ask(statement('CALL not_ready_by_socket(?)'), [known], 5_000)), knownAnswer)
+  t.equal(servers.status()[0]?.lastError, 'error 1047 ER_UNKNOWN_COM_ERROR')
+})
+
+t.test('an error of the query is not asked of the second', async t => {
+  const [first, second] = await twoWays(t)
+  const { servers } = serversFor(t)
+  const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
+  t.match(await database.ask(statement('SELECT nosuch FROM alias WHERE address = ?'), [known], 5_000), { reason: 'query-error' })
+  t.equal(second.accepted(), 0)
+})
+
+t.test('the first is left alone while its breaker is open, and used again afterwards', async t => {
+  const [first, second] = await twoWays(t)
+  first.refuse()
+  const { servers, until } = serversFor(t, { resetMs: 100 })
+  const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
+  for (let asked = 0; asked < 5; asked++) t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
+  await first.pass()
+  await until('half-open')
+  const accepted = first.accepted()
+  t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
+  t.equal(first.accepted(), accepted + 1)
+})
+
+t.test('a probe that hangs keeps nobody else: the others go straight to the second', async t => {
+  const [first, second] = await twoWays(t)
+  first.refuse()
+  const { servers, until } = serversFor(t, { resetMs: 100 })
+  const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
+  for (let asked = 0; asked < 3; asked++) await database.ask(lookAlias, [known], 5_000)
+  await first.pass()
+  first.stall()
+  await until('half-open')
+  let probeIsOver = false
+  const probe = database.ask(lookAlias, [known], 60_000).then(answer => {
+    probeIsOver = true
+    return answer
+  })
+  for (let asked = 0; asked < 5; asked++) t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
+  t.notOk(probeIsOver)
+  first.dropAll()
+  t.same(seen(await probe), knownAnswer)
+})
+
+t.test('all fail: the last one\'s reason, then breaker-open with the first one\'s', async t => {
+  const [first, second] = await twoWays(t)
+  first.refuse()
+  second.refuse()
+  const { servers } = serversFor(t)
+  const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
+  for (let asked = 0; asked < 3; asked++) t.match(await database.ask(lookAlias, [known], 5_000), { reason: 'source-down', detail: `${nameOf(inet(second))}: ECONNREFUSED` })
+  t.match(await database.ask(lookAlias, [known], 5_000), { reason: 'breaker-open', detail: `${nameOf(unix(first))}: left alone after failures; last error: ENOENT` })
+})
+
+t.test('a list is begun on the second if the first refuses', async t => {
+  const [first, second] = await twoWays(t)
+  first.refuse()
+  const { servers } = serversFor(t)
+  const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
+  let rows = 0
+  const listedBy: string[] = []
+  t.equal(await database.list(statement('SELECT seq FROM seq_1_to_1000'), async batch => (rows += batch.length) > 0, server => listedBy.push(server)), null)
+  t.same([rows, listedBy], [1_000, [nameOf(inet(second))]])
+})
+
+t.test('a list that the first breaks off is not begun again on the second: half of it has been handed over', async t => {
+  const [first, second] = await twoWays(t)
+  const { servers } = serversFor(t)
+  const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
+  let rows = 0
+  first.cutAfter(500_000)
+  const problem = await database.list(statement('SELECT seq, REPEAT(\'x\', 100) FROM seq_1_to_30000'), async batch => (rows += batch.length) > 0)
+  t.match(problem, { kind: 'unavailable', reason: 'source-down' })
+  t.ok(rows > 0 && rows < 30_000, String(rows))
+  t.equal(second.accepted(), 0)
+})
+
+t.test('no time left: timeout', async t => {
+  const { servers } = serversFor(t)
+  const database = servers.database([unix(mariadb)], loginTo(mariadb))
+  t.equal(reasonOf(await database.ask(lookAlias, [known], 0)), 'timeout')
+})
+
+t.test('equal log-ins share a server, others don\'t', async t => {
+  const { servers } = serversFor(t)
+  const database = servers.database([unix(mariadb)], loginTo(mariadb))
+  t.equal(servers.database([unix(mariadb)], loginTo(mariadb)), database)
+  servers.database([unix(mariadb), inet(mariadb)], loginTo(mariadb))
+  t.equal(servers.status().length, 2)
+  for (const changed of [{ dbname: 'other' }, { user: 'other' }, { password: 'other' }, { charset: 'latin1' }, { prepared: false }]) {
+    servers.database([unix(mariadb)], loginTo(mariadb, changed))
+  }
+  t.equal(servers.status().length, 7)
+})
+
+t.test('hosts are named as one writes them', async t => {
+  t.equal(nameOf({ kind: 'unix', path: '/run/s' }), 'unix:/run/s')
+  t.equal(nameOf({ kind: 'inet', host: 'db.example.com', port: 3306 }), 'db.example.com:3306')
+  t.equal(nameOf({ kind: 'inet', host: '::1', port: 3307 }), '[::1]:3307')
+})

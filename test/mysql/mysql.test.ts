@@ -1,0 +1,166 @@
+/**
+ * MySQL 9 where it differs from MariaDB: how accounts log in, the words for
+ * replication, and what its results look like on the wire. The proof is in
+ * FLUSH PRIVILEGES, which empties the server's cache of passwords: the first
+ * log-in after it has to show the password, over TLS, a unix socket or encrypted
+ * with the server's RSA key; the next one only a hash.
+ */
+import t from 'tap'
+import { askChanges, parseChanges } from '../../src/tables/changes_query.js'
+import { Connection, openConnection } from '../../src/mysql/connection.js'
+import type { Target } from '../../src/mysql/connection.js'
+import { openServers } from '../../src/mysql/database.js'
+import { readTls } from '../../src/mysql/tls.js'
+import { makeCertificates } from '../fixtures/certificates.js'
+import { noMysql, startMysql } from '../fixtures/mysql.js'
+import { connectTo, inet, known, knownAnswer, lookAlias, loginTo, noRows, seen, serversFor, statement, tables, unix, untilSessions } from './bed.js'
+
+t.test('MySQL 9', { skip: noMysql }, async t => {
+  const { file, authority, certificate, remove } = await makeCertificates()
+  t.teardown(remove)
+  await Promise.all([authority('stranger'), certificate('server', 'IP:127.0.0.1')])
+  const mysql = await startMysql({
+    sql: `${tables} ALTER TABLE alias ADD modified TIMESTAMP DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP`,
+    args: [`--ssl-cert=${file('server.pem')}`, `--ssl-key=${file('server.key')}`, `--ssl-ca=${file('ca.pem')}`],
+  })
+  t.teardown(() => mysql.stop())
+  const { user, password, database } = mysql
+  const tls = (caFile: string) =>
+    readTls({ certFile: null, keyFile: null, caFile: file(caFile), caPath: null, ciphers: null, verify: true })
+  const target: Target = { host: unix(mysql), user, password, dbname: database, charset: 'utf8mb4', ssl: null, prepared: true }
+  const ways: Readonly<Record<string, Partial<Target>>> = {
+    'a unix socket': {},
+    'TLS with a verified certificate': { host: inet(mysql), ssl: tls('ca.pem') },
+    'plain TCP': { host: inet(mysql) },
+  }
+
+  for (const [way, changed] of Object.entries(ways)) {
+    await t.test(`over ${way}: the first log-in and the next`, async t => {
+      t.equal((await mysql.sql(`SELECT plugin FROM mysql.user WHERE user = '${user}'`))[0]?.['plugin'], 'caching_sha2_password')
+      await mysql.sql('FLUSH PRIVILEGES')
+      for (const prepared of [true, false]) {
+        const connection = await connectTo(t, mysql, { ...changed, prepared })
+        t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)
+        t.same(seen(await connection.ask(lookAlias, ['nobody@example.com'], 5_000)), noRows)
+      }
+    })
+
+    await t.test(`over ${way}: a wrong password is told, with what to look at`, async t => {
+      for (const before of ['FLUSH PRIVILEGES', 'SELECT 1']) {
+        await mysql.sql(before)
+        const fault = await openConnection({ ...target, ...changed, password: 'wrong-secret' }, 5_000, () => undefined)
+        if (fault instanceof Connection) throw new Error('connected')
+        t.match(fault, { blame: 'server', reason: 'source-down', detail: /^error 1045: Access denied for user 'holdfast'.*; check user and password/ })
+        t.notMatch(fault.detail, 'wrong-secret')
+      }
+    })
+  }
+
+  await t.test('a certificate of a stranger gets no password', async t => {
+    await mysql.sql('FLUSH PRIVILEGES')
+    t.match(await openConnection({ ...target, host: inet(mysql), ssl: tls('stranger.pem') }, 5_000, () => undefined), { detail: /^TLS: .*certificate/ })
+  })
+
+  await t.test('an account that needs TLS: the refusal says what to set', async t => {
+    await mysql.sql('CREATE USER private IDENTIFIED BY \'secret\' REQUIRE SSL; GRANT SELECT ON mail.* TO private')
+    const login = { ...target, host: inet(mysql), user: 'private', password: 'secret' }
+    t.match(await openConnection(login, 5_000, () => undefined), { detail: /if the account needs TLS, set tls_CAfile$/ })
+    const connection = await connectTo(t, mysql, { ...login, ssl: tls('ca.pem') })
+    t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)
+  })
+
+  await t.test('an account with sha256_password, over TLS and plain TCP', async t => {
+    await mysql.sql('CREATE USER older IDENTIFIED WITH sha256_password BY \'secret\'; GRANT SELECT ON mail.* TO older')
+    for (const ssl of [tls('ca.pem'), null]) {
+      const connection = await connectTo(t, mysql, { host: inet(mysql), user: 'older', password: 'secret', ssl })
+      t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)
+    }
+  })
+
+  for (const prepared of [true, false]) {
+    const way = prepared ? 'prepared' : 'as text'
+    await t.test(`${way}: a stored procedure; two results and none`, async t => {
+      const connection = await connectTo(t, mysql, { prepared })
+      t.same(seen(await connection.ask(statement('CALL look(?)'), [known], 5_000)), knownAnswer)
+      t.same(seen(await connection.ask(statement('CALL look(?)'), ['nobody@example.com'], 5_000)), noRows)
+      t.match(await connection.ask(statement('CALL look_twice(?)'), [known], 5_000), { kind: 'fault', detail: 'multiple result sets' })
+      t.same(seen(await connection.ask(statement('CALL no_result(?)'), [known], 5_000)), { kind: 'rows', rows: null })
+      t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer, 'and the connection goes on')
+    })
+
+    await t.test(`${way}: what a key holds is data`, async t => {
+      const connection = await connectTo(t, mysql, { prepared })
+      for (const key of ['o\'brien@example.com', 'back\\slash@example.com', '\' OR \'\'=\'', '😀\u0000']) {
+        t.same(seen(await connection.ask(statement('SELECT ?'), [key], 5_000)), { kind: 'rows', rows: [[Buffer.from(key).toString('latin1')]] })
+        t.same(seen(await connection.ask(lookAlias, [key], 5_000)), noRows)
+      }
+    })
+
+    await t.test(`${way}: the server restarts and nobody notices`, async t => {
+      const { servers } = serversFor(t)
+      const connected = servers.database([unix(mysql)], loginTo(mysql, { prepared }))
+      t.same(seen(await connected.ask(lookAlias, [known], 10_000)), knownAnswer)
+      await mysql.kill()
+      await mysql.start()
+      t.same(seen(await connected.ask(lookAlias, [known], 10_000)), knownAnswer)
+    })
+  }
+
+  await t.test('the server ends an idle session, and says so on it: the next question gets a new one', async t => {
+    const { servers, changes } = serversFor(t)
+    await mysql.sql('SET GLOBAL wait_timeout = 1')
+    const connected = servers.database([unix(mysql)], loginTo(mysql))
+    t.same(seen(await connected.ask(lookAlias, [known], 10_000)), knownAnswer)
+    await mysql.sql('SET GLOBAL wait_timeout = 28800')
+    await untilSessions(mysql, sessions => sessions.length === 0)
+    t.same(seen(await connected.ask(lookAlias, [known], 10_000)), knownAnswer)
+    t.same([servers.status()[0]?.lastError, changes], ['', []], 'which is nobody\'s failure')
+  })
+
+  await t.test('a query that takes too long is ended on the server', async t => {
+    const { servers } = serversFor(t)
+    const connected = servers.database([unix(mysql)], loginTo(mysql))
+    const slow = statement('SELECT SLEEP(100) /* slow */ FROM alias WHERE address = ?')
+    t.match(await connected.ask(slow, [known], 200), { kind: 'unavailable', reason: 'timeout' })
+    const running = (): Promise<readonly unknown[]> => mysql.sql('SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE \'SELECT SLEEP%\'')
+    while ((await running()).length > 0);
+    t.same(seen(await connected.ask(lookAlias, [known], 10_000)), knownAnswer)
+  })
+
+  await t.test('with max_lag: a server that is no replica is believed, one that is cut off from its primary is not', async t => {
+    await mysql.sql(`GRANT REPLICATION CLIENT ON *.* TO ${user}`)
+    const servers = openServers({ connections: 2, failures: 5, windowMs: 10_000, resetMs: 100, suspectMs: 60_000, idleMs: 60_000, maxLagMs: 1, onState: () => undefined })
+    t.teardown(() => servers.close())
+    const doubt = async (name: string): Promise<unknown> => {
+      // Another log-in for another server object: what it knows of its replication is kept for a second.
+      const answer = await servers.database([unix(mysql)], loginTo(mysql, { charset: name })).ask(lookAlias, ['nobody@example.com'], 10_000)
+      return answer.kind === 'rows' ? answer.from.doubtAbsence(performance.now() + 10_000) : answer
+    }
+    t.equal(await doubt('utf8mb4'), null)
+    await mysql.sql('SET GLOBAL server_id = 2; CHANGE REPLICATION SOURCE TO SOURCE_HOST = \'127.0.0.1\', SOURCE_PORT = 1')
+    t.match(await doubt('utf8mb3'), { reason: 'distrusted', detail: /not connected to its primary/ })
+    await mysql.sql('RESET REPLICA ALL')
+  })
+
+  await t.test('a `changes` query tells which rows changed lately', async t => {
+    const query = parseChanges('SELECT address FROM alias WHERE modified >= \'%s\'')
+    if (typeof query === 'string') throw new Error(query)
+    const { servers } = serversFor(t)
+    const connected = servers.database([unix(mysql)], loginTo(mysql))
+    await mysql.sql('UPDATE alias SET modified = NOW() - INTERVAL 1 DAY')
+    t.same(await askChanges(connected, query, 5, 10_000), [])
+    await mysql.sql(`UPDATE alias SET modified = NOW() WHERE address = '${known}'`)
+    t.same(await askChanges(connected, query, 5, 10_000), [known])
+  })
+})
+
+t.test('MySQL 9 without an RSA key: plain TCP is refused until the server knows the password', { skip: noMysql }, async t => {
+  const mysql = await startMysql({ sql: tables, args: ['--caching-sha2-password-auto-generate-rsa-keys=OFF', '--caching-sha2-password-private-key-path=none.pem'] })
+  t.teardown(() => mysql.stop())
+  const { user, password, database } = mysql
+  const plainTcp: Target = { host: inet(mysql), user, password, dbname: database, charset: 'utf8mb4', ssl: null, prepared: true }
+  t.match(await openConnection(plainTcp, 5_000, () => undefined), { kind: 'fault', blame: 'server', detail: /^error 1045.*set tls_CAfile/ })
+  await connectTo(t, mysql)
+  const connection = await connectTo(t, mysql, plainTcp)
+  t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)
+})

@@ -1,0 +1,87 @@
+import t from 'tap'
+import { Slots } from '../../src/mysql/slots.js'
+import type { Turn } from '../../src/mysql/slots.js'
+
+/** What it comes to at once; null: it waits. */
+const takeNow = (slots: Slots, timeoutMs = 1_000): Turn | null => {
+  let come: Turn | null = null
+  slots.take(timeoutMs, turn => { come = turn })
+  return come
+}
+
+const take = (slots: Slots, timeoutMs = 1_000): Promise<Turn> => new Promise(resolve => { slots.take(timeoutMs, resolve) })
+
+t.test('as many as the size get a turn at once, the next one when one is released', async t => {
+  const slots = new Slots(2)
+  t.equal(takeNow(slots), 'turn')
+  t.equal(takeNow(slots), 'turn')
+  const third = take(slots)
+  t.same(slots.counts, { used: 2, limit: 2, waiting: 1 })
+  slots.release()
+  t.equal(await third, 'turn')
+  t.same(slots.counts, { used: 2, limit: 2, waiting: 0 })
+})
+
+t.test('turns come in the order of asking', async t => {
+  const slots = new Slots(1)
+  takeNow(slots)
+  const order: number[] = []
+  const waits = [1, 2, 3].map(async number => {
+    await take(slots)
+    order.push(number)
+    slots.release()
+  })
+  slots.release()
+  await Promise.all(waits)
+  t.same(order, [1, 2, 3])
+})
+
+t.test('who waits too long goes without a turn, and none is lost by it', async t => {
+  // As a server's connections do.
+  const alive = setInterval(() => undefined, 60_000)
+  t.teardown(() => clearInterval(alive))
+  const slots = new Slots(1)
+  takeNow(slots)
+  const patient = take(slots, 60_000)
+  const late = [3, 1, 2].map(ms => take(slots, ms))
+  t.same(await Promise.all(late), ['late', 'late', 'late'])
+  slots.release()
+  t.equal(await patient, 'turn')
+  slots.release()
+  t.same(slots.counts, { used: 0, limit: 1, waiting: 0 })
+})
+
+t.test('the thousand and first that would wait is turned away at once', async t => {
+  const slots = new Slots(1)
+  takeNow(slots)
+  const waits = Array.from({ length: 1_000 }, () => take(slots, 10_000))
+  t.equal(takeNow(slots), 'full')
+  slots.flush()
+  t.same(new Set(await Promise.all(waits)), new Set(['flushed']))
+})
+
+t.test('after narrow one at a time, and twice as many with each growth up to the size', async t => {
+  const slots = new Slots(5)
+  slots.narrow()
+  const waits = Array.from({ length: 9 }, () => take(slots, 1_000))
+  const used: number[] = [slots.counts.used]
+  for (let growths = 0; growths < 4; growths++) {
+    slots.grow()
+    used.push(slots.counts.used)
+  }
+  t.same(used, [1, 2, 4, 5, 5])
+  slots.flush()
+  await Promise.all(waits)
+})
+
+t.test('narrowed while more are at work: the next gets a turn when all of them have left', async t => {
+  const slots = new Slots(2)
+  takeNow(slots)
+  takeNow(slots)
+  slots.narrow()
+  const next = take(slots)
+  slots.release()
+  t.equal(slots.counts.waiting, 1)
+  slots.release()
+  t.equal(await next, 'turn')
+})

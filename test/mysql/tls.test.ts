@@ -1,0 +1,106 @@
+import { copyFileSync, mkdirSync } from 'node:fs'
+import t from 'tap'
+import { makeCertificates } from '../fixtures/certificates.js'
+import { Connection, openConnection } from '../../src/mysql/connection.js'
+import type { Tls } from '../../src/tables/definition.js'
+import type { Host } from '../../src/mysql/hosts.js'
+import { readTls } from '../../src/mysql/tls.js'
+import { inet, startBed, statement, unix } from './bed.js'
+
+const { file, authority, certificate, remove } = await makeCertificates()
+t.teardown(remove)
+await authority('stranger')
+await certificate('named', 'DNS:localhost')
+await certificate('addressed', 'IP:127.0.0.1')
+await certificate('client', 'DNS:client')
+mkdirSync(file('authorities'))
+copyFileSync(file('ca.pem'), file('authorities/0a1b2c3d.0'))
+copyFileSync(file('client.key'), file('authorities/README'))
+
+const none: Tls = { certFile: null, keyFile: null, caFile: null, caPath: null, ciphers: null, verify: false }
+const serverArgs = (name: string): readonly string[] =>
+  [`--ssl-cert=${file(`${name}.pem`)}`, `--ssl-key=${file(`${name}.key`)}`, `--ssl-ca=${file('ca.pem')}`]
+const named = await startBed(t, serverArgs('named'))
+const addressed = await startBed(t, serverArgs('addressed'))
+for (const server of [named, addressed]) {
+  await server.sql(`CREATE USER private IDENTIFIED BY 'secret' REQUIRE SSL; CREATE USER certified IDENTIFIED BY 'secret' REQUIRE X509`)
+}
+
+/** The cipher in use, or why there is no connection. */
+const cipher = async (host: Host, tls: Partial<Tls>, user = 'private'): Promise<string> => {
+  const target = { host, user, password: 'secret', dbname: '', charset: 'utf8mb4', ssl: readTls({ ...none, ...tls }), prepared: true }
+  const connection = await openConnection(target, 10_000, () => undefined)
+  if (!(connection instanceof Connection)) return connection.detail
+  const result = await connection.ask(statement('SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = \'Ssl_cipher\''), [], 5_000)
+  connection.end()
+  return result.kind === 'rows' ? String(result.rows?.[0]?.[0]) : result.detail
+}
+const byAddress = (port: number): Host => ({ kind: 'inet', host: '127.0.0.1', port })
+const byName = (port: number): Host => ({ kind: 'inet', host: 'localhost', port })
+
+t.test('a certificate from the named authority is taken', async t => {
+  t.match(await cipher(inet(named), { caFile: file('ca.pem') }), /^TLS_/)
+})
+
+t.test('the authority may be in a folder, among other files', async t => {
+  t.match(await cipher(inet(named), { caPath: file('authorities') }), /^TLS_/)
+})
+
+t.test('a certificate from another authority is refused', async t => {
+  t.match(await cipher(inet(named), { caFile: file('stranger.pem') }), /^TLS: .*certificate/)
+})
+
+t.test('verify without an authority: the machine\'s own don\'t know it', async t => {
+  t.match(await cipher(byName(named.port), { verify: true }), /^TLS: .*certificate/)
+})
+
+t.test('verify: the name in the certificate must be the host\'s', async t => {
+  t.match(await cipher(byName(named.port), { caFile: file('ca.pem'), verify: true }), /^TLS_/)
+  t.match(await cipher(byAddress(named.port), { caFile: file('ca.pem'), verify: true }), /^TLS: .*127\.0\.0\.1/)
+  t.match(await cipher(byAddress(addressed.port), { caFile: file('ca.pem'), verify: true }), /^TLS_/)
+  t.match(await cipher(byName(addressed.port), { caFile: file('ca.pem'), verify: true }), /^TLS: .*localhost/)
+})
+
+t.test('verify over a unix socket: the authority counts, there is no name', async t => {
+  t.match(await cipher(unix(addressed), { caFile: file('ca.pem'), verify: true }), /^TLS_/)
+  t.match(await cipher(unix(addressed), { caFile: file('stranger.pem'), verify: true }), /^TLS: .*certificate/)
+})
+
+t.test('with ciphers only: encrypted with whoever answers', async t => {
+  t.match(await cipher(inet(named), { ciphers: 'ECDHE-RSA-AES256-GCM-SHA384:TLS_AES_256_GCM_SHA384' }), /^TLS_AES_256_GCM_SHA384$/)
+})
+
+t.test('a client certificate logs in where one is asked for', async t => {
+  t.match(await cipher(inet(named), { caFile: file('ca.pem'), certFile: file('client.pem'), keyFile: file('client.key') }, 'certified'), /^TLS_/)
+  t.match(await cipher(inet(named), { caFile: file('ca.pem') }, 'certified'), /^error 1045: Access denied/)
+})
+
+t.test('over TLS too, an ended connection is noticed and a large result is not read to its end', async t => {
+  const lost: Connection[] = []
+  const target = {
+    host: inet(named), user: 'private', password: 'secret', dbname: '', charset: 'utf8mb4', prepared: true,
+    ssl: readTls({ ...none, caFile: file('ca.pem') }),
+  }
+  const open = async (): Promise<Connection> => {
+    const connection = await openConnection(target, 10_000, ended => lost.push(ended))
+    if (!(connection instanceof Connection)) throw new Error(connection.detail)
+    return connection
+  }
+  const killed = await open()
+  await named.sql(`KILL ${killed.threadId}`)
+  t.match(await killed.ask(statement('SELECT 1'), [], 10_000), { kind: 'fault', blame: 'server', again: 'new' })
+  const large = await open()
+  t.match(await large.ask(statement('SELECT REPEAT(?, 5000000)'), ['a'], 10_000), { kind: 'fault', reason: 'bad-value' })
+  t.same(lost, [killed, large])
+  t.same(lost.map(({ isOpen }) => isOpen), [false, false])
+})
+
+t.test('a server without TLS is not spoken to in the clear', async t => {
+  const plain = await startBed(t, ['--skip-ssl'])
+  t.equal(await cipher(inet(plain), { caFile: file('ca.pem') }), 'the server offers no TLS')
+})
+
+t.test('a file that isn\'t there, or isn\'t a certificate, is told at once', async t => {
+  t.throws(() => readTls({ ...none, caFile: file('nosuch.pem') }), { message: /nosuch\.pem/ })
+  t.throws(() => readTls({ ...none, certFile: file('ca.key'), keyFile: file('ca.key') }))
+})

@@ -1,0 +1,62 @@
+import t from 'tap'
+import { parseDomainList } from '../../src/tables/domain_list.js'
+import { memoryFiles } from './files.js'
+
+const content = {
+  '/etc/domains': 'One.example\n# no.example\ntwo.example, three.example\n!four.example\n',
+  '/etc/nested': '/etc/domains\nfive.example',
+  '/etc/loop': '/etc/loop',
+  '/etc/table': 'a.example x\nB.example y\n',
+  '/etc/hashed': 'A.example x\n',
+  '/etc/hashed.db': '',
+  '/etc/newer': 'a.example x\n',
+  '/etc/newer.db': '',
+  '/etc/only.db': '',
+}
+const files = memoryFiles(content, { '/etc/newer': 2, '/etc/newer.db': 1, '/etc/hashed.db': 1 })
+const matches = (list: string, domain: string): boolean => parseDomainList(list, files).matches(domain)
+
+/** A list, then domains it has and domains it hasn't. */
+const lists: readonly (readonly [list: string, has: readonly string[], hasNot: readonly string[]])[] = [
+  ['a.example, B.Example', ['a.example', 'A.EXAMPLE', 'b.example'], ['sub.a.example', 'example', '']],
+  ['.a.example', ['.a.example'], ['a.example', 'sub.a.example']],
+  ['STRASSE.example', ['straße.example'], []],
+  ['!a.example, a.example, b.example', ['b.example'], ['a.example']],
+  ['!!a.example', ['a.example'], []],
+  ['!a.example', [], ['a.example', 'b.example']],
+  ['[10.0.0.1:25]', ['[10.0.0.1:25]'], []],
+  ['/etc/domains', ['one.example', 'two.example', 'three.example'], ['no.example', 'four.example', 'x.example']],
+  ['!/etc/domains two.example six.example', ['four.example', 'six.example'], ['one.example', 'two.example']],
+  ['/etc/nested', ['one.example', 'five.example'], ['four.example']],
+  ['texthash:/etc/table', ['a.example'], ['b.example', 'B.example']],
+  ['!texthash:/etc/table, a.example, c.example', ['c.example'], ['a.example']],
+  ['hash:/etc/hashed', ['a.example'], ['b.example']],
+  ['a.example # comment', ['a.example'], ['comment', '#']],
+]
+
+t.test('the first item that matches decides, domains are compared whole and folded', t => {
+  for (const [list, has, hasNot] of lists) {
+    t.same(parseDomainList(list, files).errors, [], list)
+    for (const domain of has) t.ok(matches(list, domain), `${list} has ${domain}`)
+    for (const domain of hasNot) t.notOk(matches(list, domain), `${list} has not ${domain}`)
+  }
+  t.end()
+})
+
+t.test('what can\'t be read in full is an error: its keys would be turned away unasked', t => {
+  const errors = (list: string): readonly string[] => parseDomainList(list, files).errors
+  t.match(errors('/etc/nosuch'), [/\/etc\/nosuch can't be read/])
+  t.match(errors('texthash:/etc/nosuch'), [/can't be read/])
+  t.match(errors('hash:/etc/only'), [/\/etc\/only isn't there/])
+  t.match(errors('hash:/etc/table'), [/\/etc\/table\.db isn't there/])
+  t.match(errors('hash:/etc/newer'), [/run postmap hash:\/etc\/newer/])
+  t.match(errors('mysql:/etc/x.cf, pcre:/etc/p, a.example'), [/mysql: table can't/, /pcre: table can't/])
+  t.match(errors('/etc/loop'), [/includes itself/])
+  t.match(errors('a.example !'), [/no domain after '!'/])
+  t.end()
+})
+
+t.test('a comment at the end of the list is skipped with a warning', t => {
+  t.match(parseDomainList('a.example # b.example', files).warnings, [/no comments at the end of a line/])
+  t.end()
+})

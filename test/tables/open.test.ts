@@ -1,0 +1,23 @@
+import t from 'tap'
+import { openSources } from '../../src/tables/open.js'
+import { accountOf, writeCf } from '../fixtures/cf.js'
+import { freshFolder, removeFolder } from '../fixtures/guard.js'
+import { startBed, untilSessions } from '../mysql/bed.js'
+
+t.test('idle_interval of a .cf file: its unused connection is closed after that time', async t => {
+  const mariadb = await startBed(t)
+  const folder = freshFolder()
+  t.teardown(() => removeFolder(folder))
+  const path = writeCf(folder, 'alias', { ...accountOf(mariadb), query: 'SELECT goto FROM alias WHERE address = \'%s\'', idle_interval: '1' })
+  const opened = openSources(new Map([['alias', { kind: 'cf', paths: [path] }]]), {
+    connections: 4, failures: 5, windowMs: 10_000, resetMs: 100, suspectMs: 60_000, idleMs: 600_000, maxLagMs: null, onState: () => undefined,
+  }, true, () => undefined)
+  if (!opened.ok) throw new Error(JSON.stringify(opened.problems))
+  t.teardown(() => opened.sources.close())
+  const map = opened.sources.of('alias')
+  if (map.kind !== 'mysql') throw new Error('not MySQL')
+  t.match(await map.source.lookup('info@example.com', 10_000), { kind: 'found', value: 'box@example.net' })
+  t.equal(opened.sources.status()[0]?.connections, 1)
+  await untilSessions(mariadb, sessions => sessions.length === 0)
+  t.equal(opened.sources.status()[0]?.connections, 0)
+})
