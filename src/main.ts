@@ -7,7 +7,7 @@
 import { Argument, Command } from 'commander'
 import type * as Control from './cli/control.js'
 import { parseEndpoint } from './config/endpoint.js'
-import type { Config } from './config/load.js'
+import type { Config } from './config/config.js'
 import type { Endpoint } from './config/endpoint.js'
 import type { Explained } from './admin/actions.js'
 import type { Report } from './admin/http.js'

@@ -15,7 +15,7 @@
  *
  * Bugs: conditional values (${name?text}) are taken as what they are now.
  */
-import type { Search } from '../lookup/search.js'
+import type { Search } from '../postfix/parameters.js'
 import { localNames, unionmapIsSafe, virtualAgent } from './circumstances.js'
 import { expand, joinList, parseTable, referenceOf, splitList } from '../postfix/parameter_list.js'
 import type { Piece, Table } from '../postfix/parameter_list.js'

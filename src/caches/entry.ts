@@ -6,15 +6,9 @@
  * time. A stale absent entry is no knowledge by itself: it may stand in only
  * where another map knows better (lookup/vouch.ts).
  */
+import type { Lifetimes } from '../config/config.js'
 import type { Absent, ByteString, Found } from '../outcome.js'
 import { absent, found } from '../outcome.js'
-
-/** How long answers of one map are good for. All in ms. */
-export type Lifetimes = {
-  readonly freshForMs: number
-  readonly staleForMs: number
-  readonly absentForMs: number
-}
 
 export type Entry = {
   readonly outcome: Found | Absent

@@ -10,7 +10,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { openSubscriber } from './redis_client.js'
-import type { Client, RedisSettings } from './redis_client.js'
+import type { Client } from './redis_client.js'
+import type { RedisSettings } from '../config/config.js'
 import { messageOf } from '../log.js'
 
 /** `what`: null is the whole map, `@example.com` a domain, anything else one key. */

@@ -11,7 +11,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Absent, Found } from '../outcome.js'
 import { getWithin, openClient } from './redis_client.js'
-import type { RedisSettings } from './redis_client.js'
+import type { RedisSettings } from '../config/config.js'
 import { decodeEntry, encodeEntry } from './entry.js'
 import type { Decoded } from './entry.js'
 import { scanValues } from './scan.js'

@@ -7,33 +7,8 @@
  */
 import type { ConnectionOptions } from 'node:tls'
 import type { Cluster, Redis } from 'ioredis'
+import type { RedisSettings, RedisTls } from '../config/config.js'
 import type * as Library from './ioredis.js'
-
-export type RedisHost = { readonly host: string, readonly port: number }
-
-/** What TLS needs, read from its files; `verify: false` takes anybody's certificate. */
-export type RedisTls = { readonly ca?: Buffer, readonly cert?: Buffer, readonly key?: Buffer, readonly verify: boolean }
-
-/** At most one of `path`, `sentinels` with `master`, `cluster`; else the server at host and port. */
-export type RedisSettings = {
-  readonly host?: string | undefined
-  readonly port?: number | undefined
-  /** Unix socket. */
-  readonly path?: string | undefined
-  readonly sentinels?: readonly RedisHost[] | undefined
-  /** The name by which the Sentinels know the primary. */
-  readonly master?: string | undefined
-  readonly sentinelUsername?: string | undefined
-  readonly sentinelPassword?: string | undefined
-  /** Some nodes of a cluster; they tell of the others. */
-  readonly cluster?: readonly RedisHost[] | undefined
-  readonly tls?: RedisTls | null
-  readonly username?: string | undefined
-  readonly password?: string | undefined
-  readonly db?: number | undefined
-  readonly keyPrefix: string
-  readonly commandTimeoutMs: number
-}
 
 export type Client = Redis | Cluster
 

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { readPostconf } from '../postfix/postconf.js'
-import type { Config } from '../config/load.js'
+import type { Config } from '../config/config.js'
 import { accountOf } from './account.js'
 import { fileFindings, serviceAccount } from './readable_files.js'
 import type { Finding } from './finding.js'

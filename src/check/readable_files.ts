@@ -1,5 +1,5 @@
 /** Whether the account under which the daemon runs can read its files: root, who checks, can read them all. */
-import type { Config } from '../config/load.js'
+import type { Config } from '../config/config.js'
 import { accountOf, look, mayDo, obstacle, ownership } from './account.js'
 import type { Account } from './account.js'
 import type { Finding } from './finding.js'

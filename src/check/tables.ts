@@ -1,8 +1,8 @@
 /** Whether the maps that Postfix asks for are there, do the steps that it expects, and may be asked by it at all. Pure. */
 import { isChrooted, virtualAgent } from '../adopt/circumstances.js'
 import type { Postconf } from '../postfix/postconf.js'
-import type { Config, LoadedMap } from '../config/load.js'
-import type { Search } from '../lookup/search.js'
+import type { Config, MapConfig } from '../config/config.js'
+import type { Search } from '../postfix/parameters.js'
 import { nearest } from '../config/spelling.js'
 import { fileAndName } from './finding.js'
 import type { Finding } from './finding.js'
@@ -24,7 +24,7 @@ const consequence: Readonly<Record<Search, string>> = {
   exact: 'what is in no list counts as listed if a parent domain is',
 }
 
-const searchProblem = ({ asked, purpose, table }: Use, { name, search }: LoadedMap): Said | null => {
+const searchProblem = ({ asked, purpose, table }: Use, { name, search }: MapConfig): Said | null => {
   if (asked === 'other' || purpose === null || purpose.kind === 'refused') return null
   const addresses: readonly Search[] = ['virtual', 'canonical', 'generic', 'recipient']
   const wanted = purpose.kind === 'search' ? purpose.search : null
@@ -62,7 +62,7 @@ const refusal = (postfix: Postconf, { parameter, service, purpose, table }: Use)
   return why === null ? null : { level: 'error', text: `${table}: mail that virtual(8) delivers is deferred, "mail system configuration error" (4.3.5): ${why}` }
 }
 
-const orderProblem = ({ hasNeighbours, asked, purpose, table }: Use, { search }: LoadedMap): Said | null => {
+const orderProblem = ({ hasNeighbours, asked, purpose, table }: Use, { search }: MapConfig): Said | null => {
   // Where only found or not counts, the order doesn't.
   if (!hasNeighbours || asked !== 'whole' || search === 'exact' || purpose?.kind !== 'search' || purpose.search === 'recipient') return null
   return {

@@ -1,7 +1,7 @@
 /** `holdfast check`: is the configuration right, can each server be used now, and can Postfix ask? */
 import { checkPostfix } from '../check/postfix.js'
 import { loadConfig } from '../config/load.js'
-import type { Config } from '../config/load.js'
+import type { Config } from '../config/config.js'
 import { createLog, messageOf } from '../log.js'
 import { askComparison } from '../tables/comparison.js'
 import type { Problem } from '../log.js'

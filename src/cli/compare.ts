@@ -6,7 +6,7 @@
  */
 import { open } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
-import type { Config, LoadedMap } from '../config/load.js'
+import type { Config, MapConfig } from '../config/config.js'
 import { loadConfig } from '../config/load.js'
 import type { Endpoint } from '../config/endpoint.js'
 import { createLog, messageOf } from '../log.js'
@@ -65,7 +65,7 @@ const textOf = (outcome: Outcome): string => {
 export type Comparison = { readonly verdict: 'same' | 'differs' | 'not asked', readonly direct: string, readonly daemon: string }
 
 /** The two answers for one key, in words. Values of a sensitive map are not shown. */
-export const compareAnswers = (direct: Outcome, reply: QueryResult, map: Pick<LoadedMap, 'policy' | 'sensitive'>): Comparison => {
+export const compareAnswers = (direct: Outcome, reply: QueryResult, map: Pick<MapConfig, 'policy' | 'sensitive'>): Comparison => {
   const expected = direct.kind === 'absent' ? verdict(direct, map.policy) : direct
   const texts = { direct: textOf(expected), daemon: answerOf(reply) }
   const shown = (text: string): string => map.sensitive && text.startsWith('found ') ? 'found (hidden: the map is sensitive)' : text
@@ -103,7 +103,7 @@ const compareAll = async (
   return counts
 }
 
-const mapOf = (config: Config, name: string): { map: LoadedMap, listener: Endpoint } | string => {
+const mapOf = (config: Config, name: string): { map: MapConfig, listener: Endpoint } | string => {
   const map = config.maps.find(candidate => candidate.name === name)
   if (map === undefined) return `there is no map '${name}'; known maps: ${config.maps.map(known => known.name).join(', ')}`
   const listener = config.listeners.find(({ protocol }) => protocol === 'socketmap')

@@ -4,7 +4,7 @@
  * none, what it left behind is read: its snapshot, and Redis.
  */
 import { once } from 'node:events'
-import type { Config } from '../config/load.js'
+import type { Config } from '../config/config.js'
 import type { Endpoint } from '../config/endpoint.js'
 import { loadClient } from '../caches/redis_client.js'
 import { openGeneration } from '../daemon/generation.js'

@@ -1,6 +1,6 @@
 /** `holdfast serve`: the daemon in the foreground, from start to signal. */
 import { availableParallelism } from 'node:os'
-import type { Config } from '../config/load.js'
+import type { Config } from '../config/config.js'
 import { roleMeans } from '../config/role_meaning.js'
 import { readConfigured } from '../daemon/read_configuration.js'
 import { startDaemon } from '../daemon/daemon.js'

@@ -4,6 +4,9 @@ export type Endpoint =
   | { readonly kind: 'unix', readonly path: string }
   | { readonly kind: 'inet', readonly host: string, readonly port: number }
 
+/** An endpoint to listen on: a unix socket has the mode and the group (null: the process's own) that it gets. */
+export type ListenAddress = Endpoint & ({ readonly kind: 'unix', readonly mode: number, readonly gid: number | null } | { readonly kind: 'inet' })
+
 /** The address as Postfix would write it. */
 export const endpointName = (endpoint: Endpoint): string =>
   endpoint.kind === 'unix' ? `unix:${endpoint.path}` : `inet:${endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host}:${endpoint.port}`

@@ -6,14 +6,10 @@
 import { readFileSync } from 'node:fs'
 import { BlockList, isIP } from 'node:net'
 import { dirname, resolve } from 'node:path'
-import type { Lifetimes } from '../caches/entry.js'
-import type { RedisSettings } from '../caches/redis_client.js'
-import type { Search, SearchSettings } from '../lookup/search.js'
-import type { Policy } from '../lookup/role.js'
-import type { Address } from '../server/listener.js'
+import type { Search } from '../postfix/parameters.js'
+import type { Config, Lifetimes, ListenerConfig, MapConfig, Policy, SourceConfig } from './config.js'
 import { parseEndpoint } from './endpoint.js'
-import type { Endpoint } from './endpoint.js'
-import type { SourceConfig } from '../tables/open.js'
+import type { ListenAddress } from './endpoint.js'
 import { parseChanges } from '../tables/changes_query.js'
 import type { ChangesQuery } from '../tables/changes_query.js'
 import { groupId } from './group.js'
@@ -22,48 +18,8 @@ import { parseConfig } from './parse.js'
 import { redisSettings } from './redis_section.js'
 import type { Problem } from '../log.js'
 import type { Places } from './parse.js'
-import type { ConfigFile, MapConfig } from './schema.js'
+import type { ConfigFile, MapSection } from './schema.js'
 import { messageOf } from '../log.js'
-
-export type ListenerConfig = {
-  readonly address: Address
-  /** Who may connect by TCP; null where only this machine can. */
-  readonly allowed: BlockList | null
-} & ({ readonly protocol: 'socketmap' } | { readonly protocol: 'tcp_table', readonly map: string })
-
-export type LoadedMap = {
-  readonly name: string
-  readonly place: string
-  readonly search: Search
-  readonly source: SourceConfig
-  readonly lifetimes: Lifetimes
-  readonly policy: Policy
-  readonly sensitive: boolean
-  readonly maxShrink: number
-  readonly canary: string | null
-  /** Which keys changed lately. */
-  readonly changes: ChangesQuery | null
-  /** What its table is loaded by ahead of demand: `auto` or a query; null: it isn't. */
-  readonly warm: string | null
-  /** What a load did not list is absent. */
-  readonly complete: boolean
-}
-
-export type Config = {
-  readonly file: ConfigFile
-  readonly fileName: string
-  readonly listeners: readonly ListenerConfig[]
-  readonly health: Endpoint | null
-  /** Path of the socket for administrators. */
-  readonly admin: string | null
-  /** Who has it may do what the socket allows by HTTP, too; null: nobody. */
-  readonly adminToken: string | null
-  readonly redis: RedisSettings | null
-  /** Where what is known is kept over a restart; null: nowhere, or in Redis. */
-  readonly snapshotPath: string | null
-  readonly search: SearchSettings
-  readonly maps: readonly LoadedMap[]
-}
 
 export type Loaded = { readonly ok: true, readonly config: Config } | { readonly ok: false, readonly problems: readonly Problem[] }
 
@@ -77,13 +33,13 @@ const mostlyAbsent: ReadonlySet<Search> = new Set(['transport', 'canonical', 'ge
 /** Maps in which a fallback node's `outage: reject` acts: those that name recipients, and nothing else. A domain, in `domain` or `exact`, that can't be looked up is deferred on every node: mail already accepted would bounce. */
 const rejectsInOutage: ReadonlySet<Search> = new Set(['virtual', 'recipient'])
 
-const lifetimesOf = (map: MapConfig): Lifetimes => ({
+const lifetimesOf = (map: MapSection): Lifetimes => ({
   freshForMs: map.fresh_for ?? 5 * minute,
   staleForMs: map.stale_for ?? (map.sensitive ? 0 : 7 * day),
   absentForMs: map.absent_for ?? (map.search === 'domain' || map.search === 'transport' ? 5_000 : 30_000),
 })
 
-const policyOf = (file: ConfigFile, map: MapConfig): Policy => ({
+const policyOf = (file: ConfigFile, map: MapSection): Policy => ({
   unknown: map.unknown ?? (map.search === 'recipient' && !map.sensitive ? file.unknown : 'reject'),
   outage: file.role === 'fallback' && file.outage !== 'defer' && rejectsInOutage.has(map.search) && !map.sensitive ? 'reject' : 'defer',
 })
@@ -174,7 +130,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
       gid = groupId(String(given.group))
       if (gid === null) problem([...path, 'group'], `group: there is no group '${given.group}' on this machine`)
     }
-    const address: Address = endpoint.kind === 'unix'
+    const address: ListenAddress = endpoint.kind === 'unix'
       // Postfix's processes run as its own user, which is in no group of ours unless `group` says so.
       ? { ...endpoint, mode: parseInt(given.mode ?? (given.group === undefined ? '0666' : '0660'), 8), gid }
       : endpoint
@@ -215,7 +171,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
 
   const passwords = new Map(Object.entries(file.databases).map(([name, database]) => [name, secretOf(['databases', name], database)]))
 
-  const maps = Object.entries(file.maps).map(([name, map]): LoadedMap => {
+  const maps = Object.entries(file.maps).map(([name, map]): MapConfig => {
     const path = ['maps', name]
     const kinds = (['cf', 'text', 'database'] as const).filter(kind => map[kind] !== undefined)
     if (kinds.length !== 1) {
@@ -248,7 +204,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
     }
   })
 
-  function sourceOf(name: string, map: MapConfig): SourceConfig {
+  function sourceOf(name: string, map: MapSection): SourceConfig {
     if (map.text !== undefined) return { kind: 'text', path: resolve(folder, map.text) }
     if (map.cf !== undefined) return { kind: 'cf', paths: [map.cf].flat().map(path => resolve(folder, path)) }
     const databaseName = map.database ?? ''
@@ -279,7 +235,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
     }
   }
 
-  function changesOf(path: readonly PropertyKey[], map: MapConfig): ChangesQuery | null {
+  function changesOf(path: readonly PropertyKey[], map: MapSection): ChangesQuery | null {
     if (map.changes === undefined) return null
     const parsed = parseChanges(map.changes)
     if (map.text !== undefined) problem(path, 'changes: a text table is read at start and on reload; remove this')
@@ -287,7 +243,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
     return typeof parsed === 'string' ? null : parsed
   }
 
-  function warmOf(path: readonly PropertyKey[], { warm, text }: MapConfig): string | null {
+  function warmOf(path: readonly PropertyKey[], { warm, text }: MapSection): string | null {
     if (warm === undefined) return null
     const query = warm.replace(/[\s;]+$/, '')
     if (text !== undefined) problem(path, 'warm: a text table is whole in memory as it is; remove this')
@@ -295,7 +251,7 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
     return query
   }
 
-  function completeOf(path: readonly PropertyKey[], { complete, warm, cf }: MapConfig, { absentForMs }: Lifetimes): boolean {
+  function completeOf(path: readonly PropertyKey[], { complete, warm, cf }: MapSection, { absentForMs }: Lifetimes): boolean {
     if (!complete) return false
     if (warm !== 'auto') problem(path, 'complete: goes with `warm: auto`; that any other query lists all that the lookup finds can\'t be known')
     else if (Array.isArray(cf) && cf.length > 1) problem(path, `complete: only the first of the ${cf.length} tables is loaded, and the others may have what it lacks; remove this`)

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { createSecureContext } from 'node:tls'
-import type { RedisHost, RedisSettings, RedisTls } from '../caches/redis_client.js'
+import type { RedisHost, RedisSettings, RedisTls } from './config.js'
 import { parseEndpoint } from './endpoint.js'
 import type { ConfigFile } from './schema.js'
 import { messageOf } from '../log.js'

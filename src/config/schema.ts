@@ -4,9 +4,8 @@
  * Defaults of durations and sizes are in their text form (`prefault`), as users write them.
  */
 import * as z from 'zod'
+import { searches } from '../postfix/parameters.js'
 import { duration, share, size } from './units.js'
-
-export const searches = ['virtual', 'canonical', 'generic', 'transport', 'recipient', 'domain', 'access', 'exact'] as const
 
 const text = z.string().min(1)
 const secret = {
@@ -70,7 +69,7 @@ const mapSchema = z.strictObject({
   complete: z.boolean().default(false).describe('with warm: auto: a key that the last load did not list is absent without asking, for absent_for from the load\'s beginning; set absent_for to a minute or more, and warm_every to less, or the table is asked in between. Only where the key\'s column is sure to take nothing but case for equal (a binary collation, or a usual one and rows of nothing but ASCII); else the log says why not'),
   canary: text.optional().describe('a key that must always be found; while it is not, every map on its server counts as unavailable'),
 })
-export type MapConfig = z.output<typeof mapSchema>
+export type MapSection = z.output<typeof mapSchema>
 
 export const schema = z.strictObject({
   role: z.enum(['primary', 'fallback']).default('primary')

@@ -4,7 +4,7 @@
  * in the opposite order of their opening.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Config, ListenerConfig } from '../config/load.js'
+import type { Config, ListenerConfig } from '../config/config.js'
 import type { Events } from '../admin/events.js'
 import type { Actions } from '../admin/actions.js'
 import type { HealthServer, Shown } from '../admin/http.js'

@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import { makeEntry } from '../caches/entry.js'
-import type { Lifetimes } from '../caches/entry.js'
+import type { Lifetimes } from '../config/config.js'
 import { createMemory } from '../caches/memory.js'
 import type { Memory } from '../caches/memory.js'
 import { createRedisCache } from '../caches/redis.js'
@@ -14,7 +14,7 @@ import type { Flush, FlushChannel } from '../caches/flush_channel.js'
 import type { MapIdentity, RedisCache, RedisState } from '../caches/redis.js'
 import { warmMap } from './warmed.js'
 import type { WatchedSources } from './watched.js'
-import type { Config, LoadedMap } from '../config/load.js'
+import type { Config, MapConfig } from '../config/config.js'
 import type { MapStatus, RedisStatus } from '../admin/status.js'
 import type { Log } from '../log.js'
 import { flushEverywhere } from '../upkeep/flush.js'
@@ -42,7 +42,7 @@ import type { Source } from '../tables/source.js'
 export type TextMap = {
   readonly kind: 'text'
   readonly name: string
-  readonly config: LoadedMap
+  readonly config: MapConfig
   readonly plan: Plan
   readonly lookup: TableLookup
   readonly table: (key: string) => Outcome
@@ -51,7 +51,7 @@ export type TextMap = {
 export type MysqlMap = {
   readonly kind: 'mysql'
   readonly name: string
-  readonly config: LoadedMap
+  readonly config: MapConfig
   readonly plan: Plan
   readonly lookup: MapLookup
   readonly source: Source
@@ -239,7 +239,7 @@ const openCanaries = (config: Config, sources: WatchedSources, log: Log): Map<st
 }
 
 const serveMap = (
-  config: Config, map: LoadedMap, sources: WatchedSources, canaries: ReadonlyMap<string, Canary[]>, redis: RedisCache | null,
+  config: Config, map: MapConfig, sources: WatchedSources, canaries: ReadonlyMap<string, Canary[]>, redis: RedisCache | null,
   neighbours: readonly Neighbour[], previous: Generation | null, log: Log,
 ): TextMap | MysqlParts => {
   const { file } = config
@@ -287,7 +287,7 @@ const emptyMemory = ({ file: { memory } }: Config): Memory =>
   createMemory({ entries: memory.entries, bytes: memory.bytes, absentEntries: memory.absent_entries })
 
 /** The memory itself if its bounds and lifetimes are the same; else what is known, under the new ones. */
-const takeOver = (earlier: MysqlMap, before: Config | null, config: Config, map: LoadedMap): Memory => {
+const takeOver = (earlier: MysqlMap, before: Config | null, config: Config, map: MapConfig): Memory => {
   const isSame = JSON.stringify([before?.file.memory, earlier.config.lifetimes]) === JSON.stringify([config.file.memory, map.lifetimes])
   if (isSame) return earlier.memory
   const memory = emptyMemory(config)
@@ -301,7 +301,7 @@ const takeOver = (earlier: MysqlMap, before: Config | null, config: Config, map:
 }
 
 /** 16 hexadecimal digits that change whenever an answer of this map could. */
-const definitionOf = (source: string, config: Config, map: LoadedMap): string => {
+const definitionOf = (source: string, config: Config, map: MapConfig): string => {
   const { recipientDelimiter, parentDomainMatchesSubdomains, propagateUnmatchedExtensions, localDomains } = config.search
   return createHash('sha256').update(JSON.stringify([
     source, map.search, recipientDelimiter, [...parentDomainMatchesSubdomains], [...propagateUnmatchedExtensions], [...localDomains],

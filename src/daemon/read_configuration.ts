@@ -2,7 +2,7 @@
 import { loadClient } from '../caches/redis_client.js'
 import { loadDriver } from '../mysql/connection.js'
 import { loadConfig } from '../config/load.js'
-import type { Config } from '../config/load.js'
+import type { Config } from '../config/config.js'
 import type { Log } from '../log.js'
 import { sourcesOf } from './watched.js'
 import type { WatchedSources } from './watched.js'

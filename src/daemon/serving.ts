@@ -6,7 +6,7 @@
  */
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Config, ListenerConfig } from '../config/load.js'
+import type { Config, ListenerConfig } from '../config/config.js'
 import { explain } from '../admin/explain.js'
 import { flush } from '../upkeep/flush.js'
 import { openGeneration, statusOf } from './generation.js'

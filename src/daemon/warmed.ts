@@ -1,6 +1,6 @@
 /** The maps whose tables are loaded ahead of demand: what is loaded, where to, and what the log says of it. */
 import type { Client } from '../caches/redis_client.js'
-import type { Config } from '../config/load.js'
+import type { Config } from '../config/config.js'
 import type { Generation, MysqlParts } from './generation.js'
 import type { Log } from '../log.js'
 import { systemClock } from '../runtime/clock.js'

@@ -1,5 +1,5 @@
 /** The sources of a configuration, with their changes of state told to the log and counted. */
-import type { Config } from '../config/load.js'
+import type { Config } from '../config/config.js'
 import type { ServerReport } from '../admin/status.js'
 import type { Log } from '../log.js'
 import { openSources } from '../tables/open.js'

@@ -10,7 +10,8 @@
  */
 import type { RedisCache, MapIdentity } from '../caches/redis.js'
 import { bridge, clockSkewMs, decodeEntry, encodeEntry, isFresh, isKnownAbsent, makeEntry } from '../caches/entry.js'
-import type { Decoded, Entry, Lifetimes } from '../caches/entry.js'
+import type { Decoded, Entry } from '../caches/entry.js'
+import type { Lifetimes } from '../config/config.js'
 import type { Memory } from '../caches/memory.js'
 import type { Absent, ByteString, Found, Later, Outcome } from '../outcome.js'
 import { absent, found, unavailable } from '../outcome.js'
@@ -27,7 +28,7 @@ import type { Heard, Listed } from './listed.js'
 import { completeValue } from './search.js'
 import type { Plan, Step } from './search.js'
 import { verdict } from './role.js'
-import type { Policy } from './role.js'
+import type { Policy } from '../config/config.js'
 
 export type MapSettings = {
   readonly name: string

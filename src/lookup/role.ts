@@ -10,15 +10,9 @@
  *   server could not be asked". Faults of the map itself, an answer that
  *   can't be sent, overload and distrust stay temporary on every node.
  */
+import type { Policy } from '../config/config.js'
 import type { Outcome } from '../outcome.js'
 import { absent, isOutage, unavailable } from '../outcome.js'
-
-export type Policy = {
-  /** What an absence that the table itself stated becomes. */
-  readonly unknown: 'reject' | 'defer'
-  /** What can't be known during an outage becomes; 'reject' only on a fallback node. */
-  readonly outage: 'reject' | 'defer'
-}
 
 /** The outcome that this node gives for what the lookup found out. */
 export const verdict = (outcome: Outcome, policy: Policy): Outcome => {

@@ -38,48 +38,8 @@
  */
 import { isIP } from 'node:net'
 import { byteString, type ByteString } from '../outcome.js'
+import type { Search, SearchSettings } from '../postfix/parameters.js'
 import { appendExtension, extensionStart, quoteAddress, quoteLocalpart, unquoteAddress } from '../postfix/address.js'
-
-/** What a map is to Postfix; the parameters that each is for. */
-export type Search =
-  /** virtual_alias_maps */
-  | 'virtual'
-  /** canonical_maps, sender_canonical_maps, recipient_canonical_maps */
-  | 'canonical'
-  /** smtp_generic_maps, lmtp_generic_maps */
-  | 'generic'
-  /** transport_maps. Not for `relay_domains = $transport_maps`: a map of its own there, with `domain`. */
-  | 'transport'
-  /**
-   * Addresses whose value isn't one that takes an extension: relay_recipient_maps,
-   * local_recipient_maps, virtual_mailbox_maps, smtpd_sender_login_maps, relocated_maps, *_bcc_maps,
-   * sender_dependent_*_maps.
-   */
-  | 'recipient'
-  /** Domain and parents: relay_domains, fast_flush_domains, permit_mx_backup_networks. */
-  | 'domain'
-  /** check_{client,helo,sender,recipient,etrn}_access and their like; not check_sasl_access, check_ccert_access. */
-  | 'access'
-  /**
-   * The key and nothing else: virtual_alias_domains, virtual_mailbox_domains, mydestination, which don't
-   * look for parents; tables asked by anything other than address or domain; a table behind unionmap:.
-   */
-  | 'exact'
-
-/** The parameters of main.cf that decide the steps. */
-export type SearchSettings = {
-  /** recipient_delimiter: each character is a delimiter. Empty: no extensions. */
-  readonly recipientDelimiter: string
-  /** parent_domain_matches_subdomains. Looked at for transport_maps, relay_domains and smtpd_access_maps. */
-  readonly parentDomainMatchesSubdomains: ReadonlySet<string>
-  /** propagate_unmatched_extensions. Looked at for virtual, canonical and generic. */
-  readonly propagateUnmatchedExtensions: ReadonlySet<string>
-  /**
-   * Folded domains whose users have rows without a domain: mydestination, myorigin, and the addresses of
-   * inet_interfaces and proxy_interfaces as `[192.0.2.1]`.
-   */
-  readonly localDomains: ReadonlySet<string>
-}
 
 /** One key to ask the table for, and what {@link completeValue} does with the value found there. */
 export type Step = {

@@ -8,7 +8,7 @@ import { fold } from '../postfix/fold.js'
 import { completeValue } from './search.js'
 import type { Plan } from './search.js'
 import { verdict } from './role.js'
-import type { Policy } from './role.js'
+import type { Policy } from '../config/config.js'
 
 export class TableLookup {
   readonly name: string

@@ -10,13 +10,10 @@ import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { endpointName } from '../config/endpoint.js'
-import type { Endpoint } from '../config/endpoint.js'
-
-/** A unix socket with the permissions that it gets, or a host and port. */
-export type Address = Endpoint & ({ readonly kind: 'unix', readonly mode: number, readonly gid: number | null } | { readonly kind: 'inet' })
+import type { ListenAddress } from '../config/endpoint.js'
 
 export type ListenerSettings = {
-  readonly address: Address
+  readonly address: ListenAddress
   /** A socket that listens there already, handed over by the service manager; null: open one. */
   readonly fd: number | null
   /** Takes a client: a paused socket that allows half-open. */
@@ -28,12 +25,12 @@ export type ListenerSettings = {
 export type Listener = {
   readonly name: string
   /** Where clients reach it; with port 0 configured, the port that the system gave. */
-  readonly address: Address
+  readonly address: ListenAddress
   /** Accepts nobody from now on; who was accepted stays. */
   close(): void
 }
 
-const listenOn = (server: Server, address: Address, fd: number | null): Promise<void> => new Promise((resolve, reject) => {
+const listenOn = (server: Server, address: ListenAddress, fd: number | null): Promise<void> => new Promise((resolve, reject) => {
   server.once('error', reject)
   const listening = (): void => {
     server.off('error', reject)

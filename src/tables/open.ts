@@ -1,5 +1,6 @@
 /** Opens what stands behind each map; every problem of every map at once. */
 import { readFileSync } from 'node:fs'
+import type { SourceConfig } from '../config/config.js'
 import type { Outcome } from '../outcome.js'
 import { openServers } from '../mysql/database.js'
 import type { Database } from '../mysql/database.js'
@@ -13,13 +14,6 @@ import { inOrder } from './source.js'
 import type { Source } from './source.js'
 import { parseTextTable, textSource } from '../postfix/text_table.js'
 import { messageOf } from '../log.js'
-
-/** What a map's definition says stands behind it. */
-export type SourceConfig =
-  | { readonly kind: 'text', readonly path: string }
-  /** Several tables are asked in their order, each key of all of them before the next key. */
-  | { readonly kind: 'cf', readonly paths: readonly string[] }
-  | { readonly kind: 'inline', readonly parameters: Readonly<Record<string, string>>, readonly placeOf: (parameter: string) => string }
 
 /** Where a table's definition is read from, as plain data. */
 export type DefinedBy =

@@ -21,7 +21,7 @@
 import { readable } from '../outcome.js'
 import type { ByteString } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
-import type { Search } from '../lookup/search.js'
+import type { Search } from '../postfix/parameters.js'
 
 /** Where the known aliases lead: cleanup(8) looks each address of an answer up as an alias again. */
 export type Targets = {

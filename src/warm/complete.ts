@@ -7,7 +7,8 @@
  * before. If not, it is said why, and absences are asked for as ever. A node takes
  * another one's list only of the same server: its own may have what that one lacks.
  */
-import type { Client, RedisSettings } from '../caches/redis_client.js'
+import type { Client } from '../caches/redis_client.js'
+import type { RedisSettings } from '../config/config.js'
 import { connectPatiently } from '../caches/redis_client.js'
 import type { MapIdentity } from '../caches/redis.js'
 import type { Clock } from '../runtime/clock.js'

@@ -1,5 +1,5 @@
 /** What a process that keeps a map warm and the loader that it starts (loader.ts) say to each other, by the channel of node:child_process. */
-import type { RedisSettings } from '../caches/redis_client.js'
+import type { RedisSettings } from '../config/config.js'
 import type { MapIdentity } from '../caches/redis.js'
 import type { Access } from '../mysql/database.js'
 import type { Host } from '../mysql/hosts.js'

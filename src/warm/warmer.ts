@@ -9,7 +9,8 @@
  */
 import type { BulkEntry } from '../caches/bulk.js'
 import { connectPatiently } from '../caches/redis_client.js'
-import type { Client, RedisSettings } from '../caches/redis_client.js'
+import type { Client } from '../caches/redis_client.js'
+import type { RedisSettings } from '../config/config.js'
 import type { MapIdentity } from '../caches/redis.js'
 import type { Clock } from '../runtime/clock.js'
 import { messageOf } from '../log.js'

@@ -7,7 +7,7 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import type { Config } from '../config/load.js'
+import type { Config } from '../config/config.js'
 import type { TableRow } from '../admin/actions.js'
 import type { Share } from '../admin/status.js'
 import type { Log } from '../log.js'

@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 import { loadClient } from '../../src/caches/redis_client.js'
 import { createRedisCache } from '../../src/caches/redis.js'
 import type { RedisFault, RedisState } from '../../src/caches/redis.js'
-import type { RedisSettings } from '../../src/caches/redis_client.js'
+import type { RedisSettings } from '../../src/config/config.js'
 import { byteString, found } from '../../src/outcome.js'
 
 export const alias = { name: 'alias', definition: '0123456789abcdef' }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { bridge, decodeEntry, encodeEntry, isFresh, isKnownAbsent, makeEntry } from '../../src/caches/entry.js'
-import type { Lifetimes } from '../../src/caches/entry.js'
+import type { Lifetimes } from '../../src/config/config.js'
 import { absent, byteString, found } from '../../src/outcome.js'
 import type { ByteString } from '../../src/outcome.js'
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { loadConfig } from '../../src/config/load.js'
-import type { Config } from '../../src/config/load.js'
+import type { Config } from '../../src/config/config.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
 
 const small = `listen:

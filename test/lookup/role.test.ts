@@ -1,6 +1,6 @@
 import t from 'tap'
 import { verdict } from '../../src/lookup/role.js'
-import type { Policy } from '../../src/lookup/role.js'
+import type { Policy } from '../../src/config/config.js'
 import { absent, byteString, found, unavailable } from '../../src/outcome.js'
 import type { Reason } from '../../src/outcome.js'
 

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { byteString, readable } from '../../src/outcome.js'
-import { compileSearch, completeValue, type Search, type SearchSettings } from '../../src/lookup/search.js'
+import { compileSearch, completeValue } from '../../src/lookup/search.js'
+import type { Search, SearchSettings } from '../../src/postfix/parameters.js'
 
 const settings: SearchSettings = {
   recipientDelimiter: '+',

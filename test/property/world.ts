@@ -7,7 +7,8 @@
  * played: the table's server and Redis, whose faults of time and order no real
  * server shows on demand.
  */
-import type { Decoded, Lifetimes } from '../../src/caches/entry.js'
+import type { Decoded } from '../../src/caches/entry.js'
+import type { Lifetimes } from '../../src/config/config.js'
 import { createMemory } from '../../src/caches/memory.js'
 import type { Memory } from '../../src/caches/memory.js'
 import type { RedisCache } from '../../src/caches/redis.js'

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { absent } from '../../src/outcome.js'
-import type { Address } from '../../src/server/listener.js'
+import type { ListenAddress } from '../../src/config/endpoint.js'
 import { answers } from '../fixtures/answers.js'
 import { startChild } from '../fixtures/child.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
@@ -15,10 +15,10 @@ const folderFor = (t: Test): string => {
   t.teardown(() => removeFolder(folder))
   return folder
 }
-const unix = (path: string, mode = 0o666, gid: number | null = null): Address => ({ kind: 'unix', path, mode, gid })
-const anyPort: Address = { kind: 'inet', host: '127.0.0.1', port: 0 }
+const unix = (path: string, mode = 0o666, gid: number | null = null): ListenAddress => ({ kind: 'unix', path, mode, gid })
+const anyPort: ListenAddress = { kind: 'inet', host: '127.0.0.1', port: 0 }
 
-const serve = async (t: Test, address: Address, maxConnections = 100) => {
+const serve = async (t: Test, address: ListenAddress, maxConnections = 100) => {
   const behind = answers()
   const listener = await startListening(address, behind.hooks, { maxConnections, allowed: null })
   t.teardown(() => listener.close(0))
@@ -90,7 +90,7 @@ t.test('a file that is no socket is left as it is, and listening fails', async t
 
 t.test('no folder, a folder that can\'t be written, a port that is taken: listening fails and says so', async t => {
   const folder = folderFor(t)
-  const failing = (address: Address) => startListening(address, answers().hooks)
+  const failing = (address: ListenAddress) => startListening(address, answers().hooks)
   await t.rejects(failing(unix(join(folder, 'none', 's'))), { message: `there is no folder ${join(folder, 'none')}` })
   const { listener } = await serve(t, anyPort)
   await t.rejects(failing(listener.address), { code: 'EADDRINUSE' })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Search } from '../../src/lookup/search.js'
+import type { Search } from '../../src/postfix/parameters.js'
 import { byteString } from '../../src/outcome.js'
 import { createTargets, isVouchedFor } from '../../src/trust/known_elsewhere.js'
 import type { Neighbour } from '../../src/trust/known_elsewhere.js'

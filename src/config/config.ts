@@ -1,0 +1,97 @@
+/** The configuration as the rest of the program takes it: checked, with every default filled in, times in ms and sizes in bytes. */
+import type { BlockList } from 'node:net'
+import type { Search, SearchSettings } from '../postfix/parameters.js'
+import type { ChangesQuery } from '../tables/changes_query.js'
+import type { Endpoint, ListenAddress } from './endpoint.js'
+import type { ConfigFile } from './schema.js'
+
+/** How long answers of one map are good for. All in ms. */
+export type Lifetimes = {
+  readonly freshForMs: number
+  readonly staleForMs: number
+  readonly absentForMs: number
+}
+
+/** What this node answers where the table has no row, or can't be asked. */
+export type Policy = {
+  /** What an absence that the table itself stated becomes. */
+  readonly unknown: 'reject' | 'defer'
+  /** What can't be known during an outage becomes; 'reject' only on a fallback node. */
+  readonly outage: 'reject' | 'defer'
+}
+
+/** Where the rows of a map are. */
+export type SourceConfig =
+  | { readonly kind: 'text', readonly path: string }
+  /** Several tables are asked in their order, each key of all of them before the next key. */
+  | { readonly kind: 'cf', readonly paths: readonly string[] }
+  /** `placeOf` says where in the configuration file a parameter stands. */
+  | { readonly kind: 'inline', readonly parameters: Readonly<Record<string, string>>, readonly placeOf: (parameter: string) => string }
+
+export type RedisHost = { readonly host: string, readonly port: number }
+
+/** What TLS needs, read from its files; `verify: false` accepts any certificate. */
+export type RedisTls = { readonly ca?: Buffer, readonly cert?: Buffer, readonly key?: Buffer, readonly verify: boolean }
+
+/** At most one of `path`, `sentinels` with `master`, `cluster`; else the server at host and port. */
+export type RedisSettings = {
+  readonly host?: string | undefined
+  readonly port?: number | undefined
+  /** Unix socket. */
+  readonly path?: string | undefined
+  readonly sentinels?: readonly RedisHost[] | undefined
+  /** The name by which the Sentinels know the primary. */
+  readonly master?: string | undefined
+  readonly sentinelUsername?: string | undefined
+  readonly sentinelPassword?: string | undefined
+  /** Some nodes of a cluster; the client learns the others from them. */
+  readonly cluster?: readonly RedisHost[] | undefined
+  readonly tls?: RedisTls | null
+  readonly username?: string | undefined
+  readonly password?: string | undefined
+  readonly db?: number | undefined
+  readonly keyPrefix: string
+  readonly commandTimeoutMs: number
+}
+
+export type ListenerConfig = {
+  readonly address: ListenAddress
+  /** Who may connect by TCP; null where only this machine can. */
+  readonly allowed: BlockList | null
+} & ({ readonly protocol: 'socketmap' } | { readonly protocol: 'tcp_table', readonly map: string })
+
+export type MapConfig = {
+  readonly name: string
+  /** File and line of its section. */
+  readonly place: string
+  readonly search: Search
+  readonly source: SourceConfig
+  readonly lifetimes: Lifetimes
+  readonly policy: Policy
+  readonly sensitive: boolean
+  /** From 0 to 1. */
+  readonly maxShrink: number
+  readonly canary: string | null
+  /** The query for the keys that changed recently. */
+  readonly changes: ChangesQuery | null
+  /** `auto`, or a query that lists the whole table; null: the table is not loaded ahead of demand. */
+  readonly warm: string | null
+  /** A key that the last load did not list is absent. */
+  readonly complete: boolean
+}
+
+export type Config = {
+  readonly file: ConfigFile
+  readonly fileName: string
+  readonly listeners: readonly ListenerConfig[]
+  readonly health: Endpoint | null
+  /** Path of the socket for administrators. */
+  readonly admin: string | null
+  /** Whoever sends it may flush, trust and warm by HTTP; null: nobody may. */
+  readonly adminToken: string | null
+  readonly redis: RedisSettings | null
+  /** The file that keeps the cache over a restart; null: there is none, or Redis does. */
+  readonly snapshotPath: string | null
+  readonly search: SearchSettings
+  readonly maps: readonly MapConfig[]
+}
