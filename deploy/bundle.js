@@ -15,7 +15,7 @@ const folder = join(root, 'dist/holdfast')
 const { metafile, outputFiles } = await build({
   absWorkingDir: root,
   // The program, and what it starts as processes of their own, which are looked for beside it.
-  entryPoints: ['src/main.ts', 'src/workers/worker.ts', 'src/warm/loader.ts'],
+  entryPoints: ['src/main.ts', 'src/warm/loader.ts'],
   outdir: folder, entryNames: '[name]',
   bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node20.19',
   // For CommonJS modules that ask for Node's own.

@@ -105,7 +105,7 @@ const routeRows = (app: FastifyInstance, actions: Actions): void => {
 }
 
 /** Serves on the socket at `path`, mode 0660. Rejects if it can't be had. */
-export const serveAdmin = async (path: string, report: () => Promise<Report>, actions: Actions): Promise<{ close: () => Promise<void> }> => {
+export const serveAdmin = async (path: string, report: () => Report, actions: Actions): Promise<{ close: () => Promise<void> }> => {
   const app = Fastify({ logger: false, forceCloseConnections: true, bodyLimit: 8_192 })
   app.get('/status', () => report())
   app.post('/explain', async ({ body }, reply) => {

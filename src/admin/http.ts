@@ -24,7 +24,7 @@ import { listenOnPath } from './path.js'
 export type HealthAddress = { readonly host: string, readonly port: number } | { readonly path: string }
 
 export type Shown = {
-  readonly status: () => Promise<Status>
+  readonly status: () => Status
   readonly history: History
   readonly events: Events
 }
@@ -32,8 +32,8 @@ export type Shown = {
 export type Report = Status & { readonly summary: Summary, readonly history: ReturnType<History['steps']>, readonly events: ReturnType<Events['list']> }
 
 /** All that is shown, as of now. */
-export const reportOf = async ({ status, history, events }: Shown): Promise<Report> => {
-  const now = await status()
+export const reportOf = ({ status, history, events }: Shown): Report => {
+  const now = status()
   return { summary: summarize(now), ...now, history: history.steps(now), events: events.list() }
 }
 
@@ -55,8 +55,8 @@ export const serveHealth = async (address: HealthAddress, shown: Shown, administ
     .headers({ 'content-security-policy': page.policy, 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cache-control': 'no-cache' })
     .type('text/html; charset=utf-8').send(page.html))
   app.get('/livez', () => ({ status: 'alive' }))
-  app.get('/readyz', async (_request, reply) => {
-    const status = await shown.status()
+  app.get('/readyz', (_request, reply) => {
+    const status = shown.status()
     return reply.code(status.ready ? 200 : 503).send({ status: status.ready ? 'ready' : 'not ready', summary: summarize(status), ...status })
   })
   app.get('/status', () => reportOf(shown))

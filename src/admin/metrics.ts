@@ -59,7 +59,7 @@ export type Metrics = {
 }
 
 /** Metrics of what `status` gives at the moment of asking. */
-export const createMetrics = (status: () => Promise<Status>): Metrics => {
+export const createMetrics = (status: () => Status): Metrics => {
   const registry = new Registry()
 
   let current: Status | null = null
@@ -150,13 +150,6 @@ export const createMetrics = (status: () => Promise<Status>): Metrics => {
   counter('holdfast_connections_refused_total', 'Clients turned away: more than max_connections, or a peer that `allow` doesn\'t name.',
     ['listener', 'protocol'],
     ({ listeners }) => listeners.map(({ address, protocol, refused }) => [{ listener: address, protocol }, refused]))
-  gauge('holdfast_processes', 'Processes that answer lookups.', [], ({ processes }) => [[{}, processes.length]])
-  counter('holdfast_process_cpu_seconds_total', 'CPU time of the processes that answer, user and system, by their place in the order of starting.', ['process'],
-    ({ processes }) => processes.map(({ cpuSeconds }, index) => [{ process: String(index) }, cpuSeconds]))
-  gauge('holdfast_process_start_time_seconds', 'When the processes that answer were started.', ['process'],
-    ({ processes }) => processes.map(({ startedAt }, index) => [{ process: String(index) }, startedAt / 1_000]))
-  gauge('holdfast_process_resident_memory_bytes', 'Memory of the processes that answer.', ['process'],
-    ({ processes }) => processes.map(({ residentBytes }, index) => [{ process: String(index) }, residentBytes]))
   // Looks at the event loop so often (ms). By itself it would a hundred times a second, most of what an idle daemon does.
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 })
 
@@ -164,7 +157,7 @@ export const createMetrics = (status: () => Promise<Status>): Metrics => {
     contentType: registry.contentType,
     render: async () => {
       // One look at the daemon for each scrape, so that the figures agree with each other.
-      current = await status()
+      current = status()
       return registry.metrics()
     },
   }

@@ -64,14 +64,6 @@ export type RedisStatus = {
   readonly faults: Readonly<Record<string, number>>
 }
 
-export type ProcessFigures = { readonly pid: number, readonly startedAt: number, readonly cpuSeconds: number, readonly residentBytes: number }
-
-/** What one process that answers says for itself. `key` names a listener among the processes. */
-export type Share = Pick<Status, 'configuredAt' | 'redis' | 'servers' | 'canaries' | 'maps' | 'answers'> & {
-  readonly listeners: readonly { readonly key: string, readonly connections: number, readonly refused: number }[]
-  readonly process: ProcessFigures
-}
-
 export type Status = {
   readonly version: string
   readonly role: 'primary' | 'fallback'
@@ -87,6 +79,4 @@ export type Status = {
   readonly canaries: readonly { readonly map: string, readonly missing: boolean, readonly since: number }[]
   readonly maps: readonly MapStatus[]
   readonly answers: readonly Answers[]
-  /** The processes that answer: this one, or the workers. */
-  readonly processes: readonly ProcessFigures[]
 }

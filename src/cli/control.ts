@@ -99,8 +99,6 @@ export const showStatus = (report: Report, paint: Paint): string => {
     ]]),
     ...report.redis === null ? [] : [['redis', report.redis.state, span(now - report.redis.since), `${report.redis.hits} hits`]],
     ...report.listeners.map(({ address, connections }) => [address, 'listening', span(now - report.startedAt), `${connections} clients`]),
-    ...report.processes.length === 1 ? [] : report.processes.map(({ pid, startedAt, residentBytes }) =>
-      [`process ${pid}`, 'answering', span(now - startedAt), `${Math.round(residentBytes / 1e6)} MB`]),
   ]
   return [
     `${head}\n`,

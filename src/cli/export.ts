@@ -10,7 +10,7 @@ import { loadClient } from '../caches/redis_client.js'
 import { openGeneration } from '../daemon/generation.js'
 import { createLog, messageOf } from '../log.js'
 import type { ByteString } from '../outcome.js'
-import { recallSnapshots } from '../upkeep/snapshots.js'
+import { recallSnapshot } from '../upkeep/snapshots.js'
 import { cachedMap, knownRows } from '../admin/rows.js'
 import { textLine } from '../postfix/text_table.js'
 import { sourcesOf } from '../daemon/watched.js'
@@ -50,7 +50,7 @@ const fromRest = async (config: Config, name: string, process: NodeJS.Process): 
     generation.close()
     return map
   }
-  if (config.snapshotPath !== null) await recallSnapshots(config.snapshotPath, generation.maps, log)
+  if (config.snapshotPath !== null) await recallSnapshot(config.snapshotPath, generation.maps, log)
   await generation.redisTried
   let missing: string | null = null
   const rows = async function* (): Rows {

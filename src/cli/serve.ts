@@ -1,5 +1,4 @@
 /** `holdfast serve`: the daemon in the foreground, from start to signal. */
-import { availableParallelism } from 'node:os'
 import type { Config } from '../config/config.js'
 import { roleMeans } from '../config/role_meaning.js'
 import { readConfigured } from '../daemon/read_configuration.js'
@@ -10,9 +9,7 @@ import { createLog, messageOf } from '../log.js'
 import type { Log } from '../log.js'
 import { createNotifier } from '../daemon/systemd.js'
 import { inheritedSockets } from '../server/inherited.js'
-import { systemClock } from '../runtime/clock.js'
 import { startServing } from '../daemon/serving.js'
-import { startWorkers } from '../workers/pool.js'
 
 /** sysexits(3). */
 const exitConfig = 78
@@ -35,8 +32,6 @@ const announce = (daemon: Daemon, { file, maps: configured }: Config, log: Log):
   log.info(`ready: ${maps.length} maps: ${maps.join(', ')}`)
 }
 
-const workersOf = ({ file: { workers } }: Config): number => workers === 'auto' ? availableParallelism() : workers
-
 /** Runs until SIGTERM or SIGINT, and reads its configuration anew on SIGHUP; gives the exit code. */
 export const serve = async (fileName: string, process: NodeJS.Process): Promise<number> => {
   const journal = process.env['JOURNAL_STREAM'] !== undefined
@@ -49,16 +44,9 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
   base.configure({ ...first.config.file.log, journal })
   const notifier = createNotifier(process.env, text => log.warn(text))
   const inherited = inheritedSockets(process.env, process.pid)
-  const workers = workersOf(first.config)
   let daemon: Daemon
   try {
-    let answering
-    if (workers === 1) answering = await startServing(first.config, first.sources, log)
-    else {
-      // Each worker opens its own.
-      first.sources.close()
-      answering = await startWorkers(first.config, workers, log, systemClock)
-    }
+    const answering = await startServing(first.config, first.sources, log)
     daemon = await startDaemon(first.config, answering, log, events, inherited)
   } catch (error) {
     log.error(`can't start: ${messageOf(error)}`)
@@ -80,7 +68,6 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
       return
     }
     base.configure({ ...next.config.file.log, journal })
-    if (workersOf(next.config) !== workers) log.warn('a reload doesn\'t change the number of workers: restart for that')
     log.info(`reloaded: ${next.config.maps.length} maps: ${next.config.maps.map(({ name }) => name).join(', ')}`)
   }
   // One reload after the other.

@@ -135,8 +135,6 @@ export const schema = z.strictObject({
   max_shrink: share.prefault('30%').describe('more than this share of known keys gone: the table is not believed when it says absent. 100% switches the guard off'),
   shrink_window: duration.prefault('1d').describe('keys count as known for so long after they were last found'),
   maps: z.record(z.string().regex(/^[^\s:]+$/, 'a map name holds no blank and no colon'), mapSchema).describe('the tables that Postfix asks for, by name'),
-  workers: z.union([z.int().min(1).max(256), z.literal('auto')]).default(1)
-    .describe('processes that answer, each with its own memory, MySQL connections and share of the clients; auto: one for each CPU. One is enough for some 50,000 lookups a second'),
   max_connections: z.int().min(1).default(4_000).describe('for each listener; more get a temporary error'),
   log: z.strictObject({
     level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('keys of lookups are logged at debug only'),

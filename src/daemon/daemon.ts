@@ -1,6 +1,6 @@
 /**
  * The running daemon as others see it: listeners that stay, HTTP, and what
- * answers behind them (serving.ts), in this process or in workers. Parts close
+ * answers behind them (serving.ts). Parts close
  * in the opposite order of their opening.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,7 +9,6 @@ import type { Events } from '../admin/events.js'
 import type { Actions } from '../admin/actions.js'
 import type { HealthServer, Shown } from '../admin/http.js'
 import { createHistory, stepMs } from '../admin/history.js'
-import { mergeShares } from '../admin/merge.js'
 import type { Status } from '../admin/status.js'
 import type { Log } from '../log.js'
 import { listen } from '../server/listener.js'
@@ -66,10 +65,10 @@ export const startDaemon = async (given: Config, answering: Answering, log: Log,
     return { key, protocol, listener }
   }
 
-  const status = async (): Promise<Status> => {
-    const { listeners, ...rest } = mergeShares(await answering.shares())
+  const status = (): Status => {
+    const { listeners, ...rest } = answering.figures()
     return {
-      version, role: config.file.role, ready: !isStopping && answering.canAnswer(), now: Date.now(), startedAt,
+      version, role: config.file.role, ready: !isStopping, now: Date.now(), startedAt,
       listeners: slots.map(({ key, protocol, listener }) => {
         const { connections = 0, refused = 0 } = listeners.find(each => each.key === key) ?? {}
         return { address: listener.name, protocol, connections, refused }
@@ -128,7 +127,7 @@ export const startDaemon = async (given: Config, answering: Answering, log: Log,
     await answering.close({ isKept: false })
     throw error
   }
-  const sampling = setInterval(() => void status().then(now => history.sample(now)), stepMs).unref()
+  const sampling = setInterval(() => history.sample(status()), stepMs).unref()
 
   return {
     addresses: () => slots.map(({ protocol, listener: { name } }) =>

@@ -1,4 +1,4 @@
-/** A configuration file read, with its sources opened: what the daemon and each of its workers begin with. */
+/** A configuration file read, with its sources opened: what the daemon begins with. */
 import { loadClient } from '../caches/redis_client.js'
 import { loadDriver } from '../mysql/connection.js'
 import { loadConfig } from '../config/load.js'

@@ -1,8 +1,7 @@
 /**
  * What answers clients: their connections, and behind these a generation of
- * maps that a reload replaces as a whole. A process that serves has one of
- * these: the daemon itself, or each of its workers. Listeners and HTTP are the
- * daemon's (daemon.ts).
+ * maps that a reload replaces as a whole. Listeners and HTTP are the daemon's
+ * (daemon.ts).
  */
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,12 +11,12 @@ import { flush } from '../upkeep/flush.js'
 import { openGeneration, statusOf } from './generation.js'
 import type { Generation, ServedMap } from './generation.js'
 import type { Explained, TableRow } from '../admin/actions.js'
-import type { Share } from '../admin/status.js'
+import type { Status } from '../admin/status.js'
 import type { Log } from '../log.js'
 import { bugOf, printable } from '../log.js'
 import { absent, unavailable, worded } from '../outcome.js'
 import type { Later, Outcome } from '../outcome.js'
-import { recallSnapshots, saveSnapshot } from '../upkeep/snapshots.js'
+import { recallSnapshot, saveSnapshot } from '../upkeep/snapshots.js'
 import { cachedMap, knownRows, takeRows } from '../admin/rows.js'
 import type { Row } from '../admin/rows.js'
 import { createClients } from '../server/clients.js'
@@ -30,14 +29,16 @@ import { tcpTable } from '../server/tcp_table.js'
 import { keepTicksQuick } from '../runtime/ticks.js'
 import type { WatchedSources } from './watched.js'
 
-/** What clients and administrators are answered by, in this process or in several. */
+/** What it says of itself; `key` names a listener (`listenerKey`). */
+export type Figures = Pick<Status, 'configuredAt' | 'redis' | 'servers' | 'canaries' | 'maps' | 'answers'> & {
+  readonly listeners: readonly { readonly key: string, readonly connections: number, readonly refused: number }[]
+}
+
+/** What clients and administrators are answered by. */
 export type Answering = {
-  /** False while nobody is there to answer. */
-  canAnswer(): boolean
   /** Serves a client of a listener (`listenerKey`): a paused socket that allows half-open. */
   accept(listener: string, socket: Socket): void
-  /** What each process has to say for itself; of one that doesn't answer, the last that it said. */
-  shares(): Promise<readonly Share[]>
+  figures(): Figures
   explain(address: string, map: string | null): Promise<readonly Explained[]>
   /** These give one line that says what was done; null for a text table, which has nothing to trust or forget. */
   trust(map: string): Promise<string | null>
@@ -53,9 +54,6 @@ export type Answering = {
   /** Answers what was asked, then closes everything; `isKept`: what is known is written to the snapshot, if there is one. */
   close(how: { readonly isKept: boolean }): Promise<void>
 }
-
-/** Of several processes, which one this is: 0, or the number of a worker from 0 on. */
-export type Part = { readonly index: number, readonly of: number }
 
 /** Lookups that wait for an answer when their maps or the daemon go have the deadline and this much more (ms). */
 const drainGraceMs = 500
@@ -73,19 +71,17 @@ type CountedRoute = Route & { readonly tally: Tally }
 /** What the clients of a listener reach; a reload changes it between two requests. */
 type Served = { routes: ReadonlyMap<string, CountedRoute>, readonly unknown: Tally, readonly clients: Clients }
 
-/** The name of a listener among the processes. */
+/** The name of a listener. */
 export const listenerKey = ({ address, protocol }: ListenerConfig): string => JSON.stringify([protocol, address])
 
-/** Each of several processes serves its share of the clients. */
-const limitsOf = ({ allowed }: ListenerConfig, { file }: Config, part: Part): Limits => ({ maxConnections: Math.ceil(file.max_connections / part.of), allowed })
+const limitsOf = ({ allowed }: ListenerConfig, { file }: Config): Limits => ({ maxConnections: file.max_connections, allowed })
 
 /** Opens the maps and recalls what was known; resolves when clients may come. */
-export const startServing = async (config: Config, sources: WatchedSources, log: Log, part: Part = { index: 0, of: 1 }): Promise<Answering> => {
-  const startedAt = Date.now()
+export const startServing = async (config: Config, sources: WatchedSources, log: Log): Promise<Answering> => {
   keepTicksQuick()
   let generation = openGeneration(config, sources, log, null)
   await Promise.race([generation.redisTried, sleep(redisPatienceMs, undefined, { ref: false })])
-  if (config.snapshotPath !== null) await recallSnapshots(config.snapshotPath, generation.maps, log)
+  if (config.snapshotPath !== null) await recallSnapshot(config.snapshotPath, generation.maps, log)
   /** Generations that have been replaced, until the last lookup in them has its answer. */
   const leaving = new Map<Generation, NodeJS.Timeout>()
 
@@ -113,13 +109,13 @@ export const startServing = async (config: Config, sources: WatchedSources, log:
     const known = listeners.get(listenerKey(given))
     if (known !== undefined) {
       known.routes = routesOf(given)
-      known.clients.limit(limitsOf(given, generation.config, part))
+      known.clients.limit(limitsOf(given, generation.config))
       return
     }
     const { protocol } = given
     // Names that peers make up are counted together: labels are a closed set.
     const unknown = tallyOf(protocol, '')
-    const clients = createClients(protocol === 'socketmap' ? socketmap : tcpTable, limitsOf(given, generation.config, part), clientHooks(() => served, log))
+    const clients = createClients(protocol === 'socketmap' ? socketmap : tcpTable, limitsOf(given, generation.config), clientHooks(() => served, log))
     const served: Served = { routes: routesOf(given), unknown, clients }
     listeners.set(listenerKey(given), served)
   }
@@ -128,7 +124,7 @@ export const startServing = async (config: Config, sources: WatchedSources, log:
 
   const save = async (): Promise<void> => {
     const { config: { snapshotPath }, maps } = generation
-    if (snapshotPath !== null) await saveSnapshot(snapshotPath, part, maps, log)
+    if (snapshotPath !== null) await saveSnapshot(snapshotPath, maps, log)
   }
   const saving = setInterval(() => void save(), snapshotEveryMs).unref()
 
@@ -142,9 +138,8 @@ export const startServing = async (config: Config, sources: WatchedSources, log:
 
   for (const given of config.listeners) serveListener(given)
 
-  const share = (): Share => {
+  const figures = (): Figures => {
     const tallied = [...listeners.values()].flatMap(({ routes, unknown }) => [...[...routes.values()].map(({ tally }) => tally), unknown])
-    const { user, system } = process.cpuUsage()
     return {
       configuredAt: generation.loadedAt,
       listeners: [...listeners].map(([key, { clients }]) => ({ key, connections: clients.connections(), refused: clients.refused() })),
@@ -153,19 +148,17 @@ export const startServing = async (config: Config, sources: WatchedSources, log:
       canaries: generation.canaries().map(canary => canary.state),
       maps: [...generation.maps.values()].map(statusOf),
       answers: [...new Set(tallied)],
-      process: { pid: process.pid, startedAt, cpuSeconds: (user + system) / 1e6, residentBytes: process.memoryUsage.rss() },
     }
   }
 
   return {
-    canAnswer: () => true,
     accept: (listener, socket) => {
       const served = listeners.get(listener)
       // Of a listener that went with a reload.
       if (served === undefined) socket.destroy()
       else served.clients.accept(socket)
     },
-    shares: () => Promise.resolve([share()]),
+    figures,
     explain: (address, map) => explain(generation, address, map),
     trust: name => {
       const map = generation.maps.get(name)

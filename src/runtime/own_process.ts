@@ -1,4 +1,4 @@
-/** Processes that the daemon starts for a part of its work: workers, and loaders. */
+/** Processes that the daemon starts for a part of its work: loaders. */
 import { fork } from 'node:child_process'
 import type { ChildProcess, ForkOptions } from 'node:child_process'
 

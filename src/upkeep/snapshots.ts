@@ -1,14 +1,8 @@
-/**
- * What the maps know, to and from the snapshot of a node without Redis: a file,
- * and where several processes answer one more for each (`PATH.1`, `PATH.2`...).
- */
-import { readdirSync, unlinkSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+/** What the maps know, to and from the snapshot file of a node without Redis. */
 import { readSnapshot, writeSnapshot } from '../caches/snapshot.js'
 import type { SnapshotEntry } from '../caches/snapshot.js'
 import type { ServedMap } from '../daemon/generation.js'
 import type { Log } from '../log.js'
-import type { Part } from '../daemon/serving.js'
 import { messageOf } from '../log.js'
 
 type Maps = ReadonlyMap<string, ServedMap>
@@ -24,41 +18,18 @@ const entriesOf = function* (maps: Maps): Generator<SnapshotEntry> {
   }
 }
 
-/** The files of a snapshot that are there, each with its process's number. */
-const partsOf = (path: string): readonly { readonly file: string, readonly index: number }[] => {
-  const name = basename(path)
+/** Writes what the maps know to the file `path`; a failure is logged, and the old file stays. */
+export const saveSnapshot = async (path: string, maps: Maps, log: Log): Promise<void> => {
   try {
-    return readdirSync(dirname(path)).flatMap(each => {
-      if (each === name) return [{ file: path, index: 0 }]
-      const index = each.startsWith(`${name}.`) ? /^[1-9]\d{0,3}$/.exec(each.slice(name.length + 1))?.[0] : undefined
-      return index === undefined ? [] : [{ file: join(dirname(path), each), index: Number(index) }]
-    })
-  } catch {
-    // No such folder: nothing was ever written there.
-    return []
-  }
-}
-
-/** Writes what this process knows to its file of the snapshot `path`; a failure is logged, and the old file stays. */
-export const saveSnapshot = async (path: string, part: Part, maps: Maps, log: Log): Promise<void> => {
-  const file = part.index === 0 ? path : `${path}.${part.index}`
-  try {
-    const count = await writeSnapshot(file, entriesOf(maps))
-    log.debug(`snapshot: ${count} answers written to ${file}`)
-    // Of processes that there were before: what they knew was recalled by all.
-    if (part.index === 0) for (const { file: left, index } of partsOf(path)) if (index >= part.of) unlinkSync(left)
+    const count = await writeSnapshot(path, entriesOf(maps))
+    log.debug(`snapshot: ${count} answers written to ${path}`)
   } catch (error) {
-    log.repeated('snapshot', `snapshot: ${file} can't be written: ${messageOf(error)}`)
+    log.repeated('snapshot', `snapshot: ${path} can't be written: ${messageOf(error)}`)
   }
-}
-
-/** Brings what the files of the snapshot `path` hold back into the maps that it still fits. */
-export const recallSnapshots = async (path: string, maps: Maps, log: Log): Promise<void> => {
-  for (const { file } of partsOf(path)) await recallSnapshot(file, maps, log)
 }
 
 /** Brings what `path` holds back into the maps that it still fits; a damaged file is logged and left alone. */
-const recallSnapshot = async (path: string, maps: Maps, log: Log): Promise<void> => {
+export const recallSnapshot = async (path: string, maps: Maps, log: Log): Promise<void> => {
   const snapshot = await readSnapshot(path)
   switch (snapshot.kind) {
     case 'none':

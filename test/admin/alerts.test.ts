@@ -16,10 +16,10 @@ const file = fileURLToPath(new URL('../../../deploy/alerts/holdfast.yaml', impor
 const rules = (parse(readFileSync(file, 'utf8')) as Rules).groups.flatMap(group => group.rules)
 
 t.test('each alert asks for metrics that there are, and says what it means and what to do', async t => {
-  const page = await createMetrics(() => Promise.resolve(wellStatus({
+  const page = await createMetrics(() => wellStatus({
     canaries: [{ map: 'alias', missing: false, since: 1 }],
     answers: wellStatus().answers.map(answers => ({ ...answers, unavailable: { overloaded: 1 } })),
-  }))).render()
+  })).render()
   for (const { alert, expr, labels, annotations } of rules) {
     t.same(strangersIn(expr, page), [], alert)
     t.match(labels.severity, /^(page|ticket)$/, alert)
@@ -38,8 +38,8 @@ const cases = [
   { series: 'holdfast_lookups_total{instance="mx1",map="alias",outcome="unavailable",reason="breaker-open"}', values: '0+60x20', minute: 12, alerts: ['HoldfastDeferring'] },
   // A primary with `unknown: defer` means it so.
   { series: 'holdfast_lookups_total{instance="mx1",map="alias",outcome="unavailable",reason="unknown-deferred"}', values: '0+60x20', minute: 12, alerts: [] },
-  { series: 'holdfast_process_start_time_seconds{instance="mx1",process="0"}', values: '1 1 2 2 2', minute: 4, alerts: [] },
-  { series: 'holdfast_process_start_time_seconds{instance="mx1",process="0"}', values: '1 2 3 4 4', minute: 4, alerts: ['HoldfastRestarting'] },
+  { series: 'process_start_time_seconds{job="holdfast",instance="mx1"}', values: '1 1 2 2 2', minute: 4, alerts: [] },
+  { series: 'process_start_time_seconds{job="holdfast",instance="mx1"}', values: '1 2 3 4 4', minute: 4, alerts: ['HoldfastRestarting'] },
   { series: 'holdfast_redis_state{instance="mx1",state="ready"}', values: '1 0x20', minute: 18, alerts: ['HoldfastRedisOut'] },
   // Loaded when time began.
   { series: 'holdfast_warm_last_success_timestamp_seconds{instance="mx1",map="alias"}', values: '0x1500', minute: 1_430, alerts: [] },

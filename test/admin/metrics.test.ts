@@ -2,7 +2,7 @@ import t from 'tap'
 import { createMetrics } from '../../src/admin/metrics.js'
 import { wellStatus } from '../fixtures/status.js'
 
-const pageOf = (changes = {}): Promise<string> => createMetrics(() => Promise.resolve(wellStatus(changes))).render()
+const pageOf = (changes = {}): Promise<string> => createMetrics(() => wellStatus(changes)).render()
 
 t.test('answers are counted by map, protocol, outcome and reason', async t => {
   const page = await pageOf()
@@ -49,7 +49,7 @@ t.test('a breaker has the value 1 in the state that it is in, 0 in the others', 
 
 t.test('a scrape shows the figures of its own moment', async t => {
   let connections = 1
-  const metrics = createMetrics(() => Promise.resolve(wellStatus({ listeners: [{ address: 'inet:127.0.0.1:1', protocol: 'tcp_table', connections, refused: 0 }] })))
+  const metrics = createMetrics(() => wellStatus({ listeners: [{ address: 'inet:127.0.0.1:1', protocol: 'tcp_table', connections, refused: 0 }] }))
   await metrics.render()
   connections = 2
   t.match(await metrics.render(), 'holdfast_connections{listener="inet:127.0.0.1:1",protocol="tcp_table"} 2\n')

@@ -4,7 +4,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 /** USER_HZ, the unit of the times in /proc: 100 a second on every Linux. */
 const ticksPerSecond = 100
 
-/** `pid` and all that descend from it: a daemon and its workers. */
+/** `pid` and all that descend from it: a daemon and what it started. */
 export const processTree = (pid: number): readonly number[] => {
   const pids = [pid]
   for (const parent of pids) {

@@ -48,11 +48,6 @@ export const ratios = (rows: readonly Row[]): readonly Ratio[] => {
         add('memory hit: CPU to bare Node', row, 'floor', 'bare Node', cpu, 'at most 1.15')
         if (row.connections === 256) add('memory hit: p99 to bare Node', row, 'floor', 'bare Node', (own, other) => own.p99Us / other.p99Us, 'at most 1.2')
         break
-      case 'memory hit, 2 workers':
-        add('2 workers: lookups/s to one process', row, 'memory hit', 'Holdfast', rate, 'as far as the generator leaves them cores')
-        // By the CPU of a lookup: two cores for themselves, as with a generator elsewhere, against one.
-        add('2 workers on two whole cores: lookups/s', row, 'memory hit', 'Holdfast', (own, other) => 2 * other.serverCpuUs / own.serverCpuUs, 'at least 1.8')
-        break
       case 'Redis hit':
         add('Redis hit: CPU to memory hit', row, 'memory hit', 'Holdfast', cpu, row.connections === 256 ? 'at most 5' : '')
         break

@@ -83,14 +83,13 @@ export type HoldfastOptions = {
   /** Found answers that its memory holds; few make most lookups a miss. */
   readonly memoryEntries: number
   readonly freshFor?: string
-  readonly workers?: number
   /** The table is loaded into the caches ahead of demand. */
   readonly warm?: boolean
 }
 
 /** Starts Holdfast, on all three transports, asking its table through `poolSize` connections. */
 export const startServed = async (options: HoldfastOptions): Promise<Served & { readonly daemon: Holdfast }> => {
-  const { table, redis, memoryEntries, freshFor = '1h', workers = 1, warm = false } = options
+  const { table, redis, memoryEntries, freshFor = '1h', warm = false } = options
   const ports = { inet: await freePort(), table: await freePort() }
   const health = await freePort()
   const daemon = await startHoldfast(dir => JSON.stringify({
@@ -101,8 +100,7 @@ export const startServed = async (options: HoldfastOptions): Promise<Served & { 
     ],
     health: `127.0.0.1:${health}`,
     admin: `unix:${join(dir, 'admin')}`,
-    workers,
-    max_connections: 12_000 * workers,
+    max_connections: 12_000,
     memory: { entries: memoryEntries, bytes: '1GB', absent_entries: 20_000 },
     ...(redis === undefined ? {} : { redis: { path: redis.socket } }),
     databases: {

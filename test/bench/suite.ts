@@ -101,16 +101,6 @@ export const runSuite = async (programs: Programs, extent: Extent, onRow: (row: 
       { what: 'absent hit', served: warm, key: unknownKey, count: fewEntries, expect: 'absent' },
     ], extent, onRow)
 
-    const workers = 2
-    const split = await startServed({ table, memoryEntries: entries * 2, workers })
-    closers.push(() => split.close())
-    // One client after the other: each worker has all of it in its memory.
-    for (let worker = 0; worker < workers; worker++) await fill(programs, split, knownKey, fewEntries, 1)
-    await compare(programs, [
-      { what: 'memory hit', served: warm, ...found, count: fewEntries },
-      { what: 'memory hit, 2 workers', served: split, ...found, count: fewEntries },
-    ], { ...extent, transports: ['unix'], connections: extent.connections.filter(count => count >= workers) }, onRow)
-
     // One in a hundred is a memory hit all the same; a smaller memory would lose answers between two steps.
     const memoryEntries = Math.ceil(entries / 100)
     const overUnix: Extent = { ...extent, transports: ['unix'] }

@@ -64,8 +64,7 @@ t.test('a table that one node has loaded into Redis answers in an outage on all,
   t.match(a.log(), 'map relay_recipient: warm: auto: its keys can\'t be listed: it compares with a pattern')
   await a.logged(/map virtual_alias: warm: \d+ keys of \d+ rows loaded into Redis/)
   await a.logged(/map virtual_domain: warm: 4 keys of 4 rows loaded into Redis/)
-  // Its processes share the lease with A, and with each other.
-  const b = await startNode(t, mariadb, { ...shared, workers: 2 })
+  const b = await startNode(t, mariadb, shared)
 
   t.equal(await socketmapAsk(`${a.dir}/s`, 'virtual_alias', 'jurgen@v.example'), 'OK one@relay.example')
   await mariadb.sql('INSERT INTO alias (address, goto) VALUES (\'Late@v.example\', \'late@relay.example\')')
