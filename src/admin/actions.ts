@@ -14,8 +14,6 @@ export type ExplainedStep = {
   readonly key: string
   readonly memory: ExplainedEntry | null
   readonly redis: ExplainedEntry | null
-  /** What follows from a complete load; null: nothing does. */
-  readonly load: ExplainedEntry | null
   /** What the table says now. */
   readonly table: string
 }

@@ -6,22 +6,20 @@
 import { bridge, isFresh } from '../caches/entry.js'
 import type { Generation, ServedMap } from '../daemon/generation.js'
 import type { Explained, ExplainedStep } from './actions.js'
-import { absent, worded } from '../outcome.js'
+import { worded } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 
 const explainStep = async (map: ServedMap, key: string, budgetMs: number): Promise<ExplainedStep> => {
-  if (map.kind === 'text') return { key, memory: null, redis: null, load: null, table: worded(map.table(key)) }
+  if (map.kind === 'text') return { key, memory: null, redis: null, table: worded(map.table(key)) }
   const now = Date.now()
   const entry = map.memory.get(key)
   const age = entry === undefined ? '' : isFresh(entry, now) ? 'fresh' : bridge(entry, now) === null ? 'expired' : 'stale'
   const [cached, table] = await Promise.all([map.redis?.read(map.identity, [key]) ?? null, map.source.lookup(key, budgetMs)])
   const [inRedis = null] = cached ?? []
-  const unlistedAt = map.lookup.unlistedAt(key)
   return {
     key,
     memory: entry === undefined ? null : { answer: worded(entry.outcome), age, verifiedAt: entry.verifiedAt },
     redis: inRedis === null ? null : { answer: worded(inRedis.outcome), age: '', verifiedAt: inRedis.verifiedAt },
-    load: unlistedAt === null ? null : { answer: worded(absent), age: '', verifiedAt: unlistedAt },
     table: worded(table),
   }
 }

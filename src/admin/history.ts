@@ -24,7 +24,7 @@ const totalsOf = (status: Status, map: string): Totals => {
   const origins = status.maps.find(each => each.name === map)?.cached?.origins
   const unavailable = sum(answers.flatMap(each => Object.values(each.unavailable)))
   const lookups = sum(answers.map(each => each.fresh + each.stale + each.absent)) + unavailable
-  return { lookups, hits: origins === undefined ? lookups : origins.memory + origins.redis + origins.load, stale: sum(answers.map(each => each.stale)), unavailable }
+  return { lookups, hits: origins === undefined ? lookups : origins.memory + origins.redis, stale: sum(answers.map(each => each.stale)), unavailable }
 }
 
 export type History = {

@@ -101,10 +101,10 @@ export const createMetrics = (status: () => Status): Metrics => {
   new WaitHistogram('holdfast_lookup_duration_seconds',
     'Time from request to answer. What memory answers at once is counted in the first bucket, untimed.', registry, () => read(({ answers }) => answers))
 
-  counter('holdfast_answers_from_total', 'Where found and absent answers came from: memory, redis, a complete load (absent only), or the table itself.', ['map', 'origin'],
+  counter('holdfast_answers_from_total', 'Where found and absent answers came from: memory, redis, or the table itself.', ['map', 'origin'],
     cached((map, { origins }) => [
       [{ map, origin: 'memory' }, origins.memory], [{ map, origin: 'redis' }, origins.redis],
-      [{ map, origin: 'load' }, origins.load], [{ map, origin: 'table' }, origins.table],
+      [{ map, origin: 'table' }, origins.table],
     ]))
   counter('holdfast_table_queries_total', 'Questions to the tables (search steps; a lookup may take several).', ['map'],
     cached((map, { origins }) => [[{ map }, origins.queries]]))

@@ -22,7 +22,7 @@ export type MapStatus = {
   readonly source: 'text' | 'mysql'
   /** null for a text table: nothing is cached or doubted there. */
   readonly cached: {
-    readonly origins: { readonly memory: number, readonly redis: number, readonly load: number, readonly table: number, readonly queries: number }
+    readonly origins: { readonly memory: number, readonly redis: number, readonly table: number, readonly queries: number }
     readonly memory: { readonly found: number, readonly foundBytes: number, readonly absent: number }
     readonly inFlight: number
     readonly guard: { readonly trusted: boolean, readonly since: number, readonly witnesses: number, readonly gone: number }

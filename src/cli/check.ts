@@ -3,7 +3,6 @@ import { checkPostfix } from '../check/postfix.js'
 import { loadConfig } from '../config/load.js'
 import type { Config } from '../config/config.js'
 import { createLog, messageOf } from '../log.js'
-import { askComparison } from '../tables/comparison.js'
 import type { Problem } from '../log.js'
 import { listOf } from '../warm/list_of.js'
 import { sourcesOf } from '../daemon/watched.js'
@@ -55,17 +54,12 @@ const checkTables = async (config: Config, say: Say, process: NodeJS.Process): P
 /** The maps that are to be loaded ahead of demand and can't be. */
 const checkLists = async ({ maps }: Config, sources: WatchedSources): Promise<readonly Problem[]> => {
   const problems: Problem[] = []
-  for (const { name, place, warm, complete } of maps) {
+  for (const { name, place, warm } of maps) {
     const opened = sources.of(name)
     const table = opened.kind === 'mysql' ? opened.tables[0] : undefined
     if (warm === null || table === undefined) continue
     const listing = await listOf(table, warm)
-    if (typeof listing === 'string') {
-      problems.push({ place, text: `warm: the keys of map ${name} can't be listed, and are not loaded: ${listing}` })
-      continue
-    }
-    const comparison = complete ? await askComparison(table.database, table.definition.login.charset, listing) : null
-    if (typeof comparison === 'string') problems.push({ place, text: `complete: absences of map ${name} are asked for as ever: ${comparison}` })
+    if (typeof listing === 'string') problems.push({ place, text: `warm: the keys of map ${name} can't be listed, and are not loaded: ${listing}` })
   }
   return problems
 }

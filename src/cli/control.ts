@@ -116,8 +116,8 @@ export const showStatus = (report: Report, paint: Paint): string => {
 export const showExplained = (explained: readonly Explained[], now: number, paint: Paint): string =>
   explained.map(({ map, search, asked, steps, answer }) => [
     `${paint('bold', map)} (${search}), asked for ${asked}\n`,
-    ...steps.map(({ key, memory, redis, load, table: said }) => {
-      const known = [['memory', memory] as const, ['redis', redis] as const, ['load', load] as const].flatMap(([where, entry]) => entry === null ? []
+    ...steps.map(({ key, memory, redis, table: said }) => {
+      const known = [['memory', memory] as const, ['redis', redis] as const].flatMap(([where, entry]) => entry === null ? []
         : [`    ${where}: ${entry.answer} ${paint('dim', `(${entry.age === '' ? '' : `${entry.age}, `}verified ${span(now - entry.verifiedAt)} ago)`)}\n`])
       return `  ${key}\n${known.join('')}    table: ${said}\n`
     }),

@@ -76,8 +76,6 @@ export type MapConfig = {
   readonly changes: ChangesQuery | null
   /** `auto`, or a query that lists the whole table; null: the table is not loaded ahead of demand. */
   readonly warm: string | null
-  /** A key that the last load did not list is absent. */
-  readonly complete: boolean
 }
 
 export type Config = {

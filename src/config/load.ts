@@ -200,7 +200,6 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
       canary: map.canary ?? null,
       changes: changesOf([...path, 'changes'], map),
       warm: warmOf([...path, 'warm'], map),
-      complete: completeOf([...path, 'complete'], map, lifetimes),
     }
   })
 
@@ -249,14 +248,6 @@ const checkConfig = (file: ConfigFile, placeOf: Places, fileName: string, enviro
     if (text !== undefined) problem(path, 'warm: a text table is whole in memory as it is; remove this')
     else if (query !== 'auto' && !/^[\s(]*(SELECT|WITH)\b/i.test(query)) problem(path, `warm: write auto, or a query such as SELECT address, goto FROM alias; '${query.slice(0, 60)}' is neither`)
     return query
-  }
-
-  function completeOf(path: readonly PropertyKey[], { complete, warm, cf }: MapSection, { absentForMs }: Lifetimes): boolean {
-    if (!complete) return false
-    if (warm !== 'auto') problem(path, 'complete: goes with `warm: auto`; that any other query lists all that the lookup finds can\'t be known')
-    else if (Array.isArray(cf) && cf.length > 1) problem(path, `complete: only the first of the ${cf.length} tables is loaded, and the others may have what it lacks; remove this`)
-    else if (absentForMs < minute) problem(path, `complete: a key that a load did not list is absent for absent_for from the load's beginning, which is ${absentForMs / 1_000} s here and over before it is of use: set absent_for to a minute or more`)
-    return true
   }
 
   const snapshotPathOf = (): string | null => {

@@ -66,7 +66,6 @@ const mapSchema = z.strictObject({
   max_shrink: share.optional().describe('overrides `max_shrink` for this map'),
   changes: text.optional().describe('a query that lists the keys changed since a time: SELECT address FROM alias WHERE modified >= \'%s\'; they are asked anew, so that edits show within seconds'),
   warm: text.optional().describe('loads the whole table into the caches ahead of demand: `auto`, where the query is plain enough for a list of its keys, or a query that gives keys and answers: SELECT address, goto FROM alias WHERE active=1'),
-  complete: z.boolean().default(false).describe('with warm: auto: a key that the last load did not list is absent without asking, for absent_for from the load\'s beginning; set absent_for to a minute or more, and warm_every to less, or the table is asked in between. Only where the key\'s column is sure to take nothing but case for equal (a binary collation, or a usual one and rows of nothing but ASCII); else the log says why not'),
   canary: text.optional().describe('a key that must always be found; while it is not, every map on its server counts as unavailable'),
 })
 export type MapSection = z.output<typeof mapSchema>

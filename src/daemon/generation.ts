@@ -22,8 +22,6 @@ import { Canary } from '../trust/canary.js'
 import { watchChanges } from '../upkeep/changes.js'
 import { systemClock } from '../runtime/clock.js'
 import { Guard } from '../trust/guard.js'
-import { createHeard } from '../lookup/listed.js'
-import type { Heard } from '../lookup/listed.js'
 import { MapLookup } from '../lookup/lookup.js'
 import { remember } from '../upkeep/reverify.js'
 import { compileSearch } from '../lookup/search.js'
@@ -61,8 +59,6 @@ export type MysqlMap = {
   readonly identity: MapIdentity
   /** Where its known answers lead, for a map of aliases; empty for others. */
   readonly targets: Targets
-  /** What was found lately; null: no list of its keys is of use. */
-  readonly heard: Heard | null
   /** null: its table is not loaded ahead of demand. */
   readonly warmer: Warmer | null
 }
@@ -267,7 +263,6 @@ const serveMap = (
   if (isSameTable) guard.inherit(earlier.guard)
   const memory = isSameTable ? takeOver(earlier, previous?.config ?? null, config, map) : emptyMemory(config)
   const targets = isSameTable ? earlier.targets : createTargets()
-  const heard = map.complete ? (isSameTable ? earlier.heard : null) ?? createHeard() : null
   const mapRedis = map.sensitive ? null : redis
   const lookup = new MapLookup({
     name, definition, plan, policy: map.policy, lifetimes: map.lifetimes,
@@ -276,11 +271,10 @@ const serveMap = (
     source, memory, redis: mapRedis, guard, clock: systemClock, random: Math.random,
     isVouchedFor: key => isVouchedFor(map.search, key, neighbours),
     onBug: error => log.repeated('bug', bugOf(error), { map: name }),
-    ...heard === null ? {} : { heard },
     ...map.search === 'virtual' ? { onFound: value => targets.note(value) } : {},
   })
   lookup.knowsFlushes = mapRedis === null
-  return { kind: 'mysql', name, config: map, plan, lookup, source, guard, memory, redis: mapRedis, identity: { name, definition }, targets, heard }
+  return { kind: 'mysql', name, config: map, plan, lookup, source, guard, memory, redis: mapRedis, identity: { name, definition }, targets }
 }
 
 const emptyMemory = ({ file: { memory } }: Config): Memory =>

@@ -4,7 +4,6 @@ import type { Config } from '../config/config.js'
 import type { Generation, MysqlParts } from './generation.js'
 import type { Log } from '../log.js'
 import { systemClock } from '../runtime/clock.js'
-import { fold } from '../postfix/fold.js'
 import { describeListing } from '../tables/listing.js'
 import { keepWarm } from '../warm/warmer.js'
 import type { Warmer } from '../warm/warmer.js'
@@ -27,7 +26,7 @@ export const warmMap = (
   config: Config, map: MysqlParts, sources: WatchedSources, previous: Generation | null,
   { client, redisTried, inTurn }: Loading, log: Log,
 ): Warmer | null => {
-  const { name, identity, lookup, guard, memory, redis, config: { warm, complete, canary, lifetimes } } = map
+  const { name, identity, lookup, guard, memory, redis, config: { warm, lifetimes } } = map
   const opened = sources.of(name)
   const [table, ...others] = opened.kind === 'mysql' ? opened.tables : []
   if (warm === null || table === undefined) return null
@@ -53,18 +52,6 @@ export const warmMap = (
       if (hasRoom) lookup.adopt(key, { outcome, verifiedAt }, known?.askedAt ?? 0)
       return hasRoom
     },
-    maxLagMs: config.file.max_lag ?? null,
-    complete: complete ? {
-      absentForMs: lifetimes.absentForMs,
-      accept: (listed, before) => {
-        const doubt = canary !== null && !listed.mayHave(fold(canary)) ? 'it lacks the canary' : guard.doubtList(listed.mayHave, listed.keys, before)
-        if (doubt !== null) return `the list of keys is not believed: ${doubt}`
-        lookup.listed = listed
-        log.info(`map ${name}: complete: what is not among its ${listed.keys} keys is absent for absent_for since ${new Date(listed.verifiedAt).toISOString()}`)
-        return null
-      },
-      onProblem: problem => log.repeated(`complete ${name}`, `map ${name}: complete: absences are asked for as ever: ${problem}`, { map: name }),
-    } : null,
     check: async () => (await guard.checkCanaries(checkBudgetMs))?.detail ?? null,
     doubt: () => guard.doubt?.detail ?? null,
     ready: redisTried, clock: systemClock, random: Math.random, inTurn,

@@ -24,7 +24,6 @@ import type { Clock } from '../runtime/clock.js'
 import { Flushes, domainOf } from './flush_times.js'
 import type { Flushed } from './flush_times.js'
 import type { Guard } from '../trust/guard.js'
-import type { Heard, Listed } from './listed.js'
 import { completeValue } from './search.js'
 import type { Plan, Step } from './search.js'
 import { verdict } from './role.js'
@@ -51,8 +50,6 @@ export type MapParts = {
   readonly guard: Guard
   /** Whether another map has the last word on this folded key (vouch.ts): its absence here, once verified, may bridge an outage. */
   readonly isVouchedFor: (key: string) => boolean
-  /** Where lists of all keys are of use: what was found lately. */
-  readonly heard?: Heard
   /** Hears of each found answer that comes into memory. */
   readonly onFound?: (value: ByteString) => void
   /** Hears of what should not have been thrown; the lookup ends in a temporary error, or with what is known. */
@@ -62,8 +59,8 @@ export type MapParts = {
   readonly random: () => number
 }
 
-/** Where answers came from, and what it took; counted here, once an answer. `load`: a list of all the table's keys lacks it. */
-export type Origins = { memory: number, redis: number, load: number, table: number, queries: number }
+/** Where answers came from, and what it took; counted here, once an answer. */
+export type Origins = { memory: number, redis: number, table: number, queries: number }
 
 /** RFC 8767's failure recheck timer: a key that has a stale answer is asked again only so long (ms) after a failure. */
 const failureRecheckMs = 5_000
@@ -161,7 +158,7 @@ type StepResult = { readonly outcome: Outcome, readonly verifiedAt: number }
 
 export class MapLookup {
   readonly name: string
-  readonly origins: Origins = { memory: 0, redis: 0, load: 0, table: 0, queries: 0 }
+  readonly origins: Origins = { memory: 0, redis: 0, table: 0, queries: 0 }
   readonly #settings: MapSettings
   readonly #parts: MapParts
   readonly #identity: MapIdentity
@@ -179,8 +176,6 @@ export class MapLookup {
   readonly #flushes: Flushes
   /** Whether all flushes of the nodes that share a Redis are known; until then nothing of it counts as fresh. */
   knowsFlushes = true
-  /** All the keys that the table had lately, if they were listed and that is of use. */
-  listed: Listed | null = null
 
   constructor(settings: MapSettings, parts: MapParts) {
     this.name = settings.name
@@ -274,7 +269,6 @@ export class MapLookup {
   /** Lets nothing in memory count as fresh: changes elsewhere may have been missed. It stays at hand for an outage. */
   expire(): void {
     const now = this.#parts.clock.now()
-    this.listed = null
     for (const [, entry] of this.#parts.memory.all()) this.#age(entry, now)
   }
 
@@ -422,7 +416,6 @@ export class MapLookup {
     const offered = found(value)
     const entry = this.#entryOf({ outcome: offered, verifiedAt }, false, now)
     const isShared = redis?.isUsable() === true
-    this.#parts.heard?.add(key, now, this.#settings.lifetimes.absentForMs)
     if (isShared) redis.offer(this.#identity, key, offered, verifiedAt, entry.expiredAt - now)
     if (memory.hasRoom()) memory.set(key, entry)
     else if (!isShared) return 'no room'
@@ -577,16 +570,11 @@ export class MapLookup {
           return this.#land(flight, known)
         }
       }
-      // What is known, be it stale, is no matter of a list that was made some time ago.
-      const isUnheardOf = this.listed !== null && olderThan === 0 && this.#bridgeFound(walk, clock.now()) === null
-      let unlistedSteps = 0
       let verifiedAt = Infinity
       // By number: an iterator would be one more thing to keep while the table is asked.
       let at = 0
       for (let stepKey: string | undefined = walk.key; stepKey !== undefined; stepKey = walk.keyAt(++at)) {
-        const unlisted = isUnheardOf ? this.#unlisted(stepKey) : null
-        if (unlisted !== null) unlistedSteps++
-        const resolved = unlisted ?? this.#resolve(stepKey, startedAt, olderThan)
+        const resolved = this.#resolve(stepKey, startedAt, olderThan)
         const result = resolved instanceof Promise ? await resolved : resolved
         // After a flush it may be another one.
         if (this.#questions.get(stepKey) === resolved) this.#questions.delete(stepKey)
@@ -603,17 +591,13 @@ export class MapLookup {
           default: return result.outcome satisfies never
         }
       }
-      this.origins[unlistedSteps === at ? 'load' : 'table']++
+      this.origins.table++
       // Every step was absent. What was known whole from before is no longer so.
-      if (unlistedSteps === 0) this.#forgetWhole(walk, startedAt)
+      for (const whole of [wholeKey(walk), foldedWholeKey(walk.key)]) if (!this.#isOvertaken(whole, startedAt)) this.#forget(whole)
       this.#land(flight, absent)
     } catch (error) {
       this.#land(flight, this.#bug(walk, error))
     }
-  }
-
-  #forgetWhole(walk: Walk, askedAt: number): void {
-    for (const whole of [wholeKey(walk), foldedWholeKey(walk.key)]) if (!this.#isOvertaken(whole, askedAt)) this.#forget(whole)
   }
 
   /** The whole answer of a walk that found something at that step; `verifiedAt` is the oldest of its steps. Kept if it isn't. */
@@ -710,10 +694,7 @@ export class MapLookup {
     if (now >= entry.expiredAt) return false
     entry.askedAt = Math.min(askedAt, now)
     memory.set(key, entry, true)
-    if (isFound) {
-      this.#parts.heard?.add(key, now, this.#settings.lifetimes.absentForMs)
-      this.#parts.onFound?.(decoded.outcome.value)
-    }
+    if (isFound) this.#parts.onFound?.(decoded.outcome.value)
     return true
   }
 
@@ -721,32 +702,6 @@ export class MapLookup {
   #entryOf({ outcome, verifiedAt }: Decoded, isCurrent: boolean, now: number): Entry {
     const { lifetimes } = this.#settings
     return makeEntry(outcome, verifiedAt, isCurrent ? lifetimes : { ...lifetimes, freshForMs: 0, absentForMs: 0 }, now, this.#parts.random())
-  }
-
-  /** When a step's key was absent by the list of all keys (epoch ms); null if the table is to be asked. Asks nobody. */
-  unlistedAt(stepKey: string): number | null {
-    const { clock, guard, heard } = this.#parts
-    const { listed } = this
-    if (listed === null || !this.knowsFlushes) return null
-    const now = clock.now()
-    const isCurrent = now >= listed.verifiedAt + clockSkewMs && now < listed.verifiedAt + this.#settings.lifetimes.absentForMs
-    if (!isCurrent || listed.verifiedAt <= this.#flushes.lastAt(stepKey) || listed.mayHave(stepKey) || heard?.has(stepKey) === true) return null
-    return guard.doubt === null && guard.state.trusted ? listed.verifiedAt : null
-  }
-
-  /** One step that the list of all keys lacks, remembered as the table's own word; null if the table is to be asked. */
-  #unlisted(stepKey: string): StepResult | null {
-    const { clock, memory, redis, isVouchedFor } = this.#parts
-    const verifiedAt = this.unlistedAt(stepKey)
-    const known = memory.peek(stepKey)
-    if (verifiedAt === null || (known !== undefined && (known.outcome.kind === 'found' || known.verifiedAt >= verifiedAt))) return null
-    const now = clock.now()
-    const isKept = isVouchedFor(stepKey)
-    const entry = this.#entryOf({ outcome: absent, verifiedAt }, true, now)
-    memory.set(stepKey, entry, isKept)
-    // Another node may have found it since.
-    if (isKept) redis?.offer(this.#identity, stepKey, absent, verifiedAt, entry.expiredAt - now)
-    return { outcome: absent, verifiedAt }
   }
 
   /** One step: memory if fresh, else the table, asked once however many wait for it. */
@@ -816,10 +771,7 @@ export class MapLookup {
     // What was asked before a flush, and answered after it, is no longer fresh.
     const isCurrent = verifiedAt >= this.#flushedAt(key)
     memory.set(key, this.#entryOf({ outcome, verifiedAt }, isCurrent, now), isKept)
-    if (outcome.kind === 'found') {
-      this.#parts.heard?.add(key, now, this.#settings.lifetimes.absentForMs)
-      this.#parts.onFound?.(outcome.value)
-    }
+    if (outcome.kind === 'found') this.#parts.onFound?.(outcome.value)
     if (!isKept) return
     const ttlMs = verifiedAt + Math.max(lifetimes.staleForMs, lifetimes.freshForMs) - now
     redis?.write(this.#identity, key, outcome, verifiedAt, ttlMs)

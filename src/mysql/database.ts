@@ -20,23 +20,15 @@ export type Access = Login & {
   readonly idleMs?: number
 }
 
-/** `doubt`: null if the server is no replica that lags, or nobody is to look. */
-export type OnListed = (server: string, doubt: string | null) => void
-
 export type Database = {
   /** Rows, or why there are none, within `budgetMs`. */
   ask(statement: Statement, values: readonly string[], budgetMs: number): Promise<Reply | Unavailable>
-  /**
-   * Hands over the rows of a long list, in batches, until `onRows` wants no more; why not all of them, or null. Rejects if `onRows` does.
-   * `onListed`, if there is one, hears before the end by which server, and why what it lacks may be there all the same, as on a replica that lags.
-   */
-  list(statement: Statement, onRows: (rows: readonly RawRow[]) => Promise<boolean>, onListed?: OnListed): Promise<Unavailable | null>
+  /** Hands over the rows of a long list, in batches, until `onRows` wants no more; why not all of them, or null. Rejects if `onRows` does. */
+  list(statement: Statement, onRows: (rows: readonly RawRow[]) => Promise<boolean>): Promise<Unavailable | null>
 }
 
 /** A server may take so long (ms) to sort a list, or between two pieces of it. */
 const listIdleMs = 120_000
-/** And so long to say how far it is behind its primary. */
-const doubtMs = 5_000
 
 export type Servers = {
   /**
@@ -114,17 +106,11 @@ const databaseOn = (servers: readonly Server[]): Database => ({
     if (servers.length > 1 || only === undefined || budgetMs <= 0) return askAll(servers, statement, values, deadline)
     return only.ask(statement, values, deadline, 1)
   },
-  list: async (statement, onRows, onListed) => {
+  list: async (statement, onRows) => {
     let failure = unavailable('source-down', 'no server')
-    const doubtOf = async (server: Server): Promise<Unavailable | null> => onListed === undefined ? null : server.doubtAbsence(performance.now() + doubtMs)
     for (const server of askableOf(servers)) {
-      // The rows are those of the moment at which it begins; one that falls behind meanwhile may have been so then.
-      const before = await doubtOf(server)
       const failed = await server.list(statement, listIdleMs, onRows)
-      if (failed === null || failed.isBegun) {
-        onListed?.(server.name, (before ?? await doubtOf(server))?.detail ?? null)
-        return failed?.problem ?? null
-      }
+      if (failed === null || failed.isBegun) return failed?.problem ?? null
       failure = failed.problem
     }
     return failure

@@ -28,8 +28,6 @@ export type Listing = {
   readonly order: string
   /** The lookup takes no more rows of a key than this. */
   readonly maxRows: number
-  /** What the key is: a column of a table, as the query writes it, and the column's bare name. Null for an administrator's query. */
-  readonly column: { readonly table: string, readonly name: string } | null
 }
 
 type Word = {
@@ -108,21 +106,17 @@ const refusalOf = (words: readonly Word[]): string | null => {
 /** Where a word of these stands outside parentheses; -1 for nowhere. */
 const indexOf = (words: readonly Word[], ...texts: readonly string[]): number => words.findIndex(word => word.depth === 0 && isWord(word, ...texts))
 
-/** A table, and the name by which its columns are called; null for anything more. */
-const tableOf = (words: readonly Word[]): { readonly table: string, readonly name: string } | null => {
+/** The name by which the columns of a table are called; null for anything more than one table. */
+const tableNameOf = (words: readonly Word[]): string | null => {
   const isQualified = isSymbol(words[1], '.')
   const name = words[isQualified ? 2 : 0]
   const rest = words.slice(isQualified ? 3 : 1)
   if (isWord(rest[0], 'AS')) rest.shift()
   const [alias, ...more] = rest
   if (!isName(words[0]) || name === undefined || !isName(name) || more.length > 0) return null
-  const table = words.slice(0, isQualified ? 3 : 1).map(({ text }) => text).join('')
-  if (alias === undefined) return { table, name: name.text }
-  return isName(alias) ? { table, name: alias.text } : null
+  if (alias === undefined) return name.text
+  return isName(alias) ? alias.text : null
 }
-
-/** A name without its back quotes. */
-const bareName = ({ kind, text }: Word): string => kind === 'name' ? text.slice(1, -1).replaceAll('``', '`') : text
 
 const limitOf = (words: readonly Word[]): number | null =>
   words.length === 1 && /^[1-9]\d{0,8}$/.test(words[0]?.text ?? '') ? Number(words[0]?.text) : null
@@ -151,7 +145,7 @@ export const deriveListing = ({ texts, parameters, expansions }: Pick<Statement,
   if (fromAt === -1 || whereAt === -1) return 'the key is not compared with a column'
   const values = first.slice(1, fromAt)
   if (values.some(word => isSymbol(word, '*'))) return 'it names no columns'
-  const table = tableOf(first.slice(fromAt + 1, whereAt))
+  const table = tableNameOf(first.slice(fromAt + 1, whereAt))
   if (table === null) return 'it joins tables'
 
   const equals = first.at(-1)
@@ -174,13 +168,12 @@ export const deriveListing = ({ texts, parameters, expansions }: Pick<Statement,
   const keyStart = first.at(isQualified ? -4 : -2)?.start ?? 0
   return {
     // Whatever the answer's columns are called, this is the table's.
-    key: `${table.name}.${column.text}`,
+    key: `${table}.${column.text}`,
     values: before.slice(first[0]?.end ?? 0, first[fromAt]?.start),
     from: before.slice(first[fromAt]?.end, first[whereAt]?.start),
     where: `${before.slice(first[whereAt]?.end, keyStart)}TRUE${after.slice(0, conditionsEnd)}`,
     order: orderAt === -1 ? '' : after.slice(second[orderAt + 1]?.end, endOf(limitAt)),
     maxRows: limit,
-    column: { table: table.table, name: bareName(column) },
   }
 }
 
@@ -191,26 +184,23 @@ export const describeListing = ({ key, values, from, where }: Listing): string =
 export const listingOf = (query: string, columns: readonly string[]): Listing | string => {
   const [key, ...values] = columns.map(name => `listed.\`${name.replaceAll('`', '``')}\``)
   if (key === undefined || values.length === 0) return 'it must give the key and, after that, what is answered'
-  return { key, values: values.join(', '), from: `(${query}\n) AS listed`, where: 'TRUE', order: '', maxRows: Infinity, column: null }
+  return { key, values: values.join(', '), from: `(${query}\n) AS listed`, where: 'TRUE', order: '', maxRows: Infinity }
 }
 
 /** A query that tells the columns of an administrator's. */
 export const columnsSql = (query: string): string => `SELECT * FROM (${query}\n) AS listed LIMIT 0`
 
 /** How many columns come before those of the answer. */
-export const keyColumns = 4
-/** Of these, the one with the key's own bytes. */
-export const rawKeyColumn = 3
+export const keyColumns = 3
 
 /**
  * The statement that lists: the key in lower case, 1 if that finds the row, a
- * number that keys which find each other share, the key's own bytes in the
- * column's character set (`withBytes`; else NULL), and the answer's columns. Only
+ * number that keys which find each other share, and the answer's columns. Only
  * keys beyond `after`, if it is given, in the order of the key's collation.
  */
-export const listingSql = ({ key, values, from, where, order }: Listing, after: string | null, withBytes = false): string => {
+export const listingSql = ({ key, values, from, where, order }: Listing, after: string | null): string => {
   const beyond = after === null ? '' : ` AND ${key} > _utf8mb4 0x${Buffer.from(after, 'utf8').toString('hex')}`
   // A limit of its own, for a session's sql_select_limit would cut the list short without a word.
-  return `SELECT LOWER(${key}), ${key} = LOWER(${key}), CRC32(WEIGHT_STRING(RTRIM(${key}))), ${withBytes ? `CAST(${key} AS BINARY)` : 'NULL'}, ${values}\n`
+  return `SELECT LOWER(${key}), ${key} = LOWER(${key}), CRC32(WEIGHT_STRING(RTRIM(${key}))), ${values}\n`
     + `FROM ${from}\nWHERE (${where}\n)${beyond}\nORDER BY ${key}${order === '' ? '' : `, ${order}`}\nLIMIT 18446744073709551615`
 }

@@ -139,29 +139,6 @@ export class Guard {
     return again
   }
 
-  /**
-   * Why a list of all the table's keys can't be believed as to what it lacks; null
-   * if it can. `has` says whether it has a key; `before`: how many keys an earlier
-   * list had, and when it was made (epoch ms).
-   */
-  doubtList(has: (key: string) => boolean, keys: number, before: { readonly keys: number, readonly at: number } | null): string | null {
-    if (keys === 0) return 'it has no keys'
-    if (!this.#trusted) return distrusted.detail
-    if (this.doubt !== null) return this.doubt.detail
-    if (this.#settings.maxShrink >= 1) return null
-    const oldest = Math.max(this.#vouchedAt, this.#clock.now() - this.#settings.windowMs)
-    let known = 0
-    let gone = 0
-    for (const [key, foundAt] of this.#witnesses) {
-      if (foundAt <= oldest) continue
-      known++
-      if (!has(key)) gone++
-    }
-    if (this.#isShrunk(gone, known)) return `it lacks ${gone} of ${known} keys that were found lately`
-    if (before === null || before.at <= this.#vouchedAt || keys >= before.keys * (1 - this.#settings.maxShrink)) return null
-    return `it has ${keys} keys, where there were ${before.keys} before; if that is right, say holdfast trust`
-  }
-
   /** An operator vouches for the table as it is now. */
   trust(): void {
     this.#witnesses.clear()

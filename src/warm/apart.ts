@@ -33,11 +33,10 @@ export const loadApart = (job: Job, { clock, onProgress, objection }: Attended):
   try {
     child = forkOwn(program, [], { serialization: 'advanced', execArgv: [...process.execArgv, ...memoryFlags] })
   } catch (error) {
-    return { ended: Promise.resolve({ problem: `no process could be started: ${messageOf(error)}`, list: null }), end: () => undefined }
+    return { ended: Promise.resolve({ problem: `no process could be started: ${messageOf(error)}` }), end: () => undefined }
   }
   /** What came of it; undefined as long as it is at it. */
   let problem: string | null | undefined
-  let list: Ended['list'] = null
   const end = (why: string): void => {
     if (problem === undefined) problem = why
     child.kill('SIGKILL')
@@ -59,19 +58,19 @@ export const loadApart = (job: Job, { clock, onProgress, objection }: Attended):
           return
         }
         case 'end':
-          ;({ problem, list } = message)
+          problem = message.problem
           return
         default: message satisfies never
       }
     })
     child.on('error', error => {
       end(`the process that loads: ${error.message}`)
-      if (child.pid === undefined) resolve({ problem: error.message, list })
+      if (child.pid === undefined) resolve({ problem: error.message })
     })
     // All that it said has been heard by then.
     child.once('close', (code, signal) => {
       isHeard()
-      resolve({ problem: problem === undefined ? `the process that loads ended by ${signal ?? `exit code ${code ?? 'none'}`}` : problem, list })
+      resolve({ problem: problem === undefined ? `the process that loads ended by ${signal ?? `exit code ${code ?? 'none'}`}` : problem })
     })
   })
   listen()

@@ -5,7 +5,6 @@ import type { Access } from '../mysql/database.js'
 import type { Host } from '../mysql/hosts.js'
 import type { Listing } from '../tables/listing.js'
 import type { DefinedBy } from '../tables/open.js'
-import type { KeyList, Listable } from './listed_keys.js'
 
 /** One load, as plain data. */
 export type Job = {
@@ -22,17 +21,13 @@ export type Job = {
   /** What the table says counts from then (epoch ms), and is kept for `keepMs`. */
   readonly verifiedAt: number
   readonly keepMs: number
-  /** Its keys are listed too; null: they are not. */
-  readonly listable: Listable | null
-  /** A replica further behind than this (ms) may lack keys; null: that isn't looked at. */
-  readonly maxLagMs: number | null
 }
 
 /** How far it is: of the rows read, the entries written, and the key up to which all are. */
 export type Told = { readonly rows: number, readonly keys: number, readonly last: string | null }
 
-/** `problem`: null if all of the table is loaded, else why not. `list`: all its keys, or why they can't be had; null: nobody wanted them. */
-export type Ended = { readonly problem: string | null, readonly list: KeyList | string | null }
+/** `problem`: null if all of the table is loaded, else why not. */
+export type Ended = { readonly problem: string | null }
 
 export type FromLoader =
   /** Comes several times a second, whether there is something new or not. */

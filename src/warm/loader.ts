@@ -10,8 +10,7 @@ import { belongToDaemon } from '../runtime/own_process.js'
 import { openServers } from '../mysql/database.js'
 import { defineFromCf, defineTable } from '../tables/definition.js'
 import type { TableDefinition } from '../tables/definition.js'
-import type { Ended, FromLoader, Job } from './job.js'
-import { listKeys } from './listed_keys.js'
+import type { FromLoader, Job } from './job.js'
 import { load } from './table_load.js'
 
 const tellEveryMs = 200
@@ -36,14 +35,13 @@ const tell = (message: FromLoader, then: () => void = () => undefined): void => 
 const run = async (job: Job): Promise<void> => {
   let told = { rows: 0, keys: 0, last: job.after }
   const telling = setInterval(() => tell({ kind: 'progress', ...told }), tellEveryMs)
-  const listed = job.listable === null ? null : listKeys(job.listable)
   const work = async (): Promise<string | null> => {
     const definition = definitionOf(job)
     if (typeof definition === 'string') return definition
     const bulk = await openBulk(job.redis).catch((error: unknown) => `Redis: ${messageOf(error)}`)
     if (typeof bulk === 'string') return bulk
     // A list has nothing to do with breakers and the number of connections.
-    const servers = openServers({ connections: 1, failures: 1, windowMs: 1, resetMs: 1, suspectMs: 1, idleMs: 1, maxLagMs: job.maxLagMs, onState: () => undefined })
+    const servers = openServers({ connections: 1, failures: 1, windowMs: 1, resetMs: 1, suspectMs: 1, idleMs: 1, maxLagMs: null, onState: () => undefined })
     return load({
       table: { definition, database: servers.database(job.hosts, job.login) },
       listing: job.listing, after: job.after,
@@ -51,17 +49,11 @@ const run = async (job: Job): Promise<void> => {
       onRows: rows => { told = { ...told, rows: told.rows + rows } },
       onWritten: (last, keys) => { told = { ...told, last, keys: told.keys + keys } },
       objection: () => null,
-      ...listed === null ? {} : { listed },
     })
   }
-  const endOf = async (): Promise<Ended> => {
-    const problem = await work()
-    return { problem, list: problem === null && listed !== null ? await listed.list() : null }
-  }
-  const ended = await endOf().catch((error: unknown): Ended => ({ problem: messageOf(error), list: null }))
+  const problem = await work().catch(messageOf)
   clearInterval(telling)
-  // A long list is not sent at once.
-  tell({ kind: 'end', ...ended, ...told }, () => process.exit(0))
+  tell({ kind: 'end', problem, ...told }, () => process.exit(0))
 }
 
 process.once('message', (job: Job) => {

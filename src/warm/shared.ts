@@ -4,7 +4,6 @@
  */
 import type { Client } from '../caches/redis_client.js'
 import { takeLease } from '../caches/lease.js'
-import type { ListSize } from './complete.js'
 
 /** Where a load stands; times are epoch ms. */
 export type Progress = {
@@ -16,8 +15,6 @@ export type Progress = {
   readonly last: string | null
   /** When the last load that was finished had begun. */
   readonly loadedAt: number | null
-  /** Of the last list of all keys that was believed. */
-  readonly listed: ListSize | null
 }
 
 /** Progress is kept for so long (ms). */
@@ -28,12 +25,6 @@ const resumeWithinMs = 3_600_000
 // No map's name holds a blank, so this is the key of nobody's entry.
 const progressKey = (keyPrefix: string, map: string): string => `${keyPrefix}warm ${map}`
 
-const decodeSize = (value: unknown): ListSize | null => {
-  if (typeof value !== 'object' || value === null) return null
-  const { keys, at } = value as Readonly<Record<string, unknown>>
-  return typeof keys === 'number' && typeof at === 'number' ? { keys, at } : null
-}
-
 const decode = (text: string | null): Progress | null => {
   let value: unknown
   try {
@@ -42,9 +33,9 @@ const decode = (text: string | null): Progress | null => {
     return null
   }
   if (typeof value !== 'object' || value === null) return null
-  const { definition, startedAt, last, loadedAt, listed } = value as Readonly<Record<string, unknown>>
+  const { definition, startedAt, last, loadedAt } = value as Readonly<Record<string, unknown>>
   return typeof definition === 'string' && typeof startedAt === 'number' && (last === null || typeof last === 'string') && (loadedAt === null || typeof loadedAt === 'number')
-    ? { definition, startedAt, last, loadedAt, listed: decodeSize(listed) } : null
+    ? { definition, startedAt, last, loadedAt } : null
 }
 
 /** What the nodes noted of this map's load; null if that is nothing of this definition. Rejects with what Redis says. */
@@ -56,14 +47,12 @@ export const readProgress = async (client: Client, keyPrefix: string, map: strin
 export type Turn = {
   /** Go on after this key; null: from the first one. */
   readonly after: string | null
-  /** Of the last list of all keys that was believed, by whichever node. */
-  readonly listed: ListSize | null
   /** Why another node may be at it now; null while none is. */
   objection(): string | null
   /** Everything up to `last` is loaded; for the node that goes on with it. Not waited for. */
   note(last: string): void
-  /** All is loaded, and perhaps listed; gives the time that it counts from (epoch ms). Rejects with what Redis says. */
-  finish(listed?: ListSize | null): Promise<number>
+  /** All is loaded; gives the time that it counts from (epoch ms). Rejects with what Redis says. */
+  finish(): Promise<number>
   /** For another node, or another time. */
   release(): Promise<void>
 }
@@ -76,16 +65,14 @@ export const takeTurn = async (client: Client, keyPrefix: string, map: string, d
   const before = await readProgress(client, keyPrefix, map, definition)
   const after = before !== null && Math.abs(now - before.startedAt) < resumeWithinMs ? before.last : null
   const startedAt = before === null || after === null ? now : before.startedAt
-  const listedBefore = before?.listed ?? null
-  const write = (last: string | null, loadedAt: number | null, listed = listedBefore): Promise<unknown> =>
-    client.set(key, JSON.stringify({ definition, startedAt, last, loadedAt, listed } satisfies Progress), 'PX', keepMs)
+  const write = (last: string | null, loadedAt: number | null): Promise<unknown> =>
+    client.set(key, JSON.stringify({ definition, startedAt, last, loadedAt } satisfies Progress), 'PX', keepMs)
   return {
     after,
-    listed: listedBefore,
     objection: () => lease.isHeld() ? null : 'another node may have taken over',
     note: last => { write(last, before?.loadedAt ?? null).catch(() => undefined) },
-    finish: async (listed = null) => {
-      await write(null, startedAt, listed ?? listedBefore)
+    finish: async () => {
+      await write(null, startedAt)
       return startedAt
     },
     release: () => lease.release(),

@@ -5,16 +5,14 @@
  *
  * What the caches lack afterwards is asked of the table all the same: Redis and
  * memory may have let go of a key, MySQL may find one that isn't listed, by its
- * collation, and a row may be new since. Only a list of all the keys, of which
- * nothing goes missing, may say more (complete.ts).
+ * collation, and a row may be new since.
  */
 import type { BulkEntry } from '../caches/bulk.js'
 import { messageOf } from '../log.js'
 import { collectEntries } from '../tables/listed_rows.js'
-import { listingSql, rawKeyColumn } from '../tables/listing.js'
+import { listingSql } from '../tables/listing.js'
 import type { Listing } from '../tables/listing.js'
 import type { Table } from '../tables/open.js'
-import type { ListedKeys } from './listed_keys.js'
 
 export type LoadParts = {
   readonly table: Pick<Table, 'definition' | 'database'>
@@ -26,8 +24,6 @@ export type LoadParts = {
   /** Everything up to the key `last` has been written. */
   readonly onWritten: (last: string, keys: number) => void
   readonly onRows: (rows: number) => void
-  /** Takes the key of each row; what isn't among them counts as absent only if all of the table is loaded. */
-  readonly listed?: Pick<ListedKeys, 'take' | 'onListed'>
   /** Why it must not go on; null if it may. */
   readonly objection: () => string | null
 }
@@ -39,8 +35,8 @@ const batchBytes = 262_144
 const maxUnderway = 4
 
 /** Null if all of the table is loaded, else why not. Never rejects. */
-export const load = async ({ table: { definition, database }, listing, after, write, onWritten, onRows, listed, objection }: LoadParts): Promise<string | null> => {
-  const sql = listingSql(listing, after, listed !== undefined)
+export const load = async ({ table: { definition, database }, listing, after, write, onWritten, onRows, objection }: LoadParts): Promise<string | null> => {
+  const sql = listingSql(listing, after)
   const entries = collectEntries(definition, listing.maxRows)
   let batch: BulkEntry[] = []
   let bytes = 0
@@ -62,7 +58,6 @@ export const load = async ({ table: { definition, database }, listing, after, wr
   }
   const fault = await database.list({ sql, texts: [sql], unfitModes: definition.unfitModes }, async rows => {
     for (const row of rows) {
-      listed?.take(row[rawKeyColumn] ?? null)
       const entry = entries.push(row)
       if (entry === null) continue
       batch.push(entry)
@@ -71,7 +66,7 @@ export const load = async ({ table: { definition, database }, listing, after, wr
     }
     onRows(rows.length)
     return batch.length < batchEntries || await writeBatch() === null
-  }, listed?.onListed)
+  })
   if (fault === null) {
     const last = entries.end()
     if (last !== null) batch.push(last)

@@ -14,16 +14,12 @@ import type { RedisSettings } from '../config/config.js'
 import type { MapIdentity } from '../caches/redis.js'
 import type { Clock } from '../runtime/clock.js'
 import { messageOf } from '../log.js'
-import { nameOf } from '../mysql/database.js'
 import type { Listing } from '../tables/listing.js'
 import type { Table } from '../tables/open.js'
 import { loadApart } from './apart.js'
 import type { Apart } from './apart.js'
-import { openComplete } from './complete.js'
-import type { CompleteParts } from './complete.js'
 import type { Told } from './job.js'
 import { listOf } from './list_of.js'
-import { listKeys } from './listed_keys.js'
 import { load } from './table_load.js'
 import { readProgress, takeTurn } from './shared.js'
 
@@ -57,10 +53,6 @@ export type WarmParts = {
   readonly table: Table
   /** null: into memory. `prepared`: whether the table's server prepares statements, for the process that loads. */
   readonly redis: { readonly client: Client, readonly settings: RedisSettings, readonly prepared: boolean } | null
-  /** Also says what the table lacks; null: what is not found is asked of it. */
-  readonly complete: CompleteParts | null
-  /** A replica further behind than this (ms) may lack keys; null: that isn't looked at. */
-  readonly maxLagMs: number | null
   /** Keeps an entry in memory that was verified at epoch ms; false if there is no room. */
   readonly remember: (entry: BulkEntry, verifiedAt: number) => boolean
   /** Finds out whether the table's server is to be believed: null if it is, else why not. */
@@ -107,7 +99,6 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
   let isRunning = false
   let cancel = (): void => undefined
   let endLoad: Apart['end'] = () => undefined
-  const complete = parts.complete === null ? null : openComplete(parts.complete, table, clock)
   const set = (changes: Partial<WarmState>): void => { state = { ...state, ...changes } }
 
   const isDue = (at: number | null): boolean => {
@@ -130,12 +121,9 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
     const listing = await begin()
     if (typeof listing === 'string') return { kind: 'failed', problem: listing }
     const verifiedAt = clock.now()
-    const listable = await complete?.begin(listing) ?? null
-    const listed = listable === null ? null : listKeys(listable)
     let left = 0
     const problem = await load({
       table, listing, after: null, objection,
-      ...listed === null ? {} : { listed },
       write: entries => {
         for (const entry of entries) if (!parts.remember(entry, verifiedAt)) left++
         return Promise.resolve()
@@ -143,18 +131,13 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
       onWritten: (_last, keys) => set({ keys: state.keys + keys }),
       onRows: rows => set({ rows: state.rows + rows, totalRows: state.totalRows + rows }),
     })
-    if (problem !== null) return { kind: 'failed', problem }
-    if (listed !== null) await complete?.end(await parts.check() ?? await listed.list(), verifiedAt, null)
-    return { kind: 'loaded', loadedAt: now, left }
+    return problem === null ? { kind: 'loaded', loadedAt: now, left } : { kind: 'failed', problem }
   }
   const intoRedis = async ({ client, settings, prepared }: NonNullable<WarmParts['redis']>, isWanted: boolean): Promise<Attempt> => {
     const { keyPrefix } = settings
     const definition = `${identity.definition} ${warm}`
     const known = (await readProgress(client, keyPrefix, identity.name, definition))?.loadedAt ?? null
-    if (!isWanted && !isDue(known)) {
-      await complete?.take(client, settings, identity)
-      return { kind: 'not-due', loadedAt: known }
-    }
+    if (!isWanted && !isDue(known)) return { kind: 'not-due', loadedAt: known }
     const own = await connectPatiently(settings)
     try {
       const turn = await takeTurn(own, keyPrefix, identity.name, definition, clock.now())
@@ -162,9 +145,6 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
       try {
         const listing = await begin()
         if (typeof listing === 'string') return { kind: 'failed', problem: listing }
-        const listedAt = clock.now()
-        // Of one that another node began nobody knows all the keys.
-        const listable = turn.after !== null ? null : await complete?.begin(listing) ?? null
         const { definedBy, definition: { fingerprint, hosts, login } } = table
         let notedAt = clock.now()
         const note = ({ last }: Told): void => {
@@ -173,8 +153,8 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
         }
         let told: Told = { rows: 0, keys: 0, last: null }
         const loading = loadApart({
-          definedBy, fingerprint, hosts: listable === null ? hosts : hosts.filter(host => nameOf(host) === listable.server), login: { ...login, prepared }, listing, after: turn.after,
-          redis: settings, identity, verifiedAt: clock.now(), keepMs, listable, maxLagMs: parts.maxLagMs,
+          definedBy, fingerprint, hosts, login: { ...login, prepared }, listing, after: turn.after,
+          redis: settings, identity, verifiedAt: clock.now(), keepMs,
         }, {
           clock,
           onProgress: now => {
@@ -186,14 +166,12 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
           objection: () => objection() ?? turn.objection(),
         })
         endLoad = loading.end
-        const { problem, list } = await loading.ended
+        const { problem } = await loading.ended
         if (problem !== null) {
           note(told)
           return { kind: 'failed', problem }
         }
-        const isListed = complete !== null && list !== null && await complete.end(await parts.check() ?? list, listedAt, turn.listed)
-        if (isListed) await complete.share(own, keyPrefix, identity)
-        return { kind: 'loaded', loadedAt: await turn.finish(isListed ? complete.size : null), left: 0 }
+        return { kind: 'loaded', loadedAt: await turn.finish(), left: 0 }
       } finally {
         await turn.release()
       }

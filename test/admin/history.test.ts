@@ -8,7 +8,7 @@ const after = (minute: number, fresh: number, memory: number): Status => {
   return {
     ...well,
     answers: well.answers.map(answers => ({ ...answers, fresh, stale: 0, absent: 0, unavailable: {} })),
-    maps: well.maps.map(map => ({ ...map, cached: map.cached === null ? null : { ...map.cached, origins: { memory, redis: 0, load: 0, table: 0, queries: 0 } } })),
+    maps: well.maps.map(map => ({ ...map, cached: map.cached === null ? null : { ...map.cached, origins: { memory, redis: 0, table: 0, queries: 0 } } })),
   }
 }
 

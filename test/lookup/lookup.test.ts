@@ -1,10 +1,8 @@
 import t from 'tap'
 import { createMemory } from '../../src/caches/memory.js'
-import { encodeEntry } from '../../src/caches/entry.js'
 import type { Decoded } from '../../src/caches/entry.js'
 import type { MapIdentity, RedisCache } from '../../src/caches/redis.js'
 import { Guard } from '../../src/trust/guard.js'
-import { createHeard } from '../../src/lookup/listed.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
 import type { MapSettings } from '../../src/lookup/lookup.js'
 import { remember } from '../../src/upkeep/reverify.js'
@@ -14,7 +12,6 @@ import { absent, byteString, found, readable, unavailable } from '../../src/outc
 import type { Absent, Found, Outcome } from '../../src/outcome.js'
 import { fakeClock } from '../fixtures/clock.js'
 import type { FakeClock } from '../fixtures/clock.js'
-import { listOfKeys } from '../fixtures/listed.js'
 import { scriptedSource } from '../fixtures/scripted.js'
 
 const minute = 60_000
@@ -83,7 +80,7 @@ const stage = (rows: Readonly<Record<string, string>>, { search = 'virtual', wit
   }
   const bugs: unknown[] = []
   const open = (other: Partial<MapSettings> = {}, ownMemory = memory) =>
-    new MapLookup({ ...settings, ...other }, { heard: createHeard(), source, memory: ownMemory, redis: withRedis ? redis.cache : null, guard, isVouchedFor, onFound, onBug: error => bugs.push(error), clock, random: () => random })
+    new MapLookup({ ...settings, ...other }, { source, memory: ownMemory, redis: withRedis ? redis.cache : null, guard, isVouchedFor, onFound, onBug: error => bugs.push(error), clock, random: () => random })
   const lookup = open()
   /** Asks, lets what is immediate happen, and gives the outcome. */
   const ask = async (key: string, from = lookup): Promise<Outcome> => {
@@ -988,185 +985,4 @@ t.test('when a key was last asked for is kept over a restart', async t => {
   await clock.advance(aDay + minute)
   t.strictSame(restarted.due(3 * aDay), ['b@example.com'])
   t.strictSame(restarted.due(4 * aDay).sort(), ['a@example.com', 'b@example.com'])
-})
-
-/** A stage on which all keys of the table have just been listed. */
-const listedStage = async (rows: Readonly<Record<string, string>>, changes: Changes = {}) => {
-  const stand = stage(rows, changes)
-  const list = async (at = stand.clock.now()): Promise<void> => { stand.lookup.listed = await listOfKeys(stand.source.rows.keys(), at) }
-  await list()
-  return { ...stand, list }
-}
-
-t.test('a key that a list of all keys lacks is absent without a question, for absent_for from the list\'s beginning and no longer', async t => {
-  const { ask, source, clock, lookup, list } = await listedStage({ 'a@example.com': 'box@example.net' }, { search: 'exact' })
-  t.equal(await ask('new@example.com'), absent)
-  await clock.advance(24_999)
-  t.equal(await ask('other@example.com'), absent)
-  t.strictSame(source.asked, [])
-  t.equal(lookup.origins.load, 2)
-  source.rows.set('new@example.com', 'new').set('third@example.com', 'third')
-  await clock.advance(1)
-  t.strictSame([await ask('new@example.com'), await ask('third@example.com')], [fresh('new'), fresh('third')])
-  source.fault = down
-  await list()
-  t.equal(await ask('nobody@example.com'), absent, 'the table said so lately')
-  await clock.advance(25_000)
-  t.equal(await ask('nobody@example.com'), down)
-  t.equal(lookup.origins.load, 3)
-})
-
-t.test('a key that is listed is asked for, and one that a collation may find', async t => {
-  const { ask, source } = await listedStage({ 'a@example.com': 'box@example.net' }, { search: 'exact' })
-  source.rows.set('ü@example.com', 'u').set('b@example.com ', 'blank')
-  t.strictSame(await ask('A@example.com'), fresh('box@example.net'))
-  t.strictSame(await ask('Ü@example.com'), fresh('u'))
-  t.strictSame(await ask('b@example.com '), fresh('blank'))
-})
-
-t.test('the list is asked step by step: a plus address finds its user, and a catch-all takes who isn\'t listed', async t => {
-  const { ask, source, lookup } = await listedStage({ 'user@example.com': 'box@example.net', '@catch.example': 'all@example.net' })
-  t.strictSame(await ask('User+Tag@example.com'), fresh('box+Tag@example.net'))
-  t.strictSame(await ask('some+tag@catch.example'), fresh('all@example.net'))
-  t.equal(await ask('some+tag@example.com'), absent)
-  t.strictSame(source.asked, ['user@example.com', '@catch.example'])
-  t.match(lookup.origins, { table: 2, load: 1 })
-})
-
-t.test('a step that is listed and can\'t be asked ends the walk, as ever', async t => {
-  const { ask, source } = await listedStage({ 'user@example.com': 'box@example.net', '@example.com': 'all@example.net' })
-  source.fault = down
-  t.equal(await ask('user+tag@example.com'), down)
-})
-
-t.test('what is known as found, fresh or stale, here or in Redis, is never absent by a list', async t => {
-  const lifetimes = { freshForMs: 10_000, staleForMs: 60 * minute, absentForMs: 10 * minute }
-  for (const withRedis of [false, true]) {
-    const { ask, source, clock, memory, lookup, list } = await listedStage({ 'a@example.com': 'a', 'user@example.com': 'box@example.net' }, { withRedis, lifetimes })
-    await ask('a@example.com')
-    await ask('user+tag@example.com')
-    source.rows.clear()
-    await list()
-    source.fault = down
-    await clock.advance(20_000)
-    if (withRedis) memory.clear()
-    t.strictSame(await ask('a@example.com'), stale('a'))
-    t.strictSame(await ask('user+tag@example.com'), stale('box+tag@example.net'))
-    source.fault = null
-    await clock.advance(20_000)
-    t.equal(await ask('a@example.com'), absent)
-    t.equal(source.asked.at(-2), 'a@example.com', 'the table has said so')
-    t.equal(lookup.origins.load, 0)
-  }
-})
-
-t.test('a key that another node has found since the list is found', async t => {
-  const { ask, open, source } = await listedStage({}, { search: 'exact', withRedis: true })
-  source.rows.set('new@example.com', 'new')
-  const other = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
-  t.strictSame(await ask('new@example.com', other), fresh('new'))
-  t.strictSame(await ask('new@example.com'), fresh('new'))
-})
-
-t.test('a key that was found since the list counts as listed, also when memory has forgotten it', async t => {
-  const { ask, source, lookup, memory } = await listedStage({}, { search: 'exact' })
-  source.rows.set('new@example.com', 'new')
-  t.equal((await lookup.renew('new@example.com')).kind, 'found')
-  memory.clear()
-  t.strictSame(await ask('new@example.com'), fresh('new'))
-  await lookup.offer('imported@example.com', byteString('x'), 1)
-  lookup.recall('recalled@example.com', encodeEntry(found(byteString('x')), 1_700_000_000_000, '0123456789abcdef'), 1)
-  memory.clear()
-  source.asked.length = 0
-  await ask('imported@example.com')
-  await ask('recalled@example.com')
-  t.strictSame(source.asked, ['imported@example.com', 'recalled@example.com'])
-})
-
-t.test('a key that was found while the list was made counts as listed, when memory has forgotten it too, for as long as the list is of use', async t => {
-  const { ask, source, clock, memory, lookup } = await listedStage({}, { search: 'exact' })
-  const begunAt = clock.now()
-  const keysThen = [...source.rows.keys()]
-  source.rows.set('new@example.com', 'new')
-  t.equal((await lookup.renew('new@example.com')).kind, 'found')
-  memory.clear()
-  lookup.listed = await listOfKeys(keysThen, begunAt)
-  for (let passedMs = 0; passedMs < 30_000; passedMs += 5_000) {
-    t.equal((await ask('new@example.com')).kind, 'found', `${passedMs} ms later`)
-    memory.clear()
-    source.rows.set(`other${passedMs}@example.com`, 'other')
-    await lookup.renew(`other${passedMs}@example.com`)
-    await clock.advance(5_000)
-  }
-})
-
-t.test('a flush after the list\'s beginning, of a key, its domain or all, has the table asked', async t => {
-  for (const flushed of ['new@example.com', '@example.com', null]) {
-    for (const isListedBefore of [true, false]) {
-      const { ask, source, lookup, clock, list } = await listedStage({}, { search: 'exact' })
-      const startedAt = clock.now()
-      t.equal(await ask('before@other.example'), absent)
-      source.rows.set('new@example.com', 'new')
-      await clock.advance(1_000)
-      lookup.flush(flushed, clock.now())
-      // A list that was under way when it was flushed.
-      if (!isListedBefore) await list(startedAt)
-      t.strictSame(await ask('new@example.com'), fresh('new'), flushed ?? 'all')
-      source.asked.length = 0
-      await ask('nobody@other.example')
-      t.equal(source.asked.length, flushed === null ? 1 : 0, `${flushed ?? 'all'}: others are as they were`)
-    }
-  }
-})
-
-t.test('while flushes may have been missed no list is believed', async t => {
-  const { ask, source, lookup } = await listedStage({}, { search: 'exact' })
-  lookup.knowsFlushes = false
-  await ask('a@example.com')
-  lookup.knowsFlushes = true
-  lookup.expire()
-  await ask('b@example.com')
-  t.strictSame(source.asked, ['a@example.com', 'b@example.com'])
-})
-
-t.test('a list from the future is no use, as after a clock was set back', async t => {
-  const { ask, source, clock, list } = await listedStage({}, { search: 'exact' })
-  await list(clock.now() + 1)
-  await ask('a@example.com')
-  await list()
-  clock.set(clock.now() - 1)
-  await ask('b@example.com')
-  t.strictSame(source.asked, ['a@example.com', 'b@example.com'])
-})
-
-t.test('while the table is not believed, neither is a list of it', async t => {
-  const { ask, source, guard, clock, list } = await listedStage(Object.fromEntries(Array.from({ length: 20 }, (_, number) => [`k${number}@example.com`, 'x'])), { search: 'exact', maxShrink: 0.3 })
-  for (let number = 0; number < 20; number++) await ask(`k${number}@example.com`)
-  await list()
-  const kept = new Map(source.rows)
-  source.rows.clear()
-  await clock.advance(26_000)
-  t.match(await ask('stranger@example.com'), { kind: 'unavailable', reason: 'distrusted' })
-  t.equal(guard.state.trusted, false)
-  for (const [key, value] of kept) source.rows.set(key, value)
-  await list()
-  source.rows.clear()
-  t.match(await ask('other@example.com'), { kind: 'unavailable', reason: 'distrusted' })
-})
-
-t.test('an absence by a list that is part of accepting a known recipient outlives an outage, here and in Redis', async t => {
-  const { ask, source, clock, redis, memory, open } = await listedStage({}, { search: 'exact', withRedis: true, isVouchedFor: key => key === 'box@example.com' })
-  redis.records.set('alias:known@example.com', { outcome: found(byteString('x')), verifiedAt: clock.now(), definition: '0123456789abcdef', ttlMs: 1 })
-  const startedAt = clock.now()
-  await clock.advance(1_000)
-  t.equal(await ask('box@example.com'), absent)
-  t.equal(await ask('stranger@example.com'), absent)
-  t.match([...redis.records.keys()], ['alias:known@example.com', 'alias:box@example.com'])
-  t.equal(redis.records.get('alias:box@example.com')?.verifiedAt, startedAt - 5_000)
-  source.fault = down
-  await clock.advance(10 * minute)
-  t.equal(await ask('box@example.com'), absent)
-  t.equal(await ask('stranger@example.com'), down)
-  t.equal(await ask('box@example.com', open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))), absent)
-  t.equal(memory.size().found, 1)
 })

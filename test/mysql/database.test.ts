@@ -118,9 +118,8 @@ t.test('a list is begun on the second if the first refuses', async t => {
   const { servers } = serversFor(t)
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
   let rows = 0
-  const listedBy: string[] = []
-  t.equal(await database.list(statement('SELECT seq FROM seq_1_to_1000'), async batch => (rows += batch.length) > 0, server => listedBy.push(server)), null)
-  t.same([rows, listedBy], [1_000, [nameOf(inet(second))]])
+  t.equal(await database.list(statement('SELECT seq FROM seq_1_to_1000'), async batch => (rows += batch.length) > 0), null)
+  t.equal(rows, 1_000)
 })
 
 t.test('a list that the first breaks off is not begun again on the second: half of it has been handed over', async t => {

@@ -39,16 +39,11 @@ const draw = (seed: number): { setting: Setting, operations: Operation[] } => {
     if (kind < 0.7) return { do: 'pass', ms: Math.round(oneOf(pauses) * (0.7 + 0.5 * random())) }
     if (kind < 0.75) return { do: 'insert', key: oneOf(rowKeys) }
     if (kind < 0.75 + deletions) return { do: 'delete', key: oneOf(rowKeys) }
-    if (kind < 0.89) return { do: 'table', fault: oneOf(tableFaults) }
-    if (kind < 0.92) return { do: 'redis', fault: oneOf(redisFaults) }
-    if (kind < 0.935) return { do: 'forget', node: node() }
-    if (kind < 0.955) return { do: 'restart', node: node() }
-    if (kind < 0.99) return { do: 'load' }
+    if (kind < 0.9) return { do: 'table', fault: oneOf(tableFaults) }
+    if (kind < 0.935) return { do: 'redis', fault: oneOf(redisFaults) }
+    if (kind < 0.955) return { do: 'forget', node: node() }
+    if (kind < 0.985) return { do: 'restart', node: node() }
     return kind < 0.995 ? { do: 'redefine' } : { do: 'trust', node: node() }
-  }).flatMap((operation): readonly Operation[] => {
-    // A list of a table that has just lost its rows would be a rare thing.
-    const isListed = operation.do === 'table' && operation.fault === 'truncated' && random() < 0.5
-    return isListed ? [operation, { do: 'load' }, { do: 'pass', ms: 2_500 }] : [operation]
   })
   // What a guard can see takes keys that both nodes have found.
   const found = ['u1@d', 'u2@d', 'u1@e'].flatMap(key => [0, 1].map((node): Operation => ({ do: 'ask', node: node === 0 ? 0 : 1, key })))

@@ -13,14 +13,12 @@ import { createMemory } from '../../src/caches/memory.js'
 import type { Memory } from '../../src/caches/memory.js'
 import type { RedisCache } from '../../src/caches/redis.js'
 import { Guard } from '../../src/trust/guard.js'
-import { createHeard } from '../../src/lookup/listed.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
 import { compileSearch } from '../../src/lookup/search.js'
 import { absent, byteString, found, readable, unavailable } from '../../src/outcome.js'
 import type { Found, Outcome } from '../../src/outcome.js'
 import type { Source } from '../../src/tables/source.js'
 import { fakeClock } from '../fixtures/clock.js'
-import { listOfKeys } from '../fixtures/listed.js'
 
 export const askedKeys = ['u1@d', 'U1@D', 'u2@d', 'u3@d', 'u1+t@d', 'U1+T@d', 'u1@e', 'u4@e', '@d'] as const
 export const rowKeys = ['u1@d', 'u2@d', 'u3@d', 'u1+t@d', '@d', 'u1@e', 'u5@e', 'u6@e'] as const
@@ -44,8 +42,6 @@ export type Operation =
   | { readonly do: 'trust', readonly node: 0 | 1 }
   /** Both nodes are told to ask for the key anew. */
   | { readonly do: 'flush', readonly key: string }
-  /** All keys of the table are listed, for both nodes. */
-  | { readonly do: 'load' }
 
 export type Setting = { readonly guard: boolean, readonly smallMemory: boolean, readonly staleForMs: number }
 
@@ -188,7 +184,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
     })
     const lookup = new MapLookup({
       name: 'alias', definition: letter, plan, policy: { unknown: 'reject', outage: 'defer' }, lifetimes, deadlineMs, softDeadlineMs,
-    }, { heard: createHeard(), source, memory, guard, isVouchedFor: () => false, onBug: () => undefined, clock, random, redis: redisFor(() => node.alive) })
+    }, { source, memory, guard, isVouchedFor: () => false, onBug: () => undefined, clock, random, redis: redisFor(() => node.alive) })
     const node: Node = { lookup, memory, guard, definition: letter, alive: true, distrustedAt: -Infinity, known: new Map(), knownRows: new Set() }
     return node
   }
@@ -316,19 +312,6 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
         flushedAt.set(operation.key, clock.now())
         for (const { lookup } of nodes) lookup.flush(operation.key, clock.now())
         break
-      case 'load': {
-        const [begunAt, letter] = [clock.now(), definition]
-        clock.after(random() * deadlineMs, () => {
-          if (tableFault === 'down' || tableFault === 'hung') return
-          const keys = tableFault === 'truncated' ? ['u9@e'] : [...rows.keys()]
-          for (const node of nodes) {
-            clock.after(random() * deadlineMs, () => void listOfKeys(keys, begunAt).then(listed => {
-              if (node.alive && node.definition === letter && node.guard.doubtList(listed.mayHave, listed.keys, null) === null) node.lookup.listed = listed
-            }))
-          }
-        })
-        break
-      }
       case 'trust': if (tableFault !== 'truncated') nodes[operation.node].guard.trust(); break
       default: operation satisfies never
     }

@@ -261,35 +261,3 @@ t.test('a guard goes on with the doubt and the witnesses of an earlier one for t
   t.match(later.guard.state, { trusted: false, witnesses: 40 })
   t.match(await later.judge('stranger'), { kind: 'unavailable', reason: 'distrusted' })
 })
-
-t.test('a list of all keys is believed if it has the keys that were found lately, and about as many as before', t => {
-  const { guard, keys, clock } = guarded()
-  const listOf = (has: readonly string[], count = has.length, before: { keys: number, at: number } | null = null) => guard.doubtList(key => has.includes(key), count, before)
-  const at = clock.now() - 1_000
-  t.equal(listOf(keys), null)
-  t.equal(listOf(keys.slice(0, 39)), null, 'one is gone')
-  t.equal(listOf(keys.slice(0, 28)), null)
-  t.equal(listOf(keys.slice(0, 27)), 'it lacks 13 of 40 keys that were found lately')
-  t.equal(listOf([]), 'it has no keys')
-  t.equal(listOf(keys, 70, { keys: 100, at }), null)
-  t.match(listOf(keys, 69, { keys: 100, at }), /it has 69 keys, where there were 100 before/)
-  guard.trust()
-  t.equal(listOf(keys, 69, { keys: 100, at }), null, 'somebody vouches for it')
-  t.equal(listOf(keys.slice(0, 1)), null)
-  t.end()
-})
-
-t.test('while the table is not believed no list of it is, whatever it has', async t => {
-  const { guard, keys, judge, source } = guarded()
-  source.rows.clear()
-  t.match(await judge('stranger'), { reason: 'distrusted' })
-  t.match(guard.doubtList(key => keys.includes(key), 40, null), /lost too many keys/)
-})
-
-t.test('what was found too long ago, or never, is no witness against a list', async t => {
-  const { guard, clock } = guarded()
-  await clock.advance(day + 1)
-  t.equal(guard.doubtList(() => false, 10, null), null)
-  t.equal(guarded({ size: 0 }).guard.doubtList(() => false, 10, null), null)
-  t.equal(guarded({ maxShrink: 1 }).guard.doubtList(() => false, 10, null), null, 'switched off')
-})

@@ -35,7 +35,7 @@ const startNode = (t: Test, clock: FakeClock, parts: Partial<WarmParts>, setting
   }
   const remembered = new Map<string, string>()
   const warmer = keepWarm({ identity, warm: 'auto', everyMs: 6 * hour, keepMs: 168 * hour, ...settings }, {
-    table: openTable(t, mariadb, mariadb), redis: null, complete: null, maxLagMs: null, ready: Promise.resolve(), clock, random: () => 0.5,
+    table: openTable(t, mariadb, mariadb), redis: null, ready: Promise.resolve(), clock, random: () => 0.5,
     remember: ({ key, outcome }) => {
       remembered.set(key, outcome.value)
       return true
