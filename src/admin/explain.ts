@@ -4,7 +4,7 @@
  * it is asked on the spot. It changes nothing that is known.
  */
 import { bridge, isFresh } from '../caches/entry.js'
-import type { Generation, ServedMap } from '../daemon/generation.js'
+import type { Maps, ServedMap } from '../lookup/maps.js'
 import type { Explained, ExplainedStep } from './actions.js'
 import { worded } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
@@ -24,8 +24,8 @@ const explainStep = async (map: ServedMap, key: string, budgetMs: number): Promi
   }
 }
 
-/** What each map, or the one named, is asked for an address, and answers. */
-export const explain = async ({ maps, config }: Generation, address: string, only: string | null): Promise<readonly Explained[]> => {
+/** What each map, or the one named, is asked for an address, and answers; each table within `budgetMs` a step. */
+export const explain = async (maps: Maps, budgetMs: number, address: string, only: string | null): Promise<readonly Explained[]> => {
   const domain = address.slice(address.lastIndexOf('@') + 1)
   const walks = [...maps.values()].filter(({ name }) => only === null || name === only).flatMap(map => {
     switch (map.config.search) {
@@ -39,7 +39,7 @@ export const explain = async ({ maps, config }: Generation, address: string, onl
   return Promise.all(walks.map(async ({ map, asked }) => {
     const steps: ExplainedStep[] = []
     for (const { key } of map.plan.steps(fold(asked), asked)) {
-      const step = await explainStep(map, key, config.file.deadline)
+      const step = await explainStep(map, key, budgetMs)
       steps.push(step)
       // The walk ends with an answer, and with a step that is in doubt.
       if (step.table !== 'absent') break

@@ -1,6 +1,6 @@
 /** The rows of a map that are known, out for a text table and in from one: an administrator's parachute. */
 import type { Decoded } from '../caches/entry.js'
-import type { Generation, MysqlMap } from '../daemon/generation.js'
+import type { Maps, MysqlMap } from '../lookup/maps.js'
 import { isRowKey } from '../lookup/lookup.js'
 import { messageOf } from '../log.js'
 import type { ByteString } from '../outcome.js'
@@ -13,7 +13,7 @@ const batch = 1_000
 const maxValueBytes = 999_999
 
 /** The map of that name, if its rows may be taken out and in; else a sentence why not. */
-export const cachedMap = ({ maps }: Generation, name: string): MysqlMap | string => {
+export const cachedMap = (maps: Maps, name: string): MysqlMap | string => {
   const map = maps.get(name)
   if (map === undefined) return `there is no map '${name}'; there are ${[...maps.keys()].join(', ')}`
   if (map.kind === 'text') return `${name} is a text table already: ${map.config.source.kind === 'text' ? map.config.source.path : ''}`

@@ -45,7 +45,7 @@ const fromRest = async (config: Config, name: string, process: NodeJS.Process): 
   if (!opened.ok) return `${config.fileName} has problems (see \`holdfast check\`)`
   if (config.redis !== null) await loadClient()
   const generation = openGeneration(config, opened.sources, log, null)
-  const map = cachedMap(generation, name)
+  const map = cachedMap(generation.maps, name)
   if (typeof map === 'string') {
     generation.close()
     return map

@@ -11,7 +11,7 @@ import type { Memory } from '../caches/memory.js'
 import { createRedisCache } from '../caches/redis.js'
 import { openFlushChannel } from '../caches/flush_channel.js'
 import type { Flush, FlushChannel } from '../caches/flush_channel.js'
-import type { MapIdentity, RedisCache, RedisState } from '../caches/redis.js'
+import type { RedisCache, RedisState } from '../caches/redis.js'
 import { warmMap } from './warmed.js'
 import type { WatchedSources } from './watched.js'
 import type { Config, MapConfig } from '../config/config.js'
@@ -22,50 +22,17 @@ import { Canary } from '../trust/canary.js'
 import { watchChanges } from '../upkeep/changes.js'
 import { systemClock } from '../runtime/clock.js'
 import { Guard } from '../trust/guard.js'
+import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
 import { MapLookup } from '../lookup/lookup.js'
 import { remember } from '../upkeep/reverify.js'
 import { compileSearch } from '../lookup/search.js'
-import type { Plan } from '../lookup/search.js'
 import { TableLookup } from '../lookup/text_map.js'
 import type { Warmer } from '../warm/warmer.js'
 import { createTargets, isVouchedFor } from '../trust/known_elsewhere.js'
-import type { Neighbour, Targets } from '../trust/known_elsewhere.js'
+import type { Neighbour } from '../trust/known_elsewhere.js'
 import { bugOf } from '../log.js'
-import type { Outcome } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import { askChanges } from '../tables/changes_query.js'
-import type { Source } from '../tables/source.js'
-
-/** A text table: whole in memory, nothing to cache or doubt. */
-export type TextMap = {
-  readonly kind: 'text'
-  readonly name: string
-  readonly config: MapConfig
-  readonly plan: Plan
-  readonly lookup: TableLookup
-  readonly table: (key: string) => Outcome
-}
-
-export type MysqlMap = {
-  readonly kind: 'mysql'
-  readonly name: string
-  readonly config: MapConfig
-  readonly plan: Plan
-  readonly lookup: MapLookup
-  readonly source: Source
-  readonly guard: Guard
-  readonly memory: Memory
-  readonly redis: RedisCache | null
-  readonly identity: MapIdentity
-  /** Where its known answers lead, for a map of aliases; empty for others. */
-  readonly targets: Targets
-  /** null: its table is not loaded ahead of demand. */
-  readonly warmer: Warmer | null
-}
-
-export type ServedMap = TextMap | MysqlMap
-/** All of a map but what is built on it. */
-export type MysqlParts = Omit<MysqlMap, 'warmer'>
 
 type OpenedRedis = ReturnType<typeof createRedisCache>
 /** So long (ms) an answer may be good without another question. */
@@ -77,7 +44,9 @@ const changesBudgetMs = 2_000
 export type Generation = {
   readonly config: Config
   readonly loadedAt: number
-  readonly maps: ReadonlyMap<string, ServedMap>
+  readonly maps: Maps
+  /** By map; those of maps whose tables are loaded ahead of demand. */
+  readonly warmers: ReadonlyMap<string, Warmer>
   readonly sources: WatchedSources
   redisStatus(): RedisStatus | null
   /** Resolves when Redis, if there is one, has been reached or has failed once. */
@@ -94,6 +63,7 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
   const redis = openRedis(config, log)
   const canaries = openCanaries(config, sources, log)
   const maps = new Map<string, ServedMap>()
+  const warmers = new Map<string, Warmer>()
   const redisTried = redis?.cache.tried ?? Promise.resolve()
   // One load at a time.
   let loading = Promise.resolve()
@@ -102,15 +72,17 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
   // Each map sees all of them, those that come after it too.
   const neighbours: Neighbour[] = []
   for (const map of config.maps) {
-    const parts = serveMap(config, map, sources, canaries, redis?.cache ?? null, neighbours, previous, log)
-    const served = parts.kind === 'text' ? parts : { ...parts, warmer: warmMap(config, parts, sources, previous, { client: redis?.cache.client ?? null, redisTried, inTurn }, log) }
+    const served = serveMap(config, map, sources, canaries, redis?.cache ?? null, neighbours, previous, log)
+    const warmer = served.kind === 'text' ? null
+      : warmMap(config, served, sources, previous, { client: redis?.cache.client ?? null, redisTried, inTurn }, log)
+    if (warmer !== null) warmers.set(map.name, warmer)
     maps.set(map.name, served)
     if (!map.sensitive) neighbours.push({ search: map.search, knows: key => served.lookup.knows(key), ...served.kind === 'mysql' ? { targets: served.targets } : {} })
   }
   const channel = redis === null ? null : openFlushes(config, redis.cache, maps, log)
   const allCanaries = [...new Set([...canaries.values()].flat())]
   const generation: Generation = {
-    config, maps, sources,
+    config, maps, warmers, sources,
     loadedAt: Date.now(),
     redisStatus: () => redis?.status() ?? null,
     // What Redis knows is fresh only where its flushes are known.
@@ -119,11 +91,8 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
     canaries: () => allCanaries,
     close: () => {
       for (const end of watches) end()
-      for (const map of maps.values()) {
-        if (map.kind === 'text') continue
-        map.warmer?.close()
-        map.guard.close()
-      }
+      for (const warmer of warmers.values()) warmer.close()
+      for (const map of maps.values()) if (map.kind === 'mysql') map.guard.close()
       for (const canary of allCanaries) canary.close()
       channel?.close()
       redis?.close()
@@ -149,7 +118,7 @@ const watchTable = (generation: Generation, map: MysqlMap, log: Log): (() => voi
     ask: seconds => askChanges(table.database, changes, seconds, changesBudgetMs),
     // What other nodes have been told they need not be told again.
     onChanged: (key, isNew) => {
-      if (isNew) void flushEverywhere(generation, map, key)
+      if (isNew) void flushEverywhere(map, key, flush => generation.announce(flush))
       else map.lookup.flush(key, Date.now())
     },
     onProblem: ({ reason, detail }) => {
@@ -161,16 +130,16 @@ const watchTable = (generation: Generation, map: MysqlMap, log: Log): (() => voi
 }
 
 /** What /status says of a map. */
-export const statusOf = (map: ServedMap): MapStatus => ({
+export const statusOf = (map: ServedMap, warmer: Warmer | undefined): MapStatus => ({
   name: map.name, search: map.config.search, source: map.kind,
   cached: map.kind === 'text' ? null : {
     origins: { ...map.lookup.origins }, memory: map.memory.size(), inFlight: map.lookup.flights, guard: map.guard.state,
   },
-  warm: map.kind === 'text' ? null : map.warmer?.state() ?? null,
+  warm: warmer?.state() ?? null,
 })
 
 /** Flushes by other nodes reach the maps. */
-const openFlushes = (config: Config, { client }: Pick<OpenedRedis, 'client'>, maps: ReadonlyMap<string, ServedMap>, log: Log): FlushChannel | null => {
+const openFlushes = (config: Config, { client }: Pick<OpenedRedis, 'client'>, maps: Maps, log: Log): FlushChannel | null => {
   if (config.redis === null) return null
   const lookups = [...maps.values()].flatMap(map => map.kind === 'mysql' ? [map.lookup] : [])
   const keepMs = Math.max(...config.maps.map(({ lifetimes }) => longestFreshMs(lifetimes))) + flushGraceMs
@@ -237,7 +206,7 @@ const openCanaries = (config: Config, sources: WatchedSources, log: Log): Map<st
 const serveMap = (
   config: Config, map: MapConfig, sources: WatchedSources, canaries: ReadonlyMap<string, Canary[]>, redis: RedisCache | null,
   neighbours: readonly Neighbour[], previous: Generation | null, log: Log,
-): TextMap | MysqlParts => {
+): ServedMap => {
   const { file } = config
   const { name } = map
   const opened = sources.of(name)

@@ -9,7 +9,8 @@ import type { Config, ListenerConfig } from '../config/config.js'
 import { explain } from '../admin/explain.js'
 import { flush } from '../upkeep/flush.js'
 import { openGeneration, statusOf } from './generation.js'
-import type { Generation, ServedMap } from './generation.js'
+import type { Generation } from './generation.js'
+import type { ServedMap } from '../lookup/maps.js'
 import type { Explained, TableRow } from '../admin/actions.js'
 import type { Status } from '../admin/status.js'
 import type { Log } from '../log.js'
@@ -146,7 +147,7 @@ export const startServing = async (config: Config, sources: WatchedSources, log:
       redis: generation.redisStatus(),
       servers: generation.sources.status(),
       canaries: generation.canaries().map(canary => canary.state),
-      maps: [...generation.maps.values()].map(statusOf),
+      maps: [...generation.maps.values()].map(map => statusOf(map, generation.warmers.get(map.name))),
       answers: [...new Set(tallied)],
     }
   }
@@ -159,7 +160,7 @@ export const startServing = async (config: Config, sources: WatchedSources, log:
       else served.clients.accept(socket)
     },
     figures,
-    explain: (address, map) => explain(generation, address, map),
+    explain: (address, map) => explain(generation.maps, generation.config.file.deadline, address, map),
     trust: name => {
       const map = generation.maps.get(name)
       if (map?.kind !== 'mysql') return Promise.resolve(null)
@@ -168,21 +169,23 @@ export const startServing = async (config: Config, sources: WatchedSources, log:
       return Promise.resolve(`${name}: the table is believed as it is now`)
     },
     flush: async (name, key) => {
+      const map = generation.maps.get(name)
+      if (map?.kind !== 'mysql') return null
       if (key === null) log.info(`map ${name}: an administrator has all of it asked anew`)
-      return flush(generation, name, key)
+      return flush(map, key, told => generation.announce(told))
     },
     warm: name => {
-      const map = generation.maps.get(name)
-      if (map?.kind !== 'mysql' || map.warmer === null) return Promise.resolve(null)
-      map.warmer.load()
+      const warmer = generation.warmers.get(name)
+      if (warmer === undefined) return Promise.resolve(null)
+      warmer.load()
       return Promise.resolve(`${name}: its table is loaded`)
     },
     rows: name => {
-      const map = cachedMap(generation, name)
+      const map = cachedMap(generation.maps, name)
       return Promise.resolve(typeof map === 'string' ? map : knownRows(map))
     },
     take: async (name, rows, madeAt) => {
-      const map = cachedMap(generation, name)
+      const map = cachedMap(generation.maps, name)
       return typeof map === 'string' ? map : takeRows(map, rows as readonly Row[], madeAt)
     },
     reload: async (nextConfig, nextSources) => {

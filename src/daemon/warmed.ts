@@ -1,7 +1,8 @@
 /** The maps whose tables are loaded ahead of demand: what is loaded, where to, and what the log says of it. */
 import type { Client } from '../caches/redis_client.js'
 import type { Config } from '../config/config.js'
-import type { Generation, MysqlParts } from './generation.js'
+import type { MysqlMap } from '../lookup/maps.js'
+import type { Generation } from './generation.js'
 import type { Log } from '../log.js'
 import { systemClock } from '../runtime/clock.js'
 import { describeListing } from '../tables/listing.js'
@@ -23,7 +24,7 @@ const checkBudgetMs = 2_000
 
 /** Loads a map's table ahead of demand, if it is to be; says what is loaded, or why nothing can be. */
 export const warmMap = (
-  config: Config, map: MysqlParts, sources: WatchedSources, previous: Generation | null,
+  config: Config, map: MysqlMap, sources: WatchedSources, previous: Generation | null,
   { client, redisTried, inTurn }: Loading, log: Log,
 ): Warmer | null => {
   const { name, identity, lookup, guard, memory, redis, config: { warm, lifetimes } } = map
@@ -41,7 +42,7 @@ export const warmMap = (
   if (others.length > 0) log.info(`map ${name}: warm: the first of its ${others.length + 1} tables is loaded; what the others have is known once it was asked for`)
   const earlier = previous?.maps.get(name)
   // What a memory was loaded with is still there if it was taken over.
-  const loadedAt = redis === null && earlier?.kind === 'mysql' && earlier.memory === memory && earlier.config.warm === warm ? earlier.warmer?.state().loadedAt ?? null : null
+  const loadedAt = redis === null && earlier?.kind === 'mysql' && earlier.memory === memory && earlier.config.warm === warm ? previous?.warmers.get(name)?.state().loadedAt ?? null : null
   return keepWarm({ identity, warm, everyMs: config.file.warm_every, keepMs: Math.max(lifetimes.staleForMs, lifetimes.freshForMs) }, {
     table,
     redis: redis === null || client === null || config.redis === null ? null : { client, settings: config.redis, prepared: config.file.prepared_statements },

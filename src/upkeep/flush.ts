@@ -1,20 +1,23 @@
-/** A flush as an administrator or a changed row wants it: on this node, and on all that share its Redis. */
-import type { Generation, MysqlMap } from '../daemon/generation.js'
+/** A flush, asked for by an administrator or by a changed row: on this node, and on all nodes that share its Redis. */
+import type { FlushChannel } from '../caches/flush_channel.js'
+import type { MysqlMap } from '../lookup/maps.js'
 import { fold } from '../postfix/fold.js'
 
-/** Has keys of a map asked anew, everywhere: all (null), those of `@domain`, or one. Why not everywhere, or ''. */
-export const flushEverywhere = async (generation: Generation, map: MysqlMap, what: string | null): Promise<string> => {
+/** Tells the other nodes of a flush: null if all of them know, else why some may not. */
+export type Announce = FlushChannel['announce']
+
+/** Makes keys of a map stale on every node: all (null), those of `@domain`, or one. '' or why some node may not know. */
+export const flushEverywhere = async (map: MysqlMap, what: string | null, announce: Announce): Promise<string> => {
   map.lookup.flush(what, Date.now())
   // Keys of a sensitive map stay out of Redis.
-  const problem = await generation.announce({ map: map.name, what: map.config.sensitive || what === null ? null : fold(what) })
+  const problem = await announce({ map: map.name, what: map.config.sensitive || what === null ? null : fold(what) })
   return problem === null ? '' : `; other nodes could not be told: ${problem}`
 }
 
-/** What was done, in a line; null for a text table. */
-export const flush = async (generation: Generation, name: string, what: string | null): Promise<string | null> => {
-  const map = generation.maps.get(name)
-  if (map?.kind !== 'mysql') return null
-  const untold = await flushEverywhere(generation, map, what)
+/** The same, and one key is looked up in its table at once; gives one line that says what was done. */
+export const flush = async (map: MysqlMap, what: string | null, announce: Announce): Promise<string> => {
+  const { name } = map
+  const untold = await flushEverywhere(map, what, announce)
   if (what === null || what.startsWith('@')) {
     return `${name}: every key${what === null ? '' : ` of ${what}`} is asked anew when it is next asked for; until then what is known bridges an outage${untold}`
   }

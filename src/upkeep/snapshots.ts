@@ -1,14 +1,12 @@
 /** What the maps know, to and from the snapshot file of a node without Redis. */
 import { readSnapshot, writeSnapshot } from '../caches/snapshot.js'
 import type { SnapshotEntry } from '../caches/snapshot.js'
-import type { ServedMap } from '../daemon/generation.js'
+import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
 import type { Log } from '../log.js'
 import { messageOf } from '../log.js'
 
-type Maps = ReadonlyMap<string, ServedMap>
-
 /** Maps that grant rights or hold secrets leave nothing on the disk. */
-const isRemembered = (map: ServedMap): map is Extract<ServedMap, { kind: 'mysql' }> => map.kind === 'mysql' && !map.config.sensitive
+const isRemembered = (map: ServedMap): map is MysqlMap => map.kind === 'mysql' && !map.config.sensitive
 
 const entriesOf = function* (maps: Maps): Generator<SnapshotEntry> {
   for (const map of maps.values()) {
