@@ -1,29 +1,32 @@
 /**
- * Makes what ships, dist/holdfast: the program with the modules that it takes, in
- * a few files. To find, read and compile the hundreds that they come in is most of
- * what a start takes. Pieces that not each start needs stay files of their own.
- * Names and lines stay as they are, so that the trace of a bug can be read.
+ * Makes what ships, dist/holdfast, after tsc: the program with the modules that it
+ * takes, in a few files, since a start spends most of its time on finding, reading
+ * and compiling the hundreds of files that they come in; and the manual pages,
+ * completion scripts and JSON Schema. Names and lines stay as they are, so that a
+ * person can read the stack trace of a bug.
  */
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { pages } from '../dist/deploy/pages/pages.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const folder = join(root, 'dist/holdfast')
 
 const { metafile, outputFiles } = await build({
   absWorkingDir: root,
-  // The program, and what it starts as processes of their own, which are looked for beside it.
+  // The program, and the processes that it starts from files beside it.
   entryPoints: ['src/main.ts', 'src/warm/loader.ts'],
   outdir: folder, entryNames: '[name]',
   bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node20.19',
-  // For CommonJS modules that ask for Node's own.
+  // CommonJS modules call `require` for Node's own modules.
   banner: { js: 'import { createRequire as makeRequire } from \'node:module\'\nconst require = makeRequire(import.meta.url)' },
   metafile: true, write: false, logLevel: 'warning',
 })
 
-/** The licenses of the modules that are in it: they have to go with copies. */
+/** The licenses of the modules in it, which have to go with every copy. */
 const licenses = () => {
   const folders = new Set(Object.keys(metafile.inputs).flatMap(path => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []))
   return [...folders].sort().map(module => {
@@ -34,16 +37,30 @@ const licenses = () => {
   }).join(`\n\n${'-'.repeat(72)}\n\n`)
 }
 
-const made = outputFiles.map(({ path, contents }) => [basename(path), contents])
-// The program last: once it is there, so is all that it names.
-const files = new Map([['LICENSES', `${licenses()}\n`], ...made.filter(([name]) => name !== 'main.js'), ...made.filter(([name]) => name === 'main.js')])
+/** The date of the pages, so that the same source gives the same files: SOURCE_DATE_EPOCH (reproducible-builds.org), else the last commit's. */
+const sourceDate = () => {
+  let seconds = process.env.SOURCE_DATE_EPOCH
+  try {
+    seconds ??= execFileSync('git', ['log', '-1', '--format=%ct'], { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+  } catch {
+    // No git, or no clone.
+  }
+  return seconds === undefined ? new Date() : new Date(Number(seconds) * 1_000)
+}
 
-// A daemon that was started before may still read its own pieces while these come.
+const made = outputFiles.map(({ path, contents }) => [basename(path), contents])
+// The program last: once it is there, so are all the files that it names.
+const files = new Map([
+  ['LICENSES', `${licenses()}\n`], ...pages(sourceDate()),
+  ...made.filter(([name]) => name !== 'main.js'), ...made.filter(([name]) => name === 'main.js'),
+])
+
+// A daemon that runs may still read its own files meanwhile: replace each in one step.
 mkdirSync(folder, { recursive: true })
 for (const [name, contents] of files) {
   const draft = join(folder, `.${name}.${process.pid}`)
   writeFileSync(draft, contents, { mode: name === 'main.js' ? 0o755 : 0o644 })
   renameSync(draft, join(folder, name))
 }
-// Drafts are of whoever makes the same at the same time.
+// Another build may be under way: leave its drafts alone.
 for (const name of readdirSync(folder)) if (!files.has(name) && !name.startsWith('.')) rmSync(join(folder, name))

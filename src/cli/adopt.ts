@@ -14,16 +14,11 @@ import { readPostconf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import { groupId } from '../config/group.js'
 import { defineFromCf } from '../tables/definition.js'
-import { query } from './query.js'
+import { Failure, exitCantCreate, exitConfig, exitTempfail, exitUnavailable } from './exit.js'
+import { askDaemon } from './query.js'
 import { messageOf } from '../log.js'
 
 export type AdoptOptions = { readonly configDir: string, readonly output?: string, readonly apply?: true }
-
-/** sysexits(3). */
-const exitUnavailable = 69
-const exitCantCreate = 73
-const exitTempfail = 75
-const exitConfig = 78
 
 /** A key that no table has, for seeing whether a map answers (RFC 2606). */
 const probe = 'holdfast-check@holdfast.invalid'
@@ -51,10 +46,10 @@ const writeConfig = (file: string, text: string): string | null => {
 const unanswered = async (postfix: Postconf, plan: Plan): Promise<readonly string[]> => {
   const path = socketPath(postfix)
   const answers = await Promise.all(plan.maps.map(async ({ name }) => {
-    const { exitCode, stderr } = await query({ kind: 'unix', path }, name, probe, probeTimeoutMs)
-    return exitCode === exitTempfail ? `${name}: ${stderr.replace(/^holdfast query: /, '').trim()}` : ''
+    const answer = await askDaemon({ kind: 'unix', path }, name, probe, probeTimeoutMs)
+    return answer.kind === 'unavailable' ? [`${name}: ${answer.text}`] : []
   }))
-  return answers.filter(text => text !== '')
+  return answers.flat()
 }
 
 const indent = (text: string): string => text.replace(/^(?=.)/gm, '    ')
@@ -100,54 +95,47 @@ const planText = (postfix: Postconf, plan: Plan, yaml: string, group: string | n
 /** `2026-11-25T10-20-30`: good in the name of a file, and sorts. */
 const stampOf = (time: Date): string => `before-holdfast-${time.toISOString().slice(0, 19).replaceAll(':', '-')}`
 
-/** Gives the exit code: 0, 69 if postconf(1) fails, 73 if the configuration can't be written, 75 if the daemon doesn't serve the maps yet, 78 if nothing can be adopted. */
-export const adopt = async (options: AdoptOptions, process: NodeJS.Process): Promise<number> => {
-  const say = (text: string): void => {
-    process.stdout.write(text)
-  }
-  const complain = (text: string): void => {
-    process.stderr.write(`holdfast adopt: ${text}\n`)
-  }
-  let postfix: Postconf
+/** What postconf(1) says. Throws Failure (69) if it can't be run. */
+const postconfOf = async (configDir: string): Promise<Postconf> => {
   try {
-    postfix = await readPostconf(options.configDir)
+    return await readPostconf(configDir)
   } catch (error) {
-    complain(messageOf(error))
-    return exitUnavailable
+    throw new Failure(exitUnavailable, messageOf(error))
   }
+}
+
+/** Changes main.cf and master.cf. Throws Failure, with both as they were: 75 if the daemon doesn't answer yet, 69 if postconf(1) fails. */
+const switchPostfix = async (postfix: Postconf, plan: Plan): Promise<string> => {
+  const missing = await unanswered(postfix, plan)
+  if (missing.length > 0) {
+    throw new Failure(exitTempfail, `nothing is changed, for the daemon doesn't answer yet:\n${missing.map(text => `  ${text}\n`).join('')}`
+      + 'Start it with the configuration that `holdfast adopt` prints, and try again.')
+  }
+  try {
+    const copies = await applyChanges(postfix.configDir, switchOver(plan), stampOf(new Date()))
+    return `${leftAloneText(plan)}Switched over: ${plan.edits.map(placeName).join(', ')}\nAs it was: ${copies.join(', ')}\n`
+      + `Now run: ${['postfix', ...folderOption(postfix), 'reload'].join(' ')}\n\n${backText(postfix, plan)}`
+  } catch (error) {
+    throw new Failure(exitUnavailable, `nothing is changed: ${messageOf(error)}`)
+  }
+}
+
+/**
+ * Prints the plan, or carries it out. Throws Failure: 69 if postconf(1) fails, 73 if the configuration can't be
+ * written, 75 if the daemon doesn't serve the maps yet, 78 if there is nothing to adopt.
+ */
+export const adopt = async ({ configDir, output, apply }: AdoptOptions, process: NodeJS.Process): Promise<number> => {
+  const postfix = await postconfOf(configDir)
   const plan = planAdoption(postfix, unsuitable)
   if (plan.edits.length === 0) {
-    say(leftAloneText(plan))
-    complain(`${options.configDir} has no mysql: table that Holdfast could take over`)
-    return exitConfig
+    process.stdout.write(leftAloneText(plan))
+    throw new Failure(exitConfig, `${configDir} has no mysql: table that Holdfast could take over`)
   }
   const owner = postfix.expanded.get('mail_owner') ?? ''
   const group = groupId(owner) === null ? null : owner
   const yaml = configText(postfix, plan, group)
-  if (options.output !== undefined) {
-    const problem = writeConfig(options.output, yaml)
-    if (problem !== null) {
-      complain(problem)
-      return exitCantCreate
-    }
-  }
-  if (options.apply === undefined) {
-    say(planText(postfix, plan, yaml, group, options.output))
-    return 0
-  }
-  const missing = await unanswered(postfix, plan)
-  if (missing.length > 0) {
-    complain(`nothing is changed, for the daemon doesn't answer yet:\n${missing.map(text => `  ${text}\n`).join('')}`
-      + 'Start it with the configuration that `holdfast adopt` prints, and try again.')
-    return exitTempfail
-  }
-  try {
-    const copies = await applyChanges(options.configDir, switchOver(plan), stampOf(new Date()))
-    say(`${leftAloneText(plan)}Switched over: ${plan.edits.map(placeName).join(', ')}\nAs it was: ${copies.join(', ')}\n`
-      + `Now run: ${['postfix', ...folderOption(postfix), 'reload'].join(' ')}\n\n${backText(postfix, plan)}`)
-    return 0
-  } catch (error) {
-    complain(`nothing is changed: ${messageOf(error)}`)
-    return exitUnavailable
-  }
+  const problem = output === undefined ? null : writeConfig(output, yaml)
+  if (problem !== null) throw new Failure(exitCantCreate, problem)
+  process.stdout.write(apply === undefined ? planText(postfix, plan, yaml, group, output) : await switchPostfix(postfix, plan))
+  return 0
 }

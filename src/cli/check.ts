@@ -5,14 +5,11 @@ import type { Config } from '../config/config.js'
 import { createLog, messageOf } from '../log.js'
 import type { Problem } from '../log.js'
 import { listOf } from '../warm/list_of.js'
+import { exitConfig, exitTempfail } from './exit.js'
 import { sourcesOf } from '../daemon/watched.js'
 import type { WatchedSources } from '../daemon/watched.js'
 
 export type CheckOptions = { readonly configDir: string }
-
-/** sysexits(3). */
-const exitConfig = 78
-const exitTempfail = 75
 
 /** Prints what it finds; exit code 0, 78 for a wrong configuration of Holdfast or Postfix, 75 for a server that can't be used now. */
 export const check = async (fileName: string, { configDir }: CheckOptions, process: NodeJS.Process): Promise<number> => {

@@ -1,8 +1,7 @@
 /**
- * `holdfast compare MAP`: the answers of the tables themselves beside those of
- * the running daemon, before a switch-over is trusted to it. What the daemon
- * knows may be as old as `fresh_for`, so a row changed just now shows as a
- * difference until then.
+ * `holdfast compare`: the tables' own answers beside those of the running
+ * daemon, to see before a switch-over that they agree. The daemon's answer may be
+ * as old as `fresh_for`, so a row that has just changed shows as a difference.
  */
 import { open } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
@@ -13,47 +12,44 @@ import { createLog, messageOf } from '../log.js'
 import { compileSearch, completeValue } from '../lookup/search.js'
 import type { Plan } from '../lookup/search.js'
 import { verdict } from '../lookup/role.js'
-import { absent, found, readable, unavailable } from '../outcome.js'
+import { absent, found, readable } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import type { Opened } from '../tables/open.js'
 import { sourcesOf } from '../daemon/watched.js'
-import { exitTempfail, query } from './query.js'
-import type { QueryResult } from './query.js'
+import { Failure, exitConfig, exitNoInput, exitTempfail } from './exit.js'
+import { askDaemon } from './query.js'
+import type { DaemonAnswer } from './query.js'
 
 export type CompareOptions = { readonly config: string, readonly keys: string }
 
-/** sysexits(3). */
-const exitNoInput = 66
-const exitConfig = 78
+/** For one answer; only a person waits for it. */
+const timeoutMs = 10_000
+/** Keys under way at a time; few, since MySQL serves the daemon meanwhile. */
+const maxUnderWay = 4
 
-/** Nobody waits for these but a person. */
-const budgetMs = 10_000
-/** As many keys at a time: a running daemon's MySQL has other things to do. */
-const atATime = 4
-
-/** What the table says now, by all the steps and past every cache. */
+/** What the tables say now: every step, past every cache. */
 const askDirectly = async (opened: Opened, plan: Plan, asked: string): Promise<Outcome> => {
   const key = fold(asked)
   if (key === '') return absent
   for (const step of plan.steps(key, asked)) {
-    const outcome = await (opened.kind === 'text' ? opened.lookup(step.key) : opened.source.lookup(step.key, budgetMs))
+    const outcome = await (opened.kind === 'text' ? opened.lookup(step.key) : opened.source.lookup(step.key, timeoutMs))
     if (outcome.kind === 'found') return found(completeValue(step, outcome.value))
     if (outcome.kind === 'unavailable') return outcome
   }
   return absent
 }
 
-const answerOf = ({ exitCode, stdout, stderr }: QueryResult): string => {
-  switch (exitCode) {
-    case 0: return `found ${stdout.replace(/\n$/, '')}`
-    case 1: return 'absent'
-    case exitTempfail: return `unavailable: ${stderr.replace(/^holdfast query: (?:temp: )?/, '').trim()}`
-    default: return exitCode satisfies never
+const answerText = (answer: DaemonAnswer): string => {
+  switch (answer.kind) {
+    case 'found': return `found ${answer.value}`
+    case 'absent': return 'absent'
+    case 'unavailable': return `unavailable: ${answer.text.replace(/^temp: /, '')}`
+    default: return answer satisfies never
   }
 }
 
-const textOf = (outcome: Outcome): string => {
+const outcomeText = (outcome: Outcome): string => {
   switch (outcome.kind) {
     case 'found': return `found ${readable(outcome.value)}`
     case 'absent': return 'absent'
@@ -65,13 +61,13 @@ const textOf = (outcome: Outcome): string => {
 export type Comparison = { readonly verdict: 'same' | 'differs' | 'not asked', readonly direct: string, readonly daemon: string }
 
 /** The two answers for one key, in words. Values of a sensitive map are not shown. */
-export const compareAnswers = (direct: Outcome, reply: QueryResult, map: Pick<MapConfig, 'policy' | 'sensitive'>): Comparison => {
+export const compareAnswers = (direct: Outcome, reply: DaemonAnswer, map: Pick<MapConfig, 'policy' | 'sensitive'>): Comparison => {
   const expected = direct.kind === 'absent' ? verdict(direct, map.policy) : direct
-  const texts = { direct: textOf(expected), daemon: answerOf(reply) }
+  const texts = { direct: outcomeText(expected), daemon: answerText(reply) }
   const shown = (text: string): string => map.sensitive && text.startsWith('found ') ? 'found (hidden: the map is sensitive)' : text
   const isSame = direct.kind !== 'unavailable' && texts.direct === texts.daemon
   return {
-    verdict: isSame ? 'same' : direct.kind === 'unavailable' || reply.exitCode === exitTempfail ? 'not asked' : 'differs',
+    verdict: isSame ? 'same' : direct.kind === 'unavailable' || reply.kind === 'unavailable' ? 'not asked' : 'differs',
     direct: shown(texts.direct), daemon: shown(texts.daemon),
   }
 }
@@ -97,55 +93,54 @@ const compareAll = async (
     if (key === '') continue
     const asking = one(key).finally(() => underWay.delete(asking))
     underWay.add(asking)
-    if (underWay.size >= atATime) await Promise.race(underWay)
+    if (underWay.size >= maxUnderWay) await Promise.race(underWay)
   }
   await Promise.all(underWay)
   return counts
 }
 
-const mapOf = (config: Config, name: string): { map: MapConfig, listener: Endpoint } | string => {
-  const map = config.maps.find(candidate => candidate.name === name)
-  if (map === undefined) return `there is no map '${name}'; known maps: ${config.maps.map(known => known.name).join(', ')}`
-  const listener = config.listeners.find(({ protocol }) => protocol === 'socketmap')
-  return listener === undefined ? 'there is no socketmap listener' : { map, listener: listener.address }
+/** The map and where the daemon answers for it. Throws Failure (78) if the configuration lacks either. */
+const mapOf = ({ maps, listeners }: Config, name: string): { map: MapConfig, listener: Endpoint } => {
+  const map = maps.find(candidate => candidate.name === name)
+  if (map === undefined) throw new Failure(exitConfig, `there is no map '${name}'; known maps: ${maps.map(known => known.name).join(', ')}`)
+  const listener = listeners.find(({ protocol }) => protocol === 'socketmap')
+  if (listener === undefined) throw new Failure(exitConfig, 'there is no socketmap listener')
+  return { map, listener: listener.address }
 }
 
-/** Exit code: 0 the same answers, 1 differences, 75 when some key could not be asked (and the others are the same), 66 and 78 for keys or a configuration that can't be read. */
-export const compare = async (name: string, options: CompareOptions, process: NodeJS.Process): Promise<number> => {
-  const complain = (text: string): void => {
-    process.stderr.write(`holdfast compare: ${text}\n`)
+/** The keys, one a line. Throws Failure (66) if they can't be read. */
+async function* linesOf(keys: string, process: NodeJS.Process): AsyncGenerator<string> {
+  try {
+    yield* keys === '-' ? createInterface({ input: process.stdin }) : (await open(keys)).readLines()
+  } catch (error) {
+    throw new Failure(exitNoInput, `the keys can't be read: ${messageOf(error)}`)
   }
-  const loaded = loadConfig(options.config, process.env)
-  const chosen = loaded.ok ? mapOf(loaded.config, name) : `${options.config} has problems (see \`holdfast check\`)`
-  if (!loaded.ok || typeof chosen === 'string') {
-    complain(typeof chosen === 'string' ? chosen : options.config)
-    return exitConfig
-  }
-  const { map, listener } = chosen
+}
+
+/** The tables of `map` as they are now. Throws Failure (78) if they can't be opened. */
+const openSource = (config: Config, map: MapConfig, process: NodeJS.Process): { source: Opened, close: () => void } => {
   const log = createLog({ level: 'error', format: 'text', journal: false }, line => process.stderr.write(line), Date.now)
-  const opened = sourcesOf({ ...loaded.config, maps: [map] }, log)
-  if (!opened.ok) {
-    for (const { place, text } of opened.problems) complain(`${place}: ${text}`)
-    return exitConfig
-  }
-  const { sources } = opened
+  const opened = sourcesOf({ ...config, maps: [map] }, log)
+  if (!opened.ok) throw new Failure(exitConfig, opened.problems.map(({ place, text }) => `${place}: ${text}`).join('\n'))
+  return { source: opened.sources.of(map.name), close: () => opened.sources.close() }
+}
+
+/** Prints the keys whose answers differ. Exit code: 0 none, 1 some, 75 none but some could not be asked. Throws Failure: 66, 78. */
+export const compare = async (name: string, options: CompareOptions, process: NodeJS.Process): Promise<number> => {
+  const loaded = loadConfig(options.config, process.env)
+  if (!loaded.ok) throw new Failure(exitConfig, `${options.config} has problems (see \`holdfast check\`)`)
+  const { map, listener } = mapOf(loaded.config, name)
   const plan = compileSearch(map.search, loaded.config.search)
-  const source = sources.of(name)
+  const { source, close } = openSource(loaded.config, map, process)
   const compareKey = async (key: string): Promise<Comparison> => {
-    const [direct, reply] = await Promise.all([
-      askDirectly(source, plan, key).catch((error: unknown) => unavailable('internal-error', String(error))), query(listener, name, key, budgetMs),
-    ])
+    const [direct, reply] = await Promise.all([askDirectly(source, plan, key), askDaemon(listener, name, key, timeoutMs)])
     return compareAnswers(direct, reply, map)
   }
   try {
-    const lines = options.keys === '-' ? createInterface({ input: process.stdin }) : (await open(options.keys)).readLines()
-    const counts = await compareAll(lines, compareKey, line => process.stdout.write(line))
-    complain(`${name}: ${counts.keys} keys, ${counts.differs} with different answers, ${counts.notAsked} could not be asked`)
-    return counts.differs > 0 ? 1 : counts.notAsked > 0 ? exitTempfail : 0
-  } catch (error) {
-    complain(`the keys can't be read: ${messageOf(error)}`)
-    return exitNoInput
+    const { keys, differs, notAsked } = await compareAll(linesOf(options.keys, process), compareKey, line => process.stdout.write(line))
+    process.stderr.write(`holdfast compare: ${name}: ${keys} keys, ${differs} with different answers, ${notAsked} could not be asked\n`)
+    return differs > 0 ? 1 : notAsked > 0 ? exitTempfail : 0
   } finally {
-    sources.close()
+    close()
   }
 }

@@ -1,7 +1,7 @@
 /**
- * `holdfast export MAP`: what is known of a map as a text table, the source form
- * of postmap(1). The running daemon is asked on its admin socket; if there is
- * none, what it left behind is read: its snapshot, and Redis.
+ * `holdfast export`: the cached entries of a map as a text table, the source form
+ * of postmap(1). They come from the running daemon, by its admin socket, or, if no
+ * daemon runs, from what the last one left: its snapshot, and Redis.
  */
 import { once } from 'node:events'
 import type { Config } from '../config/config.js'
@@ -14,98 +14,115 @@ import { recallSnapshot } from '../upkeep/snapshots.js'
 import { cachedMap, knownRows } from '../admin/rows.js'
 import { textLine } from '../postfix/text_table.js'
 import { sourcesOf } from '../daemon/watched.js'
-import { callLines } from './control.js'
+import { callLines } from './call.js'
+import { adminAt, adminIn, configOf } from './daemon_at.js'
+import type { DaemonOptions } from './daemon_at.js'
+import { Failure, exitTempfail } from './exit.js'
 
-/** sysexits(3). */
-const exitTempfail = 75
+type Row = readonly [key: string, value: string]
+type Export = {
+  readonly rows: AsyncIterable<readonly Row[]>
+  /** Why rows may be missing, null if none are. Known once `rows` has ended. */
+  readonly missing: () => string | null
+  readonly close: () => void
+}
 
-type Rows = AsyncIterable<readonly (readonly [key: string, value: string])[]>
-type Known = { readonly rows: Rows, /** Why some may be missing; to be asked at the end. */ readonly missing: () => string | null, readonly close: () => void }
-
-/** Of the daemon that listens there. Rejects if there is none. */
-const fromDaemon = async (address: Endpoint, map: string): Promise<Known> => {
+/** The entries of the daemon at `address`. Throws Failure if it can't be asked, or refuses. */
+const fromDaemon = async (address: Endpoint, map: string): Promise<Export> => {
   const lines = await callLines(address, '/export', { map })
   let missing: string | null = 'the daemon ended its answer early'
-  const rows = async function* (): Rows {
+  const rows = async function* (): AsyncGenerator<readonly Row[]> {
     for await (const line of lines) {
-      if (Array.isArray(line)) yield line as readonly (readonly [string, string])[]
+      if (Array.isArray(line)) yield line as readonly Row[]
       else if (typeof line === 'object' && line !== null && 'missing' in line) missing = typeof line.missing === 'string' ? line.missing : null
     }
   }
   return { rows: rows(), missing: () => missing, close: () => undefined }
 }
 
-/** Of what a daemon with this configuration left behind; a sentence if there is nothing, or nothing to be had. */
-const fromRest = async (config: Config, name: string, process: NodeJS.Process): Promise<Known | string> => {
-  if (config.snapshotPath === null && config.redis === null) {
-    return 'the daemon doesn\'t run, and the configuration names neither `redis:` nor `snapshot:` (under systemd: set STATE_DIRECTORY=/var/lib/holdfast)'
+/** The entries that the last daemon left in its snapshot and in Redis. Throws Failure if it left neither. */
+const fromCaches = async (config: Config, name: string, process: NodeJS.Process): Promise<Export> => {
+  const { snapshotPath, redis, fileName } = config
+  if (snapshotPath === null && redis === null) {
+    throw new Failure(exitTempfail, 'the daemon doesn\'t run, and the configuration names neither `redis:` nor `snapshot:` '
+      + '(under systemd: set STATE_DIRECTORY=/var/lib/holdfast)')
   }
   const log = createLog({ level: 'warn', format: 'text', journal: false }, line => process.stderr.write(line), Date.now)
   const opened = sourcesOf(config, log)
-  if (!opened.ok) return `${config.fileName} has problems (see \`holdfast check\`)`
-  if (config.redis !== null) await loadClient()
+  if (!opened.ok) throw new Failure(exitTempfail, `${fileName} has problems (see \`holdfast check\`)`)
+  if (redis !== null) await loadClient()
   const generation = openGeneration(config, opened.sources, log, null)
   const map = cachedMap(generation.maps, name)
   if (typeof map === 'string') {
     generation.close()
-    return map
+    throw new Failure(exitTempfail, map)
   }
-  if (config.snapshotPath !== null) await recallSnapshot(config.snapshotPath, generation.maps, log)
+  if (snapshotPath !== null) await recallSnapshot(snapshotPath, generation.maps, log)
   await generation.redisTried
   let missing: string | null = null
-  const rows = async function* (): Rows {
+  const rows = async function* (): AsyncGenerator<readonly Row[]> {
     missing = yield* knownRows(map)
   }
   return { rows: rows(), missing: () => missing, close: () => generation.close() }
 }
 
-const isNobody = (error: unknown): boolean => error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')
+/** No daemon listens there. */
+const isNobody = (error: unknown): boolean => {
+  const { cause } = error instanceof Failure ? error : {}
+  return cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'ECONNREFUSED')
+}
 
-/** `admin`: where the daemon is asked; null: it has no such socket. `config`: null if only the daemon is to be asked. */
-const known = async (map: string, admin: Endpoint | null, config: Config | null, process: NodeJS.Process): Promise<Known | string> => {
-  if (admin !== null) {
+/** The entries of the daemon if it runs, else of the caches, unless --at names the daemon. Throws Failure. */
+const openExport = async (map: string, options: DaemonOptions, process: NodeJS.Process): Promise<Export> => {
+  if (options.at !== undefined) return fromDaemon(await adminAt(options, process.env), map)
+  const config = await configOf(options, process.env)
+  const admin = adminIn(config)
+  if (admin !== undefined) {
     try {
       return await fromDaemon(admin, map)
     } catch (error) {
-      if (config === null || !isNobody(error)) return messageOf(error)
+      if (!isNobody(error)) throw error
     }
   }
-  return config === null ? 'no daemon to ask' : fromRest(config, map, process)
+  return fromCaches(config, map, process)
 }
 
-/** Writes the table to standard output. Exit code: 0, 75 if rows may be missing or nothing can be had. */
-export const exportMap = async (map: string, admin: Endpoint | null, config: Config | null, process: NodeJS.Process): Promise<number> => {
+/** The rows as lines of a text table, those that it can't hold left out; and how many lines there are. */
+const linesOf = (rows: readonly Row[], complain: (text: string) => void): { text: string, count: number } => {
+  let text = ''
+  let count = 0
+  for (const [key, value] of rows) {
+    const line = textLine(key, value as ByteString)
+    if (line === null) complain(`left out, since a text table can't say it: ${JSON.stringify(key)}`)
+    else {
+      text += `${line}\n`
+      count++
+    }
+  }
+  return { text, count }
+}
+
+/** Prints the table. Exit code: 0, 75 if rows may be missing. Throws Failure if there is nothing to print. */
+export const exportMap = async (map: string, options: DaemonOptions, process: NodeJS.Process): Promise<number> => {
   const complain = (text: string): void => {
     process.stderr.write(`holdfast export: ${text}\n`)
   }
-  const source = await known(map, admin, config, process)
-  if (typeof source === 'string') {
-    complain(source)
-    return exitTempfail
-  }
+  const source = await openExport(map, options, process)
   process.stdout.write(`# ${map}: what Holdfast knew on ${new Date().toISOString()}\n`)
-  let count = 0
+  let total = 0
   try {
     for await (const rows of source.rows) {
-      let text = ''
-      for (const [key, value] of rows) {
-        const line = textLine(key, value as ByteString)
-        if (line === null) complain(`left out, since a text table can't say it: ${JSON.stringify(key)}`)
-        else {
-          text += `${line}\n`
-          count++
-        }
-      }
+      const { text, count } = linesOf(rows, complain)
+      total += count
       if (!process.stdout.write(text)) await once(process.stdout, 'drain')
     }
   } catch (error) {
-    complain(`ended early: ${messageOf(error)}`)
-    return exitTempfail
+    throw new Failure(exitTempfail, `ended early: ${messageOf(error)}`)
   } finally {
     source.close()
   }
   const missing = source.missing()
   if (missing !== null) complain(`rows may be missing: ${missing}`)
-  complain(`${count} rows`)
+  complain(`${total} rows`)
   return missing === null ? 0 : exitTempfail
 }

@@ -1,15 +1,13 @@
-/** `holdfast import MAP FILE`: hands the rows of a text table to the running daemon. */
+/** `holdfast import`: hands the rows of a text table to the running daemon. */
 import { readFileSync, statSync } from 'node:fs'
-import type { Endpoint } from '../config/endpoint.js'
 import { messageOf } from '../log.js'
 import { parseTextTable } from '../postfix/text_table.js'
-import { call } from './control.js'
+import { call } from './call.js'
+import { adminAt } from './daemon_at.js'
+import type { DaemonOptions } from './daemon_at.js'
+import { Failure, exitNoInput, exitTempfail } from './exit.js'
 
-/** sysexits(3). */
-const exitNoInput = 66
-const exitTempfail = 75
-
-/** In one request: rows, and about so many bytes. */
+/** At most so many rows, and about so many bytes, in one request. */
 const batchRows = 1_000
 const batchBytes = 1_000_000
 
@@ -36,31 +34,28 @@ const numberAt = (reply: unknown, name: string): number => {
   return typeof value === 'number' ? value : 0
 }
 
-/** Exit code: 0, 66 if the file can't be read, 75 if the daemon can't be asked, refuses, or has no room. */
-export const importMap = async (map: string, file: string, admin: Endpoint, process: NodeJS.Process): Promise<number> => {
-  const complain = (text: string): void => {
-    process.stderr.write(`holdfast import: ${text}\n`)
-  }
-  let rows: ReadonlyMap<string, string>
-  let madeAt: number
+/** The rows of the text table, and when it was last changed (epoch ms). Throws Failure (66) if it can't be read. */
+const readTable = (file: string, complain: (text: string) => void): { rows: ReadonlyMap<string, string>, madeAt: number } => {
   try {
     const { entries, warnings } = parseTextTable(readFileSync(file), file)
     for (const { place, text } of warnings) complain(`${place}: ${text}`)
-    rows = entries
-    madeAt = statSync(file).mtimeMs
+    return { rows: entries, madeAt: statSync(file).mtimeMs }
   } catch (error) {
-    complain(`${file} can't be read: ${messageOf(error)}`)
-    return exitNoInput
+    throw new Failure(exitNoInput, `${file} can't be read: ${messageOf(error)}`)
   }
+}
+
+/** Exit code: 0, 75 if the daemon has no room for some rows. Throws Failure: 66, or 75 if the daemon can't be asked or refuses. */
+export const importMap = async (map: string, file: string, options: DaemonOptions, process: NodeJS.Process): Promise<number> => {
+  const complain = (text: string): void => {
+    process.stderr.write(`holdfast import: ${text}\n`)
+  }
+  const address = await adminAt(options, process.env)
+  const { rows, madeAt } = readTable(file, complain)
   const total = { kept: 0, known: 0, noRoom: 0, unfit: 0 }
-  try {
-    for (const batch of batches(rows)) {
-      const reply = await call(admin, '/import', { map, rows: batch, madeAt })
-      for (const name of ['kept', 'known', 'noRoom', 'unfit'] as const) total[name] += numberAt(reply, name)
-    }
-  } catch (error) {
-    complain(messageOf(error))
-    return exitTempfail
+  for (const batch of batches(rows)) {
+    const reply = await call(address, '/import', { map, rows: batch, madeAt })
+    for (const name of ['kept', 'known', 'noRoom', 'unfit'] as const) total[name] += numberAt(reply, name)
   }
   process.stdout.write(`${map}: ${total.kept} rows taken, for an outage; ${total.known} were known already and stay as they were\n`)
   if (total.unfit > 0) complain(`${total.unfit} rows left out: an empty or too long value`)

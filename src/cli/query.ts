@@ -1,16 +1,20 @@
-/**
- * `holdfast query MAP KEY`: a socketmap client, as Postfix is one, against a
- * running daemon.
- */
+/** `holdfast query`: asks the running daemon by socketmap, as Postfix does. */
 import { connect } from 'node:net'
 import { NetstringDecoder, encodeNetstring } from '../../proto/netstring.js'
 import { endpointName } from '../config/endpoint.js'
 import type { Endpoint } from '../config/endpoint.js'
+import { messageOf } from '../log.js'
+import { socketmapAt } from './daemon_at.js'
+import type { DaemonOptions } from './daemon_at.js'
+import { Failure, exitTempfail, exitUsage } from './exit.js'
 
-/** sysexits(3): try again later. */
-export const exitTempfail = 75
+export type QueryOptions = DaemonOptions & { readonly timeout: string }
 
-export type QueryResult = { readonly exitCode: 0 | 1 | typeof exitTempfail, readonly stdout: string, readonly stderr: string }
+/** What the daemon answers to a client; `text` says why it can't. */
+export type DaemonAnswer =
+  | { readonly kind: 'found', readonly value: string }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'unavailable', readonly text: string }
 
 /** Postfix's own limit for a reply. */
 const maxReplyBytes = 100_000
@@ -36,18 +40,34 @@ const ask = (address: Endpoint, map: string, key: string, timeoutMs: number): Pr
   })
 })
 
-/** What the daemon at `address` says of `key` in `map`: exit code 0 found, 1 absent, 75 unavailable. Never rejects. */
-export const query = async (address: Endpoint, map: string, key: string, timeoutMs: number): Promise<QueryResult> => {
+/** Asks the daemon at `address` for `key` in `map`. Resolves within `timeoutMs`; rejects never. */
+export const askDaemon = async (address: Endpoint, map: string, key: string, timeoutMs: number): Promise<DaemonAnswer> => {
   let reply: string
   try {
     reply = await ask(address, map, key, timeoutMs)
   } catch (error) {
-    return { exitCode: exitTempfail, stdout: '', stderr: `holdfast query: ${error instanceof Error ? error.message : 'failed'}\n` }
+    return { kind: 'unavailable', text: messageOf(error) }
   }
-  const space = reply.indexOf(' ')
-  const word = space === -1 ? reply : reply.slice(0, space)
-  const rest = Buffer.from(space === -1 ? '' : reply.slice(space + 1), 'latin1').toString('utf8')
-  if (word === 'OK') return { exitCode: 0, stdout: `${rest}\n`, stderr: '' }
-  if (word === 'NOTFOUND') return { exitCode: 1, stdout: '', stderr: '' }
-  return { exitCode: exitTempfail, stdout: '', stderr: `holdfast query: ${word.toLowerCase()}: ${rest}\n` }
+  const [word = '', ...rest] = Buffer.from(reply, 'latin1').toString('utf8').split(' ')
+  const text = rest.join(' ')
+  switch (word) {
+    case 'OK': return { kind: 'found', value: text }
+    case 'NOTFOUND': return { kind: 'absent' }
+    default: return { kind: 'unavailable', text: `${word.toLowerCase()}: ${text}` }
+  }
+}
+
+/** Prints the value of a key. Exit code: 0 found, 1 absent. Throws Failure: 75 unavailable. */
+export const query = async (map: string, key: string, options: QueryOptions, process: NodeJS.Process): Promise<number> => {
+  const seconds = Number(options.timeout)
+  if (!(seconds > 0)) throw new Failure(exitUsage, `--timeout: '${options.timeout}' is not a number of seconds`)
+  const answer = await askDaemon(await socketmapAt(options, process.env), map, key, seconds * 1_000)
+  switch (answer.kind) {
+    case 'found':
+      process.stdout.write(`${answer.value}\n`)
+      return 0
+    case 'absent': return 1
+    case 'unavailable': throw new Failure(exitTempfail, answer.text)
+    default: return answer satisfies never
+  }
 }

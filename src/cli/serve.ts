@@ -10,10 +10,7 @@ import type { Log } from '../log.js'
 import { createNotifier } from '../daemon/systemd.js'
 import { inheritedSockets } from '../server/inherited.js'
 import { startServing } from '../daemon/serving.js'
-
-/** sysexits(3). */
-const exitConfig = 78
-const exitUnavailable = 69
+import { exitConfig, exitUnavailable } from './exit.js'
 
 /** The lines to paste that a new user needs, for each map that is served. */
 const announce = (daemon: Daemon, { file, maps: configured }: Config, log: Log): void => {

@@ -2,7 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Endpoint } from '../config/endpoint.js'
 import type { Report } from '../admin/http.js'
-import { call } from './control.js'
+import { call } from './call.js'
+import { adminAt } from './daemon_at.js'
+import type { DaemonOptions } from './daemon_at.js'
+import { Failure, exitTempfail } from './exit.js'
 
 /** The daemon is asked so often (ms); a line that stays is printed so often. */
 const askMs = 500
@@ -10,20 +13,20 @@ const lineMs = 10_000
 
 const shown = (count: number): string => count.toLocaleString('en')
 
-/** Resolves with what is to be said at the end. Rejects with a sentence if the table is not loaded. */
-export const warm = async (address: Endpoint, map: string, output: Pick<NodeJS.WriteStream, 'write' | 'isTTY'>): Promise<string> => {
+/** Resolves with a sentence for the end. Throws Failure if the table is not loaded. */
+const loadAndShow = async (address: Endpoint, map: string, output: Pick<NodeJS.WriteStream, 'write' | 'isTTY'>): Promise<string> => {
   await call(address, '/warm', { map })
   const startedAt = performance.now()
   let printedAt = startedAt
   for (;;) {
     const { maps, now } = await call(address, '/status') as Report
     const status = maps.find(({ name }) => name === map)?.warm
-    if (status === undefined || status === null) throw new Error(`${map} is loaded no more: the configuration has changed`)
+    if (status === undefined || status === null) throw new Failure(exitTempfail, `${map} is loaded no more: the configuration has changed`)
     const { state, rows, keys, startedAt: since, problem } = status
     const end = output.isTTY ? '\r\x1b[K' : ''
     switch (state) {
       case 'idle':
-        if (problem !== '') throw new Error(`${map}: not loaded: ${problem}; what was known before is as it was`)
+        if (problem !== '') throw new Failure(exitTempfail, `${map}: not loaded: ${problem}; what was known before is as it was`)
         return `${end}${map}: ${shown(keys)} keys of ${shown(rows)} rows loaded\n`
       case 'elsewhere':
         return `${end}${map}: another node that shares the Redis is loading it\n`
@@ -41,4 +44,10 @@ export const warm = async (address: Endpoint, map: string, output: Pick<NodeJS.W
     }
     await sleep(askMs)
   }
+}
+
+/** Loads the table of `map` and prints how far it is. Throws Failure if the table is not loaded, or the daemon can't be asked. */
+export const warm = async (map: string, options: DaemonOptions, process: NodeJS.Process): Promise<number> => {
+  process.stdout.write(await loadAndShow(await adminAt(options, process.env), map, process.stdout))
+  return 0
 }

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { call } from '../../src/cli/control.js'
+import { call } from '../../src/cli/call.js'
 import type { Report } from '../../src/admin/http.js'
 import type { WarmStatus } from '../../src/admin/status.js'
 import { loadersOf } from '../fixtures/loaders.js'

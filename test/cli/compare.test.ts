@@ -3,35 +3,36 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { compareAnswers } from '../../src/cli/compare.js'
-import type { QueryResult } from '../../src/cli/query.js'
+import type { DaemonAnswer } from '../../src/cli/query.js'
 import { absent, byteString, found, unavailable } from '../../src/outcome.js'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
 
 const rejects = { policy: { unknown: 'reject', outage: 'defer' }, sensitive: false } as const
 const defers = { policy: { unknown: 'defer', outage: 'defer' }, sensitive: false } as const
-const says = (exitCode: QueryResult['exitCode'], text = ''): QueryResult =>
-  exitCode === 75 ? { exitCode, stdout: '', stderr: `holdfast query: ${text}\n` } : { exitCode, stdout: exitCode === 0 ? `${text}\n` : '', stderr: '' }
+const finds = (value: string): DaemonAnswer => ({ kind: 'found', value })
+const lacks: DaemonAnswer = { kind: 'absent' }
+const defersWith = (text: string): DaemonAnswer => ({ kind: 'unavailable', text })
 const down = unavailable('source-down', 'refused')
 
 t.test('answers are the same, different, or not known on one side', async t => {
-  const deferred = says(75, 'temp: unknown-deferred: not in the table; this node defers unknowns')
+  const deferred = defersWith('temp: unknown-deferred: not in the table; this node defers unknowns')
   for (const [about, direct, reply, map, verdict] of [
-    ['one value', found(byteString('ä')), says(0, 'ä'), rejects, 'same'],
-    ['two values', found(byteString('a')), says(0, 'b'), rejects, 'differs'],
-    ['both absent', absent, says(1), rejects, 'same'],
-    ['missing in the daemon', found(byteString('a')), says(1), rejects, 'differs'],
-    ['missing in the table', absent, says(0, 'a'), rejects, 'differs'],
+    ['one value', found(byteString('ä')), finds('ä'), rejects, 'same'],
+    ['two values', found(byteString('a')), finds('b'), rejects, 'differs'],
+    ['both absent', absent, lacks, rejects, 'same'],
+    ['missing in the daemon', found(byteString('a')), lacks, rejects, 'differs'],
+    ['missing in the table', absent, finds('a'), rejects, 'differs'],
     ['absent, which this node defers', absent, deferred, defers, 'same'],
-    ['known to the daemon, absent and deferred here', absent, says(0, 'a'), defers, 'differs'],
-    ['the daemon can\'t say', absent, says(75, 'temp: timeout: late'), rejects, 'not asked'],
-    ['the table can\'t be asked', down, says(0, 'a'), rejects, 'not asked'],
-    ['neither can say', down, says(75, 'temp: source-down: refused'), rejects, 'not asked'],
+    ['known to the daemon, absent and deferred here', absent, finds('a'), defers, 'differs'],
+    ['the daemon can\'t say', absent, defersWith('temp: timeout: late'), rejects, 'not asked'],
+    ['the table can\'t be asked', down, finds('a'), rejects, 'not asked'],
+    ['neither can say', down, defersWith('temp: source-down: refused'), rejects, 'not asked'],
   ] as const) t.equal(compareAnswers(direct, reply, map).verdict, verdict, about)
 })
 
 t.test('values of a sensitive map are compared, but not shown', async t => {
-  const comparison = compareAnswers(found(byteString('user:secret1')), says(0, 'user:secret2'), { ...rejects, sensitive: true })
+  const comparison = compareAnswers(found(byteString('user:secret1')), finds('user:secret2'), { ...rejects, sensitive: true })
   t.equal(comparison.verdict, 'differs')
   t.notMatch(JSON.stringify(comparison), 'secret')
 })

@@ -3,7 +3,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import t from 'tap'
 import { parse } from 'yaml'
 import type { z } from 'zod'
-import { jsonSchema } from '../../src/config/json_schema.js'
+import { jsonSchema } from '../../deploy/pages/json_schema.js'
 import { parseConfig } from '../../src/config/parse.js'
 
 type Part = z.core.JSONSchema.JSONSchema

@@ -1,22 +1,25 @@
-/**
- * Manual pages in the mdoc(7) macros, which mandoc and groff both know: text
- * safe for them, lists, sections. Only what our two pages use.
- */
+/** Manual pages in the macros of mdoc(7), which mandoc and groff both read. Only what our two pages use. */
 
-/** Characters that a formatter would take for its own or print as their typographic relatives. */
-const special: Readonly<Record<string, string>> = { '\\': '\\e', '-': '\\-', '\'': '\\(aq', '`': '\\(ga', '^': '\\(ha', '~': '\\(ti' }
+/** Characters that a formatter takes for its own, or prints as another that looks like them. */
+const special: Readonly<Record<string, string>> = {
+  '\\': '\\e', '-': '\\-', '\'': '\\(aq', '`': '\\(ga', '^': '\\(ha', '~': '\\(ti',
+}
 
 /** Any text on one line, printed as it stands. */
 const literal = (text: string): string => text.replace(/[\\'`^~-]/g, found => special[found] ?? found).replace(/^\./, '\\&.')
 
-/** A paragraph; what stands in `backquotes` is shown in bold, without them. */
+/** Plain text with each sentence on a line of its own, as mdoc wants it. */
+const sentences = (text: string): string =>
+  literal(text).replace(/\s*\n\s*/g, '\n').replace(/(?<=[.;:]) +(?=[A-Z])/g, '\n')
+
+/** A paragraph; what is in `backquotes` is shown in bold, without them. */
 export const prose = (text: string): string => text.trim().split(/`([^`]*)`/)
-  .map((part, index) => index % 2 === 0 ? literal(part).replace(/\s*\n\s*/g, '\n').replace(/(?<=[.;:]) +(?=[A-Z])/g, '\n') : `\\fB${literal(part)}\\fP`).join('')
+  .map((part, index) => index % 2 === 0 ? sentences(part) : `\\fB${literal(part)}\\fP`).join('')
 
 /** A word as an argument of a macro. */
 export const word = (text: string): string => {
   const escaped = literal(text).replaceAll('"', '\\(dq')
-  // What mdoc would take for a macro's name or for punctuation.
+  // mdoc takes these for a macro's name, or for punctuation.
   return /^[A-Z][a-z]$|^[^\w\\]$/.test(text) ? `\\&${escaped}` : /\s/.test(text) ? `"${escaped}"` : escaped
 }
 
@@ -26,15 +29,15 @@ export const section = (title: string, ...lines: readonly string[]): string => [
 export const example = (text: string): string =>
   ['.Bd -literal -offset indent', ...text.replace(/\n$/, '').split('\n').map(literal), '.Ed'].join('\n')
 
-/** Terms, each a line of macros, with what is said on them. */
+/** Terms, each a line of macros, with a text on each. */
 export const list = (items: readonly (readonly [term: string, text: string])[]): string =>
   ['.Bl -tag -width Ds', ...items.map(([term, text]) => `.It ${term}\n${text}`), '.El'].join('\n')
 
 export type Page = { readonly name: string, readonly number: 5 | 8, readonly brief: string, readonly sections: readonly string[] }
 
-/** The whole page. `date` is the day of its making, `version` the program's. */
+/** The whole page. `date` is the day on which it is made, `version` the program's. */
 export const page = ({ name, number, brief, sections }: Page, version: string, date: Date): string => [
-  `.\\" Made by holdfast ${version} from its own commands and schema; not to be edited.`,
+  `.\\" Made by the build of holdfast ${version} from its commands and its schema; do not edit.`,
   `.Dd ${date.toLocaleDateString('en', { year: 'numeric', month: 'long', day: 'numeric', timeZone: 'UTC' })}`,
   `.Dt ${name.toUpperCase()} ${number}`,
   `.Os "Holdfast ${version}"`,

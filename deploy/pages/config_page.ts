@@ -23,7 +23,7 @@ const formOf = (part: Schema): string => {
   return part.type === undefined || types.includes('string') ? 'text' : types.join(' or ')
 }
 
-/** The parameters that a value holds by name: its own, those of each item, or those of each entry under a name of the user's. */
+/** The parameters in a value: its own, those of each item, or those of each entry that the user names. */
 const heldBy = (part: Schema): { readonly how: string, readonly parameters: Schema } | null => {
   if (part.properties !== undefined) return { how: 'a section', parameters: part }
   if (isSchema(part.items) && part.items.properties !== undefined) return { how: 'a list; each item has', parameters: part.items }
@@ -40,28 +40,42 @@ const describe = (part: Schema, isRequired: boolean): string => {
   return prose(`${text} Default: ${shown === '' ? 'empty' : `\`${shown}\``}.`)
 }
 
-const parametersOf = (part: Schema): string => list(Object.entries(part.properties ?? {}).flatMap(([name, inner]) =>
-  isSchema(inner) && heldBy(inner) === null ? [[`Cm ${word(name)} : Ar ${word(formOf(inner))}`, describe(inner, part.required?.includes(name) === true)] as const] : []))
+/** The parameters of `part` but for those that have parameters of their own. */
+const parametersOf = (part: Schema): string => list(Object.entries(part.properties ?? {}).flatMap(([name, inner]) => {
+  if (!isSchema(inner) || heldBy(inner) !== null) return []
+  return [[`Cm ${word(name)} : Ar ${word(formOf(inner))}`, describe(inner, part.required?.includes(name) === true)] as const]
+}))
+
+/** A section for each parameter that has parameters of its own. */
+const sectionsOf = (schema: Schema): readonly string[] => Object.entries(schema.properties ?? {}).flatMap(([name, inner]) => {
+  const held = isSchema(inner) ? heldBy(inner) : null
+  if (!isSchema(inner) || held === null) return []
+  return [
+    `.Ss ${word(name)}`, describe(inner, schema.required?.includes(name) === true),
+    prose(`It is ${held.how}:`), parametersOf(held.parameters),
+  ]
+})
+
+const description = prose(`
+reads one YAML file, /etc/holdfast/holdfast.yaml unless its command line names another.
+Relative paths are resolved against the file's directory.
+\`holdfast check\` lists all that is wrong with it, with line numbers;
+\`systemctl reload holdfast\` has the daemon read it again, and a file with faults changes nothing.
+\`holdfast schema\` prints the JSON Schema of the file, for editors.
+Names that Postfix has too mean what they mean in`)
+
+const formsOf = (schema: Schema): string => list(Object.entries(schema.$defs ?? {}).flatMap(([name, inner]) =>
+  isSchema(inner) ? [[`Ar ${word(name)}`, prose(inner.description ?? '')] as const] : []))
 
 /** The manual page in mdoc(7). `sample` is a whole configuration file. */
 export const configPage = (schema: Schema, sample: string, version: string, date: Date): string => page({
   name: 'holdfast.yaml', number: 5, brief: 'configuration of the table lookup server for Postfix',
   sections: [
-    section('DESCRIPTION', '.Xr holdfast 8', prose(`
-reads one YAML file, /etc/holdfast/holdfast.yaml unless another is named.
-Paths in it are seen from its folder.
-\`holdfast check\` tells all that is wrong with it, each with its line;
-\`systemctl reload holdfast\` has the daemon read it anew, and a file with faults changes nothing.
-\`holdfast schema\` prints the JSON Schema of the file, for editors.
-Names that Postfix has too mean what they mean in`), '.Xr postconf 5', 'and', '.Xr mysql_table 5 .', '.Pp', prose('Values are written as'),
-    list(Object.entries(schema.$defs ?? {}).flatMap(([name, inner]) => isSchema(inner) ? [[`Ar ${word(name)}`, prose(inner.description ?? '')] as const] : []))),
+    section('DESCRIPTION', '.Xr holdfast 8', description, '.Xr postconf 5', 'and', '.Xr mysql_table 5 .',
+      '.Pp', prose('Values are written as'), formsOf(schema)),
     section('PARAMETERS', parametersOf(schema)),
-    ...Object.entries(schema.properties ?? {}).flatMap(([name, inner]) => {
-      const held = isSchema(inner) ? heldBy(inner) : null
-      if (!isSchema(inner) || held === null) return []
-      return [`.Ss ${word(name)}`, describe(inner, schema.required?.includes(name) === true), prose(`It is ${held.how}:`), parametersOf(held.parameters)]
-    }),
-    section('FILES', list([['Pa /etc/holdfast/holdfast.yaml', prose('the configuration')]])),
+    ...sectionsOf(schema),
+    section('FILES', list([['Pa /etc/holdfast/holdfast.yaml', prose('The configuration.')]])),
     section('EXAMPLES', example(sample)),
     section('SEE ALSO', '.Xr mysql_table 5 ,', '.Xr postconf 5 ,', '.Xr socketmap_table 5 ,', '.Xr tcp_table 5 ,', '.Xr holdfast 8'),
   ],

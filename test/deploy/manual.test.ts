@@ -1,21 +1,24 @@
-/** The manual's pages as the built program prints them, judged by mandoc. */
+/** The manual's pages, judged by mandoc, and how the program prints them. */
 import { join } from 'node:path'
 import { writeFileSync } from 'node:fs'
 import t from 'tap'
+import { pages } from '../../deploy/pages/pages.js'
 import { run } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/daemon.js'
 import { freshFolder } from '../fixtures/guard.js'
 
 const holdfast = async (...args: string[]): Promise<string> => {
-  const { code, stdout, stderr } = await run(process.execPath, [mainFile, ...args], { env: { ...process.env, SOURCE_DATE_EPOCH: '1700000000' } })
+  const { code, stdout, stderr } = await run(process.execPath, [mainFile, ...args])
   if (code !== 0) throw new Error(`holdfast ${args.join(' ')}: ${stderr}`)
   return stdout
 }
 
+const made = pages(new Date(1_700_000_000_000))
+
 /** The page as text, and what mandoc finds wrong with it. */
 const formatted = async (page: string): Promise<{ text: string, faults: string }> => {
   const file = join(freshFolder(), page)
-  writeFileSync(file, await holdfast('manual', page))
+  writeFileSync(file, made.get(page) ?? '')
   const lint = await run('mandoc', ['-T', 'lint', '-W', 'warning', file])
   const { stdout } = await run('mandoc', ['-T', 'ascii', '-O', 'width=500', file])
   // Bold is a letter, a step back, and the letter again.
@@ -23,7 +26,7 @@ const formatted = async (page: string): Promise<{ text: string, faults: string }
 }
 
 t.test('holdfast(8) has every command with its options and an example, as its help has', async t => {
-  const { text, faults } = await formatted('holdfast')
+  const { text, faults } = await formatted('holdfast.8')
   t.equal(faults, '')
   t.match(text, 'November 14, 2023')
   const [help = '', examples = ''] = (await holdfast('--help')).split('\nExamples:\n')
@@ -43,7 +46,7 @@ t.test('holdfast(8) has every command with its options and an example, as its he
 })
 
 t.test('holdfast.yaml(5) has every parameter of the schema, with its description', async t => {
-  const { text, faults } = await formatted('holdfast.yaml')
+  const { text, faults } = await formatted('holdfast.yaml.5')
   t.equal(faults, '')
   const schema = JSON.parse(await holdfast('schema')) as Record<string, unknown>
   const seen: string[] = []
@@ -65,6 +68,14 @@ t.test('holdfast.yaml(5) has every parameter of the schema, with its description
   look(schema)
   t.ok(seen.includes('tls_verify_cert') && seen.includes('command_timeout'))
   t.match(text, '"/etc/holdfast/mysql.password"'.slice(1, -1))
+})
+
+t.test('the program prints the files of the build', async t => {
+  const text = (page: string): string => (made.get(page) ?? 'none').replace(/^\.Dd .*$/m, '')
+  for (const [args, file] of [
+    [['manual'], 'holdfast.8'], [['manual', 'holdfast.yaml'], 'holdfast.yaml.5'], [['schema'], 'holdfast.schema.json'],
+    [['completion', 'bash'], 'holdfast.bash'], [['completion', 'zsh'], '_holdfast'], [['completion', 'fish'], 'holdfast.fish'],
+  ] as const) t.equal((await holdfast(...args)).replace(/^\.Dd .*$/m, ''), text(file), args.join(' '))
 })
 
 t.test('a page that there is not is refused, with the names of those that there are', async t => {

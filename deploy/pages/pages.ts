@@ -1,0 +1,27 @@
+/**
+ * What the build makes of the command line and of the configuration's schema, to
+ * ship as files: both pages of the manual, the completion scripts and the JSON Schema.
+ */
+import { readFileSync } from 'node:fs'
+import { createProgram, standardConfig } from '../../src/cli/program.js'
+import { packageFile, version } from '../../src/runtime/package.js'
+import { bashCompletion, completionsOf, fishCompletion, zshCompletion } from './completion.js'
+import { configPage } from './config_page.js'
+import { jsonSchema } from './json_schema.js'
+import { programPage } from './program_page.js'
+
+/** The text of each file by its name. `date` is what the pages bear. */
+export const pages = (date: Date): ReadonlyMap<string, string> => {
+  const program = createProgram(process)
+  const schema = jsonSchema()
+  const sample = readFileSync(packageFile('deploy/holdfast.yaml'), 'utf8')
+  const completions = completionsOf(program, standardConfig)
+  return new Map([
+    ['holdfast.8', programPage(program, version, date)],
+    ['holdfast.yaml.5', configPage(schema, sample, version, date)],
+    ['holdfast.bash', bashCompletion(completions)],
+    ['_holdfast', zshCompletion(completions)],
+    ['holdfast.fish', fishCompletion(completions)],
+    ['holdfast.schema.json', `${JSON.stringify(schema, null, 2)}\n`],
+  ])
+}

@@ -1,0 +1,192 @@
+/**
+ * The command line: each command with its arguments, options, help and examples.
+ * holdfast(8) and the completions of the shells are made from it, too. A command
+ * loads what it needs when it runs, so that `query` doesn't wait for what `serve` takes.
+ */
+import { Argument, Command } from 'commander'
+import { version } from '../runtime/package.js'
+import type { AdoptOptions } from './adopt.js'
+import type { CheckOptions } from './check.js'
+import type { CompareOptions } from './compare.js'
+import type { DaemonOptions } from './daemon_at.js'
+import type { ExplainOptions } from './explain.js'
+import { Failure } from './exit.js'
+import type { QueryOptions } from './query.js'
+import type { StatusOptions } from './status.js'
+
+/** The configuration that a command reads unless its line names another. */
+export const standardConfig = '/etc/holdfast/holdfast.yaml'
+
+/** The command line. `process` gives its streams and its environment, and takes the exit code. */
+export const createProgram = (process: NodeJS.Process): Command => {
+  const program = new Command('holdfast')
+    .description('Answers Postfix\'s table lookups from MySQL through a cache, and never says "not found" when it could not find out.')
+    .version(version)
+    .showHelpAfterError()
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText('after', `
+Examples:
+  holdfast adopt --output /etc/holdfast/holdfast.yaml    write a configuration from Postfix's own
+  holdfast check                                         find faults in it, and in the servers
+  holdfast query virtual_alias info@example.com          ask the daemon, as Postfix does
+  holdfast status --watch                                see whether mail is safe now
+  holdfast help query                                    read more on a command; holdfast(8) has all of it`)
+  addServing(program, process)
+  addAsking(program, process)
+  addMoving(program, process)
+  addShowing(program, process)
+  addTelling(program, process)
+  addRows(program, process)
+  addPages(program, process)
+  return program
+}
+
+/** Runs a command: its exit code becomes the process's, and a Failure becomes a message. */
+const run = async (name: string, process: NodeJS.Process, command: () => Promise<number>): Promise<void> => {
+  try {
+    process.exitCode = await command()
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    process.stderr.write(`holdfast ${name}: ${error.message}\n`)
+    process.exitCode = error.exitCode
+  }
+}
+
+const examples = (...lines: readonly string[]): string =>
+  `\n${lines.length === 1 ? 'Example' : 'Examples'}:\n${lines.map(line => `  ${line}`).join('\n')}`
+
+const addServing = (program: Command, process: NodeJS.Process): void => {
+  program.command('serve')
+    .description('run the daemon in the foreground')
+    .argument('[CONFIG]', 'the configuration file', standardConfig)
+    .addHelpText('after', `${examples('holdfast serve /etc/holdfast/holdfast.yaml')}\n
+Signals: SIGHUP reads the configuration again; SIGTERM and SIGINT answer the requests under way and stop.`)
+    .action((config: string) => run('serve', process, async () => (await import('./serve.js')).serve(config, process)))
+
+  program.command('check')
+    .description('check the configuration, log in to each server, and check that Postfix can ask; '
+      + 'exit code 0 if all is well, 78 if a configuration is wrong, 75 if a server can\'t be used now')
+    .argument('[CONFIG]', 'the configuration file', standardConfig)
+    .option('--config-dir <DIR>', 'the folder of Postfix\'s main.cf and master.cf', '/etc/postfix')
+    .addHelpText('after', `${examples('sudo -u postfix holdfast check /etc/holdfast/holdfast.yaml')}\n
+Run by Postfix's user it sees what Postfix may see; run by root it also checks that the service may read its files.`)
+    .action((config: string, options: CheckOptions) =>
+      run('check', process, async () => (await import('./check.js')).check(config, options, process)))
+}
+
+const addAsking = (program: Command, process: NodeJS.Process): void => {
+  program.command('query')
+    .description('ask the running daemon as Postfix does; exit code 0 found, 1 absent, 75 unavailable')
+    .argument('<MAP>', 'the name of the map')
+    .argument('<KEY>', 'an address or a domain')
+    .option('--at <ADDRESS>', 'where the daemon listens: unix:PATH or inet:HOST:PORT')
+    .option('--config <FILE>', 'the configuration file that says where it listens', standardConfig)
+    .option('--timeout <SECONDS>', 'how long to wait', '10')
+    .addHelpText('after', examples('holdfast query --at unix:/run/holdfast/holdfast.sock virtual_alias info@example.com'))
+    .action((map: string, key: string, options: QueryOptions) =>
+      run('query', process, async () => (await import('./query.js')).query(map, key, options, process)))
+
+  program.command('compare')
+    .description('ask the tables themselves and the running daemon, and print the keys whose answers differ; '
+      + 'exit code 0 if none differs, 1 if some do, 75 if some could not be asked')
+    .argument('<MAP>', 'the name of the map')
+    .option('--keys <FILE>', 'the keys, one a line; - for standard input', '-')
+    .option('--config <FILE>', 'the configuration file', standardConfig)
+    .addHelpText('after', examples('cut -f1 addresses | holdfast compare virtual_alias'))
+    .action((map: string, options: CompareOptions) =>
+      run('compare', process, async () => (await import('./compare.js')).compare(map, options, process)))
+}
+
+const addMoving = (program: Command, process: NodeJS.Process): void => {
+  program.command('adopt')
+    .description('find the mysql: tables of a Postfix; write a configuration for them, and the commands that switch over and back')
+    .option('--config-dir <DIR>', 'the folder of main.cf and master.cf', '/etc/postfix')
+    .option('--output <FILE>', 'write the configuration there; a file with another text is kept')
+    .option('--apply', 'switch Postfix over if the daemon answers; keeps copies of main.cf and master.cf')
+    .addHelpText('after', `${examples('holdfast adopt --output /etc/holdfast/holdfast.yaml')}\n\nWithout --apply nothing of Postfix's is changed.`)
+    .action((options: AdoptOptions) => run('adopt', process, async () => (await import('./adopt.js')).adopt(options, process)))
+}
+
+/** A command for the admin socket of the running daemon. */
+const addAdmin = (program: Command, name: string, description: string, example: string): Command => program.command(name)
+  .description(description)
+  .option('--at <ADDRESS>', 'the daemon\'s `admin:` socket: unix:PATH')
+  .option('--config <FILE>', 'the configuration file that names it', standardConfig)
+  .addHelpText('after', examples(example))
+
+const addShowing = (program: Command, process: NodeJS.Process): void => {
+  addAdmin(program, 'status', 'show whether mail is safe, since when, and which part is ill', 'holdfast status --watch')
+    .option('--watch', 'show it again every two seconds')
+    .option('--json', 'show everything, as JSON')
+    .action((options: StatusOptions) => run('status', process, async () => (await import('./status.js')).status(options, process)))
+
+  addAdmin(program, 'explain', 'take one address through every map as Postfix would: show what the caches hold, and what the table says now',
+    'holdfast explain info+news@example.com')
+    .argument('<ADDRESS>', 'an address or a domain')
+    .option('--map <MAP>', 'this map only')
+    .option('--json', 'as JSON')
+    .action((address: string, options: ExplainOptions) =>
+      run('explain', process, async () => (await import('./explain.js')).explain(address, options, process)))
+}
+
+const addTelling = (program: Command, process: NodeJS.Process): void => {
+  addAdmin(program, 'trust', 'believe a table as it is now, although known keys are gone from it', 'holdfast trust virtual_alias')
+    .argument('<MAP>', 'the name of the map')
+    .action((map: string, options: DaemonOptions) => run('trust', process, async () => (await import('./trust.js')).trust(map, options, process)))
+
+  addAdmin(program, 'flush', 'look up a key, the keys of a domain, or every key of a map again, on all nodes; '
+    + 'until then the old answers bridge an outage', 'holdfast flush virtual_alias info@example.com')
+    .argument('<MAP>', 'the name of the map')
+    .argument('[KEY]', 'an address, a domain, or @DOMAIN for all of a domain')
+    .action((map: string, key: string | undefined, options: DaemonOptions) =>
+      run('flush', process, async () => (await import('./flush.js')).flush(map, key, options, process)))
+}
+
+const addRows = (program: Command, process: NodeJS.Process): void => {
+  addAdmin(program, 'export', 'print the known entries of a map as a Postfix text table, for texthash: or postmap(1); works even if the daemon is down',
+    'holdfast export virtual_alias > /etc/postfix/virtual_alias')
+    .argument('<MAP>', 'the name of the map')
+    .action((map: string, options: DaemonOptions) => run('export', process, async () => (await import('./export.js')).exportMap(map, options, process)))
+
+  addAdmin(program, 'import', 'give the rows of a Postfix text table to the running daemon, as answers while MySQL is down; entries that it has stay',
+    'holdfast import virtual_alias /etc/postfix/virtual_alias')
+    .argument('<MAP>', 'the name of the map')
+    .argument('<FILE>', 'the table, as for texthash:')
+    .action((map: string, file: string, options: DaemonOptions) =>
+      run('import', process, async () => (await import('./import.js')).importMap(map, file, options, process)))
+
+  addAdmin(program, 'warm', 'load the whole table of a map into the caches now; the map needs `warm:`', 'holdfast warm virtual_alias')
+    .argument('<MAP>', 'the name of the map')
+    .action((map: string, options: DaemonOptions) => run('warm', process, async () => (await import('./warm.js')).warm(map, options, process)))
+}
+
+/** What `manual`, `completion` and `schema` print: files of the build, by the names that users give. */
+const manualPages = { 'holdfast': 'holdfast.8', 'holdfast.yaml': 'holdfast.yaml.5' } as const
+const completionScripts = { bash: 'holdfast.bash', zsh: '_holdfast', fish: 'holdfast.fish' } as const
+
+const addPages = (program: Command, process: NodeJS.Process): void => {
+  const print = (name: string, file: string): Promise<void> =>
+    run(name, process, async () => (await import('./manual.js')).printPage(file, process))
+
+  program.command('schema')
+    .description('print the JSON Schema of holdfast.yaml, for editors')
+    .addHelpText('after', `${examples('holdfast schema > holdfast.schema.json')}\n
+An editor with a YAML language server takes it from a first line such as
+# yaml-language-server: $schema=holdfast.schema.json`)
+    .action(() => print('schema', 'holdfast.schema.json'))
+
+  program.command('manual')
+    .description('print a page of the manual for man(1)')
+    .addArgument(new Argument('[PAGE]', 'which page').choices(Object.keys(manualPages)).default('holdfast'))
+    .addHelpText('after', examples('holdfast manual holdfast.yaml | man -l -'))
+    .action((page: keyof typeof manualPages) => print('manual', manualPages[page]))
+
+  program.command('completion')
+    .description('print the completion script of a shell, or the names of the maps, which the scripts ask for')
+    .addArgument(new Argument('<WHAT>').choices([...Object.keys(completionScripts), 'maps']))
+    .option('--config <FILE>', 'the configuration file that has the maps', standardConfig)
+    .addHelpText('after', examples('source <(holdfast completion bash)', 'source <(holdfast completion zsh)', 'holdfast completion fish | source'))
+    .action((what: keyof typeof completionScripts | 'maps', { config }: { config: string }) => what === 'maps'
+      ? run('completion', process, async () => (await import('./map_names.js')).printMapNames(config, process))
+      : print('completion', completionScripts[what]))
+}

@@ -1,0 +1,25 @@
+/** Text for people on a terminal. */
+import { styleText } from 'node:util'
+
+/** A span of time in its largest units. */
+export const span = (ms: number): string => {
+  const seconds = Math.max(0, Math.round(ms / 1_000))
+  if (seconds < 60) return `${seconds} s`
+  if (seconds < 3_600) return `${Math.floor(seconds / 60)} min`
+  if (seconds < 172_800) return `${Math.floor(seconds / 3_600)} h ${Math.floor(seconds % 3_600 / 60)} min`
+  return `${Math.floor(seconds / 86_400)} days`
+}
+
+export type Paint = (format: 'green' | 'yellow' | 'red' | 'dim' | 'bold', text: string) => string
+
+/** Colours if standard output is a terminal and NO_COLOR isn't set; plain text otherwise. */
+export const painter = ({ stdout, env }: NodeJS.Process): Paint => (format, text) =>
+  stdout.isTTY && env['NO_COLOR'] === undefined ? styleText(format, text) : text
+
+/** Rows in columns, indented; numbers, which come after the first column, to the right. */
+export const table = (rows: readonly (readonly string[])[]): string => {
+  const widths = rows.reduce<number[]>((wide, row) => row.map((cell, column) => Math.max(wide[column] ?? 0, cell.length)), [])
+  const line = (row: readonly string[]): string =>
+    row.map((cell, index) => index === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[index] ?? 0)).join('  ')
+  return rows.map(row => `  ${line(row)}\n`).join('')
+}
