@@ -57,12 +57,6 @@ export type Absent = { readonly kind: 'absent' }
 export type Unavailable = { readonly kind: 'unavailable', readonly reason: Reason, readonly detail: string }
 export type Outcome = Found | Absent | Unavailable
 
-/**
- * An outcome that is still to come; never a failure. One may ask for it by `then`, once, and is told then if
- * it has come by now. So it can be awaited, and costs less than a promise where nobody does.
- */
-export type Later = { readonly kind: 'later', then(tell: (outcome: Outcome) => void): void }
-
 export const absent: Absent = Object.freeze({ kind: 'absent' })
 export const found = (value: ByteString, age: 'fresh' | 'stale' = 'fresh'): Found => ({ kind: 'found', value, age, reply: '', repliedBy: null })
 export const unavailable = (reason: Reason, detail: string): Unavailable => ({ kind: 'unavailable', reason, detail })

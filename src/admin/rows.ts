@@ -1,7 +1,8 @@
 /** The rows of a map that are known, out for a text table and in from one: an administrator's parachute. */
 import type { Decoded } from '../caches/entry.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
-import { isRowKey } from '../lookup/lookup.js'
+import { offerRow, rowKeys, rowValue } from '../lookup/known_rows.js'
+import { isRowKey } from '../lookup/walk.js'
 import { messageOf } from '../log.js'
 import type { ByteString } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
@@ -27,9 +28,9 @@ export const cachedMap = (maps: Maps, name: string): MysqlMap | string => {
  */
 export async function* knownRows({ lookup, redis, identity }: MysqlMap): AsyncGenerator<readonly Row[], string | null> {
   let missing: string | null = null
-  const own = new Set(lookup.rowKeys())
+  const own = new Set(rowKeys(lookup.known))
   const rowOf = (key: string, inRedis: Decoded | null): readonly Row[] => {
-    const value = lookup.row(key, inRedis)
+    const value = rowValue(lookup.known, key, inRedis, Date.now())
     return value === null ? [] : [[key, value]]
   }
   try {
@@ -60,7 +61,7 @@ export const takeRows = async ({ name, config: { lifetimes }, lookup }: MysqlMap
   if (now >= verifiedAt + staleForMs) return `${name}: the table is older than stale_for, so its rows have expired; if they are right, give the file a new date (touch)`
   const results = await Promise.all(rows.map(async ([key, value]) => {
     const isFit = key !== '' && !`${key}${value}`.includes('\0') && value !== '' && value.length <= maxValueBytes
-    return isFit ? lookup.offer(fold(key), value, verifiedAt) : 'unfit'
+    return isFit ? offerRow(lookup.known, fold(key), value, verifiedAt, Date.now) : 'unfit'
   }))
   const count = (kind: string): number => results.filter(result => result === kind).length
   return { kept: count('kept'), known: count('known'), noRoom: count('no room'), unfit: count('unfit') }

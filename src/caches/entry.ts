@@ -4,7 +4,7 @@
  * The words are RFC 8767's: an entry is fresh until its lifetime ends, then
  * stale: usable only while the table can't be asked, up to the maximum stale
  * time. A stale absent entry is no knowledge by itself: it may stand in only
- * where another map knows better (lookup/vouch.ts).
+ * where another map knows better (trust/known_elsewhere.ts).
  */
 import type { Lifetimes } from '../config/config.js'
 import type { Absent, ByteString, Found } from '../outcome.js'
@@ -12,11 +12,6 @@ import { absent, found } from '../outcome.js'
 
 export type Entry = {
   readonly outcome: Found | Absent
-  /**
-   * Until then (epoch s) it is looked at no further: it is fresh, not to be asked again, and its use has been noted.
-   * Whole seconds, since a number of that size lies in the entry itself, where V8 puts each of the others elsewhere.
-   */
-  quietUntil: number
   /** When the table itself gave this answer (epoch ms). Travels with the entry through every cache. */
   readonly verifiedAt: number
   /** First moment at which the entry is no longer fresh (epoch ms); sooner if it is flushed. */
@@ -50,7 +45,6 @@ export const makeEntry = (
   const staleAt = Math.min(verifiedAt, now) + freshForMs
   return {
     outcome,
-    quietUntil: 0,
     verifiedAt,
     staleAt,
     expiredAt: Math.max(staleAt, Math.min(verifiedAt, now) + lifetimes.staleForMs),

@@ -11,7 +11,7 @@ import type { Endpoint } from '../config/endpoint.js'
 import { createLog, messageOf } from '../log.js'
 import { compileSearch, completeValue } from '../lookup/search.js'
 import type { Plan } from '../lookup/search.js'
-import { verdict } from '../lookup/role.js'
+import { applyRole } from '../lookup/role.js'
 import { absent, found, readable } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
@@ -62,7 +62,7 @@ export type Comparison = { readonly verdict: 'same' | 'differs' | 'not asked', r
 
 /** The two answers for one key, in words. Values of a sensitive map are not shown. */
 export const compareAnswers = (direct: Outcome, reply: DaemonAnswer, map: Pick<MapConfig, 'policy' | 'sensitive'>): Comparison => {
-  const expected = direct.kind === 'absent' ? verdict(direct, map.policy) : direct
+  const expected = direct.kind === 'absent' ? applyRole(direct, map.policy) : direct
   const texts = { direct: outcomeText(expected), daemon: answerText(reply) }
   const shown = (text: string): string => map.sensitive && text.startsWith('found ') ? 'found (hidden: the map is sensitive)' : text
   const isSame = direct.kind !== 'unavailable' && texts.direct === texts.daemon

@@ -23,12 +23,13 @@ import { watchChanges } from '../upkeep/changes.js'
 import { systemClock } from '../runtime/clock.js'
 import { Guard } from '../trust/guard.js'
 import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
+import { Known } from '../lookup/known.js'
 import { MapLookup } from '../lookup/lookup.js'
-import { remember } from '../upkeep/reverify.js'
+import { reverify } from '../upkeep/reverify.js'
 import { compileSearch } from '../lookup/search.js'
-import { TableLookup } from '../lookup/text_map.js'
+import { TextLookup } from '../lookup/text_map.js'
 import type { Warmer } from '../warm/warmer.js'
-import { createTargets, isVouchedFor } from '../trust/known_elsewhere.js'
+import { createTargets, isKnownElsewhere } from '../trust/known_elsewhere.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
 import { bugOf } from '../log.js'
 import { fold } from '../postfix/fold.js'
@@ -77,7 +78,7 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
       : warmMap(config, served, sources, previous, { client: redis?.cache.client ?? null, redisTried, inTurn }, log)
     if (warmer !== null) warmers.set(map.name, warmer)
     maps.set(map.name, served)
-    if (!map.sensitive) neighbours.push({ search: map.search, knows: key => served.lookup.knows(key), ...served.kind === 'mysql' ? { targets: served.targets } : {} })
+    if (!map.sensitive) neighbours.push({ search: map.search, knows: key => served.kind === 'text' ? served.lookup.has(key) : served.lookup.known.has(key), ...served.kind === 'mysql' ? { targets: served.targets } : {} })
   }
   const channel = redis === null ? null : openFlushes(config, redis.cache, maps, log)
   const allCanaries = [...new Set([...canaries.values()].flat())]
@@ -99,14 +100,18 @@ export const openGeneration = (config: Config, sources: WatchedSources, log: Log
       sources.close()
     },
   }
-  const watches = [...maps.values()].flatMap(map => map.kind === 'mysql' ? [...watchTable(generation, map, log), ...rememberKeys(config, map)] : [])
+  const watches = [...maps.values()].flatMap(map => map.kind === 'mysql' ? [...watchTable(generation, map, log), ...reverifyMap(config, map)] : [])
   return generation
 }
 
 /** Where a stale answer bridges nothing, there is nothing to keep recent. */
-const rememberKeys = ({ file: { remember_for: rememberForMs } }: Config, { lookup, config: { lifetimes } }: MysqlMap): (() => void)[] =>
-  rememberForMs === 0 || lifetimes.staleForMs <= lifetimes.freshForMs
-    ? [] : [remember(lookup, rememberForMs, systemClock, Math.random)]
+const reverifyMap = ({ file: { remember_for: rememberForMs, deadline } }: Config, map: MysqlMap): (() => void)[] => {
+  const { lookup, plan, source, guard, config: { lifetimes } } = map
+  if (rememberForMs === 0 || lifetimes.staleForMs <= lifetimes.freshForMs) return []
+  return [reverify({
+    lookup, known: lookup.known, plan, source, guard, deadlineMs: deadline, clock: systemClock, random: Math.random,
+  }, rememberForMs)]
+}
 
 /** Edits that the table's `changes` query lists are flushed; gives the functions that end this. */
 const watchTable = (generation: Generation, map: MysqlMap, log: Log): (() => void)[] => {
@@ -149,8 +154,8 @@ const openFlushes = (config: Config, { client }: Pick<OpenedRedis, 'client'>, ma
       if (map?.kind === 'mysql') map.lookup.flush(what, at)
     },
     onMany: at => { for (const lookup of lookups) lookup.flush(null, at) },
-    onGap: () => { for (const lookup of lookups) lookup.expire() },
-    onInTouch: isInTouch => { for (const lookup of lookups) lookup.knowsFlushes = isInTouch },
+    onGap: () => { for (const lookup of lookups) lookup.known.expire() },
+    onInTouch: isInTouch => { for (const lookup of lookups) lookup.known.knowsFlushes = isInTouch },
     onProblem: problem => log.repeated('redis flush', `redis: flushes by other nodes may not reach this one at once: ${problem}`),
   }, Date.now)
 }
@@ -212,7 +217,7 @@ const serveMap = (
   const opened = sources.of(name)
   const plan = compileSearch(map.search, config.search)
   if (opened.kind === 'text') {
-    return { kind: 'text', name, config: map, plan, table: opened.lookup, lookup: new TableLookup(name, plan, map.policy, opened.lookup) }
+    return { kind: 'text', name, config: map, plan, table: opened.lookup, lookup: new TextLookup(name, plan, map.policy, opened.lookup) }
   }
   const { source, authorities } = opened
   const guardSettings = { maxShrink: map.maxShrink, windowMs: file.shrink_window, canaries: [...new Set(authorities.flatMap(authority => canaries.get(authority) ?? []))] }
@@ -233,16 +238,18 @@ const serveMap = (
   const memory = isSameTable ? takeOver(earlier, previous?.config ?? null, config, map) : emptyMemory(config)
   const targets = isSameTable ? earlier.targets : createTargets()
   const mapRedis = map.sensitive ? null : redis
-  const lookup = new MapLookup({
-    name, definition, plan, policy: map.policy, lifetimes: map.lifetimes,
-    deadlineMs: file.deadline, softDeadlineMs: file.soft_deadline,
-  }, {
-    source, memory, redis: mapRedis, guard, clock: systemClock, random: Math.random,
-    isVouchedFor: key => isVouchedFor(map.search, key, neighbours),
-    onBug: error => log.repeated('bug', bugOf(error), { map: name }),
+  const known = new Known({ identity: { name, definition }, plan, lifetimes: map.lifetimes }, {
+    memory, redis: mapRedis, clock: systemClock, random: Math.random,
+    isKnownElsewhere: key => isKnownElsewhere(map.search, key, neighbours),
     ...map.search === 'virtual' ? { onFound: value => targets.note(value) } : {},
   })
-  lookup.knowsFlushes = mapRedis === null
+  const lookup = new MapLookup({
+    plan, policy: map.policy, deadlineMs: file.deadline, softDeadlineMs: file.soft_deadline,
+  }, {
+    known, source, guard, clock: systemClock,
+    onBug: error => log.repeated('bug', bugOf(error), { map: name }),
+  })
+  known.knowsFlushes = mapRedis === null
   return { kind: 'mysql', name, config: map, plan, lookup, source, guard, memory, redis: mapRedis, identity: { name, definition }, targets }
 }
 

@@ -16,7 +16,7 @@ import type { Status } from '../admin/status.js'
 import type { Log } from '../log.js'
 import { bugOf, printable } from '../log.js'
 import { absent, unavailable, worded } from '../outcome.js'
-import type { Later, Outcome } from '../outcome.js'
+import type { Outcome } from '../outcome.js'
 import { recallSnapshot, saveSnapshot } from '../upkeep/snapshots.js'
 import { cachedMap, knownRows, takeRows } from '../admin/rows.js'
 import type { Row } from '../admin/rows.js'
@@ -222,19 +222,10 @@ const clientHooks = (served: () => Served, log: Log): ConnectionHooks => ({
 })
 
 /** The one place that logs keys and values, at debug level. */
-const told = (outcome: Outcome | Later, map: string, key: string, log: Log): Outcome | Later => {
-  const tell = (settled: Outcome): void => log.debug(`map ${map}: ${key}: ${worded(settled)}`)
-  if (outcome.kind !== 'later') {
-    tell(outcome)
-    return outcome
-  }
-  return {
-    kind: 'later',
-    then: answer => outcome.then(settled => {
-      tell(settled)
-      answer(settled)
-    }),
-  }
+const told = async (outcome: Outcome | Promise<Outcome>, map: string, key: string, log: Log): Promise<Outcome> => {
+  const settled = await outcome
+  log.debug(`map ${map}: ${key}: ${worded(settled)}`)
+  return settled
 }
 
 const routeTo = (lookup: ServedMap['lookup'], tally: Tally, log: Log): CountedRoute => ({

@@ -50,7 +50,7 @@ export const warmMap = (
       const known = memory.peekFound(key)
       const hasRoom = known !== undefined || memory.hasRoom()
       // Nobody has asked for it by that.
-      if (hasRoom) lookup.adopt(key, { outcome, verifiedAt }, known?.askedAt ?? 0)
+      if (hasRoom) lookup.known.adopt(key, { outcome, verifiedAt }, known?.askedAt ?? 0)
       return hasRoom
     },
     check: async () => (await guard.checkCanaries(checkBudgetMs))?.detail ?? null,

@@ -11,8 +11,8 @@ export type Flushed = string | null
 /** The domain of a folded key; a key without @ is taken for one. */
 export const domainOf = (key: string): string => key.slice(key.lastIndexOf('@') + 1)
 
-export class Flushes {
-  /** Flushes older than this (ms) say nothing any more: nothing that old is fresh. */
+export class FlushTimes {
+  /** FlushTimes older than this (ms) say nothing any more: nothing that old is fresh. */
   readonly #keepMs: number
   #allAt = 0
   readonly #at = new Map<string, number>()

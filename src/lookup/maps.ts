@@ -8,7 +8,7 @@ import type { Guard } from '../trust/guard.js'
 import type { Targets } from '../trust/known_elsewhere.js'
 import type { MapLookup } from './lookup.js'
 import type { Plan } from './search.js'
-import type { TableLookup } from './text_map.js'
+import type { TextLookup } from './text_map.js'
 
 /** A text table: it is in memory as a whole, so nothing is cached or doubted. */
 export type TextMap = {
@@ -16,7 +16,7 @@ export type TextMap = {
   readonly name: string
   readonly config: MapConfig
   readonly plan: Plan
-  readonly lookup: TableLookup
+  readonly lookup: TextLookup
   readonly table: (key: string) => Outcome
 }
 

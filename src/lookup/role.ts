@@ -15,7 +15,7 @@ import type { Outcome } from '../outcome.js'
 import { absent, isOutage, unavailable } from '../outcome.js'
 
 /** The outcome that this node gives for what the lookup found out. */
-export const verdict = (outcome: Outcome, policy: Policy): Outcome => {
+export const applyRole = (outcome: Outcome, policy: Policy): Outcome => {
   switch (outcome.kind) {
     case 'found': return outcome
     case 'absent':

@@ -7,10 +7,10 @@ import { absent, found } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import { completeValue } from './search.js'
 import type { Plan } from './search.js'
-import { verdict } from './role.js'
+import { applyRole } from './role.js'
 import type { Policy } from '../config/config.js'
 
-export class TableLookup {
+export class TextLookup {
   readonly name: string
   readonly #plan: Plan
   readonly #policy: Policy
@@ -26,17 +26,17 @@ export class TableLookup {
   /** The outcome for a key as Postfix sent it, at once. */
   lookup(asked: string): Outcome {
     const key = fold(asked)
-    if (key === '') return verdict(absent, this.#policy)
+    if (key === '') return applyRole(absent, this.#policy)
     for (const step of this.#plan.steps(key, asked)) {
       const outcome = this.#table(step.key)
       if (outcome.kind === 'found') return found(completeValue(step, outcome.value))
-      if (outcome.kind === 'unavailable') return verdict(outcome, this.#policy)
+      if (outcome.kind === 'unavailable') return applyRole(outcome, this.#policy)
     }
-    return verdict(absent, this.#policy)
+    return applyRole(absent, this.#policy)
   }
 
   /** Whether the table has this folded key, by the search steps. */
-  knows(key: string): boolean {
+  has(key: string): boolean {
     return this.#plan.steps(key, key).some(step => this.#table(step.key).kind === 'found')
   }
 }

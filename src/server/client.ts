@@ -4,7 +4,7 @@
  * its reply; a client that pipelines is served all the same, within bounds.
  */
 import type { Socket } from 'node:net'
-import type { Later, Outcome } from '../outcome.js'
+import type { Outcome } from '../outcome.js'
 import { unavailable } from '../outcome.js'
 import type { Dialect, RequestDecoder, Requests } from './dialect.js'
 import { ignore, receive } from './receive.js'
@@ -13,7 +13,7 @@ import type { Taker } from './receive.js'
 /** What answers the requests for one map. */
 export type Route = {
   /** `key` is null if its bytes aren't UTF-8. */
-  answer(key: string | null): Outcome | Later
+  answer(key: string | null): Outcome | Promise<Outcome>
   /** Each outcome on its way out, as the client gets it, and how long it was waited for (ms); null: it was there at once. */
   onReply(outcome: Outcome, waitedMs: number | null): void
 }
@@ -112,19 +112,19 @@ export class Connection implements Requests, Taker {
   lookup(map: string | null, key: string | null): void {
     this.#requestCount++
     const route = this.#hooks.route(map)
-    let outcome: Outcome | Later
+    let outcome: Outcome | Promise<Outcome>
     try {
       outcome = route.answer(key)
     } catch (error) {
       outcome = this.#bug(error)
     }
-    if (outcome.kind === 'later') {
+    if (outcome instanceof Promise) {
       const index = this.#firstWaiting + (this.#waiting?.length ?? 0)
       // Mostly there is one; what is pushed to an empty array gets room for seventeen.
       if (this.#waiting === null) this.#waiting = [null]
       else this.#waiting.push(null)
       const since = performance.now()
-      outcome.then(settled => this.#settle(index, route, settled, since))
+      void outcome.then(settled => this.#settle(index, route, settled, since))
     } else {
       this.#due(this.#encode(route, outcome, null))
     }

@@ -74,7 +74,7 @@ export type Neighbour = {
 }
 
 /** Whether one of the `neighbours` has the last word on `key` (folded), so that its absence from a map of that search refuses nobody. */
-export const isVouchedFor = (search: Search, key: string, neighbours: Iterable<Neighbour>): boolean => {
+export const isKnownElsewhere = (search: Search, key: string, neighbours: Iterable<Neighbour>): boolean => {
   const known = (asked: string, ...searches: readonly Search[]): boolean => {
     for (const neighbour of neighbours) if (searches.includes(neighbour.search) && neighbour.knows(asked)) return true
     return false

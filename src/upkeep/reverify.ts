@@ -1,24 +1,116 @@
 /**
- * Keys that were asked for within `rememberForMs` are verified again in the
- * background, though nobody asks: so that when an outage comes, the time for
- * which they may bridge it counts from a recent check.
+ * Re-verifies, in the background, found answers that somebody asked for within
+ * `remember_for`: so that when an outage comes, the time for which they may
+ * bridge it counts from a recent check.
  *
- * A few a second, in an order of chance, so that nodes that share a Redis find
- * there what another one has just verified. It gives way to lookups, and ends its
- * round when the table can't be asked or isn't believed. It takes nothing away: a
- * table that was emptied overnight must not empty the cache.
+ * A few a second, in random order, so that nodes that share a Redis find there
+ * what another one has just verified. It gives way to lookups, and ends its
+ * round when the table can't be asked or isn't believed. It takes nothing away:
+ * a table that was emptied overnight must not empty the cache.
  *
- * Bugs: over a restart a node with Redis forgets which keys were asked for; they
- * are remembered from the next time on. A plus address whose extension has
+ * Bugs: a node with Redis forgets over a restart which keys were asked for, and
+ * re-verifies them from the next time on. A plus address whose extension has
  * capitals is left out.
  */
-import type { Clock } from '../runtime/clock.js'
+import type { Entry } from '../caches/entry.js'
+import type { Known } from '../lookup/known.js'
 import type { MapLookup } from '../lookup/lookup.js'
+import type { Plan, Step } from '../lookup/search.js'
+import { complete, hasSendersCase, keyOfWhole } from '../lookup/walk.js'
+import type { Found } from '../outcome.js'
+import type { Clock } from '../runtime/clock.js'
+import type { Source } from '../tables/source.js'
+import type { Guard } from '../trust/guard.js'
 
-/** What has to be verified is looked for so often (ms). */
+export type ReverifyParts = {
+  readonly lookup: Pick<MapLookup, 'isIdle' | 'questions'>
+  readonly known: Known
+  readonly plan: Plan
+  readonly source: Source
+  readonly guard: Guard
+  /** Of one question to the table. */
+  readonly deadlineMs: number
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
+}
+
+/** What is due is looked for so often (ms). */
 const roundMs = 600_000
 const stepMs = 1_000
 const perStep = 10
+/** A found answer is re-verified after this share of `stale_for`: a day of a week. */
+const verifyShare = 1 / 7
+
+/** An answer that was verified longer ago (ms) is due. */
+const verifyAfterMs = ({ lifetimes: { freshForMs, staleForMs } }: Known): number => Math.max(freshForMs, staleForMs * verifyShare)
+
+/** Cache keys of the found answers that are due and were asked for in the last `rememberForMs`. */
+export const dueKeys = (known: Known, rememberForMs: number, now: number): string[] => {
+  const keys: string[] = []
+  for (const [cacheKey, { outcome, verifiedAt, askedAt, expiredAt }] of known.memory.known()) {
+    const isDue = outcome.kind === 'found' && now - verifiedAt >= verifyAfterMs(known)
+      && now - askedAt <= rememberForMs && now < expiredAt
+    if (isDue && !hasSendersCase(cacheKey)) keys.push(cacheKey)
+  }
+  return keys
+}
+
+/** What the table says of a step, kept if it is found; undefined: absent; null: it can't be asked. */
+const verifyStep = async ({ lookup, known, source, guard, deadlineMs }: ReverifyParts, stepKey: string, now: number): Promise<Found | undefined | null> => {
+  lookup.questions.count++
+  const said = guard.doubt ?? await source.lookup(stepKey, deadlineMs)
+  switch (said.kind) {
+    case 'found':
+      guard.noteFound(stepKey)
+      known.keep(stepKey, said, now)
+      return said
+    case 'absent': return undefined
+    case 'unavailable': return null
+    default: return said satisfies never
+  }
+}
+
+/** A whole answer is verified if the steps still lead to the same: another one would rest on absences that nobody has judged. */
+const verifyWhole = async (
+  parts: ReverifyParts, cacheKey: string, entry: Entry, steps: readonly Step[], now: number,
+): Promise<Found | undefined | null> => {
+  for (const step of steps) {
+    const said = await verifyStep(parts, step.key, now)
+    if (said === undefined) continue
+    if (said === null) return null
+    const whole = complete(said, step)
+    if (entry.outcome.kind === 'found' && entry.outcome.value === whole.value) parts.known.keep(cacheKey, whole, now)
+    return whole
+  }
+  return undefined
+}
+
+/**
+ * Re-verifies one answer: by a recent one in Redis, else by the table. It doesn't count as asking for it, and takes
+ * nothing away. False if the table can't be asked now. Never rejects.
+ */
+export const verify = async (parts: ReverifyParts, cacheKey: string): Promise<boolean> => {
+  const { known, plan, guard, clock } = parts
+  const now = clock.now()
+  const entry = known.memory.peekFound(cacheKey)
+  if (entry === undefined) return true
+  if (!guard.state.trusted) return false
+  const key = keyOfWhole(cacheKey)
+  const steps = key === null ? [] : plan.steps(key, key)
+  const askedAts = [cacheKey, ...steps.map(step => step.key)].map(each => [each, known.memory.peek(each)?.askedAt] as const)
+  await known.readKeys([cacheKey], now)
+  let couldAsk = true
+  if (now - (known.memory.peek(cacheKey)?.verifiedAt ?? now) >= verifyAfterMs(known)) {
+    const said = key === null ? await verifyStep(parts, cacheKey, now) : await verifyWhole(parts, cacheKey, entry, steps, now)
+    couldAsk = said !== null
+  }
+  for (const [each, askedAt] of askedAts) {
+    const renewed = known.memory.peek(each)
+    if (askedAt !== undefined && renewed !== undefined) renewed.askedAt = askedAt
+  }
+  return couldAsk
+}
 
 const shuffle = (keys: string[], random: () => number): string[] => {
   for (let last = keys.length - 1; last > 0; last--) {
@@ -31,20 +123,19 @@ const shuffle = (keys: string[], random: () => number): string[] => {
 }
 
 /** Starts within a round; the function that it gives ends it. */
-export const remember = (
-  lookup: Pick<MapLookup, 'due' | 'verify' | 'isIdle'>, rememberForMs: number, clock: Clock, random: () => number,
-): (() => void) => {
+export const reverify = (parts: ReverifyParts, rememberForMs: number): (() => void) => {
+  const { lookup, known, clock, random } = parts
   let isClosed = false
   let due: string[] = []
   let cancel = clock.after(roundMs * random(), () => void round())
   const round = async (): Promise<void> => {
-    due = shuffle(lookup.due(rememberForMs), random)
+    due = shuffle(dueKeys(known, rememberForMs, clock.now()), random)
     await step()
   }
   const step = async (): Promise<void> => {
     for (const key of lookup.isIdle ? due.splice(-perStep) : []) {
       if (isClosed) return
-      if (await lookup.verify(key)) continue
+      if (await verify(parts, key)) continue
       // Not now, and none of the others either.
       due = []
       break

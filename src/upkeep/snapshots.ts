@@ -1,9 +1,24 @@
 /** What the maps know, to and from the snapshot file of a node without Redis. */
+import { decodeEntry, encodeEntry } from '../caches/entry.js'
 import { readSnapshot, writeSnapshot } from '../caches/snapshot.js'
 import type { SnapshotEntry } from '../caches/snapshot.js'
 import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
 import type { Log } from '../log.js'
+import type { Known } from '../lookup/known.js'
 import { messageOf } from '../log.js'
+
+/** What may still bridge an outage at `now` (epoch ms), as records by cache key, with when each was last asked for. */
+export const recordsOf = function* ({ memory, identity }: Known, now: number): Generator<readonly [key: string, record: string, askedAt: number]> {
+  for (const [key, { outcome, verifiedAt, askedAt, expiredAt }] of memory.known()) {
+    if (now < expiredAt) yield [key, encodeEntry(outcome, verifiedAt, identity.definition), askedAt]
+  }
+}
+
+/** Takes such a record back into memory. False if it is of no use: expired, older than ours, or of another definition. */
+export const recall = (known: Known, key: string, record: string, askedAt: number): boolean => {
+  const decoded = decodeEntry(record, known.identity.definition)
+  return typeof decoded !== 'string' && known.adopt(key, decoded, askedAt)
+}
 
 /** Maps that grant rights or hold secrets leave nothing on the disk. */
 const isRemembered = (map: ServedMap): map is MysqlMap => map.kind === 'mysql' && !map.config.sensitive
@@ -12,7 +27,7 @@ const entriesOf = function* (maps: Maps): Generator<SnapshotEntry> {
   for (const map of maps.values()) {
     if (!isRemembered(map)) continue
     // Most recently used first in memory: last here, so that it is again when it is recalled.
-    for (const [key, record, askedAt] of [...map.lookup.known()].reverse()) yield [map.name, key, record, askedAt]
+    for (const [key, record, askedAt] of [...recordsOf(map.lookup.known, Date.now())].reverse()) yield [map.name, key, record, askedAt]
   }
 }
 
@@ -39,7 +54,7 @@ export const recallSnapshot = async (path: string, maps: Maps, log: Log): Promis
       let recalled = 0
       for (const [name, key, record, askedAt] of snapshot.entries) {
         const map = maps.get(name)
-        if (map !== undefined && isRemembered(map) && map.lookup.recall(key, record, askedAt)) recalled++
+        if (map !== undefined && isRemembered(map) && recall(map.lookup.known, key, record, askedAt)) recalled++
       }
       log.info(`snapshot: ${recalled} of ${snapshot.entries.length} answers recalled from ${path}`)
       return

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { verdict } from '../../src/lookup/role.js'
+import { applyRole } from '../../src/lookup/role.js'
 import type { Policy } from '../../src/config/config.js'
 import { absent, byteString, found, unavailable } from '../../src/outcome.js'
 import type { Reason } from '../../src/outcome.js'
@@ -31,13 +31,13 @@ for (const policy of policies) {
   for (const [reason, meaning] of Object.entries(reasons) as [Reason, string][]) {
     const outcome = unavailable(reason, 'detail')
     const becomes = policy.outage === 'reject' && meaning === 'outage' ? absent : outcome
-    t.equal(verdict(outcome, policy), becomes, `${name}: ${reason} becomes ${becomes.kind}`)
+    t.equal(applyRole(outcome, policy), becomes, `${name}: ${reason} becomes ${becomes.kind}`)
   }
   for (const age of ['fresh', 'stale'] as const) {
     const outcome = found(byteString('box@example.net'), age)
-    t.equal(verdict(outcome, policy), outcome, `${name}: what is found, ${age}, stays found`)
+    t.equal(applyRole(outcome, policy), outcome, `${name}: what is found, ${age}, stays found`)
   }
-  const becomes = verdict(absent, policy)
+  const becomes = applyRole(absent, policy)
   if (policy.unknown === 'reject') t.equal(becomes, absent, `${name}: absent stays absent`)
   else t.match(becomes, { kind: 'unavailable', reason: 'unknown-deferred' }, `${name}: absent is deferred`)
 }

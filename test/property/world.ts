@@ -13,6 +13,7 @@ import { createMemory } from '../../src/caches/memory.js'
 import type { Memory } from '../../src/caches/memory.js'
 import type { RedisCache } from '../../src/caches/redis.js'
 import { Guard } from '../../src/trust/guard.js'
+import { Known } from '../../src/lookup/known.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
 import { compileSearch } from '../../src/lookup/search.js'
 import { absent, byteString, found, readable, unavailable } from '../../src/outcome.js'
@@ -182,9 +183,12 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
     const guard = new Guard(source, { maxShrink: setting.guard ? 0.3 : 1, windowMs: 1e10, canaries: [] }, clock, random, state => {
       node.distrustedAt = state.trusted ? clock.now() : Infinity
     })
-    const lookup = new MapLookup({
-      name: 'alias', definition: letter, plan, policy: { unknown: 'reject', outage: 'defer' }, lifetimes, deadlineMs, softDeadlineMs,
-    }, { source, memory, guard, isVouchedFor: () => false, onBug: () => undefined, clock, random, redis: redisFor(() => node.alive) })
+    const known = new Known({ identity: { name: 'alias', definition: letter }, plan, lifetimes }, {
+      memory, isKnownElsewhere: () => false, clock, random, redis: redisFor(() => node.alive),
+    })
+    const lookup = new MapLookup({ plan, policy: { unknown: 'reject', outage: 'defer' }, deadlineMs, softDeadlineMs }, {
+      known, source, guard, onBug: () => undefined, clock,
+    })
     const node: Node = { lookup, memory, guard, definition: letter, alive: true, distrustedAt: -Infinity, known: new Map(), knownRows: new Set() }
     return node
   }
@@ -271,7 +275,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
         const askedAt = clock.now()
         const settle = (outcome: Outcome): void => { if (node.alive) judge(node, operation.key, askedAt, outcome) }
         const outcome = node.lookup.lookup(operation.key)
-        if (outcome.kind === 'later') outcome.then(settle)
+        if (outcome instanceof Promise) void outcome.then(settle)
         else settle(outcome)
         await clock.advance(0)
         break

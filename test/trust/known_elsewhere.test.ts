@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Search } from '../../src/postfix/parameters.js'
 import { byteString } from '../../src/outcome.js'
-import { createTargets, isVouchedFor } from '../../src/trust/known_elsewhere.js'
+import { createTargets, isKnownElsewhere } from '../../src/trust/known_elsewhere.js'
 import type { Neighbour } from '../../src/trust/known_elsewhere.js'
 
 const map = (search: Search, ...keys: readonly string[]): Neighbour => ({ search, knows: key => keys.includes(key) })
@@ -46,13 +46,13 @@ const cases: readonly (readonly [search: Search, key: string, expected: boolean,
 
 for (const [search, key, expected, why] of cases) {
   t.test(`${search} ${key}: ${expected ? 'vouched for' : 'not vouched for'}: ${why}`, t => {
-    t.equal(isVouchedFor(search, key, all), expected)
+    t.equal(isKnownElsewhere(search, key, all), expected)
     t.end()
   })
 }
 
 t.test('without neighbours nothing is vouched for but the route for everything', t => {
-  t.strictSame(cases.filter(([search, key]) => isVouchedFor(search, key, [])).map(([, key]) => key), ['*'])
+  t.strictSame(cases.filter(([search, key]) => isKnownElsewhere(search, key, [])).map(([, key]) => key), ['*'])
   t.end()
 })
 

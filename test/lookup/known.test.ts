@@ -1,0 +1,338 @@
+import t from 'tap'
+import { createMemory } from '../../src/caches/memory.js'
+import type { ByteString } from '../../src/outcome.js'
+import { absent, found, readable, unavailable } from '../../src/outcome.js'
+import { minute, week, down, fresh, stale, stage } from './stage.js'
+import type { Changes } from './stage.js'
+
+t.test('made-up keys without end do not push out what is found', async t => {
+  const { ask, memory, source, lookup } = stage({ 'info@example.com': 'box@example.net' }, { search: 'exact' })
+  await ask('info@example.com')
+  for (let stranger = 0; stranger < 5_000; stranger++) await ask(`stranger${stranger}@example.com`)
+  t.match(memory.size(), { found: 1, absent: 100 })
+  source.fault = down
+  t.strictSame(lookup.lookup('info@example.com'), fresh('box@example.net'))
+})
+
+t.test('a clock that is set back makes nobody trust the old answers: the table is asked', async t => {
+  const { ask, source, clock } = stage({ 'info@example.com': 'old@example.net', '@example.com': 'old@example.net' })
+  await ask('info@example.com')
+  await ask('other@example.com')
+  clock.set(clock.now() - 60 * minute)
+  source.rows.clear()
+  t.equal(await ask('info@example.com'), absent)
+  t.equal(await ask('other@example.com'), absent)
+})
+
+t.test('an answer that is given again and again', async t => {
+  /** Asked for so often that it is looked at no further; `started` is when the table gave it. */
+  const hammered = async (changes: Changes = {}) => {
+    const staged = stage({ 'info@example.com': 'old' }, changes)
+    const started = staged.clock.now()
+    for (let count = 0; count < 3; count++) {
+      await staged.ask('info@example.com')
+      await staged.clock.advance(1_500)
+    }
+    staged.source.rows.set('info@example.com', 'new')
+    staged.source.asked.length = 0
+    return { ...staged, started }
+  }
+  t.test('is asked again from the last fifth of its fresh time on, to the millisecond', async t => {
+    const { lookup, clock, source, started } = await hammered()
+    while (clock.now() < started + 4 * minute - 1) {
+      await clock.advance(Math.min(700, started + 4 * minute - 1 - clock.now()))
+      t.strictSame(lookup.lookup('info@example.com'), fresh('old'))
+    }
+    t.strictSame(source.asked, [])
+    await clock.advance(1)
+    t.strictSame(lookup.lookup('info@example.com'), fresh('old'))
+    t.strictSame(source.asked, ['info@example.com'])
+  })
+  t.test('is stale at the end of its fresh time', async t => {
+    const { lookup, clock, ask, source, started } = await hammered({ lifetimes: { freshForMs: 6_000, staleForMs: minute, absentForMs: 1_000 } })
+    clock.set(started + 4_799)
+    t.strictSame(lookup.lookup('info@example.com'), fresh('old'))
+    clock.set(started + 6_000)
+    source.fault = down
+    t.strictSame(await ask('info@example.com'), stale('old'))
+  })
+  t.test('is asked anew after a flush', async t => {
+    const { lookup, clock, ask } = await hammered()
+    lookup.flush('info@example.com', clock.now())
+    t.strictSame(await ask('info@example.com'), fresh('new'))
+  })
+  t.test('is asked anew when flushes may have been missed', async t => {
+    const { lookup, ask } = await hammered()
+    lookup.known.expire()
+    t.strictSame(await ask('info@example.com'), fresh('new'))
+  })
+  t.test('is not trusted after the clock was set back, at once or little by little', async t => {
+    for (const steps of [1, 4]) {
+      const { clock, ask, lookup } = await hammered()
+      for (let step = 0; step < steps; step++) {
+        lookup.lookup('info@example.com')
+        clock.set(clock.now() - 16_000 / steps)
+      }
+      t.strictSame(await ask('info@example.com'), fresh('new'), `${steps} steps`)
+    }
+  })
+  t.test('has its use noted each minute', async t => {
+    const { lookup, clock, memory, started } = await hammered({ lifetimes: week })
+    for (let second = 0; second < 180; second++) {
+      await clock.advance(1_000)
+      lookup.lookup('info@example.com')
+    }
+    t.ok((memory.peek('info@example.com')?.askedAt ?? 0) >= started + 2 * minute)
+  })
+})
+
+t.test('after a clock was set back, old answers bridge an outage all the same', async t => {
+  const { ask, source, clock } = stage({ 'info@example.com': 'box@example.net' })
+  await ask('info@example.com')
+  clock.set(clock.now() - 60 * minute)
+  source.fault = down
+  t.strictSame(await ask('info@example.com'), stale('box@example.net'))
+})
+
+t.test('what one node learned, another has from Redis while the table is down', async t => {
+  const { ask, open, source, redis } = stage({ 'info@example.com': 'box@example.net', '@example.org': 'catch@example.net' }, { withRedis: true })
+  await ask('info@example.com')
+  await ask('Anybody@example.org')
+  source.fault = down
+  const other = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  t.strictSame(await ask('info@example.com', other), fresh('box@example.net'))
+  t.strictSame(await ask('anybody@example.org', other), fresh('catch@example.net'), 'a whole answer, too')
+  t.equal(redis.state.reads, 7, 'one trip for a key that its first step finds, two for any other')
+  t.equal(other.origins.redis, 2)
+})
+
+t.test('an answer from Redis is as old as its verification', async t => {
+  const { ask, open, source, clock } = stage({ 'info@example.com': 'box@example.net' }, { withRedis: true })
+  await ask('info@example.com')
+  source.fault = down
+  await clock.advance(4 * minute)
+  const other = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  t.strictSame(await ask('info@example.com', other), fresh('box@example.net'))
+  await clock.advance(minute)
+  t.strictSame(await ask('info@example.com', other), stale('box@example.net'))
+  await clock.advance(55 * minute)
+  t.equal(await ask('info@example.com', other), down)
+})
+
+t.test('a stale answer from Redis is not taken for the table\'s word', async t => {
+  const { ask, open, source, clock } = stage({ 'info@example.com': 'old@example.net' }, { withRedis: true })
+  await ask('info@example.com')
+  await clock.advance(5 * minute)
+  source.rows.set('info@example.com', 'new@example.net')
+  const other = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  t.strictSame(await ask('info@example.com', other), fresh('new@example.net'))
+})
+
+t.test('C119 what another definition of the map said is not used', async t => {
+  const { ask, open, source } = stage({ 'info@example.com': 'box@example.net' }, { withRedis: true })
+  await ask('info@example.com')
+  source.fault = down
+  const changed = open({ definition: 'fedcba9876543210' }, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  t.equal(await ask('info@example.com', changed), down)
+})
+
+t.test('an absence that is vouched for bridges an outage until it expires', async t => {
+  const { ask, source, clock } = stage({}, { isKnownElsewhere: key => key === 'user@example.com' })
+  t.equal(await ask('user@example.com'), absent)
+  source.fault = down
+  await clock.advance(60 * minute - 1)
+  t.equal(await ask('user@example.com'), absent)
+  await clock.advance(1)
+  t.equal(await ask('user@example.com'), down)
+})
+
+t.test('an absence that nobody vouches for bridges nothing', async t => {
+  const { ask, source, clock } = stage({})
+  t.equal(await ask('user@example.com'), absent)
+  source.fault = down
+  await clock.advance(30_000)
+  t.equal(await ask('user@example.com'), down)
+})
+
+t.test('a key that was never asked for is not absent for being vouched for', async t => {
+  const { ask, source } = stage({}, { isKnownElsewhere: () => true })
+  source.fault = down
+  t.equal(await ask('user@example.com'), down)
+})
+
+t.test('an absence that is vouched for is given at the soft deadline, and then at once', async t => {
+  const { ask, askTimed, source, clock } = stage({}, { isKnownElsewhere: () => true })
+  await ask('user@example.com')
+  source.latencyMs = 60_000
+  await clock.advance(30_000)
+  t.strictSame(await askTimed('user@example.com'), { outcome: absent, ms: 300 })
+  t.strictSame(await askTimed('user@example.com'), { outcome: absent, ms: 0 })
+})
+
+t.test('an absence that is vouched for ends when the table says found', async t => {
+  const { ask, source, clock } = stage({}, { isKnownElsewhere: () => true })
+  await ask('user@example.com')
+  source.rows.set('user@example.com', 'box@example.net')
+  await clock.advance(30_000)
+  t.strictSame(await ask('user@example.com'), fresh('box@example.net'))
+})
+
+t.test('one node\'s absence that is vouched for bridges another\'s outage, but is never fresh there', async t => {
+  const { ask, open, source } = stage({}, { isKnownElsewhere: () => true, withRedis: true })
+  await ask('user@example.com')
+  const other = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  const asked = source.asked.length
+  t.equal(await ask('user@example.com', other), absent)
+  t.ok(source.asked.length > asked, 'the table was asked')
+  source.fault = down
+  t.equal(await ask('user@example.com', open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))), absent)
+})
+
+t.test('a map knows what it has found, fresh or stale, and not what it hasn\'t', async t => {
+  const { ask, lookup, clock } = stage({ 'info@example.com': 'box@example.net', '@example.org': 'catch@example.net' })
+  for (const key of ['info@example.com', 'any@example.org', 'nobody@example.com']) await ask(key)
+  await clock.advance(30 * minute)
+  t.ok(lookup.known.has('info@example.com'))
+  t.ok(lookup.known.has('any@example.org'))
+  t.notOk(lookup.known.has('nobody@example.com'))
+  t.notOk(lookup.known.has('never@example.com'))
+  await clock.advance(30 * minute)
+  t.notOk(lookup.known.has('info@example.com'), 'it has expired')
+})
+
+t.test('absent answers are not written to Redis, and a deleted key is removed from it', async t => {
+  const { ask, source, redis, clock } = stage({ 'info@example.com': 'box@example.net', '@example.org': 'catch@example.net' }, { withRedis: true })
+  await ask('info@example.com')
+  await ask('anybody@example.org')
+  await ask('nobody@example.com')
+  t.equal(redis.records.size, 3, 'the address, the catch-all and one whole answer')
+  source.rows.clear()
+  await clock.advance(5 * minute)
+  await ask('info@example.com')
+  await ask('anybody@example.org')
+  t.equal(redis.records.size, 0)
+})
+
+t.test('records live in Redis until they expire, counted from their verification', async t => {
+  const { ask, redis, source, clock } = stage({ 'info@example.com': 'box@example.net' }, { withRedis: true })
+  source.latencyMs = 100
+  const outcome = ask('info@example.com')
+  await clock.advance(100)
+  await outcome
+  t.equal(redis.records.get('alias:info@example.com')?.ttlMs, 60 * minute - 100)
+})
+
+t.test('a newer answer in memory is not replaced by an older one from Redis', async t => {
+  const { ask, source, redis, clock } = stage({ 'info@example.com': 'new@example.net' }, { withRedis: true })
+  await ask('info@example.com')
+  redis.records.set('alias:info@example.com', { outcome: fresh('old@example.net'), verifiedAt: clock.now() - 1, ttlMs: 1, definition: '0123456789abcdef' })
+  source.fault = down
+  await clock.advance(5 * minute)
+  t.strictSame(await ask('info@example.com'), stale('new@example.net'))
+})
+
+t.test('a record from a clock that runs ahead is verified before it counts, and bridges an outage', async t => {
+  const { ask, source, redis, clock } = stage({ 'info@example.com': 'new@example.net' }, { withRedis: true })
+  redis.records.set('alias:info@example.com', {
+    outcome: fresh('old@example.net'), verifiedAt: clock.now() + 60 * minute, ttlMs: 1, definition: '0123456789abcdef',
+  })
+  source.fault = down
+  t.strictSame(await ask('info@example.com'), stale('old@example.net'))
+  source.fault = null
+  await clock.advance(5_000)
+  t.strictSame(await ask('info@example.com'), fresh('new@example.net'))
+})
+
+t.test('a Redis that is of no use costs nothing', async t => {
+  const { ask, redis } = stage({ 'info@example.com': 'box@example.net' }, { withRedis: true })
+  redis.state.usable = false
+  t.strictSame(await ask('info@example.com'), fresh('box@example.net'))
+  t.equal(redis.state.reads, 0)
+})
+
+t.test('the time that Redis takes comes out of the one deadline', async t => {
+  const { askTimed, redis, source } = stage({}, { withRedis: true })
+  redis.state.latencyMs = 100
+  source.latencyMs = 60_000
+  t.equal((await askTimed('info@example.com')).ms, 2_000)
+})
+
+t.test('a map without stale time gives nothing that is not fresh', async t => {
+  const { ask, source, clock } = stage({ 'info@example.com': 'box@example.net' },
+    { lifetimes: { freshForMs: 5 * minute, staleForMs: 0, absentForMs: 30_000 } })
+  await ask('info@example.com')
+  source.fault = down
+  await clock.advance(5 * minute)
+  t.equal(await ask('info@example.com'), down)
+})
+
+t.test('bytes that are not UTF-8 pass through as they are', async t => {
+  const { ask, source } = stage({})
+  const latin1 = found('caf\u00e9@example.net' as ByteString)
+  source.fault = () => latin1
+  const outcome = await ask('info@example.com')
+  t.equal(outcome, latin1)
+  t.equal(readable(latin1.value), 'caf\ufffd@example.net')
+})
+
+t.test('flush: an answer that was asked for before it and comes after it is not fresh', async t => {
+  const { clock, lookup, source } = stage({ 'a@example.com': 'old', 'b@example.com': 'old' })
+  source.latencyMs = 100
+  const asked = ['a@example.com', 'b@example.com'].map(async key => lookup.lookup(key))
+  await clock.advance(50)
+  lookup.flush('A@example.com', clock.now())
+  await clock.advance(100)
+  t.match(await Promise.all(asked), [{ kind: 'found' }, { kind: 'found' }])
+  source.latencyMs = 0
+  source.asked.length = 0
+  source.rows.set('a@example.com', 'new')
+  t.match(await lookup.lookup('a@example.com'), { value: 'new' })
+  t.match(await lookup.lookup('b@example.com'), { value: 'old' })
+  t.strictSame(source.asked, ['a@example.com'])
+})
+
+t.test('flush of a domain: its keys alone, absent ones too, and they bridge an outage', async t => {
+  const { clock, lookup, source, ask } = stage({ 'a@example.com': 'old', 'a@sub.example.com': 'old', '@example.com': 'all' })
+  for (const key of ['a@example.com', 'a@sub.example.com', 'x@example.com']) t.match(await ask(key), { kind: 'found' })
+  source.rows.set('x@example.com', 'new')
+  source.rows.set('a@example.com', 'new')
+  t.match(await ask('x@example.com'), { value: 'all' })
+  lookup.flush('@example.com', clock.now())
+  source.asked.length = 0
+  t.match(await ask('x@example.com'), { value: 'new' })
+  t.match(await ask('a@sub.example.com'), { value: 'old' })
+  t.strictSame(source.asked, ['x@example.com'])
+  source.fault = unavailable('breaker-open', 'down')
+  t.match(await ask('a@example.com'), { value: 'old', age: 'stale' })
+})
+
+t.test('a flush of which the node has not heard yet: what Redis has is not fresh, but bridges an outage', async t => {
+  const { lookup, open, source, ask } = stage({ 'a@example.com': 'old' }, { withRedis: true })
+  t.match(await ask('a@example.com'), { value: 'old' })
+  source.rows.set('a@example.com', 'new')
+  const later = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  later.known.knowsFlushes = false
+  source.fault = unavailable('breaker-open', 'down')
+  t.match(await ask('a@example.com', later), { value: 'old', age: 'stale' })
+  source.fault = null
+  const last = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  last.known.knowsFlushes = false
+  t.match(await ask('a@example.com', last), { value: 'new' })
+  t.equal(lookup.flights, 0)
+})
+
+t.test('a Redis that is left alone is asked all the same when nobody else can be, for as long as the deadline lets it', async t => {
+  const { clock, redis, open, source, ask, askTimed, lookup } = stage({ 'a@example.com': 'a', '@catch.example': 'all' }, { withRedis: true })
+  for (const key of ['a@example.com', 'any@catch.example']) await ask(key, open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 })))
+  Object.assign(redis.state, { usable: false, connected: true, latencyMs: 500 })
+  t.match(await askTimed('any@catch.example'), { outcome: fresh('all'), ms: 0 }, 'not while the table answers')
+  source.fault = down
+  t.match(await askTimed('a@example.com'), { outcome: fresh('a'), ms: 500 })
+  t.match(await askTimed('nobody@example.com'), { outcome: down, ms: 500 })
+  redis.state.latencyMs = 60_000
+  t.match(await askTimed('other@example.com'), { outcome: { kind: 'unavailable' }, ms: 2_000 }, 'a hung one')
+  await clock.advance(60 * minute)
+  redis.state.connected = false
+  t.match(await askTimed('other@example.com'), { outcome: down, ms: 0 }, 'one that is gone')
+  t.equal(lookup.flights, 0)
+})
