@@ -121,7 +121,6 @@ export const schema = z.strictObject({
   snapshot: text.optional()
     .describe('a file that keeps what is known over a restart; default, without Redis: `snapshot` in the service\'s StateDirectory'),
   databases: z.record(z.string(), database).default({}).describe('servers for maps with `query`: a name of your choice, and the parameters as in mysql_table(5)'),
-  prepared_statements: z.boolean().default(true).describe('off for proxies that know none, such as ProxySQL and MaxScale: keys then go as hexadecimal literals'),
   connections: z.int().min(1).max(1_000).default(8).describe('MySQL connections for each server'),
   breaker: z.strictObject({
     failures: z.int().min(1).default(5).describe('so many lookups in 10 s before the share of failures counts'),

@@ -45,7 +45,7 @@ export const warmMap = (
   const loadedAt = redis === null && earlier?.kind === 'mysql' && earlier.memory === memory && earlier.config.warm === warm ? previous?.warmers.get(name)?.state().loadedAt ?? null : null
   return keepWarm({ identity, warm, everyMs: config.file.warm_every, keepMs: Math.max(lifetimes.staleForMs, lifetimes.freshForMs) }, {
     table,
-    redis: redis === null || client === null || config.redis === null ? null : { client, settings: config.redis, prepared: config.file.prepared_statements },
+    redis: redis === null || client === null || config.redis === null ? null : { client, settings: config.redis },
     remember: ({ key, outcome }, verifiedAt) => {
       const known = memory.peekFound(key)
       const hasRoom = known !== undefined || memory.hasRoom()

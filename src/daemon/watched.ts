@@ -18,7 +18,7 @@ export type WatchedSources = Omit<Sources, 'status'> & {
 export type OpenedWatched = Extract<OpenedSources, { ok: false }> | { readonly ok: true, readonly sources: WatchedSources, readonly warnings: OpenedSources['warnings'] }
 
 export const sourcesOf = (config: Config, log: Log): OpenedWatched => {
-  const { connections, breaker, prepared_statements } = config.file
+  const { connections, breaker } = config.file
   const startedAt = Date.now()
   /** When each server's breaker last opened or closed; half-open is part of open. */
   const sinceByServer = new Map<string, number>()
@@ -53,7 +53,7 @@ export const sourcesOf = (config: Config, log: Log): OpenedWatched => {
         default: state satisfies never
       }
     },
-  }, prepared_statements, map => {
+  }, map => {
     log.repeated(`empty ${map}`, `map ${map}: a row with an empty value: skipped, as Postfix does`)
   })
   if (!opened.ok) return opened

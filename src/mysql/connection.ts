@@ -3,17 +3,17 @@
  * came of it as a value, within the time given, whatever the server does; after
  * anything odd it is destroyed and not to be used again.
  *
- * Keys are bound to a prepared statement. A proxy that prepares none gets them
- * as hexadecimal literals: there is nothing to escape in those, in any sql_mode
- * and any character set, and they compare as quoted literals do. That takes the
- * collation of `SET NAMES`, which is also that of a literal with an introducer.
+ * Keys go into the text of the query as hexadecimal literals. These have nothing to
+ * escape in any sql_mode or character set, so a key can't end its literal. With the
+ * session's character set in front they compare as quoted literals do, and use the same
+ * indexes. They need the collation that `SET NAMES` sets, which is the default one of the
+ * character set, as that of a literal with an introducer is.
  */
 import { Socket, connect, isIP } from 'node:net'
 import type { OnReadOpts } from 'node:net'
-import type { Connection as Driver, FieldPacket, PrepareStatementInfo, SslOptions } from 'mysql2'
+import type { Connection as Driver, FieldPacket, SslOptions } from 'mysql2'
 import { Alarm, systemTiming } from '../runtime/alarm.js'
 import type { ByteString } from '../outcome.js'
-import { castBinary, castText, columnText, isText } from './columns.js'
 import type { Host } from './hosts.js'
 import type { Rows } from '../tables/result.js'
 import { faultOf, statementFault, timeoutFault, tooLargeFault } from './fault.js'
@@ -28,14 +28,10 @@ export type Target = {
   /** The name of a character set, letters and digits only. */
   readonly charset: string
   readonly ssl: SslOptions | null
-  /** False: for proxies that know no prepared statements. */
-  readonly prepared: boolean
 }
 
 export type Statement = {
-  /** With a `?` for each parameter. */
-  readonly sql: string
-  /** The text around the parameters: one piece more than there are parameters. */
+  /** The SQL around the values: one piece more than there are values. */
   readonly texts: readonly string[]
   /** With one of these in the session's sql_mode the statement means something else, and is not sent. */
   readonly unfitModes?: readonly string[]
@@ -58,9 +54,6 @@ const listBatch = 100
 /** A server has so long to close a connection that took leave of it. */
 const leaveMs = 1_000
 
-/** Our maps' statements, each prepared once on each connection; more than these are closed again. */
-const maxStatements = 500
-
 /** What the driver would ask for besides, and no lookup needs; IGNORE_SPACE even makes columns named like functions an error. */
 const unwantedFlags = [
   '-LOCAL_FILES', '-IGNORE_SPACE', '-ODBC', '-FOUND_ROWS', '-SESSION_TRACK', '-CLIENT_QUERY_ATTRIBUTES',
@@ -76,7 +69,7 @@ export const loadDriver = () => import('./driver.js')
 export const openConnection = async (target: Target, timeoutMs: number, onLost: (connection: Connection) => void): Promise<Connection | Fault> => {
   const until = performance.now() + timeoutMs
   const { createConnection } = await loadDriver()
-  const { host, charset, prepared } = target
+  const { host, charset } = target
   const socket = connectTo(target)
   // Node checks a certificate against this name, but leaves it out for addresses and would take any certificate for `localhost`.
   if (host.kind === 'inet' && isIP(host.host) !== 0) Object.assign(socket, { _host: host.host })
@@ -88,8 +81,8 @@ export const openConnection = async (target: Target, timeoutMs: number, onLost: 
     charset: 'utf8mb4_general_ci',
     ...target.ssl === null ? {} : { ssl: host.kind === 'unix' ? { ...target.ssl, verifyIdentity: false } : target.ssl },
     connectTimeout: 0,
-    supportBigNumbers: true, bigNumberStrings: true, dateStrings: true, rowsAsArray: true, typeCast: false,
-    maxPreparedStatements: maxStatements,
+    // Each column as the bytes that the server sent.
+    rowsAsArray: true, typeCast: false,
     flags: unwantedFlags,
     connectAttributes: { program_name: 'holdfast' },
   })
@@ -112,8 +105,7 @@ export const openConnection = async (target: Target, timeoutMs: number, onLost: 
     driver.once('connect', () => {
       const connection = new Connection(driver, target)
       // Without autocommit all lookups would read from the state of the table at the first one.
-      const setUp = ['SET autocommit = 1']
-      if (!prepared || charset !== 'utf8mb4') setUp.push(`SET NAMES ${charset}`)
+      const setUp = ['SET autocommit = 1', `SET NAMES ${charset}`]
       void (async () => {
         for (const sql of setUp) {
           const result = await connection.command(sql, timeoutMs)
@@ -166,8 +158,6 @@ export class Connection {
   /** A list may be of any length. */
   #isList = false
   #sqlModes: readonly string[] = []
-  /** What has been prepared, by its text; null while it isn't known that all its columns are text. */
-  readonly #prepared = new Map<string, PrepareStatementInfo | null>()
   /** When the question under way has had its time (of `performance.now()`). */
   #until = Infinity
   readonly #alarm = new Alarm(systemTiming, now => this.#endIfOver(now))
@@ -206,61 +196,21 @@ export class Connection {
     return this.#isOpen
   }
 
-  /** Asks with the values bound. After a `broken` fault the connection is gone. */
+  /** Asks with the values as literals. After a `broken` fault the connection is gone. */
   ask(statement: Statement, values: readonly string[], timeoutMs: number): Promise<Result | Fault> {
     const unfit = this.#unfitMode(statement.unfitModes)
-    if (unfit !== null) return Promise.resolve(unfit)
-    return this.#run(timeoutMs, () => {
-      if (this.#target.prepared) this.#execute(statement.sql, values)
-      else this.#driver.query({ sql: literalSql(statement.texts, values, this.#target.charset), typeCast: castText }, this.#onDone)
-    })
-  }
-
-  /**
-   * Most statements have nothing but text in their columns. Once one has been
-   * seen to, the driver is spared to look at each value, and its wrapping of
-   * each question. The types that came with a result decide whether it was read
-   * rightly: since the last one, the table may have been altered.
-   */
-  #execute(sql: string, values: readonly string[]): void {
-    const known = this.#prepared.get(sql)
-    if (known === undefined) this.#makeRoom()
-    if (known === undefined || known === null) {
-      this.#driver.execute({ sql, values: [...values], typeCast: castBinary }, (error, result, fields) => {
-        this.#prepared.set(sql, null)
-        // The driver has it at hand by now, and calls back at once.
-        if (areTexts(fields)) this.#driver.prepare(sql, (unknown, prepared) => { if (unknown === null) this.#prepared.set(sql, prepared) })
-        this.#onDone(error, result, fields)
-      })
-      return
-    }
-    known.execute([...values], (error, result, fields) => {
-      if (error === null && !areTexts(fields)) {
-        this.#prepared.set(sql, null)
-        this.#execute(sql, values)
-      } else {
-        this.#onDone(error, result, fields)
-      }
-    })
-  }
-
-  /** The driver may keep as many as we do, and closes none that we have. */
-  #makeRoom(): void {
-    const [oldest] = this.#prepared.keys()
-    if (oldest === undefined || this.#prepared.size < maxStatements) return
-    this.#prepared.delete(oldest)
-    this.#driver.unprepare(oldest)
+    return unfit === null ? this.#run(sqlOf(statement.texts, values, this.#target.charset), timeoutMs) : Promise.resolve(unfit)
   }
 
   /** Runs a statement of our own; null if it went well. */
   async command(sql: string, timeoutMs: number): Promise<Fault | null> {
-    const result = await this.#run(timeoutMs, () => this.#driver.query({ sql, typeCast: castText }, this.#onDone))
+    const result = await this.#run(sql, timeoutMs)
     return result.kind === 'fault' ? result : null
   }
 
   /** Learns the session's sql_mode; null if that went well. */
   async readModes(timeoutMs: number): Promise<Fault | null> {
-    const result = await this.#run(timeoutMs, () => this.#driver.query({ sql: 'SELECT @@SESSION.sql_mode', typeCast: castText }, this.#onDone))
+    const result = await this.#run('SELECT @@SESSION.sql_mode', timeoutMs)
     if (result.kind === 'fault') return result
     const modes = result.rows?.[0]?.[0]
     if (typeof modes !== 'string') return oddResult()
@@ -275,7 +225,7 @@ export class Connection {
    * The server may let `idleMs` pass without a word. Settles when no batch is at work. The connection is of no use
    * afterwards unless all rows came. Rejects if `onRows` does.
    */
-  list({ sql, unfitModes }: Statement, idleMs: number, onRows: (rows: readonly RawRow[]) => Promise<boolean>): Promise<Fault | null> {
+  list({ texts, unfitModes }: Statement, idleMs: number, onRows: (rows: readonly RawRow[]) => Promise<boolean>): Promise<Fault | null> {
     const unfit = this.#unfitMode(unfitModes)
     if (unfit !== null) return Promise.resolve(unfit)
     if (!this.#isOpen) return Promise.resolve(lost)
@@ -314,13 +264,13 @@ export class Connection {
           if (isOver || rows.length >= listBatch) handOver()
         }), () => settle(null))
       }
-      const query = this.#driver.query({ sql, typeCast: castText, rowsAsArray: true })
+      const query = this.#driver.query({ sql: sqlOf(texts, [], this.#target.charset) })
       query.on('error', (error: unknown) => settle(faultOf(error, 'query')))
       query.on('result', (row: unknown) => {
         if (this.#fail !== fail) return
         // A statement without a result set says how many rows it changed.
         if (!Array.isArray(row)) return settle(oddResult())
-        rows.push(row as RawRow)
+        rows.push(row.map(textOf))
         timer.refresh()
         if (rows.length < listBatch) return
         handOver()
@@ -364,8 +314,7 @@ export class Connection {
     if (wasOpen) this.onLost?.(this)
   }
 
-  /** Has `send` ask something that ends in `onDone`. */
-  #run(timeoutMs: number, send: () => void): Promise<Result | Fault> {
+  #run(sql: string, timeoutMs: number): Promise<Result | Fault> {
     if (!this.#isOpen) return Promise.resolve(lost)
     this.#resultBytes = 0
     this.#isList = false
@@ -375,7 +324,7 @@ export class Connection {
       const now = performance.now()
       this.#until = now + timeoutMs
       this.#alarm.setFor(this.#until, now)
-      send()
+      this.#driver.query({ sql }, this.#onDone)
     })
   }
 
@@ -405,8 +354,8 @@ const lost = faultOf(Object.assign(new Error(), { code: 'PROTOCOL_CONNECTION_LOS
 
 type Done = (error: Error | null, result: unknown, fields?: readonly unknown[]) => void
 
-/** The statement with its values written into it. */
-const literalSql = (texts: readonly string[], values: readonly string[], charset: string): string => {
+/** The statement's text with each value as a literal. */
+const sqlOf = (texts: readonly string[], values: readonly string[], charset: string): string => {
   let sql = texts[0] ?? ''
   for (const [index, value] of values.entries()) {
     const hex = Buffer.from(value, 'utf8').toString('hex')
@@ -433,20 +382,16 @@ const resultOf = (result: unknown, fields: readonly unknown[] | undefined): Resu
   return textRows(result[index], columns)
 }
 
-const areTexts = (fields: unknown): boolean => {
-  if (!Array.isArray(fields)) return false
-  for (const field of fields as readonly unknown[]) if (!isColumn(field) || !isText(field)) return false
-  return fields.length > 0
-}
-
 const textRows = (rows: unknown, columns: readonly FieldPacket[]): Result | Fault => {
   if (!Array.isArray(rows)) return oddResult()
   const texts: (ByteString | null)[][] = []
   for (const row of rows as readonly unknown[]) {
     if (!Array.isArray(row) || row.length !== columns.length) return oddResult()
-    texts.push(columns.map((column, index) => columnText(row[index], column)))
+    texts.push(row.map(textOf))
   }
   return { kind: 'rows', rows: texts, columns }
 }
+
+const textOf = (column: unknown): ByteString | null => Buffer.isBuffer(column) ? column.toString('latin1') as ByteString : null
 
 const oddResult = (): Fault => faultOf(null, 'query')

@@ -14,8 +14,6 @@ import type { Reply, ServerSettings, ServerStatus } from './server.js'
 import { readTls } from './tls.js'
 
 export type Access = Login & {
-  /** False: for proxies that know no prepared statements. */
-  readonly prepared: boolean
   /** How long an unused connection is kept, if not as long as others. */
   readonly idleMs?: number
 }

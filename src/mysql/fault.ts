@@ -86,12 +86,6 @@ const contention: ReadonlySet<number> = new Set([
   1213, // ER_LOCK_DEADLOCK
 ])
 
-/** The server, or a proxy's other back end, doesn't know our prepared statement any more. */
-const statementLost: ReadonlySet<number> = new Set([
-  1243, // ER_UNKNOWN_STMT_HANDLER
-  1615, // ER_NEED_REPREPARE
-])
-
 /** Errors whose text is safe to show and says more than their name: which table, column, routine, account. */
 const tellingErrors: ReadonlySet<number> = new Set([
   1044, 1045, 1049, 1054, 1109, 1115, 1129, 1130, 1142, 1143, 1146, 1194, 1227, 1305, 1356, 1370, 1698, 1932, 3118, 3159,
@@ -163,7 +157,6 @@ export const faultOf = (error: unknown, phase: Phase): Fault => {
   }
   const query = { kind: 'fault', blame: 'query', reason: 'query-error', detail } as const
   if (contention.has(errno)) return { ...query, again: 'same', broken: false }
-  if (statementLost.has(errno)) return { ...query, again: 'new', broken: true }
   // ER_NET_PACKET_TOO_LARGE: the server hangs up after saying so.
   return { ...query, again: 'no', broken: errno === 1153 }
 }

@@ -227,7 +227,7 @@ export class Server {
   }
 
   async #askReplication(maxLagMs: number, deadline: number): Promise<Unavailable | null> {
-    const ask = (sql: string): Promise<Reply | Unavailable> => this.ask({ sql, texts: [sql] }, [], deadline, 1)
+    const ask = (sql: string): Promise<Reply | Unavailable> => this.ask({ texts: [sql] }, [], deadline, 1)
     let answer = await ask(replicaStatements[0])
     if (answer.kind === 'unavailable' && answer.reason === 'query-error') answer = await ask(replicaStatements[1])
     const doubt = (why: string): Unavailable => unavailable('distrusted', `${this.name}: ${why}`)
@@ -331,11 +331,10 @@ export class Server {
 
   /**
    * Ends a query that nobody waits for any more: the server would work on it to
-   * its end. Best effort, once. Not through a proxy, whose numbers for
-   * connections may mean others on the server behind it.
+   * its end. Best effort, once.
    */
   #kill(threadId: number): void {
-    if (!this.#target.prepared || this.#isClosed) return
+    if (this.#isClosed) return
     this.#toKill.push(threadId)
     if (this.#isKilling) return
     this.#isKilling = true

@@ -29,14 +29,14 @@ export const parseChanges = (query: string): ChangesQuery | string => {
   }
   const whole = texts.map((text, index) =>
     `${index === 0 ? 'SELECT * FROM (' : ''}${text}${index === texts.length - 1 ? `\n) AS changed LIMIT ${maxKeys + 1}` : ''}`)
-  return { sql: whole.join('?'), texts: whole, unfitModes, parameters: parameters.length }
+  return { texts: whole, unfitModes, parameters: parameters.length }
 }
 
 /** The keys that changed in the last `seconds`; null: too many to name. Settles within `budgetMs`, never rejects. */
 export const askChanges = async (database: Database, query: ChangesQuery, seconds: number, budgetMs: number): Promise<readonly string[] | null | Unavailable> => {
   const until = performance.now() + budgetMs
   const sql = `SELECT CAST(NOW() - INTERVAL ${Math.ceil(seconds) + overlapSeconds} SECOND AS CHAR)`
-  const clock = await database.ask({ sql, texts: [sql] }, [], budgetMs)
+  const clock = await database.ask({ texts: [sql] }, [], budgetMs)
   if (clock.kind === 'unavailable') return clock
   const since = clock.rows?.[0]?.[0]
   if (since === undefined || since === null) return unavailable('query-error', 'the database does not say what time it is')

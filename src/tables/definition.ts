@@ -53,9 +53,7 @@ export type Login = {
 export type TableDefinition = {
   readonly hosts: readonly Host[]
   readonly login: Login
-  /** The statement with a `?` for each parameter. */
-  readonly sql: string
-  /** The statement's text around its parameters, for a server that prepares no statements. */
+  /** The statement's text around its parameters. */
   readonly texts: readonly string[]
   /** A server with one of these sql_modes would read the query otherwise. */
   readonly unfitModes: readonly SqlMode[]
@@ -218,7 +216,6 @@ export const defineTable = (
       login: {
         user, password: textOrNull('password') ?? options.get('password') ?? '', dbname: text('dbname'), charset, tls,
       },
-      sql: statement.texts.join('?'),
       texts: statement.texts,
       unfitModes: statement.unfitModes,
       bind: inDomains === null ? bind : key => {

@@ -10,7 +10,7 @@ import type { TableDefinition } from './definition.js'
 import type { Reply } from '../mysql/server.js'
 
 /** What is needed of a map's definition. */
-export type Definition = Pick<TableDefinition, 'sql' | 'texts' | 'unfitModes' | 'bind' | 'answer' | 'requireResultSet' | 'fingerprint'>
+export type Definition = Pick<TableDefinition, 'texts' | 'unfitModes' | 'bind' | 'answer' | 'requireResultSet' | 'fingerprint'>
 
 /** `onEmpty` hears of each empty value, which Postfix warns of. */
 export const mysqlSource = (definition: Definition, database: Pick<Database, 'ask'>, onEmpty?: () => void): Source => ({

@@ -51,7 +51,7 @@ const checkBudgetMs = 5_000
 
 /** Reads the files that `configs` (by map) name, and makes a source of each. Connects nowhere yet. `onEmpty` hears of rows with an empty value. */
 export const openSources = (
-  configs: ReadonlyMap<string, SourceConfig>, settings: ServerSettings, prepared: boolean, onEmpty: (map: string) => void,
+  configs: ReadonlyMap<string, SourceConfig>, settings: ServerSettings, onEmpty: (map: string) => void,
 ): OpenedSources => {
   const problems: Problem[] = []
   const warnings: Problem[] = []
@@ -59,7 +59,7 @@ export const openSources = (
   const definitions: Placed[] = []
   const servers = openServers(settings)
   const databaseOf = ({ login, idleIntervalMs }: TableDefinition, hosts: readonly Host[]): Database =>
-    servers.database(hosts, { ...login, prepared, idleMs: idleIntervalMs })
+    servers.database(hosts, { ...login, idleMs: idleIntervalMs })
 
   const openText = (map: string, path: string): void => {
     try {

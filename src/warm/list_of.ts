@@ -8,7 +8,6 @@ const budgetMs = 5_000
 /** `warm` is `auto` or a query, whose columns the server is asked for. A text says why there is no list. Never rejects. */
 export const listOf = async ({ definition, database }: Table, warm: string): Promise<Listing | string> => {
   if (warm === 'auto') return definition.listing
-  const sql = columnsSql(warm)
-  const answer = await database.ask({ sql, texts: [sql] }, [], budgetMs)
+  const answer = await database.ask({ texts: [columnsSql(warm)] }, [], budgetMs)
   return answer.kind === 'unavailable' ? answer.detail : listingOf(warm, answer.columns.map(({ name }) => name))
 }

@@ -36,7 +36,6 @@ const maxUnderway = 4
 
 /** Null if all of the table is loaded, else why not. Never rejects. */
 export const load = async ({ table: { definition, database }, listing, after, write, onWritten, onRows, objection }: LoadParts): Promise<string | null> => {
-  const sql = listingSql(listing, after)
   const entries = collectEntries(definition, listing.maxRows)
   let batch: BulkEntry[] = []
   let bytes = 0
@@ -56,7 +55,7 @@ export const load = async ({ table: { definition, database }, listing, after, wr
     }, messageOf))
     return problem
   }
-  const fault = await database.list({ sql, texts: [sql], unfitModes: definition.unfitModes }, async rows => {
+  const fault = await database.list({ texts: [listingSql(listing, after)], unfitModes: definition.unfitModes }, async rows => {
     for (const row of rows) {
       const entry = entries.push(row)
       if (entry === null) continue

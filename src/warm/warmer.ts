@@ -51,8 +51,8 @@ export type WarmSettings = {
 
 export type WarmParts = {
   readonly table: Table
-  /** null: into memory. `prepared`: whether the table's server prepares statements, for the process that loads. */
-  readonly redis: { readonly client: Client, readonly settings: RedisSettings, readonly prepared: boolean } | null
+  /** null: into memory. */
+  readonly redis: { readonly client: Client, readonly settings: RedisSettings } | null
   /** Keeps an entry in memory that was verified at epoch ms; false if there is no room. */
   readonly remember: (entry: BulkEntry, verifiedAt: number) => boolean
   /** Finds out whether the table's server is to be believed: null if it is, else why not. */
@@ -133,7 +133,7 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
     })
     return problem === null ? { kind: 'loaded', loadedAt: now, left } : { kind: 'failed', problem }
   }
-  const intoRedis = async ({ client, settings, prepared }: NonNullable<WarmParts['redis']>, isWanted: boolean): Promise<Attempt> => {
+  const intoRedis = async ({ client, settings }: NonNullable<WarmParts['redis']>, isWanted: boolean): Promise<Attempt> => {
     const { keyPrefix } = settings
     const definition = `${identity.definition} ${warm}`
     const known = (await readProgress(client, keyPrefix, identity.name, definition))?.loadedAt ?? null
@@ -153,7 +153,7 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
         }
         let told: Told = { rows: 0, keys: 0, last: null }
         const loading = loadApart({
-          definedBy, fingerprint, hosts, login: { ...login, prepared }, listing, after: turn.after,
+          definedBy, fingerprint, hosts, login, listing, after: turn.after,
           redis: settings, identity, verifiedAt: clock.now(), keepMs,
         }, {
           clock,

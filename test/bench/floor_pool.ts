@@ -1,7 +1,7 @@
 /**
- * The floor for an answer from MySQL: the queries that Holdfast sends, through
- * a plain mysql2 pool, behind the same bare responder as floor.ts. No
- * deadline, no breaker, no fail-over.
+ * The floor for an answer from MySQL: the same query through a plain mysql2 pool, with the
+ * key escaped by mysql2, behind the same bare responder as floor.ts. No deadline, no
+ * breaker, no fail-over.
  *
  *   floor_pool unix:PATH MYSQL-SOCKET USER PASSWORD DATABASE CONNECTIONS QUERY
  *
@@ -20,7 +20,7 @@ createServer(socket => {
   socket.on('data', chunk => {
     const request = chunk.toString('latin1')
     const key = request.slice(request.indexOf(' ') + 1, -1)
-    pool.execute<RowDataPacket[][]>({ sql: query, rowsAsArray: true }, [key], (error, rows) => {
+    pool.query<RowDataPacket[][]>({ sql: query, rowsAsArray: true }, [key], (error, rows) => {
       if (error !== null) throw error
       const value: unknown = rows[0]?.[0]
       socket.write(typeof value === 'string' ? `${value.length + 3}:OK ${value},` : '9:NOTFOUND ,', 'latin1')

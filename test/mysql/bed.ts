@@ -27,8 +27,8 @@ export const tables = `
   END;
 `
 
-/** Statements in which each ? is a parameter. */
-export const statement = (sql: string): Statement => ({ sql, texts: sql.split('?') })
+/** A statement with a value for each `?`. */
+export const statement = (sql: string): Statement => ({ texts: sql.split('?') })
 export const lookAlias = statement('SELECT goto FROM alias WHERE address = ?')
 export const known = 'info@example.com'
 
@@ -46,12 +46,12 @@ export const inet = ({ port }: { readonly port: number }): Host => ({ kind: 'ine
 export const unix = ({ socket }: { readonly socket: string }): Host => ({ kind: 'unix', path: socket })
 
 export const loginTo = ({ user, password, database }: Mariadb, changed: Partial<Access> = {}): Access =>
-  ({ user, password, dbname: database, charset: 'utf8mb4', tls: null, prepared: true, ...changed })
+  ({ user, password, dbname: database, charset: 'utf8mb4', tls: null, ...changed })
 
 /** Opens one connection and ends it after the test; throws if it can't be had. */
 export const connectTo = async (t: Test, mariadb: Mariadb, changed: Partial<Target> = {}): Promise<Connection> => {
   const { user, password, database } = mariadb
-  const target = { host: unix(mariadb), user, password, dbname: database, charset: 'utf8mb4', ssl: null, prepared: true, ...changed }
+  const target = { host: unix(mariadb), user, password, dbname: database, charset: 'utf8mb4', ssl: null, ...changed }
   const connection = await openConnection(target, 10_000, () => undefined)
   if (!(connection instanceof Connection)) throw new Error(connection.detail)
   t.teardown(() => connection.end())

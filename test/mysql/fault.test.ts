@@ -33,8 +33,6 @@ const cases: readonly (readonly [string, Error | null, Phase, string])[] = [
   ['closed for being idle', serverError(4031), 'query', 'server source-down new broken'],
   ['deadlock', serverError(1213), 'query', 'query query-error same whole'],
   ['lock wait', serverError(1205), 'query', 'query query-error same whole'],
-  ['statement forgotten', serverError(1243), 'query', 'query query-error new broken'],
-  ['statement to be prepared anew', serverError(1615), 'query', 'query query-error new broken'],
   ['syntax', serverError(1064), 'query', 'query query-error no whole'],
   ['missing table', serverError(1146), 'query', 'query query-error no whole'],
   ['missing column', serverError(1054), 'query', 'query query-error no whole'],
@@ -42,7 +40,6 @@ const cases: readonly (readonly [string, Error | null, Phase, string])[] = [
   ['subquery of two rows', serverError(1242), 'query', 'query query-error no whole'],
   ['mixed collations', serverError(1267), 'query', 'query query-error no whole'],
   ['query killed', serverError(1317), 'query', 'query query-error no whole'],
-  ['too many prepared statements', serverError(1461), 'query', 'query query-error no whole'],
   ['packet too large', serverError(1153), 'query', 'query query-error no broken'],
 ]
 for (const [name, error, phase, expected] of cases) {

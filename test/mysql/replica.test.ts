@@ -67,7 +67,7 @@ t.test('a replica that has stopped says found, but its absences are not believed
   // Servers of its own each time, for the state of replication is kept for a second.
   const lookup = async (key: string, user = replica.user) => {
     const { servers } = serversFor(t, { maxLagMs: 30_000 })
-    const login = { ...defined.definition.login, user, prepared: true }
+    const login = { ...defined.definition.login, user }
     return mysqlSource(defined.definition, servers.database([unix(replica)], login)).lookup(key, 10_000)
   }
   t.match(await lookup('nobody@example.com'), { kind: 'absent' }, 'replicating')
@@ -99,6 +99,6 @@ t.test('a server that replicates from nobody is believed', async t => {
   }, name => name)
   if (!defined.ok) throw new Error('not defined')
   const { servers } = serversFor(t, { maxLagMs: 1_000 })
-  const source = mysqlSource(defined.definition, servers.database([unix(mariadb)], { ...defined.definition.login, prepared: true }))
+  const source = mysqlSource(defined.definition, servers.database([unix(mariadb)], defined.definition.login))
   t.match(await source.lookup('nobody@example.com', 10_000), { kind: 'absent' })
 })

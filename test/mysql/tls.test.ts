@@ -28,7 +28,7 @@ for (const server of [named, addressed]) {
 
 /** The cipher in use, or why there is no connection. */
 const cipher = async (host: Host, tls: Partial<Tls>, user = 'private'): Promise<string> => {
-  const target = { host, user, password: 'secret', dbname: '', charset: 'utf8mb4', ssl: readTls({ ...none, ...tls }), prepared: true }
+  const target = { host, user, password: 'secret', dbname: '', charset: 'utf8mb4', ssl: readTls({ ...none, ...tls }) }
   const connection = await openConnection(target, 10_000, () => undefined)
   if (!(connection instanceof Connection)) return connection.detail
   const result = await connection.ask(statement('SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = \'Ssl_cipher\''), [], 5_000)
@@ -78,7 +78,7 @@ t.test('a client certificate logs in where one is asked for', async t => {
 t.test('over TLS too, an ended connection is noticed and a large result is not read to its end', async t => {
   const lost: Connection[] = []
   const target = {
-    host: inet(named), user: 'private', password: 'secret', dbname: '', charset: 'utf8mb4', prepared: true,
+    host: inet(named), user: 'private', password: 'secret', dbname: '', charset: 'utf8mb4',
     ssl: readTls({ ...none, caFile: file('ca.pem') }),
   }
   const open = async (): Promise<Connection> => {

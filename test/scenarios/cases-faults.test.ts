@@ -219,7 +219,7 @@ t.test('C83 the account has a limit of connections, or of queries', async t => {
   t.equal(await untilAnswered(healing, 'narrow', 'later@example.com'), 'OK later@example.com')
 
   await mariadb.sql('CREATE USER sparing IDENTIFIED BY \'secret-word\' WITH MAX_QUERIES_PER_HOUR 10; GRANT SELECT ON mail.* TO sparing')
-  const sparing = await start(t, { databases: { db: { hosts: bySocket, user: 'sparing', password: 'secret-word' } }, maps: { echo: 'SELECT \'%s\'' }, more: { prepared_statements: false } })
+  const sparing = await start(t, { databases: { db: { hosts: bySocket, user: 'sparing', password: 'secret-word' } }, maps: { echo: 'SELECT \'%s\'' } })
   const some: string[] = []
   for (let at = 0; at < 20; at++) some.push(await sparing.ask('echo', `${at}@example.com`))
   t.equal(some[0], 'OK 0@example.com')

@@ -25,7 +25,6 @@ t.test('a plain file defines hosts, log-in and statement, with mysql_table(5)\'s
   t.match(defined(base + query), {
     hosts: [{ kind: 'unix', path: '/s' }],
     login: { user: 'pf', password: 'p', dbname: 'mail', charset: 'utf8mb4', tls: null },
-    sql: 'SELECT goto FROM alias WHERE address=?',
     texts: ['SELECT goto FROM alias WHERE address=', ''],
     requireResultSet: true, idleIntervalMs: 60_000,
   })
@@ -34,9 +33,9 @@ t.test('a plain file defines hosts, log-in and statement, with mysql_table(5)\'s
 
 t.test('without a query, the old parameters make one; with it they are ignored', t => {
   const old = 'table = alias\nselect_field = goto\nwhere_field = address\nadditional_conditions = and active = \'1\'\n'
-  t.equal(defined(base + old).sql, 'SELECT goto FROM alias WHERE address=? and active = \'1\'')
-  t.equal(defined(`${base}query =\n${old}`).sql, 'SELECT goto FROM alias WHERE address=? and active = \'1\'')
-  t.equal(defined(`${base}${old}table = nosuch\n${query}`).sql, 'SELECT goto FROM alias WHERE address=?')
+  t.equal(defined(base + old).texts.join('?'), 'SELECT goto FROM alias WHERE address=? and active = \'1\'')
+  t.equal(defined(`${base}query =\n${old}`).texts.join('?'), 'SELECT goto FROM alias WHERE address=? and active = \'1\'')
+  t.equal(defined(`${base}${old}table = nosuch\n${query}`).texts.join('?'), 'SELECT goto FROM alias WHERE address=?')
   t.match(problems(`${base}table = alias\n`), [/select_field: is required/, /where_field: is required/])
   t.match(problems(base), [/^\/f\.cf query: is required/])
   t.end()

@@ -52,7 +52,7 @@ for (const { name: product, start, skip, collations } of products) t.test(produc
     const listed = new Map<string, string>()
     const keep = (entry: ReturnType<typeof entries.end>): void => { if (entry !== null) listed.set(entry.key, entry.outcome.value) }
     const sql = listingSql(listing, after)
-    const fault = await connection.list({ sql, texts: [sql] }, 10_000, async rows => {
+    const fault = await connection.list({ texts: [sql] }, 10_000, async rows => {
       for (const row of rows) keep(entries.push(row))
       return true
     })

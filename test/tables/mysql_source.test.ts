@@ -8,7 +8,7 @@ import type { Definition } from '../../src/tables/mysql_source.js'
 
 /** A definition that asks for every key but `unasked`, and answers with the first column of the first row. */
 const definition: Definition = {
-  sql: 'SELECT ?', texts: ['SELECT ', ''], requireResultSet: true, unfitModes: [], fingerprint: 'this one',
+  texts: ['SELECT ', ''], requireResultSet: true, unfitModes: [], fingerprint: 'this one',
   bind: key => key === 'unasked' ? null : [key],
   answer: rows => rows[0]?.[0] == null ? absent : found(rows[0][0]),
 }

@@ -11,7 +11,7 @@ t.test('idle_interval of a .cf file: its unused connection is closed after that 
   const path = writeCf(folder, 'alias', { ...accountOf(mariadb), query: 'SELECT goto FROM alias WHERE address = \'%s\'', idle_interval: '1' })
   const opened = openSources(new Map([['alias', { kind: 'cf', paths: [path] }]]), {
     connections: 4, failures: 5, windowMs: 10_000, resetMs: 100, suspectMs: 60_000, idleMs: 600_000, maxLagMs: null, onState: () => undefined,
-  }, true, () => undefined)
+  }, () => undefined)
   if (!opened.ok) throw new Error(JSON.stringify(opened.problems))
   t.teardown(() => opened.sources.close())
   const map = opened.sources.of('alias')

@@ -6,7 +6,7 @@ import { fakeClock } from '../fixtures/clock.js'
 import './bed.js'
 
 const job: Job = {
-  definedBy: { kind: 'cf', path: '/nowhere' }, fingerprint: '', hosts: [], login: { user: '', password: '', dbname: '', charset: 'utf8mb4', tls: null, prepared: true },
+  definedBy: { kind: 'cf', path: '/nowhere' }, fingerprint: '', hosts: [], login: { user: '', password: '', dbname: '', charset: 'utf8mb4', tls: null },
   listing: { key: 'a', values: 'b', from: 'c', where: 'TRUE', order: '', maxRows: 1 }, after: null,
   redis: { path: '/nowhere', keyPrefix: '', commandTimeoutMs: 100 }, identity: { name: 'alias', definition: '0123456789abcdef' },
   verifiedAt: 0, keepMs: 1,

@@ -37,7 +37,7 @@ export const openTable = (
   t.teardown(() => servers.close())
   if (typeof definition.listing === 'string') throw new Error(definition.listing)
   return {
-    definition, database: servers.database(definition.hosts, { ...definition.login, prepared: true }), definedBy: { kind: 'inline', parameters },
+    definition, database: servers.database(definition.hosts, definition.login), definedBy: { kind: 'inline', parameters },
     listing: definition.listing,
   }
 }

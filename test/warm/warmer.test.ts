@@ -72,7 +72,7 @@ const startShared = async (t: Test) => {
     node: (): NonNullable<WarmParts['redis']> => {
       const client = openClient(settings, true)
       t.teardown(() => client.disconnect())
-      return { client, settings, prepared: true }
+      return { client, settings }
     },
     read: async (key: string): Promise<unknown> => {
       const decoded = decodeEntry(await plain.get(`hf:alias:${key}`) ?? '', identity.definition)
