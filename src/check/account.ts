@@ -1,8 +1,9 @@
 /** Accounts of this machine and what they may do with a file. Bugs: access control lists (acl(5)) are not looked at. */
 import { execFile } from 'node:child_process'
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import type { Stats } from 'node:fs'
 import { dirname } from 'node:path'
+import { groupName } from '../config/group.js'
 
 export type Account = { readonly name: string, readonly uid: number, readonly gids: readonly number[] }
 
@@ -14,12 +15,6 @@ const id = (...args: readonly string[]): Promise<string | null> => new Promise(r
 export const accountOf = async (name: string): Promise<Account | null> => {
   const [uid, gids] = await Promise.all([id('-u', '--', name), id('-G', '--', name)])
   return uid === null || gids === null ? null : { name, uid: Number(uid), gids: gids.split(' ').map(Number) }
-}
-
-/** The name of a group for people. */
-export const groupName = (gid: number): string => {
-  const line = readFileSync('/etc/group', 'utf8').split('\n').find(each => each.split(':')[2] === String(gid))
-  return line?.split(':', 1)[0] ?? String(gid)
 }
 
 const bits = { read: 4, write: 2, search: 1 } as const

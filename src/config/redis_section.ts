@@ -1,44 +1,45 @@
 /** The `redis` section, checked as a whole -> how Redis is reached. The files of TLS are read here, once. */
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { createSecureContext } from 'node:tls'
+import { messageOf } from '../log.js'
 import type { RedisHost, RedisSettings, RedisTls } from './config.js'
 import { parseEndpoint } from './endpoint.js'
+import { readNamed } from './reading.js'
+import type { Reading } from './reading.js'
 import type { ConfigFile } from './schema.js'
-import { messageOf } from '../log.js'
+import { secretOf } from './secrets.js'
 
-type Given = NonNullable<ConfigFile['redis']>
-/** Tells of a problem with a parameter of the section. */
-export type Problem = (parameter: string, text: string) => void
+type RedisSection = NonNullable<ConfigFile['redis']>
 
-const hostsOf = (parameter: 'sentinels' | 'cluster', given: readonly string[] | undefined, defaultPort: number, problem: Problem): RedisHost[] | undefined =>
-  given?.flatMap(text => {
-    const endpoint = parseEndpoint(/:\d+$/.test(text) ? text : `${text}:${defaultPort}`)
-    if (typeof endpoint !== 'string' && endpoint.kind === 'inet') return [{ host: endpoint.host, port: endpoint.port }]
-    problem(parameter, `${parameter}: '${text}' is no server: write HOST or HOST:PORT`)
-    return []
-  })
+/** Notes a problem with a parameter of this section. */
+type SectionProblem = (parameter: string, text: string) => void
 
-const tlsOf = (given: Given, folder: string, problem: Problem): RedisTls | null => {
-  const files = (['tls_CAfile', 'tls_cert_file', 'tls_key_file'] as const).filter(name => given[name] !== undefined)
-  if (given.tls !== true && files.length === 0) {
-    if (given.tls_verify_cert !== undefined) problem('tls_verify_cert', 'tls_verify_cert: goes with `tls: true`')
-    return null
-  }
+const hostsOf = (
+  parameter: 'sentinels' | 'cluster', given: readonly string[] | undefined, defaultPort: number, problem: SectionProblem,
+): RedisHost[] | undefined => given?.flatMap(text => {
+  const endpoint = parseEndpoint(/:\d+$/.test(text) ? text : `${text}:${defaultPort}`)
+  if (typeof endpoint !== 'string' && endpoint.kind === 'inet') return [{ host: endpoint.host, port: endpoint.port }]
+  problem(parameter, `${parameter}: '${text}' is no server: write HOST or HOST:PORT`)
+  return []
+})
+
+const checkTls = (given: RedisSection, files: readonly string[], problem: SectionProblem): void => {
   if (given.tls === false) problem('tls', `tls: false, but there is ${files.join(' and ')}: remove one`)
   if (given.path !== undefined) problem('path', 'path: there is no TLS over a unix socket; remove the tls parameters, or use host and port')
   if ((given.tls_cert_file === undefined) !== (given.tls_key_file === undefined)) {
     problem(files.find(name => name !== 'tls_CAfile') ?? 'tls', 'tls_cert_file and tls_key_file go together')
   }
+}
+
+const tlsOf = (reading: Reading, given: RedisSection, problem: SectionProblem): RedisTls | null => {
+  const files = (['tls_CAfile', 'tls_cert_file', 'tls_key_file'] as const).filter(name => given[name] !== undefined)
+  if (given.tls !== true && files.length === 0) {
+    if (given.tls_verify_cert !== undefined) problem('tls_verify_cert', 'tls_verify_cert: goes with `tls: true`')
+    return null
+  }
+  checkTls(given, files, problem)
   const read = (name: typeof files[number]): Buffer | undefined => {
     const file = given[name]
-    if (file === undefined) return undefined
-    try {
-      return readFileSync(resolve(folder, file))
-    } catch (error) {
-      problem(name, `${name}: ${resolve(folder, file)} can't be read: ${messageOf(error)}`)
-      return undefined
-    }
+    return file === undefined ? undefined : readNamed(reading, ['redis', name], file)
   }
   const [ca, cert, key] = [read('tls_CAfile'), read('tls_cert_file'), read('tls_key_file')]
   const material = { ...ca === undefined ? {} : { ca }, ...cert === undefined ? {} : { cert }, ...key === undefined ? {} : { key } }
@@ -50,10 +51,8 @@ const tlsOf = (given: Given, folder: string, problem: Problem): RedisTls | null 
   return { ...material, verify: given.tls_verify_cert ?? true }
 }
 
-/** How Redis is reached. `folder` is where relative paths begin. */
-export const redisSettings = (
-  given: Given, secrets: { readonly password: string | undefined, readonly sentinelPassword: string | undefined }, folder: string, problem: Problem,
-): RedisSettings => {
+/** Parameters that name the server in more than one way, or go with one that isn't there. */
+const checkWay = (given: RedisSection, problem: SectionProblem): void => {
   if (given.path !== undefined && (given.host ?? given.port) !== undefined) problem('path', 'redis: either path or host and port')
   for (const several of ['sentinels', 'cluster'] as const) {
     const other = (['host', 'port', 'path', ...several === 'cluster' ? ['sentinels'] as const : []] as const).find(name => given[name] !== undefined)
@@ -67,14 +66,24 @@ export const redisSettings = (
       if (given[name] !== undefined) problem(name, `${name}: goes with \`sentinels: [HOST:PORT, ...]\``)
     }
   }
-  if (given.cluster !== undefined && given.db !== undefined && given.db !== 0) problem('db', 'db: a cluster has database 0 only; remove this, key_prefix tells apart')
+  if (given.cluster !== undefined && given.db !== undefined && given.db !== 0) {
+    problem('db', 'db: a cluster has database 0 only; remove this, key_prefix tells apart')
+  }
+}
+
+/** How Redis is reached. */
+export const redisOf = (reading: Reading, given: RedisSection): RedisSettings => {
+  const problem: SectionProblem = (parameter, text) => reading.problem(['redis', parameter], text)
+  const password = secretOf(reading, ['redis'], given)
+  const sentinelPassword = secretOf(reading, ['redis'], given, 'sentinel_password')
+  checkWay(given, problem)
   return {
     host: given.host, port: given.port, path: given.path,
     sentinels: hostsOf('sentinels', given.sentinels, 26_379, problem), master: given.master,
-    sentinelUsername: given.sentinel_username, sentinelPassword: secrets.sentinelPassword,
+    sentinelUsername: given.sentinel_username, sentinelPassword,
     cluster: hostsOf('cluster', given.cluster, 6_379, problem),
-    tls: tlsOf(given, folder, problem),
-    username: given.username, password: secrets.password, db: given.db,
+    tls: tlsOf(reading, given, problem),
+    username: given.username, password, db: given.db,
     keyPrefix: given.key_prefix, commandTimeoutMs: given.command_timeout,
   }
 }

@@ -26,6 +26,8 @@ const listener = z.strictObject({
   group: z.union([text, z.int().min(0)]).optional().describe('with unix: the group of the socket, a name or a number'),
 })
 
+export type ListenerSection = z.output<typeof listener>
+
 const database = z.strictObject({
   hosts: z.union([mysqlValue, z.array(z.string())]).optional()
     .describe('as in mysql_table(5): unix:PATH, HOST, HOST:PORT; several are fail-over'),

@@ -42,7 +42,7 @@ const mistakes: readonly (readonly [string, RegExp])[] = [
   ['memory: {entries: 0}', /^c.yaml:5 memory.entries: must be at least 1$/],
   ['warm_every: 30s', /^c.yaml:5 warm_every: at least 1m$/],
   ['changes_every: 500ms', /^c.yaml:5 changes_every: at least 1s$/],
-  ['admin_token: short', /^c.yaml:5 admin_token: shorter than 16 characters; such as `openssl rand -hex 16` gives$/],
+  ['admin_token: short', /^c.yaml:5 admin_token: shorter than 16 characters; `openssl rand -hex 16` gives a good one$/],
   ['connections: 1.5', /^c.yaml:5 connections: must be a whole number$/],
   ['connections: 5000', /^c.yaml:5 connections: must be at most 1000$/],
   ['max_shrink: 130%', /^c.yaml:5 max_shrink: '130%' is not a share: write a percentage such as 30%$/],

@@ -1,0 +1,89 @@
+/** The `listen` section: each item -> a listener, or what is wrong with it; and the addresses of `health` and `admin`. */
+import { BlockList, isIP } from 'node:net'
+import type { ListenerConfig } from './config.js'
+import { parseEndpoint } from './endpoint.js'
+import type { Endpoint, ListenAddress } from './endpoint.js'
+import { groupId } from './group.js'
+import type { Reading } from './reading.js'
+import type { ConfigFile, ListenerSection } from './schema.js'
+
+/** No other machine can connect there. */
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+
+/** The networks that `allow` names, and this machine; null without `allow`. */
+const allowedOf = ({ problem }: Reading, path: readonly PropertyKey[], networks: readonly string[] | undefined): BlockList | null => {
+  if (networks === undefined) return null
+  const allowed = new BlockList()
+  allowed.addSubnet('127.0.0.0', 8, 'ipv4')
+  allowed.addAddress('::1', 'ipv6')
+  for (const [index, text] of networks.entries()) {
+    const [network = '', prefix] = text.split('/')
+    const family = isIP(network)
+    const maxBits = family === 4 ? 32 : 128
+    const bits = prefix === undefined ? maxBits : Number(prefix)
+    if (family === 0 || !/^\d{1,3}$/.test(prefix ?? '0') || bits > maxBits) {
+      problem([...path, index], `allow: '${text}' is not a network: write 192.0.2.0/24, 2001:db8::/32 or an address`)
+    } else allowed.addSubnet(network, bits, family === 4 ? 'ipv4' : 'ipv6')
+  }
+  return allowed
+}
+
+/** A unix socket with its mode and group, or a host and port. */
+const addressOf = ({ problem }: Reading, path: readonly PropertyKey[], endpoint: Endpoint, { group, mode }: ListenerSection): ListenAddress => {
+  const gid = group === undefined ? null : groupId(String(group))
+  if (group !== undefined && gid === null) problem([...path, 'group'], `group: there is no group '${group}' on this machine`)
+  if (endpoint.kind === 'inet') return endpoint
+  // Postfix's processes run as its own user, which is in none of our groups unless `group` says so.
+  return { ...endpoint, mode: parseInt(mode ?? (group === undefined ? '0666' : '0660'), 8), gid }
+}
+
+const listenerOf = (reading: Reading, path: readonly PropertyKey[], section: ListenerSection, mapNames: readonly string[]): ListenerConfig | null => {
+  const { problem } = reading
+  const { socketmap, tcp, map, allow } = section
+  if ((socketmap === undefined) === (tcp === undefined)) {
+    problem(path, 'a listener is either `socketmap: unix:PATH` (or inet:HOST:PORT) or `tcp: HOST:PORT` with `map:`')
+    return null
+  }
+  const name = socketmap === undefined ? 'tcp' : 'socketmap'
+  const endpoint = parseEndpoint(socketmap ?? tcp ?? '')
+  if (typeof endpoint === 'string') {
+    problem([...path, name], `${name}: ${endpoint}`)
+    return null
+  }
+  const address = addressOf(reading, path, endpoint, section)
+  const allowed = allowedOf(reading, [...path, 'allow'], allow)
+  if (endpoint.kind === 'unix' && allow !== undefined) problem([...path, 'allow'], 'allow: goes with TCP; a unix socket has `mode` and `group`')
+  if (endpoint.kind === 'inet' && allowed === null && !isLoopback(endpoint.host)) {
+    problem([...path, name], `${name}: ${endpoint.host} can be reached by other machines: `
+      + 'say which ones may ask, `allow: [192.0.2.0/24]`, or listen on 127.0.0.1')
+  }
+  if (socketmap !== undefined) {
+    if (map !== undefined) problem([...path, 'map'], 'map: goes with tcp only; with socketmap the client names the map')
+    return { address, allowed, protocol: 'socketmap' }
+  }
+  if (endpoint.kind === 'unix') problem([...path, 'tcp'], 'tcp: Postfix\'s tcp: tables know no unix sockets; write HOST:PORT')
+  if (map === undefined) problem(path, 'tcp: say which `map:` is asked here; the protocol has no map names')
+  else if (!mapNames.includes(map)) problem([...path, 'map'], `map: there is no map '${map}'; known maps: ${mapNames.join(', ')}`)
+  return { address, allowed, protocol: 'tcp_table', map: map ?? '' }
+}
+
+/** The listeners, without those that have problems. */
+export const listenersOf = (reading: Reading, { listen, maps }: ConfigFile): readonly ListenerConfig[] =>
+  listen.flatMap((section, index) => listenerOf(reading, ['listen', index], section, Object.keys(maps)) ?? [])
+
+/** Where the status is shown; null if nowhere. */
+export const healthOf = ({ problem }: Reading, { health }: ConfigFile): Endpoint | null => {
+  const endpoint = health === 'off' ? null : parseEndpoint(health)
+  if (typeof endpoint !== 'string') return endpoint
+  problem(['health'], `health: ${endpoint}`)
+  return null
+}
+
+/** The path of the administrators' socket; null if there is none. */
+export const adminOf = ({ problem }: Reading, { admin }: ConfigFile): string | null => {
+  const endpoint = admin === 'off' ? null : parseEndpoint(admin)
+  if (typeof endpoint === 'string') problem(['admin'], `admin: ${endpoint}`)
+  else if (endpoint?.kind === 'inet') problem(['admin'], 'admin: write unix:PATH; the permissions of the socket say who may use it')
+  else return endpoint?.path ?? null
+  return null
+}

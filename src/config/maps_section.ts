@@ -1,0 +1,131 @@
+/** The `maps` section: each map -> its search, its tables and the times of its answers, or what is wrong with it. */
+import { resolve } from 'node:path'
+import type { Search } from '../postfix/parameters.js'
+import { parseChanges } from '../tables/changes_query.js'
+import type { ChangesQuery } from '../tables/changes_query.js'
+import type { Lifetimes, MapConfig, Policy, SourceConfig } from './config.js'
+import type { Reading } from './reading.js'
+import type { ConfigFile, MapSection } from './schema.js'
+import { secretOf } from './secrets.js'
+import { nearest } from './spelling.js'
+
+const minuteMs = 60_000
+const dayMs = 86_400_000
+
+/** Searches whose maps lack most keys, as they should: "no special route", "not rewritten", "no rule", "somebody else's domain". */
+const mostlyAbsent: ReadonlySet<Search> = new Set(['transport', 'canonical', 'generic', 'access', 'domain'])
+/**
+ * Searches in which a fallback node's `outage: reject` acts: those whose maps name recipients, and nothing else. A
+ * domain, in `domain` or `exact`, that can't be looked up is deferred on every node: mail already accepted would bounce.
+ */
+const rejectsInOutage: ReadonlySet<Search> = new Set(['virtual', 'recipient'])
+
+export const fallbackRejects =
+  'unknown: a fallback node rejects unknowns, it is the last MX that a client asks; remove this or use role: primary'
+
+const lifetimesOf = (map: MapSection): Lifetimes => ({
+  freshForMs: map.fresh_for ?? 5 * minuteMs,
+  staleForMs: map.stale_for ?? (map.sensitive ? 0 : 7 * dayMs),
+  absentForMs: map.absent_for ?? (map.search === 'domain' || map.search === 'transport' ? 5_000 : 30_000),
+})
+
+const policyOf = ({ role, unknown, outage }: ConfigFile, map: MapSection): Policy => ({
+  unknown: map.unknown ?? (map.search === 'recipient' && !map.sensitive ? unknown : 'reject'),
+  outage: role === 'fallback' && outage !== 'defer' && rejectsInOutage.has(map.search) && !map.sensitive ? 'reject' : 'defer',
+})
+
+const checkMap = ({ problem }: Reading, path: readonly PropertyKey[], map: MapSection, { role }: ConfigFile): void => {
+  const kinds = (['cf', 'text', 'database'] as const).filter(kind => map[kind] !== undefined)
+  if (kinds.length !== 1) {
+    problem(path, `${path.join('.')}: needs exactly one of \`cf:\` (a mysql_table file), \`database:\` with \`query:\`, or \`text:\` (a text table)`
+      + (kinds.length === 0 ? '' : `; it has ${kinds.join(' and ')}`))
+  }
+  const { staleForMs, freshForMs } = lifetimesOf(map)
+  if (map.stale_for !== undefined && map.stale_for > 0 && staleForMs < freshForMs) {
+    problem([...path, 'stale_for'], 'stale_for: counts from the verification, like fresh_for, so it must be longer than that')
+  }
+  if (map.unknown === 'defer' && mostlyAbsent.has(map.search)) {
+    problem([...path, 'unknown'], `unknown: in a ${map.search} map most keys are absent, senders' too; deferring these would stop all mail`)
+  }
+  if (map.unknown === 'defer' && role === 'fallback') problem([...path, 'unknown'], fallbackRejects)
+}
+
+/** `database` at `name` is not there. */
+const noDatabase = (name: string, databases: ConfigFile['databases']): string => {
+  const known = Object.keys(databases)
+  const near = nearest(name, known)
+  const hint = near !== null ? `, did you mean '${near}'?` : known.length === 0 ? '' : `; known: ${known.join(', ')}`
+  return `database: there is no '${name}' under databases${hint}`
+}
+
+/** A value as mysql_table(5) writes it. */
+const cfValue = (value: string | number | boolean | readonly string[]): string =>
+  typeof value === 'object' ? value.join(', ') : typeof value === 'boolean' ? value ? 'yes' : 'no' : String(value)
+
+const inlineSource = (
+  { placeOf, problem }: Reading, path: readonly PropertyKey[], map: MapSection, { databases }: ConfigFile, passwords: ReadonlyMap<string, string | undefined>,
+): SourceConfig => {
+  const name = map.database ?? ''
+  const database = databases[name]
+  if (database === undefined) {
+    if (map.database !== undefined) problem([...path, 'database'], noDatabase(name, databases))
+    return { kind: 'inline', parameters: {}, placeOf: () => placeOf(path) }
+  }
+  if (map.query === undefined) problem(path, `${path.join('.')}: database goes with \`query:\``)
+  const { query, result_format, domain, expansion_limit, require_result_set } = map
+  const ofMap = { query, result_format, domain, expansion_limit, require_result_set }
+  const given = Object.entries({ ...database, ...ofMap })
+    .flatMap(([parameter, value]) => value === undefined || parameter.startsWith('password') ? [] : [[parameter, cfValue(value)] as const])
+  const password = passwords.get(name)
+  return {
+    kind: 'inline',
+    parameters: { ...Object.fromEntries(given), ...password === undefined ? {} : { password } },
+    placeOf: parameter => placeOf(parameter in ofMap ? [...path, parameter] : ['databases', name, parameter]),
+  }
+}
+
+const changesOf = ({ problem }: Reading, path: readonly PropertyKey[], { changes, text }: MapSection): ChangesQuery | null => {
+  if (changes === undefined) return null
+  const parsed = parseChanges(changes)
+  if (text !== undefined) problem(path, 'changes: a text table is read at start and on reload; remove this')
+  else if (typeof parsed === 'string') problem(path, `changes: ${parsed}`)
+  return typeof parsed === 'string' ? null : parsed
+}
+
+const warmOf = ({ problem }: Reading, path: readonly PropertyKey[], { warm, text }: MapSection): string | null => {
+  if (warm === undefined) return null
+  const query = warm.replace(/[\s;]+$/, '')
+  if (text !== undefined) problem(path, 'warm: a text table is whole in memory as it is; remove this')
+  else if (query !== 'auto' && !/^[\s(]*(SELECT|WITH)\b/i.test(query)) {
+    problem(path, `warm: write auto, or a query such as SELECT address, goto FROM alias; '${query.slice(0, 60)}' is neither`)
+  }
+  return query
+}
+
+/** The maps. Those with problems are among them: their values are of no use. */
+export const mapsOf = (reading: Reading, file: ConfigFile): readonly MapConfig[] => {
+  const { folder, placeOf, problem } = reading
+  const sections = Object.entries(file.maps)
+  if (sections.length === 0) problem(['maps'], 'maps: name at least one map')
+  const passwords = new Map(Object.entries(file.databases)
+    .map(([name, database]) => [name, secretOf(reading, ['databases', name], database)] as const))
+  return sections.map(([name, map]) => {
+    const path = ['maps', name]
+    checkMap(reading, path, map, file)
+    const source: SourceConfig = map.text !== undefined ? { kind: 'text', path: resolve(folder, map.text) }
+      : map.cf !== undefined ? { kind: 'cf', paths: [map.cf].flat().map(cf => resolve(folder, cf)) }
+        : inlineSource(reading, path, map, file, passwords)
+    return {
+      name, source,
+      place: placeOf(path),
+      search: map.search,
+      lifetimes: lifetimesOf(map),
+      policy: policyOf(file, map),
+      sensitive: map.sensitive,
+      maxShrink: map.max_shrink ?? file.max_shrink,
+      canary: map.canary ?? null,
+      changes: changesOf(reading, [...path, 'changes'], map),
+      warm: warmOf(reading, [...path, 'warm'], map),
+    }
+  })
+}
