@@ -4,8 +4,9 @@ import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { localNames } from './circumstances.js'
 import { splitList } from '../postfix/parameter_list.js'
-import { placeName, socketInQueue } from './plan.js'
-import type { Plan } from './plan.js'
+import { socketInQueue } from './draft.js'
+import type { AdoptionPlan } from './draft.js'
+import { placeName } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 
 const names = (postfix: Postconf, parameter: string): readonly string[] =>
@@ -50,7 +51,7 @@ export const socketPath = (postfix: Postconf): string => `${postfix.expanded.get
 const list = (values: readonly string[]): string => `[${values.map(value => JSON.stringify(value)).join(', ')}]`
 
 /** YAML, commented. `group` is the group of Postfix's processes; null: unknown, so the socket is for everybody. */
-export const configText = (postfix: Postconf, plan: Plan, group: string | null): string => {
+export const configText = (postfix: Postconf, plan: AdoptionPlan, group: string | null): string => {
   const maps = plan.maps.flatMap(({ name, search, sensitive, files, usedBy }) => [
     `  ${JSON.stringify(name)}:  # ${usedBy.map(placeName).join(', ')}`,
     `    search: ${search}`,

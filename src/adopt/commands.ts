@@ -1,6 +1,6 @@
 /** The commands that switch Postfix over to Holdfast, and those that switch back, for a shell. */
-import type { Edit, Plan } from './plan.js'
-import { placeName } from './plan.js'
+import type { AdoptionPlan, Edit } from './draft.js'
+import { placeName } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 
 /** What postconf(1) is called with, once for each file that it rewrites; it replaces the file in one step. */
@@ -15,13 +15,13 @@ const withoutBlanks = (list: string): string =>
 const setting = (edit: Edit, value: string): string => `${placeName(edit)}=${inMaster(edit) ? withoutBlanks(value) : value}`
 
 /** The calls that put the new values into main.cf and master.cf. */
-export const switchOver = ({ edits }: Plan): readonly PostconfCall[] => [
+export const switchOver = ({ edits }: AdoptionPlan): readonly PostconfCall[] => [
   ['-Pe', ...edits.filter(inMaster).map(edit => setting(edit, edit.to))],
   ['-e', ...edits.filter(edit => !inMaster(edit)).map(edit => setting(edit, edit.to))],
 ].filter(call => call.length > 1)
 
 /** The calls that bring the old values back; parameters that weren't there go away again. */
-export const switchBack = ({ edits }: Plan): readonly PostconfCall[] => [
+export const switchBack = ({ edits }: AdoptionPlan): readonly PostconfCall[] => [
   ['-e', ...edits.filter(edit => !inMaster(edit) && !edit.wasDefault).map(edit => setting(edit, edit.from))],
   ['-X', ...edits.filter(edit => edit.wasDefault).map(placeName)],
   ['-Pe', ...edits.filter(inMaster).map(edit => setting(edit, edit.from))],

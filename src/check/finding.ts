@@ -1,9 +1,14 @@
-/** What `holdfast check` says of a Postfix. An error is mail that is deferred, refused or sent elsewhere; a warning may be meant so. */
-import { placeName } from '../adopt/plan.js'
-import type { Place } from '../adopt/plan.js'
-import type { Postconf } from '../postfix/postconf.js'
+/** What `holdfast check` says of a Postfix. An error is mail that is deferred, refused or sent elsewhere; a warning may be intended. */
+import { placeName } from '../postfix/postconf.js'
+import type { Place, Postconf } from '../postfix/postconf.js'
 
 export type Finding = { readonly level: 'error' | 'warning', readonly place: string, readonly text: string }
+
+/** A finding whose place is still to come. */
+export type FindingText = Pick<Finding, 'level' | 'text'>
+
+/** What Postfix answers when it can't look something up. */
+export const deferred = '"Temporary lookup failure" (451)'
 
 /** The file and the parameters in it: `/etc/postfix/main.cf: virtual_alias_maps`. */
 export const fileAndName = ({ configDir }: Postconf, places: readonly Place[]): string => {

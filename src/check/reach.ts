@@ -1,25 +1,97 @@
 /**
- * Whether Postfix's processes can reach the listeners that main.cf and
- * master.cf name: the path as each of them sees it, the folders on the way, the
- * socket's group and mode.
+ * Whether Postfix's processes reach the listeners that main.cf and master.cf
+ * name: by the path as each of them sees it, and by the permissions on the way.
  */
 import { realpathSync } from 'node:fs'
 import { connect } from 'node:net'
 import { basename, dirname, join, resolve } from 'node:path'
-import { socketInQueue } from '../adopt/plan.js'
-import type { Postconf } from '../postfix/postconf.js'
+import { socketInQueue } from '../adopt/draft.js'
 import type { Config, ListenerConfig } from '../config/config.js'
 import { endpointName } from '../config/endpoint.js'
-import { groupName } from '../config/group.js'
-import { look, mayDo, obstacle, ownership } from './account.js'
+import type { Postconf } from '../postfix/postconf.js'
+import { accessFindings } from './access.js'
 import type { Account } from './account.js'
-import { fileAndName } from './finding.js'
-import type { Finding } from './finding.js'
-import { servicesOfAll } from './tables.js'
-import type { Use } from './uses.js'
+import { deferred, fileAndName } from './finding.js'
+import type { Finding, FindingText } from './finding.js'
+import { servicesOfAll } from './uses.js'
+import type { Use, UsingService } from './uses.js'
 
-const deferred = '"Temporary lookup failure" (451)'
+export type Reached = {
+  /** The listener; null if nobody, or another program, listens there. */
+  readonly listener: ListenerConfig | null
+  /** Postfix means the daemon of this configuration. */
+  readonly isOurs: boolean
+  readonly findings: readonly Finding[]
+}
+
+/** A unix socket as Postfix's processes see it. All of them work in the queue folder, and those in a jail have it as their /. */
+type SocketPaths = { readonly queue: string, readonly outside: string, readonly inJail: string }
+
+/** `uses` are of one endpoint, in whatever parameters. `account` is Postfix's; null if this machine has none. */
+export const reach = async (postfix: Postconf, config: Config, uses: readonly Use[], account: Account | null): Promise<Reached> => {
+  const [{ endpoint, protocol } = { endpoint: '', protocol: 'socketmap' }] = uses
+  const listeners = config.listeners.filter(each => each.protocol === (protocol === 'tcp' ? 'tcp_table' : 'socketmap'))
+  if (!endpoint.startsWith('unix:')) {
+    const { host, port } = hostAndPort(endpoint)
+    const listener = listeners.find(each => isAt(each, host, port))
+    if (listener !== undefined) return { listener, isOurs: true, findings: [] }
+    return withoutListener(postfix, config, uses, listeners, { host, port: Number(port) || 0 })
+  }
+  const path = endpoint.slice('unix:'.length)
+  const queue = resolve(postfix.expanded.get('queue_directory') ?? '/var/spool/postfix')
+  const paths = { queue, outside: path.startsWith('/') ? path : join(queue, path), inJail: join(queue, path) }
+  const listener = listenerAt(listeners, paths.outside) ?? listenerAt(listeners, paths.inJail)
+  if (listener?.address.kind !== 'unix') return withoutListener(postfix, config, uses, listeners, { path: paths.outside })
+
+  const services = servicesOfAll(postfix, uses)
+  const socket = { ...listener.address, path: real(listener.address.path) }
+  const wrongPaths = pathFindings(services, paths, socket.path, file => listenerAt(listeners, file) !== undefined)
+  const from = path.startsWith('/') && !services.some(({ isChrooted }) => isChrooted) ? '/' : real(queue)
+  const texts = wrongPaths.length > 0 || account === null ? wrongPaths : accessFindings(socket, from, account)
+  const place = fileAndName(postfix, uses)
+  return { listener, isOurs: true, findings: texts.map(({ level, text }) => ({ level, place, text: `${endpoint}: ${text}` })) }
+}
+
+/** No listener of this configuration is there: the endpoint is another program's, or nobody's. `at` is where to look for one. */
+const withoutListener = async (
+  postfix: Postconf, config: Config, uses: readonly Use[], listeners: readonly ListenerConfig[], at: Target,
+): Promise<Reached> => {
+  if (await isAnswered(at)) return { listener: null, isOurs: false, findings: [] }
+  const [{ endpoint, protocol } = { endpoint: '', protocol: 'socketmap' }] = uses
+  const isOurs = endpoint.includes('holdfast') || uses.some(({ map }) => config.maps.some(({ name }) => name === map))
+  const listening = listeners.length === 0 ? `it has no ${protocol} listener`
+    : `it listens on ${listeners.map(({ address }) => endpointName(address)).join(', ')}`
+  const text = `${endpoint}: no listener of ${config.fileName} is there, and nobody else answers: ${deferred}; ${listening}`
+  return { listener: null, isOurs, findings: [{ level: isOurs ? 'error' : 'warning', place: fileAndName(postfix, uses), text }] }
+}
+
+type Target = { readonly path: string } | { readonly host: string, readonly port: number }
+
 const probeMs = 1_000
+
+const isAnswered = (at: Target): Promise<boolean> => new Promise(done => {
+  const socket = connect({ ...at, timeout: probeMs })
+  const end = (answer: boolean): void => {
+    socket.destroy()
+    done(answer)
+  }
+  // Somebody may listen where we may not look.
+  socket.on('connect', () => end(true)).on('timeout', () => end(true))
+    .on('error', error => end('code' in error && error.code === 'EACCES'))
+})
+
+/** The parts of `inet:HOST:PORT`. */
+const hostAndPort = (endpoint: string): { host: string, port: string } => {
+  const [, host = '', port = ''] = /^inet:(.*):([^:]*)$/.exec(endpoint) ?? []
+  return { host: host.replace(/^\[|\]$/g, ''), port }
+}
+
+const isThisMachine = (host: string): boolean => /^(localhost|127\..*|::1)$/.test(host)
+
+const isAt = ({ address }: ListenerConfig, host: string, port: string): boolean => {
+  if (address.kind !== 'inet' || port !== String(address.port)) return false
+  return ['0.0.0.0', '::', host].includes(address.host) || (isThisMachine(host) && isThisMachine(address.host))
+}
 
 /** Where a path leads, as far as its folder is there. */
 const real = (path: string): string => {
@@ -30,99 +102,27 @@ const real = (path: string): string => {
   }
 }
 
-const hostKind = (host: string): string => /^(localhost|127\..*|::1|\[::1\])$/.test(host) ? 'this machine' : host.replace(/^\[|\]$/g, '')
+const listenerAt = (listeners: readonly ListenerConfig[], file: string): ListenerConfig | undefined =>
+  listeners.find(({ address }) => address.kind === 'unix' && real(address.path) === real(file))
 
-const isAt = ({ address }: ListenerConfig, endpoint: string): boolean => {
-  const [, host, port] = /^inet:(.*):([^:]*)$/.exec(endpoint) ?? []
-  if (address.kind !== 'inet' || host === undefined || port !== String(address.port)) return false
-  return ['0.0.0.0', '::'].includes(address.host) || hostKind(host) === hostKind(address.host)
-}
-
-const isAnswered = (at: { path: string } | { host: string, port: number }): Promise<boolean> => new Promise(done => {
-  const socket = connect({ ...at, timeout: probeMs })
-  const end = (answer: boolean): void => {
-    socket.destroy()
-    done(answer)
+/** Whether each service finds a listener where it looks for one. `socket` is the real path of the one that is meant. */
+const pathFindings = (
+  services: readonly UsingService[], { queue, outside, inJail }: SocketPaths, socket: string, hasListener: (file: string) => boolean,
+): readonly FindingText[] => {
+  const [jailed, free] = [true, false].map(isChrooted =>
+    services.filter(service => service.isChrooted === isChrooted).map(({ text }) => text).join(', '))
+  const realQueue = `${real(queue)}/`
+  const remedy = socket.startsWith(realQueue)
+    ? `Write unix:${socket.slice(realQueue.length)} here, without a slash in front: that is right for all of them`
+    : `Listen within the queue folder, \`socketmap: unix:${queue}/${socketInQueue}\`, and write unix:${socketInQueue} here`
+  const findings: FindingText[] = []
+  const leadsOut = !`${real(inJail)}/`.startsWith(realQueue)
+  if (jailed !== '' && (!hasListener(inJail) || leadsOut)) {
+    const why = leadsOut ? 'a symbolic link leads out of there' : 'sees no such file there'
+    findings.push({ level: 'error', text: `${jailed}: chrooted to ${queue}, and ${why}: ${deferred}. ${remedy}` })
   }
-  // What can't be looked at may well be there.
-  socket.on('connect', () => end(true)).on('timeout', () => end(true))
-    .on('error', error => end('code' in error && error.code === 'EACCES'))
-})
-
-export type Reached = {
-  /** The listener, or null: somebody else's endpoint, or nobody's. */
-  readonly listener: ListenerConfig | null
-  /** It is meant for this configuration. */
-  readonly isOurs: boolean
-  readonly findings: readonly Finding[]
-}
-
-/** The same endpoint, in whatever parameters. `account` is Postfix's; null if this machine has none. */
-export const reach = async (postfix: Postconf, config: Config, uses: readonly Use[], account: Account | null): Promise<Reached> => {
-  const [{ endpoint, protocol } = { endpoint: '', protocol: 'socketmap' }] = uses
-  const place = fileAndName(postfix, uses)
-  const listeners = config.listeners.filter(each => each.protocol === (protocol === 'tcp' ? 'tcp_table' : 'socketmap'))
-
-  const nobody = async (at: Parameters<typeof isAnswered>[0]): Promise<Reached> => {
-    const isOurs = endpoint.includes('holdfast') || uses.some(({ map }) => config.maps.some(({ name }) => name === map))
-    if (await isAnswered(at)) return { listener: null, isOurs: false, findings: [] }
-    const known = listeners.length === 0 ? `it has no ${protocol} listener` : `it listens on ${listeners.map(({ address }) => endpointName(address)).join(', ')}`
-    const text = `${endpoint}: no listener of ${config.fileName} is there, and nobody else answers: ${deferred}; ${known}`
-    return { listener: null, isOurs, findings: [{ level: isOurs ? 'error' : 'warning', place, text }] }
+  if (free !== '' && !hasListener(outside)) {
+    findings.push({ level: 'error', text: `${free}: not chrooted, and looks for ${outside}: ${deferred}. ${remedy}` })
   }
-
-  if (!endpoint.startsWith('unix:')) {
-    const listener = listeners.find(each => isAt(each, endpoint))
-    const [, host = '', port] = /^inet:(.*):([^:]*)$/.exec(endpoint) ?? []
-    return listener === undefined ? nobody({ host: host.replace(/^\[|\]$/g, ''), port: Number(port) || 0 }) : { listener, isOurs: true, findings: [] }
-  }
-
-  const path = endpoint.slice('unix:'.length)
-  const queue = resolve(postfix.expanded.get('queue_directory') ?? '/var/spool/postfix')
-  const services = servicesOfAll(postfix, uses)
-  const [jailed, free] = [true, false].map(isChrooted => services.filter(service => service.isChrooted === isChrooted).map(({ text }) => text))
-  const atFile = (file: string): ListenerConfig | undefined =>
-    listeners.find(({ address }) => address.kind === 'unix' && real(address.path) === real(file))
-  // Every process of Postfix works in the queue folder.
-  const seen = { free: path.startsWith('/') ? path : join(queue, path), jailed: join(queue, path) }
-  const listener = atFile(seen.free) ?? atFile(seen.jailed)
-  if (listener?.address.kind !== 'unix') return nobody({ path: seen.free })
-
-  const findings: Finding[] = []
-  const say = (level: Finding['level'], text: string): void => {
-    findings.push({ level, place, text: `${endpoint}: ${text}` })
-  }
-  const inQueue = real(listener.address.path).startsWith(`${real(queue)}/`) ? real(listener.address.path).slice(real(queue).length + 1) : null
-  const remedy = inQueue === null
-    ? `Listen within the queue folder, \`socketmap: unix:${queue}/${socketInQueue}\`, and write unix:${socketInQueue} here`
-    : `Write unix:${inQueue} here, without a slash in front: that is right for all of them`
-  const [inJail = [], outside = []] = [jailed, free]
-  const leadsOut = !`${real(seen.jailed)}/`.startsWith(`${real(queue)}/`)
-  if (inJail.length > 0 && (atFile(seen.jailed) === undefined || leadsOut)) {
-    say('error', `${inJail.join(', ')}: chrooted to ${queue}, and ${leadsOut ? 'a symbolic link leads out of there' : 'sees no such file there'}: ${deferred}. ${remedy}`)
-  }
-  if (outside.length > 0 && atFile(seen.free) === undefined) {
-    say('error', `${outside.join(', ')}: not chrooted, and looks for ${seen.free}: ${deferred}. ${remedy}`)
-  }
-  if (findings.length > 0 || account === null) return { listener, isOurs: true, findings }
-
-  const file = real(listener.address.path)
-  const way = obstacle(file, path.startsWith('/') && inJail.length === 0 ? '/' : real(queue), account)
-  const stats = way === null ? look(file) : null
-  const { mode, gid } = listener.address
-  if (way?.kind === 'missing') say('error', `there is no folder ${way.folder}: ${deferred}. Make it: install -d -m 0750 -g ${groupName(account.gids[0] ?? 0)} ${way.folder}`)
-  else if (way?.kind === 'hidden') {
-    if (process.geteuid?.() === account.uid) say('error', `${account.name} can't search the folders to ${way.folder}: ${deferred}`)
-    else say('warning', `${way.folder} can't be looked at: run this as ${account.name} or root`)
-  } else if (way?.kind === 'closed') {
-    say('error', `${account.name} can't go through ${way.folder} (${ownership(way.stats)}): ${deferred}. Give it Postfix's group and mode 0750`)
-  } else if (stats === null || stats === 'hidden') {
-    say('warning', `there is no socket ${file}: is the daemon running? Until then ${deferred}`)
-    const asConfigured = { uid: -1, gid: gid ?? -1, mode }
-    if (!mayDo(asConfigured, account, 'write')) say('error', `${account.name} could not write to a socket of ${gid === null ? 'the daemon\'s own group' : `group ${groupName(gid)}`} and mode 0${mode.toString(8)}: ${deferred}. Set \`group: ${groupName(account.gids[0] ?? 0)}\` and \`mode: "0660"\` of that listener`)
-  } else if (!stats.isSocket()) say('error', `${file} is not a socket: ${deferred}`)
-  else if (!mayDo(stats, account, 'write')) {
-    say('error', `${account.name} can't write to the socket (${ownership(stats)}): ${deferred}. Set \`group: ${groupName(account.gids[0] ?? 0)}\` and \`mode: "0660"\` of that listener`)
-  }
-  return { listener, isOurs: true, findings }
+  return findings
 }

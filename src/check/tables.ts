@@ -1,14 +1,12 @@
 /** Whether the maps that Postfix asks for are there, do the steps that it expects, and may be asked by it at all. Pure. */
-import { isChrooted, virtualAgent } from '../adopt/circumstances.js'
+import { virtualAgent } from '../adopt/circumstances.js'
 import type { Postconf } from '../postfix/postconf.js'
 import type { Config, MapConfig } from '../config/config.js'
 import type { Search } from '../postfix/parameters.js'
 import { nearest } from '../config/spelling.js'
 import { fileAndName } from './finding.js'
-import type { Finding } from './finding.js'
+import type { Finding, FindingText } from './finding.js'
 import type { Use } from './uses.js'
-
-type Said = Pick<Finding, 'level' | 'text'>
 
 const wholeKeyOnly = 'Postfix asks a socketmap: or tcp: table for the whole key alone'
 
@@ -24,7 +22,7 @@ const consequence: Readonly<Record<Search, string>> = {
   exact: 'what is in no list counts as listed if a parent domain is',
 }
 
-const searchProblem = ({ asked, purpose, table }: Use, { name, search }: MapConfig): Said | null => {
+const searchProblem = ({ asked, purpose, table }: Use, { name, search }: MapConfig): FindingText | null => {
   if (asked === 'other' || purpose === null || purpose.kind === 'refused') return null
   const addresses: readonly Search[] = ['virtual', 'canonical', 'generic', 'recipient']
   const wanted = purpose.kind === 'search' ? purpose.search : null
@@ -51,7 +49,7 @@ const searchProblem = ({ asked, purpose, table }: Use, { name, search }: MapConf
   return { level: 'error', text: `${table}: ${wholeKeyOnly}, and map ${name} with search: ${search} does other steps than it would: ${consequence[wanted]}. Set search: ${wanted}` }
 }
 
-const refusal = (postfix: Postconf, { parameter, service, purpose, table }: Use): Said | null => {
+const refusal = (postfix: Postconf, { parameter, service, purpose, table }: Use): FindingText | null => {
   if (purpose?.kind === 'refused' && purpose.by !== null) {
     const reply = purpose.by === 'local' ? '"alias database unavailable" (4.3.0)' : '"mail system configuration error" (4.3.5)'
     return { level: 'error', text: `${table}: ${purpose.why}: mail that ${purpose.by}(8) delivers is deferred, ${reply}. Use the mysql: table itself here` }
@@ -62,7 +60,7 @@ const refusal = (postfix: Postconf, { parameter, service, purpose, table }: Use)
   return why === null ? null : { level: 'error', text: `${table}: mail that virtual(8) delivers is deferred, "mail system configuration error" (4.3.5): ${why}` }
 }
 
-const orderProblem = ({ hasNeighbours, asked, purpose, table }: Use, { search }: MapConfig): Said | null => {
+const orderProblem = ({ hasNeighbours, asked, purpose, table }: Use, { search }: MapConfig): FindingText | null => {
   // Where only found or not counts, the order doesn't.
   if (!hasNeighbours || asked !== 'whole' || search === 'exact' || purpose?.kind !== 'search' || purpose.search === 'recipient') return null
   return {
@@ -90,10 +88,4 @@ export const tableFindings = (postfix: Postconf, { maps }: Config, uses: readonl
       .flatMap(said => said === null ? [] : [{ ...said, place }])
   })
   return findings.filter(({ place, text }, i) => findings.findIndex(other => other.place === place && other.text === text) === i)
-}
-
-/** The services of several uses, each once, as `smtpd (smtp/inet)`, with whether it is chrooted. */
-export const servicesOfAll = (postfix: Postconf, uses: readonly Use[]): readonly { readonly text: string, readonly isChrooted: boolean }[] => {
-  const services = [...new Map(uses.flatMap(({ services: each }) => each).map(service => [service.name, service])).values()]
-  return services.map(service => ({ text: `${service.command} (${service.name})`, isChrooted: isChrooted(postfix, service) }))
 }

@@ -5,9 +5,9 @@
  * Bugs: a table in braces behind a restriction's name, and what a custom
  * parameter holds that no known one refers to, is not seen.
  */
+import { isChrooted } from '../adopt/circumstances.js'
 import { expand, splitList } from '../postfix/parameter_list.js'
-import type { Place } from '../adopt/plan.js'
-import type { Postconf, Service } from '../postfix/postconf.js'
+import type { Place, Postconf, Service } from '../postfix/postconf.js'
 import { isKeyMajor, purposes, restrictionLists, restrictionSearch } from '../postfix/parameters.js'
 import type { Purpose } from '../postfix/parameters.js'
 
@@ -31,7 +31,7 @@ export type Use = Place & {
   readonly services: readonly Service[]
 }
 
-type Table = Pick<Use, 'table' | 'protocol' | 'endpoint' | 'map' | 'asked'> & { readonly isProxied: boolean }
+type UsedTable = Pick<Use, 'table' | 'protocol' | 'endpoint' | 'map' | 'asked'> & { readonly isProxied: boolean }
 
 /** Tables that get no partial keys. */
 const patternTables: ReadonlySet<string> = new Set(['socketmap', 'tcp', 'regexp', 'pcre', 'cidr'])
@@ -43,7 +43,7 @@ const isPattern = (text: string): boolean => {
   return inner === undefined ? patternTables.has(table.split(':', 1)[0] ?? '') : isPattern(splitList(inner)[0]?.text ?? '')
 }
 
-const tablesIn = (text: string, asked: Use['asked'], isProxied = false): readonly Table[] => {
+const tablesIn = (text: string, asked: Use['asked'], isProxied = false): readonly UsedTable[] => {
   const table = text.replace(/^!*(?:proxy:)?/, '')
   const proxied = isProxied || text.includes('proxy:')
   const [, kind, inner] = compound.exec(table) ?? []
@@ -118,4 +118,13 @@ export const usesOf = (postfix: Postconf): readonly Use[] => {
     if (restrictions.has(parameter)) return inRestrictions({ service, parameter }, value)
     return purposes.has(parameter) || readersOf(parameter).length > 0 ? inList({ service, parameter }, value) : []
   })
+}
+
+/** A service as `smtpd (smtp/inet)`, and whether it sees only the queue folder. */
+export type UsingService = { readonly text: string, readonly isChrooted: boolean }
+
+/** The services of several uses, each once. */
+export const servicesOfAll = (postfix: Postconf, uses: readonly Use[]): readonly UsingService[] => {
+  const services = [...new Map(uses.flatMap(({ services: each }) => each).map(service => [service.name, service])).values()]
+  return services.map(service => ({ text: `${service.command} (${service.name})`, isChrooted: isChrooted(postfix, service) }))
 }

@@ -8,9 +8,9 @@ import { dirname } from 'node:path'
 import { applyChanges } from '../adopt/apply.js'
 import { folderOption, shellLines, shellWord, switchBack, switchOver } from '../adopt/commands.js'
 import { configText, socketPath } from '../adopt/adopted_config.js'
-import { placeName, planAdoption } from '../adopt/plan.js'
-import type { Plan } from '../adopt/plan.js'
-import { readPostconf } from '../postfix/postconf.js'
+import type { AdoptionPlan } from '../adopt/draft.js'
+import { planAdoption } from '../adopt/plan.js'
+import { placeName, readPostconf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import { groupId } from '../config/group.js'
 import { defineFromCf } from '../tables/definition.js'
@@ -43,7 +43,7 @@ const writeConfig = (file: string, text: string): string | null => {
 }
 
 /** The maps that the running daemon doesn't answer for, each with what it said. */
-const unanswered = async (postfix: Postconf, plan: Plan): Promise<readonly string[]> => {
+const unanswered = async (postfix: Postconf, plan: AdoptionPlan): Promise<readonly string[]> => {
   const path = socketPath(postfix)
   const answers = await Promise.all(plan.maps.map(async ({ name }) => {
     const answer = await askDaemon({ kind: 'unix', path }, name, probe, probeTimeoutMs)
@@ -54,11 +54,11 @@ const unanswered = async (postfix: Postconf, plan: Plan): Promise<readonly strin
 
 const indent = (text: string): string => text.replace(/^(?=.)/gm, '    ')
 
-const leftAloneText = (plan: Plan): string => plan.leftAlone.length === 0 ? ''
+const leftAloneText = (plan: AdoptionPlan): string => plan.leftAlone.length === 0 ? ''
   : `Left alone:\n${plan.leftAlone.map(left => `  ${placeName(left)}: ${left.table}\n      ${left.why}\n`).join('')}\n`
 
 /** What a transport table may say can't be seen from here. */
-const virtualHint = (postfix: Postconf, plan: Plan): string => {
+const virtualHint = (postfix: Postconf, plan: AdoptionPlan): string => {
   const adopted = plan.edits.some(({ service, parameter }) => service === null && parameter === 'virtual_mailbox_maps')
   const routed = (postfix.expanded.get('transport_maps') ?? '') !== ''
   if (!adopted || !routed || !postfix.services.some(({ command }) => command === 'virtual')) return ''
@@ -66,10 +66,10 @@ const virtualHint = (postfix: Postconf, plan: Plan): string => {
     + '  then give its line in master.cf a -o virtual_mailbox_maps with the mysql: tables.\n\n'
 }
 
-const backText = (postfix: Postconf, plan: Plan): string =>
+const backText = (postfix: Postconf, plan: AdoptionPlan): string =>
   `To switch back:\n\n${indent([...switchBack(plan).map(call => shellLines(postfix, call)), ['postfix', ...folderOption(postfix), 'reload'].join(' ')].join('\n'))}\n`
 
-const planText = (postfix: Postconf, plan: Plan, yaml: string, group: string | null, output: string | undefined): string => {
+const planText = (postfix: Postconf, plan: AdoptionPlan, yaml: string, group: string | null, output: string | undefined): string => {
   const file = output ?? '/etc/holdfast/holdfast.yaml'
   const option = file === '/etc/holdfast/holdfast.yaml' ? '' : ` --config ${shellWord(file)}`
   const folder = dirname(socketPath(postfix))
@@ -105,7 +105,7 @@ const postconfOf = async (configDir: string): Promise<Postconf> => {
 }
 
 /** Changes main.cf and master.cf. Throws Failure, with both as they were: 75 if the daemon doesn't answer yet, 69 if postconf(1) fails. */
-const switchPostfix = async (postfix: Postconf, plan: Plan): Promise<string> => {
+const switchPostfix = async (postfix: Postconf, plan: AdoptionPlan): Promise<string> => {
   const missing = await unanswered(postfix, plan)
   if (missing.length > 0) {
     throw new Failure(exitTempfail, `nothing is changed, for the daemon doesn't answer yet:\n${missing.map(text => `  ${text}\n`).join('')}`

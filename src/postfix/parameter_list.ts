@@ -1,13 +1,13 @@
 /** Lists as main.cf has them: separated by commas and blanks, {...} being one piece, with $name for other parameters. */
 
 /** A piece of a list, with the separators in front of it. */
-export type Piece = { readonly separator: string, readonly text: string }
+export type ListPiece = { readonly separator: string, readonly text: string }
 
 const isSeparator = (char: string): boolean => /[,\s]/.test(char)
 
 /** The pieces of `value`. Separators after the last are dropped. */
-export const splitList = (value: string): readonly Piece[] => {
-  const pieces: Piece[] = []
+export const splitList = (value: string): readonly ListPiece[] => {
+  const pieces: ListPiece[] = []
   let at = 0
   for (;;) {
     const from = at
@@ -22,7 +22,7 @@ export const splitList = (value: string): readonly Piece[] => {
   }
 }
 
-export const joinList = (pieces: readonly Piece[]): string =>
+export const joinList = (pieces: readonly ListPiece[]): string =>
   pieces.map(({ separator, text }, i) => i === 0 ? text : `${separator === '' ? ' ' : separator}${text}`).join('')
 
 /** The parameter that `text` stands for, if it is $name, ${name} or $(name) and no more; else null. */
@@ -47,11 +47,11 @@ export const expand = (text: string, values: ReadonlyMap<string, string>, depth 
 }
 
 /** A lookup table of a list: one that asks MySQL, one made of others, or null for anything else. */
-export type Table =
+export type ListedTable =
   | { readonly kind: 'mysql', readonly name: string }
   | { readonly kind: 'union' | 'pipe', readonly proxy: boolean, readonly members: readonly string[] }
 
-export const parseTable = (text: string): Table | null => {
+export const parseTable = (text: string): ListedTable | null => {
   const mysql = /^(?:proxy:)?mysql:(.+)$/s.exec(text)
   if (mysql?.[1] !== undefined) return { kind: 'mysql', name: mysql[1] }
   const compound = /^(proxy:)?(union|pipe)map:\{(.*)\}$/s.exec(text)

@@ -9,6 +9,12 @@ export type Service = {
   readonly command: string
 }
 
+/** Where a parameter stands: in main.cf, or in a service's -o in master.cf (`submission/inet`). */
+export type Place = { readonly service: string | null, readonly parameter: string }
+
+/** `place` as people write it. */
+export const placeName = ({ service, parameter }: Place): string => service === null ? parameter : `${service}/${parameter}`
+
 /** A `-o parameter=value` of master.cf. */
 export type Override = { readonly service: string, readonly parameter: string, readonly value: string }
 

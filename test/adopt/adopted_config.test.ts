@@ -1,7 +1,7 @@
 /** The configuration that adopt writes: one that Holdfast takes, with what main.cf says. */
 import t from 'tap'
 import { configText } from '../../src/adopt/adopted_config.js'
-import type { Plan } from '../../src/adopt/plan.js'
+import type { AdoptionPlan } from '../../src/adopt/draft.js'
 import type { Postconf } from '../../src/postfix/postconf.js'
 import { parseConfig } from '../../src/config/parse.js'
 
@@ -12,7 +12,7 @@ const expanded = new Map(Object.entries({
 }))
 const postfix: Postconf = { configDir: '/etc/postfix', written: new Map(), expanded, inMainCf: new Set(), services: [], overrides: [] }
 const place = { service: null, parameter: 'virtual_alias_maps' }
-const plan: Plan = {
+const plan: AdoptionPlan = {
   maps: [
     { name: 'virtual_alias', search: 'virtual', sensitive: false, files: ['/etc/a.cf', '/etc/b: "c".cf'], usedBy: [place] },
     { name: '2', search: 'access', sensitive: true, files: ['/etc/d.cf'], usedBy: [place, { service: 'smtp/inet', parameter: 'x' }] },

@@ -1,14 +1,14 @@
 /** The commands for the shell: what they say, and that a shell reads them as meant. */
 import t from 'tap'
 import { shellLines, shellWord, switchBack, switchOver } from '../../src/adopt/commands.js'
-import type { Plan } from '../../src/adopt/plan.js'
+import type { AdoptionPlan } from '../../src/adopt/draft.js'
 import type { Postconf } from '../../src/postfix/postconf.js'
 import { run } from '../fixtures/child.js'
 
 const postfix = (configDir: string): Postconf =>
   ({ configDir, written: new Map(), expanded: new Map(), inMainCf: new Set(), services: [], overrides: [] })
 
-const plan: Plan = {
+const plan: AdoptionPlan = {
   maps: [], leftAlone: [],
   edits: [
     { service: null, parameter: 'virtual_alias_maps', from: '$v, mysql:/a', to: 'socketmap:a', wasDefault: false },

@@ -3,8 +3,9 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { configText } from '../../src/adopt/adopted_config.js'
 import { expand } from '../../src/postfix/parameter_list.js'
-import { placeName, planAdoption } from '../../src/adopt/plan.js'
-import type { Plan } from '../../src/adopt/plan.js'
+import type { AdoptionPlan } from '../../src/adopt/draft.js'
+import { planAdoption } from '../../src/adopt/plan.js'
+import { placeName } from '../../src/postfix/postconf.js'
 import { readPostconf } from '../../src/postfix/postconf.js'
 import type { Override, Postconf, Service } from '../../src/postfix/postconf.js'
 import { parseConfig } from '../../src/config/parse.js'
@@ -14,7 +15,7 @@ const short = (value: string): string => value
   .replace(/unionmap:\{inline:\{__none__=x\},socketmap:unix:holdfast\/holdfast\.sock:([^},]*)\}/g, 'steps:$1')
   .replaceAll('socketmap:unix:holdfast/holdfast.sock:', 'socketmap:')
 
-const lines = (plan: Plan): { maps: readonly string[], edits: readonly string[], leftAlone: readonly string[] } => ({
+const lines = (plan: AdoptionPlan): { maps: readonly string[], edits: readonly string[], leftAlone: readonly string[] } => ({
   maps: plan.maps.map(({ name, search, sensitive, files }) =>
     [name, search, ...sensitive ? ['sensitive'] : [], ...files.map(file => file.replace(/^.*\//, ''))].join(' ')),
   edits: plan.edits.map(edit => `${placeName(edit)} = ${short(edit.to)}${edit.wasDefault ? ' (was default)' : ''}`),

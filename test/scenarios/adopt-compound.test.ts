@@ -10,12 +10,12 @@ import { mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { planAdoption } from '../../src/adopt/plan.js'
-import type { Plan } from '../../src/adopt/plan.js'
+import type { AdoptionPlan } from '../../src/adopt/draft.js'
 import { startPostfix } from '../fixtures/postfix.js'
 import { rcptReply } from '../fixtures/smtp.js'
 import { startSocketmap } from '../fixtures/socketmap.js'
 
-const planFor = (main: Readonly<Record<string, string>>): Plan => {
+const planFor = (main: Readonly<Record<string, string>>): AdoptionPlan => {
   const values = new Map(Object.entries({ mail_version: '3.7.11', ...main }))
   return planAdoption({
     configDir: '/etc/postfix', written: values, expanded: values, inMainCf: new Set(values.keys()), services: [], overrides: [],

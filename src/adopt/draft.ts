@@ -1,0 +1,97 @@
+/** The plan of a switch-over as it grows: the maps so far, the parameters to change, the tables that stay. */
+import { unionmapIsSafe } from './circumstances.js'
+import type { Search } from '../postfix/parameters.js'
+import { placeName } from '../postfix/postconf.js'
+import type { Place, Postconf } from '../postfix/postconf.js'
+
+export type PlannedMap = {
+  readonly name: string
+  readonly search: Search
+  readonly sensitive: boolean
+  /** mysql_table(5) files in the order in which they are asked. */
+  readonly files: readonly string[]
+  readonly usedBy: readonly Place[]
+}
+
+export type Edit = Place & {
+  readonly from: string
+  readonly to: string
+  /** The parameter had its default and gets it again when Postfix is switched back. */
+  readonly wasDefault: boolean
+}
+
+export type LeftAlone = Place & { readonly table: string, readonly why: string }
+
+export type AdoptionPlan = {
+  readonly maps: readonly PlannedMap[]
+  readonly edits: readonly Edit[]
+  readonly leftAlone: readonly LeftAlone[]
+}
+
+/** The socket below the queue folder. */
+export const socketInQueue = 'holdfast/holdfast.sock'
+
+const isSamePlace = (one: Place, other: Place): boolean => placeName(one) === placeName(other)
+
+export class Draft {
+  readonly postfix: Postconf
+  /** Why Holdfast can't use a mysql_table(5) file; null if it can. */
+  readonly #unsuitable: (file: string) => string | null
+  readonly #maps: PlannedMap[] = []
+  readonly #edits: Edit[] = []
+  readonly #leftAlone: LeftAlone[] = []
+  /** Parameters whose tables were taken into the parameters that refer to them. */
+  readonly inlined = new Set<string>()
+
+  constructor(postfix: Postconf, unsuitable: (file: string) => string | null) {
+    this.postfix = postfix
+    this.#unsuitable = unsuitable
+  }
+
+  /** Why no table may be put behind unionmap: here; null if it may. */
+  unionmapProblem(): string | null {
+    const version = this.postfix.expanded.get('mail_version') ?? ''
+    return unionmapIsSafe(version) ? null : `unionmap: in Postfix ${version} takes errors for absence`
+  }
+
+  /** Notes a table that stays with Postfix; once, though several parameters may lead to it. */
+  leave(place: Place, table: string, why: string): void {
+    if (this.#leftAlone.some(left => isSamePlace(left, place) && left.table === table)) return
+    this.#leftAlone.push({ ...place, table, why })
+  }
+
+  /** The file of a mysql: table, if Holdfast can use it; else null, and the table stays with Postfix. */
+  usableFile(place: Place, name: string): string | null {
+    const why = name.startsWith('/') ? this.#unsuitable(name)
+      : name.startsWith('.') ? 'a path that depends on where the process runs: write the whole path'
+        : `its parameters (${name}_query...) stand in main.cf: put them into a file of their own, mysql:/path`
+    if (why !== null) this.leave(place, `mysql:${name}`, why)
+    return why === null ? name : null
+  }
+
+  /** The name of the map with these properties, made if there is none yet; `wish` is its name unless another map has it. */
+  mapFor(place: Place, wish: string, { search, sensitive, files }: Pick<PlannedMap, 'search' | 'sensitive' | 'files'>): string {
+    const index = this.#maps.findIndex(map =>
+      map.search === search && map.sensitive === sensitive && map.files.join('\n') === files.join('\n'))
+    const same = this.#maps[index]
+    if (same !== undefined) {
+      if (!same.usedBy.some(user => isSamePlace(user, place))) this.#maps[index] = { ...same, usedBy: [...same.usedBy, place] }
+      return same.name
+    }
+    const taken = new Set(this.#maps.map(({ name }) => name))
+    let name = wish
+    for (let n = 2; taken.has(name); n++) name = `${wish}_${n}`
+    this.#maps.push({ name, search, sensitive, files, usedBy: [place] })
+    return name
+  }
+
+  /** Notes a parameter's new value, unless it asks Holdfast for nothing: then only its blanks may have changed. */
+  change(place: Place, from: string, to: string): void {
+    if (!to.includes(socketInQueue)) return
+    this.#edits.push({ ...place, from, to, wasDefault: place.service === null && !this.postfix.inMainCf.has(place.parameter) })
+  }
+
+  plan(): AdoptionPlan {
+    return { maps: this.#maps, edits: this.#edits, leftAlone: this.#leftAlone }
+  }
+}

@@ -1,0 +1,145 @@
+/** A parameter's value with socketmap: in place of the mysql: tables that Holdfast can ask. */
+import { localNames } from './circumstances.js'
+import { socketInQueue } from './draft.js'
+import type { Draft } from './draft.js'
+import { expand, joinList, parseTable, referenceOf, splitList } from '../postfix/parameter_list.js'
+import type { ListPiece, ListedTable } from '../postfix/parameter_list.js'
+import { isKeyMajor, restrictionSearch } from '../postfix/parameters.js'
+import type { Purpose, Search } from '../postfix/parameters.js'
+import type { Place } from '../postfix/postconf.js'
+
+const socketmapOf = (map: string): string => `socketmap:unix:${socketInQueue}:${map}`
+// An empty first member makes Postfix ask for every partial key, as it would ask a mysql: table.
+const nothing = 'inline:{__none__=x}'
+const withSteps = (map: string): string => `unionmap:{${nothing},${socketmapOf(map)}}`
+
+/** A map's name from its file's: `/etc/postfix/mysql-virtual_sender.cf` gives `virtual_sender`. */
+const fileWish = (file: string): string =>
+  (/([^/]*?)(?:\.\w+)?$/.exec(file)?.[1] ?? '').replace(/^(?:mysql|sql)[-_.]/, '').replace(/[^\w.-]/g, '_') || 'map'
+
+/** pipemap: or unionmap: with its mysql: tables replaced, or null if that can't be. Its first member says which keys all of it gets. */
+const rewriteCompound = (
+  draft: Draft, place: Place, table: ListedTable & { kind: 'union' | 'pipe' }, text: string, sensitive: boolean,
+): string | null => {
+  if (!/mysql:/.test(text)) return null
+  const problem = draft.unionmapProblem()
+  if (problem !== null) {
+    draft.leave(place, text, problem)
+    return null
+  }
+  const files = table.members.map(member => {
+    const inner = parseTable(member)
+    return inner?.kind === 'mysql' ? draft.usableFile(place, inner.name) : null
+  })
+  if (table.proxy && files.includes(null)) {
+    draft.leave(place, text, 'behind proxy: together with other tables; take the proxy: away, or these tables out')
+    return null
+  }
+  const texts = table.members.map((member, i) => {
+    const file = files[i]
+    if (typeof file === 'string') {
+      const map = draft.mapFor(place, fileWish(file), { search: 'exact', sensitive, files: [file] })
+      return i > 0 ? socketmapOf(map) : table.kind === 'union' ? `${nothing},${socketmapOf(map)}` : withSteps(map)
+    }
+    const inner = parseTable(member)
+    return inner === null || inner.kind === 'mysql' ? member : rewriteCompound(draft, place, inner, member, sensitive) ?? member
+  })
+  return `${table.kind}map:{${texts.join(',')}}`
+}
+
+/** A piece of a list: a mysql: table that Holdfast can use has a `file`; `table` is null for what is no table that asks MySQL. */
+type ListItem = ListPiece & { readonly negation: string, readonly file: string | null, readonly table: ListedTable | null }
+
+const itemOf = (draft: Draft, place: Place, { separator, text }: ListPiece): ListItem => {
+  const negation = /^!*/.exec(text)?.[0] ?? ''
+  const plain = expand(text.slice(negation.length), draft.postfix.written)
+  if (plain === null && /mysql:/.test(text)) draft.leave(place, text, 'a conditional value')
+  const table = plain === null ? null : parseTable(plain)
+  return { separator, text, negation, table, file: table?.kind === 'mysql' ? draft.usableFile(place, table.name) : null }
+}
+
+/** The pieces of a list; a $name that leads to a mysql: table gives the pieces of that parameter. */
+const itemsOf = (draft: Draft, place: Place, value: string, depth = 0): readonly ListItem[] => splitList(value).flatMap(piece => {
+  const { written } = draft.postfix
+  const name = referenceOf(piece.text)
+  if (name === null || depth === 10 || expand(piece.text, written)?.includes('mysql:') !== true) return [itemOf(draft, place, piece)]
+  draft.inlined.add(name)
+  const inner = itemsOf(draft, place, written.get(name) ?? '', depth + 1)
+  return inner.map((item, i) => i === 0 ? { ...item, separator: piece.separator } : item)
+})
+
+/**
+ * Only Postfix can keep the order of the steps: another table is among these, or
+ * a table that Holdfast doesn't read says which domains have local users.
+ */
+const isLeftToPostfix = (draft: Draft, search: Search, items: readonly ListItem[]): boolean => isKeyMajor(search)
+  && (items.some(({ file }) => file === null) || (localNames(draft.postfix) === null && search !== 'transport'))
+
+/** Items in groups: usable tables that stand together, which become one map, and each other item by itself. */
+const groupsOf = (items: readonly ListItem[]): readonly (readonly ListItem[])[] => {
+  const groups: ListItem[][] = []
+  for (const item of items) {
+    const last = groups.at(-1)
+    if (last?.[0] !== undefined && last[0].file !== null && item.file !== null && last[0].negation === item.negation) last.push(item)
+    else groups.push([item])
+  }
+  return groups
+}
+
+/** A list of tables. */
+export const rewriteList = (draft: Draft, place: Place, value: string, purpose: Exclude<Purpose, { kind: 'refused' }>): string => {
+  const { sensitive } = purpose
+  const items = itemsOf(draft, place, value)
+  const search = purpose.kind === 'search' && !isLeftToPostfix(draft, purpose.search, items) ? purpose.search : null
+  const problem = search === null ? draft.unionmapProblem() : null
+  return joinList(groupsOf(items).flatMap((group): readonly ListPiece[] => {
+    const [first] = group
+    if (first === undefined) return []
+    const { separator, text, negation, table } = first
+    if (table !== null && table.kind !== 'mysql') {
+      const rewritten = rewriteCompound(draft, place, table, text, sensitive)
+      return [{ separator, text: rewritten === null ? text : `${negation}${rewritten}` }]
+    }
+    const files = group.flatMap(({ file }) => file ?? [])
+    if (files.length === 0) return group
+    if (problem !== null) {
+      for (const left of group) draft.leave(place, left.text, `the steps have to stay with Postfix, and ${problem}`)
+      return group
+    }
+    const map = draft.mapFor(place, place.parameter.replace(/_maps$/, ''), { search: search ?? 'exact', sensitive, files })
+    return [{ separator, text: `${negation}${search === null ? withSteps(map) : socketmapOf(map)}` }]
+  }))
+}
+
+/** A list of restrictions, in which each table stands behind what it is asked for. `found` gets the name of each other such list. */
+export const rewriteRestrictions = (draft: Draft, place: Place, value: string, found: (parameter: string) => void): string => {
+  let previous = ''
+  return joinList(splitList(value).map(({ separator, text }) => {
+    const restriction = previous
+    previous = text
+    const name = referenceOf(text)
+    if (name !== null && !/^check_\w+_access$/i.test(restriction)) {
+      found(name)
+      return { separator, text }
+    }
+    return { separator, text: rewriteRestriction(draft, place, restriction, text) ?? text }
+  }))
+}
+
+/** What stands behind `restriction`, or null if it stays as it is. */
+const rewriteRestriction = (draft: Draft, place: Place, restriction: string, text: string): string | null => {
+  const plain = expand(text, draft.postfix.written)
+  if (plain === null && text.includes('mysql:')) draft.leave(place, text, 'a conditional value')
+  if (plain?.includes('mysql:') !== true) return null
+  const table = parseTable(plain)
+  if (table === null) {
+    draft.leave(place, text, 'not a table alone')
+    return null
+  }
+  const name = referenceOf(text)
+  if (name !== null) draft.inlined.add(name)
+  if (table.kind !== 'mysql') return rewriteCompound(draft, place, table, plain, true)
+  const file = draft.usableFile(place, table.name)
+  if (file === null) return null
+  return socketmapOf(draft.mapFor(place, fileWish(file), { search: restrictionSearch(restriction), sensitive: true, files: [file] }))
+}
