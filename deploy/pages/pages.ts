@@ -3,7 +3,8 @@
  * ship as files: both pages of the manual, the completion scripts and the JSON Schema.
  */
 import { readFileSync } from 'node:fs'
-import { createProgram, standardConfig } from '../../src/cli/program.js'
+import { standardConfig } from '../../src/cli/daemon_at.js'
+import { createProgram } from '../../src/cli/program.js'
 import { packageFile, version } from '../../src/runtime/package.js'
 import { bashCompletion, completionsOf, fishCompletion, zshCompletion } from './completion.js'
 import { configPage } from './config_page.js'

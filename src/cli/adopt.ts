@@ -1,7 +1,7 @@
 /**
- * `holdfast adopt`: finds the mysql: tables of a Postfix, gives a configuration
- * for them, and the commands that switch Postfix over and back. Without
- * --apply nothing of Postfix's is changed.
+ * `holdfast adopt`: finds the mysql: tables of a Postfix, writes a configuration
+ * for them, and prints the commands that switch Postfix over and back. It changes
+ * Postfix only with --apply.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -14,13 +14,14 @@ import { placeName, readPostconf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import { groupId } from '../config/group.js'
 import { defineFromCf } from '../tables/definition.js'
+import { standardConfig } from './daemon_at.js'
 import { Failure, exitCantCreate, exitConfig, exitTempfail, exitUnavailable } from './exit.js'
 import { askDaemon } from './query.js'
 import { messageOf } from '../log.js'
 
 export type AdoptOptions = { readonly configDir: string, readonly output?: string, readonly apply?: true }
 
-/** A key that no table has, for seeing whether a map answers (RFC 2606). */
+/** A key that no table has (RFC 2606), to see whether a map answers. */
 const probe = 'holdfast-check@holdfast.invalid'
 const probeTimeoutMs = 10_000
 
@@ -31,18 +32,19 @@ const unsuitable = (path: string): string | null => {
   return defined.problems.map(({ place, text }) => `${place}: ${text}`).join('; ')
 }
 
-/** Writes a new file. A file with the same text may be there already; one with another is kept. */
+/** Writes a new file, or says why not. A file with the same text may exist; one with another text is kept. */
 const writeConfig = (file: string, text: string): string | null => {
   try {
     writeFileSync(file, text, { flag: 'wx' })
     return null
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) return messageOf(error)
-    return readFileSync(file, 'utf8') === text ? null : `${file} is there already and says something else: move it away, or name another file`
+    if (readFileSync(file, 'utf8') === text) return null
+    return `${file} exists and has another text: move it away, or name another file`
   }
 }
 
-/** The maps that the running daemon doesn't answer for, each with what it said. */
+/** The maps for which the running daemon doesn't answer, each with the reason. */
 const unanswered = async (postfix: Postconf, plan: AdoptionPlan): Promise<readonly string[]> => {
   const path = socketPath(postfix)
   const answers = await Promise.all(plan.maps.map(async ({ name }) => {
@@ -57,28 +59,34 @@ const indent = (text: string): string => text.replace(/^(?=.)/gm, '    ')
 const leftAloneText = (plan: AdoptionPlan): string => plan.leftAlone.length === 0 ? ''
   : `Left alone:\n${plan.leftAlone.map(left => `  ${placeName(left)}: ${left.table}\n      ${left.why}\n`).join('')}\n`
 
-/** What a transport table may say can't be seen from here. */
+/** A warning where the rows of transport_maps, which we don't read, may send mail to virtual(8). */
 const virtualHint = (postfix: Postconf, plan: AdoptionPlan): string => {
   const adopted = plan.edits.some(({ service, parameter }) => service === null && parameter === 'virtual_mailbox_maps')
   const routed = (postfix.expanded.get('transport_maps') ?? '') !== ''
   if (!adopted || !routed || !postfix.services.some(({ command }) => command === 'virtual')) return ''
-  return 'Note: if transport_maps sends mail to `virtual:`, virtual(8) reads virtual_mailbox_maps too, and takes no socketmap:\n'
-    + '  then give its line in master.cf a -o virtual_mailbox_maps with the mysql: tables.\n\n'
+  return 'Note: if transport_maps sends mail to `virtual:`, virtual(8) reads virtual_mailbox_maps too.\n'
+    + '  It takes no socketmap: so give its line in master.cf a -o virtual_mailbox_maps with the mysql: tables.\n\n'
 }
 
-const backText = (postfix: Postconf, plan: AdoptionPlan): string =>
-  `To switch back:\n\n${indent([...switchBack(plan).map(call => shellLines(postfix, call)), ['postfix', ...folderOption(postfix), 'reload'].join(' ')].join('\n'))}\n`
+const reloadCommand = (postfix: Postconf): string => ['postfix', ...folderOption(postfix), 'reload'].join(' ')
 
-const planText = (postfix: Postconf, plan: AdoptionPlan, yaml: string, group: string | null, output: string | undefined): string => {
-  const file = output ?? '/etc/holdfast/holdfast.yaml'
-  const option = file === '/etc/holdfast/holdfast.yaml' ? '' : ` --config ${shellWord(file)}`
+const backText = (postfix: Postconf, plan: AdoptionPlan): string => {
+  const calls = switchBack(plan).map(call => shellLines(postfix, call))
+  return `To switch back:\n\n${indent([...calls, reloadCommand(postfix)].join('\n'))}\n`
+}
+
+type NewConfig = { readonly yaml: string, readonly group: string | null, readonly output: string | undefined }
+
+const planText = (postfix: Postconf, plan: AdoptionPlan, { yaml, group, output }: NewConfig): string => {
+  const file = output ?? standardConfig
+  const option = file === standardConfig ? '' : ` --config ${shellWord(file)}`
   const folder = dirname(socketPath(postfix))
   // The account that the package makes.
   const owner = groupId('holdfast') === null ? 'root' : 'holdfast'
-  const reload = ['postfix', ...folderOption(postfix), 'reload'].join(' ')
   return [
     leftAloneText(plan), virtualHint(postfix, plan),
-    output === undefined ? `1. Write the configuration, ${file} (--output FILE does it):\n\n${yaml}\n` : `1. The configuration is in ${file}\n\n`,
+    output === undefined ? `1. Write the configuration, ${file} (--output FILE does it):\n\n${yaml}\n`
+      : `1. The configuration is in ${file}\n\n`,
     '2. Make the socket\'s folder, start Holdfast and compare its answers with the tables\':\n\n',
     indent([
       `install -d -o ${owner} -g ${group ?? 'root'} -m ${group === null ? '0755' : '0750'} ${shellWord(folder)}`,
@@ -87,15 +95,15 @@ const planText = (postfix: Postconf, plan: AdoptionPlan, yaml: string, group: st
       ...plan.maps.map(({ name }) => `holdfast compare ${shellWord(name)}${option} --keys KEYS`),
     ].join('\n')), '\n\n',
     '3. Switch over (--apply does it, and keeps copies of main.cf and master.cf):\n\n',
-    indent([...switchOver(plan).map(call => shellLines(postfix, call)), reload].join('\n')), '\n\n',
+    indent([...switchOver(plan).map(call => shellLines(postfix, call)), reloadCommand(postfix)].join('\n')), '\n\n',
     backText(postfix, plan),
   ].join('')
 }
 
-/** `2026-11-25T10-20-30`: good in the name of a file, and sorts. */
+/** `before-holdfast-2026-11-25T10-20-30`, for the name of a file. */
 const stampOf = (time: Date): string => `before-holdfast-${time.toISOString().slice(0, 19).replaceAll(':', '-')}`
 
-/** What postconf(1) says. Throws Failure (69) if it can't be run. */
+/** The output of postconf(1). Throws Failure (69) if it fails. */
 const postconfOf = async (configDir: string): Promise<Postconf> => {
   try {
     return await readPostconf(configDir)
@@ -104,17 +112,21 @@ const postconfOf = async (configDir: string): Promise<Postconf> => {
   }
 }
 
-/** Changes main.cf and master.cf. Throws Failure, with both as they were: 75 if the daemon doesn't answer yet, 69 if postconf(1) fails. */
+/**
+ * Changes main.cf and master.cf. Throws Failure and leaves both as they were: 75 if the daemon doesn't answer yet, 69
+ * if postconf(1) fails.
+ */
 const switchPostfix = async (postfix: Postconf, plan: AdoptionPlan): Promise<string> => {
   const missing = await unanswered(postfix, plan)
   if (missing.length > 0) {
-    throw new Failure(exitTempfail, `nothing is changed, for the daemon doesn't answer yet:\n${missing.map(text => `  ${text}\n`).join('')}`
+    throw new Failure(exitTempfail, `nothing is changed: the daemon doesn't answer yet:\n  ${missing.join('\n  ')}\n`
       + 'Start it with the configuration that `holdfast adopt` prints, and try again.')
   }
   try {
     const copies = await applyChanges(postfix.configDir, switchOver(plan), stampOf(new Date()))
-    return `${leftAloneText(plan)}Switched over: ${plan.edits.map(placeName).join(', ')}\nAs it was: ${copies.join(', ')}\n`
-      + `Now run: ${['postfix', ...folderOption(postfix), 'reload'].join(' ')}\n\n${backText(postfix, plan)}`
+    const edited = plan.edits.map(placeName).join(', ')
+    return `${leftAloneText(plan)}Switched over: ${edited}\nAs it was: ${copies.join(', ')}\n`
+      + `Now run: ${reloadCommand(postfix)}\n\n${backText(postfix, plan)}`
   } catch (error) {
     throw new Failure(exitUnavailable, `nothing is changed: ${messageOf(error)}`)
   }
@@ -136,6 +148,8 @@ export const adopt = async ({ configDir, output, apply }: AdoptOptions, process:
   const yaml = configText(postfix, plan, group)
   const problem = output === undefined ? null : writeConfig(output, yaml)
   if (problem !== null) throw new Failure(exitCantCreate, problem)
-  process.stdout.write(apply === undefined ? planText(postfix, plan, yaml, group, output) : await switchPostfix(postfix, plan))
+  const text = apply === undefined ? planText(postfix, plan, { yaml, group, output })
+    : await switchPostfix(postfix, plan)
+  process.stdout.write(text)
   return 0
 }

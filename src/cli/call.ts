@@ -6,10 +6,12 @@ import type { Endpoint } from '../config/endpoint.js'
 import { messageOf } from '../log.js'
 import { Failure, exitTempfail } from './exit.js'
 
+type Body = Readonly<Record<string, unknown>>
+
 const timeoutMs = 15_000
 
-/** Sends a request; resolves with the reply once its head is there. Rejects with the system's error, or with a sentence after a timeout. */
-const send = (address: Endpoint, path: string, body: unknown): Promise<IncomingMessage> => new Promise((resolve, reject) => {
+/** Resolves with the reply when its head has come. Rejects with the system's error, or a sentence after a timeout. */
+const send = (address: Endpoint, path: string, body?: Body) => new Promise<IncomingMessage>((resolve, reject) => {
   const sent = request({
     ...address.kind === 'unix' ? { socketPath: address.path } : { host: address.host, port: address.port },
     path, method: body === undefined ? 'GET' : 'POST', timeout: timeoutMs,
@@ -34,13 +36,14 @@ const whole = async (reply: IncomingMessage): Promise<unknown> => {
   for await (const chunk of reply.setEncoding('utf8')) text += String(chunk)
   const value = parsed(text)
   if (reply.statusCode === 200) return value
-  throw new Error(typeof value === 'object' && value !== null && 'error' in value ? String(value.error) : `it answers ${reply.statusCode ?? ''}`)
+  const hasReason = typeof value === 'object' && value !== null && 'error' in value
+  throw new Error(hasReason ? String(value.error) : `it answers ${reply.statusCode ?? ''}`)
 }
 
 const failed = (error: unknown): Failure => new Failure(exitTempfail, messageOf(error), { cause: error })
 
-/** The daemon's reply as data. Throws Failure (75, with the system's error as its cause) if there is none, or if it is an error. */
-export const call = async (address: Endpoint, path: string, body?: Readonly<Record<string, unknown>>): Promise<unknown> => {
+/** The daemon's reply as data. Throws Failure (75, caused by the system's error) if there is none or it is an error. */
+export const call = async (address: Endpoint, path: string, body?: Body): Promise<unknown> => {
   try {
     return await whole(await send(address, path, body))
   } catch (error) {
@@ -48,14 +51,14 @@ export const call = async (address: Endpoint, path: string, body?: Readonly<Reco
   }
 }
 
-/** Has the daemon do something; gives its sentence about it, as a line. Throws as `call` does. */
-export const command = async (address: Endpoint, path: string, body: Readonly<Record<string, unknown>>): Promise<string> => {
+/** Sends the daemon a command; gives what it did, as a line. Throws as `call` does. */
+export const command = async (address: Endpoint, path: string, body: Body): Promise<string> => {
   const reply = await call(address, path, body)
   return typeof reply === 'object' && reply !== null && 'done' in reply ? `${String(reply.done)}\n` : ''
 }
 
 /** The lines of the reply, as data, as they come. Throws as `call` does. */
-export const callLines = async (address: Endpoint, path: string, body: Readonly<Record<string, unknown>>): Promise<AsyncIterable<unknown>> => {
+export const callLines = async (address: Endpoint, path: string, body: Body): Promise<AsyncIterable<unknown>> => {
   const reply = await send(address, path, body).catch((error: unknown) => { throw failed(error) })
   if (reply.statusCode !== 200) await whole(reply).catch((error: unknown) => { throw failed(error) })
   return (async function* () {

@@ -1,18 +1,24 @@
-/** `holdfast check`: is the configuration right, can each server be used now, and can Postfix ask? */
+/** `holdfast check`: checks the configuration, each server, and that Postfix can ask the daemon. */
 import { checkPostfix } from '../check/postfix.js'
 import { loadConfig } from '../config/load.js'
 import type { Config } from '../config/config.js'
-import { createLog, messageOf } from '../log.js'
+import { messageOf } from '../log.js'
 import type { Problem } from '../log.js'
 import { listOf } from '../warm/list_of.js'
 import { exitConfig, exitTempfail } from './exit.js'
+import { terminalLog } from './terminal.js'
 import { sourcesOf } from '../daemon/watched.js'
 import type { WatchedSources } from '../daemon/watched.js'
 
 export type CheckOptions = { readonly configDir: string }
 
-/** Prints what it finds; exit code 0, 78 for a wrong configuration of Holdfast or Postfix, 75 for a server that can't be used now. */
-export const check = async (fileName: string, { configDir }: CheckOptions, process: NodeJS.Process): Promise<number> => {
+/**
+ * Prints what it finds. Exit code: 0, 78 if the configuration of Holdfast or of Postfix is wrong, 75 if a server can't
+ * be used now.
+ */
+export const check = async (
+  fileName: string, { configDir }: CheckOptions, process: NodeJS.Process,
+): Promise<number> => {
   const say = (kind: string, { place, text }: Problem): void => {
     process.stdout.write(`${kind}: ${place}: ${text}\n`)
   }
@@ -33,9 +39,8 @@ export const check = async (fileName: string, { configDir }: CheckOptions, proce
 type Say = (kind: string, problem: Problem) => void
 
 const checkTables = async (config: Config, say: Say, process: NodeJS.Process): Promise<'right' | 'wrong' | 'down'> => {
-  // What is wrong is said below, once; the log's own words would come on top.
-  const log = createLog({ level: 'error', format: 'text', journal: false }, line => process.stderr.write(line), Date.now)
-  const opened = sourcesOf(config, log)
+  // No warnings of the log: the problems are printed below.
+  const opened = sourcesOf(config, terminalLog('error', process))
   for (const warning of opened.warnings) say('warning', warning)
   if (!opened.ok) {
     for (const problem of opened.problems) say('error', problem)
@@ -48,7 +53,7 @@ const checkTables = async (config: Config, say: Say, process: NodeJS.Process): P
   return problems.length > 0 ? 'down' : 'right'
 }
 
-/** The maps that are to be loaded ahead of demand and can't be. */
+/** The maps whose tables should be loaded ahead of demand, and can't be. */
 const checkLists = async ({ maps }: Config, sources: WatchedSources): Promise<readonly Problem[]> => {
   const problems: Problem[] = []
   for (const { name, place, warm } of maps) {
@@ -56,12 +61,14 @@ const checkLists = async ({ maps }: Config, sources: WatchedSources): Promise<re
     const table = opened.kind === 'mysql' ? opened.tables[0] : undefined
     if (warm === null || table === undefined) continue
     const listing = await listOf(table, warm)
-    if (typeof listing === 'string') problems.push({ place, text: `warm: the keys of map ${name} can't be listed, and are not loaded: ${listing}` })
+    if (typeof listing === 'string') {
+      problems.push({ place, text: `warm: the keys of map ${name} can't be listed, and are not loaded: ${listing}` })
+    }
   }
   return problems
 }
 
-/** Whether nothing is wrong with the Postfix there, as far as it asks Holdfast. */
+/** Whether Postfix has no errors where it asks Holdfast. */
 const checkPostfixOf = async (config: Config, configDir: string, say: Say): Promise<boolean> => {
   try {
     const findings = await checkPostfix(configDir, config) ?? []

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
 import type { Config, MapConfig } from '../config/config.js'
 import { loadConfig } from '../config/load.js'
 import type { Endpoint } from '../config/endpoint.js'
-import { createLog, messageOf } from '../log.js'
+import { messageOf } from '../log.js'
 import { compileSearch, completeValue } from '../lookup/search.js'
 import type { Plan } from '../lookup/search.js'
 import { applyRole } from '../lookup/role.js'
@@ -20,6 +20,7 @@ import { sourcesOf } from '../daemon/watched.js'
 import { Failure, exitConfig, exitNoInput, exitTempfail } from './exit.js'
 import { askDaemon } from './query.js'
 import type { DaemonAnswer } from './query.js'
+import { terminalLog } from './terminal.js'
 
 export type CompareOptions = { readonly config: string, readonly keys: string }
 
@@ -58,13 +59,21 @@ const outcomeText = (outcome: Outcome): string => {
   }
 }
 
-export type Comparison = { readonly verdict: 'same' | 'differs' | 'not asked', readonly direct: string, readonly daemon: string }
+export type Comparison = {
+  readonly verdict: 'same' | 'differs' | 'not asked'
+  /** The answers of the tables and of the daemon, in words. */
+  readonly direct: string
+  readonly daemon: string
+}
 
 /** The two answers for one key, in words. Values of a sensitive map are not shown. */
-export const compareAnswers = (direct: Outcome, reply: DaemonAnswer, map: Pick<MapConfig, 'policy' | 'sensitive'>): Comparison => {
+export const compareAnswers = (
+  direct: Outcome, reply: DaemonAnswer, map: Pick<MapConfig, 'policy' | 'sensitive'>,
+): Comparison => {
   const expected = direct.kind === 'absent' ? applyRole(direct, map.policy) : direct
   const texts = { direct: outcomeText(expected), daemon: answerText(reply) }
-  const shown = (text: string): string => map.sensitive && text.startsWith('found ') ? 'found (hidden: the map is sensitive)' : text
+  const shown = (text: string): string =>
+    map.sensitive && text.startsWith('found ') ? 'found (hidden: the map is sensitive)' : text
   const isSame = direct.kind !== 'unavailable' && texts.direct === texts.daemon
   return {
     verdict: isSame ? 'same' : direct.kind === 'unavailable' || reply.kind === 'unavailable' ? 'not asked' : 'differs',
@@ -74,16 +83,16 @@ export const compareAnswers = (direct: Outcome, reply: DaemonAnswer, map: Pick<M
 
 type Counts = { keys: number, differs: number, notAsked: number }
 
-/** Reads keys, one a line, and says which answers differ. */
+/** Compares the answers for each key, and gives `say` a line for each that differs. */
 const compareAll = async (
   lines: AsyncIterable<string>, compareKey: (key: string) => Promise<Comparison>, say: (line: string) => void,
 ): Promise<Counts> => {
   const counts = { keys: 0, differs: 0, notAsked: 0 }
   const one = async (key: string): Promise<void> => {
-    const { verdict: said, direct, daemon } = await compareKey(key)
+    const { verdict: result, direct, daemon } = await compareKey(key)
     counts.keys++
-    if (said === 'same') return
-    if (said === 'differs') counts.differs++
+    if (result === 'same') return
+    if (result === 'differs') counts.differs++
     else counts.notAsked++
     say(`${key}\t${direct}\t${daemon}\n`)
   }
@@ -102,7 +111,9 @@ const compareAll = async (
 /** The map and where the daemon answers for it. Throws Failure (78) if the configuration lacks either. */
 const mapOf = ({ maps, listeners }: Config, name: string): { map: MapConfig, listener: Endpoint } => {
   const map = maps.find(candidate => candidate.name === name)
-  if (map === undefined) throw new Failure(exitConfig, `there is no map '${name}'; known maps: ${maps.map(known => known.name).join(', ')}`)
+  if (map === undefined) {
+    throw new Failure(exitConfig, `there is no map '${name}'; known maps: ${maps.map(each => each.name).join(', ')}`)
+  }
   const listener = listeners.find(({ protocol }) => protocol === 'socketmap')
   if (listener === undefined) throw new Failure(exitConfig, 'there is no socketmap listener')
   return { map, listener: listener.address }
@@ -119,13 +130,17 @@ async function* linesOf(keys: string, process: NodeJS.Process): AsyncGenerator<s
 
 /** The tables of `map` as they are now. Throws Failure (78) if they can't be opened. */
 const openSource = (config: Config, map: MapConfig, process: NodeJS.Process): { source: Opened, close: () => void } => {
-  const log = createLog({ level: 'error', format: 'text', journal: false }, line => process.stderr.write(line), Date.now)
-  const opened = sourcesOf({ ...config, maps: [map] }, log)
-  if (!opened.ok) throw new Failure(exitConfig, opened.problems.map(({ place, text }) => `${place}: ${text}`).join('\n'))
+  const opened = sourcesOf({ ...config, maps: [map] }, terminalLog('error', process))
+  if (!opened.ok) {
+    throw new Failure(exitConfig, opened.problems.map(({ place, text }) => `${place}: ${text}`).join('\n'))
+  }
   return { source: opened.sources.of(map.name), close: () => opened.sources.close() }
 }
 
-/** Prints the keys whose answers differ. Exit code: 0 none, 1 some, 75 none but some could not be asked. Throws Failure: 66, 78. */
+/**
+ * Prints the keys whose answers differ. Exit code: 0 none, 1 some, 75 none but some could not be asked. Throws Failure:
+ * 66 if the keys can't be read, 78 if the configuration is wrong.
+ */
 export const compare = async (name: string, options: CompareOptions, process: NodeJS.Process): Promise<number> => {
   const loaded = loadConfig(options.config, process.env)
   if (!loaded.ok) throw new Failure(exitConfig, `${options.config} has problems (see \`holdfast check\`)`)
@@ -133,12 +148,16 @@ export const compare = async (name: string, options: CompareOptions, process: No
   const plan = compileSearch(map.search, loaded.config.search)
   const { source, close } = openSource(loaded.config, map, process)
   const compareKey = async (key: string): Promise<Comparison> => {
-    const [direct, reply] = await Promise.all([askDirectly(source, plan, key), askDaemon(listener, name, key, timeoutMs)])
+    const [direct, reply] = await Promise.all([
+      askDirectly(source, plan, key), askDaemon(listener, name, key, timeoutMs),
+    ])
     return compareAnswers(direct, reply, map)
   }
   try {
-    const { keys, differs, notAsked } = await compareAll(linesOf(options.keys, process), compareKey, line => process.stdout.write(line))
-    process.stderr.write(`holdfast compare: ${name}: ${keys} keys, ${differs} with different answers, ${notAsked} could not be asked\n`)
+    const { keys, differs, notAsked } =
+      await compareAll(linesOf(options.keys, process), compareKey, line => process.stdout.write(line))
+    process.stderr.write(`holdfast compare: ${name}: ${keys} keys, ${differs} with different answers, `
+      + `${notAsked} could not be asked\n`)
     return differs > 0 ? 1 : notAsked > 0 ? exitTempfail : 0
   } finally {
     close()

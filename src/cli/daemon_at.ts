@@ -4,6 +4,9 @@ import { parseEndpoint } from '../config/endpoint.js'
 import type { Endpoint } from '../config/endpoint.js'
 import { Failure, exitConfig, exitUsage } from './exit.js'
 
+/** The configuration that a command reads unless its line names another. */
+export const standardConfig = '/etc/holdfast/holdfast.yaml'
+
 export type DaemonOptions = { readonly at?: string, readonly config: string }
 
 /** The configuration file that a command uses to find the daemon. Throws Failure if it has problems. */
@@ -15,8 +18,10 @@ export const configOf = async ({ config }: DaemonOptions, environment: NodeJS.Pr
   throw new Failure(exitConfig, `${config} has problems (see \`holdfast check\`); or name the socket with --at`)
 }
 
+/** `endpointIn` finds the endpoint in a configuration; `what` names it for people. */
 const daemonAt = async (
-  options: DaemonOptions, environment: NodeJS.ProcessEnv, endpointIn: (config: Config) => Endpoint | undefined, what: string,
+  options: DaemonOptions, environment: NodeJS.ProcessEnv,
+  endpointIn: (config: Config) => Endpoint | undefined, what: string,
 ): Promise<Endpoint> => {
   if (options.at !== undefined) {
     const endpoint = parseEndpoint(options.at.replace(/^socketmap:/, ''))
@@ -29,11 +34,15 @@ const daemonAt = async (
 }
 
 /** The admin socket that a configuration names. */
-export const adminIn = ({ admin }: Config): Endpoint | undefined => admin === null ? undefined : { kind: 'unix', path: admin }
+export const adminIn = ({ admin }: Config): Endpoint | undefined =>
+  admin === null ? undefined : { kind: 'unix', path: admin }
+
+const socketmapIn = ({ listeners }: Config): Endpoint | undefined =>
+  listeners.find(({ protocol }) => protocol === 'socketmap')?.address
 
 /** The socketmap listener. Throws Failure if none is named. */
 export const socketmapAt = (options: DaemonOptions, environment: NodeJS.ProcessEnv): Promise<Endpoint> =>
-  daemonAt(options, environment, ({ listeners }) => listeners.find(({ protocol }) => protocol === 'socketmap')?.address, 'socketmap listener')
+  daemonAt(options, environment, socketmapIn, 'socketmap listener')
 
 const adminText = '`admin:` socket, such as unix:/run/holdfast/admin.sock'
 

@@ -8,18 +8,18 @@ import type { Config } from '../config/config.js'
 import type { Endpoint } from '../config/endpoint.js'
 import { loadClient } from '../caches/redis_client.js'
 import { openGeneration } from '../daemon/generation.js'
-import { createLog, messageOf } from '../log.js'
-import type { ByteString } from '../outcome.js'
+import { messageOf } from '../log.js'
 import { recallSnapshot } from '../upkeep/snapshots.js'
 import { cachedMap, knownRows } from '../admin/rows.js'
+import type { Row } from '../admin/rows.js'
 import { textLine } from '../postfix/text_table.js'
 import { sourcesOf } from '../daemon/watched.js'
 import { callLines } from './call.js'
 import { adminAt, adminIn, configOf } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
 import { Failure, exitTempfail } from './exit.js'
+import { terminalLog } from './terminal.js'
 
-type Row = readonly [key: string, value: string]
 type Export = {
   readonly rows: AsyncIterable<readonly Row[]>
   /** Why rows may be missing, null if none are. Known once `rows` has ended. */
@@ -34,7 +34,9 @@ const fromDaemon = async (address: Endpoint, map: string): Promise<Export> => {
   const rows = async function* (): AsyncGenerator<readonly Row[]> {
     for await (const line of lines) {
       if (Array.isArray(line)) yield line as readonly Row[]
-      else if (typeof line === 'object' && line !== null && 'missing' in line) missing = typeof line.missing === 'string' ? line.missing : null
+      else if (typeof line === 'object' && line !== null && 'missing' in line) {
+        missing = typeof line.missing === 'string' ? line.missing : null
+      }
     }
   }
   return { rows: rows(), missing: () => missing, close: () => undefined }
@@ -44,10 +46,10 @@ const fromDaemon = async (address: Endpoint, map: string): Promise<Export> => {
 const fromCaches = async (config: Config, name: string, process: NodeJS.Process): Promise<Export> => {
   const { snapshotPath, redis, fileName } = config
   if (snapshotPath === null && redis === null) {
-    throw new Failure(exitTempfail, 'the daemon doesn\'t run, and the configuration names neither `redis:` nor `snapshot:` '
+    throw new Failure(exitTempfail, 'the daemon is down, and the configuration names neither `redis:` nor `snapshot:` '
       + '(under systemd: set STATE_DIRECTORY=/var/lib/holdfast)')
   }
-  const log = createLog({ level: 'warn', format: 'text', journal: false }, line => process.stderr.write(line), Date.now)
+  const log = terminalLog('warn', process)
   const opened = sourcesOf(config, log)
   if (!opened.ok) throw new Failure(exitTempfail, `${fileName} has problems (see \`holdfast check\`)`)
   if (redis !== null) await loadClient()
@@ -92,7 +94,7 @@ const linesOf = (rows: readonly Row[], complain: (text: string) => void): { text
   let text = ''
   let count = 0
   for (const [key, value] of rows) {
-    const line = textLine(key, value as ByteString)
+    const line = textLine(key, value)
     if (line === null) complain(`left out, since a text table can't say it: ${JSON.stringify(key)}`)
     else {
       text += `${line}\n`

@@ -1,7 +1,9 @@
-/** `holdfast import`: hands the rows of a text table to the running daemon. */
+/** `holdfast import`: sends the rows of a text table to the running daemon. */
 import { readFileSync, statSync } from 'node:fs'
+import type { Row } from '../admin/rows.js'
 import { messageOf } from '../log.js'
 import { parseTextTable } from '../postfix/text_table.js'
+import type { TextTable } from '../postfix/text_table.js'
 import { call } from './call.js'
 import { adminAt } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
@@ -11,7 +13,6 @@ import { Failure, exitNoInput, exitTempfail } from './exit.js'
 const batchRows = 1_000
 const batchBytes = 1_000_000
 
-type Row = readonly [key: string, value: string]
 
 function* batches(rows: Iterable<Row>): Generator<readonly Row[]> {
   let batch: Row[] = []
@@ -30,12 +31,14 @@ function* batches(rows: Iterable<Row>): Generator<readonly Row[]> {
 }
 
 const numberAt = (reply: unknown, name: string): number => {
-  const value: unknown = typeof reply === 'object' && reply !== null ? (reply as Record<string, unknown>)[name] : undefined
+  const value = typeof reply === 'object' && reply !== null ? (reply as Record<string, unknown>)[name] : undefined
   return typeof value === 'number' ? value : 0
 }
 
-/** The rows of the text table, and when it was last changed (epoch ms). Throws Failure (66) if it can't be read. */
-const readTable = (file: string, complain: (text: string) => void): { rows: ReadonlyMap<string, string>, madeAt: number } => {
+type FileTable = { readonly rows: TextTable['entries'], /** Last change, epoch ms. */ readonly madeAt: number }
+
+/** The rows of the text table. Throws Failure (66) if it can't be read. */
+const readTable = (file: string, complain: (text: string) => void): FileTable => {
   try {
     const { entries, warnings } = parseTextTable(readFileSync(file), file)
     for (const { place, text } of warnings) complain(`${place}: ${text}`)
@@ -45,8 +48,13 @@ const readTable = (file: string, complain: (text: string) => void): { rows: Read
   }
 }
 
-/** Exit code: 0, 75 if the daemon has no room for some rows. Throws Failure: 66, or 75 if the daemon can't be asked or refuses. */
-export const importMap = async (map: string, file: string, options: DaemonOptions, process: NodeJS.Process): Promise<number> => {
+/**
+ * Exit code: 0, 75 if the daemon has no room for some rows. Throws Failure: 66 if the file can't be read, 75 if the
+ * daemon can't be asked, or refuses.
+ */
+export const importMap = async (
+  map: string, file: string, options: DaemonOptions, process: NodeJS.Process,
+): Promise<number> => {
   const complain = (text: string): void => {
     process.stderr.write(`holdfast import: ${text}\n`)
   }
@@ -57,7 +65,8 @@ export const importMap = async (map: string, file: string, options: DaemonOption
     const reply = await call(address, '/import', { map, rows: batch, madeAt })
     for (const name of ['kept', 'known', 'noRoom', 'unfit'] as const) total[name] += numberAt(reply, name)
   }
-  process.stdout.write(`${map}: ${total.kept} rows taken, for an outage; ${total.known} were known already and stay as they were\n`)
+  process.stdout.write(`${map}: ${total.kept} rows taken, for an outage; `
+    + `${total.known} were known already and stay as they were\n`)
   if (total.unfit > 0) complain(`${total.unfit} rows left out: an empty or too long value`)
   if (total.noRoom > 0) complain(`${total.noRoom} rows left out: memory is full (\`memory:\`), and there is no Redis`)
   return total.noRoom > 0 ? exitTempfail : 0

@@ -8,19 +8,18 @@ import { version } from '../runtime/package.js'
 import type { AdoptOptions } from './adopt.js'
 import type { CheckOptions } from './check.js'
 import type { CompareOptions } from './compare.js'
+import { standardConfig } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
-import type { ExplainOptions } from './explain.js'
+import type { ExplainOptions } from './explain_lookup.js'
 import { Failure } from './exit.js'
 import type { QueryOptions } from './query.js'
-import type { StatusOptions } from './status.js'
-
-/** The configuration that a command reads unless its line names another. */
-export const standardConfig = '/etc/holdfast/holdfast.yaml'
+import type { StatusOptions } from './show_status.js'
 
 /** The command line. `process` gives its streams and its environment, and takes the exit code. */
 export const createProgram = (process: NodeJS.Process): Command => {
   const program = new Command('holdfast')
-    .description('Answers Postfix\'s table lookups from MySQL through a cache, and never says "not found" when it could not find out.')
+    .description('Answers Postfix\'s table lookups from MySQL through a cache, '
+      + 'and never says "not found" if MySQL could not be asked.')
     .version(version)
     .showHelpAfterError()
     .configureHelp({ showGlobalOptions: true })
@@ -82,7 +81,8 @@ const addAsking = (program: Command, process: NodeJS.Process): void => {
     .option('--at <ADDRESS>', 'where the daemon listens: unix:PATH or inet:HOST:PORT')
     .option('--config <FILE>', 'the configuration file that says where it listens', standardConfig)
     .option('--timeout <SECONDS>', 'how long to wait', '10')
-    .addHelpText('after', examples('holdfast query --at unix:/run/holdfast/holdfast.sock virtual_alias info@example.com'))
+    .addHelpText('after', examples(
+      'holdfast query --at unix:/run/holdfast/holdfast.sock virtual_alias info@example.com'))
     .action((map: string, key: string, options: QueryOptions) =>
       run('query', process, async () => (await import('./query.js')).query(map, key, options, process)))
 
@@ -99,65 +99,75 @@ const addAsking = (program: Command, process: NodeJS.Process): void => {
 
 const addMoving = (program: Command, process: NodeJS.Process): void => {
   program.command('adopt')
-    .description('find the mysql: tables of a Postfix; write a configuration for them, and the commands that switch over and back')
+    .description('find the mysql: tables of a Postfix; write a configuration for them, '
+      + 'and print the commands that switch over and back')
     .option('--config-dir <DIR>', 'the folder of main.cf and master.cf', '/etc/postfix')
     .option('--output <FILE>', 'write the configuration there; a file with another text is kept')
     .option('--apply', 'switch Postfix over if the daemon answers; keeps copies of main.cf and master.cf')
-    .addHelpText('after', `${examples('holdfast adopt --output /etc/holdfast/holdfast.yaml')}\n\nWithout --apply nothing of Postfix's is changed.`)
-    .action((options: AdoptOptions) => run('adopt', process, async () => (await import('./adopt.js')).adopt(options, process)))
+    .addHelpText('after', `${examples('holdfast adopt --output /etc/holdfast/holdfast.yaml')}\n
+It changes Postfix only with --apply.`)
+    .action((options: AdoptOptions) =>
+      run('adopt', process, async () => (await import('./adopt.js')).adopt(options, process)))
 }
 
-/** A command for the admin socket of the running daemon. */
-const addAdmin = (program: Command, name: string, description: string, example: string): Command => program.command(name)
-  .description(description)
-  .option('--at <ADDRESS>', 'the daemon\'s `admin:` socket: unix:PATH')
-  .option('--config <FILE>', 'the configuration file that names it', standardConfig)
-  .addHelpText('after', examples(example))
+/** A command that asks the running daemon by its admin socket. */
+const addAdmin = (program: Command, name: string, description: string, example: string): Command =>
+  program.command(name)
+    .description(description)
+    .option('--at <ADDRESS>', 'the daemon\'s `admin:` socket: unix:PATH')
+    .option('--config <FILE>', 'the configuration file that names it', standardConfig)
+    .addHelpText('after', examples(example))
 
 const addShowing = (program: Command, process: NodeJS.Process): void => {
   addAdmin(program, 'status', 'show whether mail is safe, since when, and which part is ill', 'holdfast status --watch')
     .option('--watch', 'show it again every two seconds')
     .option('--json', 'show everything, as JSON')
-    .action((options: StatusOptions) => run('status', process, async () => (await import('./status.js')).status(options, process)))
+    .action((options: StatusOptions) =>
+      run('status', process, async () => (await import('./show_status.js')).status(options, process)))
 
-  addAdmin(program, 'explain', 'take one address through every map as Postfix would: show what the caches hold, and what the table says now',
-    'holdfast explain info+news@example.com')
+  addAdmin(program, 'explain', 'take one address through every map as Postfix would: '
+    + 'show what the caches hold and what the table says now', 'holdfast explain info+news@example.com')
     .argument('<ADDRESS>', 'an address or a domain')
     .option('--map <MAP>', 'this map only')
     .option('--json', 'as JSON')
     .action((address: string, options: ExplainOptions) =>
-      run('explain', process, async () => (await import('./explain.js')).explain(address, options, process)))
+      run('explain', process, async () => (await import('./explain_lookup.js')).explain(address, options, process)))
 }
 
 const addTelling = (program: Command, process: NodeJS.Process): void => {
-  addAdmin(program, 'trust', 'believe a table as it is now, although known keys are gone from it', 'holdfast trust virtual_alias')
+  addAdmin(program, 'trust', 'believe a table as it is now, although known keys are gone from it',
+    'holdfast trust virtual_alias')
     .argument('<MAP>', 'the name of the map')
-    .action((map: string, options: DaemonOptions) => run('trust', process, async () => (await import('./trust.js')).trust(map, options, process)))
+    .action((map: string, options: DaemonOptions) =>
+      run('trust', process, async () => (await import('./trust.js')).trust(map, options, process)))
 
   addAdmin(program, 'flush', 'look up a key, the keys of a domain, or every key of a map again, on all nodes; '
     + 'until then the old answers bridge an outage', 'holdfast flush virtual_alias info@example.com')
     .argument('<MAP>', 'the name of the map')
     .argument('[KEY]', 'an address, a domain, or @DOMAIN for all of a domain')
     .action((map: string, key: string | undefined, options: DaemonOptions) =>
-      run('flush', process, async () => (await import('./flush.js')).flush(map, key, options, process)))
+      run('flush', process, async () => (await import('./flush_map.js')).flush(map, key, options, process)))
 }
 
 const addRows = (program: Command, process: NodeJS.Process): void => {
-  addAdmin(program, 'export', 'print the known entries of a map as a Postfix text table, for texthash: or postmap(1); works even if the daemon is down',
-    'holdfast export virtual_alias > /etc/postfix/virtual_alias')
+  addAdmin(program, 'export', 'print the known entries of a map as a Postfix text table, for texthash: or postmap(1); '
+    + 'works even if the daemon is down', 'holdfast export virtual_alias > /etc/postfix/virtual_alias')
     .argument('<MAP>', 'the name of the map')
-    .action((map: string, options: DaemonOptions) => run('export', process, async () => (await import('./export.js')).exportMap(map, options, process)))
+    .action((map: string, options: DaemonOptions) =>
+      run('export', process, async () => (await import('./export.js')).exportMap(map, options, process)))
 
-  addAdmin(program, 'import', 'give the rows of a Postfix text table to the running daemon, as answers while MySQL is down; entries that it has stay',
-    'holdfast import virtual_alias /etc/postfix/virtual_alias')
+  addAdmin(program, 'import', 'give the rows of a Postfix text table to the running daemon, for an outage of MySQL; '
+    + 'the entries that it has stay', 'holdfast import virtual_alias /etc/postfix/virtual_alias')
     .argument('<MAP>', 'the name of the map')
     .argument('<FILE>', 'the table, as for texthash:')
     .action((map: string, file: string, options: DaemonOptions) =>
       run('import', process, async () => (await import('./import.js')).importMap(map, file, options, process)))
 
-  addAdmin(program, 'warm', 'load the whole table of a map into the caches now; the map needs `warm:`', 'holdfast warm virtual_alias')
+  addAdmin(program, 'warm', 'load the whole table of a map into the caches now; the map needs `warm:`',
+    'holdfast warm virtual_alias')
     .argument('<MAP>', 'the name of the map')
-    .action((map: string, options: DaemonOptions) => run('warm', process, async () => (await import('./warm.js')).warm(map, options, process)))
+    .action((map: string, options: DaemonOptions) =>
+      run('warm', process, async () => (await import('./warm.js')).warm(map, options, process)))
 }
 
 /** What `manual`, `completion` and `schema` print: files of the build, by the names that users give. */
@@ -185,7 +195,8 @@ An editor with a YAML language server takes it from a first line such as
     .description('print the completion script of a shell, or the names of the maps, which the scripts ask for')
     .addArgument(new Argument('<WHAT>').choices([...Object.keys(completionScripts), 'maps']))
     .option('--config <FILE>', 'the configuration file that has the maps', standardConfig)
-    .addHelpText('after', examples('source <(holdfast completion bash)', 'source <(holdfast completion zsh)', 'holdfast completion fish | source'))
+    .addHelpText('after', examples(
+      'source <(holdfast completion bash)', 'source <(holdfast completion zsh)', 'holdfast completion fish | source'))
     .action((what: keyof typeof completionScripts | 'maps', { config }: { config: string }) => what === 'maps'
       ? run('completion', process, async () => (await import('./map_names.js')).printMapNames(config, process))
       : print('completion', completionScripts[what]))

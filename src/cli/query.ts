@@ -4,6 +4,8 @@ import { NetstringDecoder, encodeNetstring } from '../../proto/netstring.js'
 import { endpointName } from '../config/endpoint.js'
 import type { Endpoint } from '../config/endpoint.js'
 import { messageOf } from '../log.js'
+import { byteString, readable } from '../outcome.js'
+import type { ByteString } from '../outcome.js'
 import { socketmapAt } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
 import { Failure, exitTempfail, exitUsage } from './exit.js'
@@ -19,8 +21,8 @@ export type DaemonAnswer =
 /** Postfix's own limit for a reply. */
 const maxReplyBytes = 100_000
 
-/** The payload of the daemon's reply, as a byte string. Rejects if there is none within `timeoutMs`. */
-const ask = (address: Endpoint, map: string, key: string, timeoutMs: number): Promise<string> => new Promise((resolve, reject) => {
+/** Sends `request` (bytes) in a netstring; resolves with the payload of the reply. Rejects if there is none in time. */
+const ask = (address: Endpoint, request: string, timeoutMs: number) => new Promise<string>((resolve, reject) => {
   const socket = connect(address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port })
   const decoder = new NetstringDecoder(maxReplyBytes)
   const fail = (why: string): void => {
@@ -28,7 +30,7 @@ const ask = (address: Endpoint, map: string, key: string, timeoutMs: number): Pr
     reject(new Error(`${endpointName(address)}: ${why}`))
   }
   socket.setTimeout(timeoutMs, () => fail(`no reply within ${timeoutMs} ms`))
-  socket.on('connect', () => socket.write(encodeNetstring(Buffer.from(`${map} ${key}`, 'utf8').toString('latin1')), 'latin1'))
+  socket.on('connect', () => socket.write(encodeNetstring(request), 'latin1'))
   socket.on('error', error => fail(error.message))
   socket.on('close', () => fail('connection closed without a reply'))
   socket.on('data', chunk => {
@@ -41,14 +43,16 @@ const ask = (address: Endpoint, map: string, key: string, timeoutMs: number): Pr
 })
 
 /** Asks the daemon at `address` for `key` in `map`. Resolves within `timeoutMs`; rejects never. */
-export const askDaemon = async (address: Endpoint, map: string, key: string, timeoutMs: number): Promise<DaemonAnswer> => {
+export const askDaemon = async (
+  address: Endpoint, map: string, key: string, timeoutMs: number,
+): Promise<DaemonAnswer> => {
   let reply: string
   try {
-    reply = await ask(address, map, key, timeoutMs)
+    reply = await ask(address, byteString(`${map} ${key}`), timeoutMs)
   } catch (error) {
     return { kind: 'unavailable', text: messageOf(error) }
   }
-  const [word = '', ...rest] = Buffer.from(reply, 'latin1').toString('utf8').split(' ')
+  const [word = '', ...rest] = readable(reply as ByteString).split(' ')
   const text = rest.join(' ')
   switch (word) {
     case 'OK': return { kind: 'found', value: text }
@@ -58,7 +62,9 @@ export const askDaemon = async (address: Endpoint, map: string, key: string, tim
 }
 
 /** Prints the value of a key. Exit code: 0 found, 1 absent. Throws Failure: 75 unavailable. */
-export const query = async (map: string, key: string, options: QueryOptions, process: NodeJS.Process): Promise<number> => {
+export const query = async (
+  map: string, key: string, options: QueryOptions, process: NodeJS.Process,
+): Promise<number> => {
   const seconds = Number(options.timeout)
   if (!(seconds > 0)) throw new Failure(exitUsage, `--timeout: '${options.timeout}' is not a number of seconds`)
   const answer = await askDaemon(await socketmapAt(options, process.env), map, key, seconds * 1_000)

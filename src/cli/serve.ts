@@ -1,4 +1,4 @@
-/** `holdfast serve`: the daemon in the foreground, from start to signal. */
+/** `holdfast serve`: runs the daemon in the foreground, until a signal ends it. */
 import type { Config } from '../config/config.js'
 import { roleMeans } from '../config/role_meaning.js'
 import { readConfigured } from '../daemon/read_configuration.js'
@@ -12,75 +12,94 @@ import { inheritedSockets } from '../server/inherited.js'
 import { startServing } from '../daemon/serving.js'
 import { exitConfig, exitUnavailable } from './exit.js'
 
-/** The lines to paste that a new user needs, for each map that is served. */
-const announce = (daemon: Daemon, { file, maps: configured }: Config, log: Log): void => {
-  const maps = configured.map(({ name }) => name)
+/** Logs where the daemon listens, and lines for a new user to paste. */
+const announce = (daemon: Daemon, { file, maps }: Config, log: Log): void => {
   log.info(roleMeans(file))
   const addresses = daemon.addresses()
-  const socketmap = addresses.find(address => address.startsWith('socketmap:'))
   for (const address of addresses) log.info(`listening on ${address}`)
   const health = daemon.healthUrl()
   if (health !== null) log.info(`status page: ${health}/ (also /readyz, /livez, /metrics, /status)`)
-  const map = maps[0]
+  const socketmap = addresses.find(address => address.startsWith('socketmap:'))
+  const [map] = maps
   if (socketmap !== undefined && map !== undefined) {
-    log.info(`try: npx holdfast query --at ${socketmap.slice('socketmap:'.length)} ${map} KEY`)
-    log.info(`try: postmap -q KEY ${socketmap}:${map}`)
+    log.info(`try: npx holdfast query --at ${socketmap.slice('socketmap:'.length)} ${map.name} KEY`)
+    log.info(`try: postmap -q KEY ${socketmap}:${map.name}`)
   }
-  log.info(`ready: ${maps.length} maps: ${maps.join(', ')}`)
+  log.info(`ready: ${mapNames(maps)}`)
 }
 
-/** Runs until SIGTERM or SIGINT, and reads its configuration anew on SIGHUP; gives the exit code. */
+const mapNames = (maps: Config['maps']): string => `${maps.length} maps: ${maps.map(({ name }) => name).join(', ')}`
+
+/** Serves by the configuration as it is now. If it has problems, the daemon goes on as before: null. */
+const reload = async (
+  daemon: Daemon, fileName: string, environment: NodeJS.ProcessEnv, log: Log,
+): Promise<Config | null> => {
+  const next = await readConfigured(fileName, environment, log)
+  if (next === null) {
+    log.error('not reloaded: the configuration has problems; serving as before')
+    return null
+  }
+  try {
+    await daemon.reload(next.config, next.sources)
+  } catch (error) {
+    log.error(`not reloaded: ${messageOf(error)}; serving as before`)
+    return null
+  }
+  return next.config
+}
+
+/** Resolves with the name of the signal that ends the daemon. */
+const endSignal = (process: NodeJS.Process): Promise<string> => new Promise(resolve => {
+  process.once('SIGTERM', resolve)
+  process.once('SIGINT', resolve)
+})
+
+/**
+ * Runs until SIGTERM or SIGINT, and reloads on SIGHUP. Exit code: 0, 69 if it can't listen where the configuration
+ * says, 78 if the configuration is wrong.
+ */
 export const serve = async (fileName: string, process: NodeJS.Process): Promise<number> => {
-  const journal = process.env['JOURNAL_STREAM'] !== undefined
+  const { env } = process
+  const journal = env['JOURNAL_STREAM'] !== undefined
   const base = createLog({ level: 'info', format: 'text', journal }, line => process.stderr.write(line), Date.now)
   const events = createEvents(Date.now)
   const log = events.recording(base)
 
-  const first = await readConfigured(fileName, process.env, log)
+  const first = await readConfigured(fileName, env, log)
   if (first === null) return exitConfig
   base.configure({ ...first.config.file.log, journal })
-  const notifier = createNotifier(process.env, text => log.warn(text))
-  const inherited = inheritedSockets(process.env, process.pid)
+  const notifier = createNotifier(env, text => log.warn(text))
+  const inherited = inheritedSockets(env, process.pid)
   let daemon: Daemon
   try {
-    const answering = await startServing(first.config, first.sources, log)
-    daemon = await startDaemon(first.config, answering, log, events, inherited)
+    const serving = await startServing(first.config, first.sources, log)
+    daemon = await startDaemon(first.config, serving, log, events, inherited)
   } catch (error) {
     log.error(`can't start: ${messageOf(error)}`)
     return exitUnavailable
   }
-
-  for (const name of inherited.left()) log.warn(`the service manager listens on ${name}, which the configuration doesn't name: nobody answers there`)
-
-  const reload = async (): Promise<void> => {
-    const next = await readConfigured(fileName, process.env, log)
-    if (next === null) {
-      log.error('not reloaded: the configuration has problems; serving as before')
-      return
-    }
-    try {
-      await daemon.reload(next.config, next.sources)
-    } catch (error) {
-      log.error(`not reloaded: ${messageOf(error)}; serving as before`)
-      return
-    }
-    base.configure({ ...next.config.file.log, journal })
-    log.info(`reloaded: ${next.config.maps.length} maps: ${next.config.maps.map(({ name }) => name).join(', ')}`)
+  for (const name of inherited.left()) {
+    log.warn(`the service manager listens on ${name}, which the configuration doesn't name: nobody answers there`)
   }
+
   // One reload after the other.
   let reloading = Promise.resolve()
   process.on('SIGHUP', () => {
-    reloading = reloading.then(() => notifier.reloading()).then(reload).then(() => notifier.ready())
+    reloading = reloading.then(async () => {
+      await notifier.reloading()
+      const config = await reload(daemon, fileName, env, log)
+      if (config !== null) {
+        base.configure({ ...config.file.log, journal })
+        log.info(`reloaded: ${mapNames(config.maps)}`)
+      }
+      await notifier.ready()
+    })
   })
 
-  const signalled = new Promise<string>(resolve => {
-    process.once('SIGTERM', resolve)
-    process.once('SIGINT', resolve)
-  })
+  const signalled = endSignal(process)
   announce(daemon, first.config, base)
   await notifier.ready()
-  const signal = await signalled
-  log.info(`stopping on ${signal}: answering what was asked`)
+  log.info(`stopping on ${await signalled}: answering the requests under way`)
   await notifier.stopping()
   await reloading
   await daemon.close()

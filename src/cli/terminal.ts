@@ -1,7 +1,13 @@
 /** Text for people on a terminal. */
 import { styleText } from 'node:util'
+import { createLog } from '../log.js'
+import type { Log, LogSettings } from '../log.js'
 
-/** A span of time in its largest units. */
+/** The log of a command: text on standard error, from `level` on. */
+export const terminalLog = (level: LogSettings['level'], { stderr }: NodeJS.Process): Log =>
+  createLog({ level, format: 'text', journal: false }, line => stderr.write(line), Date.now)
+
+/** A span of time (ms) in its largest units, for people. */
 export const span = (ms: number): string => {
   const seconds = Math.max(0, Math.round(ms / 1_000))
   if (seconds < 60) return `${seconds} s`
@@ -18,7 +24,8 @@ export const painter = ({ stdout, env }: NodeJS.Process): Paint => (format, text
 
 /** Rows in columns, indented; numbers, which come after the first column, to the right. */
 export const table = (rows: readonly (readonly string[])[]): string => {
-  const widths = rows.reduce<number[]>((wide, row) => row.map((cell, column) => Math.max(wide[column] ?? 0, cell.length)), [])
+  const widths = rows.reduce<number[]>(
+    (widest, row) => row.map((cell, column) => Math.max(widest[column] ?? 0, cell.length)), [])
   const line = (row: readonly string[]): string =>
     row.map((cell, index) => index === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[index] ?? 0)).join('  ')
   return rows.map(row => `  ${line(row)}\n`).join('')

@@ -1,4 +1,4 @@
-/** `holdfast warm`: has a running daemon load a map's table, and shows how far it is. */
+/** `holdfast warm`: has the running daemon load a map's table, and shows its progress. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Endpoint } from '../config/endpoint.js'
 import type { Report } from '../admin/http.js'
@@ -7,32 +7,37 @@ import { adminAt } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
 import { Failure, exitTempfail } from './exit.js'
 
-/** The daemon is asked so often (ms); a line that stays is printed so often. */
+/** The time between two questions to the daemon, and between two lines where a line can't be rewritten. */
 const askMs = 500
 const lineMs = 10_000
 
 const shown = (count: number): string => count.toLocaleString('en')
 
 /** Resolves with a sentence for the end. Throws Failure if the table is not loaded. */
-const loadAndShow = async (address: Endpoint, map: string, output: Pick<NodeJS.WriteStream, 'write' | 'isTTY'>): Promise<string> => {
+const loadAndShow = async (
+  address: Endpoint, map: string, output: Pick<NodeJS.WriteStream, 'write' | 'isTTY'>,
+): Promise<string> => {
   await call(address, '/warm', { map })
   const startedAt = performance.now()
   let printedAt = startedAt
   for (;;) {
     const { maps, now } = await call(address, '/status') as Report
     const status = maps.find(({ name }) => name === map)?.warm
-    if (status === undefined || status === null) throw new Failure(exitTempfail, `${map} is loaded no more: the configuration has changed`)
+    if (status === undefined || status === null) {
+      throw new Failure(exitTempfail, `${map} is not loaded any more: the configuration has changed`)
+    }
     const { state, rows, keys, startedAt: since, problem } = status
     const end = output.isTTY ? '\r\x1b[K' : ''
     switch (state) {
       case 'idle':
-        if (problem !== '') throw new Failure(exitTempfail, `${map}: not loaded: ${problem}; what was known before is as it was`)
+        if (problem !== '') throw new Failure(exitTempfail, `${map}: not loaded: ${problem}; the caches are as before`)
         return `${end}${map}: ${shown(keys)} keys of ${shown(rows)} rows loaded\n`
       case 'elsewhere':
         return `${end}${map}: another node that shares the Redis is loading it\n`
       case 'waiting': case 'loading': {
         const seconds = Math.max(1, now - (since ?? now)) / 1_000
-        const line = state === 'waiting' ? `${map}: waiting for its turn` : `${map}: ${shown(rows)} rows, ${shown(Math.round(rows / seconds))} rows/s`
+        const line = state === 'waiting' ? `${map}: waiting for another load`
+          : `${map}: ${shown(rows)} rows, ${shown(Math.round(rows / seconds))} rows/s`
         if (output.isTTY) output.write(`${end}${line}`)
         else if (performance.now() - printedAt >= lineMs) {
           printedAt = performance.now()
@@ -46,7 +51,7 @@ const loadAndShow = async (address: Endpoint, map: string, output: Pick<NodeJS.W
   }
 }
 
-/** Loads the table of `map` and prints how far it is. Throws Failure if the table is not loaded, or the daemon can't be asked. */
+/** Throws Failure if the table is not loaded, or the daemon can't be asked. */
 export const warm = async (map: string, options: DaemonOptions, process: NodeJS.Process): Promise<number> => {
   process.stdout.write(await loadAndShow(await adminAt(options, process.env), map, process.stdout))
   return 0

@@ -1,0 +1,94 @@
+/** `holdfast status`: prints the state of the daemon, as text or as JSON. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Report } from '../admin/http.js'
+import type { Endpoint } from '../config/endpoint.js'
+import { call } from './call.js'
+import { statusAt } from './daemon_at.js'
+import type { DaemonOptions } from './daemon_at.js'
+import { Failure } from './exit.js'
+import { painter, span, table } from './terminal.js'
+import type { Paint } from './terminal.js'
+
+export type StatusOptions = DaemonOptions & { readonly watch?: true, readonly json?: true }
+
+const watchMs = 2_000
+const clearScreen = '\x1b[H\x1b[2J'
+
+const headline = ({ summary, now }: Report, paint: Paint): string => {
+  const since = `for ${span(now - summary.since)}`
+  switch (summary.state) {
+    case 'well': return paint('green', `Mail is safe. All is well, ${since}.`)
+    case 'ill': return paint('yellow', `Mail is safe. Ill, ${since}:`)
+    case 'stopping': return paint('red', 'Stopping.')
+    default: return summary.state satisfies never
+  }
+}
+
+/** A row for each map: its lookups of the last hour, and what memory holds. */
+const mapRows = ({ maps, history }: Report): readonly (readonly string[])[] => maps.map(({ name, cached }) => {
+  const total = (field: 'lookups' | 'hits' | 'stale' | 'unavailable'): number =>
+    (history[name] ?? []).reduce((sum, step) => sum + step[field], 0)
+  const lookups = total('lookups')
+  return [
+    name, String(lookups), lookups === 0 ? '-' : `${Math.floor(Math.min(1, total('hits') / lookups) * 100)}%`,
+    String(total('stale')), String(total('unavailable')), cached === null ? '-' : String(cached.memory.found),
+  ]
+})
+
+/** A row for each server, each table that is loaded ahead of demand, Redis and each listener. */
+const partRows = ({ servers, maps, redis, listeners, now, startedAt }: Report): readonly (readonly string[])[] => [
+  ...servers.map(({ server, state, since, busy, connections }) =>
+    [`mysql ${server}`, state, span(now - since), `${busy}/${connections} busy`]),
+  ...maps.flatMap(({ name, warm }) => warm === null ? [] : [[
+    `warm ${name}`, warm.loadedAt === null ? 'not yet' : 'loaded',
+    warm.loadedAt === null ? '-' : span(now - warm.loadedAt),
+    warm.state === 'loading' ? `loading, ${warm.rows} rows` : warm.problem === '' ? '' : `failed: ${warm.problem}`,
+  ]]),
+  ...redis === null ? [] : [['redis', redis.state, span(now - redis.since), `${redis.hits} hits`]],
+  ...listeners.map(({ address, connections }) =>
+    [address, 'listening', span(now - startedAt), `${connections} clients`]),
+]
+
+const eventLine = ({ at, level, text }: Report['events'][number], paint: Paint): string => {
+  const color = level === 'info' ? null : level === 'warn' ? 'yellow' : 'red'
+  return `  ${paint('dim', new Date(at).toISOString().slice(0, 19))} ${color === null ? text : paint(color, text)}\n`
+}
+
+/** What the status page shows, as text. */
+const reportText = (report: Report, paint: Paint): string => {
+  const { summary, events, now, startedAt, version, role } = report
+  return [
+    `${headline(report, paint)}\n`,
+    ...summary.ill.map(({ part, what, since }) => `  ${paint('bold', part)}: ${what}, for ${span(now - since)}\n`),
+    `\n${paint('bold', 'Maps, the last hour')}\n`,
+    table([['', 'lookups', 'cached', 'saved', 'deferred', 'known'], ...mapRows(report)]),
+    `\n${paint('bold', 'Parts')}\n`, table(partRows(report)),
+    ...events.length === 0 ? [] : [`\n${paint('bold', 'Last events')}\n`],
+    ...events.slice(0, 5).map(event => eventLine(event, paint)),
+    `\n${paint('dim', `holdfast ${version}, ${role}, up for ${span(now - startedAt)}`)}\n`,
+  ].join('')
+}
+
+const statusText = async (address: Endpoint, { json }: StatusOptions, process: NodeJS.Process): Promise<string> => {
+  const report = await call(address, '/status')
+  return json === true ? `${JSON.stringify(report, null, 2)}\n` : reportText(report as Report, painter(process))
+}
+
+/** With `watch`, prints until a signal ends it, every two seconds. Throws Failure if the daemon can't be asked. */
+export const status = async (options: StatusOptions, process: NodeJS.Process): Promise<number> => {
+  const address = await statusAt(options, process.env)
+  if (options.watch !== true) {
+    process.stdout.write(await statusText(address, options, process))
+    return 0
+  }
+  for (;;) {
+    try {
+      process.stdout.write(`${process.stdout.isTTY ? clearScreen : ''}${await statusText(address, options, process)}`)
+    } catch (error) {
+      // The daemon may be restarting: go on watching.
+      if (!(error instanceof Failure)) throw error
+      process.stderr.write(`holdfast status: ${error.message}\n`)
+    }
+    await sleep(watchMs)
+  }
+}
