@@ -1,4 +1,4 @@
-/** The configuration as the rest of the program takes it: checked, with every default filled in, times in ms and sizes in bytes. */
+/** The configuration after its checks: every default filled in, times in ms, sizes in bytes. */
 import type { BlockList } from 'node:net'
 import type { Search, SearchSettings } from '../postfix/parameters.js'
 import type { ChangesQuery } from '../tables/changes_query.js'
@@ -26,7 +26,11 @@ export type SourceConfig =
   /** Several tables are asked in their order, each key of all of them before the next key. */
   | { readonly kind: 'cf', readonly paths: readonly string[] }
   /** `placeOf` says where in the configuration file a parameter stands. */
-  | { readonly kind: 'inline', readonly parameters: Readonly<Record<string, string>>, readonly placeOf: (parameter: string) => string }
+  | {
+    readonly kind: 'inline'
+    readonly parameters: Readonly<Record<string, string>>
+    readonly placeOf: (parameter: string) => string
+  }
 
 export type RedisHost = { readonly host: string, readonly port: number }
 

@@ -4,19 +4,24 @@ export type Endpoint =
   | { readonly kind: 'unix', readonly path: string }
   | { readonly kind: 'inet', readonly host: string, readonly port: number }
 
-/** An endpoint to listen on: a unix socket has the mode and the group (null: the process's own) that it gets. */
-export type ListenAddress = Endpoint & ({ readonly kind: 'unix', readonly mode: number, readonly gid: number | null } | { readonly kind: 'inet' })
+/** An endpoint to listen on: a unix socket gets this mode and group (null: the process's own). */
+export type ListenAddress =
+  | { readonly kind: 'unix', readonly path: string, readonly mode: number, readonly gid: number | null }
+  | { readonly kind: 'inet', readonly host: string, readonly port: number }
 
-/** The address as Postfix would write it. */
-export const endpointName = (endpoint: Endpoint): string =>
-  endpoint.kind === 'unix' ? `unix:${endpoint.path}` : `inet:${endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host}:${endpoint.port}`
+/** The address as Postfix writes it. */
+export const endpointName = (endpoint: Endpoint): string => {
+  if (endpoint.kind === 'unix') return `unix:${endpoint.path}`
+  const { host, port } = endpoint
+  return `inet:${host.includes(':') ? `[${host}]` : host}:${port}`
+}
 
 /** The address that `text` names, or what is wrong with it. */
 export const parseEndpoint = (text: string): Endpoint | string => {
   if (text.startsWith('unix:')) {
     const path = text.slice(5)
     if (!path.startsWith('/')) return `'${text}': write the whole path, unix:/run/holdfast/holdfast.sock`
-    // sockaddr_un holds 107 bytes (unix(7)); the name it is bound under first is up to 9 longer.
+    // sockaddr_un holds 107 bytes (unix(7)), and we first bind a name that is up to 9 bytes longer.
     return Buffer.byteLength(path) <= 98 ? { kind: 'unix', path } : `'${text}': a socket's path has at most 98 bytes`
   }
   const match = /^(?:inet:)?(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(text)

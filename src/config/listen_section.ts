@@ -1,17 +1,21 @@
-/** The `listen` section: each item -> a listener, or what is wrong with it; and the addresses of `health` and `admin`. */
+/** The `listen` section -> listeners, or what is wrong with them; and the addresses of `health` and `admin`. */
 import { BlockList, isIP } from 'node:net'
 import type { ListenerConfig } from './config.js'
 import { parseEndpoint } from './endpoint.js'
 import type { Endpoint, ListenAddress } from './endpoint.js'
 import { groupId } from './group.js'
+import type { ParameterPath } from './parse.js'
 import type { Reading } from './reading.js'
 import type { ConfigFile, ListenerSection } from './schema.js'
 
 /** No other machine can connect there. */
-const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
 /** The networks that `allow` names, and this machine; null without `allow`. */
-const allowedOf = ({ problem }: Reading, path: readonly PropertyKey[], networks: readonly string[] | undefined): BlockList | null => {
+const allowedOf = (
+  { problem }: Reading, path: ParameterPath, networks: readonly string[] | undefined,
+): BlockList | null => {
   if (networks === undefined) return null
   const allowed = new BlockList()
   allowed.addSubnet('127.0.0.0', 8, 'ipv4')
@@ -29,15 +33,21 @@ const allowedOf = ({ problem }: Reading, path: readonly PropertyKey[], networks:
 }
 
 /** A unix socket with its mode and group, or a host and port. */
-const addressOf = ({ problem }: Reading, path: readonly PropertyKey[], endpoint: Endpoint, { group, mode }: ListenerSection): ListenAddress => {
+const addressOf = (
+  { problem }: Reading, path: ParameterPath, endpoint: Endpoint, { group, mode }: ListenerSection,
+): ListenAddress => {
   const gid = group === undefined ? null : groupId(String(group))
-  if (group !== undefined && gid === null) problem([...path, 'group'], `group: there is no group '${group}' on this machine`)
+  if (group !== undefined && gid === null) {
+    problem([...path, 'group'], `group: there is no group '${group}' on this machine`)
+  }
   if (endpoint.kind === 'inet') return endpoint
   // Postfix's processes run as its own user, which is in none of our groups unless `group` says so.
   return { ...endpoint, mode: parseInt(mode ?? (group === undefined ? '0666' : '0660'), 8), gid }
 }
 
-const listenerOf = (reading: Reading, path: readonly PropertyKey[], section: ListenerSection, mapNames: readonly string[]): ListenerConfig | null => {
+const listenerOf = (
+  reading: Reading, path: ParameterPath, section: ListenerSection, mapNames: readonly string[],
+): ListenerConfig | null => {
   const { problem } = reading
   const { socketmap, tcp, map, allow } = section
   if ((socketmap === undefined) === (tcp === undefined)) {
@@ -52,7 +62,9 @@ const listenerOf = (reading: Reading, path: readonly PropertyKey[], section: Lis
   }
   const address = addressOf(reading, path, endpoint, section)
   const allowed = allowedOf(reading, [...path, 'allow'], allow)
-  if (endpoint.kind === 'unix' && allow !== undefined) problem([...path, 'allow'], 'allow: goes with TCP; a unix socket has `mode` and `group`')
+  if (endpoint.kind === 'unix' && allow !== undefined) {
+    problem([...path, 'allow'], 'allow: goes with TCP; a unix socket has `mode` and `group`')
+  }
   if (endpoint.kind === 'inet' && allowed === null && !isLoopback(endpoint.host)) {
     problem([...path, name], `${name}: ${endpoint.host} can be reached by other machines: `
       + 'say which ones may ask, `allow: [192.0.2.0/24]`, or listen on 127.0.0.1')
@@ -61,9 +73,13 @@ const listenerOf = (reading: Reading, path: readonly PropertyKey[], section: Lis
     if (map !== undefined) problem([...path, 'map'], 'map: goes with tcp only; with socketmap the client names the map')
     return { address, allowed, protocol: 'socketmap' }
   }
-  if (endpoint.kind === 'unix') problem([...path, 'tcp'], 'tcp: Postfix\'s tcp: tables know no unix sockets; write HOST:PORT')
+  if (endpoint.kind === 'unix') {
+    problem([...path, 'tcp'], 'tcp: Postfix\'s tcp: tables know no unix sockets; write HOST:PORT')
+  }
   if (map === undefined) problem(path, 'tcp: say which `map:` is asked here; the protocol has no map names')
-  else if (!mapNames.includes(map)) problem([...path, 'map'], `map: there is no map '${map}'; known maps: ${mapNames.join(', ')}`)
+  else if (!mapNames.includes(map)) {
+    problem([...path, 'map'], `map: there is no map '${map}'; known maps: ${mapNames.join(', ')}`)
+  }
   return { address, allowed, protocol: 'tcp_table', map: map ?? '' }
 }
 
@@ -82,8 +98,9 @@ export const healthOf = ({ problem }: Reading, { health }: ConfigFile): Endpoint
 /** The path of the administrators' socket; null if there is none. */
 export const adminOf = ({ problem }: Reading, { admin }: ConfigFile): string | null => {
   const endpoint = admin === 'off' ? null : parseEndpoint(admin)
-  if (typeof endpoint === 'string') problem(['admin'], `admin: ${endpoint}`)
-  else if (endpoint?.kind === 'inet') problem(['admin'], 'admin: write unix:PATH; the permissions of the socket say who may use it')
-  else return endpoint?.path ?? null
+  if (endpoint === null) return null
+  if (typeof endpoint !== 'string' && endpoint.kind === 'unix') return endpoint.path
+  problem(['admin'], typeof endpoint === 'string' ? `admin: ${endpoint}`
+    : 'admin: write unix:PATH; the permissions of the socket say who may use it')
   return null
 }

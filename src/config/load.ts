@@ -17,7 +17,9 @@ import { redisOf } from './redis_section.js'
 import type { ConfigFile } from './schema.js'
 import { adminTokenOf } from './secrets.js'
 
-export type Loaded = { readonly ok: true, readonly config: Config } | { readonly ok: false, readonly problems: readonly Problem[] }
+export type Loaded =
+  | { readonly ok: true, readonly config: Config }
+  | { readonly ok: false, readonly problems: readonly Problem[] }
 
 /** Reads and checks `fileName`. Connects nowhere. Rejects never: an unreadable file is a problem like any other. */
 export const loadConfig = (fileName: string, environment: NodeJS.ProcessEnv): Loaded => {
@@ -66,7 +68,7 @@ const checkTimes = ({ problem }: Reading, { deadline, soft_deadline, warm_every,
   if (soft_deadline >= deadline) problem(['soft_deadline'], 'soft_deadline: must be shorter than deadline')
   if (warm_every < 60_000) problem(['warm_every'], 'warm_every: at least 1m')
   if (changes_every < 1_000) problem(['changes_every'], 'changes_every: at least 1s')
-  if (deadline > 50_000) problem(['deadline'], 'deadline: at most 50s; Postfix itself gives up after 100s and then asks no more')
+  if (deadline > 50_000) problem(['deadline'], 'deadline: at most 50s; Postfix itself gives up after 100s')
   if (deadline < 10) problem(['deadline'], 'deadline: at least 10ms')
 }
 

@@ -4,6 +4,7 @@ import type { Search } from '../postfix/parameters.js'
 import { parseChanges } from '../tables/changes_query.js'
 import type { ChangesQuery } from '../tables/changes_query.js'
 import type { Lifetimes, MapConfig, Policy, SourceConfig } from './config.js'
+import type { ParameterPath } from './parse.js'
 import type { Reading } from './reading.js'
 import type { ConfigFile, MapSection } from './schema.js'
 import { secretOf } from './secrets.js'
@@ -12,11 +13,11 @@ import { nearest } from './spelling.js'
 const minuteMs = 60_000
 const dayMs = 86_400_000
 
-/** Searches whose maps lack most keys, as they should: "no special route", "not rewritten", "no rule", "somebody else's domain". */
+/** Maps with these searches lack most keys, as they should: no special route, not rewritten, not our domain. */
 const mostlyAbsent: ReadonlySet<Search> = new Set(['transport', 'canonical', 'generic', 'access', 'domain'])
 /**
- * Searches in which a fallback node's `outage: reject` acts: those whose maps name recipients, and nothing else. A
- * domain, in `domain` or `exact`, that can't be looked up is deferred on every node: mail already accepted would bounce.
+ * A fallback node's `outage: reject` acts on maps with these searches, which name recipients and nothing else. Every
+ * node defers a domain that it can't look up (`domain`, `exact`): mail already accepted would bounce.
  */
 const rejectsInOutage: ReadonlySet<Search> = new Set(['virtual', 'recipient'])
 
@@ -29,23 +30,28 @@ const lifetimesOf = (map: MapSection): Lifetimes => ({
   absentForMs: map.absent_for ?? (map.search === 'domain' || map.search === 'transport' ? 5_000 : 30_000),
 })
 
-const policyOf = ({ role, unknown, outage }: ConfigFile, map: MapSection): Policy => ({
-  unknown: map.unknown ?? (map.search === 'recipient' && !map.sensitive ? unknown : 'reject'),
-  outage: role === 'fallback' && outage !== 'defer' && rejectsInOutage.has(map.search) && !map.sensitive ? 'reject' : 'defer',
-})
+const policyOf = ({ role, unknown, outage }: ConfigFile, { unknown: ofMap, search, sensitive }: MapSection): Policy => {
+  const mayReject = role === 'fallback' && outage !== 'defer'
+  return {
+    unknown: ofMap ?? (search === 'recipient' && !sensitive ? unknown : 'reject'),
+    outage: mayReject && rejectsInOutage.has(search) && !sensitive ? 'reject' : 'defer',
+  }
+}
 
-const checkMap = ({ problem }: Reading, path: readonly PropertyKey[], map: MapSection, { role }: ConfigFile): void => {
+const checkMap = ({ problem }: Reading, path: ParameterPath, map: MapSection, { role }: ConfigFile): void => {
   const kinds = (['cf', 'text', 'database'] as const).filter(kind => map[kind] !== undefined)
   if (kinds.length !== 1) {
-    problem(path, `${path.join('.')}: needs exactly one of \`cf:\` (a mysql_table file), \`database:\` with \`query:\`, or \`text:\` (a text table)`
+    problem(path, `${path.join('.')}: needs exactly one of \`cf:\` (a mysql_table file), `
+      + '`database:` with `query:`, or `text:` (a text table)'
       + (kinds.length === 0 ? '' : `; it has ${kinds.join(' and ')}`))
   }
   const { staleForMs, freshForMs } = lifetimesOf(map)
   if (map.stale_for !== undefined && map.stale_for > 0 && staleForMs < freshForMs) {
-    problem([...path, 'stale_for'], 'stale_for: counts from the verification, like fresh_for, so it must be longer than that')
+    problem([...path, 'stale_for'], 'stale_for: counts from the verification, like fresh_for, so it must be longer')
   }
   if (map.unknown === 'defer' && mostlyAbsent.has(map.search)) {
-    problem([...path, 'unknown'], `unknown: in a ${map.search} map most keys are absent, senders' too; deferring these would stop all mail`)
+    problem([...path, 'unknown'], `unknown: in a ${map.search} map most keys are absent, senders' too; `
+      + 'to defer these would stop all mail')
   }
   if (map.unknown === 'defer' && role === 'fallback') problem([...path, 'unknown'], fallbackRejects)
 }
@@ -62,8 +68,10 @@ const noDatabase = (name: string, databases: ConfigFile['databases']): string =>
 const cfValue = (value: string | number | boolean | readonly string[]): string =>
   typeof value === 'object' ? value.join(', ') : typeof value === 'boolean' ? value ? 'yes' : 'no' : String(value)
 
+/** `passwords` are those of the databases, by name. */
 const inlineSource = (
-  { placeOf, problem }: Reading, path: readonly PropertyKey[], map: MapSection, { databases }: ConfigFile, passwords: ReadonlyMap<string, string | undefined>,
+  { placeOf, problem }: Reading, path: ParameterPath, map: MapSection,
+  { databases }: ConfigFile, passwords: ReadonlyMap<string, string | undefined>,
 ): SourceConfig => {
   const name = map.database ?? ''
   const database = databases[name]
@@ -74,8 +82,8 @@ const inlineSource = (
   if (map.query === undefined) problem(path, `${path.join('.')}: database goes with \`query:\``)
   const { query, result_format, domain, expansion_limit, require_result_set } = map
   const ofMap = { query, result_format, domain, expansion_limit, require_result_set }
-  const given = Object.entries({ ...database, ...ofMap })
-    .flatMap(([parameter, value]) => value === undefined || parameter.startsWith('password') ? [] : [[parameter, cfValue(value)] as const])
+  const given = Object.entries({ ...database, ...ofMap }).flatMap(([parameter, value]) =>
+    value === undefined || parameter.startsWith('password') ? [] : [[parameter, cfValue(value)] as const])
   const password = passwords.get(name)
   return {
     kind: 'inline',
@@ -84,7 +92,9 @@ const inlineSource = (
   }
 }
 
-const changesOf = ({ problem }: Reading, path: readonly PropertyKey[], { changes, text }: MapSection): ChangesQuery | null => {
+const changesOf = (
+  { problem }: Reading, path: ParameterPath, { changes, text }: MapSection,
+): ChangesQuery | null => {
   if (changes === undefined) return null
   const parsed = parseChanges(changes)
   if (text !== undefined) problem(path, 'changes: a text table is read at start and on reload; remove this')
@@ -92,12 +102,13 @@ const changesOf = ({ problem }: Reading, path: readonly PropertyKey[], { changes
   return typeof parsed === 'string' ? null : parsed
 }
 
-const warmOf = ({ problem }: Reading, path: readonly PropertyKey[], { warm, text }: MapSection): string | null => {
+const warmOf = ({ problem }: Reading, path: ParameterPath, { warm, text }: MapSection): string | null => {
   if (warm === undefined) return null
   const query = warm.replace(/[\s;]+$/, '')
   if (text !== undefined) problem(path, 'warm: a text table is whole in memory as it is; remove this')
   else if (query !== 'auto' && !/^[\s(]*(SELECT|WITH)\b/i.test(query)) {
-    problem(path, `warm: write auto, or a query such as SELECT address, goto FROM alias; '${query.slice(0, 60)}' is neither`)
+    problem(path, 'warm: write auto, or a query such as SELECT address, goto FROM alias; '
+      + `'${query.slice(0, 60)}' is neither`)
   }
   return query
 }

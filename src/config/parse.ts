@@ -11,16 +11,20 @@ import { schema } from './schema.js'
 import type { ConfigFile } from './schema.js'
 import { messageOf } from '../log.js'
 
-export type Places = (path: readonly PropertyKey[]) => string
+/** The names and indices that lead to a parameter: `['listen', 0, 'group']`. */
+export type ParameterPath = readonly PropertyKey[]
+
+/** The file and line of a parameter. */
+export type PlaceOf = (path: ParameterPath) => string
 
 export type Parsed =
-  | { readonly ok: true, readonly file: ConfigFile, readonly placeOf: Places }
+  | { readonly ok: true, readonly file: ConfigFile, readonly placeOf: PlaceOf }
   | { readonly ok: false, readonly problems: readonly Problem[] }
 
-const dotted = (path: readonly PropertyKey[]): string => path.map(String).join('.')
+const dotted = (path: ParameterPath): string => path.map(String).join('.')
 
 /** The line of the deepest part of `path` that the document has. */
-const lineOf = (document: Document, lines: LineCounter, path: readonly PropertyKey[]): number => {
+const lineOf = (document: Document, lines: LineCounter, path: ParameterPath): number => {
   for (let depth = path.length; depth > 0; depth--) {
     const parent: unknown = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true)
     const last = path[depth - 1]
@@ -46,15 +50,15 @@ const lineOfAlias = (document: Document, lines: LineCounter): number => {
   return line
 }
 
-/** The names that the schema knows at `path`. */
-const knownAt = (path: readonly PropertyKey[]): readonly string[] => {
+/** The names that the schema has at `path`. */
+const knownAt = (path: ParameterPath): readonly string[] => {
   let here: unknown = schema
   for (const part of path) {
-    const definition: unknown = unwrap(here)
-    const shape = shapeOf(definition)
+    const inner: unknown = unwrap(here)
+    const shape = shapeOf(inner)
     if (shape !== null) here = shape[String(part)]
-    else if (typeof definition === 'object' && definition !== null && 'valueType' in definition) here = definition.valueType
-    else if (typeof definition === 'object' && definition !== null && 'element' in definition) here = definition.element
+    else if (typeof inner === 'object' && inner !== null && 'valueType' in inner) here = inner.valueType
+    else if (typeof inner === 'object' && inner !== null && 'element' in inner) here = inner.element
     else return []
   }
   return Object.keys(shapeOf(unwrap(here)) ?? {})
@@ -76,10 +80,8 @@ const explain = (issue: z.core.$ZodIssue): { path: PropertyKey[], text: string }
     const known = knownAt(issue.path)
     return issue.keys.map(key => {
       const near = nearest(key, known)
-      return {
-        path: [...issue.path, key],
-        text: `unknown parameter '${key}'${near === null ? `; known here: ${known.join(', ')}` : `, did you mean '${near}'?`}`,
-      }
+      const hint = near === null ? `; known here: ${known.join(', ')}` : `, did you mean '${near}'?`
+      return { path: [...issue.path, key], text: `unknown parameter '${key}'${hint}` }
     })
   }
   const name = issue.path.length === 0 ? 'the file' : dotted(issue.path)
@@ -87,7 +89,8 @@ const explain = (issue: z.core.$ZodIssue): { path: PropertyKey[], text: string }
     return [{
       path: issue.path,
       text: `${name}: say how Postfix uses this map: virtual (virtual_alias_maps), canonical (canonical_maps), `
-        + 'generic (smtp_generic_maps), transport (transport_maps), recipient (relay_recipient_maps, local_recipient_maps, virtual_mailbox_maps), '
+        + 'generic (smtp_generic_maps), transport (transport_maps), '
+        + 'recipient (relay_recipient_maps, local_recipient_maps, virtual_mailbox_maps), '
         + 'domain (relay_domains), access (check_*_access), or exact (virtual_*_domains, or read through unionmap)',
     }]
   }
@@ -99,9 +102,8 @@ const wanted: Readonly<Record<string, string>> = {
   int: 'a whole number', number: 'a number', string: 'text, in quotes where it looks like a number',
 }
 
-/** What would be right, for what the schema says in programmers' words. */
+/** What would be right. zod's own messages are for programmers; those of schema.ts and units.ts are kept. */
 const remedy = (issue: z.core.$ZodIssue): string => {
-  // Messages that schema.ts and units.ts give say what would be right.
   switch (issue.code) {
     case 'invalid_type': {
       if (issue.input === undefined) return 'is required'
@@ -110,9 +112,12 @@ const remedy = (issue: z.core.$ZodIssue): string => {
       return `${isEmpty}${wanted[issue.expected] ?? issue.expected}`
     }
     case 'invalid_value': return `must be one of ${issue.values.map(String).join(', ')}`
-    case 'invalid_union': return issue.message.startsWith('Invalid') ? 'must be one value, such as text or a number' : issue.message
+    case 'invalid_union':
+      return issue.message.startsWith('Invalid') ? 'must be one value, such as text or a number' : issue.message
     case 'invalid_key': return issue.issues[0]?.message ?? issue.message
-    case 'too_small': return issue.origin === 'string' ? 'is empty' : issue.origin === 'array' ? issue.message : `must be at least ${issue.minimum}`
+    case 'too_small':
+      if (issue.origin === 'string') return 'is empty'
+      return issue.origin === 'array' ? issue.message : `must be at least ${issue.minimum}`
     case 'too_big': return `must be at most ${issue.maximum}`
     case 'custom': case 'invalid_format': case 'not_multiple_of': case 'invalid_element': case 'unrecognized_keys':
       return issue.message
@@ -124,25 +129,24 @@ const remedy = (issue: z.core.$ZodIssue): string => {
 export const parseConfig = (text: string, fileName: string): Parsed => {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const atLine = (line: number, problem: string): Problem => ({ place: `${fileName}:${line}`, text: problem })
   if (document.errors.length > 0) {
     return {
       ok: false,
-      problems: document.errors.map(error => ({ place: `${fileName}:${lines.linePos(error.pos[0]).line}`, text: `not YAML: ${error.message}` })),
+      problems: document.errors.map(({ pos, message }) => atLine(lines.linePos(pos[0]).line, `not YAML: ${message}`)),
     }
   }
-  const placeOf: Places = path => `${fileName}:${lineOf(document, lines, path)}`
+  const placeOf: PlaceOf = path => `${fileName}:${lineOf(document, lines, path)}`
   let values: unknown
   try {
     values = document.toJS()
   } catch (error) {
-    // An alias that names nothing: somebody's `*name` without quotes.
-    const message = messageOf(error)
-    return { ok: false, problems: [{ place: `${fileName}:${lineOfAlias(document, lines)}`, text: `not YAML: ${message}; put text that begins with * in quotes` }] }
+    // An alias that names nothing: most likely text such as *name, without quotes.
+    const problem = `not YAML: ${messageOf(error)}; put text that begins with * in quotes`
+    return { ok: false, problems: [atLine(lineOfAlias(document, lines), problem)] }
   }
   const result = schema.safeParse(values ?? {}, { reportInput: true })
   if (result.success) return { ok: true, file: result.data, placeOf }
-  return {
-    ok: false,
-    problems: result.error.issues.flatMap(explain).map(({ path, text: problem }) => ({ place: placeOf(path), text: problem })),
-  }
+  const problems = result.error.issues.flatMap(explain)
+  return { ok: false, problems: problems.map(({ path, text: problem }) => ({ place: placeOf(path), text: problem })) }
 }

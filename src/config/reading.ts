@@ -3,21 +3,21 @@ import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { Problem } from '../log.js'
 import { messageOf } from '../log.js'
+import type { ParameterPath, PlaceOf } from './parse.js'
 
 export type Reading = {
   readonly fileName: string
   /** Relative paths are resolved against this folder. */
   readonly folder: string
   readonly environment: NodeJS.ProcessEnv
-  /** The file and line of a parameter. */
-  readonly placeOf: (path: readonly PropertyKey[]) => string
+  readonly placeOf: PlaceOf
   /** Notes what is wrong with the parameter at `path`. */
-  readonly problem: (path: readonly PropertyKey[], text: string) => void
+  readonly problem: (path: ParameterPath, text: string) => void
   readonly problems: readonly Problem[]
 }
 
 /** A reading without problems so far. */
-export const startReading = (fileName: string, placeOf: Reading['placeOf'], environment: NodeJS.ProcessEnv): Reading => {
+export const startReading = (fileName: string, placeOf: PlaceOf, environment: NodeJS.ProcessEnv): Reading => {
   const problems: Problem[] = []
   return {
     fileName, folder: dirname(resolve(fileName)), environment, placeOf, problems,
@@ -26,7 +26,7 @@ export const startReading = (fileName: string, placeOf: Reading['placeOf'], envi
 }
 
 /** The content of a file that the parameter at `path` names; undefined, and a problem, if it can't be read. */
-export const readNamed = ({ folder, problem }: Reading, path: readonly PropertyKey[], name: string): Buffer | undefined => {
+export const readNamed = ({ folder, problem }: Reading, path: ParameterPath, name: string): Buffer | undefined => {
   const file = resolve(folder, name)
   try {
     return readFileSync(file)

@@ -14,8 +14,8 @@ type RedisSection = NonNullable<ConfigFile['redis']>
 type SectionProblem = (parameter: string, text: string) => void
 
 const hostsOf = (
-  parameter: 'sentinels' | 'cluster', given: readonly string[] | undefined, defaultPort: number, problem: SectionProblem,
-): RedisHost[] | undefined => given?.flatMap(text => {
+  parameter: 'sentinels' | 'cluster', given: RedisSection, defaultPort: number, problem: SectionProblem,
+): RedisHost[] | undefined => given[parameter]?.flatMap(text => {
   const endpoint = parseEndpoint(/:\d+$/.test(text) ? text : `${text}:${defaultPort}`)
   if (typeof endpoint !== 'string' && endpoint.kind === 'inet') return [{ host: endpoint.host, port: endpoint.port }]
   problem(parameter, `${parameter}: '${text}' is no server: write HOST or HOST:PORT`)
@@ -24,7 +24,9 @@ const hostsOf = (
 
 const checkTls = (given: RedisSection, files: readonly string[], problem: SectionProblem): void => {
   if (given.tls === false) problem('tls', `tls: false, but there is ${files.join(' and ')}: remove one`)
-  if (given.path !== undefined) problem('path', 'path: there is no TLS over a unix socket; remove the tls parameters, or use host and port')
+  if (given.path !== undefined) {
+    problem('path', 'path: there is no TLS over a unix socket; remove the tls parameters, or use host and port')
+  }
   if ((given.tls_cert_file === undefined) !== (given.tls_key_file === undefined)) {
     problem(files.find(name => name !== 'tls_CAfile') ?? 'tls', 'tls_cert_file and tls_key_file go together')
   }
@@ -42,7 +44,9 @@ const tlsOf = (reading: Reading, given: RedisSection, problem: SectionProblem): 
     return file === undefined ? undefined : readNamed(reading, ['redis', name], file)
   }
   const [ca, cert, key] = [read('tls_CAfile'), read('tls_cert_file'), read('tls_key_file')]
-  const material = { ...ca === undefined ? {} : { ca }, ...cert === undefined ? {} : { cert }, ...key === undefined ? {} : { key } }
+  const material = {
+    ...ca === undefined ? {} : { ca }, ...cert === undefined ? {} : { cert }, ...key === undefined ? {} : { key },
+  }
   try {
     createSecureContext(material)
   } catch (error) {
@@ -51,23 +55,33 @@ const tlsOf = (reading: Reading, given: RedisSection, problem: SectionProblem): 
   return { ...material, verify: given.tls_verify_cert ?? true }
 }
 
+const oneServer = ['host', 'port', 'path'] as const
+const ofSentinels = [
+  'master', 'sentinel_username', 'sentinel_password', 'sentinel_password_file', 'sentinel_password_env',
+] as const
+
 /** Parameters that name the server in more than one way, or go with one that isn't there. */
 const checkWay = (given: RedisSection, problem: SectionProblem): void => {
-  if (given.path !== undefined && (given.host ?? given.port) !== undefined) problem('path', 'redis: either path or host and port')
-  for (const several of ['sentinels', 'cluster'] as const) {
-    const other = (['host', 'port', 'path', ...several === 'cluster' ? ['sentinels'] as const : []] as const).find(name => given[name] !== undefined)
-    if (given[several] !== undefined && other !== undefined) problem(other, `${other}: ${several} says where Redis is; remove one of the two`)
+  if (given.path !== undefined && (given.host ?? given.port) !== undefined) {
+    problem('path', 'redis: either path or host and port')
+  }
+  for (const [several, others] of [['sentinels', oneServer], ['cluster', [...oneServer, 'sentinels']]] as const) {
+    const other = others.find(name => given[name] !== undefined)
+    if (given[several] !== undefined && other !== undefined) {
+      problem(other, `${other}: ${several} says where Redis is; remove one of the two`)
+    }
   }
   if (given.sentinels !== undefined && given.master === undefined) {
-    problem('sentinels', 'sentinels: say which primary they watch, `master: NAME`, as in their `sentinel monitor NAME ...`')
+    problem('sentinels',
+      'sentinels: say which primary they watch, `master: NAME`, as in their `sentinel monitor NAME ...`')
   }
   if (given.sentinels === undefined) {
-    for (const name of ['master', 'sentinel_username', 'sentinel_password', 'sentinel_password_file', 'sentinel_password_env'] as const) {
+    for (const name of ofSentinels) {
       if (given[name] !== undefined) problem(name, `${name}: goes with \`sentinels: [HOST:PORT, ...]\``)
     }
   }
   if (given.cluster !== undefined && given.db !== undefined && given.db !== 0) {
-    problem('db', 'db: a cluster has database 0 only; remove this, key_prefix tells apart')
+    problem('db', 'db: a cluster has database 0 only; remove this, and use key_prefix to keep users apart')
   }
 }
 
@@ -79,9 +93,9 @@ export const redisOf = (reading: Reading, given: RedisSection): RedisSettings =>
   checkWay(given, problem)
   return {
     host: given.host, port: given.port, path: given.path,
-    sentinels: hostsOf('sentinels', given.sentinels, 26_379, problem), master: given.master,
+    sentinels: hostsOf('sentinels', given, 26_379, problem), master: given.master,
     sentinelUsername: given.sentinel_username, sentinelPassword,
-    cluster: hostsOf('cluster', given.cluster, 6_379, problem),
+    cluster: hostsOf('cluster', given, 6_379, problem),
     tls: tlsOf(reading, given, problem),
     username: given.username, password, db: given.db,
     keyPrefix: given.key_prefix, commandTimeoutMs: given.command_timeout,

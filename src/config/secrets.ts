@@ -1,4 +1,5 @@
 /** Passwords and tokens, which stand in the configuration, in a file of their own, or in the environment. */
+import type { ParameterPath } from './parse.js'
 import { readNamed } from './reading.js'
 import type { Reading } from './reading.js'
 
@@ -7,7 +8,7 @@ const minTokenLength = 16
 
 /** The secret that `NAME`, `NAME_file` or `NAME_env` gives in `section`, which is at `path`; undefined if none does. */
 export const secretOf = (
-  reading: Reading, path: readonly PropertyKey[], section: Readonly<Record<string, unknown>>, name = 'password',
+  reading: Reading, path: ParameterPath, section: Readonly<Record<string, unknown>>, name = 'password',
 ): string | undefined => {
   const { problem, environment } = reading
   const valueOf = (parameter: string): string | undefined => {
@@ -22,7 +23,9 @@ export const secretOf = (
   const variable = valueOf(inEnvironment)
   if (variable === undefined) return valueOf(name)
   const value = environment[variable]
-  if (value === undefined) problem([...path, inEnvironment], `${inEnvironment}: the environment has no variable '${variable}'`)
+  if (value === undefined) {
+    problem([...path, inEnvironment], `${inEnvironment}: the environment has no variable '${variable}'`)
+  }
   return value
 }
 
@@ -31,7 +34,8 @@ export const adminTokenOf = (reading: Reading, file: Readonly<Record<string, unk
   const token = secretOf(reading, [], file, 'admin_token')
   if (token !== undefined && token.length < minTokenLength) {
     const parameter = ['admin_token', 'admin_token_file', 'admin_token_env'].find(name => name in file) ?? 'admin_token'
-    reading.problem([parameter], `admin_token: shorter than ${minTokenLength} characters; \`openssl rand -hex 16\` gives a good one`)
+    reading.problem([parameter],
+      `admin_token: shorter than ${minTokenLength} characters; \`openssl rand -hex 16\` gives a good one`)
   }
   return token ?? null
 }

@@ -15,7 +15,7 @@ const distance = (one: string, other: string): number => {
   return previous[other.length] ?? 0
 }
 
-/** The known name that `word` is most likely a slip for; null if none is near. */
+/** The known name that is most like `word`; null if none is like it. */
 export const nearest = (word: string, known: Iterable<string>): string | null => {
   let best: string | null = null
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1

@@ -1,6 +1,6 @@
 /**
  * Durations and sizes as main.cf and systemd write them: `300ms`, `5m`, `7d`; `64MiB`.
- * Each names itself (`id`) and says its text form, for the JSON Schema and the manual page.
+ * Each has a name (`id`) and its text form, for the JSON Schema and the manual page.
  */
 import * as z from 'zod'
 
@@ -17,7 +17,10 @@ export const duration = z.union([z.number(), z.string()], durationHelp).transfor
     return z.NEVER
   }
   return Math.round(Number(match[1]) * msPerUnit[(match[2] ?? 's') as keyof typeof msPerUnit])
-}).meta({ id: 'duration', description: 'A number and ms, s, m, h, d or w, such as 300ms or 7d; a bare number counts seconds.', pattern: '^\\d+(\\.\\d+)? *(ms|s|m|h|d|w)?$' })
+}).meta({
+  id: 'duration', pattern: '^\\d+(\\.\\d+)? *(ms|s|m|h|d|w)?$',
+  description: 'A number and ms, s, m, h, d or w, such as 300ms or 7d; a bare number counts seconds.',
+})
 
 const sizeHelp = 'is not a size: write a number and k, M or G, such as 64M'
 
@@ -29,7 +32,10 @@ export const size = z.union([z.number(), z.string()], sizeHelp).transform((given
     return z.NEVER
   }
   return Math.round(Number(match[1]) * bytesPerUnit[(match[2] ?? '').toLowerCase() as keyof typeof bytesPerUnit])
-}).meta({ id: 'size', description: 'A number and k, M or G (powers of 1024), such as 64M; a bare number counts bytes.', pattern: '^\\d+(\\.\\d+)? *[kKmMgG]?([iI]?[bB])?$' })
+}).meta({
+  id: 'size', pattern: '^\\d+(\\.\\d+)? *[kKmMgG]?([iI]?[bB])?$',
+  description: 'A number and k, M or G (powers of 1024), such as 64M; a bare number counts bytes.',
+})
 
 const shareHelp = 'is not a share: write a percentage such as 30%'
 
@@ -42,4 +48,7 @@ export const share = z.union([z.number(), z.string()], shareHelp).transform((giv
     return z.NEVER
   }
   return value
-}).meta({ id: 'share', description: 'A percentage such as 30%, or a number from 0 to 1 such as 0.3.', pattern: '^\\d+(\\.\\d+)? *%?$' })
+}).meta({
+  id: 'share', pattern: '^\\d+(\\.\\d+)? *%?$',
+  description: 'A percentage such as 30%, or a number from 0 to 1 such as 0.3.',
+})

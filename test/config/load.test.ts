@@ -64,7 +64,7 @@ const mistakes: readonly (readonly [string, RegExp])[] = [
   ['redis:\n  cluster: [127.0.0.1]\n  host: localhost', /^c.yaml:7 host: cluster says where Redis is; remove one of the two$/],
   ['redis:\n  cluster: [127.0.0.1]\n  master: main\n  sentinels: [127.0.0.1]', /^c.yaml:8 sentinels: cluster says where Redis is; remove one of the two$/],
   ['redis:\n  sentinels: [s1]\n  master: main\n  path: /run/r', /^c.yaml:8 path: sentinels says where Redis is; remove one of the two$/],
-  ['redis:\n  cluster: [127.0.0.1]\n  db: 3', /^c.yaml:7 db: a cluster has database 0 only; remove this, key_prefix tells apart$/],
+  ['redis:\n  cluster: [127.0.0.1]\n  db: 3', /^c.yaml:7 db: a cluster has database 0 only; remove this, and use key_prefix to keep users apart$/],
   ['redis: {cluster: ["127.0.0.1:http"]}', /^c.yaml:5 cluster: '127.0.0.1:http' is no server: write HOST or HOST:PORT$/],
   ['redis: {cluster: []}', /^c.yaml:5 redis.cluster: name at least one node$/],
   ['redis: {path: /run/r, tls: true}', /^c.yaml:5 path: there is no TLS over a unix socket; /],
