@@ -5,7 +5,7 @@ import type { MysqlMap } from '../lookup/maps.js'
 import type { Generation } from './generation.js'
 import type { Log } from '../log.js'
 import { systemClock } from '../runtime/clock.js'
-import { describeListing } from '../tables/listing.js'
+import { describeListing, orderedListing } from '../tables/ordered_listing.js'
 import { keepWarm } from '../warm/warmer.js'
 import type { Warmer } from '../warm/warmer.js'
 import type { WatchedSources } from './watched.js'
@@ -32,7 +32,8 @@ export const warmMap = (
   const [table, ...others] = opened.kind === 'mysql' ? opened.tables : []
   if (warm === null || table === undefined) return null
   if (warm === 'auto') {
-    const { listing } = table.definition
+    const { listing: derived } = table.definition
+    const listing = typeof derived === 'string' ? derived : orderedListing(derived)
     if (typeof listing === 'string') {
       log.warn(`map ${name}: warm: auto: its keys can't be listed: ${listing}; name a query that gives keys and answers, or remove this`)
       return null

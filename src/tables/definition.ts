@@ -59,7 +59,7 @@ export type TableDefinition = {
   readonly unfitModes: readonly SqlMode[]
   /** The parameters' values for a folded key; null: absent, nobody is asked. */
   readonly bind: Bind
-  /** The list of all its keys; a text says why there is none. */
+  /** How all its keys are listed with their rows; a text says why they can't be. */
   readonly listing: Listing | string
   /** The answer that a complete result makes. `onEmpty` hears of each empty value. */
   readonly answer: Answer

@@ -1,5 +1,5 @@
 /**
- * Listed rows (listing.ts) -> keys with the answer that the lookup would give,
+ * Listed rows (ordered_listing.ts) -> keys with the answer that the lookup would give,
  * one after the other, holding no more than the rows of the keys that find each
  * other. Wherever the lookup could give something else, the key is left out: it
  * is asked for when its turn comes.
@@ -14,7 +14,7 @@ import { fold } from '../postfix/fold.js'
 import { maxResultBytes } from '../mysql/connection.js'
 import type { RawRow } from '../mysql/connection.js'
 import type { TableDefinition } from './definition.js'
-import { keyColumns } from './listing.js'
+import { keyColumns } from './ordered_listing.js'
 
 export type ListedEntry = { readonly key: string, readonly outcome: Found }
 
@@ -59,7 +59,7 @@ export const collectEntries = ({ bind, answer, login: { charset } }: Pick<TableD
 
   return {
     push: row => {
-      const [rowKey = null, finds = null, rowSum = null] = row
+      const [, rowKey = null, finds = null, rowSum = null] = row
       const isNext = sum !== (rowSum ?? '')
       const entry = isNext ? finish() : null
       if (isNext) {

@@ -1,206 +1,286 @@
 /**
- * A lookup query -> the query that lists all its keys with their rows, where its
- * shape is plain: one table, one column equal to '%s', and conditions on the row
- * alone. Anything else is refused with the reason: a pattern, a clock or a part
- * of the key has no list of keys.
+ * A lookup query -> the listing of its table: a statement that gives the rows of
+ * all keys, and how a key finds its own among them.
  *
- * MySQL finds by collation: `info@a.test` finds the rows `Info@a.test` and, in
- * some collations, `înfo@a.test`. So each row is listed with what the server
- * itself says of its key: in lower case, whether that still finds the row, and a
- * checksum that is the same for all keys which find each other. Rows come in the
- * collation's order, in which these stand together (entries.ts sorts out the rest).
+ * A query depends on its key through what it is compared with. Where that
+ * happens in equalities that AND joins (`name = '%d' AND local = '%u'`), these are
+ * taken out and their columns are selected instead: a search. A key finds the
+ * rows in whose columns stand the texts that the query would have been given for
+ * it. So a row found by the domain alone is kept once, for all users of it; the
+ * key is taken apart, checked and formatted as for a real lookup (definition.ts).
+ * SELECTs that UNION joins, and alternatives that OR joins, are searches each;
+ * EXISTS is a search that must find something, or nothing.
+ *
+ * MySQL finds by collation, a copy by bytes. Of the rows only those are listed that
+ * their key in lower case finds; keys that aren't printable ASCII, whether they
+ * are asked for or listed, are left to whoever searches (caches/copy.ts). That the
+ * listing is right is not proved here: before it is used, its answers are compared
+ * with the query's own (upkeep/compare_copy.ts).
  *
  * Bugs: without ORDER BY in the lookup query the rows of one key may come in
  * another order than the lookup gives them in. SQL promises neither.
  */
-import { tokenAt } from './query_template.js'
+import { keyTextOf, partsOf, readAlternatives, reasonOf } from './condition.js'
+import type { Condition, Equality, Exists, QueryText } from './condition.js'
+import { hasPart } from './key_text.js'
+import type { KeyText, KeyTest } from './key_text.js'
 import type { Statement } from './query_template.js'
+import { checkRowExpressions, hasClock } from './row_expression.js'
+import { NotListable, readSelect, readUnion, refuse } from './select.js'
+import type { Select } from './select.js'
+import {
+  argumentsOf, hasParameter, inParentheses, isName, isSymbol, isWord, outerWords, splitAt, sqlText, sqlWords,
+} from './sql_words.js'
+import type { Run } from './sql_words.js'
 
-/** The parts of the query that lists a table; all are SQL. */
-export type Listing = {
-  /** The column that the key is compared with. */
-  readonly key: string
-  /** The columns that make the answer. */
-  readonly values: string
+/** Searches (by number) of which one must find something, or none may. */
+export type Requirement = { readonly searches: readonly number[], readonly isNegated: boolean }
+
+/** One index of a copy. Plain data. */
+export type KeySearch = {
+  /** What the key columns are, in SQL. */
+  readonly columns: readonly string[]
+  /** What a key is searched by: for each way one text a column. A row is found if it is found in one of these ways. */
+  readonly ways: readonly (readonly KeyText[])[]
+  /** Keys that don't pass find nothing. */
+  readonly tests: readonly KeyTest[]
+  readonly requirements: readonly Requirement[]
+  /** What is answered, column by column: SQL, or a text that the key gives. */
+  readonly values: readonly (string | KeyText)[]
   readonly from: string
-  readonly where: string
-  /** Of the rows of one key; '' for none. */
+  readonly where: readonly string[]
+  /** A condition with the clock in it: a row for which it doesn't hold now may count later. Null: none. */
+  readonly clock: string | null
+  /** ORDER BY of the rows of one key; '' for none. */
   readonly order: string
-  /** The lookup takes no more rows of a key than this. */
-  readonly maxRows: number
+  /** What the rows are ordered by, as one value, if LIMIT may cut them; else null. */
+  readonly rank: string | null
+  readonly isDistinct: boolean
 }
 
-type Word = {
-  /** plain: a word or a number. name: in back quotes. parameter: where the key goes. */
-  readonly kind: 'plain' | 'name' | 'literal' | 'symbol' | 'parameter'
-  readonly text: string
-  /** Of parentheses around it. */
-  readonly depth: number
-  readonly start: number
-  readonly end: number
+/** A SELECT of the lookup query: the alternatives of its conditions. */
+export type ListedSelect = {
+  readonly searches: readonly number[]
+  readonly limit: number
+  readonly isDistinct: boolean
 }
 
-/** Functions of their arguments alone, row by row. */
-const rowFunctions: ReadonlySet<string> = new Set([
-  'CONCAT', 'CONCAT_WS', 'REPLACE', 'LOWER', 'LCASE', 'UPPER', 'UCASE', 'TRIM', 'LTRIM', 'RTRIM', 'SUBSTRING', 'SUBSTR', 'SUBSTRING_INDEX',
-  'LEFT', 'RIGHT', 'LENGTH', 'CHAR_LENGTH', 'IF', 'IFNULL', 'NULLIF', 'COALESCE', 'JSON_VALUE', 'JSON_UNQUOTE', 'JSON_EXTRACT', 'HEX', 'UNHEX',
-])
-/** Words before a parenthesis that are no functions. */
-const beforeParenthesis: ReadonlySet<string> = new Set(['IN', 'FROM', 'EXISTS', 'AND', 'OR', 'NOT', 'WHERE', 'SELECT', 'THEN', 'ELSE', 'WHEN', 'CASE', 'BY', 'AS', 'IS', 'XOR'])
+export type Listing = {
+  readonly searches: readonly KeySearch[]
+  readonly selects: readonly ListedSelect[]
+  /** Of equal rows of the SELECTs one counts (UNION). */
+  readonly isDistinct: boolean
+}
 
-/** Words that no plain query holds, and what they make of it. */
-const refusals: ReadonlyMap<string, string> = new Map([
-  ...['JOIN', 'STRAIGHT_JOIN'].map(word => [word, 'it joins tables'] as const),
-  ...['UNION', 'EXCEPT', 'INTERSECT', 'WITH'].map(word => [word, 'it puts several queries together'] as const),
-  ...['GROUP', 'HAVING', 'DISTINCT', 'DISTINCTROW', 'OVER'].map(word => [word, 'it makes one row of several'] as const),
-  ...['CURRENT_TIMESTAMP', 'CURRENT_DATE', 'CURRENT_TIME', 'LOCALTIME', 'LOCALTIMESTAMP', 'UTC_DATE', 'UTC_TIME', 'UTC_TIMESTAMP']
-    .map(word => [word, 'its answer depends on the clock'] as const),
-  ...['CURRENT_USER', 'CURRENT_ROLE'].map(word => [word, 'its answer depends on the session'] as const),
-  ...['BETWEEN', 'INTO', 'FOR', 'LOCK', 'PROCEDURE', 'COLLATE', 'BINARY'].map(word => [word, `it has ${word}`] as const),
-])
-const clocks = /^(NOW|SYSDATE|CURDATE|CURTIME|UNIX_TIMESTAMP|UTC_|CURRENT_|LOCALTIME)/
+/** A key column as it is listed: in lower case, in UTF-8, of no collation that could clash with another SELECT's. */
+export const lowered = (column: string): string => `CAST(CONVERT(LOWER(${column}) USING utf8mb4) AS BINARY)`
 
-const wordsOf = (sql: string): Word[] | string => {
-  const words: Word[] = []
-  let depth = 0
-  for (let at = 0; at < sql.length;) {
-    const token = tokenAt(sql, at)
-    if (token === null) return 'a quote or a comment is not closed'
-    const plain = token.kind === 'text' ? /^[\w$\x80-\uffff]+/.exec(sql.slice(at))?.[0] : undefined
-    const end = plain === undefined ? token.end : at + plain.length
-    const text = sql.slice(at, end)
-    if (token.kind === 'text' && text === ')') depth--
-    if (token.kind !== 'comment' && text.trim() !== '') {
-      words.push({ kind: plain !== undefined ? 'plain' : token.kind === 'literal' || token.kind === 'name' ? token.kind : 'symbol', text, depth, start: at, end })
-    }
-    if (token.kind === 'text' && text === '(') depth++
-    at = end
+/** All conditions on a search's rows. One that no folded key finds, as in a column compared by bytes, is none of them. */
+export const conditionsOf = ({ columns, where }: KeySearch): string =>
+  [...where, ...columns.map(column => `${column} = LOWER(${column})`)]
+    .map(condition => `(${condition}\n)`).join(' AND ') || 'TRUE'
+
+/** Gathers the searches of one query. */
+type Gathering = QueryText & { readonly searches: KeySearch[] }
+
+/** An item of a SELECT's list without its alias. */
+const withoutAlias = (item: Run): Run => isWord(outerWords(item).at(-2), 'AS') ? item.slice(0, -2) : item
+
+/** The SQL of a run; `part` says what a part of the key is in it. Refused where that isn't known. */
+const textWith = (run: Run, { sql, parameters }: QueryText, part: ReturnType<typeof partsOf>): string => {
+  if (hasParameter(run) && run.some(word => isWord(word, 'SELECT'))) return refuse(reasonOf(run))
+  const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll('\'', '\'\'')}'`
+  return sqlText(sql, run, parameter => {
+    const pieces = (parameters[parameter] ?? [])
+      .map(piece => typeof piece === 'string' ? quoted(piece) : part(piece.part) ?? refuse(reasonOf(run)))
+    return pieces.length === 1 ? pieces.join('') : `CONCAT(${pieces.join(', ')})`
+  })
+}
+
+/** The tables of FROM, and the key columns of a query among them in which the key stands. */
+type From = { readonly text: string, readonly keys: readonly Equality[] }
+
+const keyName = (index: number): string => `holdfast_key${index + 1}`
+
+/** Whether the searches of a query within can be one table, with the same key columns in all its rows. */
+const isOneTable = ({ searches, selects }: Listing): boolean => {
+  const ways = JSON.stringify(searches[0]?.ways)
+  return selects.every(({ limit }) => limit === Infinity) && searches.every(search =>
+    search.ways.length === 1 && JSON.stringify(search.ways) === ways && search.tests.length === 0
+    && search.requirements.length === 0 && search.clock === null && search.order === '')
+}
+
+/** Of a query in FROM that the key stands in, the key columns are selected as well. */
+const readFrom = (run: Run, gathering: Gathering): From => {
+  if (!hasParameter(run)) return { text: run.length === 0 ? 'DUAL' : sqlText(gathering.sql, run), keys: [] }
+  const end = outerWords(run).find(word => isSymbol(word, ')'))
+  const query = run.slice(0, run.findIndex(word => word === end) + 1)
+  const [name, ...more] = run.slice(query.length).filter(word => !isWord(word, 'AS'))
+  const isAlone = inParentheses(query) !== null && more.length === 0
+  if (!isAlone || name === undefined || !isName(name)) return refuse('the key stands in a JOIN')
+  const inner = gather(query, { ...gathering, searches: [] })
+  if (!isOneTable(inner)) {
+    return refuse('the key stands in a query within that limits its rows or compares in several ways')
   }
-  return words
+  const selects = inner.searches.map(search => {
+    const keys = search.columns.map((column, index) => `${lowered(column)} AS ${keyName(index)}`)
+    const values = search.values
+      .map(value => typeof value === 'string' ? value : refuse('a query within gives the key'))
+    const start = search.isDistinct ? 'SELECT DISTINCT' : 'SELECT'
+    return `${start} ${[...keys, ...values].join(', ')}\nFROM ${search.from}\nWHERE ${conditionsOf(search)}`
+  })
+  return {
+    text: `(${selects.join(inner.isDistinct ? '\nUNION\n' : '\nUNION ALL\n')}\n) AS ${name.text}`,
+    keys: (inner.searches[0]?.ways[0] ?? []).map((text, index) =>
+      ({ kind: 'equality', text, column: `${name.text}.${keyName(index)}`, also: null })),
+  }
 }
 
-const isWord = (word: Word | undefined, ...texts: readonly string[]): boolean => word?.kind === 'plain' && texts.includes(word.text.toUpperCase())
-const isSymbol = (word: Word | undefined, text: string): boolean => word?.kind === 'symbol' && word.text === text
-const isName = (word: Word | undefined): boolean => word?.kind === 'name' || (word?.kind === 'plain' && !/^\d/.test(word.text))
+/** What the rows of one key are ordered by, where LIMIT may cut them. */
+const rankOf = ({ order, limit }: Select, sql: string): string | null => {
+  if (order.length === 0 || limit === Infinity) return null
+  const columns = splitAt(order, word => isSymbol(word, ','))
+    .map(column => sqlText(sql, isWord(column.at(-1), 'ASC', 'DESC') ? column.slice(0, -1) : column))
+  return `CONCAT_WS('|', ${columns.join(', ')})`
+}
 
-/** Why one of these words keeps a query from being listed; null if none does. */
-const refusalOf = (words: readonly Word[]): string | null => {
-  for (const [index, word] of words.entries()) {
-    const next = words[index + 1]
-    if (word.kind === 'plain') {
-      const upper = word.text.toUpperCase()
-      // After a dot or in back quotes it is the name of a column.
-      const isColumn = isSymbol(words[index - 1], '.')
-      if (upper === 'SELECT' && index > 0) return 'it has a query within'
-      const refusal = isColumn ? undefined : refusals.get(upper)
-      if (refusal !== undefined) return refusal
-      if (isSymbol(next, '(') && !rowFunctions.has(upper) && !beforeParenthesis.has(upper)) {
-        return clocks.test(upper) ? 'its answer depends on the clock' : `it calls ${upper}(), which may not give each row its own answer`
+/** Keys are folded, and so are the listed ones. */
+const hasCapitals = (text: KeyText): boolean =>
+  text.some(piece => typeof piece === 'string' ? /[A-Z]/.test(piece) : 'cut' in piece && hasCapitals(piece.cut))
+
+/** One alternative of a SELECT, as a search. */
+const searchOf = (
+  select: Select, items: readonly Run[], from: From, conditions: readonly Condition[], gathering: Gathering,
+): KeySearch => {
+  const equalities = [...from.keys, ...conditions.filter(condition => condition.kind === 'equality')]
+  if (equalities.some(({ text }) => hasCapitals(text))) refuse('it compares the key with capital letters')
+  const where = equalities.flatMap(({ also }) => also ?? [])
+  const clock: string[] = []
+  const tests: KeyTest[] = []
+  const requirements: Requirement[] = []
+  const part = partsOf(equalities)
+  for (const condition of conditions) {
+    switch (condition.kind) {
+      case 'equality':
+        break
+      case 'row': {
+        const depends = hasClock(condition.run)
+        if (depends && condition.run.some(word => isWord(word, 'SELECT'))) refuse('its answer depends on the clock')
+        ;(depends ? clock : where).push(sqlText(gathering.sql, condition.run))
+        break
       }
-    } else if (word.kind === 'symbol' && '@:;?'.includes(word.text)) return word.text === '@' ? 'it has a variable' : `it has a ${word.text}`
-    if (word.depth === 0 && (isWord(word, 'OR', 'XOR') || (isSymbol(word, '|') && isSymbol(next, '|')))) return 'its conditions are joined by OR'
+      case 'test':
+        tests.push(condition.test)
+        break
+      case 'exists':
+        requirements.push({ searches: gatherRequired(condition, gathering), isNegated: condition.isNegated })
+        break
+      case 'other':
+        if (hasClock(condition.run)) refuse('its answer depends on the clock')
+        where.push(textWith(condition.run, gathering, part))
+        break
+      default: condition satisfies never
+    }
   }
-  return null
+  return {
+    columns: equalities.map(({ column }) => column),
+    ways: [equalities.map(({ text }) => text)],
+    tests, requirements,
+    values: items.map(item => {
+      const text = keyTextOf(withoutAlias(item), gathering)
+      return text !== null && hasPart(text) ? text : textWith(item, gathering, part)
+    }),
+    from: from.text, where, clock: clock.length === 0 ? null : clock.map(condition => `(${condition}\n)`).join(' AND '),
+    order: sqlText(gathering.sql, select.order), rank: rankOf(select, gathering.sql), isDistinct: select.isDistinct,
+  }
 }
 
-/** Where a word of these stands outside parentheses; -1 for nowhere. */
-const indexOf = (words: readonly Word[], ...texts: readonly string[]): number => words.findIndex(word => word.depth === 0 && isWord(word, ...texts))
-
-/** The name by which the columns of a table are called; null for anything more than one table. */
-const tableNameOf = (words: readonly Word[]): string | null => {
-  const isQualified = isSymbol(words[1], '.')
-  const name = words[isQualified ? 2 : 0]
-  const rest = words.slice(isQualified ? 3 : 1)
-  if (isWord(rest[0], 'AS')) rest.shift()
-  const [alias, ...more] = rest
-  if (!isName(words[0]) || name === undefined || !isName(name) || more.length > 0) return null
-  if (alias === undefined) return name.text
-  return isName(alias) ? alias.text : null
+/** Adds a search, or another way to one of `own` (by number) that lists the same rows. */
+const addSearch = (search: KeySearch, own: number[], searches: KeySearch[]): void => {
+  const rowsOf = (search: KeySearch | undefined): string => JSON.stringify({ ...search, ways: [] })
+  const same = own.find(number => rowsOf(searches[number]) === rowsOf(search))
+  const known = same === undefined ? undefined : searches[same]
+  if (same === undefined || known === undefined) own.push(searches.push(search) - 1)
+  else searches[same] = { ...known, ways: [...known.ways, ...search.ways] }
 }
 
-const limitOf = (words: readonly Word[]): number | null =>
-  words.length === 1 && /^[1-9]\d{0,8}$/.test(words[0]?.text ?? '') ? Number(words[0]?.text) : null
+/** The searches of the alternatives of a SELECT's conditions, with some that are added to each. */
+const gatherAlternatives = (
+  select: Select, items: readonly Run[], added: readonly Condition[], gathering: Gathering,
+): readonly number[] => {
+  const from = readFrom(select.from, gathering)
+  const own: number[] = []
+  for (const conditions of readAlternatives(select.where, gathering)) {
+    addSearch(searchOf(select, items, from, [...conditions, ...added], gathering), own, gathering.searches)
+  }
+  return own
+}
+
+/** Reads a SELECT of which each row has its own answer, in which the clock has no say but by conditions. */
+const readRowSelect = (run: Run): Select => {
+  const select = readSelect(run)
+  checkRowExpressions(run)
+  if ([...select.items, select.from, select.order].some(hasClock)) refuse('its answer depends on the clock')
+  return select
+}
+
+/** `SELECT IF(EXISTS(query), value, NULL)`: the value, where the query finds something. */
+const readIfExists = ({ items, from }: Select): { readonly value: Run, readonly exists: Exists } | null => {
+  if (from.length > 0 || items.length !== 1) return null
+  const [exists, value, otherwise, ...more] = argumentsOf(withoutAlias(items[0] ?? []), 'IF') ?? []
+  if (exists === undefined || value === undefined || !isWord(otherwise?.[0], 'NULL') || more.length > 0) return null
+  if (!isWord(exists[0], 'EXISTS')) return null
+  return { value, exists: { kind: 'exists', query: exists.slice(1), isNegated: false, equals: null } }
+}
+
+const namesNoColumns = (item: Run): boolean =>
+  item.some((word, index) => isSymbol(word, '*') && (index === 0 || isSymbol(item[index - 1], '.')))
+
+/** The searches of one SELECT, added to the others. */
+const gatherSelect = (run: Run, gathering: Gathering): ListedSelect => {
+  const select = readRowSelect(run)
+  if (select.items.some(namesNoColumns)) refuse('it names no columns')
+  // A number is the place of a column, and the listing has other columns before it.
+  const isByPlace = select.order.some(({ kind, text }) => kind === 'plain' && /^\d/.test(text))
+  if (isByPlace || hasParameter(select.order)) refuse('it orders by something else than columns')
+  const ifExists = readIfExists(select)
+  const searches = ifExists === null
+    ? gatherAlternatives(select, select.items, [], gathering)
+    : gatherAlternatives(select, [ifExists.value], [ifExists.exists], gathering)
+  return { searches, limit: select.limit, isDistinct: select.isDistinct }
+}
+
+/** The searches of a query within that is asked only whether it has rows, or has a certain value. */
+const gatherRequired = ({ query, equals }: Exists, gathering: Gathering): readonly number[] =>
+  readUnion(query).selects.flatMap(run => {
+    const select = readRowSelect(run)
+    if (hasClock(select.where)) refuse('its answer depends on the clock')
+    const [item = [], ...more] = select.items
+    if (equals !== null && (more.length > 0 || hasParameter(item))) refuse(reasonOf(run))
+    const added: readonly Condition[] = equals === null ? []
+      : [{ kind: 'equality', text: equals, column: sqlText(gathering.sql, withoutAlias(item)), also: null }]
+    return gatherAlternatives({ ...select, order: [], limit: Infinity, isDistinct: true }, [], added, gathering)
+  })
+
+const gather = (run: Run, gathering: Gathering): Listing => {
+  const { selects, isDistinct } = readUnion(run)
+  return { selects: selects.map(select => gatherSelect(select, gathering)), searches: gathering.searches, isDistinct }
+}
 
 /** The listing of a lookup query; a text says why it has none. */
-export const deriveListing = ({ texts, parameters, expansions }: Pick<Statement, 'texts' | 'parameters' | 'expansions'>): Listing | string => {
-  const [before = '', after = ''] = texts
-  const [pieces = [], ...moreParameters] = parameters
-  const [piece, ...morePieces] = pieces
-  if (!/^\s*SELECT\b/i.test(before)) return /^\s*CALL\b/i.test(before) ? 'it calls a procedure' : 'it is no plain SELECT'
+export const deriveListing = (
+  { texts, parameters, expansions }: Pick<Statement, 'texts' | 'parameters' | 'expansions'>,
+): Listing | string => {
   if (expansions.length === 0) return 'the key does not stand in it'
-  if (expansions.some(({ part }) => part !== 'all')) return 'it asks for a part of the key (%u, %d or %1 to %9)'
-  if (moreParameters.length > 0 || expansions.length > 1) return 'the key stands in it more than once'
-  if (typeof piece !== 'object' || morePieces.length > 0) return 'the key is only a part of what is compared'
-
-  const [first, second] = [wordsOf(before), wordsOf(after)]
-  if (typeof first === 'string') return first
-  if (typeof second === 'string') return second
-  const depth = first.reduce((sum, word) => sum + (isSymbol(word, '(') ? 1 : isSymbol(word, ')') ? -1 : 0), 0)
-  const parameter: Word = { kind: 'parameter', text: '', depth, start: 0, end: 0 }
-  const refusal = refusalOf([...first, parameter, ...second])
-  if (refusal !== null) return refusal
-
-  const fromAt = indexOf(first, 'FROM')
-  const whereAt = indexOf(first, 'WHERE')
-  if (fromAt === -1 || whereAt === -1) return 'the key is not compared with a column'
-  const values = first.slice(1, fromAt)
-  if (values.some(word => isSymbol(word, '*'))) return 'it names no columns'
-  const table = tableNameOf(first.slice(fromAt + 1, whereAt))
-  if (table === null) return 'it joins tables'
-
-  const equals = first.at(-1)
-  if (isWord(equals, 'LIKE', 'REGEXP', 'RLIKE')) return 'it compares with a pattern'
-  const column = first.at(-2)
-  const isQualified = isSymbol(first.at(-3), '.')
-  const joint = first.at(isQualified ? -5 : -3)
-  const isPlain = depth === 0 && isSymbol(equals, '=') && isName(column) && (joint === first[whereAt] || isWord(joint, 'AND'))
-  const follower = second[0]
-  // Between CASE and its END an AND is part of what is weighed there.
-  if (first.slice(whereAt).some(word => word.depth === 0 && isWord(word, 'CASE'))) return 'the key is not compared with a column alone'
-  if (!isPlain || column === undefined || !(follower === undefined || isWord(follower, 'AND', 'ORDER', 'LIMIT'))) return 'the key is not compared with a column alone'
-
-  const orderAt = indexOf(second, 'ORDER')
-  const limitAt = indexOf(second, 'LIMIT')
-  const limit = limitAt === -1 ? Infinity : limitOf(second.slice(limitAt + 1))
-  if (limit === null) return 'its LIMIT is more than a number'
-  const endOf = (at: number): number => at === -1 ? after.length : second[at]?.start ?? after.length
-  const conditionsEnd = Math.min(endOf(orderAt), endOf(limitAt))
-  const keyStart = first.at(isQualified ? -4 : -2)?.start ?? 0
-  return {
-    // Whatever the answer's columns are called, this is the table's.
-    key: `${table}.${column.text}`,
-    values: before.slice(first[0]?.end ?? 0, first[fromAt]?.start),
-    from: before.slice(first[fromAt]?.end, first[whereAt]?.start),
-    where: `${before.slice(first[whereAt]?.end, keyStart)}TRUE${after.slice(0, conditionsEnd)}`,
-    order: orderAt === -1 ? '' : after.slice(second[orderAt + 1]?.end, endOf(limitAt)),
-    maxRows: limit,
+  const sql = texts.join('?')
+  const words = sqlWords(sql)
+  if (words === null) return 'a quote, a comment or a parenthesis is not closed, or a comment has code in it'
+  try {
+    const { searches, selects, isDistinct } = gather(words, { sql, parameters, searches: [] })
+    const widths = new Set(selects.flatMap(select => select.searches.map(number => searches[number]?.values.length)))
+    return widths.size > 1 ? 'its SELECTs have different numbers of columns' : { searches, selects, isDistinct }
+  } catch (error) {
+    if (error instanceof NotListable) return error.message
+    throw error
   }
-}
-
-/** For people: the query that lists, on a line. */
-export const describeListing = ({ key, values, from, where }: Listing): string => `SELECT ${key}, ${values} FROM ${from} WHERE ${where}`.replace(/\s+/g, ' ')
-
-/** The listing of a query of the administrator's, whose first column is the key; `columns` are its names. A text says what is wrong. */
-export const listingOf = (query: string, columns: readonly string[]): Listing | string => {
-  const [key, ...values] = columns.map(name => `listed.\`${name.replaceAll('`', '``')}\``)
-  if (key === undefined || values.length === 0) return 'it must give the key and, after that, what is answered'
-  return { key, values: values.join(', '), from: `(${query}\n) AS listed`, where: 'TRUE', order: '', maxRows: Infinity }
-}
-
-/** A query that tells the columns of an administrator's. */
-export const columnsSql = (query: string): string => `SELECT * FROM (${query}\n) AS listed LIMIT 0`
-
-/** How many columns come before those of the answer. */
-export const keyColumns = 3
-
-/**
- * The statement that lists: the key in lower case, 1 if that finds the row, a
- * number that keys which find each other share, and the answer's columns. Only
- * keys beyond `after`, if it is given, in the order of the key's collation.
- */
-export const listingSql = ({ key, values, from, where, order }: Listing, after: string | null): string => {
-  const beyond = after === null ? '' : ` AND ${key} > _utf8mb4 0x${Buffer.from(after, 'utf8').toString('hex')}`
-  // A limit of its own, for a session's sql_select_limit would cut the list short without a word.
-  return `SELECT LOWER(${key}), ${key} = LOWER(${key}), CRC32(WEIGHT_STRING(RTRIM(${key}))), ${values}\n`
-    + `FROM ${from}\nWHERE (${where}\n)${beyond}\nORDER BY ${key}${order === '' ? '' : `, ${order}`}\nLIMIT 18446744073709551615`
 }

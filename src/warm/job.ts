@@ -3,7 +3,7 @@ import type { RedisSettings } from '../config/config.js'
 import type { MapIdentity } from '../caches/redis.js'
 import type { Access } from '../mysql/database.js'
 import type { Host } from '../mysql/hosts.js'
-import type { Listing } from '../tables/listing.js'
+import type { OrderedListing } from '../tables/ordered_listing.js'
 import type { DefinedBy } from '../tables/open.js'
 
 /** One load, as plain data. */
@@ -13,7 +13,7 @@ export type Job = {
   readonly fingerprint: string
   readonly hosts: readonly Host[]
   readonly login: Access
-  readonly listing: Listing
+  readonly listing: OrderedListing
   /** Keys up to this one have been loaded before. */
   readonly after: string | null
   readonly redis: RedisSettings

@@ -10,13 +10,13 @@
 import type { BulkEntry } from '../caches/bulk.js'
 import { messageOf } from '../log.js'
 import { collectEntries } from '../tables/listed_rows.js'
-import { listingSql } from '../tables/listing.js'
-import type { Listing } from '../tables/listing.js'
+import { orderedSql } from '../tables/ordered_listing.js'
+import type { OrderedListing } from '../tables/ordered_listing.js'
 import type { Table } from '../tables/open.js'
 
 export type LoadParts = {
   readonly table: Pick<Table, 'definition' | 'database'>
-  readonly listing: Listing
+  readonly listing: OrderedListing
   /** Keys up to this one have been loaded before. */
   readonly after: string | null
   /** Rejects if they could not be kept. A few batches may be on their way at a time. */
@@ -55,7 +55,7 @@ export const load = async ({ table: { definition, database }, listing, after, wr
     }, messageOf))
     return problem
   }
-  const fault = await database.list({ texts: [listingSql(listing, after)], unfitModes: definition.unfitModes }, async rows => {
+  const fault = await database.list({ texts: [orderedSql(listing, after)], unfitModes: definition.unfitModes }, async rows => {
     for (const row of rows) {
       const entry = entries.push(row)
       if (entry === null) continue

@@ -14,7 +14,7 @@ import type { RedisSettings } from '../config/config.js'
 import type { MapIdentity } from '../caches/redis.js'
 import type { Clock } from '../runtime/clock.js'
 import { messageOf } from '../log.js'
-import type { Listing } from '../tables/listing.js'
+import type { OrderedListing } from '../tables/ordered_listing.js'
 import type { Table } from '../tables/open.js'
 import { loadApart } from './apart.js'
 import type { Apart } from './apart.js'
@@ -108,7 +108,7 @@ export const keepWarm = ({ identity, warm, everyMs, keepMs }: WarmSettings, part
   }
   const objection = (): string | null => isClosed ? 'stopping' : parts.doubt()
   /** What is to be listed, once its server is believed; a text says why nothing is. */
-  const begin = async (): Promise<Listing | string> => {
+  const begin = async (): Promise<OrderedListing | string> => {
     const listing = await parts.check() ?? await listOf(table, warm)
     const problem = typeof listing === 'string' ? listing : objection()
     if (problem !== null) return problem

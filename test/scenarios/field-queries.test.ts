@@ -9,25 +9,12 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { accountOf, openTable, openTestServers, plain, writeCf } from '../fixtures/cf.js'
 import type { Plain, Table } from '../fixtures/cf.js'
-import { fieldDatabase, fieldQueries } from '../fixtures/field-queries.js'
+import { fieldDatabase, fieldKeys as keys, fieldQueries } from '../fixtures/field-queries.js'
 import type { Checked, FieldQuery } from '../fixtures/field-queries.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { noMysql, startMysql } from '../fixtures/mysql.js'
 import { postmapAnswers, postmapQuery } from '../fixtures/postfix.js'
-
-/** Every key that was checked by hand, and what senders and attackers make of such keys. */
-const keys: readonly string[] = [...new Set([
-  ...fieldQueries.flatMap(({ checked }) => [...checked.keys()]),
-  ...['a.test', 'al.test', 'b.test', 'r.test', 'q.test', 'nope.test'].flatMap(domain => [
-    ...['ann', 'ANN', 'Ann+Tag', 'info', 'info+', 'o\'neil', 'O\'Neil', 'two', '"a b"', 'a%d%s', '%', '_nn', 'a%', '%%@', 'back\\slash', 'sales-7',
-      'ännchen', 'ÄNNCHEN', '日本', '😀', 'ann ', ' ann', 'x\' OR \'1\'=\'1', '" OR ""="', 'a,b', '-- ', '/*', '*/', '#', ';', '?', '$1', '`a`'].map(user => `${user}@${domain}`),
-    `@${domain}`, domain.toUpperCase(), `.${domain}`, `ann@sub.${domain}`, `ann@${domain}.`, `ann@x@${domain}`, `ann@.${domain}`, `${domain} `, `ann@${domain} `,
-    `${'u'.repeat(255)}@${domain}`, `ann@${'d'.repeat(255)}.${domain}`, `ann@${'l.'.repeat(100)}${domain}`,
-  ]),
-  '', '@', 'ann', 'ann@', '@@', '*', '.', '""', ' ', '%', '%s', '\'', '\\', '\\\'', 'x'.repeat(255), 'é'.repeat(127), 'ann@bücher.example', 'straße@a.test',
-  'ann@a.test\\', 'ann@a.test\' -- ', '203.0.113.9', '203.0.113', '[gw.test]:587', 'null@localhost', '<>', 'u@a..b.test', 'u@...', '0', '1', '1.0', 'TRUE',
-])]
 
 /** Rows come in the server's order where a UNION has none; else the order counts. */
 const comparable = (answer: Plain, query: string): unknown =>

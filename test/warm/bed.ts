@@ -2,7 +2,8 @@
 import type { Test } from 'tap'
 import { openServers } from '../../src/mysql/database.js'
 import { defineTable } from '../../src/tables/definition.js'
-import type { Listing } from '../../src/tables/listing.js'
+import { orderedListing } from '../../src/tables/ordered_listing.js'
+import type { OrderedListing } from '../../src/tables/ordered_listing.js'
 import type { Table } from '../../src/tables/open.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
@@ -26,7 +27,7 @@ export const startTable = async (t: Test): Promise<Mariadb> => {
 /** The table by way of `at`: its server, or a proxy before it. */
 export const openTable = (
   t: Test, { user, password, database: dbname }: Mariadb, at: { readonly socket: string }, query = 'SELECT goto FROM alias WHERE address=\'%s\'',
-): Table & { readonly listing: Listing } => {
+): Table & { readonly listing: OrderedListing } => {
   const parameters = { hosts: `unix:${at.socket}`, user, password, dbname, query }
   const defined = defineTable(parameters, parameter => parameter)
   if (!defined.ok) throw new Error(JSON.stringify(defined.problems))
@@ -35,9 +36,10 @@ export const openTable = (
     connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, idleMs: 60_000, maxLagMs: null, onState: () => undefined,
   })
   t.teardown(() => servers.close())
-  if (typeof definition.listing === 'string') throw new Error(definition.listing)
+  const listing = typeof definition.listing === 'string' ? definition.listing : orderedListing(definition.listing)
+  if (typeof listing === 'string') throw new Error(listing)
   return {
     definition, database: servers.database(definition.hosts, definition.login), definedBy: { kind: 'inline', parameters },
-    listing: definition.listing,
+    listing,
   }
 }
