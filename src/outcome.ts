@@ -48,9 +48,6 @@ export type Found = {
   readonly kind: 'found'
   readonly value: ByteString
   readonly age: 'fresh' | 'stale'
-  /** The reply that was made of it last, and by whom: memory gives the same answer again and again. */
-  reply: string
-  repliedBy: object | null
 }
 export type Absent = { readonly kind: 'absent' }
 /** `detail` is one printable line for the mail log; it never holds a key, a value or a password. */
@@ -58,7 +55,7 @@ export type Unavailable = { readonly kind: 'unavailable', readonly reason: Reaso
 export type Outcome = Found | Absent | Unavailable
 
 export const absent: Absent = Object.freeze({ kind: 'absent' })
-export const found = (value: ByteString, age: 'fresh' | 'stale' = 'fresh'): Found => ({ kind: 'found', value, age, reply: '', repliedBy: null })
+export const found = (value: ByteString, age: 'fresh' | 'stale' = 'fresh'): Found => ({ kind: 'found', value, age })
 export const unavailable = (reason: Reason, detail: string): Unavailable => ({ kind: 'unavailable', reason, detail })
 
 /** Whether the server could not be asked: another one, or the same one later, may well have the answer. */

@@ -5,9 +5,25 @@
  */
 import { bridge, isFresh } from '../caches/entry.js'
 import type { Maps, ServedMap } from '../lookup/maps.js'
-import type { Explained, ExplainedStep } from './actions.js'
 import { worded } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
+
+export type ExplainedEntry = { readonly answer: string, readonly age: string, readonly verifiedAt: number }
+export type ExplainedStep = {
+  readonly key: string
+  readonly memory: ExplainedEntry | null
+  readonly redis: ExplainedEntry | null
+  /** What the table says now. */
+  readonly table: string
+}
+export type Explained = {
+  readonly map: string
+  readonly search: string
+  readonly asked: string
+  readonly steps: readonly ExplainedStep[]
+  /** What Postfix gets. */
+  readonly answer: string
+}
 
 const explainStep = async (map: ServedMap, key: string, budgetMs: number): Promise<ExplainedStep> => {
   if (map.kind === 'text') return { key, memory: null, redis: null, table: worded(map.table(key)) }

@@ -2,7 +2,7 @@
 import type { Status } from './status.js'
 
 /** What happened in one step. */
-export type Step = {
+export type HistoryStep = {
   /** End of the step, epoch ms. */
   readonly at: number
   readonly lookups: number
@@ -15,7 +15,7 @@ export type Step = {
 export const stepMs = 60_000
 const steps = 60
 
-type Totals = Omit<Step, 'at'>
+type Totals = Omit<HistoryStep, 'at'>
 
 const sum = (numbers: readonly (number | undefined)[]): number => numbers.reduce<number>((total, each) => total + (each ?? 0), 0)
 
@@ -31,13 +31,13 @@ export type History = {
   /** Closes a step; to be called every `stepMs`. */
   sample(status: Status): void
   /** Oldest first, by map; the last one is the step under way. */
-  steps(status: Status): Readonly<Record<string, readonly Step[]>>
+  steps(status: Status): Readonly<Record<string, readonly HistoryStep[]>>
 }
 
 export const createHistory = (): History => {
-  const past = new Map<string, Step[]>()
+  const past = new Map<string, HistoryStep[]>()
   let before = new Map<string, Totals>()
-  const since = (status: Status, map: string): Step => {
+  const since = (status: Status, map: string): HistoryStep => {
     const totals = totalsOf(status, map)
     const earlier = before.get(map)
     // Counters start anew when a map's definition changes.

@@ -4,26 +4,27 @@
  * servers, listeners and closed sets of words, never a key.
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
-import type { Answers, Status } from './status.js'
+import type { Tally } from '../server/tally.js'
+import type { Status } from './status.js'
 import { summarize } from './summary.js'
 
 type Labels = Readonly<Record<string, string>>
 type Sample = readonly [Labels, number]
 
-const answersOf = ({ fresh, stale, absent, unavailable }: Answers): readonly (readonly [outcome: string, reason: string, count: number])[] => [
+const answersOf = ({ fresh, stale, absent, unavailable }: Tally): readonly (readonly [outcome: string, reason: string, count: number])[] => [
   ['fresh', '', fresh], ['stale', '', stale], ['absent', '', absent],
-  ...Object.entries(unavailable).map(([reason, count]) => ['unavailable', reason, count ?? 0] as const),
+  ...Object.entries(unavailable).map(([reason, count]) => ['unavailable', reason, count] as const),
 ]
 
-const totalOf = (answers: Answers): number => answersOf(answers).reduce((sum, [, , count]) => sum + count, 0)
+const totalOf = (answers: Tally): number => answersOf(answers).reduce((sum, [, , count]) => sum + count, 0)
 
 /** Lookups that memory answered at once count into the first bucket: they are not timed. */
 class WaitHistogram extends Histogram<'map'> {
-  readonly #read: () => readonly Answers[]
+  readonly #read: () => readonly Tally[]
   readonly #name: string
   readonly #help: string
 
-  constructor(name: string, help: string, registry: Registry, read: () => readonly Answers[]) {
+  constructor(name: string, help: string, registry: Registry, read: () => readonly Tally[]) {
     super({ name, help, labelNames: ['map'], registers: [registry] })
     this.#read = read
     this.#name = name
@@ -34,7 +35,7 @@ class WaitHistogram extends Histogram<'map'> {
   getForPromString() {
     const values: { metricName: string, labels: Record<string, string | number>, value: number }[] = []
     const name = this.#name
-    const byMap = new Map<string, Answers[]>()
+    const byMap = new Map<string, Tally[]>()
     for (const answers of this.#read()) byMap.set(answers.map, [...byMap.get(answers.map) ?? [], answers])
     for (const [map, several] of byMap) {
       const waited = several.flatMap(({ waits }) => waits.counts).reduce((sum, count) => sum + count, 0)
@@ -92,7 +93,7 @@ export const createMetrics = (status: () => Status): Metrics => {
   gauge('holdfast_config_loaded_timestamp_seconds', 'When the configuration in force was read.', [],
     ({ configuredAt }) => [[{}, configuredAt / 1_000]])
 
-  counter('holdfast_lookups_total', 'Answers given, by map, protocol, outcome (fresh, stale, absent, unavailable) and, if unavailable, reason.',
+  counter('holdfast_lookups_total', 'Tally given, by map, protocol, outcome (fresh, stale, absent, unavailable) and, if unavailable, reason.',
     ['map', 'protocol', 'outcome', 'reason'],
     ({ answers }) => answers.flatMap(each => answersOf(each)
       .map(([outcome, reason, count]): Sample => [{ map: each.map, protocol: each.protocol, outcome, reason }, count])))
@@ -109,7 +110,7 @@ export const createMetrics = (status: () => Status): Metrics => {
   counter('holdfast_table_queries_total', 'Questions to the tables (search steps; a lookup may take several).', ['map'],
     cached((map, { origins }) => [[{ map }, origins.queries]]))
   gauge('holdfast_lookups_in_flight', 'Lookups waiting for Redis or a table.', ['map'], cached((map, { inFlight }) => [[{ map }, inFlight]]))
-  gauge('holdfast_memory_entries', 'Answers held in memory.', ['map', 'kind'],
+  gauge('holdfast_memory_entries', 'Tally held in memory.', ['map', 'kind'],
     cached((map, { memory }) => [[{ map, kind: 'found' }, memory.found], [{ map, kind: 'absent' }, memory.absent]]))
   gauge('holdfast_memory_found_bytes', 'Memory taken by found answers, as counted against the limit.', ['map'],
     cached((map, { memory }) => [[{ map }, memory.foundBytes]]))

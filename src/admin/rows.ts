@@ -7,7 +7,11 @@ import { messageOf } from '../log.js'
 import type { ByteString } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 
+/** A row of a table. */
 export type Row = readonly [key: string, value: ByteString]
+
+export const isRow = (value: unknown): value is Row =>
+  Array.isArray(value) && value.length === 2 && value.every(part => typeof part === 'string')
 
 const batch = 1_000
 /** A record in Redis has so many digits for the length of its value. */

@@ -1,82 +1,63 @@
 /**
  * What the daemon knows of itself, as plain data: the one source of /status,
- * /metrics, the page and `holdfast status`. Times are epoch ms. Names of maps,
+ * /metrics, the page and `holdfast status`. Times are epoch ms. It names maps,
  * servers and listeners, never a key or a value.
  */
-export type Answers = {
-  readonly map: string
-  readonly protocol: string
-  readonly fresh: number
-  readonly stale: number
-  readonly absent: number
-  readonly unavailable: Readonly<Partial<Record<string, number>>>
-  readonly waits: Waits
-}
+import type { Memory } from '../caches/memory.js'
+import type { RedisCache } from '../caches/redis.js'
+import type { MapLookup } from '../lookup/lookup.js'
+import type { ServedMap } from '../lookup/maps.js'
+import type { ServerStatus } from '../mysql/server.js'
+import type { ListenerStatus } from '../server/listener.js'
+import type { Tally } from '../server/tally.js'
+import type { CanaryState } from '../trust/canary.js'
+import type { GuardState } from '../trust/guard.js'
+import type { Warmer } from '../warm/warmer.js'
 
-/** How long lookups took that memory could not answer at once: a count for each of `boundsMs` and one beyond, not cumulated. */
-export type Waits = { readonly boundsMs: readonly number[], readonly counts: readonly number[], readonly sumMs: number }
+export type WarmStatus = ReturnType<Warmer['state']>
 
 export type MapStatus = {
   readonly name: string
   readonly search: string
   readonly source: 'text' | 'mysql'
-  /** null for a text table: nothing is cached or doubted there. */
+  /** null for a text table: nothing of it is cached or doubted. */
   readonly cached: {
-    readonly origins: { readonly memory: number, readonly redis: number, readonly table: number, readonly queries: number }
-    readonly memory: { readonly found: number, readonly foundBytes: number, readonly absent: number }
+    readonly origins: MapLookup['origins']
+    readonly memory: ReturnType<Memory['size']>
+    /** Lookups that wait for Redis or the table. */
     readonly inFlight: number
-    readonly guard: { readonly trusted: boolean, readonly since: number, readonly witnesses: number, readonly gone: number }
+    readonly guard: GuardState
   } | null
   /** null: its table is not loaded ahead of demand. */
   readonly warm: WarmStatus | null
 }
 
-/** How warm a map is: see warm/warmer.ts. */
-export type WarmStatus = {
-  readonly state: 'idle' | 'waiting' | 'loading' | 'elsewhere'
-  readonly rows: number
-  readonly keys: number
-  readonly startedAt: number | null
-  readonly loadedAt: number | null
-  readonly totalRows: number
-  readonly failures: number
-  readonly problem: string
-}
-
-export type ServerReport = {
-  readonly server: string
-  readonly state: 'closed' | 'open' | 'half-open'
-  readonly since: number
-  readonly lastError: string
-  readonly connections: number
-  readonly busy: number
-  readonly limit: number
-  readonly waiting: number
-  /** How often the breaker opened since the start. */
+export type ServerReport = ServerStatus & {
+  /** How often its breaker has opened since the start. */
   readonly opened: number
-}
-
-export type RedisStatus = {
-  readonly state: string
-  readonly since: number
-  readonly hits: number
-  readonly misses: number
-  readonly faults: Readonly<Record<string, number>>
 }
 
 export type Status = {
   readonly version: string
   readonly role: 'primary' | 'fallback'
-  /** False only when Postfix would be better off without this node: not listening yet, or stopping. */
+  /** False only when Postfix would be better off without this node: while it stops. */
   readonly ready: boolean
   readonly now: number
   readonly startedAt: number
   /** When the configuration in force was read. */
   readonly configuredAt: number
-  readonly listeners: readonly { readonly address: string, readonly protocol: string, readonly connections: number, readonly refused: number }[]
-  readonly redis: RedisStatus | null
+  readonly listeners: readonly ListenerStatus[]
+  readonly redis: ReturnType<RedisCache['status']> | null
   readonly servers: readonly ServerReport[]
-  readonly canaries: readonly { readonly map: string, readonly missing: boolean, readonly since: number }[]
+  readonly canaries: readonly CanaryState[]
   readonly maps: readonly MapStatus[]
-  readonly answers: readonly Answers[]
+  readonly answers: readonly Tally[]
 }
+
+export const mapStatus = (map: ServedMap, warmer: Warmer | undefined): MapStatus => ({
+  name: map.name, search: map.config.search, source: map.kind,
+  cached: map.kind === 'text' ? null : {
+    origins: map.lookup.origins, memory: map.memory.size(), inFlight: map.lookup.flights, guard: map.guard.state,
+  },
+  warm: warmer?.state() ?? null,
+})

@@ -60,17 +60,18 @@ export type RedisCache = Omit<ReturnType<typeof createRedisCache>, 'client'>
 
 /**
  * Connects in the background and keeps doing so; never throws, never rejects.
- * `onState` hears each change of state with its reason, `onFault` each fault
+ * `onState` hears each change of state with its reason and time, `onFault` each fault
  * with what the server said; `now` gives epoch ms.
  */
 export const createRedisCache = (
   settings: RedisSettings,
-  onState: (state: RedisState, detail: string) => void,
+  onState: (state: RedisState, detail: string, since: number) => void,
   onFault: (fault: RedisFault, detail: string) => void,
   now: () => number,
 ) => {
   const faults = Object.fromEntries(redisFaults.map(fault => [fault, 0])) as Record<RedisFault, number>
   let state: RedisState = 'connecting'
+  let since = now()
   let restUntil = 0
   let restWritesUntil = 0
   let hits = 0
@@ -83,7 +84,8 @@ export const createRedisCache = (
   const enter = (next: RedisState, detail: string): void => {
     if (next === state) return
     state = next
-    onState(next, detail)
+    since = now()
+    onState(next, detail, since)
   }
   client.on('ready', () => {
     restUntil = 0
@@ -204,7 +206,7 @@ export const createRedisCache = (
     /** Resolves when the first connection stands or has failed. */
     tried,
     isUsable,
-    status: () => ({ state, hits, misses, faults: { ...faults } }),
+    status: () => ({ state, since, hits, misses, faults: { ...faults } }),
     /** Disconnects once the writes under way are done, at the latest after the command timeout. */
     close: (): void => {
       const late = sleep(settings.commandTimeoutMs, undefined, { ref: false })

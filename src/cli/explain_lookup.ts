@@ -1,5 +1,5 @@
 /** `holdfast explain`: has the daemon look an address up in its maps, and prints each step. */
-import type { Explained } from '../admin/actions.js'
+import type { Explained } from '../admin/explain.js'
 import { call } from './call.js'
 import { adminAt } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'

@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import type { Config } from '../config/config.js'
 import type { Endpoint } from '../config/endpoint.js'
 import { loadClient } from '../caches/redis_client.js'
-import { openGeneration } from '../daemon/generation.js'
+import { openMaps } from '../daemon/open_maps.js'
 import { messageOf } from '../log.js'
 import { recallSnapshot } from '../upkeep/snapshots.js'
 import { cachedMap, knownRows } from '../admin/rows.js'
@@ -53,19 +53,19 @@ const fromCaches = async (config: Config, name: string, process: NodeJS.Process)
   const opened = sourcesOf(config, log)
   if (!opened.ok) throw new Failure(exitTempfail, `${fileName} has problems (see \`holdfast check\`)`)
   if (redis !== null) await loadClient()
-  const generation = openGeneration(config, opened.sources, log, null)
-  const map = cachedMap(generation.maps, name)
+  const open = openMaps(config, opened.sources, log, null)
+  const map = cachedMap(open.maps, name)
   if (typeof map === 'string') {
-    generation.close()
+    open.close()
     throw new Failure(exitTempfail, map)
   }
-  if (snapshotPath !== null) await recallSnapshot(snapshotPath, generation.maps, log)
-  await generation.redisTried
+  if (snapshotPath !== null) await recallSnapshot(snapshotPath, open.maps, log)
+  await open.redisTried
   let missing: string | null = null
   const rows = async function* (): AsyncGenerator<readonly Row[]> {
     missing = yield* knownRows(map)
   }
-  return { rows: rows(), missing: () => missing, close: () => generation.close() }
+  return { rows: rows(), missing: () => missing, close: () => open.close() }
 }
 
 /** No daemon listens there. */

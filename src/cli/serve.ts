@@ -1,7 +1,7 @@
 /** `holdfast serve`: runs the daemon in the foreground, until a signal ends it. */
 import type { Config } from '../config/config.js'
 import { roleMeans } from '../config/role_meaning.js'
-import { readConfigured } from '../daemon/read_configuration.js'
+import { readConfiguration } from '../daemon/read_configuration.js'
 import { startDaemon } from '../daemon/daemon.js'
 import type { Daemon } from '../daemon/daemon.js'
 import { createEvents } from '../admin/events.js'
@@ -9,15 +9,14 @@ import { createLog, messageOf } from '../log.js'
 import type { Log } from '../log.js'
 import { createNotifier } from '../daemon/systemd.js'
 import { inheritedSockets } from '../server/inherited.js'
-import { startServing } from '../daemon/serving.js'
 import { exitConfig, exitUnavailable } from './exit.js'
 
 /** Logs where the daemon listens, and lines for a new user to paste. */
 const announce = (daemon: Daemon, { file, maps }: Config, log: Log): void => {
   log.info(roleMeans(file))
-  const addresses = daemon.addresses()
+  const addresses = daemon.addresses
   for (const address of addresses) log.info(`listening on ${address}`)
-  const health = daemon.healthUrl()
+  const health = daemon.healthUrl
   if (health !== null) log.info(`status page: ${health}/ (also /readyz, /livez, /metrics, /status)`)
   const socketmap = addresses.find(address => address.startsWith('socketmap:'))
   const [map] = maps
@@ -34,13 +33,13 @@ const mapNames = (maps: Config['maps']): string => `${maps.length} maps: ${maps.
 const reload = async (
   daemon: Daemon, fileName: string, environment: NodeJS.ProcessEnv, log: Log,
 ): Promise<Config | null> => {
-  const next = await readConfigured(fileName, environment, log)
+  const next = await readConfiguration(fileName, environment, log)
   if (next === null) {
     log.error('not reloaded: the configuration has problems; serving as before')
     return null
   }
   try {
-    await daemon.reload(next.config, next.sources)
+    await daemon.reload(next)
   } catch (error) {
     log.error(`not reloaded: ${messageOf(error)}; serving as before`)
     return null
@@ -65,15 +64,14 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
   const events = createEvents(Date.now)
   const log = events.recording(base)
 
-  const first = await readConfigured(fileName, env, log)
+  const first = await readConfiguration(fileName, env, log)
   if (first === null) return exitConfig
   base.configure({ ...first.config.file.log, journal })
   const notifier = createNotifier(env, text => log.warn(text))
   const inherited = inheritedSockets(env, process.pid)
   let daemon: Daemon
   try {
-    const serving = await startServing(first.config, first.sources, log)
-    daemon = await startDaemon(first.config, serving, log, events, inherited)
+    daemon = await startDaemon(first, log, events, inherited)
   } catch (error) {
     log.error(`can't start: ${messageOf(error)}`)
     return exitUnavailable

@@ -1,6 +1,6 @@
 /** `holdfast status`: prints the state of the daemon, as text or as JSON. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Report } from '../admin/http.js'
+import type { Report } from '../admin/report.js'
 import type { Endpoint } from '../config/endpoint.js'
 import { call } from './call.js'
 import { statusAt } from './daemon_at.js'

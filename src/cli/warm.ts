@@ -1,7 +1,7 @@
 /** `holdfast warm`: has the running daemon load a map's table, and shows its progress. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Endpoint } from '../config/endpoint.js'
-import type { Report } from '../admin/http.js'
+import type { Report } from '../admin/report.js'
 import { call } from './call.js'
 import { adminAt } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'

@@ -1,168 +1,218 @@
 /**
- * The running daemon as others see it: listeners that stay, HTTP, and what
- * answers behind them (serving.ts). Parts close
- * in the opposite order of their opening.
+ * The life of the daemon: start, reload, stop. It has listeners and HTTP
+ * (endpoints.ts), and behind them the maps of one configuration
+ * (open_maps.ts), which a reload replaces as a whole.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Config, ListenerConfig } from '../config/config.js'
 import type { Events } from '../admin/events.js'
-import type { Actions } from '../admin/actions.js'
-import type { HealthServer, Shown } from '../admin/http.js'
 import { createHistory, stepMs } from '../admin/history.js'
+import type { Shown } from '../admin/report.js'
+import { mapStatus } from '../admin/status.js'
 import type { Status } from '../admin/status.js'
+import { endpointName } from '../config/endpoint.js'
+import type { Config, ListenerConfig } from '../config/config.js'
 import type { Log } from '../log.js'
-import { listen } from '../server/listener.js'
-import type { Listener } from '../server/listener.js'
-import type { Inherited } from '../server/inherited.js'
-import type { Answering } from './serving.js'
-import { listenerKey } from './serving.js'
+import { CurrentMaps } from '../lookup/maps.js'
 import { version } from '../runtime/package.js'
-import type { WatchedSources } from './watched.js'
+import { keepTicksQuick } from '../runtime/ticks.js'
+import { bind } from '../server/bind.js'
+import type { Inherited } from '../server/inherited.js'
+import { Listener } from '../server/listener.js'
+import { socketmap } from '../server/socketmap.js'
+import { Tallies } from '../server/tally.js'
+import { tcpTable } from '../server/tcp_table.js'
+import { recallSnapshot, saveSnapshot } from '../upkeep/snapshots.js'
+import { closeOthers, openHttp, openListeners, settingsOf } from './endpoints.js'
+import type { HttpServers, NamedListener } from './endpoints.js'
+import { openMaps } from './open_maps.js'
+import type { OpenMaps } from './open_maps.js'
+import type { Configuration } from './read_configuration.js'
 
-/** Who waits for a start has so long (ms) to be answered before HTTP comes. */
+/**
+ * The first client waits this long (ms) for Redis. After a restart in an outage of MySQL, Redis is all that is known,
+ * and who asks before it is connected is deferred.
+ */
+const redisPatienceMs = 1_000
+/** At the start HTTP waits this long (ms) for the clients: loading its code holds them up for a tenth of a second. */
 const clientsFirstMs = 50
+/** What is known is written to the snapshot this often (ms). */
+const snapshotEveryMs = 300_000
+/** Lookups under way get their deadline and this much more (ms) when their maps close. */
+const graceMs = 500
 
-export type Daemon = {
-  /** Where clients reach it, as Postfix would name it: `socketmap:unix:/run/...`. */
-  addresses(): readonly string[]
-  healthUrl(): string | null
-  /**
-   * Takes another configuration over: connections stay, addresses that are new
-   * open, those that are gone close, and every map changes at the same moment.
-   * Rejects if a new address can't be had; then all is as it was, and the
-   * sources given are closed.
-   */
-  reload(config: Config, sources: WatchedSources): Promise<void>
-  /** Answers what was asked, then closes everything. */
-  close(): Promise<void>
-}
+/** The time (ms) after which no lookup in these maps waits any longer. */
+const drainMs = ({ file }: Config): number => file.deadline + graceMs
 
-type Slot = { readonly key: string, readonly protocol: ListenerConfig['protocol'], readonly listener: Listener }
+export class Daemon {
+  readonly #log: Log
+  readonly #inherited: Inherited
+  readonly #shown: Shown
+  readonly #startedAt = Date.now()
+  readonly #current = new CurrentMaps()
+  readonly #tallies: Readonly<Record<ListenerConfig['protocol'], Tallies>>
+  #maps: OpenMaps
+  /** Maps that a reload replaced, until the last lookup in them has its answer. */
+  readonly #leaving = new Map<OpenMaps, NodeJS.Timeout>()
+  #listeners: readonly NamedListener[] = []
+  #http: HttpServers = { health: null, admin: null }
+  #isStopping = false
+  readonly #timers: readonly NodeJS.Timeout[]
 
-/** An HTTP server and the address that it was opened for. */
-type Web = { readonly name: string, readonly server: Pick<HealthServer, 'close'> & { readonly url?: string } }
-
-/** Listens for `answering`. Rejects if an address can't be had, having closed what was open. */
-export const startDaemon = async (given: Config, answering: Answering, log: Log, events: Events, inherited: Inherited): Promise<Daemon> => {
-  const startedAt = Date.now()
-  let config = given
-  let slots: readonly Slot[] = []
-  let health: Web | null = null
-  let admin: Web | null = null
-  let isStopping = false
-  /** Resolves when who answers knows all listeners: a client of a new one may come while a reload is under way. */
-  let admitted = Promise.resolve()
-  const history = createHistory()
-
-  const open = async (wanted: ListenerConfig): Promise<Slot> => {
-    const key = listenerKey(wanted)
-    const { protocol, address } = wanted
-    const listener = await listen({
-      address, fd: inherited.take(address),
-      onClient: socket => void admitted.then(() => answering.accept(key, socket)),
-      onFault: problem => log.repeated(`fault ${protocol}`, `${protocol}: ${problem}`),
-    })
-    return { key, protocol, listener }
+  constructor(maps: OpenMaps, log: Log, events: Events, inherited: Inherited) {
+    const history = createHistory()
+    this.#maps = maps
+    this.#log = log
+    this.#inherited = inherited
+    this.#tallies = { socketmap: new Tallies('socketmap', log), tcp_table: new Tallies('tcp_table', log) }
+    this.#shown = { status: () => this.#status(), history, events }
+    this.#timers = [
+      setInterval(() => history.sample(this.#status()), stepMs).unref(),
+      setInterval(() => void this.#save(), snapshotEveryMs).unref(),
+    ]
   }
 
-  const status = (): Status => {
-    const { listeners, ...rest } = answering.figures()
-    return {
-      version, role: config.file.role, ready: !isStopping, now: Date.now(), startedAt,
-      listeners: slots.map(({ key, protocol, listener }) => {
-        const { connections = 0, refused = 0 } = listeners.find(each => each.key === key) ?? {}
-        return { address: listener.name, protocol, connections, refused }
-      }),
-      ...rest,
-    }
-  }
-
-  const shown: Shown = { status, history, events }
-  const actions: Actions = {
-    maps: () => config.maps.map(({ name }) => name),
-    explain: (address, map) => answering.explain(address, map),
-    trust: map => answering.trust(map),
-    flush: (map, key) => answering.flush(map, key),
-    rows: map => answering.rows(map),
-    take: (map, rows, madeAt) => answering.take(map, rows, madeAt),
-    warm: map => answering.warm(map),
-  }
-
-  /** Listeners and HTTP of `target`, those of now where they fit; rejects having closed what it opened. */
-  const openOutside = async (target: Config): Promise<{ slots: Slot[], health: Web | null, admin: Web | null }> => {
-    const free = [...slots]
-    const next: Slot[] = []
-    const opened: Slot[] = []
-    const openedWeb: Web[] = []
+  /** Opens listeners and HTTP. Rejects if an address can't be had, having closed everything. */
+  async open(): Promise<void> {
+    const { config } = this.#maps
+    this.#current.replace(this.#maps.maps)
     try {
-      for (const wanted of target.listeners) {
-        const kept = free.findIndex(({ key }) => key === listenerKey(wanted))
-        const slot = free[kept] ?? await open(wanted)
-        if (kept === -1) opened.push(slot)
-        else free.splice(kept, 1)
-        next.push(slot)
-      }
-      const { health: address, admin: path } = target
-      // Clients first: to read what HTTP takes holds everything up for a tenth of a second.
-      if (slots.length === 0 && (address ?? path) !== null) await sleep(clientsFirstMs)
-      const nextHealth = address === null ? null : await keep(health, JSON.stringify(address), async () =>
-        (await import('../admin/http.js')).serveHealth(address, shown, { token: () => config.adminToken, actions }))
-      if (nextHealth !== null && nextHealth !== health) openedWeb.push(nextHealth)
-      const nextAdmin = path === null ? null : await keep(admin, path, async () => {
-        const { reportOf } = await import('../admin/http.js')
-        return (await import('../admin/actions.js')).serveAdmin(path, () => reportOf(shown), actions)
-      })
-      return { slots: next, health: nextHealth, admin: nextAdmin }
+      this.#listeners = await openListeners(config, [], listener => this.#openListener(listener))
+      this.#configure(this.#listeners, config)
+      for (const { listener } of this.#listeners) listener.start()
+      if ((config.health ?? config.admin) !== null) await sleep(clientsFirstMs)
+      this.#http = await this.#openHttp(config)
     } catch (error) {
-      await Promise.all(openedWeb.map(({ server }) => server.close()))
-      for (const { listener } of opened) listener.close()
+      closeOthers(this.#listeners, [])
+      // Another daemon may be there, and the snapshot its own.
+      this.#closeMaps()
       throw error
     }
   }
 
-  try {
-    ;({ slots, health, admin } = await openOutside(config))
-  } catch (error) {
-    // Another daemon may be there, and the snapshot its.
-    await answering.close({ isKept: false })
-    throw error
+  /** Where clients reach it, as Postfix would name it: `socketmap:unix:/run/...`. */
+  get addresses(): readonly string[] {
+    return this.#listeners.map(({ listener: { address, status: { protocol } } }) => {
+      const name = endpointName(address)
+      return protocol === 'socketmap' ? `socketmap:${name}` : `tcp:${name.slice('inet:'.length)}`
+    })
   }
-  const sampling = setInterval(() => history.sample(status()), stepMs).unref()
 
-  return {
-    addresses: () => slots.map(({ protocol, listener: { name } }) =>
-      protocol === 'socketmap' ? `socketmap:${name}` : `tcp:${name.slice('inet:'.length)}`),
-    healthUrl: () => health?.server.url ?? null,
-    reload: async (nextConfig, nextSources) => {
-      let admit = (): void => undefined
-      admitted = new Promise(resolve => { admit = resolve })
-      let outside
-      try {
-        outside = await openOutside(nextConfig)
-      } catch (error) {
-        admit()
-        nextSources.close()
-        throw error
-      }
-      const [oldSlots, oldWeb] = [slots, [health, admin]]
-      config = nextConfig
-      ;({ slots, health, admin } = outside)
-      for (const slot of oldSlots) if (!slots.includes(slot)) slot.listener.close()
-      const reloaded = answering.reload(nextConfig, nextSources)
-      admit()
-      await reloaded
-      for (const web of oldWeb) if (web !== null && web !== health && web !== admin) await web.server.close()
-    },
-    close: async () => {
-      isStopping = true
-      clearInterval(sampling)
-      for (const { listener } of slots) listener.close()
-      await answering.close({ isKept: true })
-      await health?.server.close()
-      await admin?.server.close()
-    },
+  get healthUrl(): string | null {
+    return this.#http.health?.url ?? null
+  }
+
+  /**
+   * Takes another configuration over: clients stay, addresses that are new open, those that are gone close, and every
+   * map changes at the same moment. Rejects if a new address can't be had; then all is as it was, and `sources` are
+   * closed.
+   */
+  async reload({ config, sources }: Configuration): Promise<void> {
+    const [before, oldListeners, oldHttp] = [this.#maps, this.#listeners, this.#http]
+    let listeners: readonly NamedListener[] = oldListeners
+    try {
+      listeners = await openListeners(config, oldListeners, listener => this.#openListener(listener))
+      this.#http = await this.#openHttp(config)
+    } catch (error) {
+      closeOthers(listeners, oldListeners)
+      sources.close()
+      throw error
+    }
+    // From here nothing can fail, and nothing waits: all maps change between two requests.
+    this.#maps = openMaps(config, sources, this.#log, before)
+    this.#current.replace(this.#maps.maps)
+    this.#listeners = listeners
+    this.#configure(listeners, config)
+    for (const each of listeners) if (!oldListeners.includes(each)) each.listener.start()
+    this.#leave(before)
+    const gone = oldListeners.filter(each => !listeners.includes(each))
+    await Promise.all(gone.map(({ listener }) => listener.close(drainMs(before.config))))
+    if (oldHttp.health !== this.#http.health) await oldHttp.health?.close()
+    if (oldHttp.admin !== this.#http.admin) await oldHttp.admin?.close()
+  }
+
+  /** Answers what was asked, writes the snapshot, closes everything. */
+  async close(): Promise<void> {
+    this.#isStopping = true
+    await Promise.all(this.#listeners.map(({ listener }) => listener.close(drainMs(this.#maps.config))))
+    await this.#save()
+    this.#closeMaps()
+    await this.#http.health?.close()
+    await this.#http.admin?.close()
+  }
+
+  async #openListener(config: ListenerConfig): Promise<Listener> {
+    const { protocol, address } = config
+    const log = this.#log
+    const fault = (problem: string): void => log.repeated(`fault ${protocol}`, `${protocol}: ${problem}`)
+    const socket = await bind(address, this.#inherited.take(address), fault)
+    const dialect = protocol === 'socketmap' ? socketmap : tcpTable
+    const context = { dialect, maps: this.#current, tallies: this.#tallies[protocol], log }
+    return new Listener(socket, context, settingsOf(config, this.#maps.config))
+  }
+
+  #openHttp(config: Config): Promise<HttpServers> {
+    return openHttp(config, this.#http, this.#shown, () => this.#maps, this.#log)
+  }
+
+  /** `listeners` are those of `config`, in its order. */
+  #configure(listeners: readonly NamedListener[], config: Config): void {
+    const tcpMaps = new Set<string>()
+    let hasSocketmap = false
+    for (const [index, wanted] of config.listeners.entries()) {
+      listeners[index]?.listener.configure(settingsOf(wanted, config))
+      if (wanted.protocol === 'tcp_table') tcpMaps.add(wanted.map)
+      else hasSocketmap = true
+    }
+    this.#tallies.socketmap.setMaps(hasSocketmap ? config.maps.map(({ name }) => name) : [])
+    this.#tallies.tcp_table.setMaps([...tcpMaps])
+  }
+
+  #status(): Status {
+    const { config, openedAt, maps, warmers, sources, canaries, redis } = this.#maps
+    return {
+      version, role: config.file.role, ready: !this.#isStopping,
+      now: Date.now(), startedAt: this.#startedAt, configuredAt: openedAt,
+      listeners: this.#listeners.map(({ listener }) => listener.status),
+      redis: redis?.status() ?? null,
+      servers: sources.status(),
+      canaries: canaries.map(({ state }) => state),
+      maps: [...maps.values()].map(map => mapStatus(map, warmers.get(map.name))),
+      answers: [...this.#tallies.socketmap.list(), ...this.#tallies.tcp_table.list()],
+    }
+  }
+
+  async #save(): Promise<void> {
+    const { config: { snapshotPath }, maps } = this.#maps
+    if (snapshotPath !== null) await saveSnapshot(snapshotPath, maps, this.#log)
+  }
+
+  /** Closes replaced maps once the last lookup in them has had its time. */
+  #leave(maps: OpenMaps): void {
+    this.#leaving.set(maps, setTimeout(() => {
+      this.#leaving.delete(maps)
+      maps.close()
+    }, drainMs(maps.config)).unref())
+  }
+
+  #closeMaps(): void {
+    for (const timer of this.#timers) clearInterval(timer)
+    for (const [maps, timer] of this.#leaving) {
+      clearTimeout(timer)
+      maps.close()
+    }
+    this.#maps.close()
   }
 }
 
-const keep = async (now: Web | null, name: string, open: () => Promise<Web['server']>): Promise<Web> =>
-  now?.name === name ? now : { name, server: await open() }
+/** Opens the maps, recalls what was known, and listens. Rejects if an address can't be had; nothing is left open then. */
+export const startDaemon = async (
+  { config, sources }: Configuration, log: Log, events: Events, inherited: Inherited,
+): Promise<Daemon> => {
+  keepTicksQuick()
+  const maps = openMaps(config, sources, log, null)
+  await Promise.race([maps.redisTried, sleep(redisPatienceMs, undefined, { ref: false })])
+  if (config.snapshotPath !== null) await recallSnapshot(config.snapshotPath, maps.maps, log)
+  const daemon = new Daemon(maps, log, events, inherited)
+  await daemon.open()
+  return daemon
+}

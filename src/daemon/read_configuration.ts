@@ -1,4 +1,4 @@
-/** A configuration file read, with its sources opened: what the daemon begins with. */
+/** Reads the configuration file and opens the sources that it names. */
 import { loadClient } from '../caches/redis_client.js'
 import { loadDriver } from '../mysql/connection.js'
 import { loadConfig } from '../config/load.js'
@@ -7,18 +7,20 @@ import type { Log } from '../log.js'
 import { sourcesOf } from './watched.js'
 import type { WatchedSources } from './watched.js'
 
-export type Configured = { readonly config: Config, readonly sources: WatchedSources }
+/** A configuration without faults, and its open sources. */
+export type Configuration = { readonly config: Config, readonly sources: WatchedSources }
 
-/** Resolves with null if there are problems, all of which are in the log then, as are warnings. */
-export const readConfigured = async (fileName: string, environment: NodeJS.ProcessEnv, log: Log): Promise<Configured | null> => {
+/** Logs all problems and warnings; resolves with null if there are problems. Connects nowhere yet. */
+export const readConfiguration = async (fileName: string, environment: NodeJS.ProcessEnv, log: Log): Promise<Configuration | null> => {
   const loaded = loadConfig(fileName, environment)
   if (!loaded.ok) {
     for (const { place, text } of loaded.problems) log.error(`${place}: ${text}`)
     return null
   }
   const { maps, redis } = loaded.config
-  // Code that takes as long to read as all the rest: no lookup shall wait for it, nor a start that has no use for it.
-  await Promise.all([redis === null ? null : loadClient(), maps.every(({ source }) => source.kind === 'text') ? null : loadDriver()])
+  // These libraries take as long to load as all the rest: load them before the first lookup, and only where they are of use.
+  const hasMysql = maps.some(({ source }) => source.kind !== 'text')
+  await Promise.all([redis === null ? null : loadClient(), hasMysql ? loadDriver() : null])
   const opened = sourcesOf(loaded.config, log)
   for (const { place, text } of opened.warnings) log.warn(`${place}: ${text}`)
   if (!opened.ok) {

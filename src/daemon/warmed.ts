@@ -1,8 +1,7 @@
 /** The maps whose tables are loaded ahead of demand: what is loaded, where to, and what the log says of it. */
 import type { Client } from '../caches/redis_client.js'
 import type { Config } from '../config/config.js'
-import type { MysqlMap } from '../lookup/maps.js'
-import type { Generation } from './generation.js'
+import type { Maps, MysqlMap } from '../lookup/maps.js'
 import type { Log } from '../log.js'
 import { systemClock } from '../runtime/clock.js'
 import { describeListing, orderedListing } from '../tables/ordered_listing.js'
@@ -24,7 +23,7 @@ const checkBudgetMs = 2_000
 
 /** Loads a map's table ahead of demand, if it is to be; says what is loaded, or why nothing can be. */
 export const warmMap = (
-  config: Config, map: MysqlMap, sources: WatchedSources, previous: Generation | null,
+  config: Config, map: MysqlMap, sources: WatchedSources, previous: { readonly maps: Maps, readonly warmers: ReadonlyMap<string, Warmer> } | null,
   { client, redisTried, inTurn }: Loading, log: Log,
 ): Warmer | null => {
   const { name, identity, lookup, guard, memory, redis, config: { warm, lifetimes } } = map

@@ -2,6 +2,8 @@
 import type { MapIdentity, RedisCache } from '../caches/redis.js'
 import type { Memory } from '../caches/memory.js'
 import type { MapConfig } from '../config/config.js'
+import { printable } from '../log.js'
+import { absent, unavailable } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
 import type { Source } from '../tables/source.js'
 import type { Guard } from '../trust/guard.js'
@@ -9,6 +11,9 @@ import type { Targets } from '../trust/known_elsewhere.js'
 import type { MapLookup } from './lookup.js'
 import type { Plan } from './search.js'
 import type { TextLookup } from './text_map.js'
+
+/** Of a name that is not configured, what Postfix and the log are told. */
+const maxNameBytes = 60
 
 /** A text table: it is in memory as a whole, so nothing is cached or doubted. */
 export type TextMap = {
@@ -40,3 +45,21 @@ export type MysqlMap = {
 export type ServedMap = TextMap | MysqlMap
 
 export type Maps = ReadonlyMap<string, ServedMap>
+
+/** The maps of the configuration in force, for clients. A reload replaces all of them between two requests. */
+export class CurrentMaps {
+  #maps: Maps = new Map()
+
+  replace(maps: Maps): void {
+    this.#maps = maps
+  }
+
+  /** The outcome for a key as Postfix sent it; `key` is null if its bytes aren't UTF-8. Never rejects. */
+  lookup(name: string, key: string | null): Outcome | Promise<Outcome> {
+    // Postfix's own tables answer "not found" too, without a query.
+    if (key === null) return absent
+    const map = this.#maps.get(name)
+    if (map !== undefined) return map.lookup.lookup(key)
+    return unavailable('unknown-map', `map '${printable(name.slice(0, maxNameBytes))}' is not configured in holdfast`)
+  }
+}

@@ -1,83 +1,35 @@
-/**
- * What a connection needs of a protocol. A dialect is the only place where an
- * Outcome meets wire words. Replies are byte strings (latin1), ready to write.
- */
-import type { Absent, ByteString, Found, Unavailable } from '../outcome.js'
+/** What a client needs of a protocol: its requests as values, its replies as bytes. */
+import type { ByteString, Outcome } from '../outcome.js'
 
-/** What comes out of a client's bytes, in order; each call makes exactly one reply. */
-export type Requests = {
+/** What a client sent. */
+export type Request =
   /** `map` is null where the protocol has no map names; `key` is null if its bytes aren't UTF-8. */
-  lookup(map: string | null, key: string | null): void
-  /** A request whose reply needs no lookup. */
-  reply(reply: string): void
-}
+  | { readonly kind: 'lookup', readonly map: string | null, readonly key: string | null }
+  /** Its reply needs no lookup. */
+  | { readonly kind: 'answered', readonly reply: string }
+  | ProtocolFault
 
-export type Fault = {
-  /** One printable line for the log: what was wrong with the bytes. Never a key. */
-  readonly problem: string
-  /** The last reply before the connection is closed; null where the framing doesn't allow one. */
-  readonly reply: string | null
-}
+/**
+ * Bytes that the protocol doesn't allow. It is the last request: the connection has to be closed. `problem` is one
+ * printable line for the log, without a key; `reply` is null where the client would not know where it begins.
+ */
+export type ProtocolFault = { readonly kind: 'fault', readonly problem: string, readonly reply: string | null }
 
+/** The decoder of one client. */
 export type RequestDecoder = {
-  /** Takes a chunk. A fault is final: the connection is to be closed. */
-  push(chunk: Buffer, requests: Requests): Fault | null
-  /** True while half a request is held. */
+  /** Takes the next chunk; gives the requests that are complete now, in order, each of which gets one reply. */
+  push(chunk: Buffer): readonly Request[]
+  /** Whether half a request has come. */
   readonly pending: boolean
 }
 
 export type Dialect = {
   readonly protocol: 'socketmap' | 'tcp_table'
-  /** A decoder that holds nothing. */
-  takeDecoder(): RequestDecoder
-  /** For the next one who takes a decoder: one that is not pending, and has found no fault. */
-  giveBack(decoder: RequestDecoder): void
-  /** One whole reply; null for a found value that the protocol can't carry. A value is never cut. */
-  reply(outcome: Found): string | null
-  reply(outcome: Absent | Unavailable): string
-  /** Why a value can't be carried, for the log and the temporary error that the client gets in its place. */
+  createDecoder(): RequestDecoder
+  /** Whether a found value can be sent; one that can't is never cut. */
+  fits(value: ByteString): boolean
+  /** Why a value doesn't fit, for the log and for the temporary error that the client gets instead. */
   readonly limits: string
-}
-
-/** Between two requests a decoder holds nothing, and a thousand clients can do with the same. */
-export const sharedDecoders = (create: () => RequestDecoder): Pick<Dialect, 'takeDecoder' | 'giveBack'> => {
-  let idle: RequestDecoder | null = null
-  return {
-    takeDecoder: () => {
-      const decoder = idle ?? create()
-      idle = null
-      return decoder
-    },
-    giveBack: decoder => {
-      idle = decoder
-    },
-  }
-}
-
-/** How a protocol words its replies. */
-type Words = {
-  readonly fits: (value: ByteString) => boolean
-  readonly okReply: (value: ByteString) => string
-  readonly notFoundReply: string
-  readonly tempReply: (why: string) => string
-}
-
-/** The replies of a dialect with these words. */
-export const replyIn = ({ fits, okReply, notFoundReply, tempReply }: Words): Dialect['reply'] => {
-  function reply(outcome: Found): string | null
-  function reply(outcome: Absent | Unavailable): string
-  function reply(outcome: Found | Absent | Unavailable): string | null {
-    switch (outcome.kind) {
-      case 'found':
-        if (outcome.repliedBy === reply) return outcome.reply
-        if (!fits(outcome.value)) return null
-        outcome.reply = okReply(outcome.value)
-        outcome.repliedBy = reply
-        return outcome.reply
-      case 'absent': return notFoundReply
-      case 'unavailable': return tempReply(`${outcome.reason}: ${outcome.detail}`)
-      default: return outcome satisfies never
-    }
-  }
-  return reply
+  /** The whole reply as a byte string: write it as latin1. A found value must fit. */
+  reply(outcome: Outcome): string
 }

@@ -1,107 +1,147 @@
-/**
- * A listening socket: it accepts, and hands each client on. A unix socket is
- * bound under a name of its own, gets its mode and group, and only then is
- * renamed into place: no client ever meets a socket that it may not open, and a
- * new process takes the path over from a running one without a moment in which
- * nobody listens.
- */
-import { chmodSync, chownSync, existsSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
-import { createServer } from 'node:net'
-import type { Server, Socket } from 'node:net'
-import { dirname } from 'node:path'
+/** One listener: its socket and its clients; how many there may be, and who. */
+import type { BlockList, Socket } from 'node:net'
 import { endpointName } from '../config/endpoint.js'
 import type { ListenAddress } from '../config/endpoint.js'
+import { unavailable } from '../outcome.js'
+import type { BoundSocket } from './bind.js'
+import { Client } from './client.js'
+import type { ClientContext } from './client.js'
 
+/** What a reload may change; who is connected stays. */
 export type ListenerSettings = {
-  readonly address: ListenAddress
-  /** A socket that listens there already, handed over by the service manager; null: open one. */
-  readonly fd: number | null
-  /** Takes a client: a paused socket that allows half-open. */
-  readonly onClient: (socket: Socket) => void
-  /** A client could not be accepted, such as for want of a file descriptor; the others go on. */
-  readonly onFault: (problem: string) => void
+  /** The map that is asked where the protocol has no map names; null where it has. */
+  readonly map: string | null
+  /** More clients than this get a temporary error and are closed. */
+  readonly maxConnections: number
+  /** TCP peers that may connect; null: everybody, where only this machine can. */
+  readonly allowed: BlockList | null
 }
 
-export type Listener = {
-  readonly name: string
-  /** Where clients reach it; with port 0 configured, the port that the system gave. */
-  readonly address: ListenAddress
-  /** Accepts nobody from now on; who was accepted stays. */
-  close(): void
+export type ListenerStatus = {
+  readonly address: string
+  readonly protocol: 'socketmap' | 'tcp_table'
+  readonly connections: number
+  /** Clients turned away since the start. */
+  readonly refused: number
 }
 
-const listenOn = (server: Server, address: ListenAddress, fd: number | null): Promise<void> => new Promise((resolve, reject) => {
-  server.once('error', reject)
-  const listening = (): void => {
-    server.off('error', reject)
-    resolve()
+/** Clients beyond the limit that are told so at a time; more are closed at once. */
+const maxRefusals = 64
+/** The time (ms) that a client beyond the limit has for its request. */
+const refusalMs = 5_000
+/** A client that asks nothing for this time (ms), or up to twice as long, is closed. Postfix's own leave sooner. */
+const idleMs = 3_600_000
+
+export class Listener {
+  readonly #socket: BoundSocket
+  readonly #context: ClientContext
+  #settings: ListenerSettings
+  readonly #clients = new Set<Client>()
+  /** Clients beyond the limit that are being told so. */
+  readonly #turnedAway = new Set<Client>()
+  #refused = 0
+  #onClosed = (): void => undefined
+  /** One timer for all clients. */
+  readonly #idleTimer: NodeJS.Timeout
+
+  constructor(socket: BoundSocket, context: Omit<ClientContext, 'map'>, settings: ListenerSettings) {
+    this.#socket = socket
+    this.#context = { ...context, map: settings.map }
+    this.#settings = settings
+    this.#idleTimer = setInterval(() => {
+      for (const client of this.#clients) client.closeIfIdle()
+    }, idleMs).unref()
   }
-  // A deep backlog: after a restart all of Postfix's processes connect at once.
-  if (fd !== null) server.listen({ fd, backlog: 1_024 }, listening)
-  else if (address.kind === 'inet') server.listen({ host: address.host, port: address.port, backlog: 1_024 }, listening)
-  else {
-    const bindPath = bindPathOf(address.path)
-    removeSocket(bindPath)
-    server.listen({ path: bindPath, backlog: 1_024 }, listening)
+
+  /** Serves clients from now on; those that have come already wait for it. */
+  start(): void {
+    this.#socket.serve(socket => this.#accept(socket))
   }
-})
 
-const bindPathOf = (path: string): string => `${path}.${process.pid.toString(36)}`
-
-/** Removes a socket; anything else at that path is left alone, so that bind fails and says so. */
-const removeSocket = (path: string): void => {
-  try {
-    if (lstatSync(path).isSocket()) unlinkSync(path)
-  } catch {
-    // Nothing there.
+  configure(settings: ListenerSettings): void {
+    this.#settings = settings
+    this.#context.map = settings.map
   }
-}
 
-const inodeOf = (path: string): number | null => {
-  try {
-    return lstatSync(path).ino
-  } catch {
-    return null
+  /** Where clients reach it. */
+  get address(): ListenAddress {
+    return this.#socket.address
   }
-}
 
-/** Listens, or rejects with the system's error (address in use, no such folder, no permission), and then nothing is left open. */
-export const listen = async ({ address, fd, onClient, onFault }: ListenerSettings): Promise<Listener> => {
-  // The system would say "permission denied", of a name that nobody knows.
-  if (address.kind === 'unix' && !existsSync(dirname(address.path))) throw new Error(`there is no folder ${dirname(address.path)}`)
-  // Paused: not a byte is read before somebody is there to answer.
-  const server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true }, onClient)
-  await listenOn(server, address, fd)
-  server.on('error', error => onFault(error.message))
-
-  let inode: number | null = null
-  let reached = address
-  if (address.kind === 'unix' && fd === null) {
-    const bindPath = bindPathOf(address.path)
-    try {
-      chmodSync(bindPath, address.mode)
-      if (address.gid !== null) chownSync(bindPath, -1, address.gid)
-      const there = lstatSync(address.path, { throwIfNoEntry: false })
-      if (there !== undefined && !there.isSocket()) throw new Error(`${address.path} exists and is not a socket`)
-      renameSync(bindPath, address.path)
-    } catch (error) {
-      server.close()
-      removeSocket(bindPath)
-      throw error
+  get status(): ListenerStatus {
+    return {
+      address: endpointName(this.address), protocol: this.#context.dialect.protocol,
+      connections: this.#clients.size, refused: this.#refused,
     }
-    inode = inodeOf(address.path)
-  } else if (address.kind === 'inet') {
-    const bound = server.address()
-    if (typeof bound === 'object' && bound !== null) reached = { ...address, port: bound.port }
   }
 
-  return {
-    name: endpointName(reached),
-    address: reached,
-    close: () => {
-      server.close()
-      // The path may be another process's by now.
-      if (address.kind === 'unix' && inode !== null && inodeOf(address.path) === inode) removeSocket(address.path)
-    },
+  /**
+   * Accepts nobody from now on. Each client gets the answers that it waits for, and is closed then; after `graceMs`
+   * those that are left are cut off. Resolves when none is left.
+   */
+  close(graceMs: number): Promise<void> {
+    this.#socket.close()
+    clearInterval(this.#idleTimer)
+    return new Promise(resolve => {
+      const timer = setTimeout(() => this.#forEachClient(client => client.destroy()), graceMs)
+      this.#onClosed = () => {
+        if (this.#clients.size + this.#turnedAway.size > 0) return
+        clearTimeout(timer)
+        resolve()
+      }
+      // Two turns of the event loop: what the kernel has received by now is read and answered too.
+      setImmediate(() => setImmediate(() => {
+        this.#forEachClient(client => client.drain())
+        this.#onClosed()
+      }))
+    })
+  }
+
+  #forEachClient(act: (client: Client) => void): void {
+    for (const client of [...this.#clients, ...this.#turnedAway]) act(client)
+  }
+
+  #accept(socket: Socket): void {
+    const { allowed, maxConnections } = this.#settings
+    if (allowed !== null && !isAllowed(allowed, socket)) {
+      this.#refuse('a peer outside the networks that `allow` names')
+      socket.destroy()
+    } else if (this.#clients.size < maxConnections) {
+      this.#serve(socket, this.#clients, this.#context)
+    } else {
+      this.#refuse(`more than ${maxConnections} clients: max_connections`)
+      if (this.#turnedAway.size < maxRefusals) this.#turnAway(socket)
+      else socket.destroy()
+    }
+  }
+
+  #serve(socket: Socket, clients: Set<Client>, context: ClientContext): Client {
+    const client = new Client(socket, context)
+    clients.add(client)
+    socket.on('close', () => {
+      clients.delete(client)
+      this.#onClosed()
+    })
+    socket.resume()
+    return client
+  }
+
+  /** Answers one request with a temporary error: a connection without an answer Postfix would try again at once. */
+  #turnAway(socket: Socket): void {
+    const lookup = () => {
+      setImmediate(() => client.drain())
+      return unavailable('overloaded', 'too many connections')
+    }
+    const client = this.#serve(socket, this.#turnedAway, { ...this.#context, maps: { lookup } })
+    socket.setTimeout(refusalMs, () => socket.destroy())
+  }
+
+  #refuse(why: string): void {
+    const { dialect: { protocol }, log } = this.#context
+    this.#refused++
+    log.repeated(`fault ${protocol}`, `${protocol}: closing a connection: ${why}`)
   }
 }
+
+const isAllowed = (allowed: BlockList, { remoteAddress, remoteFamily }: Socket): boolean =>
+  remoteAddress !== undefined && allowed.check(remoteAddress, remoteFamily === 'IPv6' ? 'ipv6' : 'ipv4')

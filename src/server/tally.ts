@@ -1,27 +1,37 @@
 /**
- * What was answered, counted once for each reply: by map, protocol, outcome
- * and reason. Plain numbers, so that counting costs the hot path nothing.
+ * Every answer on its way to a client: counted by map, protocol, outcome and
+ * reason, and logged. The counts are plain numbers, so that they cost a lookup
+ * next to nothing; /metrics and /status read them.
  */
-import type { Outcome, Reason } from '../outcome.js'
+import type { Log } from '../log.js'
+import { worded } from '../outcome.js'
+import type { Outcome, Reason, Unavailable } from '../outcome.js'
+import type { Dialect } from './dialect.js'
 
-/** Upper bounds (ms) of the classes that waiting times are counted in; one class more is beyond the last. */
+type Protocol = Dialect['protocol']
+
+/** Upper bounds (ms) of the classes in which waiting times are counted; one more class lies beyond the last. */
 const waitBoundsMs = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000] as const
 
+/** The answers of one map by one protocol since the start. */
 export type Tally = {
+  /** '' for names that the configuration doesn't have: clients can make up any number of them. */
   readonly map: string
-  readonly protocol: 'socketmap' | 'tcp_table'
+  readonly protocol: Protocol
   fresh: number
   stale: number
   absent: number
   readonly unavailable: Partial<Record<Reason, number>>
-  /** Of lookups that memory could not answer at once. */
+  /** Of lookups that memory could not answer at once: a count for each of `boundsMs`, and one beyond; not cumulated. */
   readonly waits: { readonly boundsMs: readonly number[], readonly counts: number[], sumMs: number }
 }
 
-export const createTally = (map: string, protocol: Tally['protocol']): Tally =>
-  ({ map, protocol, fresh: 0, stale: 0, absent: 0, unavailable: {}, waits: { boundsMs: waitBoundsMs, counts: new Array<number>(waitBoundsMs.length + 1).fill(0), sumMs: 0 } })
+const createTally = (map: string, protocol: Protocol): Tally => ({
+  map, protocol, fresh: 0, stale: 0, absent: 0, unavailable: {},
+  waits: { boundsMs: waitBoundsMs, counts: new Array<number>(waitBoundsMs.length + 1).fill(0), sumMs: 0 },
+})
 
-export const count = (tally: Tally, outcome: Outcome): void => {
+const count = (tally: Tally, outcome: Outcome): void => {
   switch (outcome.kind) {
     case 'found':
       if (outcome.age === 'fresh') tally.fresh++
@@ -37,10 +47,58 @@ export const count = (tally: Tally, outcome: Outcome): void => {
   }
 }
 
-/** A lookup that had to wait was settled after `ms`. */
-export const countWait = ({ waits }: Tally, ms: number): void => {
-  const found = waitBoundsMs.findIndex(bound => ms <= bound)
-  const index = found === -1 ? waitBoundsMs.length : found
+const countWait = ({ waits }: Tally, ms: number): void => {
+  const within = waitBoundsMs.findIndex(bound => ms <= bound)
+  const index = within === -1 ? waitBoundsMs.length : within
   waits.counts[index] = (waits.counts[index] ?? 0) + 1
   waits.sumMs += ms
+}
+
+/** The tallies of one protocol. */
+export class Tallies {
+  readonly #protocol: Protocol
+  readonly #log: Log
+  /** Every map that there has been: a map that a reload brings back goes on counting. */
+  readonly #byMap = new Map<string, Tally>()
+  /** The maps that clients can ask for now. */
+  #current: ReadonlyMap<string, Tally> = new Map<string, Tally>()
+  readonly #others: Tally
+
+  constructor(protocol: Protocol, log: Log) {
+    this.#protocol = protocol
+    this.#log = log
+    this.#others = createTally('', protocol)
+  }
+
+  /** The maps that clients can ask for by this protocol from now on; none if it has no listener. */
+  setMaps(maps: readonly string[]): void {
+    for (const map of maps) if (!this.#byMap.has(map)) this.#byMap.set(map, createTally(map, this.#protocol))
+    this.#current = new Map(maps.flatMap(map => {
+      const tally = this.#byMap.get(map)
+      return tally === undefined ? [] : [[map, tally]]
+    }))
+  }
+
+  /** One tally for each map, and one for all other names; none without a listener. */
+  list(): readonly Tally[] {
+    return this.#current.size === 0 ? [] : [...this.#current.values(), this.#others]
+  }
+
+  /**
+   * Counts and logs an answer. `key` is null if it was not UTF-8; `waitedMs` is
+   * null if memory answered at once. Keys and values are logged at debug level only.
+   */
+  note(map: string, key: string | null, outcome: Outcome, waitedMs: number | null): void {
+    const tally = this.#current.get(map) ?? this.#others
+    count(tally, outcome)
+    if (waitedMs !== null) countWait(tally, waitedMs)
+    if (outcome.kind === 'unavailable') this.#logUnavailable(tally.map, outcome)
+    if (key === null) this.#log.repeated('bad-key', `${this.#protocol}: a key that is not UTF-8: absent without a query`)
+    else if (this.#log.isDebug) this.#log.debug(`map ${tally.map}: ${key}: ${worded(outcome)}`)
+  }
+
+  #logUnavailable(map: string, { reason, detail }: Unavailable): void {
+    if (reason !== 'unknown-map') this.#log.repeated(`${map} ${reason}`, `map ${map}: ${reason}: ${detail}`, { map })
+    else this.#log.repeated(reason, `a client asks for maps that are not configured: ${detail}; known maps: ${[...this.#current.keys()].join(', ')}`)
+  }
 }

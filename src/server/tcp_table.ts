@@ -2,33 +2,58 @@
 import {
   LineDecoder, fits, maxLineBytes, notFoundReply, okReply, parseRequest, putReply, tempReply,
 } from '../../proto/tcp_table.js'
-import { replyIn, sharedDecoders } from './dialect.js'
-import type { Dialect, Fault, RequestDecoder, Requests } from './dialect.js'
+import type { OnLine } from '../../proto/tcp_table.js'
+import type { Outcome } from '../outcome.js'
+import type { Dialect, ProtocolFault, Request, RequestDecoder } from './dialect.js'
 
-const createDecoder = (): RequestDecoder => {
-  const lines = new LineDecoder(maxLineBytes)
-  let sink: Requests | null = null
-  let problem: string | null = null
-  const onLine = (buffer: Buffer, start: number, end: number): void => {
-    if (problem !== null || sink === null) return
-    const request = parseRequest(buffer, start, end)
-    if (request === 'not-utf8') sink.lookup(null, null)
-    else if (typeof request === 'string') problem = request
-    else if (request.kind === 'put') sink.reply(putReply)
-    else sink.lookup(null, request.key)
+const tooLong: ProtocolFault = {
+  kind: 'fault', problem: `a request line of more than ${maxLineBytes} bytes`, reply: tempReply('request too long'),
+}
+
+class TcpTableDecoder implements RequestDecoder {
+  readonly #lines = new LineDecoder(maxLineBytes)
+  #requests: Request[] = []
+  #hasFailed = false
+
+  get pending(): boolean {
+    return this.#lines.pending
   }
-  return {
-    push: (chunk: Buffer, requests: Requests): Fault | null => {
-      sink = requests
-      const error = lines.push(chunk, onLine)
-      sink = null
-      if (problem !== null) return { problem: `not a tcp_table request (${problem})`, reply: tempReply('malformed request') }
-      return error === null ? null : { problem: `a request line of more than ${maxLineBytes} bytes`, reply: tempReply('request too long') }
-    },
-    get pending() {
-      return lines.pending
-    },
+
+  push(chunk: Buffer): readonly Request[] {
+    this.#requests = []
+    if (this.#hasFailed) return this.#requests
+    const error = this.#lines.push(chunk, this.#onLine)
+    if (error !== null) this.#add(tooLong)
+    return this.#requests
+  }
+
+  #add(request: Request): void {
+    if (!this.#hasFailed) this.#requests.push(request)
+    if (request.kind === 'fault') this.#hasFailed = true
+  }
+
+  readonly #onLine: OnLine = (buffer, start, end) => {
+    const request = parseRequest(buffer, start, end)
+    if (request === 'not-utf8') this.#add({ kind: 'lookup', map: null, key: null })
+    else if (typeof request === 'string') {
+      this.#add({ kind: 'fault', problem: `not a tcp_table request (${request})`, reply: tempReply('malformed request') })
+    } else if (request.kind === 'put') this.#add({ kind: 'answered', reply: putReply })
+    else this.#add({ kind: 'lookup', map: null, key: request.key })
   }
 }
 
-export const tcpTable: Dialect = { protocol: 'tcp_table', ...sharedDecoders(createDecoder), reply: replyIn({ fits, okReply, notFoundReply, tempReply }), limits: `result too long: the reply would be over ${maxLineBytes} bytes` }
+const reply = (outcome: Outcome): string => {
+  switch (outcome.kind) {
+    case 'found': return okReply(outcome.value)
+    case 'absent': return notFoundReply
+    case 'unavailable': return tempReply(`${outcome.reason}: ${outcome.detail}`)
+    default: return outcome satisfies never
+  }
+}
+
+export const tcpTable: Dialect = {
+  protocol: 'tcp_table',
+  createDecoder: () => new TcpTableDecoder(),
+  fits, reply,
+  limits: `result too long: the reply would be over ${maxLineBytes} bytes`,
+}

@@ -57,7 +57,7 @@ export const scriptedRedis = (clock: FakeClock) => {
     all: async function* () { yield [] },
     tried: Promise.resolve(),
     isUsable: () => state.usable,
-    status: () => ({ state: 'ready', hits: 0, misses: 0, faults: {
+    status: () => ({ state: 'ready', since: 0, hits: 0, misses: 0, faults: {
       'timeout': 0, 'connection': 0, 'readonly': 0, 'oom': 0, 'auth': 0, 'loading': 0, 'cluster': 0, 'wrong-type': 0, 'invalid-record': 0, 'other': 0,
     } }),
     close: () => undefined,

@@ -6,7 +6,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import type { Test } from 'tap'
 import { absent, byteString, found, unavailable } from '../../src/outcome.js'
-import { Connection } from '../../src/server/client.js'
+import { Client } from '../../src/server/client.js'
 import type { Dialect } from '../../src/server/dialect.js'
 import { socketmap } from '../../src/server/socketmap.js'
 import { tcpTable } from '../../src/server/tcp_table.js'
@@ -17,16 +17,16 @@ import type { Wire } from '../fixtures/wire.js'
 
 type Settings = { dialect?: Dialect, patienceMs?: number }
 
-/** A server on a unix socket whose connections are under test. */
+/** A server on a unix socket whose clients are under test. */
 const serve = async (t: Test, { dialect = socketmap, patienceMs = 60_000 }: Settings = {}) => {
   const folder = freshFolder()
   const path = join(folder, 's')
   const behind = answers()
-  const connections: Connection[] = []
+  const clients: Client[] = []
   const sockets: Socket[] = []
   const server: Server = createServer({ allowHalfOpen: true }, socket => {
     sockets.push(socket)
-    connections.push(new Connection(socket, dialect, behind.hooks, patienceMs))
+    clients.push(new Client(socket, { ...behind.context, dialect }, patienceMs))
   })
   await new Promise<void>(resolve => server.listen(path, resolve))
   t.teardown(async () => {
@@ -39,7 +39,7 @@ const serve = async (t: Test, { dialect = socketmap, patienceMs = 60_000 }: Sett
     t.teardown(() => wire.close())
     return wire
   }
-  return { ...behind, path, connections, sockets, open }
+  return { ...behind, path, clients, sockets, open }
 }
 
 const box = (value: string) => found(byteString(value))
@@ -57,7 +57,7 @@ t.test('replies leave in the order of the requests, whenever their answers come'
   t.equal(wire.waiting().length, 0, 'and not a byte more')
 })
 
-t.test('pipelined requests get exactly one reply each, cut anywhere on their way', async t => {
+t.test('pipelined requests get exactly one reply each, wherever their bytes are cut', async t => {
   const { open, replies } = await serve(t)
   const wire = await open()
   const bytes = Buffer.concat(Array.from({ length: 40 }, (_, index) => socketmapRequest('alias', `key${index}`)))
@@ -72,7 +72,7 @@ for (const [dialect, request, reply] of [
   [socketmap, (key: string) => socketmapRequest('alias', key), async (wire: Wire) => (await wire.netstring()).toString().slice('OK '.length)],
   [tcpTable, tcpTableRequest, async (wire: Wire) => decodeURIComponent((await wire.line()).toString()).slice('200 '.length)],
 ] as const) {
-  t.test(`${dialect.protocol}: half a request of one client is not another one's`, async t => {
+  t.test(`${dialect.protocol}: half a request of one client is not mixed up with another client's`, async t => {
     const { open, replies } = await serve(t, { dialect })
     const [one, two, third] = [await open(), await open(), await open()]
     one.send(request('first').subarray(0, -4))
@@ -115,14 +115,15 @@ t.test('C127 a lookup that throws is a temporary error, and the connection goes 
   wire.send(socketmapRequest('alias', 'now'))
   t.equal((await wire.netstring()).toString(), 'OK value of now')
   t.equal(bugs.length, 1)
+  t.match(bugs[0], /^bug: Error: bug/)
 })
 
-t.test('half a request and then silence: closed when patience is over', async t => {
+t.test('a client that sends half a request and then nothing is closed when patience is over', async t => {
   const { open, faults } = await serve(t, { patienceMs: 30 })
   const wire = await open()
   wire.send('20:alias inf')
   t.equal((await wire.ended).length, 0)
-  t.strictSame(faults, ['half a request, and nothing more for 30 ms'])
+  t.strictSame(faults, ['socketmap: closing a connection: incomplete request, no data for 0.03 s'])
 })
 
 t.test('an idle client is not closed, however short the patience', async t => {
@@ -136,7 +137,7 @@ t.test('an idle client is not closed, however short the patience', async t => {
   t.equal(faults.length, 1)
 })
 
-t.test('a client that always leaves half a request behind gets on, and is not closed for it', async t => {
+t.test('a client that always leaves half a request behind, but goes on, is not closed', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const { open, faults } = await serve(t, { patienceMs: 1_000 })
@@ -151,7 +152,7 @@ t.test('a client that always leaves half a request behind gets on, and is not cl
   t.strictSame(faults, [])
 })
 
-t.test('what a client does not read is bounded, and it is closed when patience is over', async t => {
+t.test('a client that does not read its replies is not read from, and is closed when patience is over', async t => {
   const { path, sockets, untilFault, faults } = await serve(t, { patienceMs: 200 })
   const socket = connect({ path })
   t.teardown(() => socket.destroy())
@@ -164,7 +165,7 @@ t.test('what a client does not read is bounded, and it is closed when patience i
   socket.on('drain', flood)
   flood()
   await untilFault()
-  t.strictSame(faults, ['replies not read for 200 ms'])
+  t.strictSame(faults, ['socketmap: closing a connection: replies not read for 0.2 s'])
   t.ok(sent < 5_000_000, `${sent} bytes were taken`)
   t.equal(sockets[0]?.destroyed, true)
 })
@@ -181,7 +182,7 @@ t.test('a client that reads late but in time gets everything', async t => {
   for (let index = 0; index < 100; index++) t.ok((await wire.netstring()).toString().startsWith(`OK value of ${index} `))
 })
 
-t.test('a request without a map name gets a permanent error, after the replies before it, and the end', async t => {
+t.test('a request without a map name gets a permanent error after the replies before it, and the connection ends', async t => {
   const { open, settle, untilWaiting, faults } = await serve(t)
   const wire = await open()
   wire.send(Buffer.concat([socketmapRequest('alias', 'later'), Buffer.from('5:alias,'), socketmapRequest('alias', 'never answered')]))
@@ -190,10 +191,10 @@ t.test('a request without a map name gets a permanent error, after the replies b
   t.equal((await wire.netstring()).toString(), 'NOTFOUND ')
   t.match((await wire.netstring()).toString(), /^PERM /)
   t.equal((await wire.ended).length, 0)
-  t.strictSame(faults, ['a request without a map name'])
+  t.strictSame(faults, ['socketmap: closing a connection: a request without a map name'])
 })
 
-t.test('a request over the limit gets a permanent error before its bytes come, and the end', async t => {
+t.test('a request over the limit gets a permanent error before its bytes come, and the connection ends', async t => {
   const { open } = await serve(t)
   const wire = await open()
   wire.send('100000:')
@@ -201,7 +202,7 @@ t.test('a request over the limit gets a permanent error before its bytes come, a
   t.equal((await wire.ended).length, 0)
 })
 
-t.test('what is no netstring gets no reply, and the end', async t => {
+t.test('bytes that are no netstring get no reply, and the connection ends', async t => {
   const { open, faults } = await serve(t)
   for (const bytes of ['GET / HTTP/1.1\r\n\r\n', '007:alias x,', ':,', '7:alias x;', '-1:,', '\0']) {
     const wire = await open()
@@ -211,7 +212,7 @@ t.test('what is no netstring gets no reply, and the end', async t => {
   t.equal(faults.length, 6)
 })
 
-t.test('a client that goes on sending after a fault is not answered any more, and is cut off', async t => {
+t.test('a client that goes on sending after a fault gets no more replies, and is cut off', async t => {
   const { path, sockets } = await serve(t, { patienceMs: 100 })
   const socket = connect({ path, allowHalfOpen: true })
   t.teardown(() => socket.destroy())
@@ -227,7 +228,7 @@ t.test('a client that goes on sending after a fault is not answered any more, an
   t.equal(peer?.destroyed, true)
 })
 
-t.test('a client that says it will send no more still gets its answers', async t => {
+t.test('a client that has closed its side still gets its answers', async t => {
   const { open, settle, untilWaiting } = await serve(t)
   const wire = await open()
   wire.send(socketmapRequest('alias', 'later'))
@@ -238,7 +239,7 @@ t.test('a client that says it will send no more still gets its answers', async t
   t.equal((await wire.ended).length, 0)
 })
 
-t.test('a client that is gone before its answer comes harms nobody', async t => {
+t.test('the answer for a client that is gone is counted and thrown away, and others are served', async t => {
   const { open, settle, untilWaiting, sockets, faults, replies } = await serve(t, { patienceMs: 20 })
   const gone = await open()
   gone.send(Buffer.concat([socketmapRequest('alias', 'later'), Buffer.from('20:alias')]))
@@ -249,27 +250,27 @@ t.test('a client that is gone before its answer comes harms nobody', async t => 
   await once(peer, 'close')
   settle('later', absent)
   const other = await open()
-  // Half a request is told when patience is over: by then the one who is gone would have been, too.
+  // By the time that this client's patience is over, so would be that of the client that is gone.
   other.send('20:alias')
   await other.ended
   t.equal(faults.length, 1)
   t.equal(replies.length, 1)
 })
 
-t.test('drained, a connection answers what was asked and then ends; an idle one ends at once', async t => {
-  const { open, connections, settle, untilWaiting } = await serve(t)
+t.test('drain: a client with a lookup under way gets its answer before the end, an idle one sees the end at once', async t => {
+  const { open, clients, settle, untilWaiting } = await serve(t)
   const idle = await open()
   const busy = await open()
   busy.send(socketmapRequest('alias', 'later'))
   await untilWaiting(1)
-  for (const connection of connections) connection.drain()
+  for (const client of clients) client.drain()
   t.equal((await idle.ended).length, 0)
   settle('later', unavailable('timeout', 'no answer within 2000 ms'))
   t.equal((await busy.netstring()).toString(), 'TEMP timeout: no answer within 2000 ms')
   t.equal((await busy.ended).length, 0)
 })
 
-t.test('tcp_table: replies in order as well, and a malformed line gets 400 and the end', async t => {
+t.test('tcp_table: replies in order as well, and a malformed line gets 400 and ends the connection', async t => {
   const { open, settle, untilWaiting } = await serve(t, { dialect: tcpTable })
   const wire = await open()
   wire.send(Buffer.concat([tcpTableRequest('later'), tcpTableRequest('now'), Buffer.from('hello\n'), tcpTableRequest('now')]))
@@ -281,7 +282,7 @@ t.test('tcp_table: replies in order as well, and a malformed line gets 400 and t
   t.equal((await wire.ended).length, 0)
 })
 
-t.test('tcp_table: a line without end gets 400 and the end', async t => {
+t.test('tcp_table: a line without end gets 400 and ends the connection', async t => {
   const { open } = await serve(t, { dialect: tcpTable })
   const wire = await open()
   wire.send(`get ${'x'.repeat(5_000)}`)

@@ -1,5 +1,7 @@
 import { chmodSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { BlockList } from 'node:net'
 import { join } from 'node:path'
+import { mock } from 'node:test'
 import t from 'tap'
 import type { Test } from 'tap'
 import { absent } from '../../src/outcome.js'
@@ -20,25 +22,25 @@ const anyPort: ListenAddress = { kind: 'inet', host: '127.0.0.1', port: 0 }
 
 const serve = async (t: Test, address: ListenAddress, maxConnections = 100) => {
   const behind = answers()
-  const listener = await startListening(address, behind.hooks, { maxConnections, allowed: null })
+  const listener = await startListening(address, behind.context, { maxConnections })
   t.teardown(() => listener.close(0))
   return { ...behind, listener }
 }
 
-t.test('it answers on a unix socket and on TCP, and names where', async t => {
+t.test('a listener answers on a unix socket and on TCP, and names its address', async t => {
   const path = join(folderFor(t), 's')
   const { listener: onPath } = await serve(t, unix(path))
   t.equal(await socketmapAsk(path, 'alias', 'x'), 'OK value of x')
-  t.equal(onPath.name, `unix:${path}`)
+  t.equal(onPath.status.address, `unix:${path}`)
   const { listener: onPort } = await serve(t, anyPort)
   if (onPort.address.kind !== 'inet') throw new Error('not by TCP')
   t.ok(onPort.address.port > 0)
   t.equal(await socketmapAsk(onPort.address, 'alias', 'x'), 'OK value of x')
-  t.equal(onPort.name, `inet:127.0.0.1:${onPort.address.port}`)
+  t.equal(onPort.status.address, `inet:127.0.0.1:${onPort.address.port}`)
 })
 
 for (const umask of [0o077, 0o022, 0o777]) {
-  t.test(`C143 under umask 0${umask.toString(8)} the socket has the mode and group that are asked for`, async t => {
+  t.test(`C143 under umask 0${umask.toString(8)} the socket has the mode and group of the configuration`, async t => {
     const folder = folderFor(t)
     const before = process.umask(umask)
     t.teardown(() => process.umask(before))
@@ -52,7 +54,7 @@ for (const umask of [0o077, 0o022, 0o777]) {
   })
 }
 
-t.test('C145 a new listener takes the path over: no client is refused, then or when the old one closes', async t => {
+t.test('C145 a new listener takes the path over, and no client is refused, then or when the old one closes', async t => {
   const path = join(folderFor(t), 's')
   const old = await serve(t, unix(path))
   const client = await openWire({ path })
@@ -83,14 +85,14 @@ t.test('a file that is no socket is left as it is, and listening fails', async t
   const folder = folderFor(t)
   const path = join(folder, 's')
   writeFileSync(path, 'precious')
-  await t.rejects(startListening(unix(path), answers().hooks), { message: `${path} exists and is not a socket` })
+  await t.rejects(startListening(unix(path), answers().context), { message: `${path} exists and is not a socket` })
   t.equal(readFileSync(path, 'utf8'), 'precious')
   t.strictSame(readdirSync(folder), ['s'])
 })
 
-t.test('no folder, a folder that can\'t be written, a port that is taken: listening fails and says so', async t => {
+t.test('listening fails, and says why: no folder, a folder that can\'t be written, a port in use', async t => {
   const folder = folderFor(t)
-  const failing = (address: ListenAddress) => startListening(address, answers().hooks)
+  const failing = (address: ListenAddress) => startListening(address, answers().context)
   await t.rejects(failing(unix(join(folder, 'none', 's'))), { message: `there is no folder ${join(folder, 'none')}` })
   const { listener } = await serve(t, anyPort)
   await t.rejects(failing(listener.address), { code: 'EADDRINUSE' })
@@ -100,7 +102,7 @@ t.test('no folder, a folder that can\'t be written, a port that is taken: listen
   }
 })
 
-t.test('one connection more than allowed gets a temporary error and the end, and is told; when one leaves, there is room', async t => {
+t.test('a client beyond the limit is logged, and there is room again when another leaves', async t => {
   const path = join(folderFor(t), 's')
   const { faults, listener } = await serve(t, unix(path), 2)
   const first = await openWire({ path })
@@ -114,11 +116,11 @@ t.test('one connection more than allowed gets a temporary error and the end, and
   third.send(socketmapRequest('alias', 'x'))
   t.match(String(await third.netstring()), /^TEMP overloaded/)
   await third.ended
-  t.strictSame(faults, ['more than 2 clients: max_connections'])
+  t.strictSame(faults, ['socketmap: closing a connection: more than 2 clients: max_connections'])
   first.finish()
   await first.ended
   first.close()
-  t.equal(listener.connections(), 1)
+  t.equal(listener.status.connections, 1)
   t.equal(await socketmapAsk(path, 'alias', 'x'), 'OK value of x')
 })
 
@@ -129,13 +131,13 @@ t.test('a thousand connections at once are all answered', async t => {
   t.teardown(() => { for (const wire of wires) wire.close() })
   for (const [index, wire] of wires.entries()) wire.send(socketmapRequest('alias', `later${index}`))
   await untilWaiting(1_000)
-  t.equal(listener.connections(), 1_000)
+  t.equal(listener.status.connections, 1_000)
   for (const key of waiting()) settle(key, absent)
   const replies = await Promise.all(wires.map(wire => wire.netstring()))
   t.ok(replies.every(reply => reply.toString() === 'NOTFOUND '))
 })
 
-t.test('C134 closing: what was asked is answered, idle clients see the end, new ones are refused', async t => {
+t.test('C134 close: lookups under way are answered, idle clients see the end, new ones are refused', async t => {
   const path = join(folderFor(t), 's')
   const { listener, settle, untilWaiting } = await serve(t, unix(path))
   const idle = await openWire({ path })
@@ -155,7 +157,7 @@ t.test('C134 closing: what was asked is answered, idle clients see the end, new 
   await closed
 })
 
-t.test('closing does not wait longer than its grace for an answer or a client', async t => {
+t.test('close does not wait longer than its grace for an answer or a client', async t => {
   const path = join(folderFor(t), 's')
   const { listener, untilWaiting } = await serve(t, unix(path))
   const busy = await openWire({ path })
@@ -165,12 +167,12 @@ t.test('closing does not wait longer than its grace for an answer or a client', 
   t.equal((await busy.ended).length, 0)
 })
 
-t.test('out of file descriptors it goes on, and answers when there are some again', async t => {
+t.test('a listener without file descriptors goes on, and answers when there are some again', async t => {
   const path = join(folderFor(t), 's')
   const script = `
     import { startListening } from '${new URL('../fixtures/listening.js', import.meta.url).href}'
-    const hooks = { route: () => ({ answer: () => ({ kind: 'absent' }), onReply: () => undefined }), onFault: () => undefined, onBug: () => undefined }
-    await startListening({ kind: 'unix', path: '${path}', mode: 0o666, gid: null }, hooks, { maxConnections: 1000, allowed: null })
+    import { answers } from '${new URL('../fixtures/answers.js', import.meta.url).href}'
+    await startListening({ kind: 'unix', path: '${path}', mode: 0o666, gid: null }, answers().context, { maxConnections: 1000 })
     console.log('ready')`
   const child = await startChild('sh', ['-c', 'ulimit -n 50; exec "$0" --input-type=module -e "$1"', process.execPath, script])
   t.teardown(() => child.kill())
@@ -178,7 +180,70 @@ t.test('out of file descriptors it goes on, and answers when there are some agai
   const wires = await Promise.all(Array.from({ length: 100 }, () => openWire({ path })))
   const [first] = wires
   first?.send(socketmapRequest('alias', 'x'))
-  t.equal((await first?.netstring())?.toString(), 'NOTFOUND ')
+  t.equal((await first?.netstring())?.toString(), 'OK value of x')
   for (const wire of wires) wire.close()
-  t.equal(await socketmapAsk(path, 'alias', 'x').catch(() => socketmapAsk(path, 'alias', 'x')), 'NOTFOUND ', 'Postfix, too, asks twice')
+  t.equal(await socketmapAsk(path, 'alias', 'x').catch(() => socketmapAsk(path, 'alias', 'x')), 'OK value of x', 'Postfix, too, asks twice')
+})
+
+t.test('a client beyond max_connections gets a temporary error and is closed, and the others go on', async t => {
+  const path = join(folderFor(t), 's')
+  const listener = await startListening(unix(path), answers().context, { maxConnections: 1 })
+  t.teardown(() => listener.close(0))
+  const first = await openWire({ path })
+  t.teardown(() => first.close())
+  first.send(socketmapRequest('m', 'a'))
+  t.equal(String(await first.netstring()), 'OK value of a')
+
+  const second = await openWire({ path })
+  second.send(socketmapRequest('m', 'a'))
+  t.match(String(await second.netstring()), /^TEMP overloaded: too many connections/)
+  await second.ended
+  t.equal(listener.status.refused, 1)
+  first.send(socketmapRequest('m', 'a'))
+  t.equal(String(await first.netstring()), 'OK value of a')
+
+  listener.configure({ map: null, maxConnections: 2, allowed: null })
+  t.equal(await socketmapAsk(path, 'm', 'a'), 'OK value of a')
+})
+
+t.test('a client that asks nothing for two hours is closed; one that asks or waits for an answer is not', async t => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => mock.timers.reset())
+  const path = join(folderFor(t), 's')
+  const behind = answers()
+  const listener = await startListening(unix(path), behind.context)
+  t.teardown(() => listener.close(0))
+  const [idle, busy, waiting] = [await openWire({ path }), await openWire({ path }), await openWire({ path })]
+  t.teardown(() => {
+    busy.close()
+    waiting.close()
+  })
+  waiting.send(socketmapRequest('m', 'later'))
+  await behind.untilWaiting(1)
+  for (let hours = 0; hours < 4; hours++) {
+    busy.send(socketmapRequest('m', 'a'))
+    t.equal(String(await busy.netstring()), 'OK value of a')
+    mock.timers.tick(3_600_000)
+    if (hours === 0) t.equal(listener.status.connections, 3, 'a client that has just come stays')
+  }
+  t.equal((await idle.ended).length, 0)
+  t.equal(listener.status.connections, 2)
+  behind.settle('later', absent)
+  t.equal(String(await waiting.netstring()), 'NOTFOUND ')
+})
+
+t.test('a peer outside the allowed networks is closed before it can ask', async t => {
+  const listener = await startListening(anyPort, answers().context, { allowed: new BlockList() })
+  t.teardown(() => listener.close(0))
+  const { address } = listener
+  if (address.kind !== 'inet') throw new Error('not by TCP')
+  const wire = await openWire({ host: '127.0.0.1', port: address.port })
+  t.equal((await wire.ended).length, 0)
+  t.equal(listener.status.refused, 1)
+  t.equal(listener.status.connections, 0)
+
+  const allowed = new BlockList()
+  allowed.addSubnet('127.0.0.0', 8, 'ipv4')
+  listener.configure({ map: null, maxConnections: 9, allowed })
+  t.equal(await socketmapAsk({ host: '127.0.0.1', port: address.port }, 'm', 'a'), 'OK value of a')
 })

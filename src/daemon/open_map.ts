@@ -1,0 +1,102 @@
+/** Builds one map from its section of the configuration; takes over what the previous one knows, if its table is the same. */
+import { createHash } from 'node:crypto'
+import { makeEntry } from '../caches/entry.js'
+import { createMemory } from '../caches/memory.js'
+import type { Memory } from '../caches/memory.js'
+import type { RedisCache } from '../caches/redis.js'
+import type { Config, MapConfig } from '../config/config.js'
+import { bugOf } from '../log.js'
+import type { Log } from '../log.js'
+import { Known } from '../lookup/known.js'
+import { MapLookup } from '../lookup/lookup.js'
+import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
+import { compileSearch } from '../lookup/search.js'
+import type { Plan } from '../lookup/search.js'
+import { TextLookup } from '../lookup/text_map.js'
+import { systemClock } from '../runtime/clock.js'
+import type { Opened } from '../tables/open.js'
+import type { Canary } from '../trust/canary.js'
+import { Guard } from '../trust/guard.js'
+import { createTargets, isKnownElsewhere } from '../trust/known_elsewhere.js'
+import type { Neighbour } from '../trust/known_elsewhere.js'
+import { logGuard } from './state_log.js'
+import type { WatchedSources } from './watched.js'
+
+/** What the maps of one configuration have in common. */
+export type Surroundings = {
+  readonly config: Config
+  readonly sources: Pick<WatchedSources, 'of'>
+  readonly log: Log
+  readonly redis: RedisCache | null
+  /** By the servers and databases that they vouch for. */
+  readonly canaries: ReadonlyMap<string, readonly Canary[]>
+  /** The other maps of this node, those still to come too. */
+  readonly neighbours: readonly Neighbour[]
+  /** What a reload replaces; null at the start. */
+  readonly previous: { readonly config: Config, readonly maps: Maps } | null
+}
+
+export const openMap = (map: MapConfig, surroundings: Surroundings): ServedMap => {
+  const { name } = map
+  const opened = surroundings.sources.of(name)
+  const plan = compileSearch(map.search, surroundings.config.search)
+  if (opened.kind === 'mysql') return openMysqlMap(map, plan, opened, surroundings)
+  const lookup = new TextLookup(name, plan, map.policy, opened.lookup)
+  return { kind: 'text', name, config: map, plan, table: opened.lookup, lookup }
+}
+
+const openMysqlMap = (
+  map: MapConfig, plan: Plan, { source, authorities }: Extract<Opened, { kind: 'mysql' }>, surroundings: Surroundings,
+): MysqlMap => {
+  const { config, log, neighbours, previous } = surroundings
+  const { name, lifetimes, policy, search } = map
+  const canaries = new Set(authorities.flatMap(authority => surroundings.canaries.get(authority) ?? []))
+  const guard = new Guard(source, {
+    maxShrink: map.maxShrink, windowMs: config.file.shrink_window, canaries: [...canaries],
+  }, systemClock, Math.random, logGuard(name, log))
+  const identity = { name, definition: definitionOf(source.definition, config, map) }
+  const former = previous?.maps.get(name)
+  const earlier = former?.kind === 'mysql' && former.identity.definition === identity.definition ? former : null
+  if (earlier !== null) guard.inherit(earlier.guard)
+  const memory = earlier === null || previous === null ? emptyMemory(config) : takeOver(earlier, previous.config, config, map)
+  const targets = earlier?.targets ?? createTargets()
+  const redis = map.sensitive ? null : surroundings.redis
+  const known = new Known({ identity, plan, lifetimes }, {
+    memory, redis, clock: systemClock, random: Math.random,
+    isKnownElsewhere: key => isKnownElsewhere(search, key, neighbours),
+    ...search === 'virtual' ? { onFound: value => targets.note(value) } : {},
+  })
+  known.knowsFlushes = redis === null
+  const lookup = new MapLookup({
+    plan, policy, deadlineMs: config.file.deadline, softDeadlineMs: config.file.soft_deadline,
+  }, {
+    known, source, guard, clock: systemClock,
+    onBug: error => log.repeated('bug', bugOf(error), { map: name }),
+  })
+  return { kind: 'mysql', name, config: map, plan, lookup, source, guard, memory, redis, identity, targets }
+}
+
+const emptyMemory = ({ file: { memory } }: Config): Memory =>
+  createMemory({ entries: memory.entries, bytes: memory.bytes, absentEntries: memory.absent_entries })
+
+/** The memory itself if its bounds and lifetimes are the same; else a new one with what it knows. */
+const takeOver = (earlier: MysqlMap, before: Config, config: Config, map: MapConfig): Memory => {
+  const settings = JSON.stringify([config.file.memory, map.lifetimes])
+  if (settings === JSON.stringify([before.file.memory, earlier.config.lifetimes])) return earlier.memory
+  const memory = emptyMemory(config)
+  const now = Date.now()
+  // The most recently used come last, as in the memory that they come from.
+  for (const [key, { outcome, verifiedAt, askedAt }] of [...earlier.memory.known()].reverse()) {
+    const entry = { ...makeEntry(outcome, verifiedAt, map.lifetimes, now, Math.random()), askedAt }
+    if (now < entry.expiredAt) memory.set(key, entry, true)
+  }
+  return memory
+}
+
+/** 16 hexadecimal digits that change whenever an answer of this map could. */
+const definitionOf = (source: string, config: Config, map: MapConfig): string => {
+  const { recipientDelimiter, parentDomainMatchesSubdomains, propagateUnmatchedExtensions, localDomains } = config.search
+  return createHash('sha256').update(JSON.stringify([
+    source, map.search, recipientDelimiter, [...parentDomainMatchesSubdomains], [...propagateUnmatchedExtensions], [...localDomains],
+  ])).digest('hex').slice(0, 16)
+}

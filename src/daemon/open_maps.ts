@@ -1,0 +1,198 @@
+/**
+ * Builds what one reading of the configuration decides: Redis, canaries, the
+ * maps, and the work on them that goes on behind the lookups. A reload opens
+ * the next maps beside the current ones and takes over what those know.
+ */
+import { openFlushChannel } from '../caches/flush_channel.js'
+import type { Flush, FlushChannel } from '../caches/flush_channel.js'
+import { createRedisCache } from '../caches/redis.js'
+import type { RedisCache } from '../caches/redis.js'
+import type { Client } from '../caches/redis_client.js'
+import type { Config, Lifetimes } from '../config/config.js'
+import { bugOf } from '../log.js'
+import type { Log } from '../log.js'
+import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
+import { fold } from '../postfix/fold.js'
+import { systemClock } from '../runtime/clock.js'
+import { askChanges } from '../tables/changes_query.js'
+import { Canary } from '../trust/canary.js'
+import type { Neighbour } from '../trust/known_elsewhere.js'
+import { watchChanges } from '../upkeep/changes.js'
+import { flushEverywhere } from '../upkeep/flush.js'
+import { reverify } from '../upkeep/reverify.js'
+import type { Warmer } from '../warm/warmer.js'
+import { openMap } from './open_map.js'
+import { logCanary, logRedis } from './state_log.js'
+import { warmMap } from './warmed.js'
+import type { WatchedSources } from './watched.js'
+
+export type OpenMaps = {
+  readonly config: Config
+  /** Epoch ms. */
+  readonly openedAt: number
+  readonly maps: Maps
+  /** By map; those of maps whose tables are loaded ahead of demand. */
+  readonly warmers: ReadonlyMap<string, Warmer>
+  readonly sources: WatchedSources
+  readonly canaries: readonly Canary[]
+  readonly redis: RedisCache | null
+  /** Resolves when Redis, if there is one, has been reached or has failed once. */
+  readonly redisTried: Promise<void>
+  /** Tells the nodes that share the Redis of a flush: null if all of them know, else why some may not. */
+  announce(flush: Flush): Promise<string | null>
+  /** Cuts off the lookups under way. */
+  close(): void
+}
+
+/** Flushes are kept in Redis for this time (ms) longer than anything is fresh. */
+const flushGraceMs = 60_000
+const changesBudgetMs = 2_000
+
+/** For this time (ms) an answer may be given without another question. */
+const longestFreshMs = ({ freshForMs, absentForMs }: Lifetimes): number => Math.max(freshForMs, absentForMs)
+
+/** Connects in the background. `previous` stays open and usable. */
+export const openMaps = (config: Config, sources: WatchedSources, log: Log, previous: OpenMaps | null): OpenMaps => {
+  const redis = openRedis(config, log)
+  const cache = redis?.cache ?? null
+  const canaries = openCanaries(config, sources, log)
+  const maps = new Map<string, ServedMap>()
+  // Each map sees all of them, those that come after it too.
+  const neighbours: Neighbour[] = []
+  for (const map of config.maps) {
+    const opened = openMap(map, { config, sources, log, redis: cache, canaries, neighbours, previous })
+    maps.set(map.name, opened)
+    if (!map.sensitive) neighbours.push(neighbourOf(opened))
+  }
+  const channel = redis === null ? null : openFlushes(config, redis.client, maps, log)
+  const announce: OpenMaps['announce'] = flush => channel?.announce(flush) ?? Promise.resolve(null)
+  const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
+  const warmers = openWarmers(config, mysqlMaps, sources, previous, redis, log)
+  const ends = mysqlMaps.flatMap(map => [
+    ...followChanges(config, map, sources, announce, log), ...keepVerified(config, map),
+  ])
+  const allCanaries = [...new Set([...canaries.values()].flat())]
+  return {
+    config, openedAt: Date.now(), maps, warmers, sources, canaries: allCanaries, redis: cache,
+    // What Redis holds is fresh only while the flushes of the other nodes are known.
+    redisTried: Promise.all([redis?.cache.tried, channel?.tried]).then(() => undefined),
+    announce,
+    close: () => {
+      for (const end of ends) end()
+      for (const warmer of warmers.values()) warmer.close()
+      for (const { guard } of mysqlMaps) guard.close()
+      for (const canary of allCanaries) canary.close()
+      channel?.close()
+      redis?.close()
+      sources.close()
+    },
+  }
+}
+
+type OpenedRedis = { readonly cache: RedisCache, readonly client: Client, close(): void }
+
+const openRedis = (config: Config, log: Log): OpenedRedis | null => {
+  if (config.redis === null) return null
+  const logState = logRedis(log)
+  let isClosed = false
+  const { client, ...cache } = createRedisCache(config.redis, (state, detail, since) => {
+    if (!isClosed) logState(state, detail, since)
+  }, (fault, detail) => {
+    if (!isClosed) log.repeated(`redis ${fault}`, `redis: ${fault}: ${detail}`)
+  }, Date.now)
+  return {
+    cache, client,
+    close: () => {
+      isClosed = true
+      cache.close()
+    },
+  }
+}
+
+/** The canaries by the servers and databases that they vouch for (`authorities`). */
+const openCanaries = (config: Config, sources: WatchedSources, log: Log): ReadonlyMap<string, readonly Canary[]> => {
+  const canaries = new Map<string, readonly Canary[]>()
+  for (const map of config.maps) {
+    const opened = sources.of(map.name)
+    if (map.canary === null || opened.kind === 'text') continue
+    const canary = new Canary(map.name, fold(map.canary), opened.source, systemClock, logCanary(map.name, log))
+    // A half-open breaker lets one question through: this one.
+    sources.onHalfOpen(() => canary.probe())
+    for (const authority of opened.authorities) canaries.set(authority, [...canaries.get(authority) ?? [], canary])
+  }
+  return canaries
+}
+
+const neighbourOf = (map: ServedMap): Neighbour => {
+  const { search } = map.config
+  return map.kind === 'text' ? { search, knows: key => map.lookup.has(key) }
+    : { search, knows: key => map.lookup.known.has(key), targets: map.targets }
+}
+
+/** Flushes by other nodes reach the maps. */
+const openFlushes = (config: Config, client: Client, maps: Maps, log: Log): FlushChannel | null => {
+  if (config.redis === null) return null
+  const lookups = [...maps.values()].flatMap(map => map.kind === 'mysql' ? [map.lookup] : [])
+  const keepMs = Math.max(...config.maps.map(({ lifetimes }) => longestFreshMs(lifetimes))) + flushGraceMs
+  return openFlushChannel(client, config.redis, keepMs, {
+    onFlush: ({ map: name, what }, at) => {
+      const map = maps.get(name)
+      if (map?.kind === 'mysql') map.lookup.flush(what, at)
+    },
+    onMany: at => { for (const lookup of lookups) lookup.flush(null, at) },
+    onGap: () => { for (const lookup of lookups) lookup.known.expire() },
+    onInTouch: isInTouch => { for (const lookup of lookups) lookup.known.knowsFlushes = isInTouch },
+    onProblem: problem =>
+      log.repeated('redis flush', `redis: flushes by other nodes may not reach this one at once: ${problem}`),
+  }, Date.now)
+}
+
+const openWarmers = (
+  config: Config, maps: readonly MysqlMap[], sources: WatchedSources, previous: OpenMaps | null,
+  redis: OpenedRedis | null, log: Log,
+): ReadonlyMap<string, Warmer> => {
+  // One load at a time.
+  let loading = Promise.resolve()
+  const inTurn = (work: () => Promise<void>): Promise<void> => loading = loading.then(work)
+    .catch((error: unknown) => log.error(bugOf(error)))
+  const loads = { client: redis?.client ?? null, redisTried: redis?.cache.tried ?? Promise.resolve(), inTurn }
+  const warmers = new Map<string, Warmer>()
+  for (const map of maps) {
+    const warmer = warmMap(config, map, sources, previous, loads, log)
+    if (warmer !== null) warmers.set(map.name, warmer)
+  }
+  return warmers
+}
+
+/** Flushes the rows that the map's `changes` query lists; gives the functions that end this. */
+const followChanges = (
+  config: Config, map: MysqlMap, sources: WatchedSources, announce: OpenMaps['announce'], log: Log,
+): (() => void)[] => {
+  const { config: { changes, lifetimes }, name } = map
+  const opened = sources.of(name)
+  const table = opened.kind === 'mysql' ? opened.tables[0] : undefined
+  if (changes === null || table === undefined) return []
+  return [watchChanges({
+    ask: seconds => askChanges(table.database, changes, seconds, changesBudgetMs),
+    // The other nodes are told of a change once.
+    onChanged: (key, isNew) => {
+      if (isNew) void flushEverywhere(map, key, announce)
+      else map.lookup.flush(key, Date.now())
+    },
+    onProblem: ({ reason, detail }) => {
+      // An open breaker has its own line.
+      if (reason === 'breaker-open') return
+      log.repeated(`changes ${name}`, `map ${name}: changes can't be asked: ${reason}: ${detail}`, { map: name })
+    },
+    everyMs: config.file.changes_every, freshForMs: longestFreshMs(lifetimes), clock: systemClock,
+  })]
+}
+
+/** Re-verifies what may bridge an outage, unless nothing stale ever does; gives the functions that end this. */
+const keepVerified = ({ file: { remember_for: rememberForMs, deadline } }: Config, map: MysqlMap): (() => void)[] => {
+  const { lookup, plan, source, guard, config: { lifetimes } } = map
+  if (rememberForMs === 0 || lifetimes.staleForMs <= lifetimes.freshForMs) return []
+  return [reverify({
+    lookup, known: lookup.known, plan, source, guard, deadlineMs: deadline, clock: systemClock, random: Math.random,
+  }, rememberForMs)]
+}
