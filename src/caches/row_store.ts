@@ -22,7 +22,7 @@ const maxSegments = 2 ** (32 - placeBits) - 1
 /** Slots of the hash table for each record. */
 const slotsPerRecord = 1.5
 /** The event loop gets its turn after so many records. */
-const sliceRecords = 2_000
+const sliceRecords = 1_000
 
 const lengthBytes = (length: number): number => length < 0x80 ? 1 : length < 0x4000 ? 2 : length < 0x20_0000 ? 3 : 4
 
