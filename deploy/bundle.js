@@ -22,13 +22,17 @@ const { metafile, outputFiles } = await build({
   outdir: folder, entryNames: '[name]',
   bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node20.19',
   // CommonJS modules call `require` for Node's own modules.
-  banner: { js: 'import { createRequire as makeRequire } from \'node:module\'\nconst require = makeRequire(import.meta.url)' },
+  banner: {
+    js: 'import { createRequire as makeRequire } from \'node:module\'\n'
+      + 'const require = makeRequire(import.meta.url)',
+  },
   metafile: true, write: false, logLevel: 'warning',
 })
 
 /** The licenses of the modules in it, which have to go with every copy. */
 const licenses = () => {
-  const folders = new Set(Object.keys(metafile.inputs).flatMap(path => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []))
+  const folders = new Set(Object.keys(metafile.inputs)
+    .flatMap(path => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []))
   return [...folders].sort().map(module => {
     const { name, version, license } = JSON.parse(readFileSync(join(root, module, 'package.json'), 'utf8'))
     const files = readdirSync(join(root, module)).filter(file => /^(licen[cs]e|notice|copying)/i.test(file))
@@ -37,11 +41,16 @@ const licenses = () => {
   }).join(`\n\n${'-'.repeat(72)}\n\n`)
 }
 
-/** The date of the pages, so that the same source gives the same files: SOURCE_DATE_EPOCH (reproducible-builds.org), else the last commit's. */
+/**
+ * The date of the pages, so that the same source gives the same files: SOURCE_DATE_EPOCH (reproducible-builds.org),
+ * else that of the last commit.
+ */
 const sourceDate = () => {
   let seconds = process.env.SOURCE_DATE_EPOCH
   try {
-    seconds ??= execFileSync('git', ['log', '-1', '--format=%ct'], { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+    seconds ??= execFileSync('git', ['log', '-1', '--format=%ct'], {
+      cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'],
+    })
   } catch {
     // No git, or no clone.
   }

@@ -41,10 +41,14 @@ const wordOf = (name: string, choices: readonly string[] | undefined): Word => {
 
 const optionOf = (option: Option): OptionWords => {
   const value = placeholderOf(option)
-  return { long: option.long ?? '', description: option.description, value: value === undefined ? null : wordOf(value, option.argChoices) }
+  return {
+    long: option.long ?? '', description: option.description,
+    value: value === undefined ? null : wordOf(value, option.argChoices),
+  }
 }
 
-const optionsOf = (command: Command): readonly OptionWords[] => command.createHelp().visibleOptions(command).map(optionOf)
+const optionsOf = (command: Command): readonly OptionWords[] =>
+  command.createHelp().visibleOptions(command).map(optionOf)
 
 const operandsOf = ({ registeredArguments }: Command): readonly Word[] =>
   registeredArguments.map((argument: Argument) => wordOf(argument.name(), argument.argChoices))
@@ -82,7 +86,8 @@ const bashArm = ({ name, options, operands }: CommandWords): string => {
 }
 
 /** The script for bash. */
-export const bashCompletion = ({ options, commands, standardConfig }: Completions): string => `# Completion of holdfast(8) for bash.
+export const bashCompletion = ({ options, commands, standardConfig }: Completions): string => `\
+# Completion of holdfast(8) for bash.
 _holdfast() {
   local current=\${COMP_WORDS[COMP_CWORD]} command=\${COMP_WORDS[1]} config=${quoted(standardConfig)}
   local options= kind= word i
@@ -150,12 +155,14 @@ const zshOption = ({ long, description, value }: OptionWords): string =>
   quoted(`${long}[${description.replace(/[[\]\\]/g, '\\$&')}]${value === null ? '' : `:${zshWord(value)}`}`)
 
 const zshArm = ({ name, options, operands }: CommandWords): string => {
-  const words = [...options.map(zshOption), ...operands.map((operand, index) => quoted(`${index + 1}:${zshWord(operand)}`))]
+  const ofOperands = operands.map((operand, index) => quoted(`${index + 1}:${zshWord(operand)}`))
+  const words = [...options.map(zshOption), ...ofOperands]
   return `        ${name}) _arguments ${words.join(' \\\n          ')} ;;`
 }
 
 /** The script for zsh: to be read by `source`, or a file _holdfast in $fpath. It uses _arguments of zshcompsys(1). */
-export const zshCompletion = ({ options, commands, standardConfig }: Completions): string => `#compdef holdfast
+export const zshCompletion = ({ options, commands, standardConfig }: Completions): string => `\
+#compdef holdfast
 # Completion of holdfast(8) for zsh.
 _holdfast_maps() {
   local config=\${(Q)opt_args[--config]:-${standardConfig}}
@@ -210,7 +217,8 @@ const valuedOptions = (commands: readonly CommandWords[]): readonly string[] =>
   [...new Set(commands.flatMap(({ options }) => options.flatMap(({ long, value }) => value === null ? [] : [long])))]
 
 /** The script for fish: a line for each option and each operand, with its description. */
-export const fishCompletion = ({ options, commands, standardConfig }: Completions): string => `# Completion of holdfast(8) for fish.
+export const fishCompletion = ({ options, commands, standardConfig }: Completions): string => `\
+# Completion of holdfast(8) for fish.
 complete -c holdfast -f
 # The words before this one, without options and their values.
 function __holdfast_words

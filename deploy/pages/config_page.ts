@@ -26,9 +26,9 @@ const formOf = (part: Schema): string => {
 /** The parameters in a value: its own, those of each item, or those of each entry that the user names. */
 const heldBy = (part: Schema): { readonly how: string, readonly parameters: Schema } | null => {
   if (part.properties !== undefined) return { how: 'a section', parameters: part }
-  if (isSchema(part.items) && part.items.properties !== undefined) return { how: 'a list; each item has', parameters: part.items }
-  if (isSchema(part.additionalProperties)) return { how: 'a section of names; each has', parameters: part.additionalProperties }
-  return null
+  const { items, additionalProperties: named } = part
+  if (isSchema(items) && items.properties !== undefined) return { how: 'a list; each item has', parameters: items }
+  return isSchema(named) ? { how: 'a section of names; each has', parameters: named } : null
 }
 
 const describe = (part: Schema, isRequired: boolean): string => {
@@ -43,18 +43,20 @@ const describe = (part: Schema, isRequired: boolean): string => {
 /** The parameters of `part` but for those that have parameters of their own. */
 const parametersOf = (part: Schema): string => list(Object.entries(part.properties ?? {}).flatMap(([name, inner]) => {
   if (!isSchema(inner) || heldBy(inner) !== null) return []
-  return [[`Cm ${word(name)} : Ar ${word(formOf(inner))}`, describe(inner, part.required?.includes(name) === true)] as const]
+  const isRequired = part.required?.includes(name) === true
+  return [[`Cm ${word(name)} : Ar ${word(formOf(inner))}`, describe(inner, isRequired)] as const]
 }))
 
 /** A section for each parameter that has parameters of its own. */
-const sectionsOf = (schema: Schema): readonly string[] => Object.entries(schema.properties ?? {}).flatMap(([name, inner]) => {
-  const held = isSchema(inner) ? heldBy(inner) : null
-  if (!isSchema(inner) || held === null) return []
-  return [
-    `.Ss ${word(name)}`, describe(inner, schema.required?.includes(name) === true),
-    prose(`It is ${held.how}:`), parametersOf(held.parameters),
-  ]
-})
+const sectionsOf = ({ properties = {}, required = [] }: Schema): readonly string[] =>
+  Object.entries(properties).flatMap(([name, inner]) => {
+    const held = isSchema(inner) ? heldBy(inner) : null
+    if (!isSchema(inner) || held === null) return []
+    return [
+      `.Ss ${word(name)}`, describe(inner, required.includes(name)),
+      prose(`It is ${held.how}:`), parametersOf(held.parameters),
+    ]
+  })
 
 const description = prose(`
 reads one YAML file, /etc/holdfast/holdfast.yaml unless its command line names another.
@@ -77,6 +79,7 @@ export const configPage = (schema: Schema, sample: string, version: string, date
     ...sectionsOf(schema),
     section('FILES', list([['Pa /etc/holdfast/holdfast.yaml', prose('The configuration.')]])),
     section('EXAMPLES', example(sample)),
-    section('SEE ALSO', '.Xr mysql_table 5 ,', '.Xr postconf 5 ,', '.Xr socketmap_table 5 ,', '.Xr tcp_table 5 ,', '.Xr holdfast 8'),
+    section('SEE ALSO',
+      '.Xr mysql_table 5 ,', '.Xr postconf 5 ,', '.Xr socketmap_table 5 ,', '.Xr tcp_table 5 ,', '.Xr holdfast 8'),
   ],
 }, version, date)

@@ -6,7 +6,8 @@ const special: Readonly<Record<string, string>> = {
 }
 
 /** Any text on one line, printed as it stands. */
-const literal = (text: string): string => text.replace(/[\\'`^~-]/g, found => special[found] ?? found).replace(/^\./, '\\&.')
+const literal = (text: string): string =>
+  text.replace(/[\\'`^~-]/g, found => special[found] ?? found).replace(/^\./, '\\&.')
 
 /** Plain text with each sentence on a line of its own, as mdoc wants it. */
 const sentences = (text: string): string =>
@@ -33,7 +34,13 @@ export const example = (text: string): string =>
 export const list = (items: readonly (readonly [term: string, text: string])[]): string =>
   ['.Bl -tag -width Ds', ...items.map(([term, text]) => `.It ${term}\n${text}`), '.El'].join('\n')
 
-export type Page = { readonly name: string, readonly number: 5 | 8, readonly brief: string, readonly sections: readonly string[] }
+export type Page = {
+  readonly name: string
+  /** The section of the manual. */
+  readonly number: 5 | 8
+  readonly brief: string
+  readonly sections: readonly string[]
+}
 
 /** The whole page. `date` is the day on which it is made, `version` the program's. */
 export const page = ({ name, number, brief, sections }: Page, version: string, date: Date): string => [

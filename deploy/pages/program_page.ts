@@ -16,8 +16,10 @@ const optionOf = (option: Option): string => {
   return `Fl ${word((option.long ?? option.flags).slice(1))}${value === undefined ? '' : ` Ar ${word(value)}`}`
 }
 
-const optionText = ({ description, defaultValue }: Option): string =>
-  prose(`${description}.${defaultValue === undefined || defaultValue === false ? '' : ` Default: \`${String(defaultValue)}\`.`}`)
+const optionText = ({ description, defaultValue }: Option): string => {
+  const hasDefault = defaultValue !== undefined && defaultValue !== false
+  return prose(`${description}.${hasDefault ? ` Default: \`${String(defaultValue)}\`.` : ''}`)
+}
 
 /** What the command's help says after its options: examples, and sentences. */
 const afterHelp = (command: Command): { readonly examples: string, readonly text: string } => {
@@ -55,7 +57,8 @@ const commands = (program: Command): string => section('COMMANDS', list(commands
 
 const description = section('DESCRIPTION', '.Nm', prose(`
 is a local server between Postfix and MySQL.
-Postfix asks it by socketmap or tcp tables; it answers from memory, then from Redis, then from MySQL, within one deadline.
+Postfix asks it by socketmap or tcp tables.
+It answers from memory, then from Redis, then from MySQL, within one deadline.
 It distinguishes absent (MySQL recently said so) from unknown (MySQL could not be asked).
 While MySQL is slow, down or half restored, known recipients are still accepted and the others are deferred:
 a recipient that exists is never answered absent.`))
@@ -63,12 +66,15 @@ a recipient that exists is never answered absent.`))
 const signals = section('SIGNALS', prose('To `holdfast serve`:'), list([
   ['Dv SIGHUP', prose(`The daemon reads the configuration, its text tables and its certificates again.
 Clients stay connected. A configuration with faults changes nothing; the log has all of them.`)],
-  ['Dv SIGTERM , SIGINT', prose('The daemon accepts no more clients, answers the requests under way, writes its snapshot, and exits.')],
+  ['Dv SIGTERM , SIGINT', prose(`The daemon accepts no more clients, answers the requests under way,
+writes its snapshot, and exits.`)],
 ]))
 
 const environment = section('ENVIRONMENT', list([
-  ['Ev NOTIFY_SOCKET , WATCHDOG_USEC', prose('`serve` tells the service manager when it is ready, reloads, is alive and stops.')],
-  ['Ev LISTEN_FDS , LISTEN_PID', prose('The sockets that the service manager holds. `listen` in the configuration names them too.')],
+  ['Ev NOTIFY_SOCKET , WATCHDOG_USEC', prose(`\`serve\` tells the service manager when it is ready, reloads, is alive
+and stops.`)],
+  ['Ev LISTEN_FDS , LISTEN_PID', prose(`The sockets that the service manager holds.
+\`listen\` in the configuration names them too.`)],
   ['Ev STATE_DIRECTORY', prose('The folder of the snapshot, unless there is Redis or `snapshot` names a file.')],
   ['Ev JOURNAL_STREAM', prose('Log lines begin with the priority that journald reads.')],
   ['Ev NO_COLOR', prose('There are no colours on a terminal.')],
@@ -76,12 +82,13 @@ const environment = section('ENVIRONMENT', list([
 
 const files = section('FILES', list([
   ['Pa /etc/holdfast/holdfast.yaml', prose('The configuration.')],
-  ['Pa /var/spool/postfix/holdfast/holdfast.sock', prose('The socket for Postfix, in the folder that chrooted services see.')],
+  ['Pa /var/spool/postfix/holdfast/holdfast.sock', prose(`The socket for Postfix, in the folder that chrooted
+services see.`)],
   ['Pa /run/holdfast/admin.sock', prose('The socket of `explain`, `flush`, `trust`, `warm`, `export` and `import`.')],
   ['Pa /var/lib/holdfast/snapshot', prose('The cache, kept over a restart if there is no Redis.')],
 ]))
 
-const exitStatus = section('EXIT STATUS', prose('As in'), '.Xr sysexits 3 ,', prose('unless the text of a command says otherwise:'), list([
+const exitStatus = section('EXIT STATUS', prose('As in'), '.Xr sysexits 3 ,', prose('and:'), list([
   ['0', prose('All is well; `query`: found.')],
   ['1', prose('`query`: absent; `compare`: answers differ.')],
   ['64', prose('The command line is wrong.')],
@@ -97,6 +104,7 @@ export const programPage = (program: Command, version: string, date: Date): stri
   name: 'holdfast', number: 8, brief: 'answer Postfix\\(aqs table lookups even if MySQL is down',
   sections: [
     synopsis(program), description, commands(program), signals, environment, files, exitStatus,
-    section('SEE ALSO', '.Xr postfix 1 ,', '.Xr holdfast.yaml 5 ,', '.Xr mysql_table 5 ,', '.Xr socketmap_table 5 ,', '.Xr tcp_table 5'),
+    section('SEE ALSO',
+      '.Xr postfix 1 ,', '.Xr holdfast.yaml 5 ,', '.Xr mysql_table 5 ,', '.Xr socketmap_table 5 ,', '.Xr tcp_table 5'),
   ],
 }, version, date)

@@ -1,6 +1,6 @@
 /**
- * Changes main.cf and master.cf. Each has a copy first; each is replaced by
- * postconf(1) in one step; and if the second can't be, the first is as before.
+ * Changes main.cf and master.cf: copies each first, and has postconf(1) replace
+ * each in one step. If one can't be replaced, both get back what they had.
  */
 import { chownSync, chmodSync, copyFileSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,7 +18,9 @@ const copy = (from: string, to: string): void => {
  * Makes the calls and gives the paths of the copies: `main.cf.STAMP`,
  * `master.cf.STAMP`. Rejects if postconf(1) fails, with both files as they were.
  */
-export const applyChanges = async (configDir: string, calls: readonly PostconfCall[], stamp: string): Promise<readonly string[]> => {
+export const applyChanges = async (
+  configDir: string, calls: readonly PostconfCall[], stamp: string,
+): Promise<readonly string[]> => {
   const files = ['main.cf', 'master.cf'].map(name => join(configDir, name))
   const copies = files.map(file => `${file}.${stamp}`)
   for (const [i, file] of files.entries()) copy(file, copies[i] ?? '')

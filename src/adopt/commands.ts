@@ -3,16 +3,17 @@ import type { AdoptionPlan, Edit } from './draft.js'
 import { placeName } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 
-/** What postconf(1) is called with, once for each file that it rewrites; it replaces the file in one step. */
+/** The arguments of postconf(1), one call for each file that it rewrites. */
 export type PostconfCall = readonly string[]
 
 const inMaster = ({ service }: Edit): boolean => service !== null
 
-/** postconf -Pe takes no blanks in a value. In lists a comma does as well, and an attribute is told by its = alone. */
+/** postconf -Pe takes no blanks in a value. In a list a comma does the same, and around = blanks mean nothing. */
 const withoutBlanks = (list: string): string =>
   list.replace(/\s*=\s*/g, '=').replace(/\{[\s,]+/g, '{').replace(/[\s,]+\}/g, '}').replace(/[\s,]+/g, ',')
 
-const setting = (edit: Edit, value: string): string => `${placeName(edit)}=${inMaster(edit) ? withoutBlanks(value) : value}`
+const setting = (edit: Edit, value: string): string =>
+  `${placeName(edit)}=${inMaster(edit) ? withoutBlanks(value) : value}`
 
 /** The calls that put the new values into main.cf and master.cf. */
 export const switchOver = ({ edits }: AdoptionPlan): readonly PostconfCall[] => [
@@ -20,7 +21,7 @@ export const switchOver = ({ edits }: AdoptionPlan): readonly PostconfCall[] => 
   ['-e', ...edits.filter(edit => !inMaster(edit)).map(edit => setting(edit, edit.to))],
 ].filter(call => call.length > 1)
 
-/** The calls that bring the old values back; parameters that weren't there go away again. */
+/** The calls that restore the old values, and remove the parameters that main.cf did not have. */
 export const switchBack = ({ edits }: AdoptionPlan): readonly PostconfCall[] => [
   ['-e', ...edits.filter(edit => !inMaster(edit) && !edit.wasDefault).map(edit => setting(edit, edit.from))],
   ['-X', ...edits.filter(edit => edit.wasDefault).map(placeName)],
@@ -31,12 +32,12 @@ export const switchBack = ({ edits }: AdoptionPlan): readonly PostconfCall[] => 
 export const shellWord = (word: string): string =>
   /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll('\'', '\'\\\'\'')}'`
 
-/** A call for a shell, on lines that can be read. */
+/** A call for a shell, a parameter a line. */
 export const shellLines = (postfix: Postconf, [option = '', ...settings]: PostconfCall): string => {
   const command = ['postconf', ...folderOption(postfix), option].join(' ')
   return [command, ...settings.map(text => `    ${shellWord(text)}`)].join(' \\\n')
 }
 
-/** Postfix's own default needs no mention. */
+/** The option for Postfix's folder; none for its default. */
 export const folderOption = ({ configDir }: Postconf): readonly string[] =>
   configDir === '/etc/postfix' ? [] : ['-c', shellWord(configDir)]

@@ -54,7 +54,7 @@ export class Draft {
     return unionmapIsSafe(version) ? null : `unionmap: in Postfix ${version} takes errors for absence`
   }
 
-  /** Notes a table that stays with Postfix; once, though several parameters may lead to it. */
+  /** Notes a table that stays with Postfix, once for each place. */
   leave(place: Place, table: string, why: string): void {
     if (this.#leftAlone.some(left => isSamePlace(left, place) && left.table === table)) return
     this.#leftAlone.push({ ...place, table, why })
@@ -69,13 +69,14 @@ export class Draft {
     return why === null ? name : null
   }
 
-  /** The name of the map with these properties, made if there is none yet; `wish` is its name unless another map has it. */
-  mapFor(place: Place, wish: string, { search, sensitive, files }: Pick<PlannedMap, 'search' | 'sensitive' | 'files'>): string {
+  /** The name of the map with these properties; a new one is called `wish` unless another map has that name. */
+  mapFor(place: Place, wish: string, { search, sensitive, files }: Omit<PlannedMap, 'name' | 'usedBy'>): string {
     const index = this.#maps.findIndex(map =>
       map.search === search && map.sensitive === sensitive && map.files.join('\n') === files.join('\n'))
     const same = this.#maps[index]
     if (same !== undefined) {
-      if (!same.usedBy.some(user => isSamePlace(user, place))) this.#maps[index] = { ...same, usedBy: [...same.usedBy, place] }
+      const isNew = !same.usedBy.some(user => isSamePlace(user, place))
+      if (isNew) this.#maps[index] = { ...same, usedBy: [...same.usedBy, place] }
       return same.name
     }
     const taken = new Set(this.#maps.map(({ name }) => name))
@@ -88,7 +89,8 @@ export class Draft {
   /** Notes a parameter's new value, unless it asks Holdfast for nothing: then only its blanks may have changed. */
   change(place: Place, from: string, to: string): void {
     if (!to.includes(socketInQueue)) return
-    this.#edits.push({ ...place, from, to, wasDefault: place.service === null && !this.postfix.inMainCf.has(place.parameter) })
+    const wasDefault = place.service === null && !this.postfix.inMainCf.has(place.parameter)
+    this.#edits.push({ ...place, from, to, wasDefault })
   }
 
   plan(): AdoptionPlan {

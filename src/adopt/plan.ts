@@ -95,7 +95,9 @@ const adoptRestrictions = (draft: Draft): ReadonlySet<string> => {
   const lists = new Set(known)
   const adopt = (place: Place, value: string): void =>
     draft.change(place, value, rewriteRestrictions(draft, place, value, name => lists.add(name)))
-  for (const { service, parameter, value } of overrides) if (known.includes(parameter)) adopt({ service, parameter }, value)
+  for (const { service, parameter, value } of overrides) {
+    if (known.includes(parameter)) adopt({ service, parameter }, value)
+  }
   // The set grows as lists refer to others, and the loop goes on with those.
   for (const parameter of lists) adopt({ service: null, parameter }, written.get(parameter) ?? '')
   return lists

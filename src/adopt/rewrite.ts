@@ -17,7 +17,10 @@ const withSteps = (map: string): string => `unionmap:{${nothing},${socketmapOf(m
 const fileWish = (file: string): string =>
   (/([^/]*?)(?:\.\w+)?$/.exec(file)?.[1] ?? '').replace(/^(?:mysql|sql)[-_.]/, '').replace(/[^\w.-]/g, '_') || 'map'
 
-/** pipemap: or unionmap: with its mysql: tables replaced, or null if that can't be. Its first member says which keys all of it gets. */
+/**
+ * pipemap: or unionmap: with its mysql: tables replaced; null if it stays. The first member decides for which keys
+ * Postfix asks all of it.
+ */
 const rewriteCompound = (
   draft: Draft, place: Place, table: ListedTable & { kind: 'union' | 'pipe' }, text: string, sensitive: boolean,
 ): string | null => {
@@ -42,31 +45,45 @@ const rewriteCompound = (
       return i > 0 ? socketmapOf(map) : table.kind === 'union' ? `${nothing},${socketmapOf(map)}` : withSteps(map)
     }
     const inner = parseTable(member)
-    return inner === null || inner.kind === 'mysql' ? member : rewriteCompound(draft, place, inner, member, sensitive) ?? member
+    if (inner === null || inner.kind === 'mysql') return member
+    return rewriteCompound(draft, place, inner, member, sensitive) ?? member
   })
   return `${table.kind}map:{${texts.join(',')}}`
 }
 
-/** A piece of a list: a mysql: table that Holdfast can use has a `file`; `table` is null for what is no table that asks MySQL. */
-type ListItem = ListPiece & { readonly negation: string, readonly file: string | null, readonly table: ListedTable | null }
+type ListItem = ListPiece & {
+  /** Exclamation marks in front. */
+  readonly negation: string
+  /** null unless it is a mysql: table, or made of several. */
+  readonly table: ListedTable | null
+  /** Of a mysql: table that Holdfast can use. */
+  readonly file: string | null
+}
 
 const itemOf = (draft: Draft, place: Place, { separator, text }: ListPiece): ListItem => {
   const negation = /^!*/.exec(text)?.[0] ?? ''
   const plain = expand(text.slice(negation.length), draft.postfix.written)
   if (plain === null && /mysql:/.test(text)) draft.leave(place, text, 'a conditional value')
   const table = plain === null ? null : parseTable(plain)
-  return { separator, text, negation, table, file: table?.kind === 'mysql' ? draft.usableFile(place, table.name) : null }
+  const file = table?.kind === 'mysql' ? draft.usableFile(place, table.name) : null
+  return { separator, text, negation, table, file }
 }
 
+/** Ends loops of parameters that name each other. */
+const maxDepth = 10
+
 /** The pieces of a list; a $name that leads to a mysql: table gives the pieces of that parameter. */
-const itemsOf = (draft: Draft, place: Place, value: string, depth = 0): readonly ListItem[] => splitList(value).flatMap(piece => {
+const itemsOf = (draft: Draft, place: Place, value: string, depth = 0): readonly ListItem[] => {
   const { written } = draft.postfix
-  const name = referenceOf(piece.text)
-  if (name === null || depth === 10 || expand(piece.text, written)?.includes('mysql:') !== true) return [itemOf(draft, place, piece)]
-  draft.inlined.add(name)
-  const inner = itemsOf(draft, place, written.get(name) ?? '', depth + 1)
-  return inner.map((item, i) => i === 0 ? { ...item, separator: piece.separator } : item)
-})
+  return splitList(value).flatMap(piece => {
+    const name = referenceOf(piece.text)
+    const leadsToMysql = depth < maxDepth && expand(piece.text, written)?.includes('mysql:') === true
+    if (name === null || !leadsToMysql) return [itemOf(draft, place, piece)]
+    draft.inlined.add(name)
+    const inner = itemsOf(draft, place, written.get(name) ?? '', depth + 1)
+    return inner.map((item, i) => i === 0 ? { ...item, separator: piece.separator } : item)
+  })
+}
 
 /**
  * Only Postfix can keep the order of the steps: another table is among these, or
@@ -80,14 +97,18 @@ const groupsOf = (items: readonly ListItem[]): readonly (readonly ListItem[])[] 
   const groups: ListItem[][] = []
   for (const item of items) {
     const last = groups.at(-1)
-    if (last?.[0] !== undefined && last[0].file !== null && item.file !== null && last[0].negation === item.negation) last.push(item)
+    const [first] = last ?? []
+    const joins = first !== undefined && first.file !== null && item.file !== null && first.negation === item.negation
+    if (joins) last?.push(item)
     else groups.push([item])
   }
   return groups
 }
 
-/** A list of tables. */
-export const rewriteList = (draft: Draft, place: Place, value: string, purpose: Exclude<Purpose, { kind: 'refused' }>): string => {
+/** The new value of a list of tables. */
+export const rewriteList = (
+  draft: Draft, place: Place, value: string, purpose: Exclude<Purpose, { kind: 'refused' }>,
+): string => {
   const { sensitive } = purpose
   const items = itemsOf(draft, place, value)
   const search = purpose.kind === 'search' && !isLeftToPostfix(draft, purpose.search, items) ? purpose.search : null
@@ -106,13 +127,16 @@ export const rewriteList = (draft: Draft, place: Place, value: string, purpose: 
       for (const left of group) draft.leave(place, left.text, `the steps have to stay with Postfix, and ${problem}`)
       return group
     }
-    const map = draft.mapFor(place, place.parameter.replace(/_maps$/, ''), { search: search ?? 'exact', sensitive, files })
+    const wish = place.parameter.replace(/_maps$/, '')
+    const map = draft.mapFor(place, wish, { search: search ?? 'exact', sensitive, files })
     return [{ separator, text: `${negation}${search === null ? withSteps(map) : socketmapOf(map)}` }]
   }))
 }
 
-/** A list of restrictions, in which each table stands behind what it is asked for. `found` gets the name of each other such list. */
-export const rewriteRestrictions = (draft: Draft, place: Place, value: string, found: (parameter: string) => void): string => {
+/** The new value of a list of restrictions. `found` gets the name of each other such list that it refers to. */
+export const rewriteRestrictions = (
+  draft: Draft, place: Place, value: string, found: (parameter: string) => void,
+): string => {
   let previous = ''
   return joinList(splitList(value).map(({ separator, text }) => {
     const restriction = previous
@@ -126,7 +150,7 @@ export const rewriteRestrictions = (draft: Draft, place: Place, value: string, f
   }))
 }
 
-/** What stands behind `restriction`, or null if it stays as it is. */
+/** The new text of what stands behind `restriction`; null if it stays as it is. */
 const rewriteRestriction = (draft: Draft, place: Place, restriction: string, text: string): string | null => {
   const plain = expand(text, draft.postfix.written)
   if (plain === null && text.includes('mysql:')) draft.leave(place, text, 'a conditional value')
@@ -141,5 +165,6 @@ const rewriteRestriction = (draft: Draft, place: Place, restriction: string, tex
   if (table.kind !== 'mysql') return rewriteCompound(draft, place, table, plain, true)
   const file = draft.usableFile(place, table.name)
   if (file === null) return null
-  return socketmapOf(draft.mapFor(place, fileWish(file), { search: restrictionSearch(restriction), sensitive: true, files: [file] }))
+  const search = restrictionSearch(restriction)
+  return socketmapOf(draft.mapFor(place, fileWish(file), { search, sensitive: true, files: [file] }))
 }

@@ -20,25 +20,26 @@ export const accessFindings = (socket: ConfiguredSocket, from: string, account: 
   const stats = look(path)
   if (stats === null || stats === 'hidden') {
     const group = gid === null ? 'the daemon\'s own group' : `group ${groupName(gid)}`
-    const isClosed = !mayDo({ uid: -1, gid: gid ?? -1, mode }, account, 'write')
-    return [
-      { level: 'warning', text: `there is no socket ${path}: is the daemon running? Until then ${deferred}` },
-      ...isClosed ? [{
-        level: 'error' as const,
-        text: `${account.name} could not write to a socket of ${group} and mode 0${mode.toString(8)}: ${deferred}. ${remedy(account)}`,
-      }] : [],
-    ]
+    const noSocket = `there is no socket ${path}: is the daemon running? Until then ${deferred}`
+    const missing: FindingText = { level: 'warning', text: noSocket }
+    if (mayDo({ uid: -1, gid: gid ?? -1, mode }, account, 'write')) return [missing]
+    const closed = `${account.name} could not write to a socket of ${group} and mode 0${mode.toString(8)}`
+    return [missing, { level: 'error', text: `${closed}: ${deferred}. ${remedy(account)}` }]
   }
   if (!stats.isSocket()) return [{ level: 'error', text: `${path} is not a socket: ${deferred}` }]
   if (mayDo(stats, account, 'write')) return []
-  return [{ level: 'error', text: `${account.name} can't write to the socket (${ownership(stats)}): ${deferred}. ${remedy(account)}` }]
+  const closed = `${account.name} can't write to the socket (${ownership(stats)})`
+  return [{ level: 'error', text: `${closed}: ${deferred}. ${remedy(account)}` }]
 }
 
 const folderFinding = (inTheWay: Obstacle, account: Account): FindingText => {
   const { folder } = inTheWay
   switch (inTheWay.kind) {
     case 'missing':
-      return { level: 'error', text: `there is no folder ${folder}: ${deferred}. Make it: install -d -m 0750 -g ${groupOf(account)} ${folder}` }
+      return {
+        level: 'error',
+        text: `there is no folder ${folder}: ${deferred}. Make it: install -d -m 0750 -g ${groupOf(account)} ${folder}`,
+      }
     case 'hidden':
       return process.geteuid?.() === account.uid
         ? { level: 'error', text: `${account.name} can't search the folders to ${folder}: ${deferred}` }
@@ -46,7 +47,8 @@ const folderFinding = (inTheWay: Obstacle, account: Account): FindingText => {
     case 'closed':
       return {
         level: 'error',
-        text: `${account.name} can't go through ${folder} (${ownership(inTheWay.stats)}): ${deferred}. Give it Postfix's group and mode 0750`,
+        text: `${account.name} can't go through ${folder} (${ownership(inTheWay.stats)}): ${deferred}. `
+          + 'Give it Postfix\'s group and mode 0750',
       }
     default: return inTheWay satisfies never
   }

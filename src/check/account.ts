@@ -1,4 +1,4 @@
-/** Accounts of this machine and what they may do with a file. Bugs: access control lists (acl(5)) are not looked at. */
+/** Accounts of this machine, and what they may do with a file. Bugs: access control lists (acl(5)) are not read. */
 import { execFile } from 'node:child_process'
 import { statSync } from 'node:fs'
 import type { Stats } from 'node:fs'
@@ -11,7 +11,7 @@ const id = (...args: readonly string[]): Promise<string | null> => new Promise(r
   execFile('id', args, (error, stdout) => resolve(error === null ? stdout.trim() : null))
 })
 
-/** By id(1), which asks whatever the machine has its accounts from; null if there is none of that name. */
+/** An account by its name; null if there is none. id(1) knows every source of accounts that this machine has. */
 export const accountOf = async (name: string): Promise<Account | null> => {
   const [uid, gids] = await Promise.all([id('-u', '--', name), id('-G', '--', name)])
   return uid === null || gids === null ? null : { name, uid: Number(uid), gids: gids.split(' ').map(Number) }
@@ -20,14 +20,17 @@ export const accountOf = async (name: string): Promise<Account | null> => {
 const bits = { read: 4, write: 2, search: 1 } as const
 type Wish = keyof typeof bits
 
-/** Whether owner, group and mode let `account` do that. */
-export const mayDo = ({ uid, gid, mode }: Pick<Stats, 'uid' | 'gid' | 'mode'>, account: Account, wish: Wish): boolean => {
+/** Owner, group and mode of a file. */
+type Permissions = Pick<Stats, 'uid' | 'gid' | 'mode'>
+
+/** Whether they let `account` do what it wishes. */
+export const mayDo = ({ uid, gid, mode }: Permissions, account: Account, wish: Wish): boolean => {
   if (account.uid === 0) return true
   const shift = uid === account.uid ? 6 : account.gids.includes(gid) ? 3 : 0
   return (mode >> shift & bits[wish]) !== 0
 }
 
-/** What stat(2) says; null if there is no such file; 'hidden' if we may not look ourselves. */
+/** The file's stat(2); null if there is no such file; 'hidden' if this process may not look. */
 export const look = (path: string): Stats | null | 'hidden' => {
   try {
     return statSync(path)
@@ -37,14 +40,14 @@ export const look = (path: string): Stats | null | 'hidden' => {
 }
 
 /** Owner, group and mode as ls(1) has them, for people. */
-export const ownership = ({ uid, gid, mode }: Pick<Stats, 'uid' | 'gid' | 'mode'>): string =>
+export const ownership = ({ uid, gid, mode }: Permissions): string =>
   `owner ${uid}, group ${groupName(gid)}, mode ${(mode & 0o7777).toString(8).padStart(4, '0')}`
 
 export type Obstacle =
   | { readonly kind: 'missing' | 'hidden', readonly folder: string }
   | { readonly kind: 'closed', readonly folder: string, readonly stats: Stats }
 
-/** The first folder between `from` and `file` that `account` can't go through; null if it comes as far as the file. */
+/** The first folder between `from` and `file` that `account` can't go through; null if it gets to the file. */
 export const obstacle = (file: string, from: string, account: Account): Obstacle | null => {
   const folders: string[] = []
   for (let folder = dirname(file); ; folder = dirname(folder)) {
@@ -54,7 +57,6 @@ export const obstacle = (file: string, from: string, account: Account): Obstacle
   for (const folder of folders) {
     const stats = look(folder)
     if (stats === null) return { kind: 'missing', folder }
-    // Who can't look there himself may be the account in question.
     if (stats === 'hidden') return { kind: 'hidden', folder }
     if (!mayDo(stats, account, 'search')) return { kind: 'closed', folder, stats }
   }

@@ -1,4 +1,7 @@
-/** What `holdfast check` says of a Postfix. An error is mail that is deferred, refused or sent elsewhere; a warning may be intended. */
+/**
+ * What `holdfast check` finds in a Postfix. With an error, mail is deferred, refused or sent elsewhere; what a warning
+ * is about may be intended.
+ */
 import { placeName } from '../postfix/postconf.js'
 import type { Place, Postconf } from '../postfix/postconf.js'
 
@@ -12,7 +15,6 @@ export const deferred = '"Temporary lookup failure" (451)'
 
 /** The file and the parameters in it: `/etc/postfix/main.cf: virtual_alias_maps`. */
 export const fileAndName = ({ configDir }: Postconf, places: readonly Place[]): string => {
-  const [first] = places
-  const file = places.every(({ service }) => service === null) ? 'main.cf' : first?.service === null ? 'main.cf and master.cf' : 'master.cf'
-  return `${configDir}/${file}: ${[...new Set(places.map(placeName))].join(', ')}`
+  const files = new Set(places.map(({ service }) => service === null ? 'main.cf' : 'master.cf'))
+  return `${configDir}/${[...files].sort().join(' and ')}: ${[...new Set(places.map(placeName))].join(', ')}`
 }

@@ -1,4 +1,4 @@
-/** The first-hour failures of a Postfix that asks Holdfast. Changes nothing. */
+/** What goes wrong in the first hour of a Postfix that asks Holdfast. Changes nothing. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { readPostconf } from '../postfix/postconf.js'
@@ -10,7 +10,10 @@ import { reach } from './reach.js'
 import { tableFindings } from './tables.js'
 import { usesOf } from './uses.js'
 
-/** Findings about the Postfix of `configDir`; null if there is none, or it doesn't ask Holdfast yet. Rejects with what postconf(1) says if it fails. */
+/**
+ * Findings about the Postfix of `configDir`; null if there is none, or it doesn't ask Holdfast yet. Rejects with
+ * postconf(1)'s standard error if it fails.
+ */
 export const checkPostfix = async (configDir: string, config: Config): Promise<readonly Finding[] | null> => {
   if (!existsSync(join(configDir, 'main.cf'))) return null
   const postfix = await readPostconf(configDir)

@@ -24,11 +24,13 @@ export type Reached = {
   readonly findings: readonly Finding[]
 }
 
-/** A unix socket as Postfix's processes see it. All of them work in the queue folder, and those in a jail have it as their /. */
+/** A unix socket as Postfix's processes see it: all of them work in the queue folder, which is / to those in a jail. */
 type SocketPaths = { readonly queue: string, readonly outside: string, readonly inJail: string }
 
 /** `uses` are of one endpoint, in whatever parameters. `account` is Postfix's; null if this machine has none. */
-export const reach = async (postfix: Postconf, config: Config, uses: readonly Use[], account: Account | null): Promise<Reached> => {
+export const reach = async (
+  postfix: Postconf, config: Config, uses: readonly Use[], account: Account | null,
+): Promise<Reached> => {
   const [{ endpoint, protocol } = { endpoint: '', protocol: 'socketmap' }] = uses
   const listeners = config.listeners.filter(each => each.protocol === (protocol === 'tcp' ? 'tcp_table' : 'socketmap'))
   if (!endpoint.startsWith('unix:')) {
@@ -41,7 +43,9 @@ export const reach = async (postfix: Postconf, config: Config, uses: readonly Us
   const queue = resolve(postfix.expanded.get('queue_directory') ?? '/var/spool/postfix')
   const paths = { queue, outside: path.startsWith('/') ? path : join(queue, path), inJail: join(queue, path) }
   const listener = listenerAt(listeners, paths.outside) ?? listenerAt(listeners, paths.inJail)
-  if (listener?.address.kind !== 'unix') return withoutListener(postfix, config, uses, listeners, { path: paths.outside })
+  if (listener?.address.kind !== 'unix') {
+    return withoutListener(postfix, config, uses, listeners, { path: paths.outside })
+  }
 
   const services = servicesOfAll(postfix, uses)
   const socket = { ...listener.address, path: real(listener.address.path) }
@@ -49,27 +53,31 @@ export const reach = async (postfix: Postconf, config: Config, uses: readonly Us
   const from = path.startsWith('/') && !services.some(({ isChrooted }) => isChrooted) ? '/' : real(queue)
   const texts = wrongPaths.length > 0 || account === null ? wrongPaths : accessFindings(socket, from, account)
   const place = fileAndName(postfix, uses)
-  return { listener, isOurs: true, findings: texts.map(({ level, text }) => ({ level, place, text: `${endpoint}: ${text}` })) }
+  const findings = texts.map(({ level, text }) => ({ level, place, text: `${endpoint}: ${text}` }))
+  return { listener, isOurs: true, findings }
 }
 
-/** No listener of this configuration is there: the endpoint is another program's, or nobody's. `at` is where to look for one. */
+/** No listener of this configuration is at `at`: the endpoint is another program's, or nobody's. */
 const withoutListener = async (
-  postfix: Postconf, config: Config, uses: readonly Use[], listeners: readonly ListenerConfig[], at: Target,
+  postfix: Postconf, config: Config, uses: readonly Use[], listeners: readonly ListenerConfig[], at: ProbedAddress,
 ): Promise<Reached> => {
   if (await isAnswered(at)) return { listener: null, isOurs: false, findings: [] }
   const [{ endpoint, protocol } = { endpoint: '', protocol: 'socketmap' }] = uses
   const isOurs = endpoint.includes('holdfast') || uses.some(({ map }) => config.maps.some(({ name }) => name === map))
   const listening = listeners.length === 0 ? `it has no ${protocol} listener`
     : `it listens on ${listeners.map(({ address }) => endpointName(address)).join(', ')}`
-  const text = `${endpoint}: no listener of ${config.fileName} is there, and nobody else answers: ${deferred}; ${listening}`
-  return { listener: null, isOurs, findings: [{ level: isOurs ? 'error' : 'warning', place: fileAndName(postfix, uses), text }] }
+  const finding: Finding = {
+    level: isOurs ? 'error' : 'warning', place: fileAndName(postfix, uses),
+    text: `${endpoint}: no listener of ${config.fileName} is there, and nobody else answers: ${deferred}; ${listening}`,
+  }
+  return { listener: null, isOurs, findings: [finding] }
 }
 
-type Target = { readonly path: string } | { readonly host: string, readonly port: number }
+type ProbedAddress = { readonly path: string } | { readonly host: string, readonly port: number }
 
 const probeMs = 1_000
 
-const isAnswered = (at: Target): Promise<boolean> => new Promise(done => {
+const isAnswered = (at: ProbedAddress): Promise<boolean> => new Promise(done => {
   const socket = connect({ ...at, timeout: probeMs })
   const end = (answer: boolean): void => {
     socket.destroy()
@@ -107,14 +115,16 @@ const listenerAt = (listeners: readonly ListenerConfig[], file: string): Listene
 
 /** Whether each service finds a listener where it looks for one. `socket` is the real path of the one that is meant. */
 const pathFindings = (
-  services: readonly UsingService[], { queue, outside, inJail }: SocketPaths, socket: string, hasListener: (file: string) => boolean,
+  services: readonly UsingService[], { queue, outside, inJail }: SocketPaths, socket: string,
+  hasListener: (file: string) => boolean,
 ): readonly FindingText[] => {
   const [jailed, free] = [true, false].map(isChrooted =>
     services.filter(service => service.isChrooted === isChrooted).map(({ text }) => text).join(', '))
   const realQueue = `${real(queue)}/`
   const remedy = socket.startsWith(realQueue)
     ? `Write unix:${socket.slice(realQueue.length)} here, without a slash in front: that is right for all of them`
-    : `Listen within the queue folder, \`socketmap: unix:${queue}/${socketInQueue}\`, and write unix:${socketInQueue} here`
+    : `Listen within the queue folder, \`socketmap: unix:${queue}/${socketInQueue}\`, `
+      + `and write unix:${socketInQueue} here`
   const findings: FindingText[] = []
   const leadsOut = !`${real(inJail)}/`.startsWith(realQueue)
   if (jailed !== '' && (!hasListener(inJail) || leadsOut)) {

@@ -1,10 +1,11 @@
-/** Whether the account under which the daemon runs can read its files: root, who checks, can read them all. */
+/** Whether the daemon's account can read the daemon's files. Root, who runs the check, can read them all. */
 import type { Config } from '../config/config.js'
 import { accountOf, look, mayDo, obstacle, ownership } from './account.js'
 import type { Account } from './account.js'
+import { deferred } from './finding.js'
 import type { Finding } from './finding.js'
 
-/** As deploy/systemd has it. */
+/** As in deploy/systemd. */
 const service = 'holdfast'
 
 const filesOf = ({ fileName, maps }: Config): readonly string[] => [fileName, ...maps.flatMap(({ source }) => {
@@ -22,14 +23,22 @@ export const serviceAccount = async (postfix: Account | null): Promise<Account |
   return own === null ? null : { ...own, gids: [...own.gids, ...postfix?.gids ?? []] }
 }
 
-/** One for each that `account` can't read. */
-export const fileFindings = (config: Config, account: Account): readonly Finding[] => [...new Set(filesOf(config))].flatMap((place): Finding[] => {
-  const way = obstacle(place, '/', account)
-  const stats = look(place)
-  const closed = way?.kind === 'closed' ? `can't go through ${way.folder} (${ownership(way.stats)})`
-    : stats !== null && stats !== 'hidden' && !mayDo(stats, account, 'read') ? `can't read it (${ownership(stats)})` : null
-  return closed === null ? [] : [{
-    level: 'error', place,
-    text: `the service's account ${account.name} ${closed}: the daemon doesn't start, and Postfix says "Temporary lookup failure" (451). Give its group access: mode 0640 for the file, 0750 for a folder`,
-  }]
-})
+/** Why `account` can't read `file`; null if it can, or we can't see. */
+const obstacleTo = (file: string, account: Account): string | null => {
+  const inTheWay = obstacle(file, '/', account)
+  if (inTheWay?.kind === 'closed') return `can't go through ${inTheWay.folder} (${ownership(inTheWay.stats)})`
+  const stats = look(file)
+  if (stats === null || stats === 'hidden' || mayDo(stats, account, 'read')) return null
+  return `can't read it (${ownership(stats)})`
+}
+
+/** A finding for each file of the configuration that `account` can't read. */
+export const fileFindings = (config: Config, account: Account): readonly Finding[] =>
+  [...new Set(filesOf(config))].flatMap((place): readonly Finding[] => {
+    const why = obstacleTo(place, account)
+    return why === null ? [] : [{
+      level: 'error', place,
+      text: `the service's account ${account.name} ${why}: the daemon doesn't start, and Postfix says ${deferred}. `
+        + 'Give its group access: mode 0640 for the file, 0750 for a folder',
+    }]
+  })

@@ -1,6 +1,6 @@
 /**
- * Mail addresses as Postfix takes them apart: the quoted form that tables are
- * asked by, the unquoted form that extensions are cut from, and putting an
+ * Mail addresses as Postfix takes them apart: the quoted form by which it asks
+ * tables, the unquoted form from which it cuts extensions, and how it puts an
  * extension back on. Pure text; rules from RFC 822 s6.1 as Postfix reads it
  * (quote_822_local, split_addr, mail_addr_crunch in its source).
  *
@@ -14,14 +14,14 @@ const localpartStart = (address: string): number => address.startsWith('@') ? ad
 
 const special = /[\x00-\x20\x7f()<>@,;:\\"[\]]/
 
-/** `localpart` with quotes around it if it is no RFC 822 dot-string (an empty one isn't), else as it is. */
+/** `localpart` in quotes unless it is an RFC 822 dot-string; an empty one is not. */
 export const quoteLocalpart = (localpart: string): string => {
   const dotString = localpart !== '' && !localpart.startsWith('.') && !localpart.endsWith('.')
     && !localpart.includes('..') && !special.test(localpart)
   return dotString ? localpart : `"${localpart.replace(/["\\\r]/g, '\\$&')}"`
 }
 
-/** `address` (unquoted) as it is written in tables: `a b@example.com` becomes `"a b"@example.com`. */
+/** `address` (unquoted) as tables have it: `a b@example.com` becomes `"a b"@example.com`. */
 export const quoteAddress = (address: string): string => {
   const start = localpartStart(address)
   const at = address.lastIndexOf('@')
@@ -50,19 +50,19 @@ export const unquoteAddress = (address: string): string => {
       text += char
     }
   }
-  // What follows the last @ outside quotes is the domain, and keeps its quotes and backslashes.
+  // The domain follows the last @ outside quotes, and keeps its quotes and backslashes.
   return domain === null ? text : text.slice(0, domain.textLength) + address.slice(domain.from)
 }
 
-// double_bounce_sender and owner_request_special have these values unless somebody changed them.
+// The defaults of double_bounce_sender and owner_request_special.
 const neverSplit = new Set(['postmaster', 'mailer-daemon', 'double-bounce'])
 
 /**
  * Where the extension of `localpart` (unquoted) begins, delimiter included, or
  * -1 if it has none: at the first character that is one of `delimiters`
- * (recipient_delimiter, postconf(5)). No extension is seen in the addresses of
- * the mail system itself, where nothing would be left before it, and with `-`
- * in owner-list and list-request. `user+` has the extension `+`.
+ * (recipient_delimiter, postconf(5)). There is none in the addresses of the mail
+ * system itself, none at the start, and with `-` none in owner-list and
+ * list-request. `user+` has the extension `+`.
  */
 export const extensionStart = (localpart: string, delimiters: string): number => {
   let first = -1
@@ -78,21 +78,22 @@ export const extensionStart = (localpart: string, delimiters: string): number =>
   return first
 }
 
-// A word or a quoted string, then perhaps a domain or an address literal. Of
-// what separates addresses, or means something to Postfix's parser, nothing.
-// Spelled out because \s takes in 0xA0, a byte of many a UTF-8 character.
-const plainAddress = /("(?:[^"\\\t\r\n]|\\[^\t\r\n])+"|[^ \t\r\n()<>[\]@,;:\\"]+)(@(?:\[[^ \t\r\n()<>[\]@,;\\"]*\]|[^ \t\r\n()<>[\]@,;:\\"!%|]+))?/y
+// A word or a quoted string, then perhaps a domain or an address literal. No
+// part has a separator of addresses, or what Postfix's parser gives a meaning.
+// White space is spelled out, since \s matches 0xA0, a byte of many UTF-8 characters.
+const localpartPattern = /"(?:[^"\\\t\r\n]|\\[^\t\r\n])+"|[^ \t\r\n()<>[\]@,;:\\"]+/
+const domainPattern = /\[[^ \t\r\n()<>[\]@,;\\"]*\]|[^ \t\r\n()<>[\]@,;:\\"!%|]+/
+const plainAddress = new RegExp(`(${localpartPattern.source})(@(?:${domainPattern.source}))?`, 'y')
 const separator = /[ \t\r\n,]*/y
 
 /**
  * `value`, a list of addresses, with `extension` (delimiter included) added to
- * the localpart of each: what Postfix does (mail_addr_map, mail_addr_crunch)
- * with the result of a lookup for which it dropped that extension.
+ * the localpart of each, as Postfix does (mail_addr_map, mail_addr_crunch) with
+ * the result of a lookup for which it dropped that extension.
  *
- * A value that isn't a list of plain addresses comes back unchanged: then the
- * mail arrives, without its extension. That is so for `@other.example`, where
- * Postfix puts the whole localpart in front, and for comments, <>, groups,
- * source routes and user%domain.
+ * A value that isn't a list of plain addresses comes back unchanged: the mail
+ * arrives, without its extension. Such are `@other.example`, where Postfix puts
+ * the whole localpart in front, comments, <>, groups, source routes and user%domain.
  */
 export const appendExtension = (value: ByteString, extension: string): ByteString => {
   if (extension === '') return value

@@ -1,4 +1,4 @@
-/** Lists as main.cf has them: separated by commas and blanks, {...} being one piece, with $name for other parameters. */
+/** Lists in main.cf: pieces between commas and blanks, where {...} is one piece and $name another parameter. */
 
 /** A piece of a list, with the separators in front of it. */
 export type ListPiece = { readonly separator: string, readonly text: string }
@@ -22,6 +22,7 @@ export const splitList = (value: string): readonly ListPiece[] => {
   }
 }
 
+/** The list again, with the separators that its pieces had. */
 export const joinList = (pieces: readonly ListPiece[]): string =>
   pieces.map(({ separator, text }, i) => i === 0 ? text : `${separator === '' ? ' ' : separator}${text}`).join('')
 
@@ -31,13 +32,14 @@ export const referenceOf = (text: string): string | null => {
   return match?.[1] ?? match?.[2] ?? match?.[3] ?? null
 }
 
-/** Deep enough for anybody; ends loops. */
+/** Ends loops of parameters that name each other. */
 const maxDepth = 20
 
-/** `text` with the values of $name in their place, or null if it has a condition (${name?...}), too deep a nesting or $$. */
+/** `text` with the value of each $name; null if it has a condition (${name?...}) or $$, or nests too deeply. */
 export const expand = (text: string, values: ReadonlyMap<string, string>, depth = 0): string | null => {
   const unknown: string[] = []
-  const expanded = text.replace(/\$(?:(\w+)|\{(\w+)\}|\((\w+)\)|)/g, (dollar: string, bare?: string, braced?: string, bracketed?: string) => {
+  const reference = /\$(?:(\w+)|\{(\w+)\}|\((\w+)\)|)/g
+  const expanded = text.replace(reference, (dollar: string, bare?: string, braced?: string, bracketed?: string) => {
     const name = bare ?? braced ?? bracketed
     const value = name === undefined || depth === maxDepth ? null : expand(values.get(name) ?? '', values, depth + 1)
     if (value === null) unknown.push(dollar)
@@ -46,11 +48,12 @@ export const expand = (text: string, values: ReadonlyMap<string, string>, depth 
   return unknown.length === 0 ? expanded : null
 }
 
-/** A lookup table of a list: one that asks MySQL, one made of others, or null for anything else. */
+/** A table in a list: one that asks MySQL, or one made of several. */
 export type ListedTable =
   | { readonly kind: 'mysql', readonly name: string }
   | { readonly kind: 'union' | 'pipe', readonly proxy: boolean, readonly members: readonly string[] }
 
+/** The table that `text` names; null for any other kind of table, or none. */
 export const parseTable = (text: string): ListedTable | null => {
   const mysql = /^(?:proxy:)?mysql:(.+)$/s.exec(text)
   if (mysql?.[1] !== undefined) return { kind: 'mysql', name: mysql[1] }

@@ -47,23 +47,25 @@ export type SearchSettings = {
 }
 
 /** Every search, in the order in which the manual names them. */
-export const searches = ['virtual', 'canonical', 'generic', 'transport', 'recipient', 'domain', 'access', 'exact'] as const satisfies readonly Search[]
+export const searches = [
+  'virtual', 'canonical', 'generic', 'transport', 'recipient', 'domain', 'access', 'exact',
+] as const satisfies readonly Search[]
 
 export type Purpose =
   /** A map with this search does all that Postfix would do on a mysql: table. */
   | { readonly kind: 'search', readonly search: Search, readonly sensitive: boolean }
   /** No search is just like it: Postfix goes on doing the steps (unionmap:). */
   | { readonly kind: 'steps by Postfix', readonly sensitive: boolean }
-  /** Postfix opens these for security-sensitive data, or asks something that isn't worth keeping. */
+  /** Postfix takes no socketmap: here (data that decides on rights), or its questions aren't worth keeping. */
   | { readonly kind: 'refused', readonly why: string, readonly by: 'local' | 'virtual' | null }
 
 const search = (name: Search): Purpose => ({ kind: 'search', search: name, sensitive: false })
 const sensitive = (name: Search): Purpose => ({ kind: 'search', search: name, sensitive: true })
 const refused = (why: string, by: 'local' | 'virtual' | null = null): Purpose => ({ kind: 'refused', why, by })
 
-const ofLocal = refused('local(8) takes no socketmap: for data that decides under which user it acts', 'local')
-const ofVirtual = refused('virtual(8) takes no socketmap: for data that decides under which user it acts', 'virtual')
-const ofContent = refused('whole lines of messages are looked up here, which are not worth keeping')
+const ofLocal = refused('local(8) takes no socketmap for data that decides under which user it acts', 'local')
+const ofVirtual = refused('virtual(8) takes no socketmap for data that decides under which user it acts', 'virtual')
+const ofContent = refused('Postfix looks up whole lines of messages here, which are not worth keeping')
 
 /** The purpose of each list of tables. */
 export const purposes: ReadonlyMap<string, Purpose> = new Map<string, Purpose>([
@@ -117,25 +119,26 @@ export const purposes: ReadonlyMap<string, Purpose> = new Map<string, Purpose>([
   ['mime_header_checks', ofContent],
   ['nested_header_checks', ofContent],
   ['body_checks', ofContent],
-  ['tls_server_sni_maps', refused('private keys belong into no cache')],
+  ['tls_server_sni_maps', refused('private keys belong in no cache')],
 ])
 
 /** Lists of restrictions; `smtpd_restriction_classes` names more. */
 export const restrictionLists = [
   'smtpd_client_restrictions', 'smtpd_helo_restrictions', 'smtpd_sender_restrictions', 'smtpd_relay_restrictions',
-  'smtpd_recipient_restrictions', 'smtpd_data_restrictions', 'smtpd_end_of_data_restrictions', 'smtpd_etrn_restrictions',
+  'smtpd_recipient_restrictions', 'smtpd_data_restrictions', 'smtpd_end_of_data_restrictions',
+  'smtpd_etrn_restrictions',
 ] as const
 
-/** What a table is asked after `restriction`, such as check_sender_access; a table without one is of the old form. */
+/** How Postfix asks a table after `restriction`, such as check_sender_access; or without one, in the old form. */
 export const restrictionSearch = (restriction: string): 'access' | 'exact' =>
   /^check_(sasl|ccert)_access$/i.test(restriction) ? 'exact' : 'access'
 
-/** Lists that only say which tables proxymap(8) may open. Nothing is asked of it any more, so they may stay. */
+/** Lists that only say which tables proxymap(8) may open. They may stay: Postfix asks nothing of it any more. */
 export const proxyLists: ReadonlySet<string> = new Set(['proxy_read_maps', 'proxy_write_maps'])
 
 /**
  * Postfix asks all tables of the parameter for the first key, then all for the
- * next (maps_find); lists of domains, restrictions and exact tables do without.
+ * next (maps_find). It does not in lists of domains, in restrictions and for exact tables.
  */
 export const isKeyMajor = (name: Search): boolean => {
   switch (name) {
@@ -149,9 +152,6 @@ export const isKeyMajor = (name: Search): boolean => {
     case 'access':
     case 'exact':
       return false
-    default: {
-      const impossible: never = name
-      return impossible
-    }
+    default: return name satisfies never
   }
 }

@@ -1,4 +1,4 @@
-/** What postconf(1) says of a Postfix: it reads main.cf and master.cf, so that we need not. */
+/** The configuration of a Postfix, as postconf(1) prints it: so we need not read main.cf and master.cf. */
 import { execFile } from 'node:child_process'
 
 export type Service = {
@@ -13,7 +13,8 @@ export type Service = {
 export type Place = { readonly service: string | null, readonly parameter: string }
 
 /** `place` as people write it. */
-export const placeName = ({ service, parameter }: Place): string => service === null ? parameter : `${service}/${parameter}`
+export const placeName = ({ service, parameter }: Place): string =>
+  service === null ? parameter : `${service}/${parameter}`
 
 /** A `-o parameter=value` of master.cf. */
 export type Override = { readonly service: string, readonly parameter: string, readonly value: string }
@@ -32,11 +33,11 @@ export type Postconf = {
 
 const maxOutputBytes = 16 * 1_048_576
 
-/** Runs postconf(1) on `configDir` and gives its standard output. Rejects with what it said if it fails. */
-export const runPostconf = (configDir: string, args: readonly string[]): Promise<string> => new Promise((resolve, reject) => {
+/** Runs postconf(1) on `configDir` and gives its standard output. Rejects with its standard error if it fails. */
+export const runPostconf = (configDir: string, args: readonly string[]) => new Promise<string>((resolve, reject) => {
   execFile('postconf', ['-c', configDir, ...args], { maxBuffer: maxOutputBytes }, (error, stdout, stderr) => {
     if (error === null) resolve(stdout)
-    else reject(new Error(`postconf -c ${configDir} ${args.join(' ')}: ${stderr.trim() === '' ? error.message : stderr.trim()}`))
+    else reject(new Error(`postconf -c ${configDir} ${args.join(' ')}: ${stderr.trim() || error.message}`))
   })
 })
 
@@ -49,7 +50,8 @@ export const parseParameters = (text: string): ReadonlyMap<string, string> => ne
 /** The lines of `postconf -M`; the fifth column is chroot, the eighth the command. */
 export const parseServices = (text: string): readonly Service[] => text.split('\n').flatMap(line => {
   const [name, type, , , chroot, , , command] = line.trim().split(/\s+/)
-  return name === undefined || type === undefined || chroot === undefined || command === undefined ? [] : [{ name: `${name}/${type}`, chroot, command }]
+  if (name === undefined || type === undefined || chroot === undefined || command === undefined) return []
+  return [{ name: `${name}/${type}`, chroot, command }]
 })
 
 /** The lines of `postconf -P`: `service/type/parameter = value`. A service's name may have slashes itself. */
@@ -58,7 +60,7 @@ export const parseOverrides = (text: string): readonly Override[] => [...parsePa
   return { service: name.slice(0, slash), parameter: name.slice(slash + 1), value }
 })
 
-/** Asks postconf(1) for all of it; changes nothing. Rejects if main.cf or master.cf can't be read. */
+/** Runs postconf(1) for each part; changes nothing. Rejects if main.cf or master.cf can't be read. */
 export const readPostconf = async (configDir: string): Promise<Postconf> => {
   const [written, expanded, inMainCf, services, overrides] = await Promise.all(
     [[], ['-x'], ['-n'], ['-M'], ['-P']].map(args => runPostconf(configDir, args)))

@@ -1,13 +1,12 @@
 /**
  * A Postfix text table, held in memory: the source form of postmap(1), as a
  * texthash: table reads it. `key`, white space, `value`; logical lines as in
- * lines.ts. A key in double quotes keeps them, as Postfix asks it so; a
- * backslash takes the meaning from the next character, but stays. The first of
- * two lines with one key counts. Keys are folded; values are bytes.
+ * logical_lines.ts. A key in double quotes keeps them, since Postfix asks by the
+ * quoted form; a backslash stays, and the character after it has no meaning. The
+ * first of two lines with one key counts. Keys are folded; values are bytes.
  *
- * Read whole, once, at start. Where Postfix drops a line whose value isn't
- * UTF-8, the value is kept here: Postfix then answers with an error for that
- * key, which is the safer doubt.
+ * Postfix drops a line whose value isn't UTF-8; here it stays, and Postfix answers
+ * with an error for that key, which is safer than "not found".
  */
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
@@ -22,7 +21,7 @@ export type TextTable = {
   readonly warnings: readonly Problem[]
 }
 
-/** Where the key ends: at white space outside quotes. Null if a quote isn't closed. */
+/** The end of the key, at white space outside quotes. Null if a quote isn't closed. */
 const keyEnd = (line: string): number | null => {
   const simple = firstBlank(line)
   if (!/["\\]/.test(line.slice(0, simple))) return simple
@@ -66,13 +65,16 @@ export const parseTextTable = (bytes: Buffer, path: string, foldKey: (key: strin
     }
     const key = foldKey(rawKey.toString('utf8'))
     if (key.endsWith(':')) warn('the key ends in a colon; is this an alias file (`key: value`)?')
-    if (entries.has(key)) warn('the key was there before; the first line counts, as Postfix has it')
+    if (entries.has(key)) warn('the key stands in an earlier line; the first line counts, as in Postfix')
     else entries.set(key, value)
   }
   return { entries, warnings }
 }
 
-/** The line of a text table that says this, without its end; null if no line can: blanks around, a newline within, bytes that aren't UTF-8... */
+/**
+ * The line of a text table with this key and value, without its end; null if no line can hold them: blanks around them,
+ * a newline, bytes that aren't UTF-8.
+ */
 export const textLine = (key: string, value: ByteString): string | null => {
   const line = Buffer.concat([Buffer.from(`${key}\t`, 'utf8'), Buffer.from(value, 'latin1')])
   const { entries } = parseTextTable(line, '')
