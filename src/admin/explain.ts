@@ -7,6 +7,7 @@ import { bridge, isFresh } from '../caches/entry.js'
 import type { Maps, ServedMap } from '../lookup/maps.js'
 import { worded } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
+import { askInOrder } from '../tables/source.js'
 
 export type ExplainedEntry = { readonly answer: string, readonly age: string, readonly verifiedAt: number }
 export type ExplainedStep = {
@@ -30,7 +31,7 @@ const explainStep = async (map: ServedMap, key: string, budgetMs: number): Promi
   const now = Date.now()
   const entry = map.memory.get(key)
   const age = entry === undefined ? '' : isFresh(entry, now) ? 'fresh' : bridge(entry, now) === null ? 'expired' : 'stale'
-  const [cached, table] = await Promise.all([map.redis?.read(map.identity, [key]) ?? null, map.source.lookup(key, budgetMs)])
+  const [cached, table] = await Promise.all([map.redis?.read(map.identity, [key]) ?? null, askInOrder(map.tables.map(({ source }) => source), key, budgetMs)])
   const [inRedis = null] = cached ?? []
   return {
     key,

@@ -115,9 +115,9 @@ export const createMetrics = (status: () => Status): Metrics => {
   gauge('holdfast_memory_found_bytes', 'Memory taken by found answers, as counted against the limit.', ['map'],
     cached((map, { memory }) => [[{ map }, memory.foundBytes]]))
   gauge('holdfast_guard_trusted', '1 while the table is believed when it says absent, 0 while it is not.', ['map'],
-    cached((map, { guard }) => [[{ map }, guard.trusted ? 1 : 0]]))
-  gauge('holdfast_guard_gone_keys', 'Known keys that the table had lost when it was last doubted.', ['map'],
-    cached((map, { guard }) => [[{ map }, guard.gone]]))
+    cached((map, { doubts }) => [[{ map }, doubts.length === 0 ? 1 : 0]]))
+  gauge('holdfast_guard_gone_keys', 'Known keys that the table lacks, while it is in doubt.', ['map'],
+    cached((map, { doubts }) => [[{ map }, Math.max(0, ...doubts.map(({ missing }) => missing ?? 0))]]))
   gauge('holdfast_canary_missing', '1 while the canary of this map is missing.', ['map'],
     ({ canaries }) => canaries.map(({ map, missing }) => [{ map }, missing ? 1 : 0]))
 

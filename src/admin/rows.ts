@@ -1,5 +1,5 @@
 /** The rows of a map that are known, out for a text table and in from one: an administrator's parachute. */
-import type { Decoded } from '../caches/entry.js'
+import type { Statement } from '../caches/entry.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
 import { offerRow, rowKeys, rowValue } from '../lookup/known_rows.js'
 import { isRowKey } from '../lookup/walk.js'
@@ -33,7 +33,7 @@ export const cachedMap = (maps: Maps, name: string): MysqlMap | string => {
 export async function* knownRows({ lookup, redis, identity }: MysqlMap): AsyncGenerator<readonly Row[], string | null> {
   let missing: string | null = null
   const own = new Set(rowKeys(lookup.known))
-  const rowOf = (key: string, inRedis: Decoded | null): readonly Row[] => {
+  const rowOf = (key: string, inRedis: Statement | null): readonly Row[] => {
     const value = rowValue(lookup.known, key, inRedis, Date.now())
     return value === null ? [] : [[key, value]]
   }

@@ -11,10 +11,15 @@ import type { ServerStatus } from '../mysql/server.js'
 import type { ListenerStatus } from '../server/listener.js'
 import type { Tally } from '../server/tally.js'
 import type { CanaryState } from '../trust/canary.js'
-import type { GuardState } from '../trust/guard.js'
+import type { TableDoubt } from '../trust/map_trust.js'
 import type { Warmer } from '../warm/warmer.js'
 
 export type WarmStatus = ReturnType<Warmer['state']>
+
+/** A doubt in a table; its keys are nobody's business here. */
+export type DoubtStatus = Omit<TableDoubt, 'keys'> & { readonly known: number }
+
+const doubtStatus = ({ keys, ...doubt }: TableDoubt): DoubtStatus => ({ ...doubt, known: keys.length })
 
 export type MapStatus = {
   readonly name: string
@@ -26,7 +31,7 @@ export type MapStatus = {
     readonly memory: ReturnType<Memory['size']>
     /** Lookups that wait for Redis or the table. */
     readonly inFlight: number
-    readonly guard: GuardState
+    readonly doubts: readonly DoubtStatus[]
   } | null
   /** null: its table is not loaded ahead of demand. */
   readonly warm: WarmStatus | null
@@ -57,7 +62,7 @@ export type Status = {
 export const mapStatus = (map: ServedMap, warmer: Warmer | undefined): MapStatus => ({
   name: map.name, search: map.config.search, source: map.kind,
   cached: map.kind === 'text' ? null : {
-    origins: map.lookup.origins, memory: map.memory.size(), inFlight: map.lookup.flights, guard: map.guard.state,
+    origins: map.lookup.origins, memory: map.memory.size(), inFlight: map.lookup.flights, doubts: map.trust.doubts.map(doubtStatus),
   },
   warm: warmer?.state() ?? null,
 })

@@ -28,11 +28,13 @@ const illOf = (status: Status): Ill[] => {
     if (missing) ill.push({ part: `canary of ${map}`, since, what: 'missing: nothing that its server says is believed; known keys are served, others deferred' })
   }
   for (const { name, cached } of status.maps) {
-    if (cached === null || cached.guard.trusted) continue
-    ill.push({
-      part: `map ${name}`, since: cached.guard.since,
-      what: `the table lost ${cached.guard.gone} known keys: not believed when it says absent; if that is right, run holdfast trust ${name}`,
-    })
+    for (const { server, since, missing, known } of cached?.doubts ?? []) {
+      ill.push({
+        part: `map ${name}`, since,
+        what: `the table on ${server} lacks ${missing ?? 'some'} of ${known} known keys: it is not believed when it says absent; `
+          + `if that is right, run holdfast trust ${name}`,
+      })
+    }
   }
   if (status.redis !== null && status.redis.state !== 'ready') {
     ill.push({ part: 'redis', since: status.redis.since, what: `${status.redis.state}: answers come from memory and the tables` })
@@ -47,7 +49,7 @@ export const summarize = (status: Status): Summary => {
   if (ill.length > 0) return { state: 'ill', since: Math.min(...ill.map(({ since }) => since)), ill }
   const changes = [
     status.startedAt, ...status.servers.map(({ since }) => since), ...status.canaries.map(({ since }) => since),
-    ...status.maps.flatMap(({ cached }) => cached === null ? [] : [cached.guard.since]), status.redis?.since ?? 0,
+    status.redis?.since ?? 0,
   ]
   return { state: 'well', since: Math.max(...changes), ill }
 }

@@ -9,7 +9,7 @@ import type { Found } from '../outcome.js'
 import { connectPatiently, isCluster, sendWritten } from './redis_client.js'
 import type { Client } from './redis_client.js'
 import type { RedisSettings } from '../config/config.js'
-import { encodeEntry, recordHead } from './entry.js'
+import { encodeRecord, recordHead, statement } from './entry.js'
 import { redisKey } from './redis.js'
 import type { MapIdentity } from './redis.js'
 
@@ -69,7 +69,7 @@ export const openBulk = async (settings: RedisSettings, withinMs?: number): Prom
   }
   const writeSome = async (map: MapIdentity, entries: readonly BulkEntry[], verifiedAt: number, ttlMs: number): Promise<number> => {
     const keys = entries.map(({ key }) => redisKey(settings.keyPrefix, map, key))
-    const records = entries.map(({ outcome }) => encodeEntry(outcome, verifiedAt, map.definition))
+    const records = entries.map(({ outcome }) => encodeRecord(statement(outcome, verifiedAt, 0), map.definition))
     const head = recordHead(map.definition)
     return Number(await (isCluster(client)
       ? client.eval(script, keys.length, ...keys, head, verifiedAt, ttlMs, ...records.map(record => Buffer.from(record, 'latin1')))

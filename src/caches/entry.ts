@@ -10,19 +10,40 @@ import type { Lifetimes } from '../config/config.js'
 import type { Absent, ByteString, Found } from '../outcome.js'
 import { absent, found } from '../outcome.js'
 
+/** What a server said about one key: what caches keep, and what travels between them. */
+export type Statement = {
+  readonly outcome: Found | Absent
+  /** When the table itself gave this answer (epoch ms). */
+  readonly verifiedAt: number
+  /** Which of the map's tables has the row; -1 for an answer that is no row: an absence, or a whole answer. */
+  readonly table: number
+  /** For a found answer: when a server first said absent since then (epoch ms); 0 if none did. */
+  readonly contradictedAt: number
+}
+
 export type Entry = {
   readonly outcome: Found | Absent
-  /** When the table itself gave this answer (epoch ms). Travels with the entry through every cache. */
   readonly verifiedAt: number
+  readonly table: number
+  contradictedAt: number
   /** First moment at which the entry is no longer fresh (epoch ms); sooner if it is flushed. */
   staleAt: number
   /** First moment at which the entry must not be used at all (epoch ms). */
   readonly expiredAt: number
-  /** Not before this time (epoch ms) is the table asked again: refresh-ahead for a fresh entry, the failure recheck timer of RFC 8767 for a stale one. */
+  /** Not before this time (epoch ms) is the table asked again: refresh-ahead, or the failure recheck timer (RFC 8767). */
   askAgainAt: number
   /** When somebody last asked for it (epoch ms), to the minute. */
   askedAt: number
+  /** Its place among the rows that can be sampled (memory.ts); -1 for none. */
+  slot: number
 }
+
+/** `contradictedAt` of a found answer that one more statement is enough to end: its key was flushed, or it is only said to be a row. */
+export const longContradicted = 1
+
+/** The row that `table` gave at `verifiedAt` (epoch ms), or the absence of one. */
+export const statement = (outcome: Found | Absent, verifiedAt: number, table = -1): Statement =>
+  ({ outcome, verifiedAt, table: outcome.kind === 'found' ? table : -1, contradictedAt: 0 })
 
 /** A clock of another node may run ahead of ours by this much (ms) before its entries stop counting as fresh. */
 export const clockSkewMs = 5_000
@@ -32,24 +53,23 @@ const jitter = 0.1
 const refreshShare = 0.2
 
 /**
- * The entry for an answer that the table gave at `verifiedAt` (epoch ms).
- * An answer that claims to come from the future (a clock was set back, or
- * another node's runs ahead) is stale from the start: it must be verified.
- * `random` is in [0, 1).
+ * The entry for a statement. One that claims to come from the future (a clock was set back, or another node's runs
+ * ahead) is stale from the start, and so is one that a server has contradicted: both must be verified. `random` is
+ * in [0, 1).
  */
 export const makeEntry = (
-  outcome: Found | Absent, verifiedAt: number, lifetimes: Lifetimes, now: number, random: number,
+  { outcome, verifiedAt, table, contradictedAt }: Statement, lifetimes: Lifetimes, now: number, random: number,
 ): Entry => {
   const lifetimeMs = outcome.kind === 'found' ? lifetimes.freshForMs : lifetimes.absentForMs
-  const freshForMs = verifiedAt > now + clockSkewMs ? 0 : lifetimeMs * (1 - jitter * random)
+  const isDoubtful = verifiedAt > now + clockSkewMs || contradictedAt !== 0
+  const freshForMs = isDoubtful ? 0 : lifetimeMs * (1 - jitter * random)
   const staleAt = Math.min(verifiedAt, now) + freshForMs
   return {
-    outcome,
-    verifiedAt,
-    staleAt,
+    outcome, verifiedAt, table, contradictedAt, staleAt,
     expiredAt: Math.max(staleAt, Math.min(verifiedAt, now) + lifetimes.staleForMs),
     askAgainAt: outcome.kind === 'found' ? staleAt - freshForMs * refreshShare : staleAt,
     askedAt: now,
+    slot: -1,
   }
 }
 
@@ -63,33 +83,35 @@ export const bridge = (entry: Entry | undefined, now: number): Found | null => {
   return isFresh(entry, now) ? entry.outcome : found(entry.outcome.value, 'stale')
 }
 
-/** An absent entry, fresh or stale, that is not expired at `now`; for keys that are vouched for. */
+/** An absent entry, fresh or stale, that is not expired at `now`; where an absence may stand in. */
 export const isKnownAbsent = (entry: Entry | undefined, now: number): boolean =>
   entry?.outcome.kind === 'absent' && now < entry.expiredAt
 
 /** How each record of a definition begins; the time at which it was verified follows. */
-export const recordHead = (definition: string): string => `1 ${definition} `
+export const recordHead = (definition: string): string => `2 ${definition} `
 
 /**
- * An entry as bytes for Redis and the snapshot: `1 DEFINITION VERIFIED LENGTH:value`,
- * or `1 DEFINITION VERIFIED -` for absent. The leading digit is the format's
- * version; the length shows a record that was cut short.
+ * A statement as bytes for Redis and the snapshot: `2 DEFINITION VERIFIED TABLE CONTRADICTED LENGTH:value`, or
+ * `2 DEFINITION VERIFIED -` for absent; TABLE is `w` for a whole answer. The leading digit is the format's version; the length shows a record that was
+ * cut short.
  */
-export const encodeEntry = (outcome: Found | Absent, verifiedAt: number, definition: string): ByteString =>
-  `${recordHead(definition)}${verifiedAt} ${outcome.kind === 'found' ? `${outcome.value.length}:${outcome.value}` : '-'}` as ByteString
-
-export type Decoded = { readonly outcome: Found | Absent, readonly verifiedAt: number }
+export const encodeRecord = ({ outcome, verifiedAt, table, contradictedAt }: Statement, definition: string): ByteString =>
+  `${recordHead(definition)}${verifiedAt} ${outcome.kind === 'absent' ? '-'
+    : `${table < 0 ? 'w' : table} ${contradictedAt} ${outcome.value.length}:${outcome.value}`}` as ByteString
 
 /**
- * Reads what encodeEntry wrote. 'other-definition' for an answer of another
- * version of the map; 'invalid' for anything else that isn't ours, such as a
- * record cut short or another program's value. Both are misses.
+ * Reads what encodeRecord wrote. 'other-definition' for a record of another version of the map; 'invalid' for anything
+ * else that isn't ours, such as a record cut short, one of an older format or another program's value. Both are misses.
  */
-export const decodeEntry = (record: string, definition: string): Decoded | 'other-definition' | 'invalid' => {
-  const match = /^1 ([0-9a-f]{16}) (\d{1,15}) (?:(\d{1,6}):([^\0]+)|-)$/s.exec(record)
+export const decodeRecord = (record: string, definition: string): Statement | 'other-definition' | 'invalid' => {
+  const match = /^2 ([0-9a-f]{16}) (\d{1,15}) (?:(w|\d{1,3}) (\d{1,15}) (\d{1,6}):([^\0]+)|-)$/s.exec(record)
   if (match === null) return 'invalid'
-  const [, writtenBy, verifiedAt, length, value] = match
+  const [, writtenBy, verifiedAt, table, contradictedAt, length, value] = match
   if (value !== undefined && value.length !== Number(length)) return 'invalid'
   if (writtenBy !== definition) return 'other-definition'
-  return { outcome: value === undefined ? absent : found(value as ByteString), verifiedAt: Number(verifiedAt) }
+  if (value === undefined) return statement(absent, Number(verifiedAt))
+  return {
+    outcome: found(value as ByteString), verifiedAt: Number(verifiedAt),
+    table: table === 'w' ? -1 : Number(table), contradictedAt: Number(contradictedAt),
+  }
 }

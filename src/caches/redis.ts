@@ -9,11 +9,10 @@
  * them up without end: in Redis they could push out found ones.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Absent, Found } from '../outcome.js'
 import { getWithin, openClient } from './redis_client.js'
 import type { RedisSettings } from '../config/config.js'
-import { decodeEntry, encodeEntry } from './entry.js'
-import type { Decoded } from './entry.js'
+import { decodeRecord, encodeRecord } from './entry.js'
+import type { Statement } from './entry.js'
 import { scanValues } from './scan.js'
 
 /** Which map's keys: its name, and the hash of its definition that records must carry. */
@@ -120,16 +119,15 @@ export const createRedisCache = (
   const worked = (): void => {
     if (state === 'resting') enter('ready', 'answers again')
   }
-  const recordOf = (map: MapIdentity, outcome: Found | Absent, verifiedAt: number): Buffer =>
-    Buffer.from(encodeEntry(outcome, verifiedAt, map.definition), 'latin1')
+  const recordOf = (map: MapIdentity, kept: Statement): Buffer => Buffer.from(encodeRecord(kept, map.definition), 'latin1')
   const sent = (command: Promise<unknown>): void => {
     const writing = command.then(worked, fault).finally(() => writes.delete(writing))
     writes.add(writing)
   }
   const keyOf = (map: MapIdentity, key: string): string => redisKey(settings.keyPrefix, map, key)
 
-  const decodedOf = (map: MapIdentity, bytes: Buffer | null): Decoded | null => {
-    const decoded = bytes === null ? null : decodeEntry(bytes.toString('latin1'), map.definition)
+  const decodedOf = (map: MapIdentity, bytes: Buffer | null): Statement | null => {
+    const decoded = bytes === null ? null : decodeRecord(bytes.toString('latin1'), map.definition)
     if (decoded !== null && typeof decoded !== 'string') {
       hits++
       return decoded
@@ -138,7 +136,7 @@ export const createRedisCache = (
     if (decoded === 'invalid') count('invalid-record', `a record of map ${map.name} is not what this version writes`)
     return null
   }
-  const readOne = async (map: MapIdentity, key: string): Promise<Decoded | null> => {
+  const readOne = async (map: MapIdentity, key: string): Promise<Statement | null> => {
     try {
       const bytes = await client.getBuffer(keyOf(map, key))
       worked()
@@ -147,7 +145,7 @@ export const createRedisCache = (
       return fault(error)
     }
   }
-  const readOnePatiently = async (map: MapIdentity, key: string, patienceMs: number): Promise<Decoded | null> => {
+  const readOnePatiently = async (map: MapIdentity, key: string, patienceMs: number): Promise<Statement | null> => {
     patientReads++
     try {
       return decodedOf(map, await getWithin(client, keyOf(map, key), patienceMs))
@@ -162,7 +160,7 @@ export const createRedisCache = (
 
   return {
     /** The known answers for `keys` of `map`, in their order; null for each that isn't known or can't be had now. One round trip. */
-    read: (map: MapIdentity, keys: readonly string[]): Promise<(Decoded | null)[]> | null =>
+    read: (map: MapIdentity, keys: readonly string[]): Promise<(Statement | null)[]> | null =>
       isUsable() ? Promise.all(keys.map(key => readOne(map, key))) : null,
 
     /**
@@ -170,27 +168,27 @@ export const createRedisCache = (
      * key within `patienceMs`. Its rest goes on, whatever comes of it. null if it
      * isn't connected, or enough are waiting for it.
      */
-    readPatiently: (map: MapIdentity, keys: readonly string[], patienceMs: number): Promise<(Decoded | null)[]> | null =>
+    readPatiently: (map: MapIdentity, keys: readonly string[], patienceMs: number): Promise<(Statement | null)[]> | null =>
       client.status === 'ready' && patientReads + keys.length <= maxPatientReads
         ? Promise.all(keys.map(key => readOnePatiently(map, key, patienceMs))) : null,
 
     /** Remembers an answer for `ttlMs` from now. Not waited for. */
-    write: (map: MapIdentity, key: string, outcome: Found | Absent, verifiedAt: number, ttlMs: number): void => {
+    write: (map: MapIdentity, key: string, kept: Statement, ttlMs: number): void => {
       if (!isWritable() || ttlMs < 1) return
-      sent(client.set(keyOf(map, key), recordOf(map, outcome, verifiedAt), 'PX', Math.ceil(ttlMs)))
+      sent(client.set(keyOf(map, key), recordOf(map, kept), 'PX', Math.ceil(ttlMs)))
     },
 
     /** The same, unless there is something of that key already. */
-    offer: (map: MapIdentity, key: string, outcome: Found | Absent, verifiedAt: number, ttlMs: number): void => {
-      if (isWritable()) sent(client.set(keyOf(map, key), recordOf(map, outcome, verifiedAt), 'PX', Math.ceil(ttlMs), 'NX'))
+    offer: (map: MapIdentity, key: string, kept: Statement, ttlMs: number): void => {
+      if (isWritable()) sent(client.set(keyOf(map, key), recordOf(map, kept), 'PX', Math.ceil(ttlMs), 'NX'))
     },
 
     /** What is known of a map, of the keys that `isWanted` takes, in batches; one that is written or moved meanwhile may be missing, or come twice. Rejects with the server's error. */
-    all: async function* (map: MapIdentity, isWanted: (key: string) => boolean): AsyncGenerator<readonly (readonly [key: string, known: Decoded])[]> {
+    all: async function* (map: MapIdentity, isWanted: (key: string) => boolean): AsyncGenerator<readonly (readonly [key: string, known: Statement])[]> {
       const prefix = keyOf(map, '')
       for await (const values of scanValues(client, prefix, key => isWanted(key.slice(prefix.length)))) {
         yield values.flatMap(([key, bytes]) => {
-          const known = bytes === null ? 'invalid' : decodeEntry(bytes.toString('latin1'), map.definition)
+          const known = bytes === null ? 'invalid' : decodeRecord(bytes.toString('latin1'), map.definition)
           return typeof known === 'string' ? [] : [[key.slice(prefix.length), known] as const]
         })
       }

@@ -16,6 +16,7 @@ import { absent, found, readable } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import type { Opened } from '../tables/open.js'
+import { askInOrder } from '../tables/source.js'
 import { sourcesOf } from '../daemon/watched.js'
 import { Failure, exitConfig, exitNoInput, exitTempfail } from './exit.js'
 import { askDaemon } from './query.js'
@@ -34,7 +35,7 @@ const askDirectly = async (opened: Opened, plan: Plan, asked: string): Promise<O
   const key = fold(asked)
   if (key === '') return absent
   for (const step of plan.steps(key, asked)) {
-    const outcome = await (opened.kind === 'text' ? opened.lookup(step.key) : opened.source.lookup(step.key, timeoutMs))
+    const outcome = await (opened.kind === 'text' ? opened.lookup(step.key) : askInOrder(opened.tables.map(({ source }) => source), step.key, timeoutMs))
     if (outcome.kind === 'found') return found(completeValue(step, outcome.value))
     if (outcome.kind === 'unavailable') return outcome
   }

@@ -1,6 +1,6 @@
 /** The configuration after its checks: every default filled in, times in ms, sizes in bytes. */
 import type { BlockList } from 'node:net'
-import type { Search, SearchSettings } from '../postfix/parameters.js'
+import type { AbsenceEffect, Search, SearchSettings } from '../postfix/parameters.js'
 import type { ChangesQuery } from '../tables/changes_query.js'
 import type { Endpoint, ListenAddress } from './endpoint.js'
 import type { ConfigFile } from './schema.js'
@@ -18,6 +18,14 @@ export type Policy = {
   readonly unknown: 'reject' | 'defer'
   /** What can't be known during an outage becomes; 'reject' only on a fallback node. */
   readonly outage: 'reject' | 'defer'
+}
+
+export type Absence = {
+  readonly does: AbsenceEffect
+  /** What a key gets that nobody has asked for before an outage; strangers: those outside our domains pass. */
+  readonly inOutage: 'pass' | 'pass-strangers' | 'defer'
+  /** One statement is enough: the rows of an access table refuse, and to believe that one is gone refuses nobody. */
+  readonly isBelievedAtOnce: boolean
 }
 
 /** Where the rows of a map are. */
@@ -74,6 +82,9 @@ export type MapConfig = {
   readonly policy: Policy
   readonly sensitive: boolean
   /** From 0 to 1. */
+  readonly absence: Absence
+  /** A known key is absent once a second statement says so, so long (ms) after the first one. */
+  readonly confirmForMs: number
   readonly maxShrink: number
   readonly canary: string | null
   /** The query for the keys that changed recently. */

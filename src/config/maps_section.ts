@@ -1,9 +1,9 @@
 /** The `maps` section: each map -> its search, its tables and the times of its answers, or what is wrong with it. */
 import { resolve } from 'node:path'
-import type { Search } from '../postfix/parameters.js'
+import type { AbsenceEffect, Search } from '../postfix/parameters.js'
 import { parseChanges } from '../tables/changes_query.js'
 import type { ChangesQuery } from '../tables/changes_query.js'
-import type { Lifetimes, MapConfig, Policy, SourceConfig } from './config.js'
+import type { Absence, Lifetimes, MapConfig, Policy, SourceConfig } from './config.js'
 import type { ParameterPath } from './parse.js'
 import type { Reading } from './reading.js'
 import type { ConfigFile, MapSection } from './schema.js'
@@ -26,12 +26,32 @@ export const fallbackRejects =
 
 const lifetimesOf = (map: MapSection): Lifetimes => ({
   freshForMs: map.fresh_for ?? 5 * minuteMs,
-  staleForMs: map.stale_for ?? (map.sensitive ? 0 : 7 * dayMs),
+  staleForMs: map.stale_for ?? (map.sensitive ? dayMs : 7 * dayMs),
   absentForMs: map.absent_for ?? (map.search === 'domain' || map.search === 'transport' ? 5_000 : 30_000),
 })
 
+/** What an absence does in a map of this search, unless `absence:` says otherwise. */
+const effectOf = (search: Search): AbsenceEffect => {
+  switch (search) {
+    case 'recipient': case 'virtual': case 'domain': case 'exact': return 'refuses'
+    case 'transport': case 'canonical': case 'generic': return 'reroutes'
+    case 'access': return 'passes'
+    default: return search satisfies never
+  }
+}
+
+const absenceOf = ({ absence, in_outage: inOutage, search, sensitive }: MapSection): Absence => {
+  const does = absence ?? effectOf(search)
+  const isAccess = search === 'access' && does === 'passes'
+  return {
+    does,
+    inOutage: inOutage ?? (isAccess ? 'pass' : does === 'passes' && sensitive ? 'pass-strangers' : 'defer'),
+    isBelievedAtOnce: isAccess,
+  }
+}
+
 const policyOf = ({ role, unknown, outage }: ConfigFile, { unknown: ofMap, search, sensitive }: MapSection): Policy => {
-  const mayReject = role === 'fallback' && outage !== 'defer'
+  const mayReject = role === 'fallback' && outage === 'reject'
   return {
     unknown: ofMap ?? (search === 'recipient' && !sensitive ? unknown : 'reject'),
     outage: mayReject && rejectsInOutage.has(search) && !sensitive ? 'reject' : 'defer',
@@ -48,6 +68,9 @@ const checkMap = ({ problem }: Reading, path: ParameterPath, map: MapSection, { 
   const { staleForMs, freshForMs } = lifetimesOf(map)
   if (map.stale_for !== undefined && map.stale_for > 0 && staleForMs < freshForMs) {
     problem([...path, 'stale_for'], 'stale_for: counts from the verification, like fresh_for, so it must be longer')
+  }
+  if (map.in_outage !== undefined && !['passes', 'reroutes'].includes(absenceOf(map).does)) {
+    problem([...path, 'in_outage'], 'in_outage: goes with absence: passes or reroutes; in this map an absence that is not known would refuse mail')
   }
   if (map.unknown === 'defer' && mostlyAbsent.has(map.search)) {
     problem([...path, 'unknown'], `unknown: in a ${map.search} map most keys are absent, senders' too; `
@@ -133,6 +156,8 @@ export const mapsOf = (reading: Reading, file: ConfigFile): readonly MapConfig[]
       lifetimes: lifetimesOf(map),
       policy: policyOf(file, map),
       sensitive: map.sensitive,
+      absence: absenceOf(map),
+      confirmForMs: map.confirm_for ?? (map.sensitive ? minuteMs : 5 * minuteMs),
       maxShrink: map.max_shrink ?? file.max_shrink,
       canary: map.canary ?? null,
       changes: changesOf(reading, [...path, 'changes'], map),

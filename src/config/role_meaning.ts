@@ -8,11 +8,11 @@ export const roleMeans = ({ role, unknown, outage }: Pick<ConfigFile, 'role' | '
       return 'role primary: what can\'t be known is deferred; a recipient that the table says is absent is '
         + (unknown === 'defer' ? 'deferred too, so that the sender goes on to the next MX' : 'rejected')
     case 'fallback':
-      return outage === 'defer'
-        ? 'role fallback, outage: defer: a recipient that the table says is absent is rejected; '
-          + 'what can\'t be known during an outage is deferred'
-        : 'role fallback, outage: reject: a recipient that is neither in MySQL nor in the cache is rejected, '
+      return outage === 'reject'
+        ? 'role fallback, outage: reject: a recipient that is neither in MySQL nor in the cache is rejected, '
           + 'during an outage too; if this node shares its database with the primaries, choose outage: defer'
+        : 'role fallback, outage: defer: a recipient that the table says is absent is rejected; '
+          + 'what can\'t be known during an outage is deferred'
     default: return role satisfies never
   }
 }

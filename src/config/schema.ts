@@ -4,7 +4,7 @@
  * that users write.
  */
 import * as z from 'zod'
-import { searches } from '../postfix/parameters.js'
+import { absenceEffects, searches } from '../postfix/parameters.js'
 import { duration, share, size } from './units.js'
 
 const text = z.string().min(1)
@@ -76,12 +76,23 @@ const mapSchema = z.strictObject({
   fresh_for: duration.optional()
     .describe('The time for which a found answer is used without another question to the table. The default is 5m'),
   stale_for: duration.optional().describe('The time after its verification for which a found answer may be used while '
-    + 'the table can\'t be asked. The default is 7d, and 0 for a sensitive map'),
+    + 'the table can\'t be asked. The default is 7d, and 1d for a sensitive map'),
   absent_for: duration.optional().describe('The time for which an absent answer is used without another question to '
     + 'the table. The default is 30s, and 5s for domain and transport'),
   sensitive: z.boolean().default(false).describe('true: the map grants rights or holds secrets. It is never kept in '
-    + 'Redis, and not used when stale unless `stale_for` is set'),
+    + 'Redis or in the snapshot, nor logged'),
   unknown: z.enum(['reject', 'defer']).optional().describe('Overrides `unknown` for this map'),
+  absence: z.enum(absenceEffects).optional().describe('What happens to mail if this map says absent, which decides what '
+    + 'it answers in an outage. refuses: a recipient or a domain is refused, so it never says so then. reroutes: mail '
+    + 'takes another way. passes: nothing. weakens: mail is less protected. The default is refuses for recipient, '
+    + 'virtual, domain and exact, reroutes for transport, canonical and generic, and passes for access'),
+  in_outage: z.enum(['pass', 'pass-strangers', 'defer']).optional().describe('With absence: passes or reroutes: the '
+    + 'answer in an outage for a key that nobody has asked for before and that no copy knows. pass: absent. defer: a '
+    + 'temporary error. pass-strangers: pass, except for the domains of this node. The default is pass for access, '
+    + 'pass-strangers for a sensitive map with absence: passes, and else defer'),
+  confirm_for: duration.optional().describe('The time between two absent answers of the table after which Holdfast '
+    + 'believes that a known key is gone. One is enough after a flush of the key. The default is 5m, and 1m for a '
+    + 'sensitive map'),
   max_shrink: share.optional().describe('Overrides `max_shrink` for this map'),
   changes: text.optional().describe('A query for the keys that changed since a time: SELECT address FROM alias WHERE '
     + 'modified >= \'%s\'. These are looked up again, so that edits show within seconds'),
@@ -100,7 +111,7 @@ const node = {
     + 'table says is absent. defer: the client goes on to the next MX. It acts on maps with search: recipient, and on '
     + 'maps that set it themselves'),
   outage: z.enum(['reject', 'defer']).optional()
-    .describe('On a fallback: what becomes of a recipient that can\'t be known in an outage. The default is reject'),
+    .describe('On a fallback: what becomes of a recipient that can\'t be known in an outage. The default is defer'),
 }
 
 const addresses = {
@@ -190,7 +201,6 @@ const trust = {
     + 'The default is no limit'),
   max_shrink: share.prefault('30%').describe('The largest share of known keys that may be gone from a table. If more '
     + 'are gone, Holdfast does not believe its absences. 100% is no limit'),
-  shrink_window: duration.prefault('1d').describe('The time for which a key counts as known after it was last found'),
 }
 
 const upkeep = {

@@ -14,12 +14,13 @@ import { compileSearch } from '../lookup/search.js'
 import type { Plan } from '../lookup/search.js'
 import { TextLookup } from '../lookup/text_map.js'
 import { systemClock } from '../runtime/clock.js'
-import type { Opened } from '../tables/open.js'
+import type { Opened, Table } from '../tables/open.js'
 import type { Canary } from '../trust/canary.js'
-import { Guard } from '../trust/guard.js'
-import { createTargets, isKnownElsewhere } from '../trust/known_elsewhere.js'
+import { MapTrust } from '../trust/map_trust.js'
+import { TableTrust } from '../trust/table_trust.js'
+import { createTargets, isKnownElsewhere, isOurs } from '../trust/known_elsewhere.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
-import { logGuard } from './state_log.js'
+import { logDoubt } from './state_log.js'
 import type { WatchedSources } from './watched.js'
 
 /** What the maps of one configuration have in common. */
@@ -32,6 +33,8 @@ export type Surroundings = {
   readonly canaries: ReadonlyMap<string, readonly Canary[]>
   /** The other maps of this node, those still to come too. */
   readonly neighbours: readonly Neighbour[]
+  /** Is told of each doubt that begins or ends in a map. */
+  readonly onDoubt: (map: string) => void
   /** What a reload replaces; null at the start. */
   readonly previous: { readonly config: Config, readonly maps: Maps } | null
 }
@@ -46,34 +49,47 @@ export const openMap = (map: MapConfig, surroundings: Surroundings): ServedMap =
 }
 
 const openMysqlMap = (
-  map: MapConfig, plan: Plan, { source, authorities }: Extract<Opened, { kind: 'mysql' }>, surroundings: Surroundings,
+  map: MapConfig, plan: Plan, { tables }: Extract<Opened, { kind: 'mysql' }>, surroundings: Surroundings,
 ): MysqlMap => {
   const { config, log, neighbours, previous } = surroundings
-  const { name, lifetimes, policy, search } = map
-  const canaries = new Set(authorities.flatMap(authority => surroundings.canaries.get(authority) ?? []))
-  const guard = new Guard(source, {
-    maxShrink: map.maxShrink, windowMs: config.file.shrink_window, canaries: [...canaries],
-  }, systemClock, Math.random, logGuard(name, log))
-  const identity = { name, definition: definitionOf(source.definition, config, map) }
+  const { name, lifetimes, policy, search, absence, confirmForMs } = map
+  const identity = { name, definition: definitionOf(tables, config, map) }
   const former = previous?.maps.get(name)
   const earlier = former?.kind === 'mysql' && former.identity.definition === identity.definition ? former : null
-  if (earlier !== null) guard.inherit(earlier.guard)
   const memory = earlier === null || previous === null ? emptyMemory(config) : takeOver(earlier, previous.config, config, map)
   const targets = earlier?.targets ?? createTargets()
   const redis = map.sensitive ? null : surroundings.redis
-  const known = new Known({ identity, plan, lifetimes }, {
+  const known = new Known({ identity, plan, lifetimes, absence, confirmForMs }, {
     memory, redis, clock: systemClock, random: Math.random,
     isKnownElsewhere: key => isKnownElsewhere(search, key, neighbours),
+    isOurs: key => isOurs(key, neighbours),
     ...search === 'virtual' ? { onFound: value => targets.note(value) } : {},
   })
   known.knowsFlushes = redis === null
+  const trust = trustIn(map, tables, known, surroundings)
+  if (earlier !== null) trust.inherit(earlier.trust)
   const lookup = new MapLookup({
     plan, policy, deadlineMs: config.file.deadline, softDeadlineMs: config.file.soft_deadline,
   }, {
-    known, source, guard, clock: systemClock,
+    known, tables: trust.tables, clock: systemClock,
     onBug: error => log.repeated('bug', bugOf(error), { map: name }),
   })
-  return { kind: 'mysql', name, config: map, plan, lookup, source, guard, memory, redis, identity, targets }
+  return { kind: 'mysql', name, config: map, plan, lookup, tables, trust, memory, redis, identity, targets }
+}
+
+/** What judges the absences of a map's tables, each for itself. */
+const trustIn = (map: MapConfig, tables: readonly Table[], known: Known, { canaries, log, onDoubt }: Surroundings): MapTrust => {
+  const logChange = logDoubt(map.name, log)
+  return new MapTrust(tables.map(({ source, authority }, index) => new TableTrust({ maxShrink: map.maxShrink }, {
+    source, clock: systemClock, canaries: canaries.get(authority) ?? [],
+    sample: (count, since) => known.sample(index, count, since),
+    onChange: (server, doubt, before) => {
+      if ((doubt === null) === (before === null)) return
+      logChange(server, doubt, before)
+      known.dropAbsences()
+      onDoubt(map.name)
+    },
+  })))
 }
 
 const emptyMemory = ({ file: { memory } }: Config): Memory =>
@@ -86,17 +102,20 @@ const takeOver = (earlier: MysqlMap, before: Config, config: Config, map: MapCon
   const memory = emptyMemory(config)
   const now = Date.now()
   // The most recently used come last, as in the memory that they come from.
-  for (const [key, { outcome, verifiedAt, askedAt }] of [...earlier.memory.known()].reverse()) {
-    const entry = { ...makeEntry(outcome, verifiedAt, map.lifetimes, now, Math.random()), askedAt }
+  for (const [key, before] of [...earlier.memory.known()].reverse()) {
+    const entry = makeEntry(before, map.lifetimes, now, Math.random())
+    entry.askedAt = before.askedAt
+    // What a flush made stale stays so.
+    if (before.staleAt <= now) entry.staleAt = Math.min(entry.staleAt, before.staleAt)
     if (now < entry.expiredAt) memory.set(key, entry, true)
   }
   return memory
 }
 
 /** 16 hexadecimal digits that change whenever an answer of this map could. */
-const definitionOf = (source: string, config: Config, map: MapConfig): string => {
+const definitionOf = (tables: readonly Table[], config: Config, map: MapConfig): string => {
   const { recipientDelimiter, parentDomainMatchesSubdomains, propagateUnmatchedExtensions, localDomains } = config.search
   return createHash('sha256').update(JSON.stringify([
-    source, map.search, recipientDelimiter, [...parentDomainMatchesSubdomains], [...propagateUnmatchedExtensions], [...localDomains],
+    tables.map(({ source, definition: { login } }) => [login.user, source.definition]), map.search, recipientDelimiter, [...parentDomainMatchesSubdomains], [...propagateUnmatchedExtensions], [...localDomains],
   ])).digest('hex').slice(0, 16)
 }

@@ -13,6 +13,8 @@ import { bugOf } from '../log.js'
 import type { Log } from '../log.js'
 import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
 import { fold } from '../postfix/fold.js'
+import type { Outcome } from '../outcome.js'
+import { askInOrder } from '../tables/source.js'
 import { systemClock } from '../runtime/clock.js'
 import { askChanges } from '../tables/changes_query.js'
 import { Canary } from '../trust/canary.js'
@@ -20,6 +22,8 @@ import type { Neighbour } from '../trust/known_elsewhere.js'
 import { watchChanges } from '../upkeep/changes.js'
 import { flushEverywhere } from '../upkeep/flush.js'
 import { reverify } from '../upkeep/reverify.js'
+import { shareDoubts } from '../upkeep/share_doubts.js'
+import type { SharedDoubts } from '../upkeep/share_doubts.js'
 import type { Warmer } from '../warm/warmer.js'
 import { openMap } from './open_map.js'
 import { logCanary, logRedis } from './state_log.js'
@@ -60,13 +64,18 @@ export const openMaps = (config: Config, sources: WatchedSources, log: Log, prev
   // Each map sees all of them, those that come after it too.
   const neighbours: Neighbour[] = []
   for (const map of config.maps) {
-    const opened = openMap(map, { config, sources, log, redis: cache, canaries, neighbours, previous })
+    const opened = openMap(map, { config, sources, log, redis: cache, canaries, neighbours, previous, onDoubt: name => doubts?.tell(name) })
     maps.set(map.name, opened)
-    if (!map.sensitive) neighbours.push(neighbourOf(opened))
+    // That an address may log in, or that mail from it is copied, doesn't say that it takes mail.
+    if (!map.sensitive && (map.absence.does === 'refuses' || map.search === 'virtual')) neighbours.push(neighbourOf(opened))
   }
   const channel = redis === null ? null : openFlushes(config, redis.client, maps, log)
   const announce: OpenMaps['announce'] = flush => channel?.announce(flush) ?? Promise.resolve(null)
   const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
+  const doubts: SharedDoubts | null = redis === null || config.redis === null ? null : shareDoubts({
+    maps: mysqlMaps, client: redis.client, keyPrefix: config.redis.keyPrefix, ready: redis.cache.tried, clock: systemClock,
+    onProblem: problem => log.repeated('redis doubts', `redis: doubts of other nodes may not reach this one: ${problem}`),
+  })
   const warmers = openWarmers(config, mysqlMaps, sources, previous, redis, log)
   const ends = mysqlMaps.flatMap(map => [
     ...followChanges(config, map, sources, announce, log), ...keepVerified(config, map),
@@ -75,12 +84,13 @@ export const openMaps = (config: Config, sources: WatchedSources, log: Log, prev
   return {
     config, openedAt: Date.now(), maps, warmers, sources, canaries: allCanaries, redis: cache,
     // What Redis holds is fresh only while the flushes of the other nodes are known.
-    redisTried: Promise.all([redis?.cache.tried, channel?.tried]).then(() => undefined),
+    redisTried: Promise.all([redis?.cache.tried, channel?.tried, doubts?.known]).then(() => undefined),
     announce,
     close: () => {
       for (const end of ends) end()
       for (const warmer of warmers.values()) warmer.close()
-      for (const { guard } of mysqlMaps) guard.close()
+      for (const { trust } of mysqlMaps) trust.close()
+      doubts?.close()
       for (const canary of allCanaries) canary.close()
       channel?.close()
       redis?.close()
@@ -115,10 +125,12 @@ const openCanaries = (config: Config, sources: WatchedSources, log: Log): Readon
   for (const map of config.maps) {
     const opened = sources.of(map.name)
     if (map.canary === null || opened.kind === 'text') continue
-    const canary = new Canary(map.name, fold(map.canary), opened.source, systemClock, logCanary(map.name, log))
+    const tables = opened.tables.map(({ source }) => source)
+    const ask = (key: string, budgetMs: number): Promise<Outcome> => askInOrder(tables, key, budgetMs)
+    const canary = new Canary(map.name, fold(map.canary), ask, systemClock, logCanary(map.name, log))
     // A half-open breaker lets one question through: this one.
     sources.onHalfOpen(() => canary.probe())
-    for (const authority of opened.authorities) canaries.set(authority, [...canaries.get(authority) ?? [], canary])
+    for (const { authority } of opened.tables) canaries.set(authority, [...canaries.get(authority) ?? [], canary])
   }
   return canaries
 }
@@ -126,7 +138,7 @@ const openCanaries = (config: Config, sources: WatchedSources, log: Log): Readon
 const neighbourOf = (map: ServedMap): Neighbour => {
   const { search } = map.config
   return map.kind === 'text' ? { search, knows: key => map.lookup.has(key) }
-    : { search, knows: key => map.lookup.known.has(key), targets: map.targets }
+    : { search, knows: key => map.lookup.has(key), targets: map.targets }
 }
 
 /** Flushes by other nodes reach the maps. */
@@ -190,9 +202,9 @@ const followChanges = (
 
 /** Re-verifies what may bridge an outage, unless nothing stale ever does; gives the functions that end this. */
 const keepVerified = ({ file: { remember_for: rememberForMs, deadline } }: Config, map: MysqlMap): (() => void)[] => {
-  const { lookup, plan, source, guard, config: { lifetimes } } = map
+  const { lookup, plan, config: { lifetimes } } = map
   if (rememberForMs === 0 || lifetimes.staleForMs <= lifetimes.freshForMs) return []
   return [reverify({
-    lookup, known: lookup.known, plan, source, guard, deadlineMs: deadline, clock: systemClock, random: Math.random,
+    lookup, known: lookup.known, plan, deadlineMs: deadline, clock: systemClock, random: Math.random,
   }, rememberForMs)]
 }

@@ -2,7 +2,7 @@
 import type { RedisState } from '../caches/redis.js'
 import type { Log } from '../log.js'
 import type { CanaryState } from '../trust/canary.js'
-import type { GuardState } from '../trust/guard.js'
+import type { Doubt } from '../trust/doubt.js'
 
 type Lasted = { readonly lasted_ms: number }
 
@@ -44,15 +44,22 @@ export const logCanary = (map: string, log: Log): ((state: CanaryState) => void)
   }
 }
 
-/** For a guard's changes. */
-export const logGuard = (map: string, log: Log): ((state: GuardState) => void) => {
-  const timed = timeStates()
-  return ({ trusted, gone, since }) => {
-    const fields = { map, ...timed(since) }
-    if (trusted) log.info(`map ${map}: the table has its keys again, it is believed when it says absent`, fields)
+/** For the doubts in a map's tables. */
+export const logDoubt = (map: string, log: Log): ((server: string, doubt: Doubt | null, before: Doubt | null) => void) =>
+  (server, doubt, before) => {
+    const fields = { map, server, lasted_ms: before === null ? undefined : Date.now() - before.since }
+    if (doubt === null) log.info(`map ${map}: the table has its keys again, it is believed when it says absent`, fields)
     else {
-      log.error(`map ${map}: the table has lost ${gone} known keys, so it is NOT believed when it says absent: `
-        + 'known recipients are still accepted, other lookups are deferred', fields)
+      log.error(`map ${map}: ${doubtText(doubt)}, so it is NOT believed when it says absent: known recipients are still `
+        + `accepted, other lookups are deferred. If the rows are gone on purpose: holdfast trust ${map}`, fields)
     }
+  }
+
+const doubtText = ({ cause }: Doubt): string => {
+  switch (cause) {
+    case 'shrunk': return 'too many known keys are missing from the table'
+    case 'copy-shrunk': return 'a new copy of the table has lost too many keys'
+    case 'recreated': return 'the table was created anew'
+    default: return cause satisfies never
   }
 }

@@ -1,4 +1,5 @@
 /** The maps whose tables are loaded ahead of demand: what is loaded, where to, and what the log says of it. */
+import { statement } from '../caches/entry.js'
 import type { Client } from '../caches/redis_client.js'
 import type { Config } from '../config/config.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
@@ -19,14 +20,12 @@ export type Loading = {
   readonly inTurn: (work: () => Promise<void>) => Promise<void>
 }
 
-const checkBudgetMs = 2_000
-
 /** Loads a map's table ahead of demand, if it is to be; says what is loaded, or why nothing can be. */
 export const warmMap = (
   config: Config, map: MysqlMap, sources: WatchedSources, previous: { readonly maps: Maps, readonly warmers: ReadonlyMap<string, Warmer> } | null,
   { client, redisTried, inTurn }: Loading, log: Log,
 ): Warmer | null => {
-  const { name, identity, lookup, guard, memory, redis, config: { warm, lifetimes } } = map
+  const { name, identity, lookup, trust, memory, redis, config: { warm, lifetimes } } = map
   const opened = sources.of(name)
   const [table, ...others] = opened.kind === 'mysql' ? opened.tables : []
   if (warm === null || table === undefined) return null
@@ -50,11 +49,11 @@ export const warmMap = (
       const known = memory.peekFound(key)
       const hasRoom = known !== undefined || memory.hasRoom()
       // Nobody has asked for it by that.
-      if (hasRoom) lookup.known.adopt(key, { outcome, verifiedAt }, known?.askedAt ?? 0)
+      if (hasRoom) lookup.known.adopt(key, statement(outcome, verifiedAt, 0), known?.askedAt ?? 0)
       return hasRoom
     },
-    check: async () => (await guard.checkCanaries(checkBudgetMs))?.detail ?? null,
-    doubt: () => guard.doubt?.detail ?? null,
+    check: () => Promise.resolve(trust.doubts.length === 0 ? null : 'the table is in doubt'),
+    doubt: () => trust.doubts.length === 0 ? null : 'the table is in doubt',
     ready: redisTried, clock: systemClock, random: Math.random, inTurn,
     onLoaded: ({ rows, keys }, took_ms, left) => log.info(`map ${name}: warm: ${keys} keys of ${rows} rows loaded into ${redis === null ? 'memory' : 'Redis'}`
       + (left === 0 ? '' : `; for ${left} of them there was no room (memory.entries, memory.bytes)`), { map: name, took_ms }),

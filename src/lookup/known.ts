@@ -1,20 +1,21 @@
 /**
- * What is known of one map: its answers in memory and in Redis, how old they
- * are, and since when a flush has made them stale. It asks no table and waits
- * for nobody but Redis.
+ * What is known of one map: its answers in memory, in Redis and in the copies of
+ * its tables, how old they are, which of them a server contradicts, and since
+ * when a flush has made them stale. It asks no table and waits for nobody but
+ * Redis.
  */
-import { bridge, clockSkewMs, isFresh, isKnownAbsent, makeEntry } from '../caches/entry.js'
-import type { Decoded, Entry } from '../caches/entry.js'
+import { bridge, clockSkewMs, isFresh, longContradicted, makeEntry, statement } from '../caches/entry.js'
+import type { Entry, Statement } from '../caches/entry.js'
 import type { Memory } from '../caches/memory.js'
 import type { MapIdentity, RedisCache } from '../caches/redis.js'
-import type { Lifetimes } from '../config/config.js'
+import type { Absence, Lifetimes } from '../config/config.js'
 import type { Absent, ByteString, Found } from '../outcome.js'
-import { absent, found } from '../outcome.js'
+import { found } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import type { Clock } from '../runtime/clock.js'
 import { FlushTimes, domainOf } from './flush_times.js'
 import type { Plan } from './search.js'
-import { complete, foldedWholeKey, keyOfWhole, walkOf, wholeKey } from './walk.js'
+import { complete, foldedWholeKey, keyOfWhole, wholeKey } from './walk.js'
 import type { Walk } from './walk.js'
 
 export type KnownSettings = {
@@ -22,14 +23,20 @@ export type KnownSettings = {
   readonly identity: MapIdentity
   readonly plan: Plan
   readonly lifetimes: Lifetimes
+  /** What an absence in this map does to mail. */
+  readonly absence: Absence
+  /** A found answer is absent only if a second statement says so, so long (ms) after the first one. */
+  readonly confirmForMs: number
 }
 
 export type KnownParts = {
   readonly memory: Memory
   /** null: no Redis, or a map whose answers must not leave this process. */
   readonly redis: RedisCache | null
-  /** Whether another map decides about this folded key, so that its absence here may bridge an outage. */
+  /** Whether another map decides about this folded key, so that its absence here refuses nobody. */
   readonly isKnownElsewhere: (key: string) => boolean
+  /** Whether the domain of this folded key is one that mail is taken for. */
+  readonly isOurs: (key: string) => boolean
   /** Is told of each found answer that comes into memory. */
   readonly onFound?: (value: ByteString) => void
   readonly clock: Clock
@@ -42,88 +49,51 @@ export const failureRecheckMs = 5_000
 /** That an entry was asked for is noted at most this often (ms): each note moves it in the LRU's lists. */
 const noteUseMs = 60_000
 
+/** What the copies of a map's tables have for a key, and when the tables were listed (epoch ms). */
+export type Copied = { readonly outcome: Found | Absent, readonly at: number }
+
 export class Known {
   readonly identity: MapIdentity
   readonly lifetimes: Lifetimes
+  readonly absence: Absence
+  readonly confirmForMs: number
+  readonly isKnownElsewhere: (key: string) => boolean
+  readonly isOurs: (key: string) => boolean
   readonly memory: Memory
   readonly redis: RedisCache | null
+  /** What the copies of the map's tables say of a step's key; null: they say nothing, or there are none. */
+  copied: (stepKey: string) => Copied | null = () => null
   /** False while flushes by other nodes may have been missed: nothing from Redis counts as fresh then. */
   knowsFlushes = true
   readonly #plan: Plan
   readonly #parts: KnownParts
   readonly #flushTimes: FlushTimes
 
-  constructor({ identity, plan, lifetimes }: KnownSettings, parts: KnownParts) {
+  constructor(settings: KnownSettings, parts: KnownParts) {
+    const { identity, lifetimes } = settings
     this.identity = identity
     this.lifetimes = lifetimes
+    this.absence = settings.absence
+    this.confirmForMs = settings.confirmForMs
+    this.isKnownElsewhere = parts.isKnownElsewhere
+    this.isOurs = parts.isOurs
     this.memory = parts.memory
     this.redis = parts.redis
-    this.#plan = plan
+    this.#plan = settings.plan
     this.#parts = parts
     this.#flushTimes = new FlushTimes(Math.max(lifetimes.freshForMs, lifetimes.absentForMs) + clockSkewMs)
   }
 
-  /** What memory can answer alone: each step fresh up to a hit, a fresh whole answer, or a stale one that just failed to be renewed. */
-  answer(walk: Walk, now: number): { readonly outcome: Found | Absent, readonly dueEntry: Entry | null } | null {
-    let hasFailed = false
-    let verifiedAt = Infinity
-    let isAbsent = true
-    for (const [index, step] of walk.steps.entries()) {
-      const entry = this.memory.peek(step.key)
-      this.noteUse(step.key, entry, now)
-      if (entry === undefined || !isFresh(entry, now)) {
-        hasFailed = entry !== undefined && hasJustFailed(entry, now)
-        isAbsent = false
-        break
-      }
-      verifiedAt = Math.min(verifiedAt, entry.verifiedAt)
-      if (entry.outcome.kind === 'found') {
-        return { outcome: this.completeWalk(walk, index, entry.outcome, verifiedAt), dueEntry: null }
-      }
-    }
-    if (isAbsent) return { outcome: absent, dueEntry: null }
-    const key = wholeKey(walk)
-    const whole = this.memory.peek(key)
-    this.noteUse(key, whole, now)
-    if (whole?.outcome.kind === 'found') {
-      if (isFresh(whole, now) && walk.steps.every(step => whole.verifiedAt >= this.#flushTimes.lastAt(step.key))) {
-        return { outcome: whole.outcome, dueEntry: now >= whole.askAgainAt ? whole : null }
-      }
-      hasFailed ||= hasJustFailed(whole, now)
-    }
-    const bridged = hasFailed ? this.bridge(walk, now) : null
-    return bridged === null ? null : { outcome: bridged, dueEntry: null }
+  /** What the copies say of a step's key, unless memory's entry is an absence that was believed after they were taken. */
+  copiedSince(stepKey: string, entry: Entry | undefined): Found | Absent | null {
+    const copied = this.copied(stepKey)
+    if (copied === null) return null
+    return entry?.outcome.kind === 'absent' && entry.verifiedAt > copied.at ? null : copied.outcome
   }
 
-  /** The known answer that may stand in while the table can't be asked; null if there is none. */
-  bridge(walk: Walk, now: number): Found | Absent | null {
-    return this.bridgeFound(walk, now) ?? (this.#isStillAbsent(walk, now) ? absent : null)
-  }
-
-  /** Every step was absent when it was last asked, and if that has changed, nobody is refused for it. */
-  #isStillAbsent(walk: Walk, now: number): boolean {
-    return walk.steps.every(step => isKnownAbsent(this.memory.get(step.key), now)) && this.#parts.isKnownElsewhere(walk.key)
-  }
-
-  /** The found answer at hand, fresh or stale; null if there is none. */
-  bridgeFound(walk: Walk, now: number): Found | null {
-    for (const step of walk.steps) {
-      const entry = this.memory.get(step.key)
-      if (entry?.outcome.kind === 'absent' && isFresh(entry, now)) continue
-      const bridged = bridge(entry, now)
-      if (bridged !== null) return complete(bridged, step)
-      break
-    }
-    const whole = bridge(this.memory.peekFound(wholeKey(walk)), now)
-    if (whole !== null) return whole
-    // An answer with its extension in another case is better than none.
-    const alike = bridge(this.memory.peekFound(foldedWholeKey(walk.key)), now)
-    return alike === null ? null : found(alike.value, 'stale')
-  }
-
-  /** Whether a found answer for this folded key is at hand, fresh or stale. Asks nobody. */
-  has(key: string): boolean {
-    return this.bridgeFound(walkOf(this.#plan, key, key), this.#parts.clock.now()) !== null
+  /** Whether a flush since `at` (epoch ms) concerns a step of this walk. */
+  isFlushedSince({ steps }: Walk, at: number): boolean {
+    return steps.some(step => at < this.#flushTimes.lastAt(step.key))
   }
 
   /** Notes that somebody asked for what memory has under a cache key. */
@@ -147,17 +117,66 @@ export class Known {
     return whole
   }
 
-  /** Keeps what the table answered to a question that was asked at `verifiedAt` (epoch ms), here and in Redis. */
-  keep(key: string, outcome: Found | Absent, verifiedAt: number): void {
+  /** Keeps what a table answered to a question that was asked at `verifiedAt` (epoch ms), here and in Redis. */
+  keep(key: string, outcome: Found | Absent, verifiedAt: number, table = -1): void {
     const now = this.#parts.clock.now()
-    const outlivesOutage = outcome.kind === 'found' || this.#parts.isKnownElsewhere(key)
+    const outlivesOutage = outcome.kind === 'found' || this.isKnownElsewhere(key)
     // The answer to a question from before a flush is not fresh, even if it comes after it.
     const isCurrent = verifiedAt >= this.#flushedAt(key)
-    this.memory.set(key, this.entryOf({ outcome, verifiedAt }, isCurrent, now), outlivesOutage)
+    const kept = statement(outcome, verifiedAt, table)
+    this.memory.set(key, this.entryOf(kept, isCurrent, now), outlivesOutage)
     if (outcome.kind === 'found') this.#parts.onFound?.(outcome.value)
-    if (!outlivesOutage) return
-    const ttlMs = verifiedAt + Math.max(this.lifetimes.staleForMs, this.lifetimes.freshForMs) - now
-    this.redis?.write(this.identity, key, outcome, verifiedAt, ttlMs)
+    if (outlivesOutage) this.#share(key, kept, now)
+  }
+
+  #share(key: string, kept: Statement, now: number): void {
+    const { staleForMs, freshForMs } = this.lifetimes
+    this.redis?.write(this.identity, key, kept, kept.verifiedAt + Math.max(staleForMs, freshForMs) - now)
+  }
+
+  /**
+   * A server says at `askedAt` (epoch ms) that a key is absent: null if that is to be believed; else the found answer
+   * that it contradicts, which is served on. It is believed once a second statement says so, `confirmForMs` later, and
+   * at once if the answer is from before `trustedAt`, when an administrator said that the table is right as it is.
+   */
+  contradict(key: string, askedAt: number, trustedAt: number, before?: Entry): Found | null {
+    const now = this.#parts.clock.now()
+    const entry = this.memory.peekFound(key) ?? before ?? this.#entryOfCopy(key, now)
+    const known = bridge(entry, now)
+    if (entry === undefined || known === null || this.absence.isBelievedAtOnce || entry.verifiedAt <= trustedAt) return null
+    const { contradictedAt } = entry
+    if (contradictedAt > 0 && contradictedAt <= askedAt && askedAt - contradictedAt >= this.confirmForMs) return null
+    // One from the future: the clock was set back.
+    if (contradictedAt === 0 || contradictedAt > askedAt) {
+      entry.contradictedAt = askedAt
+      entry.staleAt = Math.min(entry.staleAt, now)
+      if (this.memory.peek(key) !== entry) this.put(key, entry)
+      this.#share(key, entry, now)
+    }
+    entry.askAgainAt = entry.contradictedAt + this.confirmForMs
+    return found(known.value, 'stale')
+  }
+
+  /** The entry for a row that only a copy knows, as found when the copy was taken; undefined if it lacks the key. */
+  #entryOfCopy(key: string, now: number): Entry | undefined {
+    const copied = this.copiedSince(key, this.memory.peek(key))
+    const at = this.copied(key)?.at ?? 0
+    if (copied?.kind !== 'found') return undefined
+    const entry = this.entryOf(statement(copied, at), false, now)
+    this.put(key, entry)
+    return entry
+  }
+
+  /** Up to `count` random keys that are known as found in a table of this map, verified after `since` (epoch ms). */
+  sample(table: number, count: number, since: number): string[] {
+    const now = this.#parts.clock.now()
+    return this.memory.sample(count, entry =>
+      entry.table === table && entry.verifiedAt > since && now < entry.expiredAt, this.#parts.random)
+  }
+
+  /** A doubt begins or ends: what a table said to be absent lately is asked again, not repeated. */
+  dropAbsences(): void {
+    for (const [key, { outcome }] of this.memory.all()) if (outcome.kind === 'absent') this.memory.delete(key)
   }
 
   /** Forgets a found answer, here and in Redis. */
@@ -217,28 +236,30 @@ export class Known {
     return reading === null ? false : this.#adoptAll(keys, await reading)
   }
 
-  /** Adopts the entries for `keys`, which come in the same order; true if anything was of use. */
-  #adoptAll(keys: readonly string[], entries: readonly (Decoded | null)[]): boolean {
+  /** Adopts the statements about `keys`, which come in the same order; true if anything was of use. */
+  #adoptAll(keys: readonly string[], statements: readonly (Statement | null)[]): boolean {
     let isOfUse = false
-    for (const [index, decoded] of entries.entries()) {
+    for (const [index, told] of statements.entries()) {
       const key = keys[index]
-      if (decoded !== null && key !== undefined && this.adopt(key, decoded)) isOfUse = true
+      if (told !== null && key !== undefined && this.adopt(key, told)) isOfUse = true
     }
     return isOfUse
   }
 
   /**
-   * Takes an entry from Redis, the snapshot or a load into memory, if it is newer than ours and not expired. It
-   * counts as asked for at `askedAt` (epoch ms), or now.
+   * Takes a statement from Redis, the snapshot or a load into memory, if it is newer than ours and not expired. It
+   * counts as asked for at `askedAt` (epoch ms), or now. A neighbour's absence never replaces a found answer of ours:
+   * it may come from a server that is empty.
    */
-  adopt(key: string, decoded: Decoded, askedAt = Infinity): boolean {
+  adopt(key: string, told: Statement, askedAt = Infinity, mayBeFresh = true): boolean {
     const now = this.#parts.clock.now()
     const ours = this.memory.get(key)
-    if (ours !== undefined && ours.verifiedAt >= decoded.verifiedAt) return false
+    if (ours !== undefined && ours.verifiedAt >= told.verifiedAt) return false
+    if (told.outcome.kind === 'absent' && bridge(ours, now) !== null) return false
+    const flushedAt = this.#flushedAt(key)
     // An absence that another node or process found is not fresh here: its clock may differ.
-    const isCurrent = this.knowsFlushes && decoded.outcome.kind === 'found'
-      && decoded.verifiedAt >= this.#flushedAt(key) + clockSkewMs
-    const entry = this.entryOf(decoded, isCurrent, now)
+    const isCurrent = mayBeFresh && this.knowsFlushes && told.outcome.kind === 'found' && told.verifiedAt >= flushedAt + clockSkewMs
+    const entry = this.entryOf(told, isCurrent, now)
     if (now >= entry.expiredAt) return false
     entry.askedAt = Math.min(askedAt, now)
     this.put(key, entry)
@@ -251,10 +272,10 @@ export class Known {
     if (entry.outcome.kind === 'found') this.#parts.onFound?.(entry.outcome.value)
   }
 
-  /** The entry for an answer; one that is not current is stale from the start. */
-  entryOf({ outcome, verifiedAt }: Decoded, isCurrent: boolean, now: number): Entry {
+  /** The entry for a statement; one that is not current is stale from the start. */
+  entryOf(kept: Statement, isCurrent: boolean, now: number): Entry {
     const lifetimes = isCurrent ? this.lifetimes : { ...this.lifetimes, freshForMs: 0, absentForMs: 0 }
-    return makeEntry(outcome, verifiedAt, lifetimes, now, this.#parts.random())
+    return makeEntry(kept, lifetimes, now, this.#parts.random())
   }
 
   /**
@@ -271,6 +292,8 @@ export class Known {
       // Whole answers that came by way of this key are judged when somebody asks for them.
       const entry = this.memory.peek(key)
       if (entry !== undefined) this.#makeStale(entry, at)
+      // A person or the table says that this key changed: one statement is enough to confirm it.
+      if (entry?.outcome.kind === 'found' && entry.verifiedAt < at + clockSkewMs) entry.contradictedAt = longContradicted
     } else {
       for (const [cacheKey, entry] of this.memory.all()) {
         if (domain === null || domainOf(keyOfWhole(cacheKey) ?? cacheKey) === domain) this.#makeStale(entry, at)
@@ -300,7 +323,3 @@ export class Known {
     return Math.max(...this.#plan.steps(key, key).map(step => this.#flushTimes.lastAt(step.key)))
   }
 }
-
-/** A stale entry that could not be renewed within the failure recheck time. False if the clock was set back meanwhile. */
-const hasJustFailed = (entry: Entry, now: number): boolean =>
-  now < entry.askAgainAt && entry.askAgainAt <= now + failureRecheckMs

@@ -1,6 +1,6 @@
 /** The rows of a table that are known, one by one: read for an export, and offered by an import. */
-import { bridge, isFresh } from '../caches/entry.js'
-import type { Decoded } from '../caches/entry.js'
+import { bridge, isFresh, longContradicted, statement } from '../caches/entry.js'
+import type { Statement } from '../caches/entry.js'
 import type { ByteString } from '../outcome.js'
 import { found } from '../outcome.js'
 import type { Known } from './known.js'
@@ -14,7 +14,7 @@ export const rowKeys = ({ memory }: Known): string[] => {
 }
 
 /** The value of a row that memory knows, or Redis if its record is newer; null if it may not bridge an outage at `now` (epoch ms). */
-export const rowValue = (known: Known, key: string, inRedis: Decoded | null, now: number): ByteString | null => {
+export const rowValue = (known: Known, key: string, inRedis: Statement | null, now: number): ByteString | null => {
   const ours = known.memory.peek(key)
   const isTheirs = inRedis !== null && (ours === undefined || ours.verifiedAt < inRedis.verifiedAt)
   return bridge(isTheirs ? known.entryOf(inRedis, true, now) : ours, now)?.value ?? null
@@ -33,10 +33,11 @@ export const offerRow = async (
   const at = now()
   const ours = memory.peek(key)
   if (rowValue(known, key, inRedis, at) !== null || (ours !== undefined && isFresh(ours, at))) return 'known'
-  const outcome = found(value)
-  const entry = known.entryOf({ outcome, verifiedAt }, false, at)
+  // Nobody but the table can say that it has the row.
+  const offered = { ...statement(found(value), verifiedAt), contradictedAt: longContradicted }
+  const entry = known.entryOf(offered, false, at)
   const isShared = redis?.isUsable() === true
-  if (isShared) redis.offer(identity, key, outcome, verifiedAt, entry.expiredAt - at)
+  if (isShared) redis.offer(identity, key, offered, entry.expiredAt - at)
   if (memory.hasRoom()) known.put(key, entry)
   else if (!isShared) return 'no room'
   return 'kept'

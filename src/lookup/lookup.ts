@@ -14,14 +14,14 @@ import type { Outcome } from '../outcome.js'
 import { absent, unavailable } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import type { Clock } from '../runtime/clock.js'
-import type { Source } from '../tables/source.js'
-import type { Guard } from '../trust/guard.js'
+import type { TableTrust } from '../trust/table_trust.js'
+import { answerFromMemory, bridge, bridgeFound } from './answers.js'
 import { Flights } from './flights.js'
 import type { Known } from './known.js'
 import { Questions } from './questions.js'
 import { applyRole } from './role.js'
 import type { Plan } from './search.js'
-import { walkOf } from './walk.js'
+import { complete, walkOf } from './walk.js'
 import type { Walk } from './walk.js'
 
 export type LookupSettings = {
@@ -35,8 +35,8 @@ export type LookupSettings = {
 
 export type LookupParts = {
   readonly known: Known
-  readonly source: Source
-  readonly guard: Guard
+  /** The map's tables in the order in which they are asked. */
+  readonly tables: readonly TableTrust[]
   readonly clock: Clock
   /** Is told of an exception, which is a bug; the lookup ends in a temporary error, or with what is known. */
   readonly onBug: (error: unknown) => void
@@ -76,6 +76,11 @@ export class MapLookup {
   /** How many lookups wait for Redis or the table. */
   get flights(): number {
     return this.#flights.size
+  }
+
+  /** Whether a found answer for this folded key is at hand, fresh or stale. Asks nobody. */
+  has(key: string): boolean {
+    return bridgeFound(this.known, walkOf(this.#settings.plan, key, key), this.#parts.clock.now()) !== null
   }
 
   /** Whether so few lookups are under way that some may be done in the background. */
@@ -120,7 +125,7 @@ export class MapLookup {
   #lookUp(asked: string, key: string, now: number): Outcome | Promise<Outcome> {
     return this.#guarded(() => {
       const walk = walkOf(this.#settings.plan, asked, key)
-      const known = this.known.answer(walk, now)
+      const known = answerFromMemory(this.known, walk, now)
       if (known === null) return this.#fly(walk, 0)
       this.#origins.memory++
       if (known.dueEntry !== null) this.#refresh(asked, known.dueEntry, now)
@@ -141,7 +146,7 @@ export class MapLookup {
     const joining = this.#flights.joining(walk.asked)
     if (joining !== null) return joining
     if (this.#flights.size >= maxFlights) {
-      return this.known.bridge(walk, this.#parts.clock.now())
+      return bridge(this.known, walk, this.#parts.clock.now())
         ?? unavailable('overloaded', `more than ${maxFlights} lookups under way`)
     }
     return this.#flights.start(walk, () => this.#findOut(walk, olderThan).catch((error: unknown) => this.#bug(walk, error)))
@@ -152,7 +157,7 @@ export class MapLookup {
     const { known, clock } = this.#parts
     const startedAt = clock.now()
     if (olderThan === 0 && await known.readRedis(walk, startedAt)) {
-      const answer = known.answer(walk, clock.now())
+      const answer = answerFromMemory(known, walk, clock.now())
       if (answer !== null) {
         this.#origins.redis++
         return answer.outcome
@@ -170,6 +175,8 @@ export class MapLookup {
       switch (answer.outcome.kind) {
         case 'absent': continue
         case 'found':
+          // A known answer that the table contradicts: it is served on, and stays as old as it is.
+          if (answer.outcome.age === 'stale') return complete(answer.outcome, step)
           this.#origins.table++
           return this.known.completeWalk(walk, index, answer.outcome, verifiedAt)
         case 'unavailable': return this.#bridgeOutage(walk, answer.outcome, deadline)
@@ -185,7 +192,7 @@ export class MapLookup {
   async #bridgeOutage(walk: Walk, failure: Outcome, deadline: number): Promise<Outcome> {
     const { known, clock } = this.#parts
     // A Redis that rests since it was slow is all there is now, and gets the time that is left.
-    if (known.redis !== null && !known.redis.isUsable() && known.bridge(walk, clock.now()) === null
+    if (known.redis !== null && !known.redis.isUsable() && bridge(known, walk, clock.now()) === null
       && await known.readRedisPatiently(walk, deadline - clock.now())) this.#origins.redis++
     return this.#failed(walk, failure)
   }
@@ -193,12 +200,12 @@ export class MapLookup {
   #failed(walk: Walk, failure: Outcome): Outcome {
     const now = this.#parts.clock.now()
     this.known.pause(walk, now)
-    return this.known.bridge(walk, now) ?? failure
+    return bridge(this.known, walk, now) ?? failure
   }
 
   #bridgeLate(walk: Walk, isSoft: boolean): Outcome | null {
     const now = this.#parts.clock.now()
-    const bridged = this.known.bridge(walk, now)
+    const bridged = bridge(this.known, walk, now)
     // The next caller need not wait as long as this one.
     if (isSoft && bridged !== null) this.known.pause(walk, now)
     return bridged

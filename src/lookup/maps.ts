@@ -5,8 +5,8 @@ import type { MapConfig } from '../config/config.js'
 import { printable } from '../log.js'
 import { absent, unavailable } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
-import type { Source } from '../tables/source.js'
-import type { Guard } from '../trust/guard.js'
+import type { Table } from '../tables/open.js'
+import type { MapTrust } from '../trust/map_trust.js'
 import type { Targets } from '../trust/known_elsewhere.js'
 import type { MapLookup } from './lookup.js'
 import type { Plan } from './search.js'
@@ -32,8 +32,8 @@ export type MysqlMap = {
   readonly config: MapConfig
   readonly plan: Plan
   readonly lookup: MapLookup
-  readonly source: Source
-  readonly guard: Guard
+  readonly tables: readonly Table[]
+  readonly trust: MapTrust
   readonly memory: Memory
   /** null: no Redis, or a sensitive map. */
   readonly redis: RedisCache | null

@@ -1,22 +1,24 @@
 /**
- * Questions to a map's table: one for each step, however many lookups wait for
- * it (`@example.com` is asked once for all its users). Each answer is judged,
- * if it is an absence, and kept.
+ * Questions to the tables of a map: one for each step, however many lookups wait
+ * for it (`@example.com` is asked once for all its users). Of several tables the
+ * first that has the key answers, as Postfix asks those of one parameter; one
+ * that can't be asked, or isn't believed, ends the search: what it holds may not
+ * be passed over.
  */
 import { isFresh } from '../caches/entry.js'
+import type { Entry } from '../caches/entry.js'
 import type { Outcome } from '../outcome.js'
-import { unavailable } from '../outcome.js'
+import { absent, unavailable } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
-import type { Source } from '../tables/source.js'
-import type { Guard } from '../trust/guard.js'
+import type { TableTrust } from '../trust/table_trust.js'
 import type { Known } from './known.js'
 
 /** What a step came to, with the time (epoch ms) at which the table was asked. */
 export type StepAnswer = { readonly outcome: Outcome, readonly verifiedAt: number }
 
 export type QuestionParts = {
-  readonly source: Source
-  readonly guard: Guard
+  /** In the order in which they are asked. */
+  readonly tables: readonly TableTrust[]
   readonly known: Known
   readonly clock: Clock
 }
@@ -25,7 +27,7 @@ export class Questions {
   readonly #parts: QuestionParts
   /** By step key. */
   readonly #underWay = new Map<string, Promise<StepAnswer>>()
-  /** How many were sent to the table. */
+  /** How many keys the tables were asked for. */
   count = 0
 
   constructor(parts: QuestionParts) {
@@ -34,7 +36,7 @@ export class Questions {
 
   /**
    * The answer of one step: from memory if it is fresh and was verified since `olderThan` (epoch ms), else from the
-   * table, until `deadline` (epoch ms). Rejects only for a bug.
+   * tables, until `deadline` (epoch ms). Rejects only for a bug.
    */
   ask(stepKey: string, olderThan: number, deadline: number): Promise<StepAnswer> | StepAnswer {
     const { clock, known } = this.#parts
@@ -44,7 +46,7 @@ export class Questions {
     const question = this.#underWay.get(stepKey)
     if (question !== undefined) return question
     if (now >= deadline) return { outcome: unavailable('timeout', 'no time left for the next search step'), verifiedAt: now }
-    const asking = this.#askTable(stepKey, now, deadline).finally(() => {
+    const asking = this.#askTables(stepKey, now, deadline).finally(() => {
       // After a flush another one may have taken its place.
       if (this.#underWay.get(stepKey) === asking) this.#underWay.delete(stepKey)
     })
@@ -57,31 +59,32 @@ export class Questions {
     for (const stepKey of this.#underWay.keys()) if (isFlushed(stepKey)) this.#underWay.delete(stepKey)
   }
 
-  async #askTable(stepKey: string, now: number, deadline: number): Promise<StepAnswer> {
-    const { source, guard, known, clock } = this.#parts
+  async #askTables(stepKey: string, askedAt: number, deadline: number): Promise<StepAnswer> {
+    const { tables, known } = this.#parts
     this.count++
-    const said = guard.doubt ?? await source.lookup(stepKey, deadline - now)
-    const outcome = said.kind !== 'absent' ? said
-      : await guard.judgeAbsent(stepKey, known.memory.peekFound(stepKey)?.verifiedAt ?? null, deadline - clock.now())
-    this.#learn(stepKey, outcome, now)
-    return { outcome, verifiedAt: now }
+    // Memory may lose it while the tables are asked; it is evidence all the same.
+    const before = known.memory.peekFound(stepKey)
+    for (const [index, table] of tables.entries()) {
+      const { outcome } = await table.ask(stepKey, deadline)
+      if (outcome.kind === 'absent') continue
+      if (outcome.kind === 'found') this.#learn(stepKey, outcome, askedAt, index, before)
+      return { outcome, verifiedAt: askedAt }
+    }
+    return { outcome: this.#learn(stepKey, absent, askedAt, -1, before), verifiedAt: askedAt }
   }
 
-  #learn(stepKey: string, outcome: Outcome, askedAt: number): void {
-    const { guard, known } = this.#parts
+  /** Keeps an answer of the tables; gives what is to be answered with it. */
+  #learn(
+    stepKey: string, outcome: Exclude<Outcome, { kind: 'unavailable' }>, askedAt: number, table: number, before: Entry | undefined,
+  ): Outcome {
+    const { known, tables } = this.#parts
     // A flush came meanwhile, and somebody who asked after it already has the answer.
-    if (known.isNewerThan(stepKey, askedAt)) return
-    switch (outcome.kind) {
-      case 'found':
-        guard.noteFound(stepKey)
-        known.keep(stepKey, outcome, askedAt)
-        return
-      case 'absent':
-        known.forget(stepKey)
-        known.keep(stepKey, outcome, askedAt)
-        return
-      case 'unavailable': return
-      default: outcome satisfies never
-    }
+    if (known.isNewerThan(stepKey, askedAt)) return outcome
+    const trustedAt = Math.max(...tables.map(each => each.trustedAt))
+    const contradicted = outcome.kind === 'absent' ? known.contradict(stepKey, askedAt, trustedAt, before) : null
+    if (contradicted !== null) return contradicted
+    if (outcome.kind === 'absent') known.forget(stepKey)
+    known.keep(stepKey, outcome, askedAt, table)
+    return outcome
   }
 }

@@ -18,9 +18,12 @@ export type Access = Login & {
   readonly idleMs?: number
 }
 
+/** Which servers to ask, by name: all but those to `avoid`, as long as there are others, or one `only`. */
+export type Choice = { readonly avoid?: ((server: string) => boolean) | undefined, readonly only?: string | undefined }
+
 export type Database = {
   /** Rows, or why there are none, within `budgetMs`. */
-  ask(statement: Statement, values: readonly string[], budgetMs: number): Promise<Reply | Unavailable>
+  ask(statement: Statement, values: readonly string[], budgetMs: number, choice?: Choice): Promise<Reply | Unavailable>
   /** Hands over the rows of a long list, in batches, until `onRows` wants no more; why not all of them, or null. Rejects if `onRows` does. */
   list(statement: Statement, onRows: (rows: readonly RawRow[]) => Promise<boolean>): Promise<Unavailable | null>
 }
@@ -79,14 +82,18 @@ export const openServers = (settings: ServerSettings): Servers => {
 }
 
 /** With all breakers open, any of them says best why. */
-const askableOf = (servers: readonly Server[]): readonly Server[] => {
+const askableOf = (servers: readonly Server[], { avoid, only }: Choice = {}): readonly Server[] => {
+  if (only !== undefined) return servers.filter(({ name }) => name === only)
   const askable = servers.filter(server => server.isAskable())
-  return askable.length > 0 ? askable : servers.slice(0, 1)
+  const believed = avoid === undefined ? askable : askable.filter(({ name }) => !avoid(name))
+  return believed.length > 0 ? believed : askable.length > 0 ? askable : servers.slice(0, 1)
 }
 
 /** Asks one server after the other. */
-const askAll = async (servers: readonly Server[], statement: Statement, values: readonly string[], deadline: number): Promise<Reply | Unavailable> => {
-  const candidates = askableOf(servers)
+const askAll = async (
+  servers: readonly Server[], statement: Statement, values: readonly string[], deadline: number, choice?: Choice,
+): Promise<Reply | Unavailable> => {
+  const candidates = askableOf(servers, choice)
   let failure = unavailable('timeout', 'no time to ask')
   for (const [index, server] of candidates.entries()) {
     if (performance.now() >= deadline) return failure
@@ -98,10 +105,10 @@ const askAll = async (servers: readonly Server[], statement: Statement, values: 
 }
 
 const databaseOn = (servers: readonly Server[]): Database => ({
-  ask: (statement, values, budgetMs) => {
+  ask: (statement, values, budgetMs, choice) => {
     const deadline = performance.now() + budgetMs
     const [only] = servers
-    if (servers.length > 1 || only === undefined || budgetMs <= 0) return askAll(servers, statement, values, deadline)
+    if (servers.length > 1 || only === undefined || budgetMs <= 0) return askAll(servers, statement, values, deadline, choice)
     return only.ask(statement, values, deadline, 1)
   },
   list: async (statement, onRows) => {

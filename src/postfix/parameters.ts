@@ -31,6 +31,20 @@ export type Search =
    */
   | 'exact'
 
+/** What happens to mail if a map says absent. */
+export type AbsenceEffect =
+  /** It is refused: relay_recipient_maps, virtual_mailbox_domains... */
+  | 'refuses'
+  /** It takes another way: transport_maps, canonical_maps... */
+  | 'reroutes'
+  /** Nothing: check_*_access, *_bcc_maps, smtpd_sender_login_maps... */
+  | 'passes'
+  /** It goes out less protected: smtp_tls_policy_maps... */
+  | 'weakens'
+
+/** Every effect of an absence, the worst for a recipient first. */
+export const absenceEffects = ['refuses', 'reroutes', 'passes', 'weakens'] as const satisfies readonly AbsenceEffect[]
+
 /** The parameters of main.cf that decide the steps. */
 export type SearchSettings = {
   /** recipient_delimiter: each character is a delimiter. Empty: no extensions. */

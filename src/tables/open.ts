@@ -10,7 +10,6 @@ import type { Host } from '../mysql/hosts.js'
 import type { ServerSettings, ServerStatus } from '../mysql/server.js'
 import { mysqlSource } from './mysql_source.js'
 import type { Problem } from '../log.js'
-import { inOrder } from './source.js'
 import type { Source } from './source.js'
 import { parseTextTable, textSource } from '../postfix/text_table.js'
 import { messageOf } from '../log.js'
@@ -20,8 +19,15 @@ export type DefinedBy =
   | { readonly kind: 'cf', readonly path: string }
   | { readonly kind: 'inline', readonly parameters: Readonly<Record<string, string>> }
 
-/** One table of a map, for those that read it whole. */
-export type Table = { readonly definition: TableDefinition, readonly database: Database, readonly definedBy: DefinedBy }
+/** One table of a map. */
+export type Table = {
+  readonly source: Source
+  /** Names the servers and the database that answer; tables that share one stand or fall together. */
+  readonly authority: string
+  readonly definition: TableDefinition
+  readonly database: Database
+  readonly definedBy: DefinedBy
+}
 
 /** A table of a map, and where it is defined. */
 type Placed = { readonly map: string, readonly place: string, readonly definition: TableDefinition }
@@ -29,8 +35,7 @@ type Placed = { readonly map: string, readonly place: string, readonly definitio
 /** A map's source: a table whole in memory, or a server that is asked. */
 export type Opened =
   | { readonly kind: 'text', readonly lookup: (key: string) => Outcome }
-  /** `authorities` name the servers and databases that answer; maps that share one stand or fall together. */
-  | { readonly kind: 'mysql', readonly source: Source, readonly authorities: readonly string[], readonly tables: readonly Table[] }
+  | { readonly kind: 'mysql', readonly tables: readonly Table[] }
 
 export type Sources = {
   of(map: string): Opened
@@ -73,8 +78,6 @@ export const openSources = (
     }
   }
   const openMysql = (map: string, tables: readonly { readonly place: string, readonly defined: Defined, readonly definedBy: DefinedBy }[]): void => {
-    const sources: Source[] = []
-    const authorities: string[] = []
     const read: Table[] = []
     for (const { place, defined, definedBy } of tables) {
       warnings.push(...defined.warnings)
@@ -86,15 +89,17 @@ export const openSources = (
       const { hosts, login } = definition
       try {
         const database = databaseOf(definition, hosts)
-        sources.push(mysqlSource(definition, database, () => onEmpty(map)))
-        authorities.push(JSON.stringify([hosts, login.user, login.dbname]))
         definitions.push({ map, place, definition })
-        read.push({ definition, database, definedBy })
+        read.push({
+          definition, database, definedBy,
+          source: mysqlSource(definition, database, () => onEmpty(map)),
+          authority: JSON.stringify([hosts, login.user, login.dbname]),
+        })
       } catch (error) {
         problems.push({ place: map, text: messageOf(error) })
       }
     }
-    opened.set(map, { kind: 'mysql', source: inOrder(sources), authorities, tables: read })
+    opened.set(map, { kind: 'mysql', tables: read })
   }
 
   for (const [map, config] of configs) {

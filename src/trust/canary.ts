@@ -6,9 +6,8 @@
  * It is asked on an interval, anew before any absence from its server is
  * believed, and as the probe of a breaker that is half-open.
  */
-import type { Unavailable } from '../outcome.js'
+import type { Outcome, Unavailable } from '../outcome.js'
 import { unavailable } from '../outcome.js'
-import type { Source } from '../tables/source.js'
 import type { Clock } from '../runtime/clock.js'
 
 export type CanaryState = { readonly map: string, readonly missing: boolean, readonly since: number }
@@ -17,7 +16,7 @@ const askEveryMs = 10_000
 const budgetMs = 2_000
 
 export class Canary {
-  readonly #source: Source
+  readonly #ask: (key: string, budgetMs: number) => Promise<Outcome>
   readonly #key: string
   readonly #map: string
   readonly #clock: Clock
@@ -27,9 +26,12 @@ export class Canary {
   #since: number
   #cancel: () => void
 
-  /** `key` is folded. Starts asking at once. */
-  constructor(map: string, key: string, source: Source, clock: Clock, onChange: (state: CanaryState) => void) {
-    this.#source = source
+  /** `key` is folded; `ask` asks the map's tables for it. Starts at once. */
+  constructor(
+    map: string, key: string, ask: (key: string, budgetMs: number) => Promise<Outcome>, clock: Clock,
+    onChange: (state: CanaryState) => void,
+  ) {
+    this.#ask = ask
     this.#key = key
     this.#map = map
     this.#clock = clock
@@ -44,7 +46,7 @@ export class Canary {
 
   /** Asks now: null if the canary is there, else why an absence can't be believed. */
   async check(withinMs: number): Promise<Unavailable | null> {
-    const outcome = await this.#source.lookup(this.#key, withinMs)
+    const outcome = await this.#ask(this.#key, withinMs)
     switch (outcome.kind) {
       case 'found':
         this.#enter(false)

@@ -14,9 +14,6 @@
  * that a known alias leads to. So it may stand in, as an old found answer may;
  * a map that names recipients never does so for its own absences.
  *
- * Bugs: a recipient map that is no list of recipients (a *_bcc_maps) is taken
- * for one. An alias that was refused before it was made, is in such a map, and
- * was not mailed to again before the outage, is refused in it.
  */
 import { readable } from '../outcome.js'
 import type { ByteString } from '../outcome.js'
@@ -68,9 +65,16 @@ export const createTargets = (): Targets => {
 export type Neighbour = {
   readonly search: Search
   /** Whether it has a found answer for this folded key, fresh or stale; asks nobody. */
-  knows(key: string): boolean
+  readonly knows: (key: string) => boolean
   /** For a map of aliases. */
   readonly targets?: Targets
+}
+
+/** Whether the domain of a folded key is one that mail is taken for. A key without @ is a domain. */
+export const isOurs = (key: string, neighbours: Iterable<Neighbour>): boolean => {
+  const domain = key.slice(key.lastIndexOf('@') + 1)
+  for (const { search, knows } of neighbours) if ((search === 'domain' || search === 'exact') && knows(domain)) return true
+  return false
 }
 
 /** Whether one of the `neighbours` has the last word on `key` (folded), so that its absence from a map of that search refuses nobody. */

@@ -5,8 +5,8 @@
  *
  * A few a second, in random order, so that nodes that share a Redis find there
  * what another one has just verified. It gives way to lookups, and ends its
- * round when the table can't be asked or isn't believed. It takes nothing away:
- * a table that was emptied overnight must not empty the cache.
+ * round when the table can't be asked or isn't believed. A table that was emptied
+ * overnight does not empty the cache: each absence is judged as any other.
  *
  * Bugs: a node with Redis forgets over a restart which keys were asked for, and
  * re-verifies them from the next time on. A plus address whose extension has
@@ -17,17 +17,12 @@ import type { Known } from '../lookup/known.js'
 import type { MapLookup } from '../lookup/lookup.js'
 import type { Plan, Step } from '../lookup/search.js'
 import { complete, hasSendersCase, keyOfWhole } from '../lookup/walk.js'
-import type { Found } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
-import type { Source } from '../tables/source.js'
-import type { Guard } from '../trust/guard.js'
 
 export type ReverifyParts = {
   readonly lookup: Pick<MapLookup, 'isIdle' | 'questions'>
   readonly known: Known
   readonly plan: Plan
-  readonly source: Source
-  readonly guard: Guard
   /** Of one question to the table. */
   readonly deadlineMs: number
   readonly clock: Clock
@@ -56,34 +51,21 @@ export const dueKeys = (known: Known, rememberForMs: number, now: number): strin
   return keys
 }
 
-/** What the table says of a step, kept if it is found; undefined: absent; null: it can't be asked. */
-const verifyStep = async ({ lookup, known, source, guard, deadlineMs }: ReverifyParts, stepKey: string, now: number): Promise<Found | undefined | null> => {
-  lookup.questions.count++
-  const said = guard.doubt ?? await source.lookup(stepKey, deadlineMs)
-  switch (said.kind) {
-    case 'found':
-      guard.noteFound(stepKey)
-      known.keep(stepKey, said, now)
-      return said
-    case 'absent': return undefined
-    case 'unavailable': return null
-    default: return said satisfies never
-  }
-}
-
 /** A whole answer is verified if the steps still lead to the same: another one would rest on absences that nobody has judged. */
 const verifyWhole = async (
-  parts: ReverifyParts, cacheKey: string, entry: Entry, steps: readonly Step[], now: number,
-): Promise<Found | undefined | null> => {
+  { lookup, known, deadlineMs, clock }: ReverifyParts, cacheKey: string, entry: Entry, steps: readonly Step[],
+): Promise<boolean> => {
+  const now = clock.now()
   for (const step of steps) {
-    const said = await verifyStep(parts, step.key, now)
-    if (said === undefined) continue
-    if (said === null) return null
-    const whole = complete(said, step)
-    if (entry.outcome.kind === 'found' && entry.outcome.value === whole.value) parts.known.keep(cacheKey, whole, now)
-    return whole
+    const { outcome } = await lookup.questions.ask(step.key, now, now + deadlineMs)
+    if (outcome.kind === 'absent') continue
+    if (outcome.kind === 'unavailable') return false
+    const whole = complete(outcome, step)
+    const isSame = outcome.age === 'fresh' && entry.outcome.kind === 'found' && entry.outcome.value === whole.value
+    if (isSame) known.keep(cacheKey, whole, now)
+    return true
   }
-  return undefined
+  return true
 }
 
 /**
@@ -91,19 +73,18 @@ const verifyWhole = async (
  * nothing away. False if the table can't be asked now. Never rejects.
  */
 export const verify = async (parts: ReverifyParts, cacheKey: string): Promise<boolean> => {
-  const { known, plan, guard, clock } = parts
+  const { lookup, known, plan, deadlineMs, clock } = parts
   const now = clock.now()
   const entry = known.memory.peekFound(cacheKey)
   if (entry === undefined) return true
-  if (!guard.state.trusted) return false
   const key = keyOfWhole(cacheKey)
   const steps = key === null ? [] : plan.steps(key, key)
   const askedAts = [cacheKey, ...steps.map(step => step.key)].map(each => [each, known.memory.peek(each)?.askedAt] as const)
   await known.readKeys([cacheKey], now)
   let couldAsk = true
   if (now - (known.memory.peek(cacheKey)?.verifiedAt ?? now) >= verifyAfterMs(known)) {
-    const said = key === null ? await verifyStep(parts, cacheKey, now) : await verifyWhole(parts, cacheKey, entry, steps, now)
-    couldAsk = said !== null
+    couldAsk = key === null ? (await lookup.questions.ask(cacheKey, now, now + deadlineMs)).outcome.kind !== 'unavailable'
+      : await verifyWhole(parts, cacheKey, entry, steps)
   }
   for (const [each, askedAt] of askedAts) {
     const renewed = known.memory.peek(each)

@@ -37,5 +37,5 @@ export const takeCopy = async (
   const copy = await builder.finish()
   if (typeof copy === 'string') return copy
   const source = mysqlSource(definition, database)
-  return await compareCopy(copy, key => source.lookup(key, budgetMs)) ?? copy
+  return await compareCopy(copy, async key => (await source.ask(key, budgetMs)).outcome) ?? copy
 }

@@ -16,7 +16,7 @@ const cases = new Map<string, Partial<Status>>([
   ['redis', { redis: redis === null ? null : { ...redis, state: 'down', since: 1_500_000 } }],
   ['canary of alias', { canaries: [{ map: 'alias', missing: true, since: 1_500_000 }] }],
   ['map alias', {
-    maps: map?.cached == null ? [] : [{ ...map, cached: { ...map.cached, guard: { trusted: false, since: 1_500_000, witnesses: 9, gone: 7 } } }],
+    maps: map?.cached == null ? [] : [{ ...map, cached: { ...map.cached, doubts: [{ table: 0, server: 'db:3306', cause: 'shrunk', since: 1_500_000, known: 9, missing: 7 }] } }],
   }],
 ])
 

@@ -1,5 +1,6 @@
 /** A cache on a test's own Redis, and what to put into it. */
 import type { Test } from 'tap'
+import { statement } from '../../src/caches/entry.js'
 import { loadClient } from '../../src/caches/redis_client.js'
 import { createRedisCache } from '../../src/caches/redis.js'
 import type { RedisFault, RedisState } from '../../src/caches/redis.js'
@@ -31,7 +32,7 @@ export const open = (t: Test, address: Partial<RedisSettings>, commandTimeoutMs 
   })
   /** Writes, and waits until the server has done it: the commands of a connection are done in order. */
   const write = async (key: string, outcome = box, ttlMs = day, map = alias) => {
-    cache.write(map, key, outcome, verifiedAt, ttlMs)
+    cache.write(map, key, statement(outcome, verifiedAt), ttlMs)
     await cache.read(map, ['nothing there'])
   }
   return { cache, clock, states, told, until, write }

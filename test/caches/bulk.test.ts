@@ -2,7 +2,7 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { openBulk } from '../../src/caches/bulk.js'
 import type { Bulk } from '../../src/caches/bulk.js'
-import { decodeEntry, encodeEntry } from '../../src/caches/entry.js'
+import { decodeRecord, encodeRecord, statement } from '../../src/caches/entry.js'
 import type { RedisSettings } from '../../src/config/config.js'
 import { absent, byteString, found } from '../../src/outcome.js'
 import { startCluster, startRedis } from '../fixtures/redis.js'
@@ -21,7 +21,7 @@ t.teardown(() => redis.stop())
 const plain = new Redis({ path: redis.socket })
 t.teardown(() => plain.disconnect())
 const valueAt = async (key: string): Promise<unknown> => {
-  const decoded = decodeEntry((await plain.getBuffer(`hf:alias:${key}`))?.toString('latin1') ?? '', alias.definition)
+  const decoded = decodeRecord((await plain.getBuffer(`hf:alias:${key}`))?.toString('latin1') ?? '', alias.definition)
   return typeof decoded === 'string' ? decoded : { ...decoded.outcome, verifiedAt: decoded.verifiedAt }
 }
 
@@ -42,11 +42,11 @@ t.test('what is as recent or more so stays; what is older, of another definition
   const bulk = await open(t, { path: redis.socket })
   const loaded = found(byteString('loaded'))
   const put = (key: string, record: string): Promise<unknown> => plain.set(`hf:alias:${key}`, record)
-  await put('newer', encodeEntry(found(byteString('own')), now + 1, alias.definition))
-  await put('same', encodeEntry(found(byteString('own')), now, alias.definition))
-  await put('gone', encodeEntry(absent, now + 1, alias.definition))
-  await put('older', encodeEntry(found(byteString('own')), now - 1, alias.definition))
-  await put('other', encodeEntry(found(byteString('own')), now + 1, 'fedcba9876543210'))
+  await put('newer', encodeRecord(statement(found(byteString('own')), now + 1), alias.definition))
+  await put('same', encodeRecord(statement(found(byteString('own')), now), alias.definition))
+  await put('gone', encodeRecord(statement(absent, now + 1), alias.definition))
+  await put('older', encodeRecord(statement(found(byteString('own')), now - 1), alias.definition))
+  await put('other', encodeRecord(statement(found(byteString('own')), now + 1), 'fedcba9876543210'))
   await put('odd', 'something else')
   await plain.rpush('hf:alias:list', 'x')
   t.equal(await bulk.write(alias, ['newer', 'same', 'gone', 'older', 'other', 'odd', 'list', 'new'].map(key => ({ key, outcome: loaded })), now, day), 5)

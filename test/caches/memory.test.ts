@@ -1,11 +1,11 @@
 import t from 'tap'
-import { makeEntry } from '../../src/caches/entry.js'
+import { makeEntry, statement } from '../../src/caches/entry.js'
 import { createMemory } from '../../src/caches/memory.js'
 import { absent, byteString, found } from '../../src/outcome.js'
 
 const lifetimes = { freshForMs: 300_000, staleForMs: 3_600_000, absentForMs: 30_000 }
-const entry = (value: string) => makeEntry(found(byteString(value)), 0, lifetimes, 0, 0)
-const unknown = makeEntry(absent, 0, lifetimes, 0, 0)
+const entry = (value: string) => makeEntry(statement(found(byteString(value)), 0), lifetimes, 0, 0)
+const unknown = makeEntry(statement(absent, 0), lifetimes, 0, 0)
 
 t.test('the least recently used of the found goes first, and a peek is no use', t => {
   const memory = createMemory({ entries: 2, bytes: 10_000, absentEntries: 10 })

@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import t from 'tap'
+import { statement } from '../../src/caches/entry.js'
 import type { Test } from 'tap'
 import { byteString, found } from '../../src/outcome.js'
 import type { ByteString } from '../../src/outcome.js'
@@ -29,7 +30,7 @@ t.test('what was written is read, byte by byte, with the time of its verificatio
   await write('info@example.com')
   await write('bytes@example.com', bytes)
   t.strictSame(await cache.read(alias, ['info@example.com', 'nobody@example.com', 'bytes@example.com']),
-    [{ outcome: box, verifiedAt }, null, { outcome: bytes, verifiedAt }])
+    [statement(box, verifiedAt), null, statement(bytes, verifiedAt)])
   t.match(cache.status(), { state: 'ready', hits: 2 })
 })
 
@@ -68,15 +69,15 @@ t.test('C113 foreign values, cut records and other types are misses, each counte
   await plain.set('hf:alias:foreign', '{"value":"box@example.net"}')
   await plain.set('hf:alias:empty', '')
   await plain.rpush('hf:alias:list', 'box@example.net')
-  t.strictSame(await cache.read(alias, ['cut', 'foreign', 'empty', 'list', 'whole']), [null, null, null, null, { outcome: box, verifiedAt }])
+  t.strictSame(await cache.read(alias, ['cut', 'foreign', 'empty', 'list', 'whole']), [null, null, null, null, statement(box, verifiedAt)])
   t.match(cache.status().faults, { 'invalid-record': 3, 'wrong-type': 1 })
   t.strictSame([...told].sort(), ['invalid-record', 'invalid-record', 'invalid-record', 'wrong-type'], 'and told, for the log')
   t.strictSame(states, ['ready'], 'and the server is not left alone for that')
   const listed: unknown[] = []
   for await (const records of cache.all(alias, () => true)) listed.push(...records)
-  t.strictSame(listed, [['whole', { outcome: box, verifiedAt }]], 'a list of all leaves them out')
+  t.strictSame(listed, [['whole', statement(box, verifiedAt)]], 'a list of all leaves them out')
   await write('cut')
-  t.strictSame(await cache.read(alias, ['cut']), [{ outcome: box, verifiedAt }], 'it is overwritten')
+  t.strictSame(await cache.read(alias, ['cut']), [statement(box, verifiedAt)], 'it is overwritten')
 })
 
 t.test('C106 nobody listens: no read waits, and it is used as soon as it is there', async t => {
@@ -84,7 +85,7 @@ t.test('C106 nobody listens: no read waits, and it is used as soon as it is ther
   const { cache, until } = open(t, { port })
   await until('down')
   t.equal(cache.read(alias, ['info@example.com']), null)
-  cache.write(alias, 'info@example.com', box, verifiedAt, day)
+  cache.write(alias, 'info@example.com', statement(box, verifiedAt), day)
   cache.remove(alias, 'info@example.com')
   t.ok(cache.status().faults.connection > 0)
   await server(t, '--port', String(port))
@@ -117,7 +118,7 @@ t.test('C107 hung: a miss after the command timeout, then left alone for two sec
   t.strictSame(await cache.read(alias, ['one', 'two']), [null, null])
   t.match(cache.status(), { state: 'resting', faults: { timeout: 2 } })
   t.equal(cache.read(alias, ['one']), null, 'not asked')
-  cache.write(alias, 'one', box, verifiedAt, day)
+  cache.write(alias, 'one', statement(box, verifiedAt), day)
   clock.now += 1_999
   t.equal(cache.isUsable(), false)
   clock.now += 1
@@ -127,7 +128,7 @@ t.test('C107 hung: a miss after the command timeout, then left alone for two sec
   // The server answers what it was asked while it hung; until it has, reads time out.
   do clock.now += 2_000
   while (await write('one') === undefined && cache.status().state !== 'ready')
-  t.strictSame(await cache.read(alias, ['one']), [{ outcome: box, verifiedAt }])
+  t.strictSame(await cache.read(alias, ['one']), [statement(box, verifiedAt)])
 })
 
 t.test('while it is left alone, who has nobody else to ask may wait for it, a bounded number of keys at a time', async t => {
@@ -144,9 +145,9 @@ t.test('while it is left alone, who has nobody else to ask may wait for it, a bo
   const reading = cache.readPatiently(alias, ['one', ...many], 60_000)
   t.equal(cache.readPatiently(alias, ['two'], 60_000), null, 'enough are waiting')
   redis.resume()
-  t.strictSame(await reading, [{ outcome: box, verifiedAt }, ...many.map(() => null)])
+  t.strictSame(await reading, [statement(box, verifiedAt), ...many.map(() => null)])
   t.equal(cache.isUsable(), false, 'its rest goes on')
-  t.strictSame(await cache.readPatiently(alias, ['one'], 60_000), [{ outcome: box, verifiedAt }])
+  t.strictSame(await cache.readPatiently(alias, ['one'], 60_000), [statement(box, verifiedAt)])
 
   await redis.pause()
   const { timeout } = cache.status().faults
@@ -180,7 +181,7 @@ t.test('an answer that comes after the timeout is not taken for the answer to a 
     answers.push((await cache.read(alias, ['two']))?.[0] ?? null)
     await proxy.pass()
   } while (answers.at(-1) === null)
-  t.strictSame(answers.at(-1), { outcome: other, verifiedAt })
+  t.strictSame(answers.at(-1), statement(other, verifiedAt))
 })
 
 t.test('a connection that is accepted and never answered is not used, and costs no read any time', async t => {
@@ -210,7 +211,7 @@ t.test('cut in the middle of an answer: a miss, and a new connection', async t =
   await until('down')
   await proxy.pass()
   await until('ready')
-  t.strictSame(await cache.read(alias, ['info@example.com']), [{ outcome: box, verifiedAt }])
+  t.strictSame(await cache.read(alias, ['info@example.com']), [statement(box, verifiedAt)])
 })
 
 t.test('C110 memory full: writes are counted and let go, reads go on', async t => {
@@ -224,7 +225,7 @@ t.test('C110 memory full: writes are counted and let go, reads go on', async t =
   await write('other@example.com')
   await write('other@example.com')
   t.equal(cache.status().faults.oom, 1, 'the second write was left out')
-  t.strictSame(await cache.read(alias, ['info@example.com', 'other@example.com']), [{ outcome: box, verifiedAt }, null])
+  t.strictSame(await cache.read(alias, ['info@example.com', 'other@example.com']), [statement(box, verifiedAt), null])
   t.strictSame(states, ['ready'])
 })
 
@@ -268,7 +269,7 @@ t.test('C109 a replica: reads go on, writes are counted; once it is the primary,
   await plain.replicaof('NO', 'ONE')
   clock.now += 10_000
   await write('info@example.com')
-  t.strictSame(await cache.read(alias, ['info@example.com']), [{ outcome: box, verifiedAt }])
+  t.strictSame(await cache.read(alias, ['info@example.com']), [statement(box, verifiedAt)])
 })
 
 t.test('loading its data: left alone, and used again when it is done', async t => {
@@ -289,6 +290,6 @@ t.test('loading its data: left alone, and used again when it is done', async t =
   t.equal(cache.read(alias, ['info@example.com']), null)
   await reloaded
   clock.now += 2_000
-  t.strictSame(await cache.read(alias, ['info@example.com']), [{ outcome: box, verifiedAt }])
+  t.strictSame(await cache.read(alias, ['info@example.com']), [statement(box, verifiedAt)])
   t.equal(cache.status().state, 'ready')
 })

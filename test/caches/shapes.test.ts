@@ -3,19 +3,20 @@ import { readFileSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t from 'tap'
+import { statement } from '../../src/caches/entry.js'
 import { makeCertificates } from '../fixtures/certificates.js'
 import { startCluster, startGuarded, startRedis } from '../fixtures/redis.js'
 import { alias, box, day, open, verifiedAt } from './bed.js'
 
 /** Enough keys for every node of a cluster. */
 const keys = Array.from({ length: 30 }, (_, index) => `user${index * index * 31}@example.com`)
-const known = { outcome: box, verifiedAt }
+const known = statement(box, verifiedAt)
 type Opened = ReturnType<typeof open>
 
 /** Writes all keys again and again, until they are all there. */
 const fill = async ({ cache, clock }: Opened): Promise<void> => {
   for (;;) {
-    for (const key of keys) cache.write(alias, key, box, verifiedAt, day)
+    for (const key of keys) cache.write(alias, key, statement(box, verifiedAt), day)
     const answers = await cache.read(alias, keys)
     if (answers?.every(answer => answer !== null) === true) return
     clock.now += 10_000
@@ -67,7 +68,7 @@ t.test('a cluster', async t => {
     const answers: unknown[] = []
     do {
       clock.now += 10_000
-      cache.write(alias, key, box, verifiedAt, day)
+      cache.write(alias, key, statement(box, verifiedAt), day)
       answers.push((await cache.read(alias, [key]))?.[0] ?? null)
       await setImmediate()
     } while (answers.at(-1) === null)

@@ -88,7 +88,7 @@ t.test('who asks after a flush joins no question from before it, and the late an
     for (const flushed of ['a@example.com', '@example.com', null]) {
       const { clock, lookup, source } = stage({}, { search: 'exact' })
       const answers = [[before, 200], [after, 50]] as const
-      source.lookup = key => {
+      source.outcomeOf = key => {
         source.asked.push(key)
         const [outcome, latencyMs] = answers[source.asked.length - 1] ?? answers[1]
         return new Promise(resolve => { clock.after(latencyMs, () => resolve(outcome)) })

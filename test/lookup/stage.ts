@@ -1,34 +1,35 @@
 /** A map over scripted rows, for tests of the lookup: real code over a scripted table, a scripted Redis, and a clock that stands still. */
 import { createMemory } from '../../src/caches/memory.js'
-import type { Decoded } from '../../src/caches/entry.js'
+import type { Statement } from '../../src/caches/entry.js'
 import type { MapIdentity, RedisCache } from '../../src/caches/redis.js'
-import { Guard } from '../../src/trust/guard.js'
+import { MapTrust } from '../../src/trust/map_trust.js'
+import { TableTrust } from '../../src/trust/table_trust.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
 import type { LookupSettings } from '../../src/lookup/lookup.js'
 import { Known } from '../../src/lookup/known.js'
-import type { Lifetimes } from '../../src/config/config.js'
+import type { Absence, Lifetimes } from '../../src/config/config.js'
 import { compileSearch } from '../../src/lookup/search.js'
 import type { Plan } from '../../src/lookup/search.js'
 import type { Search } from '../../src/postfix/parameters.js'
 import type { ReverifyParts } from '../../src/upkeep/reverify.js'
 import { byteString, found, unavailable } from '../../src/outcome.js'
-import type { Absent, Found, Outcome } from '../../src/outcome.js'
+import type { Outcome } from '../../src/outcome.js'
 import { fakeClock } from '../fixtures/clock.js'
 import type { FakeClock } from '../fixtures/clock.js'
 import { scriptedSource } from '../fixtures/scripted.js'
 
 export const minute = 60_000
 
-type StoredRecord = { readonly outcome: Found | Absent, readonly verifiedAt: number, readonly definition: string, readonly ttlMs: number }
+type StoredRecord = Statement & { readonly definition: string, readonly ttlMs: number }
 
 /** What Redis would hold, and what it would do, as the test says. */
 export const scriptedRedis = (clock: FakeClock) => {
   const records = new Map<string, StoredRecord>()
   const state = { usable: true, connected: false, latencyMs: 0, reads: 0 }
   const nameOf = (map: MapIdentity, key: string) => `${map.name}:${key}`
-  const readOne = (map: MapIdentity, key: string): Decoded | null => {
+  const readOne = (map: MapIdentity, key: string): Statement | null => {
     const record = records.get(nameOf(map, key))
-    return record?.definition === map.definition ? { outcome: record.outcome, verifiedAt: record.verifiedAt } : null
+    return record?.definition === map.definition ? record : null
   }
   const cache: RedisCache = {
     read: (map, keys) => {
@@ -47,11 +48,11 @@ export const scriptedRedis = (clock: FakeClock) => {
         clock.after(Math.min(state.latencyMs, patienceMs), () => resolve(keys.map(key => isInTime ? readOne(map, key) : null)))
       })
     },
-    write: (map, key, outcome, verifiedAt, ttlMs) => {
-      if (state.usable) records.set(nameOf(map, key), { outcome, verifiedAt, ttlMs, definition: map.definition })
+    write: (map, key, { outcome, verifiedAt, table, contradictedAt }, ttlMs) => {
+      if (state.usable) records.set(nameOf(map, key), { outcome, verifiedAt, table, contradictedAt, ttlMs, definition: map.definition })
     },
-    offer: (map, key, outcome, verifiedAt, ttlMs) => {
-      if (!records.has(nameOf(map, key))) cache.write(map, key, outcome, verifiedAt, ttlMs)
+    offer: (map, key, kept, ttlMs) => {
+      if (!records.has(nameOf(map, key))) cache.write(map, key, kept, ttlMs)
     },
     remove: (map, key) => { if (state.usable) records.delete(nameOf(map, key)) },
     all: async function* () { yield [] },
@@ -68,40 +69,47 @@ export const scriptedRedis = (clock: FakeClock) => {
 /** Everything that one map of a test may have otherwise. */
 type Settings = Omit<LookupSettings, 'plan'> & { readonly plan: Plan, readonly definition: string, readonly lifetimes: Lifetimes }
 export type Changes = Partial<Omit<Settings, 'plan'>> & {
-  search?: Search, withRedis?: boolean, isKnownElsewhere?: (key: string) => boolean, onFound?: (value: string) => void, random?: number, maxShrink?: number
+  search?: Search, absence?: Partial<Absence>, withRedis?: boolean, isKnownElsewhere?: (key: string) => boolean, isOurs?: (key: string) => boolean
+  onFound?: (value: string) => void, random?: number
 }
 
-/** A map over scripted rows: fresh 5 minutes, stale an hour, absent 30 seconds; deadline 2 s, soft deadline 300 ms. */
+/** A map over scripted rows: fresh 5 minutes, stale a week, absent 30 seconds, confirmed after 5 minutes; deadline 2 s, soft deadline 300 ms. */
 export const stage = (rows: Readonly<Record<string, string>>, {
-  search = 'virtual', withRedis = false, isKnownElsewhere = () => false, onFound = () => undefined, random = 0, maxShrink = 1, ...changes
+  search = 'virtual', absence = {}, withRedis = false, isKnownElsewhere = () => false, isOurs = () => true, onFound = () => undefined, random = 0, ...changes
 }: Changes = {}) => {
   const clock = fakeClock()
   const source = scriptedSource(clock, rows)
   const redis = scriptedRedis(clock)
   const memory = createMemory({ entries: 1_000, bytes: 10_000_000, absentEntries: 100 })
-  const guard = new Guard(source, { maxShrink, windowMs: 86_400_000, canaries: [] }, clock, () => random, () => undefined)
   const settings: Settings = {
     definition: '0123456789abcdef', policy: { unknown: 'reject', outage: 'defer' },
     plan: compileSearch(search, {
       recipientDelimiter: '+', parentDomainMatchesSubdomains: new Set(), propagateUnmatchedExtensions: new Set(['virtual']), localDomains: new Set(),
     }),
-    lifetimes: { freshForMs: 5 * minute, staleForMs: 60 * minute, absentForMs: 30_000 }, deadlineMs: 2_000, softDeadlineMs: 300, ...changes,
+    lifetimes: week, deadlineMs: 2_000, softDeadlineMs: 300, ...changes,
   }
   const bugs: unknown[] = []
   /** The same map, with other settings or in another process. */
-  const open = (other: Partial<Settings> = {}, ownMemory = memory): MapLookup => {
+  const open = (other: Partial<Settings> = {}, ownMemory = memory) => {
     const { definition, lifetimes, ...rest } = { ...settings, ...other }
-    const known = new Known({ identity: { name: 'alias', definition }, plan: rest.plan, lifetimes }, {
-      memory: ownMemory, redis: withRedis ? redis.cache : null, isKnownElsewhere, onFound, clock, random: () => random,
-    })
-    return new MapLookup(rest, { known, source, guard, clock, onBug: error => bugs.push(error) })
+    const known = new Known({
+      identity: { name: 'alias', definition }, plan: rest.plan, lifetimes, confirmForMs: 5 * minute,
+      absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false, ...absence },
+    }, { memory: ownMemory, redis: withRedis ? redis.cache : null, isKnownElsewhere, isOurs, onFound, clock, random: () => random })
+    const trust = new MapTrust([new TableTrust({ maxShrink: 0.3 }, {
+      source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [],
+      onChange: (_server, doubt, before) => { if ((doubt === null) !== (before === null)) known.dropAbsences() },
+    })])
+    const lookup = new MapLookup(rest, { known, tables: trust.tables, clock, onBug: error => bugs.push(error) })
+    return Object.assign(lookup, { trust })
   }
   const lookup = open()
+  const { trust } = lookup
   /** What re-verification works on. */
-  const reverifyParts = (of = lookup): ReverifyParts =>
-    ({ lookup: of, known: of.known, plan: settings.plan, source, guard, deadlineMs: settings.deadlineMs, clock, random: () => random })
+  const reverifyParts = (of: MapLookup = lookup): ReverifyParts =>
+    ({ lookup: of, known: of.known, plan: settings.plan, deadlineMs: settings.deadlineMs, clock, random: () => random })
   /** Asks, lets what is immediate happen, and gives the outcome. */
-  const ask = async (key: string, from = lookup): Promise<Outcome> => {
+  const ask = async (key: string, from: MapLookup = lookup): Promise<Outcome> => {
     const outcome = from.lookup(key)
     await clock.advance(0)
     return outcome
@@ -118,11 +126,13 @@ export const stage = (rows: Readonly<Record<string, string>>, {
       await clock.advance(10)
     }
   }
-  return { clock, source, memory, guard, lookup, redis, bugs, open, ask, askTimed, reverifyParts }
+  return { clock, source, memory, trust, lookup, redis, bugs, open, ask, askTimed, reverifyParts }
 }
 
 export const aDay = 1_440 * minute
-/** Fresh five minutes, stale a week. */
+/** Stale for an hour, for what would take a week. */
+export const anHour = { freshForMs: 5 * minute, staleForMs: 60 * minute, absentForMs: 30_000 }
+/** The defaults. */
 export const week = { freshForMs: 5 * minute, staleForMs: 7 * aDay, absentForMs: 30_000 }
 export const down = unavailable('source-down', 'refused')
 export const fresh = (value: string) => found(byteString(value))

@@ -3,16 +3,17 @@
  * nodes that share a Redis, faults at each boundary, and a clock that only
  * moves when told. Each answer is held against that history.
  *
- * What is real: MapLookup, Guard, memory, entries, search steps. What is
+ * What is real: MapLookup, TableTrust, memory, entries, search steps. What is
  * played: the table's server and Redis, whose faults of time and order no real
  * server shows on demand.
  */
-import type { Decoded } from '../../src/caches/entry.js'
+import type { Statement } from '../../src/caches/entry.js'
 import type { Lifetimes } from '../../src/config/config.js'
 import { createMemory } from '../../src/caches/memory.js'
 import type { Memory } from '../../src/caches/memory.js'
 import type { RedisCache } from '../../src/caches/redis.js'
-import { Guard } from '../../src/trust/guard.js'
+import { MapTrust } from '../../src/trust/map_trust.js'
+import { TableTrust } from '../../src/trust/table_trust.js'
 import { Known } from '../../src/lookup/known.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
 import { compileSearch } from '../../src/lookup/search.js'
@@ -61,18 +62,22 @@ const deadlineMs = 2_000
 const softDeadlineMs = 300
 const freshForMs = 60_000
 const absentForMs = 10_000
+/** A known key is absent once the table says so a second time, so long after the first. */
+const confirmForMs = 60_000
 /** A question may be under way for a walk and a check of the witnesses before an answer that is based on it. */
 const walkMs = 2 * deadlineMs + 1_000
 /** From the end of a fault until nothing of it may be felt: questions under way, then the failure recheck timer. */
 const recoveryMs = walkMs + 5_000
-/** The guard rechecks a distrusted table every five seconds. */
+/** A table that was seen whole within this time is believed. */
+const wholeForMs = 1_000
+/** A table in doubt is checked again every five seconds. */
 const guardRecoveryMs = 10_000
 
 type Version = { readonly key: string, readonly insertedAt: number, deletedAt: number | null }
 type Node = {
   readonly lookup: MapLookup
   readonly memory: Memory
-  readonly guard: Guard
+  readonly trust: MapTrust
   readonly definition: 'a' | 'b'
   alive: boolean
   distrustedAt: number
@@ -115,6 +120,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
   let tableFault: TableFault = 'none'
   let tableMendedAt = -Infinity
   let restoredAt = -Infinity
+  let truncatedAt = -Infinity
   const askTable = (definition: string, key: string, budgetMs: number): Outcome | Promise<Outcome> => {
     const answer = (): Outcome => {
       const row = rows.get(key)
@@ -140,13 +146,13 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
   }
 
   let redisFault: RedisFault = 'none'
-  const records = new Map<string, { readonly decoded: Decoded, readonly definition: string, readonly until: number }>()
+  const records = new Map<string, { readonly decoded: Statement, readonly definition: string, readonly until: number }>()
   const redisFor = (isAlive: () => boolean): RedisCache => {
     const writable = () => isAlive() && redisFault === 'none'
     const cache: RedisCache = {
       read: (map, keys) => {
         if (redisFault === 'down' || !isAlive()) return null
-        const reading = (): (Decoded | null)[] => keys.map(key => {
+        const reading = (): (Statement | null)[] => keys.map(key => {
           const record = records.get(key)
           return record?.definition === map.definition && record.until > clock.now() ? record.decoded : null
         })
@@ -157,11 +163,12 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
         })
       },
       readPatiently: (map, keys) => cache.read(map, keys),
-      write: (map, key, outcome, verifiedAt, ttlMs) => {
-        if (writable() && ttlMs >= 1) records.set(key, { decoded: { outcome, verifiedAt }, definition: map.definition, until: clock.now() + ttlMs })
+      write: (map, key, { outcome, verifiedAt, table, contradictedAt }, ttlMs) => {
+        if (!writable() || ttlMs < 1) return
+        records.set(key, { decoded: { outcome, verifiedAt, table, contradictedAt }, definition: map.definition, until: clock.now() + ttlMs })
       },
-      offer: (map, key, outcome, verifiedAt, ttlMs) => {
-        if (!records.has(key)) cache.write(map, key, outcome, verifiedAt, ttlMs)
+      offer: (map, key, kept, ttlMs) => {
+        if (!records.has(key)) cache.write(map, key, kept, ttlMs)
       },
       remove: (_map, key) => { if (writable()) records.delete(key) },
       all: async function* () { yield [] },
@@ -178,24 +185,36 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
   let definition: 'a' | 'b' = 'a'
   const startNode = (): Node => {
     const letter = definition
-    const source: Source = { definition: letter, lookup: (key, budgetMs) => askTable(letter, key, budgetMs) }
+    const source: Source = {
+      definition: letter,
+      ask: async (key, budgetMs, { onAbsent } = {}) => {
+        const until = clock.now() + budgetMs
+        const outcome = await askTable(letter, key, budgetMs)
+        if (outcome.kind === 'absent') await onAbsent?.('server', async other => askTable(letter, other, until - clock.now()))
+        return { outcome, server: 'server' }
+      },
+    }
     const memory = createMemory(setting.smallMemory ? { entries: 3, bytes: 100_000, absentEntries: 2 } : { entries: 1_000, bytes: 1_000_000, absentEntries: 1_000 })
-    const guard = new Guard(source, { maxShrink: setting.guard ? 0.3 : 1, windowMs: 1e10, canaries: [] }, clock, random, state => {
-      node.distrustedAt = state.trusted ? clock.now() : Infinity
-    })
-    const known = new Known({ identity: { name: 'alias', definition: letter }, plan, lifetimes }, {
-      memory, isKnownElsewhere: () => false, clock, random, redis: redisFor(() => node.alive),
-    })
+    const known = new Known({
+      identity: { name: 'alias', definition: letter }, plan, lifetimes, confirmForMs, absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false },
+    }, { memory, isKnownElsewhere: () => false, isOurs: () => true, clock, random, redis: redisFor(() => node.alive) })
+    const trust = new MapTrust([new TableTrust({ maxShrink: setting.guard ? 0.3 : 1 }, {
+      source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [],
+      onChange: (_server, doubt, before) => {
+        node.distrustedAt = doubt === null ? clock.now() : Infinity
+        if ((doubt === null) !== (before === null)) known.dropAbsences()
+      },
+    })])
     const lookup = new MapLookup({ plan, policy: { unknown: 'reject', outage: 'defer' }, deadlineMs, softDeadlineMs }, {
-      known, source, guard, onBug: () => undefined, clock,
+      known, tables: trust.tables, onBug: () => undefined, clock,
     })
-    const node: Node = { lookup, memory, guard, definition: letter, alive: true, distrustedAt: -Infinity, known: new Map(), knownRows: new Set() }
+    const node: Node = { lookup, memory, trust, definition: letter, alive: true, distrustedAt: -Infinity, known: new Map(), knownRows: new Set() }
     return node
   }
   const nodes: [Node, Node] = [startNode(), startNode()]
   const restart = (which: 0 | 1): void => {
     nodes[which].alive = false
-    nodes[which].guard.close()
+    nodes[which].trust.close()
     nodes[which] = startNode()
   }
 
@@ -211,14 +230,20 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
     /** A key that the node doesn't know may be heard absent just before a restore, with witnesses found just after. */
     const excusedAfterRestore = (key: string): boolean =>
       askedAt - restoredAt < absentForMs + walkMs && (setting.smallMemory || !node.knownRows.has(key))
+    /** A table that was seen whole within the last second is believed about a key that the node doesn't know. */
+    const excusedAfterLoss = (key: string): boolean =>
+      askedAt - truncatedAt < wholeForMs + absentForMs + walkMs && (setting.smallMemory || !node.knownRows.has(key))
     if (now - askedAt > deadlineMs) wrong('later than the deadline')
     switch (outcome.kind) {
       case 'absent':
+        // What was known before has expired.
+        if (tableFault === 'truncated' && now - truncatedAt > setting.staleForMs - freshForMs - walkMs) return
         for (const key of steps) {
           const row = rows.get(key)
-          if (row !== undefined && row.since < askedAt - absentForMs - walkMs && !excusedAfterRestore(key)) wrong(`the row ${key} is there since ${row.since - startedAt} ms`)
+          if (excusedAfterLoss(key) || excusedAfterRestore(key)) continue
+          if (row !== undefined && row.since < askedAt - absentForMs - walkMs) wrong(`the row ${key} is there since ${row.since - startedAt} ms`)
           const toldAt = flushedAt.get(key) ?? -Infinity
-          if (row !== undefined && row.since < toldAt && toldAt < askedAt && !excusedAfterRestore(key)) wrong(`the row ${key} was flushed at ${toldAt - startedAt} ms`)
+          if (row !== undefined && row.since < toldAt && toldAt < askedAt) wrong(`the row ${key} was flushed at ${toldAt - startedAt} ms`)
         }
         node.known.delete(asked)
         return
@@ -231,7 +256,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
         return
       }
       case 'found': {
-        const version = judgeFound(node, asked, askedAt, outcome, isHealthy, wrong)
+        const version = judgeFound(node, asked, askedAt, outcome, wrong)
         // The table may say meanwhile that a row is gone; the node is right to forget it then.
         if (outcome.age === 'fresh' && version?.deletedAt === null) node.known.set(asked, now)
         return
@@ -240,7 +265,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
     }
   }
 
-  const judgeFound = (node: Node, asked: string, askedAt: number, { value, age }: Found, isHealthy: boolean,
+  const judgeFound = (node: Node, asked: string, askedAt: number, { value, age }: Found,
     wrong: (why: string) => void): Version | undefined => {
     const [, number, letter, extension] = /^v(\d+)([ab])(\+t)?@box$/i.exec(readable(value)) ?? []
     const version = versions[Number(number)]
@@ -253,8 +278,8 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
     if (at < 0) wrong(`a row of ${version.key} is no answer to it`)
     const wanted = version.key === 'u1@d' && asked.includes('+') ? asked.slice(2, 4) : undefined
     if (age === 'fresh' ? extension !== wanted : extension?.toLowerCase() !== wanted?.toLowerCase()) wrong('the extension is not the sender\'s')
-    // Not fresh for longer than fresh_for, nor known for longer than stale_for; while the table is well, fresh is all there is.
-    const goodForMs = age === 'fresh' || isHealthy ? freshForMs : Math.max(freshForMs, setting.staleForMs)
+    // Not fresh for longer than fresh_for, nor known for longer than stale_for.
+    const goodForMs = age === 'fresh' ? freshForMs : Math.max(freshForMs, setting.staleForMs)
     const oldest = askedAt - goodForMs - walkMs
     if (version.deletedAt !== null && version.deletedAt < oldest) wrong(`that row is gone since ${version.deletedAt - startedAt} ms`)
     if (age === 'fresh') node.knownRows.add(version.key)
@@ -290,10 +315,11 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
         }
         break
       case 'table':
-        // Only a guard that has witnesses can see that a table has lost its rows.
-        if (operation.fault === 'truncated' && !(setting.guard && nodes.every(({ guard }) => guard.state.trusted && guard.state.witnesses >= 3))) break
+        // Only known keys can show that a table has lost its rows, as long as they are known.
+        if (operation.fault === 'truncated' && !(setting.guard && setting.staleForMs > 0 && nodes.every(({ lookup, trust }) => trust.doubts.length === 0 && lookup.known.sample(0, 3, Math.max(trust.tables[0]?.trustedAt ?? 0, clock.now() - freshForMs)).length >= 3))) break
         if (tableFault !== 'none') tableMendedAt = clock.now()
         if (tableFault === 'truncated') restoredAt = clock.now()
+        if (operation.fault === 'truncated') truncatedAt = clock.now()
         tableFault = operation.fault
         break
       case 'redis':
@@ -301,7 +327,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
         else redisFault = operation.fault
         break
       case 'forget':
-        nodes[operation.node].memory.clear()
+        for (const [key] of [...nodes[operation.node].memory.all()]) nodes[operation.node].memory.delete(key)
         nodes[operation.node].known.clear()
         nodes[operation.node].knownRows.clear()
         break
@@ -316,14 +342,14 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
         flushedAt.set(operation.key, clock.now())
         for (const { lookup } of nodes) lookup.flush(operation.key, clock.now())
         break
-      case 'trust': if (tableFault !== 'truncated') nodes[operation.node].guard.trust(); break
+      case 'trust': if (tableFault !== 'truncated') nodes[operation.node].trust.trust(); break
       default: operation satisfies never
     }
     if (problems.length > 0) break
   }
   await clock.advance(deadlineMs)
-  for (const { guard, lookup } of nodes) {
-    guard.close()
+  for (const { trust, lookup } of nodes) {
+    trust.close()
     if (lookup.flights > 0) await clock.advance(walkMs)
   }
   return problems[0] ?? null

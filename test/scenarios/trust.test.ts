@@ -11,7 +11,8 @@ t.test('a truncated table is not believed until an administrator trusts it, by t
   const bed = await start(t, keys.map(key => `('${key}', 'box')`).join(','))
   for (const key of keys) t.equal(await bed.ask(key), 'OK box')
   await bed.mariadb.sql('TRUNCATE a')
-  t.match(await bed.ask('nobody@example.com'), /^TEMP distrusted/)
+  // A table that was seen whole within the last second is still believed.
+  for (let stranger = 0; ; stranger++) if ((await bed.ask(`stranger${stranger}@example.com`)).startsWith('TEMP distrusted')) break
   t.equal(statSync(join(bed.holdfast.dir, 'admin')).mode & 0o777, 0o660)
   for (const [path, refusal] of [['trust', 403], ['flush', 403], ['explain', 404]] as const) {
     const { status } = await fetch(`http://127.0.0.1:${bed.port}/${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"map":"alias"}' })
@@ -21,7 +22,7 @@ t.test('a truncated table is not believed until an administrator trusts it, by t
   t.equal(unknown.code, 75)
   t.match(unknown.stderr, 'holdfast trust: no map \'aliases\'; there are alias')
   const before = await command(bed, 'status')
-  t.match(before.stdout, /^Mail is safe\. Ill, for \d+ s:\n {2}map alias: the table lost \d+ known keys/)
+  t.match(before.stdout, /^Mail is safe\. Ill, for \d+ s:\n {2}map alias: the table on .* lacks .* known keys/)
   t.match((await command(bed, 'trust', 'alias')).stdout, 'believed as it is now')
   t.equal(await bed.ask('nobody@example.com'), 'NOTFOUND ')
   t.match(JSON.parse((await command(bed, 'status', '--json')).stdout), { summary: { state: 'well' }, maps: [{ name: 'alias' }] })

@@ -16,7 +16,7 @@ t.test('idle_interval of a .cf file: its unused connection is closed after that 
   t.teardown(() => opened.sources.close())
   const map = opened.sources.of('alias')
   if (map.kind !== 'mysql') throw new Error('not MySQL')
-  t.match(await map.source.lookup('info@example.com', 10_000), { kind: 'found', value: 'box@example.net' })
+  t.match(await map.tables[0]?.source.ask('info@example.com', 10_000), { outcome: { kind: 'found', value: 'box@example.net' } })
   t.equal(opened.sources.status()[0]?.connections, 1)
   await untilSessions(mariadb, sessions => sessions.length === 0)
   t.equal(opened.sources.status()[0]?.connections, 0)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createMemory } from '../../src/caches/memory.js'
 import { Canary } from '../../src/trust/canary.js'
-import { Guard } from '../../src/trust/guard.js'
+import { TableTrust } from '../../src/trust/table_trust.js'
 import { Known } from '../../src/lookup/known.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
 import { compileSearch } from '../../src/lookup/search.js'
@@ -15,16 +15,19 @@ const stage = () => {
   const clock = fakeClock()
   const source = scriptedSource(clock, { 'canary@example.com': 'c@b', 'info@example.com': 'a@b' })
   const changes: boolean[] = []
-  const canary = new Canary('alias', 'canary@example.com', source, clock, ({ missing }) => { changes.push(missing) })
-  const guard = new Guard(source, { maxShrink: 1, windowMs: 86_400_000, canaries: [canary] }, clock, () => 0, () => undefined)
+  const canary = new Canary('alias', 'canary@example.com', (key, budgetMs) => source.outcomeOf(key, budgetMs), clock, ({ missing }) => { changes.push(missing) })
   const plan = compileSearch('exact', {
     recipientDelimiter: '', parentDomainMatchesSubdomains: new Set(), propagateUnmatchedExtensions: new Set(), localDomains: new Set(),
   })
   const known = new Known({
     identity: { name: 'alias', definition: '0123456789abcdef' }, plan, lifetimes: { freshForMs: 60_000, staleForMs: 3_600_000, absentForMs: 30_000 },
-  }, { memory: createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }), redis: null, isKnownElsewhere: () => false, clock, random: () => 0 })
+    confirmForMs: 300_000, absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false },
+  }, { memory: createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }), redis: null, isKnownElsewhere: () => false, isOurs: () => true, clock, random: () => 0 })
+  const table = new TableTrust({ maxShrink: 1 }, {
+    source, clock, sample: () => [], canaries: [canary], onChange: () => undefined,
+  })
   const lookup = new MapLookup({ plan, policy: { unknown: 'reject', outage: 'defer' }, deadlineMs: 2_000, softDeadlineMs: 300 }, {
-    known, source, guard, clock, onBug: () => undefined,
+    known, tables: [table], clock, onBug: () => undefined,
   })
   const ask = async (key: string): Promise<Outcome> => {
     const outcome = lookup.lookup(key)

@@ -3,7 +3,7 @@ import { createMemory } from '../../src/caches/memory.js'
 import type { MapLookup } from '../../src/lookup/lookup.js'
 import { absent, unavailable } from '../../src/outcome.js'
 import { recall, recordsOf } from '../../src/upkeep/snapshots.js'
-import { minute, down, stage } from '../lookup/stage.js'
+import { anHour, minute, down, stage } from '../lookup/stage.js'
 
 t.test('a snapshot holds the absences that are vouched for', async t => {
   const { ask, clock, lookup, open, source } = stage({}, { isKnownElsewhere: () => true })
@@ -28,7 +28,7 @@ t.test('what a snapshot held bridges an outage after a restart, but is not fresh
 })
 
 t.test('a snapshot of another definition, or from too long ago, is of no use', async t => {
-  const { ask, clock, lookup, open } = stage({ 'info@example.com': 'a@b' })
+  const { ask, clock, lookup, open } = stage({ 'info@example.com': 'a@b' }, { lifetimes: anHour })
   await ask('info@example.com')
   const [record] = [...recordsOf(lookup.known, clock.now())]
   const recalled = ({ known }: MapLookup): boolean => record !== undefined && recall(known, ...record)

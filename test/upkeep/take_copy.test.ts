@@ -51,8 +51,11 @@ const takingFrom = (t: Test, server: SqlServer): Taking => {
   }
   return {
     define,
-    take: (parameters, changed = {}) => takeCopy({ definition: define(parameters), database }, { ...settings, ...changed }),
-    ask: async (parameters, key) => mysqlSource(define(parameters), database).lookup(key, 10_000),
+    take: (parameters, changed = {}) => {
+      const definition = define(parameters)
+      return takeCopy({ definition, database }, { ...settings, ...changed })
+    },
+    ask: async (parameters, key) => (await mysqlSource(define(parameters), database).ask(key, 10_000)).outcome,
   }
 }
 

@@ -4,6 +4,7 @@ import { openServers } from '../../src/mysql/database.js'
 import { defineTable } from '../../src/tables/definition.js'
 import { orderedListing } from '../../src/tables/ordered_listing.js'
 import type { OrderedListing } from '../../src/tables/ordered_listing.js'
+import { mysqlSource } from '../../src/tables/mysql_source.js'
 import type { Table } from '../../src/tables/open.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
@@ -40,6 +41,7 @@ export const openTable = (
   if (typeof listing === 'string') throw new Error(listing)
   return {
     definition, database: servers.database(definition.hosts, definition.login), definedBy: { kind: 'inline', parameters },
+    source: mysqlSource(definition, servers.database(definition.hosts, definition.login)), authority: 'here',
     listing,
   }
 }

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import type { Test } from 'tap'
 import { loadClient, openClient } from '../../src/caches/redis_client.js'
-import { decodeEntry, encodeEntry } from '../../src/caches/entry.js'
+import { decodeRecord, encodeRecord, statement } from '../../src/caches/entry.js'
 import { byteString, found } from '../../src/outcome.js'
 import { keepWarm } from '../../src/warm/warmer.js'
 import type { WarmParts, WarmSettings, WarmState, Warmer } from '../../src/warm/warmer.js'
@@ -75,7 +75,7 @@ const startShared = async (t: Test) => {
       return { client, settings }
     },
     read: async (key: string): Promise<unknown> => {
-      const decoded = decodeEntry(await plain.get(`hf:alias:${key}`) ?? '', identity.definition)
+      const decoded = decodeRecord(await plain.get(`hf:alias:${key}`) ?? '', identity.definition)
       return typeof decoded === 'string' ? decoded : decoded
     },
   }
@@ -121,7 +121,7 @@ t.test('of two nodes that share a Redis one loads, and the other knows when', as
   for (const node of nodes) await untilIdle(node)
   t.equal(nodes.flatMap(({ told }) => told).length, 1)
   t.equal(nodes.reduce((sum, { warmer }) => sum + warmer.state().totalRows, 0), rows)
-  t.strictSame(await shared.read(keyOf(7)), { outcome: found(byteString(valueOf(7))), verifiedAt: clock.now() })
+  t.strictSame(await shared.read(keyOf(7)), statement(found(byteString(valueOf(7))), clock.now(), 0))
   t.equal((await shared.plain.keys('hf:alias:*')).length, rows)
   t.equal(nodes[0]?.remembered.size, 0)
   const loadedAt = clock.now()
@@ -141,8 +141,8 @@ t.test('of two nodes that share a Redis one loads, and the other knows when', as
 t.test('what another node noted since the load began stays as it is', async t => {
   const clock = fakeClock()
   const shared = await startShared(t)
-  await shared.plain.set(`hf:alias:${keyOf(8)}`, encodeEntry(found(byteString('newer')), clock.now() + 1, identity.definition))
-  await shared.plain.set(`hf:alias:${keyOf(9)}`, encodeEntry(found(byteString('older')), clock.now() - 1, identity.definition))
+  await shared.plain.set(`hf:alias:${keyOf(8)}`, encodeRecord(statement(found(byteString('newer')), clock.now() + 1, 0), identity.definition))
+  await shared.plain.set(`hf:alias:${keyOf(9)}`, encodeRecord(statement(found(byteString('older')), clock.now() - 1, 0), identity.definition))
   await startNode(t, clock, { redis: shared.node() }).until(1)
   t.match(await shared.read(keyOf(8)), { outcome: { value: 'newer' } })
   t.match(await shared.read(keyOf(9)), { outcome: { value: valueOf(9) } })
@@ -151,7 +151,7 @@ t.test('what another node noted since the load began stays as it is', async t =>
 t.test('a load that fails leaves what there was, and another node goes on where it stopped', async t => {
   const clock = fakeClock()
   const shared = await startShared(t)
-  const kept = encodeEntry(found(byteString('kept')), clock.now() - 1, identity.definition)
+  const kept = encodeRecord(statement(found(byteString('kept')), clock.now() - 1, 0), identity.definition)
   await shared.plain.set(`hf:alias:${keyOf(rows - 1)}`, kept)
   const proxy = await startProxy({ path: mariadb.socket })
   t.teardown(() => proxy.stop())

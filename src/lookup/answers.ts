@@ -1,0 +1,89 @@
+/**
+ * The answers that can be given without asking a table: from fresh entries in
+ * memory, and, where the table can't be asked, from whatever is at hand: stale
+ * entries, copies, and what an absence in this map does to mail.
+ */
+import { bridge as bridgeEntry, isFresh, isKnownAbsent } from '../caches/entry.js'
+import type { Entry } from '../caches/entry.js'
+import { absent, found } from '../outcome.js'
+import type { Absent, Found } from '../outcome.js'
+import { failureRecheckMs } from './known.js'
+import type { Known } from './known.js'
+import { complete, foldedWholeKey, wholeKey } from './walk.js'
+import type { Walk } from './walk.js'
+
+/** An answer from memory; `dueEntry` is a fresh entry that is to be renewed behind the reply. */
+export type MemoryAnswer = { readonly outcome: Found | Absent, readonly dueEntry: Entry | null }
+
+/** What memory can answer alone: each step fresh up to a hit, a fresh whole answer, or a stale one that is not to be asked again yet. */
+export const answerFromMemory = (known: Known, walk: Walk, now: number): MemoryAnswer | null => {
+  const { memory } = known
+  let isPausedStep = false
+  let isAbsent = true
+  let verifiedAt = Infinity
+  for (const [index, step] of walk.steps.entries()) {
+    const entry = memory.peek(step.key)
+    known.noteUse(step.key, entry, now)
+    if (entry === undefined || !isFresh(entry, now)) {
+      isPausedStep = entry !== undefined && isPaused(known, entry, now)
+      isAbsent = false
+      break
+    }
+    verifiedAt = Math.min(verifiedAt, entry.verifiedAt)
+    if (entry.outcome.kind === 'found') {
+      return { outcome: known.completeWalk(walk, index, entry.outcome, verifiedAt), dueEntry: null }
+    }
+  }
+  if (isAbsent) return { outcome: absent, dueEntry: null }
+  const key = wholeKey(walk)
+  const whole = memory.peek(key)
+  known.noteUse(key, whole, now)
+  if (whole?.outcome.kind === 'found' && isFresh(whole, now) && !known.isFlushedSince(walk, whole.verifiedAt)) {
+    return { outcome: whole.outcome, dueEntry: now >= whole.askAgainAt ? whole : null }
+  }
+  const isWaiting = isPausedStep || (whole !== undefined && isPaused(known, whole, now))
+  const bridged = isWaiting ? bridge(known, walk, now) : null
+  return bridged === null ? null : { outcome: bridged, dueEntry: null }
+}
+
+/** A stale entry that is not to be asked again yet: its table failed, or contradicted it. False if the clock was set back meanwhile. */
+const isPaused = ({ confirmForMs }: Known, entry: Entry, now: number): boolean =>
+  now < entry.askAgainAt && entry.askAgainAt <= now + (entry.contradictedAt === 0 ? failureRecheckMs : confirmForMs)
+
+/** The answer that may stand in while the tables can't be asked; null if there is none. */
+export const bridge = (known: Known, walk: Walk, now: number): Found | Absent | null =>
+  bridgeFound(known, walk, now) ?? (isAbsentInOutage(known, walk, now) ? absent : null)
+
+/** The found answer at hand for a walk, fresh or stale; null if there is none. Asks nobody. */
+export const bridgeFound = (known: Known, walk: Walk, now: number): Found | null => {
+  const { memory } = known
+  for (const step of walk.steps) {
+    const entry = memory.get(step.key)
+    if (entry?.outcome.kind === 'absent' && isFresh(entry, now)) continue
+    const copied = known.copiedSince(step.key, entry)
+    const bridged = bridgeEntry(entry, now) ?? (copied?.kind === 'found' ? found(copied.value, 'stale') : null)
+    if (bridged !== null) return complete(bridged, step)
+    if (copied?.kind !== 'absent') break
+  }
+  const whole = bridgeEntry(memory.peekFound(wholeKey(walk)), now)
+  if (whole !== null) return whole
+  // An answer with its extension in another case is better than none.
+  const alike = bridgeEntry(memory.peekFound(foldedWholeKey(walk.key)), now)
+  return alike === null ? null : found(alike.value, 'stale')
+}
+
+/** Whether nobody knows better than that the key is absent, and what an absence in this map does to mail lets us say so. */
+const isAbsentInOutage = (known: Known, walk: Walk, now: number): boolean => {
+  const { does, inOutage } = known.absence
+  switch (does) {
+    case 'refuses': return wasAbsent(known, walk, now) && known.isKnownElsewhere(walk.key)
+    case 'reroutes': case 'passes':
+      return wasAbsent(known, walk, now) || inOutage === 'pass' || (inOutage === 'pass-strangers' && !known.isOurs(walk.key))
+    case 'weakens': return walk.steps.every(step => known.copied(step.key)?.outcome.kind === 'absent')
+    default: return does satisfies never
+  }
+}
+
+/** Whether every step was absent when it was last asked, or a copy lacks it. */
+const wasAbsent = (known: Known, { steps }: Walk, now: number): boolean => steps.every(({ key }) =>
+  isKnownAbsent(known.memory.get(key), now) || known.copied(key)?.outcome.kind === 'absent')

@@ -1,0 +1,53 @@
+/**
+ * Doubt in one table on one server: whether it is believed when it says absent.
+ * A doubt begins with a cause and ends when the keys that were known before it
+ * are back, but for 2 %, and their number no longer changes from one check to
+ * the next: a restore brings the busy users first, or the alphabet. Pure.
+ */
+
+/** What began a doubt. Labels of metrics, so the set is closed. */
+export type DoubtCause =
+  /** More known keys are missing than `max_shrink` allows. */
+  | 'shrunk'
+  /** A new copy of the table has lost more keys of the last one than `max_shrink` allows. */
+  | 'copy-shrunk'
+  /** The table was created anew (DROP and CREATE, TRUNCATE, a restore). */
+  | 'recreated'
+
+export type Doubt = {
+  readonly cause: DoubtCause
+  /** Epoch ms. */
+  readonly since: number
+  /** Keys that were known when it began; the doubt ends when they are back. */
+  readonly keys: readonly string[]
+  /** How many of them the last check missed; null before the first check. */
+  readonly missing: number | null
+}
+
+/** So many keys at most are asked for to end a doubt. */
+export const maxDoubtKeys = 250
+/** The share of them that may stay away: rows that were deleted meanwhile. */
+const mayStayAway = 0.02
+/** It takes so many missing keys to begin a doubt: one is a deletion. */
+const minMissing = 2
+
+/** Whether `missing` of `asked` known keys are too many to be deletions. `maxShrink` is a share; 1 switches the guard off. */
+export const isShrunk = (missing: number, asked: number, maxShrink: number): boolean =>
+  maxShrink < 1 && missing >= minMissing && missing > asked * maxShrink
+
+/** The doubt after a check that missed so many of its keys; null if it ends with it. */
+export const recheck = (doubt: Doubt, missing: number): Doubt | null => {
+  const areBack = missing <= doubt.keys.length * mayStayAway
+  const isSettled = doubt.missing !== null && missing >= doubt.missing
+  return areBack && (isSettled || missing === 0) ? null : { ...doubt, missing }
+}
+
+const causes: readonly unknown[] = ['shrunk', 'copy-shrunk', 'recreated'] satisfies readonly DoubtCause[]
+
+/** Whether a value from outside this process is a doubt. */
+export const isDoubt = (value: unknown): value is Doubt => {
+  if (typeof value !== 'object' || value === null) return false
+  const { cause, since, keys, missing } = value as Readonly<Record<string, unknown>>
+  return causes.includes(cause) && typeof since === 'number' && (missing === null || typeof missing === 'number')
+    && Array.isArray(keys) && keys.length <= maxDoubtKeys && keys.every(key => typeof key === 'string')
+}

@@ -1,0 +1,75 @@
+/**
+ * Whether the tables of one map may be believed when they say absent: what status,
+ * log and `holdfast trust` see of it, and what of it outlives this process.
+ */
+import { isDoubt } from './doubt.js'
+import type { Doubt } from './doubt.js'
+import type { TableTrust } from './table_trust.js'
+
+/** A doubt in one of a map's tables, on one server. */
+export type TableDoubt = Doubt & { readonly table: number, readonly server: string }
+
+export class MapTrust {
+  readonly tables: readonly TableTrust[]
+
+  /** The tables in the order in which they are asked. */
+  constructor(tables: readonly TableTrust[]) {
+    this.tables = tables
+  }
+
+  get doubts(): readonly TableDoubt[] {
+    return this.tables.flatMap((table, index) => [...table.doubts].map(([server, doubt]) => ({ ...doubt, table: index, server })))
+  }
+
+  /** An administrator says that the tables are right as they are. */
+  trust(): void {
+    for (const table of this.tables) table.trust()
+  }
+
+  /** The doubts as text, for Redis and the snapshot. */
+  encode(): string {
+    return JSON.stringify({ trustedAt: this.trustedAt, doubts: this.doubts })
+  }
+
+  /** Goes on with what `encode` gave in another process, or in this one before a restart. Anything else says nothing. */
+  decode(text: string): void {
+    const { trustedAt, doubts } = parse(text)
+    for (const [index, table] of this.tables.entries()) {
+      table.adopt(doubts.filter(each => each.table === index).map(({ server, ...doubt }) => [server, doubt]), trustedAt)
+    }
+  }
+
+  /** When an administrator last said that the tables are right as they are (epoch ms); 0: never. */
+  get trustedAt(): number {
+    return Math.max(...this.tables.map(table => table.trustedAt))
+  }
+
+  /** Goes on with what an earlier configuration of the same tables knew. */
+  inherit(earlier: MapTrust): void {
+    for (const [index, table] of this.tables.entries()) {
+      const before = earlier.tables[index]
+      if (before !== undefined) table.adopt(before.doubts, before.trustedAt)
+    }
+  }
+
+  close(): void {
+    for (const table of this.tables) table.close()
+  }
+}
+
+const nothing = { trustedAt: 0, doubts: [] as readonly TableDoubt[] }
+
+const isTableDoubt = (value: unknown): value is TableDoubt => isDoubt(value) && 'table' in value && 'server' in value
+  && typeof value.table === 'number' && typeof value.server === 'string'
+
+const parse = (text: string): typeof nothing => {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return nothing
+  }
+  if (typeof value !== 'object' || value === null || !('trustedAt' in value) || !('doubts' in value)) return nothing
+  const { trustedAt, doubts } = value
+  return typeof trustedAt === 'number' && Array.isArray(doubts) ? { trustedAt, doubts: doubts.filter(isTableDoubt) } : nothing
+}

@@ -1,0 +1,59 @@
+/**
+ * Shares the doubts in tables among the nodes that have a Redis in common, and
+ * with this node after a restart: what one of them found out, none of them has to
+ * find out again.
+ */
+import type { Client } from '../caches/redis_client.js'
+import { readDoubts, writeDoubts } from '../caches/shared_doubts.js'
+import { messageOf } from '../log.js'
+import type { MysqlMap } from '../lookup/maps.js'
+import type { Clock } from '../runtime/clock.js'
+
+export type ShareDoubtsParts = {
+  /** Sensitive ones are left out: a doubt names keys. */
+  readonly maps: readonly Pick<MysqlMap, 'name' | 'identity' | 'trust' | 'config'>[]
+  readonly client: Client
+  readonly keyPrefix: string
+  /** Resolves when Redis has been reached or has failed once. */
+  readonly ready: Promise<unknown>
+  readonly clock: Clock
+  readonly onProblem: (problem: string) => void
+}
+
+/** The other nodes' doubts are read so often (ms). */
+const readEveryMs = 5_000
+
+export type SharedDoubts = {
+  /** Tells the other nodes that a doubt began or ended in the map of that name. Not waited for. */
+  tell(map: string): void
+  /** Resolves when the doubts of the other nodes are known, or Redis could not be asked. */
+  readonly known: Promise<void>
+  close(): void
+}
+
+export const shareDoubts = ({ maps, client, keyPrefix, ready, clock, onProblem }: ShareDoubtsParts): SharedDoubts => {
+  const shared = maps.filter(({ config }) => !config.sensitive)
+  let isClosed = false
+  let cancel = (): void => undefined
+  const read = async (): Promise<void> => {
+    try {
+      const texts = await readDoubts(client, keyPrefix, shared.map(({ identity }) => identity))
+      for (const [index, text] of texts.entries()) if (text !== null && !isClosed) shared[index]?.trust.decode(text)
+    } catch (error) {
+      if (!isClosed) onProblem(messageOf(error))
+    }
+    if (!isClosed) cancel = clock.after(readEveryMs, () => void read())
+  }
+  return {
+    tell: name => {
+      const map = shared.find(each => each.name === name)
+      if (map === undefined || isClosed) return
+      writeDoubts(client, keyPrefix, map.identity, map.trust.encode()).catch((error: unknown) => onProblem(messageOf(error)))
+    },
+    known: ready.then(read),
+    close: () => {
+      isClosed = true
+      cancel()
+    },
+  }
+}

@@ -1,0 +1,129 @@
+import t from 'tap'
+import { absent, byteString, found, unavailable } from '../../src/outcome.js'
+import type { Outcome } from '../../src/outcome.js'
+import type { Source } from '../../src/tables/source.js'
+import { TableTrust } from '../../src/trust/table_trust.js'
+import { fakeClock } from '../fixtures/clock.js'
+
+const users = Array.from({ length: 40 }, (_, index) => `user${index}@example.com`)
+
+/** A table on two servers, each with rows of its own; questions go to the first that is not avoided. */
+const stage = ({ known = users, maxShrink = 0.3 }: { known?: readonly string[], maxShrink?: number } = {}) => {
+  const clock = fakeClock()
+  const rows = new Map([['one', new Set(users)], ['two', new Set(users)]])
+  const order = ['one', 'two']
+  const asked: string[] = []
+  let fault: Outcome | null = null
+  const answer = (server: string, key: string): Outcome => {
+    asked.push(`${server} ${key}`)
+    return fault ?? (rows.get(server)?.has(key) === true ? found(byteString('box')) : absent)
+  }
+  const source: Source = {
+    definition: 'scripted',
+    ask: async (key, _budgetMs, { avoid, only, onAbsent } = {}) => {
+      const server = only ?? order.find(each => avoid?.(each) !== true) ?? order[0] ?? ''
+      const outcome = answer(server, key)
+      if (outcome.kind === 'absent') await onAbsent?.(server, async other => answer(server, other))
+      return { outcome, server }
+    },
+  }
+  const evidence = new Set(known)
+  const changes: string[] = []
+  const trust = new TableTrust({ maxShrink }, {
+    source, clock,
+    sample: count => [...evidence].slice(0, count),
+    canaries: [],
+    onChange: (server, doubt, before) => {
+      if ((doubt === null) !== (before === null)) changes.push(`${server} ${doubt?.cause ?? 'believed'}`)
+    },
+  })
+  const ask = async (key: string): Promise<Outcome> => (await trust.ask(key, clock.now() + 2_000)).outcome
+  return { clock, rows, order, asked, evidence, changes, trust, ask, fail: (outcome: Outcome | null) => { fault = outcome } }
+}
+
+t.test('a table of which nothing is known is believed', async t => {
+  const { ask, asked } = stage({ known: [] })
+  t.equal(await ask('nobody@example.com'), absent)
+  t.strictSame(asked, ['one nobody@example.com'])
+})
+
+t.test('an absence is believed if a known key is found on the same connection', async t => {
+  const { ask, asked } = stage()
+  t.equal(await ask('nobody@example.com'), absent)
+  t.strictSame(asked, ['one nobody@example.com', 'one user0@example.com'])
+})
+
+t.test('a table that was seen whole within the last second is not asked for a known key', async t => {
+  const { ask, asked, clock } = stage()
+  await ask('user3@example.com')
+  await clock.advance(999)
+  t.equal(await ask('nobody@example.com'), absent)
+  t.equal(asked.length, 2)
+  await clock.advance(1)
+  t.equal(await ask('nobody@example.com'), absent)
+  t.equal(asked.length, 4)
+})
+
+t.test('a server with an empty table is not believed, and the other one answers in its place', async t => {
+  const { ask, asked, rows, changes } = stage()
+  rows.get('one')?.clear()
+  t.match(await ask('nobody@example.com'), { kind: 'unavailable', reason: 'distrusted' })
+  t.strictSame(changes, ['one shrunk'])
+  asked.length = 0
+  t.equal(await ask('nobody@example.com'), absent, 'server two says so')
+  t.ok(asked.every(each => each.startsWith('two ')))
+})
+
+t.test('one deleted key among the known ones is no reason to doubt', async t => {
+  const { ask, rows, changes } = stage()
+  rows.get('one')?.delete('user0@example.com')
+  t.equal(await ask('nobody@example.com'), absent)
+  t.strictSame(changes, [])
+})
+
+t.test('a key that can\'t be asked makes no absence', async t => {
+  const { ask, fail } = stage()
+  fail(unavailable('source-down', 'gone'))
+  t.match(await ask('nobody@example.com'), { reason: 'source-down' })
+})
+
+t.test('in a restore, the doubt goes on until the known keys are back and no more come', async t => {
+  const { ask, rows, order, clock, changes } = stage()
+  order.pop()
+  const table = rows.get('one') ?? new Set()
+  table.clear()
+  await ask('nobody@example.com')
+  for (const user of users.slice(0, 36)) table.add(user)
+  await clock.advance(6_000)
+  t.match(await ask(users.at(-1) ?? ''), { reason: 'distrusted' }, '90 % are back')
+  for (const user of users) table.add(user)
+  await clock.advance(6_000)
+  t.strictSame(changes, ['one shrunk', 'one believed'])
+  t.equal(await ask('nobody@example.com'), absent)
+})
+
+t.test('an administrator ends the doubt, and what was found before is no evidence', async t => {
+  const { ask, rows, order, trust, changes } = stage({ known: users })
+  order.pop()
+  rows.get('one')?.clear()
+  await ask('nobody@example.com')
+  trust.trust()
+  t.strictSame(changes, ['one shrunk', 'one believed'])
+})
+
+t.test('a doubt goes on in the process that comes after', async t => {
+  const { ask, rows, trust } = stage()
+  rows.get('one')?.clear()
+  await ask('nobody@example.com')
+  const next = stage({ known: [] })
+  next.order.pop()
+  next.trust.adopt(trust.doubts, trust.trustedAt)
+  t.match(await next.ask('nobody@example.com'), { reason: 'distrusted' })
+})
+
+t.test('max_shrink: 100% asks for no known key', async t => {
+  const { ask, rows, asked } = stage({ maxShrink: 1 })
+  rows.get('one')?.clear()
+  t.equal(await ask('nobody@example.com'), absent)
+  t.equal(asked.length, 1)
+})
