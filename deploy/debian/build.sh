@@ -1,7 +1,7 @@
 #!/bin/sh
-# The body of `npm run package`: dist/holdfast_VERSION_all.deb from the built
-# project, by Debian's own tools (package debhelper). What goes in is package.json's
-# `files`. An argument names another folder for the result.
+# The body of `npm run package`: makes dist/holdfast_VERSION_all.deb from the built
+# project, with Debian's tools (package debhelper). It contains the `files` of
+# package.json. An argument names another folder for the result.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 output=$(realpath -m "${1:-$root/dist}")
@@ -12,7 +12,8 @@ trap 'rm -rf "$stage"' EXIT
 trap 'exit 1' INT TERM HUP
 
 mkdir "$stage/package"
-cp -r --parents $(node -p 'JSON.parse(fs.readFileSync("package.json")).files.join(" ")') package.json README.md "$stage/package"
+files=$(node -p 'JSON.parse(fs.readFileSync("package.json")).files.join(" ")')
+cp -r --parents $files package.json README.md "$stage/package"
 cp -r deploy/debian "$stage/package"
 cp deploy/systemd/* "$stage/package/debian"
 cd "$stage/package"
@@ -27,7 +28,7 @@ holdfast ($version) unstable; urgency=medium
 
  -- $(sed -n 's/^Maintainer: //p' debian/control)  $(date -R -u -d "@$date")
 EOF
-# -d: Node may well be another than Debian's.
+# -d: Node may come from elsewhere than Debian.
 dpkg-buildpackage -d -b -us -uc > "$stage/log" 2>&1 || { cat "$stage/log" >&2; exit 1; }
 mkdir -p "$output"
 mv "$stage/holdfast_${version}_all.deb" "$output"

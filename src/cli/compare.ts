@@ -35,7 +35,8 @@ const askDirectly = async (opened: Opened, plan: Plan, asked: string): Promise<O
   const key = fold(asked)
   if (key === '') return absent
   for (const step of plan.steps(key, asked)) {
-    const outcome = await (opened.kind === 'text' ? opened.lookup(step.key) : askInOrder(opened.tables.map(({ source }) => source), step.key, timeoutMs))
+    const outcome = opened.kind === 'text' ? opened.lookup(step.key)
+      : await askInOrder(opened.tables.map(({ source }) => source), step.key, timeoutMs)
     if (outcome.kind === 'found') return found(completeValue(step, outcome.value))
     if (outcome.kind === 'unavailable') return outcome
   }

@@ -1,5 +1,5 @@
 /** `holdfast explain`: has the daemon look an address up in its maps, and prints each step. */
-import type { Explained } from '../admin/explain.js'
+import type { Explained, ExplainedStep } from '../admin/explain.js'
 import { call } from './call.js'
 import { adminAt } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
@@ -7,8 +7,6 @@ import { painter, span } from './terminal.js'
 import type { Paint } from './terminal.js'
 
 export type ExplainOptions = DaemonOptions & { readonly map?: string, readonly json?: true }
-
-type ExplainedStep = Explained['steps'][number]
 
 const entryText = (where: string, entry: NonNullable<ExplainedStep['memory']>, now: number, paint: Paint): string => {
   const age = entry.age === '' ? '' : `${entry.age}, `

@@ -70,7 +70,8 @@ const checkMap = ({ problem }: Reading, path: ParameterPath, map: MapSection, { 
     problem([...path, 'stale_for'], 'stale_for: counts from the verification, like fresh_for, so it must be longer')
   }
   if (map.in_outage !== undefined && !['passes', 'reroutes'].includes(absenceOf(map).does)) {
-    problem([...path, 'in_outage'], 'in_outage: goes with absence: passes or reroutes; in this map an absence that is not known would refuse mail')
+    problem([...path, 'in_outage'], 'in_outage: goes with `absence: passes` or `reroutes`; '
+      + 'in this map an absence that is not known would refuse mail')
   }
   if (map.unknown === 'defer' && mostlyAbsent.has(map.search)) {
     problem([...path, 'unknown'], `unknown: in a ${map.search} map most keys are absent, senders' too; `

@@ -82,9 +82,9 @@ const mapSchema = z.strictObject({
   sensitive: z.boolean().default(false).describe('true: the map grants rights or holds secrets. It is never kept in '
     + 'Redis or in the snapshot, nor logged'),
   unknown: z.enum(['reject', 'defer']).optional().describe('Overrides `unknown` for this map'),
-  absence: z.enum(absenceEffects).optional().describe('What happens to mail if this map says absent, which decides what '
-    + 'it answers in an outage. refuses: a recipient or a domain is refused, so it never says so then. reroutes: mail '
-    + 'takes another way. passes: nothing. weakens: mail is less protected. The default is refuses for recipient, '
+  absence: z.enum(absenceEffects).optional().describe('What happens to mail if this map says absent, which decides '
+    + 'what it answers in an outage. refuses: a recipient or a domain is refused, so it never says so then. reroutes: '
+    + 'mail takes another way. passes: nothing. weakens: mail is less protected. The default is refuses for recipient, '
     + 'virtual, domain and exact, reroutes for transport, canonical and generic, and passes for access'),
   in_outage: z.enum(['pass', 'pass-strangers', 'defer']).optional().describe('With absence: passes or reroutes: the '
     + 'answer in an outage for a key that nobody has asked for before and that no copy knows. pass: absent. defer: a '

@@ -26,7 +26,7 @@ const parsed = (text: string) => {
   return result.file
 }
 
-t.test('it is a configuration with each map, its files in order', async t => {
+t.test('the configuration has each map, with its files in order', async t => {
   const { maps } = parsed(configText(postfix, plan, 'postfix'))
   t.match(maps, {
     virtual_alias: { search: 'virtual', cf: ['/etc/a.cf', '/etc/b: "c".cf'], sensitive: false },
@@ -34,12 +34,12 @@ t.test('it is a configuration with each map, its files in order', async t => {
   })
 })
 
-t.test('routes that Postfix does the steps for are as short-lived when absent as others', async t => {
+t.test('an absent route is forgotten after 5 s, even if Postfix does the steps', async t => {
   const map = { name: 'transport', search: 'exact', sensitive: false, files: ['/t.cf'], usedBy: [{ service: null, parameter: 'transport_maps' }] } as const
   t.equal(parsed(configText(postfix, { ...plan, maps: [map] }, null)).maps['transport']?.absent_for, 5_000)
 })
 
-t.test('it repeats what decides the steps in main.cf', async t => {
+t.test('the configuration repeats the parameters of main.cf that decide the steps', async t => {
   const file = parsed(configText(postfix, plan, 'postfix'))
   t.equal(file.recipient_delimiter, '+-')
   t.strictSame(file.propagate_unmatched_extensions, ['virtual'])

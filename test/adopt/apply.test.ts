@@ -17,7 +17,7 @@ const folderWith = (): string => {
 }
 const read = (folder: string): readonly string[] => ['main.cf', 'master.cf'].map(name => readFileSync(join(folder, name), 'utf8'))
 
-t.test('the files are changed, and the copies are what they were', async t => {
+t.test('the files are changed, and the copies have the old text', async t => {
   const folder = folderWith()
   const copies = await applyChanges(folder, [
     ['-Pe', 'smtp/inet/smtpd_sender_restrictions=check_sender_access,socketmap:unix:x:c,permit'], ['-e', 'virtual_alias_maps=socketmap:unix:x:a'],
@@ -32,7 +32,7 @@ t.test('the files are changed, and the copies are what they were', async t => {
   t.equal(statSync(join(folder, 'main.cf.stamp')).mode & 0o777, 0o640, 'with the same permissions')
 })
 
-t.test('when one file can\'t be changed, both are as before', async t => {
+t.test('if one file can\'t be changed, both have their old text', async t => {
   const folder = folderWith()
   await t.rejects(applyChanges(folder, [
     ['-e', 'virtual_alias_maps=socketmap:unix:x:a'], ['-Pe', 'not a setting'],

@@ -32,7 +32,7 @@ t.test('switching back sets the old values, and removes what was not there', asy
   ])
 })
 
-t.test('a list for master.cf has commas for its blanks, as postconf -Pe takes none', async t => {
+t.test('a list for master.cf has commas in place of blanks, which postconf -Pe refuses', async t => {
   const from = 'check_policy_service { inet:127.0.0.1:9, timeout = 10 }, check_sender_access  mysql:/c.cf permit'
   const [only] = switchBack({ ...plan, edits: [{ service: 'smtp/inet', parameter: 'p', from, to: '', wasDefault: false }] })
   t.strictSame(only, ['-Pe', 'smtp/inet/p=check_policy_service,{inet:127.0.0.1:9,timeout=10},check_sender_access,mysql:/c.cf,permit'])
@@ -42,13 +42,13 @@ t.test('a file without changes is not touched', async t => {
   t.strictSame(switchOver({ ...plan, edits: plan.edits.slice(2) }).map(call => call[0]), ['-Pe'])
 })
 
-t.test('a shell hands each word on as it is', async t => {
+t.test('a shell passes each word on unchanged', async t => {
   const words = ['a=b', 'a=$v, mysql:/x', 'it\'s "quoted" `x` \\', '!x *', 'unionmap:{inline:{__none__=x},y}', 'a=']
   const { stdout } = await run('sh', ['-c', `printf '%s\\n' ${words.map(shellWord).join(' ')}`])
   t.strictSame(stdout.split('\n').slice(0, -1), words)
 })
 
-t.test('the folder is named unless it is Postfix\'s own', async t => {
+t.test('the folder is an option unless it is Postfix\'s default', async t => {
   t.equal(shellLines(postfix('/etc/postfix'), ['-X', 'a', 'b']), 'postconf -X \\\n    a \\\n    b')
   t.equal(shellLines(postfix('/srv/my postfix'), ['-X', 'a']), 'postconf -c \'/srv/my postfix\' -X \\\n    a')
 })

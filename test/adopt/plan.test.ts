@@ -220,7 +220,7 @@ t.test('smtp(8) and lmtp(8) ask the same table for addresses to rewrite on the w
   })
 })
 
-t.test('with another table among them Postfix goes on doing the steps', async t => {
+t.test('with a table of another kind among them, Postfix goes on doing the steps', async t => {
   t.strictSame(planOf({ virtual_alias_maps: 'mysql:/a.cf mysql:/b.cf hash:/c mysql:/d.cf' }), {
     maps: ['virtual_alias exact a.cf b.cf', 'virtual_alias_2 exact d.cf'],
     edits: ['virtual_alias_maps = steps:virtual_alias hash:/c steps:virtual_alias_2'],
@@ -228,7 +228,7 @@ t.test('with another table among them Postfix goes on doing the steps', async t 
   })
 })
 
-t.test('so it does when a table says which domains are local, for their users have rows without domain', async t => {
+t.test('Postfix goes on doing the steps if a table says which domains are local, whose users have rows without a domain', async t => {
   t.strictSame(planOf({ mydestination: 'localhost, hash:/local', virtual_alias_maps: 'mysql:/a.cf', transport_maps: 'mysql:/t.cf' }), {
     maps: ['virtual_alias exact a.cf', 'transport transport t.cf'],
     edits: ['virtual_alias_maps = steps:virtual_alias', 'transport_maps = socketmap:transport'],
@@ -236,7 +236,7 @@ t.test('so it does when a table says which domains are local, for their users ha
   })
 })
 
-t.test('a parameter that repeats another stays, if one map answers both', async t => {
+t.test('a parameter that repeats another one stays if one map answers both', async t => {
   t.strictSame(planOf({
     virtual_alias_maps: 'mysql:/a.cf', virtual_alias_domains: '$virtual_alias_maps', relay_domains: 'mysql:/r.cf', fast_flush_domains: '$relay_domains',
   }).edits, ['virtual_alias_maps = socketmap:virtual_alias', 'relay_domains = socketmap:relay_domains'])
@@ -278,7 +278,7 @@ t.test('virtual(8) with tables of its own in master.cf leaves virtual_mailbox_ma
   })
 })
 
-t.test('a conditional value is taken as what it comes to', async t => {
+t.test('a conditional value is taken as what it is now', async t => {
   const value = '${x?{$virtual_alias_maps}:{static:all}}'
   const postfix = postfixWith({ virtual_alias_maps: 'mysql:/a.cf', relay_domains: value })
   const expanded = new Map([...postfix.expanded, ['relay_domains', 'mysql:/a.cf']])
@@ -287,7 +287,7 @@ t.test('a conditional value is taken as what it comes to', async t => {
   t.equal(plan.edits[1]?.from, value, 'and comes back as it was')
 })
 
-t.test('what can\'t be taken over is named with the reason', async t => {
+t.test('each table that can\'t be adopted is named with the reason', async t => {
   const postfix = postfixWith({
     virtual_alias_maps: 'mysql:/bad.cf', canonical_maps: 'mysql:main', transport_maps: 'mysql:./t.cf', alias_maps: 'mysql:/a.cf',
     relocated_maps: 'proxy:unionmap:{mysql:/a.cf, hash:/b}', postscreen_access_list: 'mysql:/p.cf',

@@ -92,12 +92,12 @@ const finds = async (t: Test, given: Host, ...patterns: readonly RegExp[]): Prom
   for (const [i, pattern] of patterns.entries()) t.match(lines[i], pattern)
 }
 
-t.test('nothing is said of a sound one, chrooted or not', async t => {
+t.test('check has no findings on a sound Postfix, chrooted or not', async t => {
   t.strictSame(await said(t, {}), [])
   t.strictSame(await said(t, { main: { virtual_alias_maps: `unionmap:{inline:{__none__=x},${socketmap('mailbox')}}` }, search: { mailbox: 'exact' } }), [])
 })
 
-t.test('nothing is said where Postfix asks others, or isn\'t installed', async t => {
+t.test('check has no findings if Postfix asks other tables, or isn\'t installed', async t => {
   const others = { virtual_alias_maps: 'inline:{a=b}', transport_maps: '', relay_domains: '', smtpd_sender_restrictions: '' }
   t.match(await said(t, { main: others }), [/^no Postfix that asks Holdfast/])
   const dir = await host(t, {})
@@ -105,24 +105,24 @@ t.test('nothing is said where Postfix asks others, or isn\'t installed', async t
   t.match(none, { code: 0, stdout: /^ok: [^\n]*\n$/ })
 })
 
-t.test('C142 a path from the root is not seen from the chroot', async t => {
+t.test('C142 an absolute path that a chrooted service can\'t see is an error', async t => {
   const dir = await host(t, {})
   writeMain(dir, { ...sound, virtual_alias_maps: socketmap('alias', `${dir}/queue/holdfast/holdfast.sock`) })
   t.match(await saidAt(dir), [/^error: DIR\/etc\/main\.cf: virtual_alias_maps: .*smtpd \(smtp\/inet\), .*cleanup \(cleanup\/unix\).*: chrooted to DIR\/queue.*\(451\)\. Write unix:holdfast\/holdfast\.sock here/])
 })
 
-t.test('C142 a path from the chroot\'s root is not seen by those outside', async t => {
+t.test('C142 a path from the root of the chroot is an error for services outside', async t => {
   await finds(t, { main: { virtual_alias_maps: socketmap('alias', '/holdfast/holdfast.sock') }, master: 'cleanup unix n - n - 0 cleanup\n' },
     /virtual_alias_maps: .*cleanup \(cleanup\/unix\): not chrooted, and looks for \/holdfast\/holdfast\.sock.*Write unix:holdfast\/holdfast\.sock/)
 })
 
-t.test('what is behind proxy: is seen as proxymap(8) sees it', async t => {
+t.test('a table behind proxy: is checked as proxymap(8) sees it', async t => {
   const dir = await host(t, {})
   writeMain(dir, { virtual_alias_maps: `proxy:${socketmap('alias', `${dir}/queue/holdfast/holdfast.sock`)}` })
   t.strictSame(await saidAt(dir), [])
 })
 
-t.test('a symbolic link that leads out of the queue folder is not followed in the chroot', async t => {
+t.test('a symbolic link out of the queue folder is an error for chrooted services', async t => {
   const dir = await host(t, {})
   mkdirSync(join(dir, 'run'))
   symlinkSync(join(dir, 'run'), join(dir, 'queue/link'))
@@ -131,7 +131,7 @@ t.test('a symbolic link that leads out of the queue folder is not followed in th
   t.match(await saidAt(dir), [/^error: .*a symbolic link leads out of there: .*Listen within the queue folder/])
 })
 
-t.test('a socket that Postfix\'s user can\'t write to; a real client of that user sees the same', async t => {
+t.test('a socket that Postfix\'s user can\'t write to is an error, and a real client fails on it', async t => {
   for (const [about, socket, isOpen] of [
     ['another group', { gid: 0, mode: 0o660 }, false],
     ['the group may only read', { gid: postfixGroup, mode: 0o640 }, false],
@@ -146,7 +146,7 @@ t.test('a socket that Postfix\'s user can\'t write to; a real client of that use
   }
 })
 
-t.test('a group and a mode that will keep Postfix out once the daemon runs', async t => {
+t.test('a configured group and mode that would keep Postfix out are an error before the daemon runs', async t => {
   await finds(t, { socket: null, listen: [{ socketmap: 'unix:/nowhere', mode: '0660' }] }, /no listener of .*holdfast\.yaml is there/)
   const dir = await host(t, { socket: null })
   const config = join(dir, 'holdfast.yaml')
@@ -154,7 +154,7 @@ t.test('a group and a mode that will keep Postfix out once the daemon runs', asy
   t.match(await saidAt(dir), [/^warning: .*there is no socket DIR.*is the daemon running\?/, /^error: .*postfix could not write to a socket of .*mode 0600/])
 })
 
-t.test('a folder on the way that Postfix\'s user can\'t go through', async t => {
+t.test('a folder that Postfix\'s user can\'t search is an error', async t => {
   await finds(t, { folderMode: 0o700 }, /^error: .*postfix can't go through DIR\/queue\/holdfast \(owner 0, group postfix, mode 0700\): .*\(451\)/)
   const dir = await host(t, { folderMode: 0o700 })
   chmodSync(join(dir, 'queue'), 0o700)
@@ -162,7 +162,7 @@ t.test('a folder on the way that Postfix\'s user can\'t go through', async t => 
   t.match(lines, [/postfix can't go through DIR\/queue \(/])
 })
 
-t.test('Postfix\'s user can run it, and is told the same', async t => {
+t.test('Postfix\'s user can run check, with the same findings', async t => {
   const dir = await host(t, { socket: { gid: 0, mode: 0o660 } })
   const asPostfix = ['--reuid', 'postfix', '--regid', 'postfix', '--init-groups']
   const mayRun = await run('setpriv', [...asPostfix, 'test', '-r', mainFile])
@@ -177,7 +177,7 @@ t.test('Postfix\'s user can run it, and is told the same', async t => {
   t.match(stdout, /^error: .*main\.cf: .*postfix can't write to the socket/m)
 })
 
-t.test('maps that virtual(8) and local(8) refuse', async t => {
+t.test('a socketmap: that virtual(8) or local(8) refuses is an error', async t => {
   await finds(t, { main: { virtual_uid_maps: socketmap('mailbox'), alias_maps: socketmap('mailbox') }, search: { mailbox: 'exact' } },
     /^error: .*main\.cf: alias_maps: .*local\(8\) takes no socketmap.*\(4\.3\.0\)/, /^error: .*main\.cf: virtual_uid_maps: .*virtual\(8\) takes no socketmap.*\(4\.3\.5\)/)
   await finds(t, { main: { virtual_mailbox_maps: socketmap('mailbox'), virtual_transport: 'virtual' } },
@@ -185,7 +185,7 @@ t.test('maps that virtual(8) and local(8) refuse', async t => {
   t.strictSame(await said(t, { main: { virtual_mailbox_maps: socketmap('mailbox'), virtual_transport: 'lmtp:unix:private/lmtp' } }), [], 'smtpd(8) alone may')
 })
 
-t.test('a search that does other steps than the parameter needs', async t => {
+t.test('a search that does other steps than the parameter needs is an error', async t => {
   await finds(t, { search: { alias: 'exact' } }, /^error: .*main\.cf: virtual_alias_maps: .*map alias with search: exact .*"User unknown" \(550\)\. Set search: virtual/)
   await finds(t, { search: { access: 'exact' } }, /^error: .*smtpd_sender_restrictions: .*Set search: access/)
   await finds(t, { search: { relay: 'exact' } }, /^error: .*relay_domains: .*Set search: domain/)
@@ -193,19 +193,19 @@ t.test('a search that does other steps than the parameter needs', async t => {
   await finds(t, { search: { alias: 'recipient' } }, /^warning: .*virtual_alias_maps: .*doesn't put the extension .*Set search: virtual/)
 })
 
-t.test('steps that are done twice, or by nobody', async t => {
+t.test('steps that are done twice, or by nobody, are a warning', async t => {
   await finds(t, { main: { virtual_alias_maps: `unionmap:{inline:{a=b},${socketmap('alias')}}` } }, /^warning: .*behind unionmap: .*Set search: exact/)
   await finds(t, { main: { mynetworks: socketmap('mailbox') } }, /^warning: .*mynetworks: .*Write unionmap:/)
   await finds(t, { main: { virtual_alias_maps: `${socketmap('alias')}, inline:{a=b}` } }, /^warning: .*virtual_alias_maps: .*other tables stand beside it/)
 })
 
-t.test('a map that the configuration doesn\'t have', async t => {
+t.test('a map that the configuration doesn\'t have is an error', async t => {
   await finds(t, { main: { virtual_alias_maps: socketmap('aliases') } }, /^error: .*virtual_alias_maps: .*no map 'aliases': .*\(451\); did you mean 'alias'\?/)
   await finds(t, { master: 'submission inet n - n - - smtpd\n  -o virtual_alias_maps=socketmap:unix:holdfast/holdfast.sock:nothing\n' },
     /^error: DIR\/etc\/master\.cf: submission\/inet\/virtual_alias_maps: .*no map 'nothing'/)
 })
 
-t.test('a listener that isn\'t there', async t => {
+t.test('an endpoint without a listener is an error if it is ours', async t => {
   const port = await freePort()
   await finds(t, { main: { virtual_alias_maps: `socketmap:inet:127.0.0.1:${port}:alias` } }, /^error: .*virtual_alias_maps: inet:127\.0\.0\.1:\d+: no listener of .* is there, .*\(451\)/)
   await finds(t, { main: { virtual_alias_maps: `tcp:127.0.0.1:${port}` } }, /^warning: .*it has no tcp listener/)
@@ -219,7 +219,7 @@ t.test('tcp: tables are checked for the map of their listener', async t => {
   t.match(await said(t, { main: { ...none, virtual_alias_maps: `tcp:127.0.0.1:${port}` }, listen }), [/^error: .*map relay with search: domain .*Set search: virtual/])
 })
 
-t.test('files and folders that the service\'s account can\'t read', async t => {
+t.test('a file or a folder that the service\'s account can\'t read is an error', async t => {
   const dir = await host(t, {})
   const loaded = loadConfig(join(dir, 'holdfast.yaml'), {})
   if (!loaded.ok) throw new Error('the configuration is wrong')
@@ -234,7 +234,7 @@ t.test('files and folders that the service\'s account can\'t read', async t => {
   t.match(files(), [/holdfast\.yaml: .*can't go through DIR/, /table: .*can't go through DIR/])
 })
 
-t.test('the command says it all, and its exit code counts errors alone', async t => {
+t.test('the command prints all findings, and its exit code counts errors alone', async t => {
   const check = async (given: Host): Promise<{ code: number | null, stdout: string }> => {
     const dir = await host(t, given)
     return run(process.execPath, [mainFile, 'check', '--config-dir', join(dir, 'etc'), join(dir, 'holdfast.yaml')])

@@ -1,4 +1,4 @@
-/** `holdfast compare`: what counts as the same, as a difference, and as not known; and the command itself, on a text table. */
+/** `holdfast compare`: when two answers are the same, and the command itself, on a text table. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -15,7 +15,7 @@ const lacks: DaemonAnswer = { kind: 'absent' }
 const defersWith = (text: string): DaemonAnswer => ({ kind: 'unavailable', text })
 const down = unavailable('source-down', 'refused')
 
-t.test('answers are the same, different, or not known on one side', async t => {
+t.test('two answers are the same, or differ, or one side could not answer', async t => {
   const deferred = defersWith('temp: unknown-deferred: not in the table; this node defers unknowns')
   for (const [about, direct, reply, map, verdict] of [
     ['one value', found(byteString('ä')), finds('ä'), rejects, 'same'],

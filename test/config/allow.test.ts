@@ -20,7 +20,7 @@ for (const host of ['0.0.0.0', '[::]', '192.0.2.1', 'mail.example.com']) {
 }
 
 for (const host of ['127.0.0.1', '127.9.9.9', '[::1]', 'localhost']) {
-  t.test(`a listener on ${host} is reached by this machine alone and needs no \`allow\``, async t => {
+  t.test(`a listener on ${host} needs no \`allow\`: only this machine can connect`, async t => {
     t.equal(problemOf(load(`socketmap: inet:${host}:10001`)), '')
   })
 }
@@ -31,7 +31,7 @@ for (const network of ['192.0.2.0/33', '192.0.2/24', 'example.com', '2001:db8::/
   })
 }
 
-t.test('what `allow` names may connect, this machine too, and nobody else', async t => {
+t.test('the networks of `allow` and this machine may connect, and nobody else', async t => {
   const loaded = load('{socketmap: "inet:0.0.0.0:10001", allow: [192.0.2.0/24, "2001:db8::/32", 198.51.100.7]}')
   const allowed = loaded.ok ? loaded.config.listeners[0]?.allowed : null
   t.same(['192.0.2.9', '198.51.100.7', '127.0.0.1', '198.51.100.8', '10.0.0.1'].map(address => allowed?.check(address, 'ipv4')), [true, true, true, false, false])

@@ -139,7 +139,7 @@ for (const [listener, problem] of listenerMistakes) {
   })
 }
 
-t.test('all problems are told at once, those of the shape and those between parameters each in their turn', t => {
+t.test('all problems are reported at once: first those of the shape, then those between parameters', t => {
   t.equal(load(t, `${small}deadlin: 1\nrole: x\nmemory: {entries: 0}\n`).problems.length, 3)
   t.equal(load(t, `${small}outage: reject\nsoft_deadline: 3s\nhealth: x\n`).problems.length, 3)
   t.strictSame(load(t, '').problems, ['c.yaml:1 listen: is required', 'c.yaml:1 maps: is required'])
@@ -162,7 +162,7 @@ databases:
   t.end()
 })
 
-t.test('a file that is not there is a problem like any other', t => {
+t.test('a missing file is a problem like any other', t => {
   const loaded = loadConfig('/nonexistent/c.yaml', {})
   t.match(loaded, { ok: false, problems: [{ place: '/nonexistent/c.yaml', text: /^can't be read: ENOENT/ }] })
   t.end()
@@ -186,7 +186,7 @@ t.test('passwords come from the file, the first line of another file, or the env
   t.end()
 })
 
-t.test('Redis in each shape', t => {
+t.test('Redis is one server, one that Sentinels name, or a cluster', t => {
   const redis = (text: string) => configOf(t, `${small}redis: {${text}}\n`, { files: { secret: 's3cret\n' } }).redis
   t.match(redis('sentinels: [s1, "s2:5000", "[::1]:26379"], master: main, sentinel_password_file: secret, password: p'), {
     sentinels: [{ host: 's1', port: 26_379 }, { host: 's2', port: 5_000 }, { host: '::1', port: 26_379 }], master: 'main', sentinelPassword: 's3cret', password: 'p', tls: null,
@@ -196,7 +196,7 @@ t.test('Redis in each shape', t => {
   t.end()
 })
 
-t.test('what is not said has its documented value', t => {
+t.test('a parameter that is not set has its documented default', t => {
   const { file, maps, listeners, redis, snapshotPath } = configOf(t, `${small}  domains: {search: domain, text: d}\n  logins: {search: recipient, text: l, sensitive: true}\n`)
   t.match(file, { role: 'primary', unknown: 'reject', deadline: 2_000, soft_deadline: 300, max_shrink: 0.3 })
   t.equal(redis, null)
@@ -226,7 +226,7 @@ t.test('a primary defers what it can\'t know in every map; unknown: defer acts o
   t.end()
 })
 
-t.test('a fallback rejects recipients that it can\'t know only if it is told to, and never a domain or a sensitive key', t => {
+t.test('a fallback rejects recipients that it can\'t know only with outage: reject, and never a domain or a sensitive key', t => {
   const outages = (first: string) => configOf(t, `role: fallback\n${first}${small}  users: {search: recipient, text: u}
   boxes: {search: exact, text: u}
   domains: {search: domain, text: d}
@@ -238,7 +238,7 @@ t.test('a fallback rejects recipients that it can\'t know only if it is told to,
   t.end()
 })
 
-t.test('paths are seen from the configuration file\'s folder', t => {
+t.test('relative paths are resolved against the configuration file\'s folder', t => {
   const { folder, loaded } = load(t, `${small}  cf: {search: exact, cf: [one.cf, /etc/postfix/two.cf]}\nsnapshot: known\n`)
   if (!loaded.ok) throw new Error('refused')
   t.strictSame(loaded.config.maps.map(({ source }) => source), [
@@ -248,7 +248,7 @@ t.test('paths are seen from the configuration file\'s folder', t => {
   t.end()
 })
 
-t.test('an inline map gets its database\'s parameters and its own, each with the line that gave it', t => {
+t.test('an inline map has its database\'s parameters and its own, each with its line', t => {
   const { folder, loaded } = load(t, `listen:
   - socketmap: unix:/run/s
 databases:

@@ -1,4 +1,4 @@
-/** The completion in the real shells: in an interactive bash and zsh on a terminal, with the Tab key; fish tells what it would offer. */
+/** The completion in real shells: bash and zsh on a terminal, with the Tab key; fish prints what it would offer. */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'

@@ -25,7 +25,7 @@ const formatted = async (page: string): Promise<{ text: string, faults: string }
   return { text: stdout.replaceAll(/.\x08/g, ''), faults: lint.stdout + lint.stderr }
 }
 
-t.test('holdfast(8) has every command with its options and an example, as its help has', async t => {
+t.test('holdfast(8) has every command, with its options and an example', async t => {
   const { text, faults } = await formatted('holdfast.8')
   t.equal(faults, '')
   t.match(text, 'November 14, 2023')
@@ -78,7 +78,7 @@ t.test('the program prints the files of the build', async t => {
   ] as const) t.equal((await holdfast(...args)).replace(/^\.Dd .*$/m, ''), text(file), args.join(' '))
 })
 
-t.test('a page that there is not is refused, with the names of those that there are', async t => {
+t.test('an unknown page is refused, with the names of the pages', async t => {
   const { code, stderr } = await run(process.execPath, [mainFile, 'manual', 'nothing'])
   t.equal(code, 1)
   t.match(stderr, /choices are holdfast, holdfast.yaml/i)

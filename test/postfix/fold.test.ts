@@ -17,7 +17,7 @@ const cases = new Map([
   ['\u{10400}😀', '\u{10428}😀'],
 ])
 
-t.test('keys are folded as Unicode\'s full case folding has it', t => {
+t.test('keys are folded by Unicode\'s full case folding', t => {
   for (const [key, folded] of cases) t.equal(fold(key), folded, key)
   t.end()
 })

@@ -23,7 +23,7 @@ t.test('a carriage return is white space at the end of a line and stays in the t
   t.end()
 })
 
-t.test('white space at the start of a line that continues nothing is told', t => {
+t.test('a line that starts with white space and continues nothing is marked', t => {
   t.same([...logicalLines('# c\n a\nb\n')].map(({ number, orphan }) => [number, orphan]), [[2, true], [3, false]])
   t.end()
 })

@@ -15,7 +15,7 @@ t.test('commas and blanks separate, except within braces', async t => {
   for (const [value, pieces] of cases) t.strictSame(splitList(value).map(({ text }) => text), pieces, value)
 })
 
-t.test('a list put together again is the same text', async t => {
+t.test('splitting and joining a list gives the same text', async t => {
   for (const value of ['a', 'a, b', 'a  b,\tc', 'x:{a, b} y']) t.equal(joinList(splitList(value)), value)
 })
 
@@ -25,7 +25,7 @@ t.test('a reference is one parameter and nothing else', async t => {
   }
 })
 
-t.test('$name gives way to its value, and conditions and endless values are not guessed', async t => {
+t.test('$name is expanded, and a condition or a loop gives null', async t => {
   const values = new Map([['kind', 'mysql'], ['table', '$kind:/x'], ['loop', '$loop'], ['if', '${kind?a}']])
   for (const [text, expanded] of [
     ['proxy:${kind}:/a', 'proxy:mysql:/a'], ['$table', 'mysql:/x'], ['$(table) $none', 'mysql:/x '],
@@ -33,7 +33,7 @@ t.test('$name gives way to its value, and conditions and endless values are not 
   ] as const) t.equal(expand(text, values), expanded, text)
 })
 
-t.test('tables of MySQL are told from others, and those made of other tables taken apart', async t => {
+t.test('mysql: tables and the members of compound tables are recognized', async t => {
   t.strictSame(parseTable('proxy:mysql:/a.cf'), { kind: 'mysql', name: '/a.cf' })
   t.strictSame(parseTable('mysql:name'), { kind: 'mysql', name: 'name' })
   t.strictSame(parseTable('proxy:unionmap:{ mysql:/a, hash:/b }'), { kind: 'union', proxy: true, members: ['mysql:/a', 'hash:/b'] })

@@ -10,7 +10,7 @@ import { postmapAnswers, settle } from '../fixtures/postfix.js'
 const table = (text: string | Buffer) => parseTextTable(Buffer.from(text), '/t')
 const warningsOf = (text: string | Buffer): string[] => table(text).warnings.map(({ place, text }) => `${place} ${text}`)
 
-t.test('what postmap reads from a text table is what is read here', async t => {
+t.test('a text table has the rows that postmap(1) reads from it', async t => {
   const folder = freshFolder()
   t.teardown(() => removeFolder(folder))
   const file = join(folder, 'table')
@@ -37,7 +37,7 @@ t.test('what postmap reads from a text table is what is read here', async t => {
   t.equal(answers.size, 16)
 })
 
-t.test('a line that is skipped is told, with its place', t => {
+t.test('a skipped line is a warning, with its place', t => {
   t.match(warningsOf('a b\nnovalue\n'), [/^\/t:2 .*no value/])
   t.match(warningsOf('ab"c d\n'), [/^\/t:1 .*double quote/])
   t.match(warningsOf(Buffer.from('x y\n\xff z\n', 'latin1')), [/^\/t:2 .*UTF-8/])
@@ -47,7 +47,7 @@ t.test('a line that is skipped is told, with its place', t => {
   t.end()
 })
 
-t.test('a value keeps its bytes, also if they are not UTF-8', t => {
+t.test('a value keeps its bytes even if they are not UTF-8', t => {
   t.equal(table(Buffer.from('k caf\xe9\n', 'latin1')).entries.get('k'), 'caf\xe9')
   t.end()
 })
