@@ -2,7 +2,7 @@
 import { unionmapIsSafe } from './circumstances.js'
 import type { Search } from '../postfix/parameters.js'
 import { placeName } from '../postfix/postconf.js'
-import type { Place, Postconf } from '../postfix/postconf.js'
+import type { ParameterPlace, Postconf } from '../postfix/postconf.js'
 
 export type PlannedMap = {
   readonly name: string
@@ -10,17 +10,17 @@ export type PlannedMap = {
   readonly sensitive: boolean
   /** mysql_table(5) files in the order in which they are asked. */
   readonly files: readonly string[]
-  readonly usedBy: readonly Place[]
+  readonly usedBy: readonly ParameterPlace[]
 }
 
-export type Edit = Place & {
+export type Edit = ParameterPlace & {
   readonly from: string
   readonly to: string
   /** The parameter had its default and gets it again when Postfix is switched back. */
   readonly wasDefault: boolean
 }
 
-export type LeftAlone = Place & { readonly table: string, readonly why: string }
+export type LeftAlone = ParameterPlace & { readonly table: string, readonly why: string }
 
 export type AdoptionPlan = {
   readonly maps: readonly PlannedMap[]
@@ -31,7 +31,7 @@ export type AdoptionPlan = {
 /** The socket below the queue folder. */
 export const socketInQueue = 'holdfast/holdfast.sock'
 
-const isSamePlace = (one: Place, other: Place): boolean => placeName(one) === placeName(other)
+const isSamePlace = (one: ParameterPlace, other: ParameterPlace): boolean => placeName(one) === placeName(other)
 
 export class Draft {
   readonly postfix: Postconf
@@ -55,13 +55,13 @@ export class Draft {
   }
 
   /** Notes a table that stays with Postfix, once for each place. */
-  leave(place: Place, table: string, why: string): void {
+  leave(place: ParameterPlace, table: string, why: string): void {
     if (this.#leftAlone.some(left => isSamePlace(left, place) && left.table === table)) return
     this.#leftAlone.push({ ...place, table, why })
   }
 
   /** The file of a mysql: table, if Holdfast can use it; else null, and the table stays with Postfix. */
-  usableFile(place: Place, name: string): string | null {
+  usableFile(place: ParameterPlace, name: string): string | null {
     const why = name.startsWith('/') ? this.#unsuitable(name)
       : name.startsWith('.') ? 'a path that depends on where the process runs: write the whole path'
         : `its parameters (${name}_query...) stand in main.cf: put them into a file of their own, mysql:/path`
@@ -70,7 +70,9 @@ export class Draft {
   }
 
   /** The name of the map with these properties; a new one is called `wish` unless another map has that name. */
-  mapFor(place: Place, wish: string, { search, sensitive, files }: Omit<PlannedMap, 'name' | 'usedBy'>): string {
+  mapFor(
+    place: ParameterPlace, wish: string, { search, sensitive, files }: Omit<PlannedMap, 'name' | 'usedBy'>,
+  ): string {
     const index = this.#maps.findIndex(map =>
       map.search === search && map.sensitive === sensitive && map.files.join('\n') === files.join('\n'))
     const same = this.#maps[index]
@@ -87,7 +89,7 @@ export class Draft {
   }
 
   /** Notes a parameter's new value, unless it asks Holdfast for nothing: then only its blanks may have changed. */
-  change(place: Place, from: string, to: string): void {
+  change(place: ParameterPlace, from: string, to: string): void {
     if (!to.includes(socketInQueue)) return
     const wasDefault = place.service === null && !this.postfix.inMainCf.has(place.parameter)
     this.#edits.push({ ...place, from, to, wasDefault })

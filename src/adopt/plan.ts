@@ -22,7 +22,7 @@ import { rewriteList, rewriteRestrictions } from './rewrite.js'
 import { expand, referenceOf, splitList } from '../postfix/parameter_list.js'
 import { proxyLists, purposes, restrictionLists } from '../postfix/parameters.js'
 import type { Purpose } from '../postfix/parameters.js'
-import type { Place, Postconf } from '../postfix/postconf.js'
+import type { ParameterPlace, Postconf } from '../postfix/postconf.js'
 
 /**
  * What to change so that Postfix asks Holdfast in place of every mysql: table that
@@ -49,7 +49,7 @@ const adoptLists = (draft: Draft): void => {
   }
 }
 
-const adoptList = (draft: Draft, place: Place, value: string, expanded: string): void => {
+const adoptList = (draft: Draft, place: ParameterPlace, value: string, expanded: string): void => {
   const { service, parameter } = place
   const purpose = purposes.get(parameter)
   if (purpose === undefined || !expanded.includes('mysql:')) return
@@ -66,7 +66,7 @@ const adoptList = (draft: Draft, place: Place, value: string, expanded: string):
 }
 
 /** Why Postfix takes no socketmap there; null if it does. */
-const refusal = (postfix: Postconf, { service, parameter }: Place, purpose: Purpose): string | null => {
+const refusal = (postfix: Postconf, { service, parameter }: ParameterPlace, purpose: Purpose): string | null => {
   if (purpose.kind === 'refused') return purpose.why
   const command = postfix.services.find(({ name }) => name === service)?.command
   if (command === 'virtual') return 'virtual(8) takes no socketmap'
@@ -93,7 +93,7 @@ const adoptRestrictions = (draft: Draft): ReadonlySet<string> => {
   const classes = splitList(expanded.get('smtpd_restriction_classes') ?? '').map(({ text }) => text)
   const known: readonly string[] = [...restrictionLists, ...classes]
   const lists = new Set(known)
-  const adopt = (place: Place, value: string): void =>
+  const adopt = (place: ParameterPlace, value: string): void =>
     draft.change(place, value, rewriteRestrictions(draft, place, value, name => lists.add(name)))
   for (const { service, parameter, value } of overrides) {
     if (known.includes(parameter)) adopt({ service, parameter }, value)
@@ -108,7 +108,7 @@ const leaveOthers = (draft: Draft, restrictions: ReadonlySet<string>): void => {
   const { inMainCf, written, overrides } = draft.postfix
   const isHandled = (parameter: string): boolean =>
     purposes.has(parameter) || restrictions.has(parameter) || draft.inlined.has(parameter) || proxyLists.has(parameter)
-  const everywhere: readonly (Place & { value: string })[] = [
+  const everywhere: readonly (ParameterPlace & { value: string })[] = [
     ...[...inMainCf].map(parameter => ({ service: null, parameter, value: written.get(parameter) ?? '' })),
     ...overrides,
   ]

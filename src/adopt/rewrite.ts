@@ -6,7 +6,7 @@ import { expand, joinList, parseTable, referenceOf, splitList } from '../postfix
 import type { ListPiece, ListedTable } from '../postfix/parameter_list.js'
 import { isKeyMajor, restrictionSearch } from '../postfix/parameters.js'
 import type { Purpose, Search } from '../postfix/parameters.js'
-import type { Place } from '../postfix/postconf.js'
+import type { ParameterPlace } from '../postfix/postconf.js'
 
 const socketmapOf = (map: string): string => `socketmap:unix:${socketInQueue}:${map}`
 // An empty first member makes Postfix ask for every partial key, as it would ask a mysql: table.
@@ -22,7 +22,8 @@ const fileWish = (file: string): string =>
  * Postfix asks all of it.
  */
 const rewriteCompound = (
-  draft: Draft, place: Place, table: ListedTable & { kind: 'union' | 'pipe' }, text: string, sensitive: boolean,
+  draft: Draft, place: ParameterPlace, table: ListedTable & { kind: 'union' | 'pipe' }, text: string,
+  sensitive: boolean,
 ): string | null => {
   if (!/mysql:/.test(text)) return null
   const problem = draft.unionmapProblem()
@@ -60,7 +61,7 @@ type ListItem = ListPiece & {
   readonly file: string | null
 }
 
-const itemOf = (draft: Draft, place: Place, { separator, text }: ListPiece): ListItem => {
+const itemOf = (draft: Draft, place: ParameterPlace, { separator, text }: ListPiece): ListItem => {
   const negation = /^!*/.exec(text)?.[0] ?? ''
   const plain = expand(text.slice(negation.length), draft.postfix.written)
   if (plain === null && /mysql:/.test(text)) draft.leave(place, text, 'a conditional value')
@@ -73,7 +74,7 @@ const itemOf = (draft: Draft, place: Place, { separator, text }: ListPiece): Lis
 const maxDepth = 10
 
 /** The pieces of a list; a $name that leads to a mysql: table gives the pieces of that parameter. */
-const itemsOf = (draft: Draft, place: Place, value: string, depth = 0): readonly ListItem[] => {
+const itemsOf = (draft: Draft, place: ParameterPlace, value: string, depth = 0): readonly ListItem[] => {
   const { written } = draft.postfix
   return splitList(value).flatMap(piece => {
     const name = referenceOf(piece.text)
@@ -107,7 +108,7 @@ const groupsOf = (items: readonly ListItem[]): readonly (readonly ListItem[])[] 
 
 /** The new value of a list of tables. */
 export const rewriteList = (
-  draft: Draft, place: Place, value: string, purpose: Exclude<Purpose, { kind: 'refused' }>,
+  draft: Draft, place: ParameterPlace, value: string, purpose: Exclude<Purpose, { kind: 'refused' }>,
 ): string => {
   const { sensitive } = purpose
   const items = itemsOf(draft, place, value)
@@ -135,7 +136,7 @@ export const rewriteList = (
 
 /** The new value of a list of restrictions. `found` gets the name of each other such list that it refers to. */
 export const rewriteRestrictions = (
-  draft: Draft, place: Place, value: string, found: (parameter: string) => void,
+  draft: Draft, place: ParameterPlace, value: string, found: (parameter: string) => void,
 ): string => {
   let previous = ''
   return joinList(splitList(value).map(({ separator, text }) => {
@@ -151,7 +152,7 @@ export const rewriteRestrictions = (
 }
 
 /** The new text of what stands behind `restriction`; null if it stays as it is. */
-const rewriteRestriction = (draft: Draft, place: Place, restriction: string, text: string): string | null => {
+const rewriteRestriction = (draft: Draft, place: ParameterPlace, restriction: string, text: string): string | null => {
   const plain = expand(text, draft.postfix.written)
   if (plain === null && text.includes('mysql:')) draft.leave(place, text, 'a conditional value')
   if (plain?.includes('mysql:') !== true) return null

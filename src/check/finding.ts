@@ -3,7 +3,7 @@
  * is about may be intended.
  */
 import { placeName } from '../postfix/postconf.js'
-import type { Place, Postconf } from '../postfix/postconf.js'
+import type { ParameterPlace, Postconf } from '../postfix/postconf.js'
 
 export type Finding = { readonly level: 'error' | 'warning', readonly place: string, readonly text: string }
 
@@ -14,7 +14,7 @@ export type FindingText = Pick<Finding, 'level' | 'text'>
 export const deferred = '"Temporary lookup failure" (451)'
 
 /** The file and the parameters in it: `/etc/postfix/main.cf: virtual_alias_maps`. */
-export const fileAndName = ({ configDir }: Postconf, places: readonly Place[]): string => {
+export const fileAndName = ({ configDir }: Postconf, places: readonly ParameterPlace[]): string => {
   const files = new Set(places.map(({ service }) => service === null ? 'main.cf' : 'master.cf'))
   return `${configDir}/${[...files].sort().join(' and ')}: ${[...new Set(places.map(placeName))].join(', ')}`
 }

@@ -7,11 +7,11 @@
  */
 import { isChrooted } from '../adopt/circumstances.js'
 import { expand, splitList } from '../postfix/parameter_list.js'
-import type { Place, Postconf, Service } from '../postfix/postconf.js'
+import type { ParameterPlace, Postconf, Service } from '../postfix/postconf.js'
 import { isKeyMajor, purposes, restrictionLists, restrictionSearch } from '../postfix/parameters.js'
 import type { Purpose } from '../postfix/parameters.js'
 
-export type Use = Place & {
+export type Use = ParameterPlace & {
   /** Its text in main.cf, without `proxy:`. */
   readonly table: string
   readonly protocol: 'socketmap' | 'tcp'
@@ -89,7 +89,9 @@ const readersOf = (parameter: string): readonly string[] => {
   return program !== undefined ? [program] : purposes.has(parameter) ? ['trivial-rewrite'] : []
 }
 
-const servicesOf = (postfix: Postconf, { service, parameter }: Place, isProxied: boolean): readonly Service[] => {
+const servicesOf = (
+  postfix: Postconf, { service, parameter }: ParameterPlace, isProxied: boolean,
+): readonly Service[] => {
   if (isProxied) return postfix.services.filter(({ command }) => command === 'proxymap')
   if (service !== null) return postfix.services.filter(({ name }) => name === service)
   const programs = readersOf(parameter)
@@ -98,7 +100,7 @@ const servicesOf = (postfix: Postconf, { service, parameter }: Place, isProxied:
     programs.includes(command) && !overriding.some(override => override.service === name))
 }
 
-const usesInList = (postfix: Postconf, place: Place, value: string): readonly Use[] => {
+const usesInList = (postfix: Postconf, place: ParameterPlace, value: string): readonly Use[] => {
   const purpose = purposes.get(place.parameter) ?? null
   const pieces = splitList(value).filter(({ text }) => text.includes(':'))
   const hasNeighbours = pieces.length > 1 && purpose?.kind === 'search' && isKeyMajor(purpose.search)
@@ -106,7 +108,7 @@ const usesInList = (postfix: Postconf, place: Place, value: string): readonly Us
     ({ ...place, ...table, purpose, hasNeighbours, services: servicesOf(postfix, place, isProxied) })))
 }
 
-const usesInRestrictions = (postfix: Postconf, place: Place, value: string): readonly Use[] => {
+const usesInRestrictions = (postfix: Postconf, place: ParameterPlace, value: string): readonly Use[] => {
   let previous = ''
   return splitList(value).flatMap(({ text }) => {
     const purpose: Purpose = { kind: 'search', search: restrictionSearch(previous), sensitive: true }
@@ -124,7 +126,7 @@ export const usesOf = (postfix: Postconf): readonly Use[] => {
   const { inMainCf, expanded, written, overrides } = postfix
   const classes = splitList(expanded.get('smtpd_restriction_classes') ?? '').map(({ text }) => text)
   const restrictions = new Set<string>([...restrictionLists, ...classes])
-  const places: readonly (Place & { value: string })[] = [
+  const places: readonly (ParameterPlace & { value: string })[] = [
     ...[...inMainCf].map(parameter => ({ service: null, parameter, value: expanded.get(parameter) ?? '' })),
     ...overrides.map(({ value, ...place }) => ({ ...place, value: expand(value, written) ?? value })),
   ]

@@ -10,10 +10,10 @@ export type Service = {
 }
 
 /** Where a parameter stands: in main.cf, or in a service's -o in master.cf (`submission/inet`). */
-export type Place = { readonly service: string | null, readonly parameter: string }
+export type ParameterPlace = { readonly service: string | null, readonly parameter: string }
 
 /** `place` as people write it. */
-export const placeName = ({ service, parameter }: Place): string =>
+export const placeName = ({ service, parameter }: ParameterPlace): string =>
   service === null ? parameter : `${service}/${parameter}`
 
 /** A `-o parameter=value` of master.cf. */
