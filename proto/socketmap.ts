@@ -31,35 +31,17 @@ const space = 0x20
 /**
  * The request in `payload[start..end)`, cut at the first space. The key is all
  * that follows, with whatever spaces it has, and may be empty, as may the map.
- * `likely` is the map that the client asks for most likely, such as its last one (no map has a space):
- * then only the key is converted. A key cut out of a longer text would do, but
- * whoever reads it takes twice as long.
  */
 export const parseRequest = (
   payload: Buffer,
   start: number,
   end: number,
-  likely = '',
 ): SocketmapRequest | SocketmapRequestError => {
-  let map: string | null = likely
-  let cut = start + likely.length
-  if (likely === '' || !startsWith(payload, start, end, likely) || payload[cut] !== space) {
-    cut = payload.indexOf(space, start)
-    if (cut < 0 || cut >= end) return decodeUtf8(payload, start, end) === null ? 'not-utf8' : 'no-space'
-    map = decodeUtf8(payload, start, cut)
-  }
+  const cut = payload.indexOf(space, start)
+  if (cut < 0 || cut >= end) return decodeUtf8(payload, start, end) === null ? 'not-utf8' : 'no-space'
+  const map = decodeUtf8(payload, start, cut)
   const key = decodeUtf8(payload, cut + 1, end)
   return map === null || key === null ? 'not-utf8' : { map, key }
-}
-
-/** Whether `payload[start..end)` begins with `text`, and goes on, and that is ASCII: no other text has its bytes. */
-const startsWith = (payload: Buffer, start: number, end: number, text: string): boolean => {
-  if (start + text.length >= end) return false
-  for (let at = 0; at < text.length; at++) {
-    const byte = payload[start + at] ?? 0
-    if (byte > 0x7f || byte !== text.charCodeAt(at)) return false
-  }
-  return true
 }
 
 /**

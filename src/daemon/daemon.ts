@@ -14,7 +14,6 @@ import type { Config, ListenerConfig } from '../config/config.js'
 import type { Log } from '../log.js'
 import { CurrentMaps } from '../lookup/maps.js'
 import { version } from '../runtime/package.js'
-import { keepTicksQuick } from '../runtime/ticks.js'
 import { bind } from '../server/bind.js'
 import type { Inherited } from '../server/inherited.js'
 import { Listener } from '../server/listener.js'
@@ -208,7 +207,6 @@ export class Daemon {
 export const startDaemon = async (
   { config, sources }: Configuration, log: Log, events: Events, inherited: Inherited,
 ): Promise<Daemon> => {
-  keepTicksQuick()
   const maps = openMaps(config, sources, log, null)
   await Promise.race([maps.redisTried, sleep(redisPatienceMs, undefined, { ref: false })])
   if (config.snapshotPath !== null) await recallSnapshot(config.snapshotPath, maps.maps, log)

@@ -9,6 +9,8 @@ import type { Log } from '../log.js'
 import type { CurrentMaps } from '../lookup/maps.js'
 import { unavailable } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
+import { receive } from '../runtime/receive.js'
+import type { ChunkReader } from '../runtime/receive.js'
 import type { Dialect, ProtocolFault, Request, RequestDecoder } from './dialect.js'
 import type { Tallies } from './tally.js'
 
@@ -32,7 +34,7 @@ const defaultPatienceMs = 30_000
 /** `text` is null while the lookup is under way. */
 type DueReply = { text: string | null }
 
-export class Client {
+export class Client implements ChunkReader {
   readonly #socket: Socket
   readonly #context: ClientContext
   readonly #decoder: RequestDecoder
@@ -52,7 +54,7 @@ export class Client {
     this.#context = context
     this.#decoder = context.dialect.createDecoder()
     this.#patienceMs = patienceMs
-    socket.on('data', (chunk: Buffer) => this.#read(chunk))
+    receive(socket, this)
     socket.on('drain', () => this.#resume())
     socket.on('end', () => this.drain())
     // 'close' follows; there is nobody left to tell.
@@ -76,16 +78,17 @@ export class Client {
     this.#socket.destroy()
   }
 
-  #read(chunk: Buffer): void {
+  /** Takes what the socket has received. */
+  take(chunk: Buffer): void {
     // Too late: the client will see the end, and ask again on a new connection.
     if (this.#socket.writableEnded) return
     const requests = this.#decoder.push(chunk)
-    for (const request of requests) this.#take(request)
+    for (const request of requests) this.#handle(request)
     if (requests.length > 0) this.#stopWaiting()
     this.#write()
   }
 
-  #take(request: Request): void {
+  #handle(request: Request): void {
     this.#hasAsked = true
     switch (request.kind) {
       case 'lookup': return this.#lookUp(this.#context.map ?? request.map ?? '', request.key)

@@ -36,18 +36,6 @@ for (const [payload, request] of requests) {
   })
 }
 
-t.test('whatever map is likely, what is asked is the same', async t => {
-  const named = ['alias', 'mymap', 'virtual_alias', '\xfc', '\xc3\xbc', 'a', 'aliases']
-  for (const likely of named) {
-    for (const [payload, request] of requests) t.same(socketmap.parseRequest(bytes(payload), 0, payload.length, likely), request, `${payload} after ${likely}`)
-    // In bytes, as Latin-1 and UTF-8 would have it.
-    const utf8 = Buffer.from(`${likely} key`)
-    t.same(socketmap.parseRequest(utf8, 0, utf8.length, likely), socketmap.parseRequest(utf8, 0, utf8.length))
-  }
-  t.same(socketmap.parseRequest(bytes('\xc3\xbc k'), 0, 4, '\xc3\xbc'), { map: '\xfc', key: 'k' }, 'not the map whose name these bytes spell in Latin-1')
-  t.equal(socketmap.parseRequest(bytes('alias k'), 0, 5, 'alias'), 'no-space', 'nor is the next byte read')
-})
-
 t.test('reads its own part of the buffer only', async t => {
   t.same(socketmap.parseRequest(bytes('9:mymap max,6:other ,'), 2, 11), { map: 'mymap', key: 'max' })
   t.equal(socketmap.parseRequest(bytes('5:alias,9:mymap max,'), 2, 7), 'no-space')
