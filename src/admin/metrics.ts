@@ -118,6 +118,11 @@ export const createMetrics = (status: () => Status): Metrics => {
     cached((map, { doubts }) => [[{ map }, doubts.length === 0 ? 1 : 0]]))
   gauge('holdfast_guard_gone_keys', 'Known keys that the table lacks, while it is in doubt.', ['map'],
     cached((map, { doubts }) => [[{ map }, Math.max(0, ...doubts.map(({ missing }) => missing ?? 0))]]))
+  gauge('holdfast_copy_rows', 'Rows in the copies of a map\'s tables, which answer in an outage.', ['map'],
+    ({ maps }) => maps.map(({ name, copies }) => [{ map: name }, copies.reduce((sum, { rows }) => sum + rows, 0)]))
+  gauge('holdfast_copy_timestamp_seconds', 'When the oldest copy of a map\'s tables was taken; 0: a table has none.', ['map'],
+    ({ maps }) => maps.flatMap(({ name, source, copies }) =>
+      source === 'text' ? [] : [[{ map: name }, Math.min(...copies.map(({ takenAt }) => (takenAt ?? 0) / 1_000))]]))
   gauge('holdfast_canary_missing', '1 while the canary of this map is missing.', ['map'],
     ({ canaries }) => canaries.map(({ map, missing }) => [{ map }, missing ? 1 : 0]))
 

@@ -12,6 +12,7 @@ import type { ListenerStatus } from '../server/listener.js'
 import type { Tally } from '../server/tally.js'
 import type { CanaryState } from '../trust/canary.js'
 import type { TableDoubt } from '../trust/map_trust.js'
+import type { CopyStatus } from '../upkeep/copies.js'
 import type { Warmer } from '../warm/warmer.js'
 
 export type WarmStatus = ReturnType<Warmer['state']>
@@ -33,6 +34,8 @@ export type MapStatus = {
     readonly inFlight: number
     readonly doubts: readonly DoubtStatus[]
   } | null
+  /** The copies of its tables for outages, in their order. */
+  readonly copies: readonly CopyStatus[]
   /** null: its table is not loaded ahead of demand. */
   readonly warm: WarmStatus | null
 }
@@ -59,10 +62,11 @@ export type Status = {
   readonly answers: readonly Tally[]
 }
 
-export const mapStatus = (map: ServedMap, warmer: Warmer | undefined): MapStatus => ({
+export const mapStatus = (map: ServedMap, copies: readonly CopyStatus[], warmer: Warmer | undefined): MapStatus => ({
   name: map.name, search: map.config.search, source: map.kind,
   cached: map.kind === 'text' ? null : {
     origins: map.lookup.origins, memory: map.memory.size(), inFlight: map.lookup.flights, doubts: map.trust.doubts.map(doubtStatus),
   },
+  copies,
   warm: warmer?.state() ?? null,
 })

@@ -60,7 +60,7 @@ const fromCaches = async (config: Config, name: string, process: NodeJS.Process)
     throw new Failure(exitTempfail, map)
   }
   if (snapshotPath !== null) await recallSnapshot(snapshotPath, open.maps, log)
-  await open.redisTried
+  await open.ready
   let missing: string | null = null
   const rows = async function* (): AsyncGenerator<readonly Row[]> {
     missing = yield* knownRows(map)

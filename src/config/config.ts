@@ -105,6 +105,8 @@ export type Config = {
   readonly redis: RedisSettings | null
   /** The file that keeps the cache over a restart; null: there is none, or Redis does. */
   readonly snapshotPath: string | null
+  /** The folder of the copies; null: they are in memory alone. */
+  readonly copiesPath: string | null
   readonly search: SearchSettings
   readonly maps: readonly MapConfig[]
 }

@@ -48,6 +48,7 @@ const configOf = (reading: Reading, file: ConfigFile): Config => {
     adminToken: adminTokenOf(reading, file),
     redis: file.redis === undefined ? null : redisOf(reading, file.redis),
     snapshotPath: snapshotPathOf(reading, file),
+    copiesPath: copiesPathOf(reading, file),
     search: {
       recipientDelimiter: file.recipient_delimiter,
       parentDomainMatchesSubdomains: new Set(file.parent_domain_matches_subdomains),
@@ -64,18 +65,28 @@ const checkRole = ({ problem }: Reading, { role, outage, unknown }: ConfigFile):
   if (role === 'fallback' && unknown === 'defer') problem(['unknown'], fallbackRejects)
 }
 
-const checkTimes = ({ problem }: Reading, { deadline, soft_deadline, warm_every, changes_every }: ConfigFile): void => {
+const checkTimes = ({ problem }: Reading, { deadline, soft_deadline, copy_every, warm_every, changes_every }: ConfigFile): void => {
   if (soft_deadline >= deadline) problem(['soft_deadline'], 'soft_deadline: must be shorter than deadline')
+  if (copy_every < 60_000) problem(['copy_every'], 'copy_every: at least 1m')
   if (warm_every < 60_000) problem(['warm_every'], 'warm_every: at least 1m')
   if (changes_every < 1_000) problem(['changes_every'], 'changes_every: at least 1s')
   if (deadline > 50_000) problem(['deadline'], 'deadline: at most 50s; Postfix itself gives up after 100s')
   if (deadline < 10) problem(['deadline'], 'deadline: at least 10ms')
 }
 
-/** The file that keeps the cache over a restart; null if there is none. */
-const snapshotPathOf = ({ folder, environment }: Reading, { snapshot, redis }: ConfigFile): string | null => {
-  if (snapshot !== undefined) return resolve(folder, snapshot)
+/** A path in the service's StateDirectory; null if it has none. */
+const statePath = ({ environment }: Reading, name: string): string | null => {
   // systemd.exec(5): the first of the unit's StateDirectory=.
   const state = environment['STATE_DIRECTORY']?.split(':', 1)[0] ?? ''
-  return state === '' || redis !== undefined ? null : resolve(state, 'snapshot')
+  return state === '' ? null : resolve(state, name)
 }
+
+/** The file that keeps the cache over a restart; null if there is none. */
+const snapshotPathOf = (reading: Reading, { snapshot, redis }: ConfigFile): string | null => {
+  if (snapshot !== undefined) return resolve(reading.folder, snapshot)
+  return redis === undefined ? statePath(reading, 'snapshot') : null
+}
+
+/** The folder that keeps the copies over a restart; null if there is none. */
+const copiesPathOf = (reading: Reading, { copies }: ConfigFile): string | null =>
+  copies === undefined ? statePath(reading, 'copies') : resolve(reading.folder, copies)

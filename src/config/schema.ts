@@ -209,6 +209,12 @@ const upkeep = {
   remember_for: duration.prefault('30d').describe('The time after the last lookup of a key for which Holdfast verifies '
     + 'it again in the background, about once a day, so that `stale_for` counts from a recent check. 0 is never'),
   changes_every: duration.prefault('5s').describe('The time between two runs of the `changes` query of a map'),
+  copy_every: duration.prefault('15m').describe('The time between two copies of each table, which answer only while the '
+    + 'table can\'t be asked. At least 1m'),
+  copy_rows: z.int().min(0).default(500_000)
+    .describe('The largest number of rows of all copies together, the smallest tables first. 0 takes none'),
+  copies: text.optional().describe('The folder that keeps the copies over a restart. The default is `copies` in the '
+    + 'service\'s StateDirectory'),
   warm_every: duration.prefault('6h').describe('The time between two loads of a map with `warm`, by one of the nodes '
     + 'that share a Redis. At least 1m'),
 }

@@ -167,7 +167,7 @@ export class Daemon {
   }
 
   #status(): Status {
-    const { config, openedAt, maps, warmers, sources, canaries, redis } = this.#maps
+    const { config, openedAt, maps, warmers, sources, canaries, copies, redis } = this.#maps
     return {
       version, role: config.file.role, ready: !this.#isStopping,
       now: Date.now(), startedAt: this.#startedAt, configuredAt: openedAt,
@@ -175,7 +175,7 @@ export class Daemon {
       redis: redis?.status() ?? null,
       servers: sources.status(),
       canaries: canaries.map(({ state }) => state),
-      maps: [...maps.values()].map(map => mapStatus(map, warmers.get(map.name))),
+      maps: [...maps.values()].map(map => mapStatus(map, copies.of(map.name), warmers.get(map.name))),
       answers: [...this.#tallies.socketmap.list(), ...this.#tallies.tcp_table.list()],
     }
   }
@@ -208,7 +208,7 @@ export const startDaemon = async (
   { config, sources }: Configuration, log: Log, events: Events, inherited: Inherited,
 ): Promise<Daemon> => {
   const maps = openMaps(config, sources, log, null)
-  await Promise.race([maps.redisTried, sleep(redisPatienceMs, undefined, { ref: false })])
+  await Promise.race([maps.ready, sleep(redisPatienceMs, undefined, { ref: false })])
   if (config.snapshotPath !== null) await recallSnapshot(config.snapshotPath, maps.maps, log)
   const daemon = new Daemon(maps, log, events, inherited)
   await daemon.open()

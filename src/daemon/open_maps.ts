@@ -20,13 +20,15 @@ import { askChanges } from '../tables/changes_query.js'
 import { Canary } from '../trust/canary.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
 import { watchChanges } from '../upkeep/changes.js'
+import { keepCopies } from '../upkeep/copies.js'
+import type { Copies } from '../upkeep/copies.js'
 import { flushEverywhere } from '../upkeep/flush.js'
 import { reverify } from '../upkeep/reverify.js'
 import { shareDoubts } from '../upkeep/share_doubts.js'
 import type { SharedDoubts } from '../upkeep/share_doubts.js'
 import type { Warmer } from '../warm/warmer.js'
 import { openMap } from './open_map.js'
-import { logCanary, logRedis } from './state_log.js'
+import { logCanary, logCopies, logRedis } from './state_log.js'
 import { warmMap } from './warmed.js'
 import type { WatchedSources } from './watched.js'
 
@@ -39,9 +41,10 @@ export type OpenMaps = {
   readonly warmers: ReadonlyMap<string, Warmer>
   readonly sources: WatchedSources
   readonly canaries: readonly Canary[]
+  readonly copies: Copies
   readonly redis: RedisCache | null
-  /** Resolves when Redis, if there is one, has been reached or has failed once. */
-  readonly redisTried: Promise<void>
+  /** Resolves when Redis, if there is one, has been reached or has failed once, and the files of the copies are read. */
+  readonly ready: Promise<void>
   /** Tells the nodes that share the Redis of a flush: null if all of them know, else why some may not. */
   announce(flush: Flush): Promise<string | null>
   /** Cuts off the lookups under way. */
@@ -77,17 +80,22 @@ export const openMaps = (config: Config, sources: WatchedSources, log: Log, prev
     onProblem: problem => log.repeated('redis doubts', `redis: doubts of other nodes may not reach this one: ${problem}`),
   })
   const warmers = openWarmers(config, mysqlMaps, sources, previous, redis, log)
+  const copies = keepCopies({
+    maps: mysqlMaps, everyMs: config.file.copy_every, maxRows: config.file.copy_rows, folder: config.copiesPath,
+    previous: previous?.copies ?? null, clock: systemClock, random: Math.random, ...logCopies(log),
+  })
   const ends = mysqlMaps.flatMap(map => [
     ...followChanges(config, map, sources, announce, log), ...keepVerified(config, map),
   ])
   const allCanaries = [...new Set([...canaries.values()].flat())]
   return {
-    config, openedAt: Date.now(), maps, warmers, sources, canaries: allCanaries, redis: cache,
+    config, openedAt: Date.now(), maps, warmers, sources, canaries: allCanaries, copies, redis: cache,
     // What Redis holds is fresh only while the flushes of the other nodes are known.
-    redisTried: Promise.all([redis?.cache.tried, channel?.tried, doubts?.known]).then(() => undefined),
+    ready: Promise.all([redis?.cache.tried, channel?.tried, doubts?.known, copies.read]).then(() => undefined),
     announce,
     close: () => {
       for (const end of ends) end()
+      copies.close()
       for (const warmer of warmers.values()) warmer.close()
       for (const { trust } of mysqlMaps) trust.close()
       doubts?.close()

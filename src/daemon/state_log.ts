@@ -3,6 +3,7 @@ import type { RedisState } from '../caches/redis.js'
 import type { Log } from '../log.js'
 import type { CanaryState } from '../trust/canary.js'
 import type { Doubt } from '../trust/doubt.js'
+import type { CopiesParts } from '../upkeep/copies.js'
 
 type Lasted = { readonly lasted_ms: number }
 
@@ -41,6 +42,20 @@ export const logCanary = (map: string, log: Log): ((state: CanaryState) => void)
       log.error(`map ${map}: the canary is missing, so nothing that its server says is believed: `
         + 'known recipients are still accepted, other lookups are deferred', lasted)
     }
+  }
+}
+
+/** For the copies of tables: the first one of each map, and what goes wrong. */
+export const logCopies = (log: Log): Pick<CopiesParts, 'onTaken' | 'onProblem'> => {
+  const taken = new Set<string>()
+  return {
+    onTaken: (map, rows, took_ms) => {
+      const text = `map ${map}: a copy of its table (${rows} rows) is at hand for outages`
+      if (taken.has(map)) log.debug(text, { map, took_ms })
+      else log.info(text, { map, took_ms })
+      taken.add(map)
+    },
+    onProblem: (map, problem) => log.repeated(`copy ${map}`, `map ${map}: there is no new copy of its table: ${problem}`, { map }),
   }
 }
 

@@ -86,7 +86,7 @@ t.test('a table that one node has loaded into Redis answers in an outage on all,
   }
   const failed = await run(process.execPath, [mainFile, 'warm', 'virtual_alias', '--at', `unix:${b.dir}/admin`])
   t.equal(failed.code, 75)
-  t.match(failed.stderr, /virtual_alias: not loaded: .*; what was known before is as it was/)
+  t.match(failed.stderr, /virtual_alias: not loaded: .*; the caches are as before/)
   t.equal(await socketmapAsk(`${a.dir}/s`, 'virtual_alias', 'list@v.example'), 'OK one@relay.example, box@relay.example')
 })
 

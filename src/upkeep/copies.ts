@@ -1,0 +1,197 @@
+/**
+ * Keeps a copy of every table that can be listed, for outages: at the start, and
+ * again every `copy_every`. A copy answers only when the table can't be asked
+ * (lookup/answers.ts), so a row that is new since then is found all the same in
+ * good times.
+ *
+ * The smallest tables come first, up to `copy_rows` over all maps. A table that has
+ * lost too many keys since the last copy is in doubt, and the last copy is kept.
+ * The copies of maps that aren't sensitive are also written to files, which a
+ * restart in an outage reads.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { join } from 'node:path'
+import { readCopy } from '../caches/copy.js'
+import type { Copy } from '../caches/copy.js'
+import { readCopyFile, writeCopyFile } from '../caches/copy_file.js'
+import { messageOf } from '../log.js'
+import type { Copied } from '../lookup/known.js'
+import type { MysqlMap } from '../lookup/maps.js'
+import { absent } from '../outcome.js'
+import type { Clock } from '../runtime/clock.js'
+import { isShrunk } from '../trust/doubt.js'
+import { takeCopy } from './take_copy.js'
+
+export type CopiesParts = {
+  readonly maps: readonly MysqlMap[]
+  readonly everyMs: number
+  /** Rows of all copies together. */
+  readonly maxRows: number
+  /** Where the files are; null: there are none. */
+  readonly folder: string | null
+  /** What a reload replaces. */
+  readonly previous: Copies | null
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
+  readonly onTaken: (map: string, rows: number, tookMs: number) => void
+  readonly onProblem: (map: string, problem: string) => void
+}
+
+/** One table's copy. */
+export type CopyStatus = {
+  readonly rows: number
+  readonly bytes: number
+  /** Epoch ms; null: there is no copy. */
+  readonly takenAt: number | null
+  /** Why there is no newer one; '' if nothing went wrong. */
+  readonly problem: string
+}
+
+type Slot = {
+  readonly map: MysqlMap
+  readonly index: number
+  copy: Copy | null
+  problem: string
+  /** Rows of the last attempt; null before the first. */
+  size: number | null
+}
+
+export type Copies = {
+  /** The copies of a map's tables, in their order; none for a map that there isn't. */
+  of(map: string): readonly CopyStatus[]
+  /** What a later configuration may go on with, by map and table. */
+  held(map: MysqlMap, index: number): Copy | null
+  /** Resolves when the files have been read. */
+  readonly read: Promise<void>
+  close(): void
+}
+
+/** In its first attempt a table may have so many rows; larger ones wait until the small ones are taken. */
+const firstRows = 10_000
+const budgetMs = 5_000
+/** The event loop rests for this many times as long as a batch of rows took. */
+const restShare = 2
+/** So many keys of the last copy are looked for in a new one. */
+const comparedKeys = 200
+/** Maps and nodes keep apart by up to this share of the interval. */
+const jitter = 0.1
+
+export const keepCopies = (parts: CopiesParts): Copies => {
+  const { maps, everyMs, folder, previous, clock, random } = parts
+  const slots = maps.flatMap(map => map.tables.map((_, index): Slot =>
+    ({ map, index, copy: previous?.held(map, index) ?? null, problem: '', size: null })))
+  for (const map of maps) {
+    const own = slots.filter(slot => slot.map === map)
+    map.lookup.known.copied = key => combine(own, key)
+  }
+  const closing = new AbortController()
+  let cancel = (): void => undefined
+  const round = async (): Promise<void> => {
+    for (const slot of bySize(slots)) await takeNext(slot, Math.min(firstRows, rowsLeft(slots, slot, parts.maxRows)), parts, closing.signal)
+    for (const slot of bySize(slots)) {
+      const left = rowsLeft(slots, slot, parts.maxRows)
+      if ((slot.size ?? 0) > firstRows && left > firstRows) await takeNext(slot, left, parts, closing.signal)
+    }
+    if (!closing.signal.aborted) cancel = clock.after(everyMs * (1 + jitter * (2 * random() - 1)), () => void round())
+  }
+  const read = readFiles(slots, folder, parts.onProblem)
+  void read.then(round)
+  return {
+    of: map => slots.filter(slot => slot.map.name === map).map(({ copy, problem }) =>
+      ({ rows: copy?.rows ?? 0, bytes: copy?.bytes ?? 0, takenAt: copy?.takenAt ?? null, problem })),
+    held: (map, index) => slots.find(slot => slot.map.name === map.name && slot.index === index
+      && slot.map.identity.definition === map.identity.definition)?.copy ?? null,
+    read,
+    close: () => {
+      closing.abort()
+      cancel()
+    },
+  }
+}
+
+/** What the copies of a map's tables say of a key, in the order in which the tables are asked; null: not known. */
+const combine = (slots: readonly Slot[], key: string): Copied | null => {
+  let at = Infinity
+  for (const { copy } of slots) {
+    const answer = copy?.answer(key)
+    if (copy === null || answer === undefined || answer.kind === 'unsure') return null
+    if (answer.kind === 'found') return { outcome: answer, at: copy.takenAt }
+    at = Math.min(at, copy.takenAt)
+  }
+  return slots.length === 0 ? null : { outcome: absent, at }
+}
+
+const bySize = (slots: readonly Slot[]): readonly Slot[] => slots.toSorted((a, b) => (a.size ?? 0) - (b.size ?? 0))
+
+/** The rows that the other copies leave for this one. */
+const rowsLeft = (slots: readonly Slot[], own: Slot, maxRows: number): number =>
+  maxRows - slots.reduce((sum, slot) => slot === own ? sum : sum + (slot.copy?.rows ?? 0), 0)
+
+/** Takes a table's next copy, if it may have as many rows. Never rejects. */
+const takeNext = async (slot: Slot, maxRows: number, { clock, folder, onTaken, onProblem }: CopiesParts, signal: AbortSignal): Promise<void> => {
+  const { map, index } = slot
+  const table = map.tables[index]
+  const isClosed = (): boolean => signal.aborted
+  if (table === undefined || isClosed() || maxRows <= 0) return
+  const startedAt = clock.elapsed()
+  let rows = 0
+  let resumedAt = clock.elapsed()
+  const problem = await (async () => {
+    const taken = await takeCopy(table, {
+      maxRows, budgetMs, now: () => clock.now(),
+      onRows: async batch => {
+        rows += batch.length
+        await sleep(Math.min(100, restShare * (clock.elapsed() - resumedAt)))
+        resumedAt = clock.elapsed()
+        return isClosed() ? 'stopping' : null
+      },
+    })
+    return typeof taken === 'string' ? taken : await accept(slot, taken)
+  })().catch(messageOf)
+  if (isClosed()) return
+  slot.size = rows
+  slot.problem = problem ?? ''
+  if (problem !== null) {
+    // Too large for the first attempt is no problem yet.
+    if (rows <= firstRows || maxRows > firstRows) onProblem(map.name, problem)
+    return
+  }
+  onTaken(map.name, rows, Math.round(clock.elapsed() - startedAt))
+  if (folder !== null && !map.config.sensitive && slot.copy !== null) {
+    await writeCopyFile(fileOf(folder, slot), slot.copy.pieces())
+      .catch((error: unknown) => onProblem(map.name, `the copy can't be written: ${messageOf(error)}`))
+  }
+}
+
+/** Puts a new copy in the place of the last one: null; or the table has lost too much since then, and is in doubt. */
+const accept = async (slot: Slot, taken: Copy): Promise<string | null> => {
+  const { map: { trust, tables, config: { maxShrink } }, index, copy } = slot
+  const keys = copy?.sampleKeys(comparedKeys) ?? []
+  const missing = keys.filter(key => taken.answer(key).kind === 'absent')
+  const [lost] = missing
+  const isRight = copy === null || copy.takenAt <= (trust.tables[index]?.trustedAt ?? 0)
+  if (lost === undefined || isRight || !isShrunk(missing.length, keys.length, maxShrink)) {
+    slot.copy = taken
+    return null
+  }
+  const answer = await tables[index]?.source.ask(lost, budgetMs)
+  if (answer?.outcome.kind === 'absent') trust.tables[index]?.doubt(answer.server, 'copy-shrunk')
+  return `the table lacks ${missing.length} of ${keys.length} keys of the last copy, which is kept`
+}
+
+const fileOf = (folder: string, { map, index }: Slot): string => join(folder, `${encodeURIComponent(map.name)}.${index}`)
+
+const readFiles = async (slots: readonly Slot[], folder: string | null, onProblem: CopiesParts['onProblem']): Promise<void> => {
+  if (folder === null) return
+  await Promise.all(slots.map(async slot => {
+    const { map, index } = slot
+    const definition = map.tables[index]?.definition
+    if (slot.copy !== null || map.config.sensitive || definition === undefined || typeof definition.listing === 'string') return
+    const pieces = await readCopyFile(fileOf(folder, slot))
+    if (pieces === null) return
+    const copy = typeof pieces === 'string' ? pieces : await readCopy(definition, definition.listing, pieces)
+    if (typeof copy !== 'string') slot.copy = copy
+    else if (copy !== 'it is of another definition') onProblem(map.name, `the file of its copy is not used: ${copy}`)
+  }))
+}
