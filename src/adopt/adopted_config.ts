@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { localNames } from './circumstances.js'
+import { absenceOfSearch } from '../postfix/parameters.js'
 import { splitList } from '../postfix/parameter_list.js'
 import { socketInQueue } from './draft.js'
 import type { AdoptionPlan, PlannedMap } from './draft.js'
@@ -44,6 +45,17 @@ const localDomains = (postfix: Postconf): readonly string[] => {
   return [...new Set(all.filter(name => name !== '').map(name => name.toLowerCase()))]
 }
 
+const domainLists = ['mydestination', 'relay_domains', 'virtual_alias_domains', 'virtual_mailbox_domains']
+
+/** The domains that mail is taken for, as far as main.cf itself names them. */
+const staticDomains = (postfix: Postconf): readonly string[] => {
+  const all = domainLists.flatMap(parameter => {
+    const items = names(postfix, parameter)
+    return items.filter(name => !/^[.!]|[:/]/.test(name) && !items.includes(`!${name}`))
+  })
+  return [...new Set(all.map(name => name.toLowerCase()))]
+}
+
 /** The socket that all processes of Postfix reach, chrooted or not. */
 export const socketPath = (postfix: Postconf): string =>
   `${postfix.expanded.get('queue_directory') ?? ''}/${socketInQueue}`
@@ -52,7 +64,7 @@ export const socketPath = (postfix: Postconf): string =>
 const list = (values: readonly string[]): string => `[${values.map(value => JSON.stringify(value)).join(', ')}]`
 
 /** One map of the `maps` section, a line each. */
-const mapLines = ({ name, search, sensitive, files, usedBy }: PlannedMap): readonly string[] => {
+const mapLines = ({ name, search, sensitive, absence, isAccess, files, usedBy }: PlannedMap): readonly string[] => {
   // With `search: exact` Postfix does the steps; a new route still shows as soon as with `search: transport`.
   const isRoutes = search === 'exact' && usedBy.some(({ parameter }) => /transport_maps$/.test(parameter))
   return [
@@ -60,9 +72,33 @@ const mapLines = ({ name, search, sensitive, files, usedBy }: PlannedMap): reado
     `    search: ${search}`,
     ...files.length === 1 ? [`    cf: ${JSON.stringify(files[0])}`]
       : ['    cf:', ...files.map(file => `      - ${JSON.stringify(file)}`)],
+    ...absence === absenceOfSearch(search) ? [] : [`    absence: ${absence}`],
+    // Better some spam than every sender kept waiting; only search: access has this by default.
+    ...isAccess && absence === 'passes' && search !== 'access' ? ['    in_outage: pass'] : [],
+    ...isAccess && absence === 'passes' ? ['    max_shrink: 100%  # its rows may come and go'] : [],
     ...isRoutes ? ['    absent_for: 5s'] : [],
     ...sensitive ? ['    sensitive: true  # rights or secrets: not kept in Redis, not used when stale'] : [],
   ]
+}
+
+/** What a map answers in an outage for a key that it doesn't know. */
+const inOutage = ({ search, sensitive, absence, isAccess }: PlannedMap): string => {
+  switch (absence) {
+    case 'refuses': return 'absent would refuse mail: defers, unless another map knows the key'
+    case 'weakens': return 'absent would send mail unprotected: defers'
+    case 'reroutes': return 'absent would send mail elsewhere: absent if MySQL last said so, else defers'
+    case 'passes':
+      if (isAccess || search === 'access') return 'absent does nothing to mail: passes'
+      return sensitive ? 'absent refuses nobody who isn\'t logged in: passes senders of other domains, defers ours'
+        : 'absent leaves out a copy or a setting: absent if MySQL last said so, else defers'
+    default: return absence satisfies never
+  }
+}
+
+/** A line for each map: what it does in an outage with a key that it doesn't know. */
+export const outageText = ({ maps }: AdoptionPlan): string => {
+  const width = Math.max(...maps.map(({ name }) => name.length))
+  return maps.map(map => `  ${map.name.padEnd(width)}  ${inOutage(map)}\n`).join('')
 }
 
 /** YAML with comments. `group` is the group of Postfix's processes; null: unknown, so everybody may use the socket. */
@@ -76,6 +112,8 @@ export const configText = (postfix: Postconf, plan: AdoptionPlan, group: string 
     `parent_domain_matches_subdomains: ${list(names(postfix, 'parent_domain_matches_subdomains'))}`,
     '# mydestination, myorigin and the addresses of inet_interfaces and proxy_interfaces',
     `local_domains: ${list(localDomains(postfix))}`,
+    `# ${domainLists.join(', ')}, as far as main.cf names the domains`,
+    `static_domains: ${list(staticDomains(postfix))}`,
     '',
     'listen:',
     '  # Within the queue folder: all processes of Postfix see it, those in a chroot jail too.',

@@ -1,6 +1,7 @@
 /** The plan of a switch-over as it grows: the maps so far, the parameters to change, the tables that stay. */
 import { unionmapIsSafe } from './circumstances.js'
-import type { Search } from '../postfix/parameters.js'
+import { absenceOfAccess } from '../postfix/allow_lists.js'
+import type { AbsenceEffect, Search } from '../postfix/parameters.js'
 import { placeName } from '../postfix/postconf.js'
 import type { ParameterPlace, Postconf } from '../postfix/postconf.js'
 
@@ -8,6 +9,9 @@ export type PlannedMap = {
   readonly name: string
   readonly search: Search
   readonly sensitive: boolean
+  readonly absence: AbsenceEffect
+  /** Asked by check_*_access: its rows may come and go. */
+  readonly isAccess: boolean
   /** mysql_table(5) files in the order in which they are asked. */
   readonly files: readonly string[]
   readonly usedBy: readonly ParameterPlace[]
@@ -35,6 +39,8 @@ const isSamePlace = (one: ParameterPlace, other: ParameterPlace): boolean => pla
 
 export class Draft {
   readonly postfix: Postconf
+  /** What an absence does in an access table. */
+  readonly absenceOfAccess: (restriction: string, table: string) => AbsenceEffect
   /** Why Holdfast can't use a mysql_table(5) file; null if it can. */
   readonly #unsuitable: (file: string) => string | null
   readonly #maps: PlannedMap[] = []
@@ -45,6 +51,7 @@ export class Draft {
 
   constructor(postfix: Postconf, unsuitable: (file: string) => string | null) {
     this.postfix = postfix
+    this.absenceOfAccess = absenceOfAccess(postfix)
     this.#unsuitable = unsuitable
   }
 
@@ -69,12 +76,14 @@ export class Draft {
     return why === null ? name : null
   }
 
-  /** The name of the map with these properties; a new one is called `wish` unless another map has that name. */
-  mapFor(
-    place: ParameterPlace, wish: string, { search, sensitive, files }: Omit<PlannedMap, 'name' | 'usedBy'>,
-  ): string {
-    const index = this.#maps.findIndex(map =>
-      map.search === search && map.sensitive === sensitive && map.files.join('\n') === files.join('\n'))
+  /**
+   * The name of the map with these properties; a new one is called `wish` unless another map has that name. A table
+   * whose absences do different things in two places is two maps, so that each place gets what it needs in an outage.
+   */
+  mapFor(place: ParameterPlace, wish: string, wanted: Omit<PlannedMap, 'name' | 'usedBy'>): string {
+    const propertiesOf = ({ search, sensitive, absence, isAccess, files }: typeof wanted): string =>
+      JSON.stringify([search, sensitive, absence, isAccess, files])
+    const index = this.#maps.findIndex(map => propertiesOf(map) === propertiesOf(wanted))
     const same = this.#maps[index]
     if (same !== undefined) {
       const isNew = !same.usedBy.some(user => isSamePlace(user, place))
@@ -84,7 +93,7 @@ export class Draft {
     const taken = new Set(this.#maps.map(({ name }) => name))
     let name = wish
     for (let n = 2; taken.has(name); n++) name = `${wish}_${n}`
-    this.#maps.push({ name, search, sensitive, files, usedBy: [place] })
+    this.#maps.push({ ...wanted, name, usedBy: [place] })
     return name
   }
 

@@ -81,7 +81,7 @@ const isAdoptedElsewhere = (postfix: Postconf, parameter: string, purpose: Purpo
   const other = name === null || name === parameter || isLeft ? undefined : purposes.get(name)
   if (other?.kind !== 'search') return parameter === 'fast_flush_domains' && name === 'relay_domains'
   if (parameter === 'fast_flush_domains') return other.search === 'domain'
-  if (purpose.kind !== 'search') return false
+  if (purpose.kind !== 'search' || other.absence !== purpose.absence) return false
   // For a bare domain, the searches of addresses do what `exact` does.
   return other.search === purpose.search
     || (purpose.search === 'exact' && ['virtual', 'canonical', 'recipient'].includes(other.search))

@@ -1,7 +1,7 @@
 /** A parameter's value with socketmap: in place of the mysql: tables that Holdfast can ask. */
 import { localNames } from './circumstances.js'
 import { socketInQueue } from './draft.js'
-import type { Draft } from './draft.js'
+import type { Draft, PlannedMap } from './draft.js'
 import { expand, joinList, parseTable, referenceOf, splitList } from '../postfix/parameter_list.js'
 import type { ListPiece, ListedTable } from '../postfix/parameter_list.js'
 import { isKeyMajor, restrictionSearch } from '../postfix/parameters.js'
@@ -17,13 +17,16 @@ const withSteps = (map: string): string => `unionmap:{${nothing},${socketmapOf(m
 const fileWish = (file: string): string =>
   (/([^/]*?)(?:\.\w+)?$/.exec(file)?.[1] ?? '').replace(/^(?:mysql|sql)[-_.]/, '').replace(/[^\w.-]/g, '_') || 'map'
 
+/** What the place of a table decides about its map. */
+type MapRules = Pick<PlannedMap, 'sensitive' | 'absence' | 'isAccess'>
+
 /**
  * pipemap: or unionmap: with its mysql: tables replaced; null if it stays. The first member decides for which keys
  * Postfix asks all of it.
  */
 const rewriteCompound = (
   draft: Draft, place: ParameterPlace, table: ListedTable & { kind: 'union' | 'pipe' }, text: string,
-  sensitive: boolean,
+  rules: MapRules,
 ): string | null => {
   if (!/mysql:/.test(text)) return null
   const problem = draft.unionmapProblem()
@@ -42,12 +45,12 @@ const rewriteCompound = (
   const texts = table.members.map((member, i) => {
     const file = files[i]
     if (typeof file === 'string') {
-      const map = draft.mapFor(place, fileWish(file), { search: 'exact', sensitive, files: [file] })
+      const map = draft.mapFor(place, fileWish(file), { search: 'exact', ...rules, files: [file] })
       return i > 0 ? socketmapOf(map) : table.kind === 'union' ? `${nothing},${socketmapOf(map)}` : withSteps(map)
     }
     const inner = parseTable(member)
     if (inner === null || inner.kind === 'mysql') return member
-    return rewriteCompound(draft, place, inner, member, sensitive) ?? member
+    return rewriteCompound(draft, place, inner, member, rules) ?? member
   })
   return `${table.kind}map:{${texts.join(',')}}`
 }
@@ -110,7 +113,7 @@ const groupsOf = (items: readonly ListItem[]): readonly (readonly ListItem[])[] 
 export const rewriteList = (
   draft: Draft, place: ParameterPlace, value: string, purpose: Exclude<Purpose, { kind: 'refused' }>,
 ): string => {
-  const { sensitive } = purpose
+  const rules = { sensitive: purpose.sensitive, absence: purpose.absence, isAccess: false }
   const items = itemsOf(draft, place, value)
   const search = purpose.kind === 'search' && !isLeftToPostfix(draft, purpose.search, items) ? purpose.search : null
   const problem = search === null ? draft.unionmapProblem() : null
@@ -119,7 +122,7 @@ export const rewriteList = (
     if (first === undefined) return []
     const { separator, text, negation, table } = first
     if (table !== null && table.kind !== 'mysql') {
-      const rewritten = rewriteCompound(draft, place, table, text, sensitive)
+      const rewritten = rewriteCompound(draft, place, table, text, rules)
       return [{ separator, text: rewritten === null ? text : `${negation}${rewritten}` }]
     }
     const files = group.flatMap(({ file }) => file ?? [])
@@ -129,7 +132,7 @@ export const rewriteList = (
       return group
     }
     const wish = place.parameter.replace(/_maps$/, '')
-    const map = draft.mapFor(place, wish, { search: search ?? 'exact', sensitive, files })
+    const map = draft.mapFor(place, wish, { search: search ?? 'exact', ...rules, files })
     return [{ separator, text: `${negation}${search === null ? withSteps(map) : socketmapOf(map)}` }]
   }))
 }
@@ -163,9 +166,10 @@ const rewriteRestriction = (draft: Draft, place: ParameterPlace, restriction: st
   }
   const name = referenceOf(text)
   if (name !== null) draft.inlined.add(name)
-  if (table.kind !== 'mysql') return rewriteCompound(draft, place, table, plain, true)
+  const rules = { sensitive: true, absence: draft.absenceOfAccess(restriction, plain), isAccess: true }
+  if (table.kind !== 'mysql') return rewriteCompound(draft, place, table, plain, rules)
   const file = draft.usableFile(place, table.name)
   if (file === null) return null
   const search = restrictionSearch(restriction)
-  return socketmapOf(draft.mapFor(place, fileWish(file), { search, sensitive: true, files: [file] }))
+  return socketmapOf(draft.mapFor(place, fileWish(file), { search, ...rules, files: [file] }))
 }

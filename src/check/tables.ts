@@ -2,7 +2,7 @@
 import { virtualAgent } from '../adopt/circumstances.js'
 import type { Postconf } from '../postfix/postconf.js'
 import type { Config, MapConfig } from '../config/config.js'
-import type { Search } from '../postfix/parameters.js'
+import type { AbsenceEffect, Search } from '../postfix/parameters.js'
 import { nearest } from '../config/spelling.js'
 import { deferred, fileAndName } from './finding.js'
 import type { Finding, FindingText } from './finding.js'
@@ -61,6 +61,25 @@ const searchProblem = ({ asked, purpose, table }: Use, { name, search }: MapConf
   }
 }
 
+const byStrictness: readonly AbsenceEffect[] = ['passes', 'reroutes', 'weakens', 'refuses']
+
+const ifAbsent: Readonly<Record<AbsenceEffect, string>> = {
+  refuses: 'refuses mail', weakens: 'sends mail less protected', reroutes: 'sends mail another way',
+  passes: 'does nothing',
+}
+
+/** May the map say absent in an outage where that does more to mail than it says? */
+const absenceProblem = ({ purpose, parameter, table }: Use, { name, absence }: MapConfig): FindingText | null => {
+  if (purpose === null || purpose.kind === 'refused') return null
+  const [does, needed] = [absence.does, purpose.absence]
+  if (byStrictness.indexOf(does) >= byStrictness.indexOf(needed)) return null
+  return {
+    level: 'warning',
+    text: `${table}: an absence in ${parameter} ${ifAbsent[needed]}, and map ${name} has absence: ${does}, `
+      + `so in an outage it may say absent without knowing it. Set absence: ${needed}`,
+  }
+}
+
 const systemError = '"mail system configuration error" (4.3.5)'
 
 /** Does the program that reads the parameter take no socketmap:? */
@@ -100,7 +119,8 @@ const mapFindings = (
   const name = use.map ?? tcpMap ?? ''
   const map = maps.find(each => each.name === name)
   if (map !== undefined) {
-    return [refusal(postfix, use) ?? searchProblem(use, map), orderProblem(use, map)].flatMap(finding => finding ?? [])
+    const steps = refusal(postfix, use) ?? searchProblem(use, map)
+    return [steps, orderProblem(use, map), absenceProblem(use, map)].flatMap(finding => finding ?? [])
   }
   const names = maps.map(each => each.name)
   const near = nearest(name, names)

@@ -6,6 +6,7 @@
  * in a custom parameter to which no known one refers.
  */
 import { isChrooted } from '../adopt/circumstances.js'
+import { absenceOfAccess } from '../postfix/allow_lists.js'
 import { expand, splitList } from '../postfix/parameter_list.js'
 import type { ParameterPlace, Postconf, Service } from '../postfix/postconf.js'
 import { isKeyMajor, purposes, restrictionLists, restrictionSearch } from '../postfix/parameters.js'
@@ -110,8 +111,10 @@ const usesInList = (postfix: Postconf, place: ParameterPlace, value: string): re
 
 const usesInRestrictions = (postfix: Postconf, place: ParameterPlace, value: string): readonly Use[] => {
   let previous = ''
+  const absenceOf = absenceOfAccess(postfix)
   return splitList(value).flatMap(({ text }) => {
-    const purpose: Purpose = { kind: 'search', search: restrictionSearch(previous), sensitive: true }
+    const absence = absenceOf(previous, text)
+    const purpose: Purpose = { kind: 'search', search: restrictionSearch(previous), sensitive: true, absence }
     previous = text
     return tablesIn(text, 'whole').map(({ isProxied, ...table }) => {
       // smtpd(8) reads restriction classes too, whatever they are called.

@@ -7,7 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { applyChanges } from '../adopt/apply.js'
 import { folderOption, shellLines, shellWord, switchBack, switchOver } from '../adopt/commands.js'
-import { configText, socketPath } from '../adopt/adopted_config.js'
+import { configText, outageText, socketPath } from '../adopt/adopted_config.js'
 import type { AdoptionPlan } from '../adopt/draft.js'
 import { planAdoption } from '../adopt/plan.js'
 import { placeName, readPostconf } from '../postfix/postconf.js'
@@ -85,6 +85,7 @@ const planText = (postfix: Postconf, plan: AdoptionPlan, { yaml, group, output }
   const owner = groupId('holdfast') === null ? 'root' : 'holdfast'
   return [
     leftAloneText(plan), virtualHint(postfix, plan),
+    'While MySQL is down, known keys are answered from the caches. Others:\n', outageText(plan), '\n',
     output === undefined ? `1. Write the configuration, ${file} (--output FILE does it):\n\n${yaml}\n`
       : `1. The configuration is in ${file}\n\n`,
     '2. Make the socket\'s folder, start Holdfast and compare its answers with the tables\':\n\n',

@@ -108,5 +108,7 @@ export type Config = {
   /** The folder of the copies; null: they are in memory alone. */
   readonly copiesPath: string | null
   readonly search: SearchSettings
+  /** Folded: the domains that main.cf lists by name. */
+  readonly staticDomains: ReadonlySet<string>
   readonly maps: readonly MapConfig[]
 }

@@ -15,6 +15,7 @@ import { startReading } from './reading.js'
 import type { Reading } from './reading.js'
 import { redisOf } from './redis_section.js'
 import type { ConfigFile } from './schema.js'
+import { fold } from '../postfix/fold.js'
 import { adminTokenOf } from './secrets.js'
 
 export type Loaded =
@@ -49,6 +50,7 @@ const configOf = (reading: Reading, file: ConfigFile): Config => {
     redis: file.redis === undefined ? null : redisOf(reading, file.redis),
     snapshotPath: snapshotPathOf(reading, file),
     copiesPath: copiesPathOf(reading, file),
+    staticDomains: new Set(file.static_domains.map(fold)),
     search: {
       recipientDelimiter: file.recipient_delimiter,
       parentDomainMatchesSubdomains: new Set(file.parent_domain_matches_subdomains),

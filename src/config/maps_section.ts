@@ -1,6 +1,7 @@
 /** The `maps` section: each map -> its search, its tables and the times of its answers, or what is wrong with it. */
 import { resolve } from 'node:path'
-import type { AbsenceEffect, Search } from '../postfix/parameters.js'
+import { absenceOfSearch } from '../postfix/parameters.js'
+import type { Search } from '../postfix/parameters.js'
 import { parseChanges } from '../tables/changes_query.js'
 import type { ChangesQuery } from '../tables/changes_query.js'
 import type { Absence, Lifetimes, MapConfig, Policy, SourceConfig } from './config.js'
@@ -30,18 +31,8 @@ const lifetimesOf = (map: MapSection): Lifetimes => ({
   absentForMs: map.absent_for ?? (map.search === 'domain' || map.search === 'transport' ? 5_000 : 30_000),
 })
 
-/** What an absence does in a map of this search, unless `absence:` says otherwise. */
-const effectOf = (search: Search): AbsenceEffect => {
-  switch (search) {
-    case 'recipient': case 'virtual': case 'domain': case 'exact': return 'refuses'
-    case 'transport': case 'canonical': case 'generic': return 'reroutes'
-    case 'access': return 'passes'
-    default: return search satisfies never
-  }
-}
-
 const absenceOf = ({ absence, in_outage: inOutage, search, sensitive }: MapSection): Absence => {
-  const does = absence ?? effectOf(search)
+  const does = absence ?? absenceOfSearch(search)
   const isAccess = search === 'access' && does === 'passes'
   return {
     does,

@@ -137,6 +137,9 @@ const postfix = {
   ]).describe('As in main.cf'),
   local_domains: z.array(z.string()).default([]).describe('The domains of myorigin and mydestination, as in main.cf. '
     + 'Their users are also looked up without the domain'),
+  static_domains: z.array(z.string()).default([]).describe('The domains that main.cf lists by name in mydestination, '
+    + 'relay_domains, virtual_alias_domains and virtual_mailbox_domains. In an outage Holdfast knows that mail is taken '
+    + 'for them'),
 }
 
 const times = {

@@ -42,7 +42,7 @@ export type AbsenceEffect =
   /** It goes out less protected: smtp_tls_policy_maps... */
   | 'weakens'
 
-/** Every effect of an absence, the worst for a recipient first. */
+/** Every effect of an absence, in the order in which the manual names them. */
 export const absenceEffects = ['refuses', 'reroutes', 'passes', 'weakens'] as const satisfies readonly AbsenceEffect[]
 
 /** The parameters of main.cf that decide the steps. */
@@ -65,16 +65,31 @@ export const searches = [
   'virtual', 'canonical', 'generic', 'transport', 'recipient', 'domain', 'access', 'exact',
 ] as const satisfies readonly Search[]
 
+/** What holds whoever does the steps. */
+type Rules = { readonly sensitive: boolean, readonly absence: AbsenceEffect }
+
 export type Purpose =
   /** A map with this search does all that Postfix would do on a mysql: table. */
-  | { readonly kind: 'search', readonly search: Search, readonly sensitive: boolean }
+  | Rules & { readonly kind: 'search', readonly search: Search }
   /** No search is just like it: Postfix goes on doing the steps (unionmap:). */
-  | { readonly kind: 'steps by Postfix', readonly sensitive: boolean }
+  | Rules & { readonly kind: 'steps by Postfix' }
   /** Postfix takes no socketmap: here (data that decides on rights), or its questions aren't worth keeping. */
   | { readonly kind: 'refused', readonly why: string, readonly by: 'local' | 'virtual' | null }
 
-const search = (name: Search): Purpose => ({ kind: 'search', search: name, sensitive: false })
-const sensitive = (name: Search): Purpose => ({ kind: 'search', search: name, sensitive: true })
+/** What an absence does in a map of this search, where the parameter that asks it is not known. */
+export const absenceOfSearch = (search: Search): AbsenceEffect => {
+  switch (search) {
+    case 'recipient': case 'virtual': case 'domain': case 'exact': return 'refuses'
+    case 'transport': case 'canonical': case 'generic': return 'reroutes'
+    case 'access': return 'passes'
+    default: return search satisfies never
+  }
+}
+
+const search = (name: Search, absence: AbsenceEffect): Purpose =>
+  ({ kind: 'search', search: name, sensitive: false, absence })
+const sensitive = (name: Search, absence: AbsenceEffect): Purpose =>
+  ({ kind: 'search', search: name, sensitive: true, absence })
 const refused = (why: string, by: 'local' | 'virtual' | null = null): Purpose => ({ kind: 'refused', why, by })
 
 const ofLocal = refused('local(8) takes no socketmap for data that decides under which user it acts', 'local')
@@ -83,48 +98,49 @@ const ofContent = refused('Postfix looks up whole lines of messages here, which 
 
 /** The purpose of each list of tables. */
 export const purposes: ReadonlyMap<string, Purpose> = new Map<string, Purpose>([
-  ['virtual_alias_maps', search('virtual')],
-  ['virtual_maps', search('virtual')],
-  ['canonical_maps', search('canonical')],
-  ['sender_canonical_maps', search('canonical')],
-  ['recipient_canonical_maps', search('canonical')],
-  ['smtp_generic_maps', search('generic')],
-  ['lmtp_generic_maps', search('generic')],
-  ['transport_maps', search('transport')],
-  ['address_verify_transport_maps', search('transport')],
-  ['relay_domains', search('domain')],
+  ['virtual_alias_maps', search('virtual', 'refuses')],
+  ['virtual_maps', search('virtual', 'refuses')],
+  ['canonical_maps', search('canonical', 'reroutes')],
+  ['sender_canonical_maps', search('canonical', 'reroutes')],
+  ['recipient_canonical_maps', search('canonical', 'reroutes')],
+  ['smtp_generic_maps', search('generic', 'reroutes')],
+  ['lmtp_generic_maps', search('generic', 'reroutes')],
+  ['transport_maps', search('transport', 'reroutes')],
+  ['address_verify_transport_maps', search('transport', 'reroutes')],
+  ['relay_domains', search('domain', 'refuses')],
   // Each decides about parent domains by its own name in parent_domain_matches_subdomains.
-  ['fast_flush_domains', { kind: 'steps by Postfix', sensitive: false }],
-  ['mynetworks', { kind: 'steps by Postfix', sensitive: true }],
-  ['mydestination', search('exact')],
-  ['virtual_alias_domains', search('exact')],
-  ['virtual_mailbox_domains', search('exact')],
-  ['virtual_mailbox_maps', search('recipient')],
-  ['relay_recipient_maps', search('recipient')],
-  ['local_recipient_maps', search('recipient')],
-  ['relocated_maps', search('recipient')],
-  ['sender_bcc_maps', search('recipient')],
-  ['recipient_bcc_maps', search('recipient')],
-  ['sender_dependent_relayhost_maps', search('recipient')],
-  ['sender_dependent_default_transport_maps', search('recipient')],
-  ['address_verify_sender_dependent_relayhost_maps', search('recipient')],
-  ['address_verify_sender_dependent_default_transport_maps', search('recipient')],
-  ['smtpd_sender_login_maps', sensitive('recipient')],
+  ['fast_flush_domains', { kind: 'steps by Postfix', sensitive: false, absence: 'passes' }],
+  ['mynetworks', { kind: 'steps by Postfix', sensitive: true, absence: 'refuses' }],
+  ['mydestination', search('exact', 'refuses')],
+  ['virtual_alias_domains', search('exact', 'refuses')],
+  ['virtual_mailbox_domains', search('exact', 'refuses')],
+  ['virtual_mailbox_maps', search('recipient', 'refuses')],
+  ['relay_recipient_maps', search('recipient', 'refuses')],
+  ['local_recipient_maps', search('recipient', 'refuses')],
+  ['relocated_maps', search('recipient', 'passes')],
+  ['sender_bcc_maps', search('recipient', 'passes')],
+  ['recipient_bcc_maps', search('recipient', 'passes')],
+  ['sender_dependent_relayhost_maps', search('recipient', 'reroutes')],
+  ['sender_dependent_default_transport_maps', search('recipient', 'reroutes')],
+  ['address_verify_sender_dependent_relayhost_maps', search('recipient', 'reroutes')],
+  ['address_verify_sender_dependent_default_transport_maps', search('recipient', 'reroutes')],
+  // An absence refuses what a logged-in user of ours sends: `in_outage: pass-strangers`, the default, minds that.
+  ['smtpd_sender_login_maps', sensitive('recipient', 'passes')],
   // A next hop as it stands; with smtp_sender_dependent_authentication the sender first, as an address.
-  ['smtp_sasl_password_maps', sensitive('recipient')],
-  ['lmtp_sasl_password_maps', sensitive('recipient')],
+  ['smtp_sasl_password_maps', sensitive('recipient', 'refuses')],
+  ['lmtp_sasl_password_maps', sensitive('recipient', 'refuses')],
   // smtp(8) itself goes up to the parent domains here.
-  ['smtp_tls_policy_maps', search('exact')],
-  ['lmtp_tls_policy_maps', search('exact')],
-  ['smtp_tls_per_site', search('exact')],
-  ['smtp_discard_ehlo_keyword_address_maps', search('exact')],
-  ['lmtp_discard_lhlo_keyword_address_maps', search('exact')],
-  ['smtpd_discard_ehlo_keyword_address_maps', search('exact')],
-  ['smtpd_milter_maps', search('exact')],
-  ['relay_clientcerts', sensitive('exact')],
-  ['rbl_reply_maps', search('exact')],
-  ['mailbox_transport_maps', search('exact')],
-  ['fallback_transport_maps', search('exact')],
+  ['smtp_tls_policy_maps', search('exact', 'weakens')],
+  ['lmtp_tls_policy_maps', search('exact', 'weakens')],
+  ['smtp_tls_per_site', search('exact', 'weakens')],
+  ['smtp_discard_ehlo_keyword_address_maps', search('exact', 'passes')],
+  ['lmtp_discard_lhlo_keyword_address_maps', search('exact', 'passes')],
+  ['smtpd_discard_ehlo_keyword_address_maps', search('exact', 'passes')],
+  ['smtpd_milter_maps', search('exact', 'passes')],
+  ['relay_clientcerts', sensitive('exact', 'refuses')],
+  ['rbl_reply_maps', search('exact', 'passes')],
+  ['mailbox_transport_maps', search('exact', 'reroutes')],
+  ['fallback_transport_maps', search('exact', 'reroutes')],
   ['alias_maps', ofLocal],
   ['mailbox_command_maps', ofLocal],
   ['virtual_uid_maps', ofVirtual],

@@ -5,6 +5,7 @@ import { configText } from '../../src/adopt/adopted_config.js'
 import { expand } from '../../src/postfix/parameter_list.js'
 import type { AdoptionPlan } from '../../src/adopt/draft.js'
 import { planAdoption } from '../../src/adopt/plan.js'
+import { absenceOfSearch } from '../../src/postfix/parameters.js'
 import { placeName } from '../../src/postfix/postconf.js'
 import { readPostconf } from '../../src/postfix/postconf.js'
 import type { Override, Postconf, Service } from '../../src/postfix/postconf.js'
@@ -16,8 +17,11 @@ const short = (value: string): string => value
   .replaceAll('socketmap:unix:holdfast/holdfast.sock:', 'socketmap:')
 
 const lines = (plan: AdoptionPlan): { maps: readonly string[], edits: readonly string[], leftAlone: readonly string[] } => ({
-  maps: plan.maps.map(({ name, search, sensitive, files }) =>
-    [name, search, ...sensitive ? ['sensitive'] : [], ...files.map(file => file.replace(/^.*\//, ''))].join(' ')),
+  // An absence that does what it does by default in such a search is left out.
+  maps: plan.maps.map(({ name, search, sensitive, absence, files }) => [
+    name, search, ...absence === absenceOfSearch(search) ? [] : [absence], ...sensitive ? ['sensitive'] : [],
+    ...files.map(file => file.replace(/^.*\//, '')),
+  ].join(' ')),
   edits: plan.edits.map(edit => `${placeName(edit)} = ${short(edit.to)}${edit.wasDefault ? ' (was default)' : ''}`),
   leftAlone: plan.leftAlone.map(placeName),
 })
@@ -29,7 +33,7 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
       'transport transport mysql_transport_maps.cf',
       'relay_domains domain mysql_relay_domains.cf',
       'virtual_mailbox_domains exact mysql_virtual_domains_maps.cf',
-      'smtpd_sender_login recipient sensitive mysql_sender_login_maps.cf',
+      'smtpd_sender_login recipient passes sensitive mysql_sender_login_maps.cf',
     ],
     edits: [
       'virtual_alias_maps = socketmap:virtual_alias',
@@ -47,10 +51,10 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
       'relay_domains domain relay_domains.cf',
       'virtual_mailbox_domains exact virtual_mailbox_domains.cf',
       'virtual_mailbox recipient virtual_mailbox_maps.cf',
-      'sender_bcc recipient sender_bcc_maps_user.cf sender_bcc_maps_domain.cf',
-      'recipient_bcc recipient recipient_bcc_maps_user.cf recipient_bcc_maps_domain.cf',
-      'sender_dependent_relayhost recipient sender_dependent_relayhost_maps.cf',
-      'smtpd_sender_login recipient sensitive sender_login_maps.cf',
+      'sender_bcc recipient passes sender_bcc_maps_user.cf sender_bcc_maps_domain.cf',
+      'recipient_bcc recipient passes recipient_bcc_maps_user.cf recipient_bcc_maps_domain.cf',
+      'sender_dependent_relayhost recipient reroutes sender_dependent_relayhost_maps.cf',
+      'smtpd_sender_login recipient passes sensitive sender_login_maps.cf',
     ],
     edits: [
       'virtual_alias_maps = socketmap:virtual_alias',
@@ -68,11 +72,11 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
   modoboa: {
     maps: [
       'virtual_alias virtual sql-aliases.cf',
-      'transport exact sql-spliteddomains-transport.cf sql-transport.cf',
+      'transport exact reroutes sql-spliteddomains-transport.cf sql-transport.cf',
       'relay_domains domain sql-relaydomains.cf',
       'virtual_alias_domains exact sql-domain-aliases.cf',
       'virtual_mailbox_domains exact sql-domains.cf',
-      'smtpd_sender_login recipient sensitive sql-sender-login-map.cf',
+      'smtpd_sender_login recipient passes sensitive sql-sender-login-map.cf',
       'maintain access sensitive sql-maintain.cf',
       'relay-recipient-verification access sensitive sql-relay-recipient-verification.cf',
     ],
@@ -105,14 +109,14 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
   ispconfig: {
     maps: [
       'virtual_alias exact mysql-virtual_forwardings.cf mysql-virtual_alias_maps.cf mysql-virtual_email2email.cf',
-      'transport exact mysql-virtual_transports.cf',
+      'transport exact reroutes mysql-virtual_transports.cf',
       'relay_domains domain mysql-virtual_relaydomains.cf',
       'virtual_alias_domains exact mysql-virtual_alias_domains.cf',
       'virtual_mailbox_domains exact mysql-virtual_domains.cf',
       'virtual_mailbox recipient mysql-virtual_mailboxes.cf',
       'relay_recipient recipient mysql-virtual_relayrecipientmaps.cf',
-      'sender_bcc recipient mysql-virtual_outgoing_bcc.cf',
-      'smtpd_sender_login recipient sensitive mysql-virtual_sender_login_maps.cf',
+      'sender_bcc recipient passes mysql-virtual_outgoing_bcc.cf',
+      'smtpd_sender_login recipient passes sensitive mysql-virtual_sender_login_maps.cf',
       'smtp_sasl_password exact sensitive mysql-virtual_sender-relayauth.cf',
       'virtual_client access sensitive mysql-virtual_client.cf',
       'virtual_sender access sensitive mysql-virtual_sender.cf',
@@ -144,8 +148,8 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
       'virtual_mailbox_domains exact mysql-virtual_mailbox_domains.cf',
       'virtual_mailbox recipient mysql-virtual_mailbox_maps.cf',
       'local_recipient exact mysql-aliases.cf',
-      'smtpd_sender_login recipient sensitive mysql-virtual_sender_permissions.cf',
-      'virtual_alias_maps access sensitive mysql-virtual_alias_maps.cf',
+      'smtpd_sender_login recipient passes sensitive mysql-virtual_sender_permissions.cf',
+      'virtual_alias_maps access refuses sensitive mysql-virtual_alias_maps.cf',
     ],
     edits: [
       'virtual_alias_maps = socketmap:virtual_alias',
@@ -161,12 +165,12 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
   'docker-mailserver': {
     maps: [
       'virtual_alias exact aliases.cf',
-      'rewrite exact rewrite.cf',
-      'rewrite2 exact rewrite2.cf',
+      'rewrite exact reroutes rewrite.cf',
+      'rewrite2 exact reroutes rewrite2.cf',
       'virtual_mailbox_domains exact domains.cf',
       'virtual_mailbox exact mailboxes.cf',
-      'senders exact sensitive senders.cf',
-      'sender_bcc recipient bcc.cf',
+      'senders exact passes sensitive senders.cf',
+      'sender_bcc recipient passes bcc.cf',
       'no-outgoing access sensitive no-outgoing.cf',
       'banned access sensitive banned.cf',
     ],
@@ -254,6 +258,36 @@ t.test('a table that is excluded by ! stays excluded, and by itself', async t =>
   t.strictSame(planOf({ relay_domains: '!mysql:/no.cf mysql:/a.cf mysql:/b.cf example.com' }), {
     maps: ['relay_domains domain no.cf', 'relay_domains_2 domain a.cf b.cf'],
     edits: ['relay_domains = !socketmap:relay_domains socketmap:relay_domains_2 example.com'],
+    leftAlone: [],
+  })
+})
+
+t.test('an access table with a plain reject after it is an allow list', async t => {
+  const access = (list: string, more: Readonly<Record<string, string>> = {}): string =>
+    planOf({ smtpd_recipient_restrictions: list, ...more }).maps.join(', ')
+  const refuses = 'a access refuses sensitive a.cf'
+  const passes = 'a access sensitive a.cf'
+  for (const [list, expected] of [
+    ['check_sender_access mysql:/a.cf, reject', refuses],
+    ['check_sender_access proxy:mysql:/a.cf permit_mynetworks DEFER', refuses],
+    ['check_sender_access mysql:/a.cf', passes],
+    ['reject_unauth_destination, check_sender_access mysql:/a.cf, reject_unknown_sender_domain', passes],
+    ['check_sender_access mysql:/a.cf, permit, reject', passes],
+    ['reject, check_sender_access mysql:/a.cf', passes],
+  ] as const) t.equal(access(list), expected, list)
+  const classes = { smtpd_restriction_classes: 'some', some: 'check_sender_access mysql:/a.cf' }
+  t.equal(access('some, reject', classes), refuses, 'after a class of restrictions')
+  t.equal(access('some, permit', classes), passes)
+  t.equal(access('$some, reject', { some: 'check_sender_access mysql:/a.cf' }), refuses, 'after a parameter')
+})
+
+t.test('a table whose absences refuse mail in one place and not in another is two maps', async t => {
+  t.strictSame(planOf({
+    smtpd_helo_restrictions: 'check_client_access mysql:/a.cf, reject', smtpd_data_restrictions: 'check_sender_access mysql:/a.cf',
+  }).maps, ['a access refuses sensitive a.cf', 'a_2 access sensitive a.cf'])
+  t.strictSame(planOf({ virtual_mailbox_maps: 'mysql:/a.cf', relocated_maps: '$virtual_mailbox_maps' }), {
+    maps: ['virtual_mailbox recipient a.cf', 'relocated recipient passes a.cf'],
+    edits: ['virtual_mailbox_maps = socketmap:virtual_mailbox', 'relocated_maps = socketmap:relocated'],
     leftAlone: [],
   })
 })

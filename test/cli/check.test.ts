@@ -29,6 +29,8 @@ type Host = {
   readonly master?: string
   /** Which steps each map does. */
   readonly search?: Readonly<Record<string, string>>
+  /** What an absence does in each map, other than by default. */
+  readonly absence?: Readonly<Record<string, string>>
   readonly listen?: readonly Readonly<Record<string, unknown>>[]
   /** Group and mode of the socket; null: there is none. */
   readonly socket?: { readonly gid: number, readonly mode: number } | null
@@ -48,7 +50,7 @@ const writeMain = (dir: string, settings: Readonly<Record<string, string>>): voi
 }
 
 /** A Postfix and Holdfast's configuration; the folder that has both, `queue` and `etc`. */
-const host = async (t: Test, { main = {}, master = '', search = {}, listen, socket = { gid: postfixGroup, mode: 0o660 }, folderMode = 0o750 }: Host): Promise<string> => {
+const host = async (t: Test, { main = {}, master = '', search = {}, absence = {}, listen, socket = { gid: postfixGroup, mode: 0o660 }, folderMode = 0o750 }: Host): Promise<string> => {
   const dir = freshFolder()
   const [queue, etc] = [join(dir, 'queue'), join(dir, 'etc')]
   for (const folder of [queue, etc, join(queue, 'holdfast')]) mkdirSync(folder)
@@ -70,7 +72,7 @@ const host = async (t: Test, { main = {}, master = '', search = {}, listen, sock
   writeFileSync(join(dir, 'holdfast.yaml'), JSON.stringify({
     health: 'off',
     listen: listen ?? [{ socketmap: `unix:${file}`, group: 'postfix', mode: '0660' }],
-    maps: Object.fromEntries(Object.entries(searches).map(([name, steps]) => [name, { search: steps, text: 'table' }])),
+    maps: Object.fromEntries(Object.entries(searches).map(([name, steps]) => [name, { search: steps, text: 'table', absence: absence[name] }])),
   }))
   return dir
 }
@@ -103,6 +105,18 @@ t.test('check has no findings if Postfix asks other tables, or isn\'t installed'
   const dir = await host(t, {})
   const none = await run(process.execPath, [mainFile, 'check', '--config-dir', join(dir, 'none'), join(dir, 'holdfast.yaml')])
   t.match(none, { code: 0, stdout: /^ok: [^\n]*\n$/ })
+})
+
+t.test('a map that may say absent in an outage where that refuses mail, or does more to it than the map says', async t => {
+  const relay = { relay_recipient_maps: socketmap('mailbox') }
+  await finds(t, { main: relay, absence: { mailbox: 'passes' } },
+    /^warning: .*relay_recipient_maps: .*refuses mail, and map mailbox has absence: passes.*Set absence: refuses$/)
+  await finds(t, { main: { smtpd_sender_restrictions: `check_sender_access ${socketmap('access')}, reject` } },
+    /^warning: .*smtpd_sender_restrictions: .*map access has absence: passes.*Set absence: refuses$/)
+  await finds(t, { absence: { transport: 'passes' } }, /^warning: .*transport_maps: .*another way.*Set absence: reroutes$/)
+  for (const effect of ['passes', 'reroutes', 'refuses']) {
+    t.strictSame(await said(t, { main: { sender_bcc_maps: socketmap('mailbox') }, absence: { mailbox: effect } }), [], effect)
+  }
 })
 
 t.test('C142 an absolute path that a chrooted service can\'t see is an error', async t => {
