@@ -89,7 +89,8 @@ export const createMetrics = (status: () => Status): Metrics => {
   gauge('holdfast_build_info', 'Always 1; the version and the node\'s role as labels.', ['version', 'role', 'node'],
     ({ version, role }) => [[{ version, role, node: process.version }, 1]])
   gauge('holdfast_ready', '1 while the node answers, 0 while it stops.', [], ({ ready }) => [[{}, ready ? 1 : 0]])
-  gauge('holdfast_ill_parts', 'Parts that are ill now; /status says which.', [], given => [[{}, summarize(given).ill.length]])
+  gauge('holdfast_degraded_parts', 'Parts that do not work now; /status says which.', [],
+    given => [[{}, summarize(given).degraded.length]])
   gauge('holdfast_config_loaded_timestamp_seconds', 'When the configuration in force was read.', [],
     ({ configuredAt }) => [[{}, configuredAt / 1_000]])
 

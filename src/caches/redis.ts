@@ -1,7 +1,7 @@
 /**
  * The second cache: Redis, shared by the nodes that name the same server and
  * key prefix. It is a cache and nothing more: whatever it does wrong is a
- * miss, counted and never waited for longer than the command timeout; an ill
+ * miss, counted and never waited for longer than the command timeout; a degraded
  * Redis is skipped, not asked again for each lookup.
  *
  * Found answers are written, and the absences that are part of accepting a

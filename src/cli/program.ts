@@ -119,7 +119,7 @@ const addAdmin = (program: Command, name: string, description: string, example: 
     .addHelpText('after', examples(example))
 
 const addShowing = (program: Command, process: NodeJS.Process): void => {
-  addAdmin(program, 'status', 'show whether mail is safe, since when, and which part is ill', 'holdfast status --watch')
+  addAdmin(program, 'status', 'show whether mail is safe, since when, and which part is degraded', 'holdfast status --watch')
     .option('--watch', 'show it again every two seconds')
     .option('--json', 'show everything, as JSON')
     .action((options: StatusOptions) =>

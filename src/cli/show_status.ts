@@ -18,7 +18,7 @@ const headline = ({ summary, now }: Report, paint: Paint): string => {
   const since = `for ${span(now - summary.since)}`
   switch (summary.state) {
     case 'well': return paint('green', `Mail is safe. All is well, ${since}.`)
-    case 'ill': return paint('yellow', `Mail is safe. Ill, ${since}:`)
+    case 'degraded': return paint('yellow', `Known recipients are accepted. Degraded ${since}:`)
     case 'stopping': return paint('red', 'Stopping.')
     default: return summary.state satisfies never
   }
@@ -59,7 +59,7 @@ const reportText = (report: Report, paint: Paint): string => {
   const { summary, events, now, startedAt, version, role } = report
   return [
     `${headline(report, paint)}\n`,
-    ...summary.ill.map(({ part, what, since }) => `  ${paint('bold', part)}: ${what}, for ${span(now - since)}\n`),
+    ...summary.degraded.map(({ part, what, since }) => `  ${paint('bold', part)}: ${what}, for ${span(now - since)}\n`),
     `\n${paint('bold', 'Maps, the last hour')}\n`,
     table([['', 'lookups', 'cached', 'saved', 'deferred', 'known'], ...mapRows(report)]),
     `\n${paint('bold', 'Parts')}\n`, table(partRows(report)),

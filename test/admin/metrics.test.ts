@@ -42,7 +42,7 @@ t.test('a breaker has the value 1 in the state that it is in, 0 in the others', 
     'holdfast_breaker_state{server="db:3306",state="open"} 1',
     'holdfast_breaker_state{server="db:3306",state="closed"} 0',
     'holdfast_breaker_opened_total{server="db:3306"} 3',
-    'holdfast_ill_parts 1',
+    'holdfast_degraded_parts 1',
   ]) t.ok(page.includes(`${line}\n`), line)
 })
 

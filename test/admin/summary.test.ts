@@ -7,8 +7,8 @@ const [server] = wellStatus().servers
 const [map] = wellStatus().maps
 const { redis } = wellStatus()
 
-t.test('all is well since the last part got well', async t => {
-  t.same(summarize(wellStatus()), { state: 'well', since: 1_000_500, ill: [] })
+t.test('all is well since the last part recovered', async t => {
+  t.same(summarize(wellStatus()), { state: 'well', since: 1_000_500, degraded: [] })
 })
 
 const cases = new Map<string, Partial<Status>>([
@@ -21,18 +21,18 @@ const cases = new Map<string, Partial<Status>>([
 ])
 
 for (const [part, changes] of cases) {
-  t.test(`ill since then: ${part}`, async t => {
+  t.test(`degraded since its change of state: ${part}`, async t => {
     const summary = summarize(wellStatus(changes))
-    t.match(summary, { state: 'ill', since: 1_500_000, ill: [{ part, since: 1_500_000 }] })
+    t.match(summary, { state: 'degraded', since: 1_500_000, degraded: [{ part, since: 1_500_000 }] })
   })
 }
 
-t.test('the first of several ill parts says since when', async t => {
+t.test('of several degraded parts, the first one says since when', async t => {
   const summary = summarize(wellStatus({ ...cases.get('redis'), canaries: [{ map: 'alias', missing: true, since: 1_400_000 }] }))
   t.equal(summary.since, 1_400_000)
-  t.equal(summary.ill.length, 2)
+  t.equal(summary.degraded.length, 2)
 })
 
-t.test('a node that is not ready is stopping, whatever else is ill', async t => {
+t.test('a node that is not ready is stopping, whatever else is degraded', async t => {
   t.equal(summarize(wellStatus({ ready: false, ...cases.get('redis') })).state, 'stopping')
 })

@@ -1,4 +1,4 @@
-/** A daemon in an outage: what it answers with stale values is counted as saved, and its metrics and status say which part is ill. */
+/** A daemon in an outage: what it answers with stale values is counted as saved, and its metrics and status say which part is degraded. */
 import { join } from 'node:path'
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
@@ -17,7 +17,7 @@ t.test('metrics and status tell of an outage: saved lookups, reasons, the open b
   const path = join(holdfast.dir, 's')
 
   t.equal(await socketmapAsk(path, 'm', 'known-7'), 'OK routed-9')
-  t.match(JSON.parse(await get('/status')), { summary: { state: 'well', ill: [] } })
+  t.match(JSON.parse(await get('/status')), { summary: { state: 'well', degraded: [] } })
   await mariadb.kill()
   t.equal(await socketmapAsk(path, 'm', 'known-7'), 'OK routed-9')
   t.match(await socketmapAsk(path, 'm', 'unknown-8'), /^TEMP /)
@@ -28,6 +28,6 @@ t.test('metrics and status tell of an outage: saved lookups, reasons, the open b
   t.match(page, `holdfast_breaker_state{server="127.0.0.1:${mariadb.port}",state="open"} 1\n`)
   t.notMatch(page, /known-7|routed-9|unknown-8/)
   const status = JSON.parse(await get('/status')) as unknown
-  t.match(status, { ready: true, summary: { state: 'ill', ill: [{ part: `mysql 127.0.0.1:${mariadb.port}` }] }, events: [{ level: 'warn', text: /breaker open/ }] })
+  t.match(status, { ready: true, summary: { state: 'degraded', degraded: [{ part: `mysql 127.0.0.1:${mariadb.port}` }] }, events: [{ level: 'warn', text: /breaker open/ }] })
   t.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200)
 })

@@ -11,7 +11,7 @@ import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
-t.test('the page says that all is well, which part is ill, that it is well again, and that nobody answers', { timeout: 110_000 }, async t => {
+t.test('the page shows that all is well, which part is degraded, its recovery, and that the daemon is down', { timeout: 110_000 }, async t => {
   const mariadb = await startMariadb({ sql: tableSql('(\'known\', \'value\')') })
   t.teardown(() => mariadb.stop())
   const port = await freePort()
@@ -38,8 +38,8 @@ t.test('the page says that all is well, which part is ill, that it is well again
   await mariadb.kill()
   t.equal(await ask('known'), 'OK value')
   t.match(await ask('unknown'), /^TEMP /)
-  await page.getByText('Mail is safe. A part is ill.').waitFor()
-  await page.locator('#ill', { hasText: `mysql 127.0.0.1:${mariadb.port}` }).waitFor()
+  await page.getByText('Known recipients are accepted. One part is degraded.').waitFor()
+  await page.locator('#degraded', { hasText: `mysql 127.0.0.1:${mariadb.port}` }).waitFor()
   await page.locator('#events', { hasText: 'breaker open' }).waitFor()
   t.equal(await page.locator('#maps rect.stale').count(), 1)
   keepScreenshot('outage', await page.screenshot())
