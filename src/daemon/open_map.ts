@@ -1,4 +1,7 @@
-/** Builds one map from its section of the configuration; takes over what the previous one knows, if its table is the same. */
+/**
+ * Builds one map from its section of the configuration; takes over what the previous one knows, if its table is the
+ * same.
+ */
 import { createHash } from 'node:crypto'
 import { makeEntry } from '../caches/entry.js'
 import { createMemory } from '../caches/memory.js'

@@ -43,7 +43,9 @@ export type OpenMaps = {
   readonly canaries: readonly Canary[]
   readonly copies: Copies
   readonly redis: RedisCache | null
-  /** Resolves when Redis, if there is one, has been reached or has failed once, and the files of the copies are read. */
+  /**
+   * Resolves when Redis, if there is one, has been reached or has failed once, and the files of the copies are read.
+   */
   readonly ready: Promise<void>
   /** Tells the nodes that share the Redis of a flush: null if all of them know, else why some may not. */
   announce(flush: Flush): Promise<string | null>

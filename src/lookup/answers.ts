@@ -15,7 +15,10 @@ import type { Walk } from './walk.js'
 /** An answer from memory; `dueEntry` is a fresh entry that is to be renewed behind the reply. */
 export type MemoryAnswer = { readonly outcome: Found | Absent, readonly dueEntry: Entry | null }
 
-/** What memory can answer alone: each step fresh up to a hit, a fresh whole answer, or a stale one that is not to be asked again yet. */
+/**
+ * What memory can answer alone: each step fresh up to a hit, a fresh whole answer, or a stale one that is not to be
+ * asked again yet.
+ */
 export const answerFromMemory = (known: Known, walk: Walk, now: number): MemoryAnswer | null => {
   const { memory } = known
   let isPausedStep = false
@@ -46,7 +49,10 @@ export const answerFromMemory = (known: Known, walk: Walk, now: number): MemoryA
   return bridged === null ? null : { outcome: bridged, dueEntry: null }
 }
 
-/** A stale entry that is not to be asked again yet: its table failed, or contradicted it. False if the clock was set back meanwhile. */
+/**
+ * A stale entry that is not to be asked again yet: its table failed, or contradicted it. False if the clock was set
+ * back meanwhile.
+ */
 const isPaused = ({ confirmForMs }: Known, entry: Entry, now: number): boolean =>
   now < entry.askAgainAt && entry.askAgainAt <= now + (entry.contradictedAt === 0 ? failureRecheckMs : confirmForMs)
 
@@ -72,7 +78,9 @@ export const bridgeFound = (known: Known, walk: Walk, now: number): Found | null
   return alike === null ? null : found(alike.value, 'stale')
 }
 
-/** Whether nobody knows better than that the key is absent, and what an absence in this map does to mail lets us say so. */
+/**
+ * Whether nobody knows better than that the key is absent, and what an absence in this map does to mail lets us say so.
+ */
 const isAbsentInOutage = (known: Known, walk: Walk, now: number): boolean => {
   const { does, inOutage } = known.absence
   switch (does) {

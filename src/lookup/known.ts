@@ -84,7 +84,9 @@ export class Known {
     this.#flushTimes = new FlushTimes(Math.max(lifetimes.freshForMs, lifetimes.absentForMs) + clockSkewMs)
   }
 
-  /** What the copies say of a step's key, unless memory's entry is an absence that was believed after they were taken. */
+  /**
+   * What the copies say of a step's key, unless memory's entry is an absence that was believed after they were taken.
+   */
   copiedSince(stepKey: string, entry: Entry | undefined): Found | Absent | null {
     const copied = this.copied(stepKey)
     if (copied === null) return null
@@ -198,7 +200,9 @@ export class Known {
     return entry !== undefined && entry.verifiedAt > askedAt && entry.verifiedAt <= this.#parts.clock.now()
   }
 
-  /** The table could not be asked: what is known for this walk is good enough until the failure recheck timer has run. */
+  /**
+   * The table could not be asked: what is known for this walk is good enough until the failure recheck timer has run.
+   */
   pause(walk: Walk, now: number): void {
     for (const key of [...walk.steps.map(step => step.key), wholeKey(walk), foldedWholeKey(walk.key)]) {
       const entry = this.memory.get(key)

@@ -13,7 +13,10 @@ export const rowKeys = ({ memory }: Known): string[] => {
   return keys
 }
 
-/** The value of a row that memory knows, or Redis if its record is newer; null if it may not bridge an outage at `now` (epoch ms). */
+/**
+ * The value of a row that memory knows, or Redis if its record is newer; null if it may not bridge an outage at `now`
+ * (epoch ms).
+ */
 export const rowValue = (known: Known, key: string, inRedis: Statement | null, now: number): ByteString | null => {
   const ours = known.memory.peek(key)
   const isTheirs = inRedis !== null && (ours === undefined || ours.verifiedAt < inRedis.verifiedAt)

@@ -117,7 +117,9 @@ type Strategy = {
   readonly localDomains: ReadonlySet<string>
   /** A quoted localpart is asked for without quotes too, at each step. */
   readonly alsoUnquoted: boolean
-  /** What becomes of an extension dropped from the key: to the value, or not though Postfix rewrites it, or no matter. */
+  /**
+   * What becomes of an extension dropped from the key: to the value, or not though Postfix rewrites it, or no matter.
+   */
   readonly extension: 'propagate' | 'drop' | 'ignore'
   /** After the address: the bare localpart of local domains and @domain; or the domain, its parents and `user@`. */
   readonly rest: 'at-domain' | { readonly parents: Parents, readonly localpartAt: boolean }

@@ -45,7 +45,10 @@ export const keyOfWhole = (cacheKey: string): string | null => isRowKey(cacheKey
 /** Whether a cache key is a step's, and so the key of a row. */
 export const isRowKey = (cacheKey: string): boolean => cacheKey.charCodeAt(0) !== 0
 
-/** Whether the answer of this cache key depends on the case in which somebody sent an extension: nobody else can ask for it. */
+/**
+ * Whether the answer of this cache key depends on the case in which somebody sent an extension: nobody else can ask for
+ * it.
+ */
 export const hasSendersCase = (cacheKey: string): boolean => cacheKey.includes('\0', 1)
 
 /** A step's answer as Postfix would have completed it: the extension that the key lost goes back onto each address. */

@@ -31,7 +31,10 @@ const mayStayAway = 0.02
 /** It takes so many missing keys to begin a doubt: one is a deletion. */
 const minMissing = 2
 
-/** Whether `missing` of `asked` known keys are too many to be deletions. `maxShrink` is a share; 1 switches the guard off. */
+/**
+ * Whether `missing` of `asked` known keys are too many to be deletions. `maxShrink` is a share; 1 switches the guard
+ * off.
+ */
 export const isShrunk = (missing: number, asked: number, maxShrink: number): boolean =>
   maxShrink < 1 && missing >= minMissing && missing > asked * maxShrink
 

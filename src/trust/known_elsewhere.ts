@@ -32,7 +32,8 @@ export type Targets = {
 const keptTargets = 100_000
 
 export const createTargets = (): Targets => {
-  // The older set goes as a whole: an LRU's order would cost each found answer more than all else that memory does with it.
+  // The older set goes as a whole: an LRU's order would cost each found answer more than all else that memory does
+  // with it.
   let recent = new Set<string>()
   let before = new Set<string>()
   let lastDomain = ''
@@ -77,7 +78,10 @@ export const isOurs = (key: string, neighbours: Iterable<Neighbour>): boolean =>
   return false
 }
 
-/** Whether one of the `neighbours` has the last word on `key` (folded), so that its absence from a map of that search refuses nobody. */
+/**
+ * Whether one of the `neighbours` has the last word on `key` (folded), so that its absence from a map of that search
+ * refuses nobody.
+ */
 export const isKnownElsewhere = (search: Search, key: string, neighbours: Iterable<Neighbour>): boolean => {
   const known = (asked: string, ...searches: readonly Search[]): boolean => {
     for (const neighbour of neighbours) if (searches.includes(neighbour.search) && neighbour.knows(asked)) return true

@@ -31,7 +31,9 @@ export class MapTrust {
     return JSON.stringify({ trustedAt: this.trustedAt, doubts: this.doubts })
   }
 
-  /** Goes on with what `encode` gave in another process, or in this one before a restart. Anything else says nothing. */
+  /**
+   * Goes on with what `encode` gave in another process, or in this one before a restart. Anything else says nothing.
+   */
   decode(text: string): void {
     const { trustedAt, doubts } = parse(text)
     for (const [index, table] of this.tables.entries()) {

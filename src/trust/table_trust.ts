@@ -55,7 +55,9 @@ export class TableTrust {
   readonly #settings: TrustSettings
   readonly #parts: TrustParts
   readonly #servers = new Map<string, OnServer>()
-  /** When an administrator last said that the table is right as it is (epoch ms): what was found before is no evidence. */
+  /**
+   * When an administrator last said that the table is right as it is (epoch ms): what was found before is no evidence.
+   */
   #trustedAt = 0
   #cancelRecheck: (() => void) | null = null
   #isClosed = false

@@ -6,7 +6,9 @@ import { fold } from '../postfix/fold.js'
 /** Tells the other nodes of a flush: null if all of them know, else why some may not. */
 export type Announce = FlushChannel['announce']
 
-/** Makes keys of a map stale on every node: all (null), those of `@domain`, or one. '' or why some node may not know. */
+/**
+ * Makes keys of a map stale on every node: all (null), those of `@domain`, or one. '' or why some node may not know.
+ */
 export const flushEverywhere = async (map: MysqlMap, what: string | null, announce: Announce): Promise<string> => {
   map.lookup.flush(what, Date.now())
   // Keys of a sensitive map stay out of Redis.

@@ -51,7 +51,10 @@ export const dueKeys = (known: Known, rememberForMs: number, now: number): strin
   return keys
 }
 
-/** A whole answer is verified if the steps still lead to the same: another one would rest on absences that nobody has judged. */
+/**
+ * A whole answer is verified if the steps still lead to the same: another one would rest on absences that nobody has
+ * judged.
+ */
 const verifyWhole = async (
   { lookup, known, deadlineMs, clock }: ReverifyParts, cacheKey: string, entry: Entry, steps: readonly Step[],
 ): Promise<boolean> => {
