@@ -71,6 +71,11 @@ export type Neighbour = {
   readonly targets?: Targets
 }
 
+const hasDomains = (neighbours: Iterable<Neighbour>): boolean => {
+  for (const { search } of neighbours) if (search === 'domain' || search === 'exact') return true
+  return false
+}
+
 /** Whether the domain of a folded key is one that mail is taken for. A key without @ is a domain. */
 export const isOurs = (key: string, neighbours: Iterable<Neighbour>): boolean => {
   const domain = key.slice(key.lastIndexOf('@') + 1)
@@ -93,14 +98,16 @@ export const isKnownElsewhere = (search: Search, key: string, neighbours: Iterab
   }
   const at = key.lastIndexOf('@')
   const domain = key.slice(at + 1)
+  // Without a list of our domains nobody can say that a domain isn't one of them.
+  const isForeign = (): boolean => hasDomains(neighbours) && !known(domain, 'domain', 'exact')
   switch (search) {
     case 'virtual': case 'canonical': case 'generic':
       // virtual_alias_maps is asked for bare domains too: it is the default of virtual_alias_domains.
       if (at === -1) return known(domain, 'domain', 'exact')
       // The catch-all that a domain doesn't have: a step on the way, asked by itself by nobody.
-      if (at === 0) return known(domain, 'domain', 'exact') || isTarget()
+      if (at === 0) return known(domain, 'domain', 'exact') || (isTarget() && isForeign())
       // An alias that leads out of our domains: whether its target is accepted is for others to say.
-      return known(key, 'recipient') || (isTarget() && !known(domain, 'domain', 'exact'))
+      return known(key, 'recipient') || (isTarget() && isForeign())
     case 'domain': case 'exact':
       return at === -1 && known(domain, 'domain', 'exact')
     case 'transport':

@@ -67,3 +67,7 @@ t.test('of where aliases lead, what was noted last is kept, and not without boun
   t.same([noted.has('first@gone.example'), noted.has('@gone.example'), noted.has(address(0))], [false, false, false])
   t.end()
 })
+
+t.test('without a list of domains, an alias\'s target is not taken for a foreign address', async t => {
+  t.equal(isKnownElsewhere('virtual', 'friend@elsewhere.example', [aliases]), false)
+})
