@@ -17,8 +17,7 @@ const folder = join(root, 'dist/holdfast')
 
 const { metafile, outputFiles } = await build({
   absWorkingDir: root,
-  // The program, and the processes that it starts from files beside it.
-  entryPoints: ['src/main.ts', 'src/warm/loader.ts'],
+  entryPoints: ['src/main.ts'],
   outdir: folder, entryNames: '[name]',
   bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node20.19',
   // CommonJS modules call `require` for Node's own modules.

@@ -5,14 +5,14 @@ import type { Log } from '../log.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
 import { flush } from '../upkeep/flush.js'
 import type { Announce } from '../upkeep/flush.js'
-import type { Warmer } from '../warm/warmer.js'
+import type { TableLoader } from '../upkeep/table_loader.js'
 
 /** What the actions work on. A reload replaces it. */
 export type Administered = {
   readonly config: Config
   readonly maps: Maps
   /** By map; those of maps whose tables are loaded ahead of demand. */
-  readonly warmers: ReadonlyMap<string, Pick<Warmer, 'load'>>
+  readonly loaders: ReadonlyMap<string, Pick<TableLoader, 'load'>>
   readonly announce: Announce
 }
 
@@ -31,11 +31,11 @@ const flushMap = async (map: MysqlMap, key: string | null, announce: Announce, l
   return { done: await flush(map, key, announce) }
 }
 
-const warm = (name: string, warmer: Pick<Warmer, 'load'> | undefined): ActionResult => {
-  if (warmer === undefined) {
+const warm = (name: string, loader: Pick<TableLoader, 'load'> | undefined): ActionResult => {
+  if (loader === undefined) {
     return { error: `${name} is not loaded ahead of demand: its configuration has no \`warm:\`, or one that the log says is of no use` }
   }
-  warmer.load()
+  loader.load()
   return { done: `${name}: its table is loaded` }
 }
 
@@ -67,5 +67,5 @@ export const routeActions = (app: FastifyInstance, administered: () => Administe
   }
   onMysqlMap('trust', map => trust(map, log))
   onMysqlMap('flush', (map, key) => flushMap(map, key, flushed => administered().announce(flushed), log))
-  onMap('warm', name => warm(name, administered().warmers.get(name)))
+  onMap('warm', name => warm(name, administered().loaders.get(name)))
 }

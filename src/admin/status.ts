@@ -13,9 +13,9 @@ import type { Tally } from '../server/tally.js'
 import type { CanaryState } from '../trust/canary.js'
 import type { TableDoubt } from '../trust/map_trust.js'
 import type { CopyStatus } from '../upkeep/copies.js'
-import type { Warmer } from '../warm/warmer.js'
+import type { TableLoader } from '../upkeep/table_loader.js'
 
-export type WarmStatus = ReturnType<Warmer['state']>
+export type WarmStatus = TableLoader['state']
 
 /** A doubt in a table; its keys are nobody's business here. */
 export type DoubtStatus = Omit<TableDoubt, 'keys'> & { readonly known: number }
@@ -62,11 +62,11 @@ export type Status = {
   readonly answers: readonly Tally[]
 }
 
-export const mapStatus = (map: ServedMap, copies: readonly CopyStatus[], warmer: Warmer | undefined): MapStatus => ({
+export const mapStatus = (map: ServedMap, copies: readonly CopyStatus[], loader: TableLoader | undefined): MapStatus => ({
   name: map.name, search: map.config.search, source: map.kind,
   cached: map.kind === 'text' ? null : {
     origins: map.lookup.origins, memory: map.memory.size(), inFlight: map.lookup.flights, doubts: map.trust.doubts.map(doubtStatus),
   },
   copies,
-  warm: warmer?.state() ?? null,
+  warm: loader?.state ?? null,
 })

@@ -35,17 +35,6 @@ export const getWithin = (client: Client, key: string, timeoutMs: number): Promi
   return command.promise as Promise<Buffer | null>
 }
 
-/**
- * Sends a command that is written already, as the protocol has it (RESP): of hundreds of arguments, writing each
- * costs more than all else. Not in a cluster, where it is asked for its keys. Rejects as the client does.
- */
-export const sendWritten = (client: Redis, name: string, bytes: Buffer): Promise<unknown> => {
-  const command = new (loaded().Command)(name, [])
-  command.toWritable = () => bytes
-  client.sendCommand(command)
-  return command.promise
-}
-
 const connectTimeoutMs = 2_000
 /** A hung server keeps its connection open: without this, commands would gather behind it for ever. */
 const socketTimeoutMs = 10_000

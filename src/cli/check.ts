@@ -4,7 +4,7 @@ import { loadConfig } from '../config/load.js'
 import type { Config } from '../config/config.js'
 import { messageOf } from '../log.js'
 import type { Problem } from '../log.js'
-import { listOf } from '../warm/list_of.js'
+import { findListing } from '../upkeep/load_table.js'
 import { exitConfig, exitTempfail } from './exit.js'
 import { terminalLog } from './terminal.js'
 import { sourcesOf } from '../daemon/watched.js'
@@ -60,7 +60,7 @@ const checkLists = async ({ maps }: Config, sources: WatchedSources): Promise<re
     const opened = sources.of(name)
     const table = opened.kind === 'mysql' ? opened.tables[0] : undefined
     if (warm === null || table === undefined) continue
-    const listing = await listOf(table, warm)
+    const listing = await findListing(table, warm)
     if (typeof listing === 'string') {
       problems.push({ place, text: `warm: the keys of map ${name} can't be listed, and are not loaded: ${listing}` })
     }

@@ -167,7 +167,7 @@ export class Daemon {
   }
 
   #status(): Status {
-    const { config, openedAt, maps, warmers, sources, canaries, copies, redis } = this.#maps
+    const { config, openedAt, maps, loaders, sources, canaries, copies, redis } = this.#maps
     return {
       version, role: config.file.role, ready: !this.#isStopping,
       now: Date.now(), startedAt: this.#startedAt, configuredAt: openedAt,
@@ -175,7 +175,7 @@ export class Daemon {
       redis: redis?.status() ?? null,
       servers: sources.status(),
       canaries: canaries.map(({ state }) => state),
-      maps: [...maps.values()].map(map => mapStatus(map, copies.of(map.name), warmers.get(map.name))),
+      maps: [...maps.values()].map(map => mapStatus(map, copies.of(map.name), loaders.get(map.name))),
       answers: [...this.#tallies.socketmap.list(), ...this.#tallies.tcp_table.list()],
     }
   }

@@ -9,7 +9,6 @@ import { createRedisCache } from '../caches/redis.js'
 import type { RedisCache } from '../caches/redis.js'
 import type { Client } from '../caches/redis_client.js'
 import type { Config, Lifetimes } from '../config/config.js'
-import { bugOf } from '../log.js'
 import type { Log } from '../log.js'
 import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
 import { fold } from '../postfix/fold.js'
@@ -17,19 +16,20 @@ import type { Outcome } from '../outcome.js'
 import { askInOrder } from '../tables/source.js'
 import { systemClock } from '../runtime/clock.js'
 import { askChanges } from '../tables/changes_query.js'
+import type { Table } from '../tables/open.js'
 import { Canary } from '../trust/canary.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
 import { watchChanges } from '../upkeep/changes.js'
 import { keepCopies } from '../upkeep/copies.js'
 import type { Copies } from '../upkeep/copies.js'
 import { flushEverywhere } from '../upkeep/flush.js'
+import { openLoaders } from '../upkeep/open_loaders.js'
+import type { Loaders } from '../upkeep/open_loaders.js'
 import { reverify } from '../upkeep/reverify.js'
 import { shareDoubts } from '../upkeep/share_doubts.js'
 import type { SharedDoubts } from '../upkeep/share_doubts.js'
-import type { Warmer } from '../warm/warmer.js'
 import { openMap } from './open_map.js'
 import { logCanary, logCopies, logRedis } from './state_log.js'
-import { warmMap } from './warmed.js'
 import type { WatchedSources } from './watched.js'
 
 export type OpenMaps = {
@@ -37,8 +37,8 @@ export type OpenMaps = {
   /** Epoch ms. */
   readonly openedAt: number
   readonly maps: Maps
-  /** By map; those of maps whose tables are loaded ahead of demand. */
-  readonly warmers: ReadonlyMap<string, Warmer>
+  /** Of maps whose tables are loaded ahead of demand. */
+  readonly loaders: Loaders
   readonly sources: WatchedSources
   readonly canaries: readonly Canary[]
   readonly copies: Copies
@@ -81,7 +81,7 @@ export const openMaps = (config: Config, sources: WatchedSources, log: Log, prev
     maps: mysqlMaps, client: redis.client, keyPrefix: config.redis.keyPrefix, ready: redis.cache.tried, clock: systemClock,
     onProblem: problem => log.repeated('redis doubts', `redis: doubts of other nodes may not reach this one: ${problem}`),
   })
-  const warmers = openWarmers(config, mysqlMaps, sources, previous, redis, log)
+  const loaders = openLoaders({ config, maps: mysqlMaps, tablesOf: name => tablesOf(sources, name), redis, canaries, previous, log })
   const copies = keepCopies({
     maps: mysqlMaps, everyMs: config.file.copy_every, maxRows: config.file.copy_rows, folder: config.copiesPath,
     previous: previous?.copies ?? null, clock: systemClock, random: Math.random, ...logCopies(log),
@@ -91,14 +91,14 @@ export const openMaps = (config: Config, sources: WatchedSources, log: Log, prev
   ])
   const allCanaries = [...new Set([...canaries.values()].flat())]
   return {
-    config, openedAt: Date.now(), maps, warmers, sources, canaries: allCanaries, copies, redis: cache,
+    config, openedAt: Date.now(), maps, loaders, sources, canaries: allCanaries, copies, redis: cache,
     // What Redis holds is fresh only while the flushes of the other nodes are known.
     ready: Promise.all([redis?.cache.tried, channel?.tried, doubts?.known, copies.read]).then(() => undefined),
     announce,
     close: () => {
       for (const end of ends) end()
       copies.close()
-      for (const warmer of warmers.values()) warmer.close()
+      for (const loader of loaders.values()) loader.close()
       for (const { trust } of mysqlMaps) trust.close()
       doubts?.close()
       for (const canary of allCanaries) canary.close()
@@ -169,21 +169,9 @@ const openFlushes = (config: Config, client: Client, maps: Maps, log: Log): Flus
   }, Date.now)
 }
 
-const openWarmers = (
-  config: Config, maps: readonly MysqlMap[], sources: WatchedSources, previous: OpenMaps | null,
-  redis: OpenedRedis | null, log: Log,
-): ReadonlyMap<string, Warmer> => {
-  // One load at a time.
-  let loading = Promise.resolve()
-  const inTurn = (work: () => Promise<void>): Promise<void> => loading = loading.then(work)
-    .catch((error: unknown) => log.error(bugOf(error)))
-  const loads = { client: redis?.client ?? null, redisTried: redis?.cache.tried ?? Promise.resolve(), inTurn }
-  const warmers = new Map<string, Warmer>()
-  for (const map of maps) {
-    const warmer = warmMap(config, map, sources, previous, loads, log)
-    if (warmer !== null) warmers.set(map.name, warmer)
-  }
-  return warmers
+const tablesOf = (sources: WatchedSources, map: string): readonly Table[] => {
+  const opened = sources.of(map)
+  return opened.kind === 'mysql' ? opened.tables : []
 }
 
 /** Flushes the rows that the map's `changes` query lists; gives the functions that end this. */
@@ -191,8 +179,7 @@ const followChanges = (
   config: Config, map: MysqlMap, sources: WatchedSources, announce: OpenMaps['announce'], log: Log,
 ): (() => void)[] => {
   const { config: { changes, lifetimes }, name } = map
-  const opened = sources.of(name)
-  const table = opened.kind === 'mysql' ? opened.tables[0] : undefined
+  const [table] = tablesOf(sources, name)
   if (changes === null || table === undefined) return []
   return [watchChanges({
     ask: seconds => askChanges(table.database, changes, seconds, changesBudgetMs),

@@ -14,11 +14,6 @@ import type { Source } from './source.js'
 import { parseTextTable, textSource } from '../postfix/text_table.js'
 import { messageOf } from '../log.js'
 
-/** Where a table's definition is read from, as plain data. */
-export type DefinedBy =
-  | { readonly kind: 'cf', readonly path: string }
-  | { readonly kind: 'inline', readonly parameters: Readonly<Record<string, string>> }
-
 /** One table of a map. */
 export type Table = {
   readonly source: Source
@@ -26,7 +21,6 @@ export type Table = {
   readonly authority: string
   readonly definition: TableDefinition
   readonly database: Database
-  readonly definedBy: DefinedBy
 }
 
 /** A table of a map, and where it is defined. */
@@ -77,9 +71,9 @@ export const openSources = (
       problems.push({ place: path, text: `can't be read: ${messageOf(error)}` })
     }
   }
-  const openMysql = (map: string, tables: readonly { readonly place: string, readonly defined: Defined, readonly definedBy: DefinedBy }[]): void => {
+  const openMysql = (map: string, tables: readonly { readonly place: string, readonly defined: Defined }[]): void => {
     const read: Table[] = []
-    for (const { place, defined, definedBy } of tables) {
+    for (const { place, defined } of tables) {
       warnings.push(...defined.warnings)
       if (!defined.ok) {
         problems.push(...defined.problems)
@@ -91,7 +85,7 @@ export const openSources = (
         const database = databaseOf(definition, hosts)
         definitions.push({ map, place, definition })
         read.push({
-          definition, database, definedBy,
+          definition, database,
           source: mysqlSource(definition, database, () => onEmpty(map)),
           authority: JSON.stringify([hosts, login.user, login.dbname]),
         })
@@ -108,12 +102,10 @@ export const openSources = (
         openText(map, config.path)
         break
       case 'cf':
-        openMysql(map, config.paths.map(path => ({ place: path, defined: defineFromCf(path), definedBy: { kind: 'cf', path } })))
+        openMysql(map, config.paths.map(path => ({ place: path, defined: defineFromCf(path) })))
         break
       case 'inline':
-        openMysql(map, [{
-          place: config.placeOf('query'), defined: defineTable(config.parameters, config.placeOf), definedBy: { kind: 'inline', parameters: config.parameters },
-        }])
+        openMysql(map, [{ place: config.placeOf('query'), defined: defineTable(config.parameters, config.placeOf) }])
         break
       default: config satisfies never
     }

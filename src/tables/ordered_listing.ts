@@ -64,14 +64,12 @@ export const keyColumns = 4
 
 /**
  * The statement that lists: the key as it is, in lower case, 1 if that finds the
- * row, a number that keys which find each other share, and the answer's columns.
- * Only keys beyond `after`, if it is given, in the order of the key's collation.
+ * row, a number that keys which find each other share, and the answer's columns, in
+ * the order of the key's collation.
  */
-export const orderedSql = ({ key, values, from, where, order }: OrderedListing, after: string | null): string => {
-  const beyond = after === null ? '' : ` AND ${key} > _utf8mb4 0x${Buffer.from(after, 'utf8').toString('hex')}`
+export const orderedSql = ({ key, values, from, where, order }: OrderedListing): string =>
   // By its place, since a column of the answer may have the name of the key's. And with a limit of its own,
   // for a session's sql_select_limit would cut the list short without a word.
-  return `SELECT ${key}, LOWER(${key}), ${key} = LOWER(${key}), CRC32(WEIGHT_STRING(RTRIM(${key}))), ${values}\n`
-    + `FROM ${from}\nWHERE (${where}\n)${beyond}\nORDER BY 1${order === '' ? '' : `, ${order}`}`
+  `SELECT ${key}, LOWER(${key}), ${key} = LOWER(${key}), CRC32(WEIGHT_STRING(RTRIM(${key}))), ${values}\n`
+    + `FROM ${from}\nWHERE (${where}\n)\nORDER BY 1${order === '' ? '' : `, ${order}`}`
     + '\nLIMIT 18446744073709551615'
-}

@@ -42,7 +42,7 @@ for (const { name: product, start, skip, collations } of products) t.test(produc
     return defined.definition
   }
   /** What is listed, by key; null if the query has no listing. */
-  const list = async (parameters: Readonly<Record<string, string>>, after: string | null = null): Promise<ReadonlyMap<string, string> | null> => {
+  const list = async (parameters: Readonly<Record<string, string>>): Promise<ReadonlyMap<string, string> | null> => {
     const definition = define(parameters)
     const scanned = scanQuery(parameters['query'] ?? '')
     const derived = scanned.ok ? deriveListing(scanned.statement) : ''
@@ -53,7 +53,7 @@ for (const { name: product, start, skip, collations } of products) t.test(produc
     const entries = collectEntries(definition, listing.maxRows)
     const listed = new Map<string, string>()
     const keep = (entry: ReturnType<typeof entries.end>): void => { if (entry !== null) listed.set(entry.key, entry.outcome.value) }
-    const sql = orderedSql(listing, after)
+    const sql = orderedSql(listing)
     const fault = await connection.list({ texts: [sql] }, 10_000, async rows => {
       for (const row of rows) keep(entries.push(row))
       return true
@@ -131,11 +131,9 @@ for (const { name: product, start, skip, collations } of products) t.test(produc
     t.strictSame([...(await assertAsLookedUp(t, { query })).keys()], ['last@a', 'one@a'])
   })
 
-  await t.test('listing goes on after a key', async t => {
+  await t.test('keys are listed in the order of their collation', async t => {
     await server.sql(table('k VARCHAR(90)', '(\'a@a\', 1), (\'B@a\', 2), (\'o\'\'c@a\', 3), (\'d@a\', 4), (\'d@a\', 5)'))
     t.strictSame([...await list({ query }) ?? []], [['a@a', '1'], ['b@a', '2'], ['d@a', '4,5'], ['o\'c@a', '3']])
-    t.strictSame([...await list({ query }, 'b@a') ?? []], [['d@a', '4,5'], ['o\'c@a', '3']])
-    t.strictSame([...await list({ query }, 'o\'c@a') ?? []], [])
   })
 
   await t.test('a session in another character set lists ASCII keys, and values in its bytes', async t => {

@@ -184,6 +184,6 @@ t.test('an administrator\'s own query is listed by its first column, whatever th
   t.match(listingOf('SELECT 1', ['a']), 'must give the key and, after that, what is answered')
   const listing = listingOf('SELECT a, b, c FROM d', ['a', 'b`', 'c'])
   if (typeof listing === 'string') return t.fail(listing)
-  t.match(oneBlank(orderedSql(listing, 'o\'x')), 'listed.`b```, listed.`c` FROM (SELECT a, b, c FROM d ) AS listed WHERE (TRUE ) AND listed.`a` > _utf8mb4 0x6f2778 ORDER BY 1')
+  t.match(oneBlank(orderedSql(listing)), 'listed.`b```, listed.`c` FROM (SELECT a, b, c FROM d ) AS listed WHERE (TRUE ) ORDER BY 1')
   t.end()
 })

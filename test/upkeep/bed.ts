@@ -1,4 +1,4 @@
-/** A table of aliases in a MariaDB of the test's own, and what a load needs of it. */
+/** A table of aliases in a MariaDB of the test's own, as a load sees it. */
 import type { Test } from 'tap'
 import { openServers } from '../../src/mysql/database.js'
 import { defineTable } from '../../src/tables/definition.js'
@@ -9,10 +9,7 @@ import type { Table } from '../../src/tables/open.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 
-// Loaders are started by this process, not by way of child.ts.
-delete process.env['NODE_OPTIONS']
-
-export const rows = 25_000
+export const rows = 6_000
 export const keyOf = (number: number): string => `user${String(number).padStart(6, '0')}@example.com`
 export const valueOf = (number: number): string => `box${number}@example.net`
 
@@ -25,12 +22,11 @@ export const startTable = async (t: Test): Promise<Mariadb> => {
   return mariadb
 }
 
-/** The table by way of `at`: its server, or a proxy before it. */
+/** The table through `at`: its server, or a proxy in front of it. */
 export const openTable = (
   t: Test, { user, password, database: dbname }: Mariadb, at: { readonly socket: string }, query = 'SELECT goto FROM alias WHERE address=\'%s\'',
 ): Table & { readonly listing: OrderedListing } => {
-  const parameters = { hosts: `unix:${at.socket}`, user, password, dbname, query }
-  const defined = defineTable(parameters, parameter => parameter)
+  const defined = defineTable({ hosts: `unix:${at.socket}`, user, password, dbname, query }, parameter => parameter)
   if (!defined.ok) throw new Error(JSON.stringify(defined.problems))
   const { definition } = defined
   const servers = openServers({
@@ -39,9 +35,6 @@ export const openTable = (
   t.teardown(() => servers.close())
   const listing = typeof definition.listing === 'string' ? definition.listing : orderedListing(definition.listing)
   if (typeof listing === 'string') throw new Error(listing)
-  return {
-    definition, database: servers.database(definition.hosts, definition.login), definedBy: { kind: 'inline', parameters },
-    source: mysqlSource(definition, servers.database(definition.hosts, definition.login)), authority: 'here',
-    listing,
-  }
+  const database = servers.database(definition.hosts, definition.login)
+  return { definition, database, source: mysqlSource(definition, database), authority: 'here', listing }
 }
