@@ -64,7 +64,8 @@ const openMysqlMap = (
   const redis = map.sensitive ? null : surroundings.redis
   const known = new Known({ identity, plan, lifetimes, absence, confirmForMs }, {
     memory, redis, clock: systemClock, random: Math.random,
-    isKnownElsewhere: key => isKnownElsewhere(search, key, neighbours),
+    // That mail is taken for a key doesn't make up for a right or a password.
+    isKnownElsewhere: key => !map.sensitive && isKnownElsewhere(search, key, neighbours),
     isOurs: key => isOurs(key, neighbours),
     ...search === 'virtual' ? { onFound: value => targets.note(value) } : {},
   })

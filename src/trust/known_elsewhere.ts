@@ -108,8 +108,12 @@ export const isKnownElsewhere = (search: Search, key: string, neighbours: Iterab
       if (at === 0) return known(domain, 'domain', 'exact') || (isTarget() && isForeign())
       // An alias that leads out of our domains: whether its target is accepted is for others to say.
       return known(key, 'recipient') || (isTarget() && isForeign())
-    case 'domain': case 'exact':
+    case 'domain':
       return at === -1 && known(domain, 'domain', 'exact')
+    case 'exact':
+      if (at < 1) return known(domain, 'domain', 'exact')
+      // Aliases for which Postfix does the steps: the recipient is no alias, or its domain's catch-all comes next.
+      return known(key, 'recipient') || known(key.slice(at), 'exact')
     case 'transport':
       // trivial-rewrite(8) asks for * by itself; without its answer nothing is routed.
       return key === '*' || known(domain, 'domain', 'exact')

@@ -5,20 +5,11 @@
  */
 import t from 'tap'
 import { startMariadb } from '../fixtures/mariadb.js'
-import { moveOverAndBack, schema, startBed } from './adopt.js'
+import { moveOverAndBack, postfixadmin, schema, startBed } from './adopt.js'
 import type { Shape } from './adopt.js'
 
 const shapes: readonly Shape[] = [
-  {
-    // virtual(8) delivers, and reads virtual_mailbox_maps too.
-    name: 'postfixadmin',
-    files: [
-      [/domains_maps/, 'domains'], [/relay_domains/, 'relay'], [/virtual_alias_maps/, 'alias'], [/virtual_mailbox_maps|sender_login/, 'mailbox'],
-      [/transport/, 'transport'],
-    ],
-    settings: { virtual_alias_domains: 'w.example' },
-    keeps: ['virtual_mailbox_maps'],
-  },
+  postfixadmin,
   {
     // No probes of recipients, and nobody to ask for a policy.
     name: 'modoboa',

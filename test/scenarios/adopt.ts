@@ -57,7 +57,7 @@ const queries: Readonly<Record<string, string>> = {
   transport: 'SELECT route FROM domain WHERE name=\'%s\'',
   refused: 'SELECT action FROM refused WHERE address=\'%s\'',
   rewritten: 'SELECT target FROM rewritten WHERE address=\'%s\'',
-  none: 'SELECT target FROM alias WHERE address=\'%s\' AND 1=0',
+  none: 'SELECT target FROM alias WHERE address=\'%s\' AND target=\'\'',
 }
 
 export type Shape = {
@@ -70,13 +70,52 @@ export type Shape = {
   readonly keeps?: readonly string[]
 }
 
+/** Text tables before MySQL's, and access tables among the restrictions. */
+export const ispconfig: Shape = {
+  name: 'ispconfig',
+  files: [
+    [/virtual_alias_domains/, 'alias_domains'], [/virtual_domains/, 'domains'], [/relaydomains/, 'relay'], [/forwardings/, 'alias'],
+    [/mailboxes|relayrecipientmaps/, 'mailbox'], [/transports/, 'transport'], [/sender\.cf|_recipient\.cf/, 'refused'], [/./, 'none'],
+  ],
+  keeps: ['virtual_gid_maps', 'virtual_uid_maps'],
+  settings: {
+    virtual_transport: 'discard', greylisting: 'check_client_access mysql:/etc/postfix/mysql-virtual_client.cf',
+    virtual_alias_maps: 'texthash:TEXT, proxy:mysql:/etc/postfix/mysql-virtual_forwardings.cf, proxy:mysql:/etc/postfix/mysql-virtual_email2email.cf',
+    transport_maps: 'texthash:TEXT, proxy:mysql:/etc/postfix/mysql-virtual_transports.cf',
+    smtpd_sender_restrictions: 'check_sender_access proxy:mysql:/etc/postfix/mysql-virtual_sender.cf',
+    smtpd_client_restrictions: 'check_client_access proxy:mysql:/etc/postfix/mysql-virtual_client.cf',
+    smtpd_recipient_restrictions: 'reject_unauth_destination, check_recipient_access proxy:mysql:/etc/postfix/mysql-virtual_recipient.cf',
+  },
+}
+
+/** Several tables in one parameter, all of them MySQL's. */
+export const iredmail: Shape = {
+  name: 'iredmail',
+  files: [
+    [/virtual_mailbox_domains/, 'domains'], [/relay_domains/, 'relay'], [/virtual_alias_maps/, 'alias'], [/virtual_mailbox_maps/, 'mailbox'],
+    [/transport_maps_domain/, 'transport'], [/./, 'none'],
+  ],
+  settings: { virtual_transport: 'discard', virtual_alias_domains: 'w.example', smtpd_sender_restrictions: '' },
+}
+
+export const postfixadmin: Shape = {
+  // virtual(8) delivers, and reads virtual_mailbox_maps too.
+  name: 'postfixadmin',
+  files: [
+    [/domains_maps/, 'domains'], [/relay_domains/, 'relay'], [/virtual_alias_maps/, 'alias'], [/virtual_mailbox_maps|sender_login/, 'mailbox'],
+    [/transport/, 'transport'],
+  ],
+  settings: { virtual_alias_domains: 'w.example' },
+  keeps: ['virtual_mailbox_maps'],
+}
+
 const sender = 'sender@elsewhere.example'
 const recipients = [
   'ann@v.example', 'Ann@V.Example', 'ann+tag@v.example', 'bob@v.example', 'info@v.example', 'info+tag@v.example', 'list@v.example',
   'sub@v.example', 'nobody@v.example', 'anyone@w.example', 'any+one@w.example', 'rex@r.example', 'nobody@r.example', 'rex@sub.r.example',
   'user@none.example', '"odd one"@v.example', '"odd one"@w.example', 'o\'neil@v.example', 'old@v.example', 'other@text.example', 'root', 'nobody',
 ]
-const known = ['ann@v.example', 'Ann@V.Example', 'info@v.example', 'list@v.example', 'anyone@w.example', 'rex@r.example']
+export const known = ['ann@v.example', 'Ann@V.Example', 'info@v.example', 'list@v.example', 'anyone@w.example', 'rex@r.example']
 const refusedSender = 'spam@elsewhere.example'
 
 /** What smtpd says to each recipient. */

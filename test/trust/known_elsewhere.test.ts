@@ -7,7 +7,7 @@ import type { Neighbour } from '../../src/trust/known_elsewhere.js'
 const map = (search: Search, ...keys: readonly string[]): Neighbour => ({ search, knows: key => keys.includes(key) })
 
 const domains = map('domain', 'relay.example')
-const mailboxDomains = map('exact', 'box.example')
+const mailboxDomains = map('exact', 'box.example', '@all.example')
 const recipients = map('recipient', 'user@relay.example')
 const targets = createTargets()
 targets.note(byteString('friend@elsewhere.example, \u00dcber@Relay.Example,box+x@box.example'))
@@ -33,7 +33,11 @@ const cases: readonly (readonly [search: Search, key: string, expected: boolean,
   ['generic', 'sender@elsewhere.example', false, 'a stranger'],
   ['exact', 'relay.example', true, 'virtual_alias_domains, for a relay domain'],
   ['exact', 'new.example', false, 'a domain in no list'],
-  ['exact', 'user@relay.example', false, 'an address in a list that is asked for whole keys'],
+  ['exact', 'user@relay.example', true, 'a known recipient that is no alias, where Postfix does the steps'],
+  ['exact', '@relay.example', true, 'and the catch-all step of its domain'],
+  ['exact', 'other@relay.example', false, 'nobody knows the address: it could be an alias meanwhile'],
+  ['exact', 'any@all.example', true, 'the next step finds the catch-all'],
+  ['exact', '@new.example', false, 'the catch-all of a domain that nobody knows'],
   ['domain', 'box.example', true, 'relay_domains, for a mailbox domain'],
   ['domain', 'new.example', false, 'a domain in no list'],
   ['transport', 'user@relay.example', true, 'an address without a route of its own, in a known domain'],
