@@ -67,7 +67,7 @@ export const openMaps = (config: Config, sources: WatchedSources, log: Log, prev
   const canaries = openCanaries(config, sources, log)
   const maps = new Map<string, ServedMap>()
   // Each map sees all of them, those that come after it too.
-  const neighbours: Neighbour[] = [{ search: 'exact', knows: key => config.staticDomains.has(key) }]
+  const neighbours: Neighbour[] = [{ search: 'exact', knows: key => config.staticDomains.has(key), isPartial: true }]
   for (const map of config.maps) {
     const opened = openMap(map, { config, sources, log, redis: cache, canaries, neighbours, previous, onDoubt: name => doubts?.tell(name) })
     maps.set(map.name, opened)

@@ -69,10 +69,14 @@ export type Neighbour = {
   readonly knows: (key: string) => boolean
   /** For a map of aliases. */
   readonly targets?: Targets
+  /** It names some of our domains (those in main.cf), and others may be in tables that Holdfast doesn't have. */
+  readonly isPartial?: true
 }
 
 const hasDomains = (neighbours: Iterable<Neighbour>): boolean => {
-  for (const { search } of neighbours) if (search === 'domain' || search === 'exact') return true
+  for (const { search, isPartial } of neighbours) {
+    if (isPartial !== true && (search === 'domain' || search === 'exact')) return true
+  }
   return false
 }
 

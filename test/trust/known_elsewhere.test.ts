@@ -75,3 +75,11 @@ t.test('of where aliases lead, what was noted last is kept, and not without boun
 t.test('without a list of domains, an alias\'s target is not taken for a foreign address', async t => {
   t.equal(isKnownElsewhere('virtual', 'friend@elsewhere.example', [aliases]), false)
 })
+
+t.test('the domains that main.cf names don\'t make all others foreign', t => {
+  const named: Neighbour = { ...map('exact', 'named.example'), isPartial: true }
+  t.equal(isKnownElsewhere('virtual', 'friend@elsewhere.example', [named, aliases]), false)
+  t.equal(isKnownElsewhere('virtual', 'friend@elsewhere.example', [named, domains, aliases]), true)
+  t.equal(isKnownElsewhere('exact', 'named.example', [named]), true)
+  t.end()
+})
