@@ -3,13 +3,12 @@
  * by itself: behind a name, a VIP or a balancer stand several, and one of them
  * may be empty, half restored or behind.
  *
- * A server that says absent must have shown within the last second that its
- * table is whole: by a found answer, or by a known key that is asked on the same
- * connection right then. If that one is missing too, more known keys are asked;
- * if too many are missing, a doubt begins (doubt.ts), and the server is not
- * believed until it ends. The known keys are what the caches hold: there is no
- * list of witnesses beside them. Where nothing is known of a table yet, its word
- * counts.
+ * A server that says absent must show that its table is whole, by a known key that
+ * is asked on the same connection right then. If that one is missing too, more
+ * known keys are asked; if too many are missing, a doubt begins (doubt.ts), and the
+ * server is not believed until it ends. The known keys are what the caches hold:
+ * there is no list of witnesses beside them. Where nothing is known of a table yet,
+ * its word counts.
  */
 import { unavailable } from '../outcome.js'
 import type { Outcome, Unavailable } from '../outcome.js'
@@ -35,8 +34,6 @@ export type TrustParts = {
   readonly onChange: (server: string, doubt: Doubt | null, before: Doubt | null) => void
 }
 
-/** A table that was seen whole so lately (ms) is believed without another look. */
-const wholeForMs = 1_000
 /** How many known keys are asked when one is missing. */
 const sampleSize = 16
 /** While there is a doubt, its keys are asked again so often (ms), so many at once. */
@@ -44,17 +41,11 @@ const recheckMs = 5_000
 const recheckBudgetMs = 4_000
 const atOnce = 8
 
-/** What is known of the table on one server. */
-type OnServer = {
-  /** When it was last seen whole (of the clock's `elapsed`). */
-  wholeAt: number
-  doubt: Doubt | null
-}
-
 export class TableTrust {
   readonly #settings: TrustSettings
   readonly #parts: TrustParts
-  readonly #servers = new Map<string, OnServer>()
+  /** By server. */
+  readonly #doubts = new Map<string, Doubt>()
   /**
    * When an administrator last said that the table is right as it is (epoch ms): what was found before is no evidence.
    */
@@ -69,7 +60,7 @@ export class TableTrust {
 
   /** The doubts there are, by server. */
   get doubts(): ReadonlyMap<string, Doubt> {
-    return new Map([...this.#servers].flatMap(([server, { doubt }]) => doubt === null ? [] : [[server, doubt]]))
+    return this.#doubts
   }
 
   get trustedAt(): number {
@@ -86,36 +77,29 @@ export class TableTrust {
     for (const { doubt } of canaries) if (doubt !== null) return { outcome: doubt, server: '' }
     const judged: { doubt: Unavailable | null } = { doubt: null }
     const answer = await source.ask(key, deadline - clock.now(), {
-      avoid: server => this.#servers.get(server)?.doubt != null,
+      avoid: server => this.#doubts.has(server),
       onAbsent: async (server, again) => { judged.doubt = await this.#lookAt(server, again, key, deadline) },
     })
-    switch (answer.outcome.kind) {
-      case 'found':
-        this.#on(answer.server).wholeAt = clock.elapsed()
-        return answer
-      case 'absent': return judged.doubt === null ? answer : { ...answer, outcome: judged.doubt }
-      case 'unavailable': return answer
-      default: return answer.outcome satisfies never
-    }
+    return judged.doubt === null ? answer : { ...answer, outcome: judged.doubt }
   }
 
   /** A doubt that did not come from a question: a new copy, or a table that was created anew. */
   doubt(server: string, cause: DoubtCause): void {
-    if (this.#on(server).doubt === null) this.#enter(server, this.#newDoubt(cause))
+    if (!this.#doubts.has(server)) this.#enter(server, this.#newDoubt(cause))
   }
 
   /** An administrator says that the table is right as it is, on every server. Without a doubt it changes nothing. */
   trust(): void {
     if (this.doubts.size === 0) return
     this.#trustedAt = this.#parts.clock.now()
-    for (const server of this.doubts.keys()) this.#enter(server, null)
+    for (const server of [...this.#doubts.keys()]) this.#enter(server, null)
   }
 
   /** Goes on with what another process, or this one before a restart, knew. */
   adopt(doubts: Iterable<readonly [server: string, doubt: Doubt]>, trustedAt: number): void {
     this.#trustedAt = Math.max(this.#trustedAt, trustedAt)
     for (const [server, doubt] of doubts) {
-      if (doubt.since > this.#trustedAt && this.#on(server).doubt === null) this.#enter(server, doubt)
+      if (doubt.since > this.#trustedAt && !this.#doubts.has(server)) this.#enter(server, doubt)
     }
   }
 
@@ -124,24 +108,17 @@ export class TableTrust {
     this.#cancelRecheck?.()
   }
 
-  #on(server: string): OnServer {
-    let on = this.#servers.get(server)
-    if (on === undefined) this.#servers.set(server, on = { wholeAt: -Infinity, doubt: null })
-    return on
-  }
-
   /** Looks at the table by way of the connection that just said absent: null if that may be believed. */
   async #lookAt(
     server: string, again: (key: string) => Promise<Outcome>, key: string, deadline: number,
   ): Promise<Unavailable | null> {
     const { sample, canaries, clock } = this.#parts
-    const on = this.#on(server)
-    if (on.doubt !== null) return doubted
+    if (this.#doubts.has(server)) return doubted
     for (const canary of canaries) {
       const doubt = await canary.check(deadline - clock.now())
       if (doubt !== null) return doubt
     }
-    if (this.#settings.maxShrink >= 1 || clock.elapsed() - on.wholeAt < wholeForMs) return null
+    if (this.#settings.maxShrink >= 1) return null
     const known = sample(sampleSize + 1, this.#trustedAt).filter(each => each !== key).slice(0, sampleSize)
     let missing = 0
     for (const [index, each] of known.entries()) {
@@ -155,7 +132,6 @@ export class TableTrust {
       this.#enter(server, this.#newDoubt('shrunk'))
       return doubted
     }
-    if (missing < known.length) on.wholeAt = clock.elapsed()
     return null
   }
 
@@ -165,10 +141,9 @@ export class TableTrust {
   }
 
   #enter(server: string, doubt: Doubt | null): void {
-    const on = this.#on(server)
-    const before = on.doubt
-    on.doubt = doubt
-    on.wholeAt = -Infinity
+    const before = this.#doubts.get(server) ?? null
+    if (doubt === null) this.#doubts.delete(server)
+    else this.#doubts.set(server, doubt)
     if (!this.#isClosed && (doubt !== null || before !== null)) this.#parts.onChange(server, doubt, before)
     this.#planRecheck()
   }
@@ -184,10 +159,10 @@ export class TableTrust {
   }
 
   async #recheckAll(): Promise<void> {
-    for (const [server, doubt] of this.doubts) {
+    for (const [server, doubt] of [...this.#doubts]) {
       const missing = await this.#countMissing(server, doubt.keys)
       // Meanwhile an administrator may have ended it.
-      if (missing !== null && this.#servers.get(server)?.doubt === doubt) this.#enter(server, recheck(doubt, missing))
+      if (missing !== null && this.#doubts.get(server) === doubt) this.#enter(server, recheck(doubt, missing))
     }
   }
 

@@ -68,8 +68,6 @@ const confirmForMs = 60_000
 const walkMs = 2 * deadlineMs + 1_000
 /** From the end of a fault until nothing of it may be felt: questions under way, then the failure recheck timer. */
 const recoveryMs = walkMs + 5_000
-/** A table that was seen whole within this time is believed. */
-const wholeForMs = 1_000
 /** A table in doubt is checked again every five seconds. */
 const guardRecoveryMs = 10_000
 
@@ -230,9 +228,9 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
     /** A key that the node doesn't know may be heard absent just before a restore, with witnesses found just after. */
     const excusedAfterRestore = (key: string): boolean =>
       askedAt - restoredAt < absentForMs + walkMs && (setting.smallMemory || !node.knownRows.has(key))
-    /** A table that was seen whole within the last second is believed about a key that the node doesn't know. */
+    /** A key that the node doesn't know may be asked for just before a table is emptied, and is absent for absent_for then. */
     const excusedAfterLoss = (key: string): boolean =>
-      askedAt - truncatedAt < wholeForMs + absentForMs + walkMs && (setting.smallMemory || !node.knownRows.has(key))
+      askedAt - truncatedAt < absentForMs + walkMs && (setting.smallMemory || !node.knownRows.has(key))
     if (now - askedAt > deadlineMs) wrong('later than the deadline')
     switch (outcome.kind) {
       case 'absent':

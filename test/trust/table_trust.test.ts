@@ -53,17 +53,6 @@ t.test('an absence is believed if a known key is found on the same connection', 
   t.strictSame(asked, ['one nobody@example.com', 'one user0@example.com'])
 })
 
-t.test('a table that was seen whole within the last second is not asked for a known key', async t => {
-  const { ask, asked, clock } = stage()
-  await ask('user3@example.com')
-  await clock.advance(999)
-  t.equal(await ask('nobody@example.com'), absent)
-  t.equal(asked.length, 2)
-  await clock.advance(1)
-  t.equal(await ask('nobody@example.com'), absent)
-  t.equal(asked.length, 4)
-})
-
 t.test('a server with an empty table is not believed, and the other one answers in its place', async t => {
   const { ask, asked, rows, changes } = stage()
   rows.get('one')?.clear()
