@@ -1,8 +1,8 @@
 /**
- * The log: changes of state once, repeated warnings at most one a minute a
- * kind (with how many were left out), keys of lookups at debug level only.
- * One line of text per entry, or JSON; under systemd each line starts with
- * the priority that journald reads (sd-daemon(3)).
+ * The log: changes of state once, repeated warnings at most once a minute a
+ * kind (with how many were left out), keys of lookups at debug level only. An
+ * entry is one line of text or JSON; under systemd each line starts with the
+ * priority that journald reads (sd-daemon(3)).
  */
 export type Fields = Readonly<Record<string, string | number | boolean | undefined>>
 
@@ -11,40 +11,44 @@ export type Log = {
   info(text: string, fields?: Fields): void
   warn(text: string, fields?: Fields): void
   error(text: string, fields?: Fields): void
-  /** A warning that may come in floods; `kind` tells which are alike. */
+  /** A warning that may come in floods. Warnings of one `kind` are alike: one a minute is enough. */
   repeated(kind: string, text: string, fields?: Fields): void
   readonly isDebug: boolean
 }
 
 export type ConfigurableLog = Log & {
-  /** Other settings from now on. */
+  /** Changes the settings from now on. */
   configure(settings: LogSettings): void
 }
 
 export type LogSettings = {
   readonly level: 'debug' | 'info' | 'warn' | 'error'
   readonly format: 'text' | 'json'
-  /** journald reads what we write: give the priority in its way. */
+  /** Whether journald reads the log: each line then starts with its priority. */
   readonly journal: boolean
 }
 
 const repeatMs = 60_000
-/** Kinds are a closed set but for peers' mistakes; more than this are all of one kind. */
+/** Kinds are a fixed set but for what peers send. Any more than this count as one kind. */
 const maxKinds = 200
 const maxTextBytes = 500
 
-/** Peers' text, bounded and printable, safe in a log line: nothing that ends a line, moves a cursor or turns the direction of what follows. */
+/** `text` bounded and safe in a log line: no line ends, control characters or marks that change the direction of text. */
 export const printable = (text: string): string =>
   text.slice(0, maxTextBytes).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')
 
 type Level = LogSettings['level']
 
-/** By rank, with the priority that journald reads. */
+/** Their order, and the priority that journald reads. */
 const levels: Readonly<Record<Level, { readonly rank: number, readonly priority: string }>> = {
-  debug: { rank: 0, priority: '<7>' }, info: { rank: 1, priority: '<6>' }, warn: { rank: 2, priority: '<4>' }, error: { rank: 3, priority: '<3>' },
+  debug: { rank: 0, priority: '<7>' },
+  info: { rank: 1, priority: '<6>' },
+  warn: { rank: 2, priority: '<4>' },
+  error: { rank: 3, priority: '<3>' },
 }
 
-const toJson = (level: Level, time: string, text: string, fields: Fields): string => `${JSON.stringify({ level, time, ...fields, msg: text })}\n`
+const toJson = (level: Level, time: string, text: string, fields: Fields): string =>
+  `${JSON.stringify({ level, time, ...fields, msg: text })}\n`
 
 const toText = (level: Level, head: string, text: string, fields: Fields): string => {
   const rest = Object.entries(fields).map(([name, value]) => {
@@ -55,52 +59,54 @@ const toText = (level: Level, head: string, text: string, fields: Fields): strin
   return `${head}${level === 'info' ? '' : `${level}: `}${text}${rest}\n`
 }
 
-/** For warnings that may come in floods, of kinds that are alike: how many of a kind were left out since its last one, or null if it is too early for another. */
-export const limitRepeats = (now: () => number): ((kind: string) => number | null) => {
-  const lastByKind = new Map<string, { at: number, left: number }>()
+/** Limits warnings of a kind: null if it is too early for another one, else how many were left out since the last. */
+const limitRepeats = (now: () => number): ((kind: string) => number | null) => {
+  const lastByKind = new Map<string, { at: number, leftOut: number }>()
   return givenKind => {
     const kind = lastByKind.has(givenKind) || lastByKind.size < maxKinds ? givenKind : ''
     const last = lastByKind.get(kind)
     if (last !== undefined && now() - last.at < repeatMs) {
-      last.left++
+      last.leftOut++
       return null
     }
-    lastByKind.set(kind, { at: now(), left: 0 })
-    return last?.left ?? 0
+    lastByKind.set(kind, { at: now(), leftOut: 0 })
+    return last?.leftOut ?? 0
   }
 }
 
-/** Writes to `write` (one whole line a call). */
+/** A log that calls `write` with one whole line for each entry; `now` gives epoch ms. */
 export const createLog = (given: LogSettings, write: (line: string) => void, now: () => number): ConfigurableLog => {
   let settings = given
-  const tell = (level: Level, text: string, fields: Fields): void => {
+  const writeEntry = (level: Level, text: string, fields: Fields): void => {
     if (levels[level].rank < levels[settings.level].rank) return
     const time = new Date(now()).toISOString()
+    const head = settings.journal ? levels[level].priority : `${time} `
     const line = printable(text)
-    write(settings.format === 'json' ? toJson(level, time, line, fields) : toText(level, settings.journal ? levels[level].priority : `${time} `, line, fields))
+    write(settings.format === 'json' ? toJson(level, time, line, fields) : toText(level, head, line, fields))
   }
-  const mayRepeat = limitRepeats(now)
+  const limited = limitRepeats(now)
   return {
     get isDebug() {
       return settings.level === 'debug'
     },
     configure: next => { settings = next },
-    debug: (text, fields = {}) => tell('debug', text, fields),
-    info: (text, fields = {}) => tell('info', text, fields),
-    warn: (text, fields = {}) => tell('warn', text, fields),
-    error: (text, fields = {}) => tell('error', text, fields),
+    debug: (text, fields = {}) => writeEntry('debug', text, fields),
+    info: (text, fields = {}) => writeEntry('info', text, fields),
+    warn: (text, fields = {}) => writeEntry('warn', text, fields),
+    error: (text, fields = {}) => writeEntry('error', text, fields),
     repeated: (kind, text, fields = {}) => {
-      const left = mayRepeat(kind)
-      if (left !== null) tell('warn', text, left === 0 ? fields : { ...fields, repeated: left })
+      const leftOut = limited(kind)
+      if (leftOut !== null) writeEntry('warn', text, leftOut === 0 ? fields : { ...fields, repeated: leftOut })
     },
   }
 }
 
-/** What an error says of itself; whatever else was thrown says nothing. */
+/** The message of an error; anything else that was thrown has none. */
 export const messageOf = (error: unknown): string => error instanceof Error ? error.message : 'unknown error'
 
-/** What the log says of a bug: with its stack, if it has one. */
-export const bugOf = (error: unknown): string => `bug: ${error instanceof Error ? error.stack ?? error.message : 'unknown'}`
+/** The log line for a bug, with its stack if there is one. */
+export const bugOf = (error: unknown): string =>
+  `bug: ${error instanceof Error ? error.stack ?? error.message : 'unknown'}`
 
-/** What is wrong, and the place to mend it: a file with its line, or a map's name. */
+/** What is wrong, and where to mend it: a file with its line, or the name of a map. */
 export type Problem = { readonly place: string, readonly text: string }

@@ -31,10 +31,10 @@ const flushMap = async (map: MysqlMap, key: string | null, announce: Announce, l
   return { done: await flush(map, key, announce) }
 }
 
+const noLoader = 'is not loaded ahead of demand: its configuration has no `warm:`, or the log says why it can\'t be'
+
 const warm = (name: string, loader: Pick<TableLoader, 'load'> | undefined): ActionResult => {
-  if (loader === undefined) {
-    return { error: `${name} is not loaded ahead of demand: its configuration has no \`warm:\`, or one that the log says is of no use` }
-  }
+  if (loader === undefined) return { error: `${name} ${noLoader}` }
   loader.load()
   return { done: `${name}: its table is loaded` }
 }
@@ -46,25 +46,27 @@ export const textAt = (body: unknown, name: string): string | null => {
 }
 
 /** Why there is no such map. */
-export const noMap = (name: string | null, maps: Maps): string => `no map '${name ?? ''}'; there are ${[...maps.keys()].join(', ')}`
+export const noMap = (name: string | null, maps: Maps): string =>
+  `no map '${name ?? ''}'; there are ${[...maps.keys()].join(', ')}`
+
+type Act<Target> = (target: Target, key: string | null) => ActionResult | Promise<ActionResult>
 
 /** `POST /trust`, `/flush` and `/warm`. */
 export const routeActions = (app: FastifyInstance, administered: () => Administered, log: Log): void => {
-  const onMysqlMap = (verb: string, act: (map: MysqlMap, key: string | null) => ActionResult | Promise<ActionResult>): void =>
-    onMap(verb, (name, key) => {
-      const map = administered().maps.get(name)
-      if (map?.kind !== 'mysql') return { error: `${name} is a text table: it is read at start and reload` }
-      return act(map, key)
-    })
-  const onMap = (verb: string, act: (name: string, key: string | null) => ActionResult | Promise<ActionResult>): void => {
+  const onMap = (verb: string, act: Act<string>): void => {
     app.post(`/${verb}`, async ({ body }, reply) => {
       const { maps } = administered()
       const name = textAt(body, 'map')
       if (name === null || !maps.has(name)) return reply.code(404).send({ error: noMap(name, maps) })
-      const done = await act(name, textAt(body, 'key'))
-      return reply.code('error' in done ? 400 : 200).send(done)
+      const result = await act(name, textAt(body, 'key'))
+      return reply.code('error' in result ? 400 : 200).send(result)
     })
   }
+  const onMysqlMap = (verb: string, act: Act<MysqlMap>): void => onMap(verb, (name, key) => {
+    const map = administered().maps.get(name)
+    if (map?.kind === 'mysql') return act(map, key)
+    return { error: `${name} is a text table: it is read at start and reload` }
+  })
   onMysqlMap('trust', map => trust(map, log))
   onMysqlMap('flush', (map, key) => flushMap(map, key, flushed => administered().announce(flushed), log))
   onMap('warm', name => warm(name, administered().loaders.get(name)))

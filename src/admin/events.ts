@@ -1,4 +1,4 @@
-/** The last changes of state, for the status page: what the log was told, but not its warnings about traffic. */
+/** The last changes of state, for the status page: what the log says once, without its repeated warnings. */
 import type { Log } from '../log.js'
 
 export type Event = {
@@ -8,12 +8,12 @@ export type Event = {
   readonly text: string
 }
 
-const kept = 50
+const maxEvents = 50
 
 export type Events = {
   /** Newest first. */
   list(): readonly Event[]
-  /** A log that also remembers here what it is told once. */
+  /** The same log, but what it says once is also an event. */
   recording(log: Log): Log
 }
 
@@ -21,13 +21,13 @@ export const createEvents = (now: () => number): Events => {
   const events: Event[] = []
   const add = (level: Event['level'], text: string): void => {
     events.unshift({ at: now(), level, text })
-    events.length = Math.min(events.length, kept)
+    events.length = Math.min(events.length, maxEvents)
   }
   return {
     list: () => events,
     recording: log => ({
       ...log,
-      // It can change; the spread has it as it was.
+      // The spread would keep the level of now.
       get isDebug() {
         return log.isDebug
       },

@@ -1,4 +1,4 @@
-/** The last hour of each map in steps of a minute, for the charts of the status page. Plain numbers; a daemon's own memory, gone with it. */
+/** The last hour of each map in steps of a minute, for the charts of the status page. It is kept in memory only. */
 import type { Status } from './status.js'
 
 /** What happened in one step. */
@@ -13,43 +13,48 @@ export type HistoryStep = {
 }
 
 export const stepMs = 60_000
-const steps = 60
+const maxSteps = 60
 
 type Totals = Omit<HistoryStep, 'at'>
 
-const sum = (numbers: readonly (number | undefined)[]): number => numbers.reduce<number>((total, each) => total + (each ?? 0), 0)
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0)
 
-const totalsOf = (status: Status, map: string): Totals => {
-  const answers = status.answers.filter(each => each.map === map)
-  const origins = status.maps.find(each => each.name === map)?.cached?.origins
-  const unavailable = sum(answers.flatMap(each => Object.values(each.unavailable)))
-  const lookups = sum(answers.map(each => each.fresh + each.stale + each.absent)) + unavailable
-  return { lookups, hits: origins === undefined ? lookups : origins.memory + origins.redis, stale: sum(answers.map(each => each.stale)), unavailable }
+const totalsOf = ({ answers, maps }: Status, map: string): Totals => {
+  const tallies = answers.filter(each => each.map === map)
+  const origins = maps.find(({ name }) => name === map)?.cached?.origins
+  const stale = sum(tallies.map(tally => tally.stale))
+  const unavailable = sum(tallies.flatMap(tally => Object.values(tally.unavailable)))
+  const lookups = sum(tallies.map(({ fresh, absent }) => fresh + absent)) + stale + unavailable
+  return { lookups, hits: origins === undefined ? lookups : origins.memory + origins.redis, stale, unavailable }
+}
+
+/** What was counted since `before`. A map that a reload defined anew counts from 0 again. */
+const increase = (now: Totals, before: Totals | undefined): Totals => {
+  const of = (name: keyof Totals): number => now[name] - Math.min(before?.[name] ?? 0, now[name])
+  return { lookups: of('lookups'), hits: of('hits'), stale: of('stale'), unavailable: of('unavailable') }
 }
 
 export type History = {
-  /** Closes a step; to be called every `stepMs`. */
+  /** Ends a step. Call it every `stepMs`. */
   sample(status: Status): void
-  /** Oldest first, by map; the last one is the step under way. */
+  /** By map, oldest first; the last one is the step under way. */
   steps(status: Status): Readonly<Record<string, readonly HistoryStep[]>>
 }
 
 export const createHistory = (): History => {
-  const past = new Map<string, HistoryStep[]>()
-  let before = new Map<string, Totals>()
-  const since = (status: Status, map: string): HistoryStep => {
-    const totals = totalsOf(status, map)
-    const earlier = before.get(map)
-    // Counters start anew when a map's definition changes.
-    const grown = (name: keyof Totals): number => Math.max(0, totals[name] - Math.min(earlier?.[name] ?? 0, totals[name]))
-    return { at: status.now, lookups: grown('lookups'), hits: grown('hits'), stale: grown('stale'), unavailable: grown('unavailable') }
-  }
+  let past: ReadonlyMap<string, readonly HistoryStep[]> = new Map<string, readonly HistoryStep[]>()
+  let before: ReadonlyMap<string, Totals> = new Map<string, Totals>()
+  /** The steps of each map, with the one under way. */
+  const stepsAt = (status: Status): readonly (readonly [map: string, steps: readonly HistoryStep[]])[] =>
+    status.maps.map(({ name }) => {
+      const step = { at: status.now, ...increase(totalsOf(status, name), before.get(name)) }
+      return [name, [...past.get(name) ?? [], step].slice(-maxSteps)]
+    })
   return {
     sample: status => {
-      for (const { name } of status.maps) past.set(name, [...past.get(name) ?? [], since(status, name)].slice(-steps))
+      past = new Map(stepsAt(status))
       before = new Map(status.maps.map(({ name }) => [name, totalsOf(status, name)]))
-      for (const name of past.keys()) if (!before.has(name)) past.delete(name)
     },
-    steps: status => Object.fromEntries(status.maps.map(({ name }) => [name, [...past.get(name) ?? [], since(status, name)].slice(-steps)])),
+    steps: status => Object.fromEntries(stepsAt(status)),
   }
 }

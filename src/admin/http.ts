@@ -49,12 +49,14 @@ const routeStatus = (app: FastifyInstance, shown: Shown): void => {
   app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.render()))
 }
 
+const noToken = 'the configuration has no admin_token_file, so nothing can be changed here'
+
 /** The actions, for who has the token. */
 const routeWithToken = async (app: FastifyInstance, administered: () => Administered, log: Log): Promise<void> => {
   await app.register((admin, _options, done) => {
     admin.addHook('onRequest', async ({ headers }, reply) => {
       const token = administered().config.adminToken
-      if (token === null) return reply.code(403).send({ error: 'there is no admin_token in the configuration: nothing can be done here' })
+      if (token === null) return reply.code(403).send({ error: noToken })
       const given = /^Bearer (.+)$/.exec(headers.authorization ?? '')?.[1]
       if (given === undefined || !isToken(given, token)) {
         return reply.code(401).header('www-authenticate', 'Bearer').send({ error: 'wrong token' })
@@ -65,7 +67,7 @@ const routeWithToken = async (app: FastifyInstance, administered: () => Administ
   })
 }
 
-/** Serves the page at `/`, `/livez`, `/readyz`, `/status`, `/metrics`, and the actions. Rejects if the address can't be had. */
+/** Serves the page, `/livez`, `/readyz`, `/status`, `/metrics` and the actions. Rejects if the address can't be had. */
 export const serveHealth = async (
   address: Endpoint, shown: Shown, administered: () => Administered, log: Log,
 ): Promise<HealthServer> => {

@@ -1,4 +1,4 @@
-/** All that is shown of the daemon at one moment: for the status page, `holdfast status` and whoever asks for /status. */
+/** What the status page, `holdfast status` and /status show: the daemon at one moment. */
 import type { Event, Events } from './events.js'
 import type { History, HistoryStep } from './history.js'
 import type { Status } from './status.js'

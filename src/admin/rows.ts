@@ -1,4 +1,4 @@
-/** The rows of a map that are known, out for a text table and in from one: an administrator's parachute. */
+/** `holdfast export` and `import`: the known rows of a map, to a text table and from one. */
 import type { Statement } from '../caches/entry.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
 import { offerRow, rowKeys, rowValue } from '../lookup/known_rows.js'
@@ -13,22 +13,26 @@ export type Row = readonly [key: string, value: ByteString]
 export const isRow = (value: unknown): value is Row =>
   Array.isArray(value) && value.length === 2 && value.every(part => typeof part === 'string')
 
+/** Rows that are handed over at a time. */
 const batch = 1_000
-/** A record in Redis has so many digits for the length of its value. */
+/** A record in Redis has six digits for the length of its value. */
 const maxValueBytes = 999_999
 
-/** The map of that name, if its rows may be taken out and in; else a sentence why not. */
+/** The map of that name if its rows may be exported and imported, else a sentence why not. */
 export const cachedMap = (maps: Maps, name: string): MysqlMap | string => {
   const map = maps.get(name)
   if (map === undefined) return `there is no map '${name}'; there are ${[...maps.keys()].join(', ')}`
-  if (map.kind === 'text') return `${name} is a text table already: ${map.config.source.kind === 'text' ? map.config.source.path : ''}`
-  return map.config.sensitive ? `${name} is sensitive: what is known of it leaves nothing on the disk` : map
+  if (map.kind === 'text') {
+    const { source } = map.config
+    return `${name} is a text table already: ${source.kind === 'text' ? source.path : ''}`
+  }
+  return map.config.sensitive ? `${name} is sensitive: its rows are never written to disk` : map
 }
 
 /**
- * All that may bridge an outage now, of memory and of Redis, in batches; of each
- * key what was verified last. It ends with why some may be missing, or null.
- * Takes no more memory than the keys that memory has.
+ * All rows that may bridge an outage now, of memory and of Redis, in batches; of
+ * each key the one that was verified last. Returns why some may be missing, or
+ * null. It needs memory for the keys that memory knows, not for those of Redis.
  */
 export async function* knownRows({ lookup, redis, identity }: MysqlMap): AsyncGenerator<readonly Row[], string | null> {
   let missing: string | null = null
@@ -53,16 +57,20 @@ export async function* knownRows({ lookup, redis, identity }: MysqlMap): AsyncGe
 export type Taken = { readonly kept: number, readonly known: number, readonly noRoom: number, readonly unfit: number }
 
 /**
- * Takes rows in that were right at `madeAt` (epoch ms). They count as verified
- * half of `stale_for` ago, or then: older than what is known is kept to be, and
- * good for days. A sentence if they would be of no use at all.
+ * Imports rows that were right at `madeAt` (epoch ms). They count as verified
+ * then, or half of `stale_for` ago if that is earlier: so they replace nothing
+ * that is known, and are good for days. A sentence if they would be of no use.
  */
-export const takeRows = async ({ name, config: { lifetimes }, lookup }: MysqlMap, rows: readonly Row[], madeAt: number): Promise<Taken | string> => {
-  const { staleForMs } = lifetimes
-  if (staleForMs === 0) return `${name}: nothing that is stale bridges an outage in this map, so an imported row would be of no use`
+export const takeRows = async (map: MysqlMap, rows: readonly Row[], madeAt: number): Promise<Taken | string> => {
+  const { name, config: { lifetimes: { staleForMs } }, lookup } = map
+  if (staleForMs === 0) {
+    return `${name}: stale_for is 0, so no stale answer bridges an outage in this map, and an imported row would be of no use`
+  }
   const now = Date.now()
   const verifiedAt = Math.floor(Math.min(madeAt, now - staleForMs / 2))
-  if (now >= verifiedAt + staleForMs) return `${name}: the table is older than stale_for, so its rows have expired; if they are right, give the file a new date (touch)`
+  if (now >= verifiedAt + staleForMs) {
+    return `${name}: the file is older than stale_for, so its rows have expired; if they are right, give it a new date (touch)`
+  }
   const results = await Promise.all(rows.map(async ([key, value]) => {
     const isFit = key !== '' && !`${key}${value}`.includes('\0') && value !== '' && value.length <= maxValueBytes
     return isFit ? offerRow(lookup.known, fold(key), value, verifiedAt, Date.now) : 'unfit'

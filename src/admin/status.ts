@@ -17,7 +17,7 @@ import type { TableLoader } from '../upkeep/table_loader.js'
 
 export type WarmStatus = TableLoader['state']
 
-/** A doubt in a table; its keys are nobody's business here. */
+/** A doubt in a table, without its keys. */
 export type DoubtStatus = Omit<TableDoubt, 'keys'> & { readonly known: number }
 
 const doubtStatus = ({ keys, ...doubt }: TableDoubt): DoubtStatus => ({ ...doubt, known: keys.length })
@@ -65,7 +65,8 @@ export type Status = {
 export const mapStatus = (map: ServedMap, copies: readonly CopyStatus[], loader: TableLoader | undefined): MapStatus => ({
   name: map.name, search: map.config.search, source: map.kind,
   cached: map.kind === 'text' ? null : {
-    origins: map.lookup.origins, memory: map.memory.size(), inFlight: map.lookup.flights, doubts: map.trust.doubts.map(doubtStatus),
+    origins: map.lookup.origins, memory: map.memory.size(), inFlight: map.lookup.flights,
+    doubts: map.trust.doubts.map(doubtStatus),
   },
   copies,
   warm: loader?.state ?? null,

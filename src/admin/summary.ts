@@ -28,20 +28,22 @@ const degradedParts = (status: Status): DegradedPart[] => {
     if (!missing) continue
     parts.push({
       part: `canary of ${map}`, since,
-      what: 'missing, so nothing that its server says is believed; known recipients are still accepted, other lookups are deferred',
+      what: 'missing, so nothing that its server says is believed; known recipients are still accepted, '
+        + 'other lookups are deferred',
     })
   }
   for (const { name, cached } of status.maps) {
     for (const { server, since, missing, known } of cached?.doubts ?? []) {
       parts.push({
         part: `map ${name}`, since,
-        what: `the table on ${server} lacks ${missing ?? 'some'} of ${known} known keys, so it is not believed when it says absent; `
-          + `if that is right, run holdfast trust ${name}`,
+        what: `the table on ${server} lacks ${missing ?? 'some'} of ${known} known keys, so it is not believed when it `
+          + `says absent; if the rows are gone on purpose: holdfast trust ${name}`,
       })
     }
   }
   if (status.redis !== null && status.redis.state !== 'ready') {
-    parts.push({ part: 'redis', since: status.redis.since, what: `${status.redis.state}; answers come from memory and MySQL` })
+    const { state, since } = status.redis
+    parts.push({ part: 'redis', since, what: `${state}; answers come from memory and MySQL` })
   }
   return parts
 }
@@ -50,7 +52,9 @@ const degradedParts = (status: Status): DegradedPart[] => {
 export const summarize = (status: Status): Summary => {
   const degraded = degradedParts(status)
   if (!status.ready) return { state: 'stopping', since: status.now, degraded }
-  if (degraded.length > 0) return { state: 'degraded', since: Math.min(...degraded.map(({ since }) => since)), degraded }
+  if (degraded.length > 0) {
+    return { state: 'degraded', since: Math.min(...degraded.map(({ since }) => since)), degraded }
+  }
   const changes = [
     status.startedAt, ...status.servers.map(({ since }) => since), ...status.canaries.map(({ since }) => since),
     status.redis?.since ?? 0,

@@ -203,7 +203,7 @@ export class Daemon {
   }
 }
 
-/** Opens the maps, recalls what was known, and listens. Rejects if an address can't be had; nothing is left open then. */
+/** Opens the maps, reads the snapshot, and listens. Rejects if an address can't be had; nothing is left open then. */
 export const startDaemon = async (
   { config, sources }: Configuration, log: Log, events: Events, inherited: Inherited,
 ): Promise<Daemon> => {

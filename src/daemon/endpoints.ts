@@ -1,4 +1,4 @@
-/** Where a daemon is reached: its listeners, and HTTP for people and supervisors. A reload keeps what has the same address. */
+/** Listeners, and HTTP for people and supervisors. A reload keeps those whose address stays. */
 import type { Administered } from '../admin/actions.js'
 import type { Shown } from '../admin/report.js'
 import type { Config, ListenerConfig } from '../config/config.js'
@@ -18,7 +18,7 @@ export const settingsOf = (listener: ListenerConfig, { file }: Config): Listener
   maxConnections: file.max_connections, allowed: listener.allowed,
 })
 
-/** The listeners in the order of the configuration, of `current` those that fit; rejects having closed what it opened. */
+/** The listeners in the order of the configuration; it opens those that `current` lacks. Rejects having closed these. */
 export const openListeners = async (
   { listeners }: Config, current: readonly NamedListener[], open: (listener: ListenerConfig) => Promise<Listener>,
 ): Promise<readonly NamedListener[]> => {
@@ -42,7 +42,7 @@ export const closeOthers = (listeners: readonly NamedListener[], kept: readonly 
   for (const each of listeners) if (!kept.includes(each)) void each.listener.close(0)
 }
 
-/** The HTTP servers of a configuration, of `current` those that fit; rejects having closed what it opened. */
+/** The HTTP servers of a configuration; it opens those that `current` lacks. Rejects having closed these. */
 export const openHttp = async (
   { health: address, admin: path }: Config, current: HttpServers,
   shown: Shown, administered: () => Administered, log: Log,

@@ -59,7 +59,8 @@ const openMysqlMap = (
   const identity = { name, definition: definitionOf(tables, config, map) }
   const former = previous?.maps.get(name)
   const earlier = former?.kind === 'mysql' && former.identity.definition === identity.definition ? former : null
-  const memory = earlier === null || previous === null ? emptyMemory(config) : takeOver(earlier, previous.config, config, map)
+  const memory = earlier === null || previous === null ? emptyMemory(config)
+    : takeOver(earlier, previous.config, config, map)
   const targets = earlier?.targets ?? createTargets()
   const redis = map.sensitive ? null : surroundings.redis
   const known = new Known({ identity, plan, lifetimes, absence, confirmForMs }, {
@@ -82,7 +83,9 @@ const openMysqlMap = (
 }
 
 /** What judges the absences of a map's tables, each for itself. */
-const trustIn = (map: MapConfig, tables: readonly Table[], known: Known, { canaries, log, onDoubt }: Surroundings): MapTrust => {
+const trustIn = (
+  map: MapConfig, tables: readonly Table[], known: Known, { canaries, log, onDoubt }: Surroundings,
+): MapTrust => {
   const logChange = logDoubt(map.name, log)
   return new MapTrust(tables.map(({ source, authority }, index) => new TableTrust({ maxShrink: map.maxShrink }, {
     source, clock: systemClock, canaries: canaries.get(authority) ?? [],
@@ -118,8 +121,10 @@ const takeOver = (earlier: MysqlMap, before: Config, config: Config, map: MapCon
 
 /** 16 hexadecimal digits that change whenever an answer of this map could. */
 const definitionOf = (tables: readonly Table[], config: Config, map: MapConfig): string => {
-  const { recipientDelimiter, parentDomainMatchesSubdomains, propagateUnmatchedExtensions, localDomains } = config.search
+  const { search } = config
   return createHash('sha256').update(JSON.stringify([
-    tables.map(({ source, definition: { login } }) => [login.user, source.definition]), map.search, recipientDelimiter, [...parentDomainMatchesSubdomains], [...propagateUnmatchedExtensions], [...localDomains],
+    tables.map(({ source, definition: { login } }) => [login.user, source.definition]), map.search,
+    search.recipientDelimiter, [...search.parentDomainMatchesSubdomains],
+    [...search.propagateUnmatchedExtensions], [...search.localDomains],
   ])).digest('hex').slice(0, 16)
 }

@@ -29,6 +29,7 @@ import { reverify } from '../upkeep/reverify.js'
 import { shareDoubts } from '../upkeep/share_doubts.js'
 import type { SharedDoubts } from '../upkeep/share_doubts.js'
 import { openMap } from './open_map.js'
+import type { Surroundings } from './open_map.js'
 import { logCanary, logCopies, logRedis } from './state_log.js'
 import type { WatchedSources } from './watched.js'
 
@@ -63,25 +64,17 @@ const longestFreshMs = ({ freshForMs, absentForMs }: Lifetimes): number => Math.
 /** Connects in the background. `previous` stays open and usable. */
 export const openMaps = (config: Config, sources: WatchedSources, log: Log, previous: OpenMaps | null): OpenMaps => {
   const redis = openRedis(config, log)
-  const cache = redis?.cache ?? null
   const canaries = openCanaries(config, sources, log)
-  const maps = new Map<string, ServedMap>()
-  // Each map sees all of them, those that come after it too.
-  const neighbours: Neighbour[] = [{ search: 'exact', knows: key => config.staticDomains.has(key), isPartial: true }]
-  for (const map of config.maps) {
-    const opened = openMap(map, { config, sources, log, redis: cache, canaries, neighbours, previous, onDoubt: name => doubts?.tell(name) })
-    maps.set(map.name, opened)
-    // That an address may log in, or that mail from it is copied, doesn't say that it takes mail.
-    if (!map.sensitive && (map.absence.does === 'refuses' || map.search === 'virtual')) neighbours.push(neighbourOf(opened))
-  }
-  const channel = redis === null ? null : openFlushes(config, redis.client, maps, log)
-  const announce: OpenMaps['announce'] = flush => channel?.announce(flush) ?? Promise.resolve(null)
-  const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
-  const doubts: SharedDoubts | null = redis === null || config.redis === null ? null : shareDoubts({
-    maps: mysqlMaps, client: redis.client, keyPrefix: config.redis.keyPrefix, ready: redis.cache.tried, clock: systemClock,
-    onProblem: problem => log.repeated('redis doubts', `redis: doubts of other nodes may not reach this one: ${problem}`),
+  const maps = openEachMap({
+    config, sources, log, redis: redis?.cache ?? null, canaries, previous, onDoubt: name => doubts?.tell(name),
   })
-  const loaders = openLoaders({ config, maps: mysqlMaps, tablesOf: name => tablesOf(sources, name), redis, canaries, previous, log })
+  const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
+  const channel = redis === null ? null : openFlushes(config, redis.client, maps, log)
+  const doubts = redis === null ? null : openDoubts(config, redis, mysqlMaps, log)
+  const announce: OpenMaps['announce'] = flush => channel?.announce(flush) ?? Promise.resolve(null)
+  const loaders = openLoaders({
+    config, maps: mysqlMaps, tablesOf: name => tablesOf(sources, name), redis, canaries, previous, log,
+  })
   const copies = keepCopies({
     maps: mysqlMaps, everyMs: config.file.copy_every, maxRows: config.file.copy_rows, folder: config.copiesPath,
     previous: previous?.copies ?? null, clock: systemClock, random: Math.random, ...logCopies(log),
@@ -91,7 +84,7 @@ export const openMaps = (config: Config, sources: WatchedSources, log: Log, prev
   ])
   const allCanaries = [...new Set([...canaries.values()].flat())]
   return {
-    config, openedAt: Date.now(), maps, loaders, sources, canaries: allCanaries, copies, redis: cache,
+    config, openedAt: Date.now(), maps, loaders, sources, canaries: allCanaries, copies, redis: redis?.cache ?? null,
     // What Redis holds is fresh only while the flushes of the other nodes are known.
     ready: Promise.all([redis?.cache.tried, channel?.tried, doubts?.known, copies.read]).then(() => undefined),
     announce,
@@ -107,6 +100,27 @@ export const openMaps = (config: Config, sources: WatchedSources, log: Log, prev
       sources.close()
     },
   }
+}
+
+const openEachMap = (surroundings: Omit<Surroundings, 'neighbours'>): Maps => {
+  const { config } = surroundings
+  const maps = new Map<string, ServedMap>()
+  // Each map sees all of them, those that come after it too.
+  const neighbours: Neighbour[] = [{ search: 'exact', knows: key => config.staticDomains.has(key), isPartial: true }]
+  for (const map of config.maps) {
+    const opened = openMap(map, { ...surroundings, neighbours })
+    maps.set(map.name, opened)
+    // That an address may log in, or that mail from it is copied, doesn't say that it takes mail.
+    const saysWhoTakesMail = !map.sensitive && (map.absence.does === 'refuses' || map.search === 'virtual')
+    if (saysWhoTakesMail) neighbours.push(neighbourOf(opened))
+  }
+  return maps
+}
+
+const neighbourOf = (map: ServedMap): Neighbour => {
+  const { search } = map.config
+  const knows = (key: string): boolean => map.lookup.has(key)
+  return map.kind === 'text' ? { search, knows } : { search, knows, targets: map.targets }
 }
 
 type OpenedRedis = { readonly cache: RedisCache, readonly client: Client, close(): void }
@@ -145,11 +159,13 @@ const openCanaries = (config: Config, sources: WatchedSources, log: Log): Readon
   return canaries
 }
 
-const neighbourOf = (map: ServedMap): Neighbour => {
-  const { search } = map.config
-  return map.kind === 'text' ? { search, knows: key => map.lookup.has(key) }
-    : { search, knows: key => map.lookup.has(key), targets: map.targets }
-}
+/** Nodes that share a Redis share their doubts. */
+const openDoubts = (config: Config, redis: OpenedRedis, maps: readonly MysqlMap[], log: Log): SharedDoubts | null =>
+  config.redis === null ? null : shareDoubts({
+    maps, client: redis.client, keyPrefix: config.redis.keyPrefix, ready: redis.cache.tried, clock: systemClock,
+    onProblem: problem =>
+      log.repeated('redis doubts', `redis: doubts of other nodes may not reach this one: ${problem}`),
+  })
 
 /** Flushes by other nodes reach the maps. */
 const openFlushes = (config: Config, client: Client, maps: Maps, log: Log): FlushChannel | null => {

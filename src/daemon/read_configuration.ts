@@ -11,14 +11,16 @@ import type { WatchedSources } from './watched.js'
 export type Configuration = { readonly config: Config, readonly sources: WatchedSources }
 
 /** Logs all problems and warnings; resolves with null if there are problems. Connects nowhere yet. */
-export const readConfiguration = async (fileName: string, environment: NodeJS.ProcessEnv, log: Log): Promise<Configuration | null> => {
+export const readConfiguration = async (
+  fileName: string, environment: NodeJS.ProcessEnv, log: Log,
+): Promise<Configuration | null> => {
   const loaded = loadConfig(fileName, environment)
   if (!loaded.ok) {
     for (const { place, text } of loaded.problems) log.error(`${place}: ${text}`)
     return null
   }
   const { maps, redis } = loaded.config
-  // These libraries take as long to load as all the rest: load them before the first lookup, and only where they are of use.
+  // These libraries take as long to load as all the rest: so not during a lookup, and only if they are needed.
   const hasMysql = maps.some(({ source }) => source.kind !== 'text')
   await Promise.all([redis === null ? null : loadClient(), hasMysql ? loadDriver() : null])
   const opened = sourcesOf(loaded.config, log)

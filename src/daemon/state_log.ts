@@ -55,20 +55,23 @@ export const logCopies = (log: Log): Pick<CopiesParts, 'onTaken' | 'onProblem'> 
       else log.info(text, { map, took_ms })
       taken.add(map)
     },
-    onProblem: (map, problem) => log.repeated(`copy ${map}`, `map ${map}: there is no new copy of its table: ${problem}`, { map }),
+    onProblem: (map, problem) =>
+      log.repeated(`copy ${map}`, `map ${map}: there is no new copy of its table: ${problem}`, { map }),
   }
 }
 
+type OnDoubt = (server: string, doubt: Doubt | null, before: Doubt | null) => void
+
 /** For the doubts in a map's tables. */
-export const logDoubt = (map: string, log: Log): ((server: string, doubt: Doubt | null, before: Doubt | null) => void) =>
-  (server, doubt, before) => {
-    const fields = { map, server, lasted_ms: before === null ? undefined : Date.now() - before.since }
-    if (doubt === null) log.info(`map ${map}: the table has its keys again, it is believed when it says absent`, fields)
-    else {
-      log.error(`map ${map}: ${doubtText(doubt)}, so it is NOT believed when it says absent: known recipients are still `
-        + `accepted, other lookups are deferred. If the rows are gone on purpose: holdfast trust ${map}`, fields)
-    }
+export const logDoubt = (map: string, log: Log): OnDoubt => (server, doubt, before) => {
+  const fields = { map, server, lasted_ms: before === null ? undefined : Date.now() - before.since }
+  if (doubt === null) {
+    log.info(`map ${map}: the table has its keys again, so it is believed again when it says absent`, fields)
+    return
   }
+  log.error(`map ${map}: ${doubtText(doubt)}, so it is NOT believed when it says absent: known recipients are still `
+    + `accepted, other lookups are deferred. If the rows are gone on purpose: holdfast trust ${map}`, fields)
+}
 
 const doubtText = ({ cause }: Doubt): string => {
   switch (cause) {

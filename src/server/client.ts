@@ -190,8 +190,8 @@ export class Client implements ChunkReader {
 
   #wait(): void {
     this.#patience ??= setTimeout(() => {
-      const seconds = this.#patienceMs / 1_000
-      this.#logFault(this.#isUnread() ? `replies not read for ${seconds} s` : `incomplete request, no data for ${seconds} s`)
+      const problem = this.#isUnread() ? 'replies not read' : 'incomplete request, no data'
+      this.#logFault(`${problem} for ${this.#patienceMs / 1_000} s`)
       this.#socket.destroy()
     }, this.#patienceMs).unref()
   }

@@ -1,7 +1,9 @@
 /** The socketmap dialect: socketmap_table(5), netstrings of `MAP KEY`, replies OK, NOTFOUND and TEMP. */
 import { NetstringDecoder } from '../../proto/netstring.js'
 import type { NetstringError, OnPayload } from '../../proto/netstring.js'
-import { fits, maxReplyBytes, notFoundReply, okReply, parseRequest, permReply, tempReply } from '../../proto/socketmap.js'
+import {
+  fits, maxReplyBytes, notFoundReply, okReply, parseRequest, permReply, tempReply,
+} from '../../proto/socketmap.js'
 import type { Outcome } from '../outcome.js'
 import type { Dialect, ProtocolFault, Request, RequestDecoder } from './dialect.js'
 
@@ -13,13 +15,15 @@ const noMapName: ProtocolFault = {
   reply: permReply('malformed request: no space between map and key'),
 }
 
+const tooLong: ProtocolFault = {
+  kind: 'fault', problem: `a request of more than ${maxRequestBytes} bytes`, reply: permReply('request too long'),
+}
+
 const faultOf = (error: NetstringError): ProtocolFault => {
   switch (error) {
     // The length could be read, so the client still knows where a reply begins.
-    case 'too-long':
-      return { kind: 'fault', problem: `a request of more than ${maxRequestBytes} bytes`, reply: permReply('request too long') }
-    case 'bad-length': case 'missing-comma':
-      return { kind: 'fault', problem: `not a netstring (${error})`, reply: null }
+    case 'too-long': return tooLong
+    case 'bad-length': case 'missing-comma': return { kind: 'fault', problem: `not a netstring (${error})`, reply: null }
     default: return error satisfies never
   }
 }

@@ -93,12 +93,14 @@ export class Tallies {
     count(tally, outcome)
     if (waitedMs !== null) countWait(tally, waitedMs)
     if (outcome.kind === 'unavailable') this.#logUnavailable(tally.map, outcome)
-    if (key === null) this.#log.repeated('bad-key', `${this.#protocol}: a key that is not UTF-8: absent without a query`)
+    if (key === null) this.#log.repeated('bad-key', `${this.#protocol}: a key is not UTF-8: absent without a query`)
     else if (this.#log.isDebug) this.#log.debug(`map ${tally.map}: ${key}: ${worded(outcome)}`)
   }
 
   #logUnavailable(map: string, { reason, detail }: Unavailable): void {
-    if (reason !== 'unknown-map') this.#log.repeated(`${map} ${reason}`, `map ${map}: ${reason}: ${detail}`, { map })
-    else this.#log.repeated(reason, `a client asks for maps that are not configured: ${detail}; known maps: ${[...this.#current.keys()].join(', ')}`)
+    if (reason === 'unknown-map') {
+      const known = [...this.#current.keys()].join(', ')
+      this.#log.repeated(reason, `a client asks for maps that are not configured: ${detail}; known maps: ${known}`)
+    } else this.#log.repeated(`${map} ${reason}`, `map ${map}: ${reason}: ${detail}`, { map })
   }
 }

@@ -36,7 +36,8 @@ class TcpTableDecoder implements RequestDecoder {
     const request = parseRequest(buffer, start, end)
     if (request === 'not-utf8') this.#add({ kind: 'lookup', map: null, key: null })
     else if (typeof request === 'string') {
-      this.#add({ kind: 'fault', problem: `not a tcp_table request (${request})`, reply: tempReply('malformed request') })
+      const problem = `not a tcp_table request (${request})`
+      this.#add({ kind: 'fault', problem, reply: tempReply('malformed request') })
     } else if (request.kind === 'put') this.#add({ kind: 'answered', reply: putReply })
     else this.#add({ kind: 'lookup', map: null, key: request.key })
   }
