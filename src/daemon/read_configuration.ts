@@ -1,6 +1,6 @@
 /** Reads the configuration file and opens the sources that it names. */
 import { loadClient } from '../caches/redis_client.js'
-import { loadDriver } from '../mysql/connection.js'
+import { loadDriver } from '../mysql/session.js'
 import { loadConfig } from '../config/load.js'
 import type { Config } from '../config/config.js'
 import type { Log } from '../log.js'

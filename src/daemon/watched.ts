@@ -7,6 +7,8 @@ import type { OpenedSources, Sources } from '../tables/open.js'
 
 const breakerWindowMs = 10_000
 const idleMs = 60_000
+/** Checks of our own wait longer than a lookup. */
+const longestCheckMs = 5_000
 
 export type WatchedSources = Omit<Sources, 'status'> & {
   /** Calls `run` whenever a server that was left alone may be asked one question: what `run` asks is the probe. */
@@ -32,7 +34,8 @@ export const sourcesOf = (config: Config, log: Log): OpenedWatched => {
   const isOpen = new Set<string>()
   const probes: (() => void)[] = []
   const opened = openSources(new Map(config.maps.map(({ name, source }) => [name, source])), {
-    connections, failures: breaker.failures, windowMs: breakerWindowMs, resetMs: breaker.reset, suspectMs: config.file.soft_deadline, idleMs, maxLagMs: config.file.max_lag ?? null,
+    connections, failures: breaker.failures, windowMs: breakerWindowMs, resetMs: breaker.reset, suspectMs: config.file.soft_deadline,
+    statementMs: config.file.deadline + longestCheckMs, idleMs, maxLagMs: config.file.max_lag ?? null,
     onState: (server, state, detail) => {
       switch (state) {
         case 'closed':

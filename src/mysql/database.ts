@@ -1,17 +1,27 @@
 /**
- * The servers that hold the same tables, asked in Postfix's manner: unix sockets
- * first, then TCP, each kind in an order drawn at start; the first that works is
- * kept to. A server that fails leaves time for the next: each gets its share of
- * what is left.
+ * The servers that hold the same tables, asked as Postfix does it: unix sockets first, then
+ * TCP, each kind in a random order that stays the same, until one answers. Each server gets
+ * its share of the time that is left, so that one that hangs leaves time for the next.
  */
 import { isOutage, unavailable } from '../outcome.js'
 import type { Unavailable } from '../outcome.js'
-import type { RawRow, Statement } from './connection.js'
-import type { Login } from '../tables/definition.js'
 import type { Host } from './hosts.js'
 import { Server } from './server.js'
 import type { Reply, ServerSettings, ServerStatus } from './server.js'
+import type { RawRow, Statement } from './statement.js'
 import { readTls } from './tls.js'
+import type { Tls } from './tls.js'
+
+/** How to log in, the same for each host. */
+export type Login = {
+  readonly user: string
+  readonly password: string
+  readonly dbname: string
+  /** The name of a character set, letters and digits only. */
+  readonly charset: string
+  /** null: no TLS is asked for. */
+  readonly tls: Tls | null
+}
 
 export type Access = Login & {
   /** How long an unused connection is kept, if not as long as others. */
@@ -24,11 +34,14 @@ export type Choice = { readonly avoid?: ((server: string) => boolean) | undefine
 export type Database = {
   /** Rows, or why there are none, within `budgetMs`. */
   ask(statement: Statement, values: readonly string[], budgetMs: number, choice?: Choice): Promise<Reply | Unavailable>
-  /** Hands over the rows of a long list, in batches, until `onRows` wants no more; why not all of them, or null. Rejects if `onRows` does. */
+  /**
+   * Hands over the rows of a list of any length, in batches, until `onRows` wants no more;
+   * null, or why rows are missing. Rejects if `onRows` does.
+   */
   list(statement: Statement, onRows: (rows: readonly RawRow[]) => Promise<boolean>): Promise<Unavailable | null>
 }
 
-/** A server may take so long (ms) to sort a list, or between two pieces of it. */
+/** A server may be silent for so long (ms) before a list, when it sorts, and between two pieces of it. */
 const listIdleMs = 120_000
 
 export type Servers = {
@@ -42,7 +55,7 @@ export type Servers = {
   close(): void
 }
 
-/** As one writes it in `hosts`. */
+/** As it is written in `hosts`. */
 export const nameOf = (host: Host): string => {
   if (host.kind === 'unix') return `unix:${host.path}`
   return `${host.host.includes(':') ? `[${host.host}]` : host.host}:${host.port}`
@@ -61,7 +74,8 @@ export const openServers = (settings: ServerSettings): Servers => {
     const standing = servers.get(identity)
     if (standing !== undefined) return standing
     const { tls, idleMs = settings.idleMs, ...account } = login
-    const server = new Server(nameOf(host), { ...account, host, ssl: tls === null ? null : readTls(tls) }, { ...settings, idleMs })
+    const ssl = tls === null ? null : readTls(tls)
+    const server = new Server(nameOf(host), { ...account, host, ssl, statementMs: settings.statementMs }, { ...settings, idleMs })
     servers.set(identity, server)
     return server
   }
@@ -81,7 +95,7 @@ export const openServers = (settings: ServerSettings): Servers => {
   }
 }
 
-/** With all breakers open, any of them says best why. */
+/** If all breakers are open, the first server says why. */
 const askableOf = (servers: readonly Server[], { avoid, only }: Choice = {}): readonly Server[] => {
   if (only !== undefined) return servers.filter(({ name }) => name === only)
   const askable = servers.filter(server => server.isAskable())
@@ -89,27 +103,18 @@ const askableOf = (servers: readonly Server[], { avoid, only }: Choice = {}): re
   return believed.length > 0 ? believed : askable.length > 0 ? askable : servers.slice(0, 1)
 }
 
-/** Asks one server after the other. */
-const askAll = async (
-  servers: readonly Server[], statement: Statement, values: readonly string[], deadline: number, choice?: Choice,
-): Promise<Reply | Unavailable> => {
-  const candidates = askableOf(servers, choice)
-  let failure = unavailable('timeout', 'no time to ask')
-  for (const [index, server] of candidates.entries()) {
-    if (performance.now() >= deadline) return failure
-    const answer = await server.ask(statement, values, deadline, candidates.length - index)
-    if (answer.kind !== 'unavailable' || !isOutage(answer.reason)) return answer
-    failure = answer
-  }
-  return failure
-}
-
 const databaseOn = (servers: readonly Server[]): Database => ({
-  ask: (statement, values, budgetMs, choice) => {
+  ask: async (statement, values, budgetMs, choice) => {
     const deadline = performance.now() + budgetMs
-    const [only] = servers
-    if (servers.length > 1 || only === undefined || budgetMs <= 0) return askAll(servers, statement, values, deadline, choice)
-    return only.ask(statement, values, deadline, 1)
+    const candidates = askableOf(servers, choice)
+    let failure = unavailable('timeout', 'no time to ask')
+    for (const [index, server] of candidates.entries()) {
+      if (performance.now() >= deadline) return failure
+      const answer = await server.ask(statement, values, deadline, candidates.length - index)
+      if (answer.kind !== 'unavailable' || !isOutage(answer.reason)) return answer
+      failure = answer
+    }
+    return failure
   },
   list: async (statement, onRows) => {
     let failure = unavailable('source-down', 'no server')

@@ -1,22 +1,20 @@
 /**
- * What went wrong with a server or a query, classified once: whom to blame,
- * whether to ask again, and one line for the log. Nothing above this looks at a
- * driver's error.
+ * What went wrong with a server or a query, classified once: whom to blame, whether to ask
+ * again, and one line for the log. Nothing above this looks at a driver's error.
  *
- * The line is made of error numbers and names. The server's own words are taken
- * only for errors whose text names tables, columns and accounts, but no values:
- * other messages can hold the key or a piece of a row.
+ * The line has error numbers and names. It has the server's own words only for errors whose
+ * text names tables, columns and accounts: other messages can hold the key or a piece of a row.
  */
 import { unavailable } from '../outcome.js'
 import type { Reason, Unavailable } from '../outcome.js'
 
 export type Fault = {
   readonly kind: 'fault'
-  /** server: it would fail any question, so ask another and count it. query: the server is well, this question isn't. */
+  /** server: it would fail any question, so ask another server and count the failure. query: only this question fails. */
   readonly blame: 'server' | 'query'
   readonly reason: Reason
   readonly detail: string
-  /** Whether the same question may succeed at once: on the same connection, or only on a new one. */
+  /** Whether the same question may succeed at once: same: on any connection. new: on a new one, if this one had been idle. */
   readonly again: 'no' | 'same' | 'new'
   /** The connection's state is unknown: it must not be used any more. */
   readonly broken: boolean
@@ -28,19 +26,19 @@ export type Phase = 'connect' | 'query'
 /** The fault as an answer. */
 export const unavailableFor = (fault: Fault): Unavailable => unavailable(fault.reason, fault.detail)
 
-/** The time given to the connection or the query is over. */
+/** The time for the connection or the query is over. */
 export const timeoutFault = (phase: Phase): Fault => ({
   kind: 'fault', blame: 'server', reason: 'timeout', again: 'no', broken: true,
   detail: phase === 'connect' ? 'no connection in time' : 'no answer in time',
 })
 
-/** The server sends more than is sensible for one key. */
+/** The server sends more than makes sense for one key. */
 export const tooLargeFault = (maxBytes: number): Fault => ({
   kind: 'fault', blame: 'query', reason: 'bad-value', again: 'no', broken: true,
   detail: `the result is larger than ${maxBytes} bytes`,
 })
 
-/** The statement did what no lookup may do; the connection is in order. */
+/** The statement did what no lookup may do. The connection can be used. */
 export const statementFault = (detail: string): Fault => ({
   kind: 'fault', blame: 'query', reason: 'query-error', again: 'no', broken: false, detail,
 })
@@ -80,6 +78,12 @@ const sessionLost: ReadonlySet<number> = new Set([
   4031, // ER_CLIENT_INTERACTION_TIMEOUT (MySQL)
 ])
 
+/** Our statement ran longer than the session's limit, or the server's own. */
+const statementTimeouts: ReadonlySet<number> = new Set([
+  1969, // ER_STATEMENT_TIMEOUT (MariaDB)
+  3024, // ER_QUERY_TIMEOUT (MySQL)
+])
+
 /** Another statement was in the way; the server undid ours, or let it wait too long. */
 const contention: ReadonlySet<number> = new Set([
   1205, // ER_LOCK_WAIT_TIMEOUT
@@ -101,7 +105,7 @@ const mariadbNames: ReadonlyMap<number, string> = new Map([
 
 const maxDetailLength = 250
 
-/** What a thrown thing says about itself, as far as it does. */
+/** What is known of a thrown error. */
 type Facts = { readonly errno: number | null, readonly code: string | null, readonly message: string }
 
 const factsOf = (error: unknown): Facts => {
@@ -123,7 +127,7 @@ const serverErrorText = (errno: number, { code, message }: Facts): string => {
   return printable(`error ${errno} ${name}`)
 }
 
-/** Errors that the driver or Node makes, of which only connecting can say more than a code. */
+/** Errors of the driver and of Node. */
 const clientErrorText = ({ code, message }: Facts, phase: Phase): string => {
   switch (code) {
     case null: return 'the reply is not what the protocol allows'
@@ -145,7 +149,7 @@ export const faultOf = (error: unknown, phase: Phase): Fault => {
   const { errno } = facts
   const server = { kind: 'fault', blame: 'server', reason: 'source-down' } as const
   if (errno === null) {
-    // Lost, reset, or not the protocol. Only a connection that had been idle is tried anew.
+    // Lost, reset, or not the protocol.
     return { ...server, detail: clientErrorText(facts, phase), again: 'new', broken: true }
   }
   const detail = serverErrorText(errno, facts)
@@ -155,8 +159,13 @@ export const faultOf = (error: unknown, phase: Phase): Fault => {
   if (serverErrors.has(errno) || (errno >= 2000 && errno <= 2999) || errno >= 9000) {
     return { ...server, detail, again: 'no', broken: true }
   }
+  if (statementTimeouts.has(errno)) return { ...server, reason: 'timeout', detail, again: 'no', broken: false }
   const query = { kind: 'fault', blame: 'query', reason: 'query-error', detail } as const
   if (contention.has(errno)) return { ...query, again: 'same', broken: false }
   // ER_NET_PACKET_TOO_LARGE: the server hangs up after saying so.
   return { ...query, again: 'no', broken: errno === 1153 }
 }
+
+export const connectionLost: Fault = faultOf(Object.assign(new Error(), { code: 'PROTOCOL_CONNECTION_LOST' }), 'query')
+/** The driver gave something that isn't a result. */
+export const strangeReply: Fault = faultOf(null, 'query')

@@ -1,18 +1,32 @@
 /**
- * Whether what a server doesn't have may be there already on its primary. What
- * it has is true enough; what it lacks may only not have arrived.
+ * Whether a server may lack rows that its primary has: a replica that lags or has stopped, a
+ * Galera node that isn't synced. What it has is believed all the same.
  *
- * Reads SHOW REPLICA STATUS (MySQL 8.0.22, MariaDB 10.5.1) or its older name:
- * one row for each primary, none on a server that replicates from nobody. And
- * of a Galera node wsrep_ready and wsrep_local_state. Both take the privilege
- * REPLICATION CLIENT (MariaDB 10.5: SLAVE MONITOR).
+ * Reads SHOW REPLICA STATUS (MySQL 8.0.22, MariaDB 10.5.1) or its older name: one row for
+ * each primary, none on a server that is no replica. And of a Galera node wsrep_ready and
+ * wsrep_local_state. Both take the privilege REPLICATION CLIENT (MariaDB 10.5: SLAVE MONITOR).
  */
-import type { Result } from './connection.js'
+import type { Unavailable } from '../outcome.js'
+import type { Result } from './statement.js'
 
 /** The newer name first; a server that doesn't know it calls it a syntax error. */
-export const replicaStatements = ['SHOW REPLICA STATUS', 'SHOW SLAVE STATUS'] as const
-export const galeraStatement = 'SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS '
+const replicaStatements = ['SHOW REPLICA STATUS', 'SHOW SLAVE STATUS'] as const
+const galeraStatement = 'SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS '
   + 'WHERE VARIABLE_NAME IN (\'wsrep_cluster_size\',\'wsrep_ready\',\'wsrep_local_state\')'
+
+/** Why the server's word for an absence isn't good enough; null if it is. `ask` sends one statement; never rejects if it doesn't. */
+export const askReplication = async (
+  ask: (sql: string) => Promise<Result | Unavailable>, maxLagMs: number,
+): Promise<string | null> => {
+  let answer = await ask(replicaStatements[0])
+  if (answer.kind === 'unavailable' && answer.reason === 'query-error') answer = await ask(replicaStatements[1])
+  if (answer.kind === 'unavailable') return `its replication can't be looked at: ${answer.detail}`
+  const lag = replicaDoubt(answer, maxLagMs)
+  if (lag !== null) return lag
+  const galera = await ask(galeraStatement)
+  // MySQL has no such table, and no Galera.
+  return galera.kind === 'unavailable' ? null : galeraDoubt(galera)
+}
 
 /** Why a replica's word for an absence isn't good enough; null if it is, as on a server that is no replica. */
 export const replicaDoubt = ({ columns, rows }: Result, maxLagMs: number): string | null => {

@@ -1,36 +1,21 @@
 /**
- * How many questions a server gets at once, and who waits for their turn. After
- * an outage it starts with one at a time and doubles with each success, so that
- * a server that just came back isn't run over by all the mail that waited.
- *
- * Bounds: `maxWaiting` questions wait, each for its own time.
+ * How many questions a server gets at once, and which ones wait for their turn. After an
+ * outage it gets one at a time and twice as many with each success, so that a server that
+ * just came back isn't overrun by all the mail that waited.
  */
-import { Alarm, systemTiming } from '../runtime/alarm.js'
-import { Place, Queue } from '../runtime/queue.js'
 
+/** No more questions than this wait, each for its own time. */
 const maxWaiting = 1_000
 
-/** turn: go on, and `release` afterwards. full, late: the wait is over without one. flushed: there is no point in waiting. */
+/** turn: ask, and `release` afterwards. full, late: no turn, too many wait or the time is over. flushed: waiting is pointless. */
 export type Turn = 'turn' | 'full' | 'late' | 'flushed'
-
-/** Who waits, and until when (of `performance.now()`). */
-class Waiter extends Place<Waiter> {
-  readonly onTurn: (turn: Turn) => void
-  readonly until: number
-
-  constructor(onTurn: (turn: Turn) => void, until: number) {
-    super()
-    this.onTurn = onTurn
-    this.until = until
-  }
-}
 
 export class Slots {
   readonly #size: number
   #limit: number
   #used = 0
-  readonly #waiting = new Queue<Waiter>()
-  readonly #alarm = new Alarm(systemTiming, now => this.#sendAway(now))
+  /** In the order of asking. */
+  readonly #waiting: ((turn: Turn) => void)[] = []
 
   constructor(size: number) {
     this.#size = size
@@ -38,21 +23,27 @@ export class Slots {
   }
 
   get counts(): { readonly used: number, readonly limit: number, readonly waiting: number } {
-    return { used: this.#used, limit: this.#limit, waiting: this.#waiting.size }
+    return { used: this.#used, limit: this.#limit, waiting: this.#waiting.length }
   }
 
-  /** Calls `onTurn` once: at once if there is nothing to wait for, else when it is one's turn, in the order of asking, or when `timeoutMs` are over. */
-  take(timeoutMs: number, onTurn: (turn: Turn) => void): void {
+  /** A turn at once if there is nothing to wait for, else in the order of asking; `late` after `timeoutMs`. */
+  take(timeoutMs: number): Turn | Promise<Turn> {
     if (this.#used < this.#limit) {
       this.#used++
-      onTurn('turn')
-    } else if (this.#waiting.size >= maxWaiting) {
-      onTurn('full')
-    } else {
-      const now = performance.now()
-      this.#waiting.add(new Waiter(onTurn, now + timeoutMs))
-      this.#alarm.setFor(now + timeoutMs, now)
+      return 'turn'
     }
+    if (this.#waiting.length >= maxWaiting) return 'full'
+    return new Promise(resolve => {
+      const settle = (turn: Turn): void => {
+        clearTimeout(timer)
+        resolve(turn)
+      }
+      const timer = setTimeout(() => {
+        this.#waiting.splice(this.#waiting.indexOf(settle), 1)
+        settle('late')
+      }, timeoutMs)
+      this.#waiting.push(settle)
+    })
   }
 
   release(): void {
@@ -73,31 +64,15 @@ export class Slots {
 
   /** Sends away all that wait. */
   flush(): void {
-    for (let waiter = this.#waiting.first; waiter !== null; waiter = this.#waiting.first) this.#send(waiter, 'flushed')
-  }
-
-  /** Those whose time is over; gives the next time at which one's is. */
-  #sendAway(now: number): number {
-    let next = Infinity
-    let waiter = this.#waiting.first
-    while (waiter !== null) {
-      const { after, until } = waiter
-      if (now < until) next = Math.min(next, until)
-      else this.#send(waiter, 'late')
-      waiter = after
-    }
-    return next
+    for (const settle of this.#waiting.splice(0)) settle('flushed')
   }
 
   #serve(): void {
-    for (let waiter = this.#waiting.first; waiter !== null && this.#used < this.#limit; waiter = this.#waiting.first) {
+    while (this.#used < this.#limit) {
+      const settle = this.#waiting.shift()
+      if (settle === undefined) return
       this.#used++
-      this.#send(waiter, 'turn')
+      settle('turn')
     }
-  }
-
-  #send(waiter: Waiter, turn: Turn): void {
-    this.#waiting.remove(waiter)
-    waiter.onTurn(turn)
   }
 }

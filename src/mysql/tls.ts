@@ -1,18 +1,28 @@
 /**
- * The TLS parameters of mysql_table(5) -> what the driver wants. The files are
- * read once, when the map is opened.
+ * The TLS parameters of mysql_table(5) -> the driver's options. The files are read once, when
+ * the map is opened.
  *
- * A certificate authority that is named is also used: the server's certificate
- * must come from it. `tls_verify_cert = yes` asks for the right name besides.
- * With neither, the connection is encrypted, but with whoever answers.
+ * The server's certificate must come from the certificate authority that is named, if one is.
+ * `tls_verify_cert = yes` demands the right name besides. With neither, the connection is
+ * encrypted, but the server may be anybody.
  */
 import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import type { SslOptions } from 'mysql2'
-import type { Tls } from '../tables/definition.js'
 
-/** Every certificate in a folder; what else is there doesn't matter. */
+/** Paths and ciphers as given. */
+export type Tls = {
+  readonly certFile: string | null
+  readonly keyFile: string | null
+  readonly caFile: string | null
+  readonly caPath: string | null
+  readonly ciphers: string | null
+  /** Whether the server's certificate and name must be right. */
+  readonly verify: boolean
+}
+
+/** Every certificate in a folder; other files are passed over. */
 const certificatesIn = (folder: string): readonly Buffer[] =>
   readdirSync(folder).map(name => join(folder, name)).filter(path => statSync(path).isFile())
     .map(path => readFileSync(path)).filter(content => content.includes('-----BEGIN CERTIFICATE-----'))
@@ -30,7 +40,7 @@ export const readTls = ({ certFile, keyFile, caFile, caPath, ciphers, verify }: 
     ...authorities.length === 0 ? {} : { ca: authorities },
     ...ciphers === null ? {} : { ciphers },
   }
-  // Throws now what would fail every connection.
+  // Throws now for what would fail every connection.
   createSecureContext(material)
   return {
     ...material,

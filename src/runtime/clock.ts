@@ -1,10 +1,19 @@
-import { systemTiming } from './alarm.js'
-import type { Timing } from './alarm.js'
-
-/** Time as the lookups see it, so that tests can turn the clock by hand. */
-export type Clock = Timing & {
+/** Time as the lookups see it, so that tests can set it. */
+export type Clock = {
   /** Epoch ms. */
   now(): number
+  /** ms since some moment, which nobody sets. */
+  elapsed(): number
+  /** Calls `run` once after `ms`; the returned function cancels that. The timer doesn't keep the process alive. */
+  after(ms: number, run: () => void): () => void
 }
 
-export const systemClock: Clock = { ...systemTiming, now: Date.now }
+export const systemClock: Clock = {
+  now: Date.now,
+  elapsed: () => performance.now(),
+  after: (ms, run) => {
+    const timer = setTimeout(run, ms)
+    timer.unref()
+    return () => clearTimeout(timer)
+  },
+}

@@ -8,8 +8,8 @@
  */
 import { readable, unavailable } from '../outcome.js'
 import type { Unavailable } from '../outcome.js'
-import type { Statement } from '../mysql/connection.js'
 import type { Database } from '../mysql/database.js'
+import type { Statement } from '../mysql/statement.js'
 import { scanQuery } from './query_template.js'
 
 /** More keys than this at once are taken for the whole table. */

@@ -17,8 +17,10 @@ import { parseCf } from './cf.js'
 import { parseDomainList } from './domain_list.js'
 import type { DomainList } from './domain_list.js'
 import { needsOf } from './expansion.js'
+import type { Login } from '../mysql/database.js'
 import { parseHosts } from '../mysql/hosts.js'
 import type { Host } from '../mysql/hosts.js'
+import type { Tls } from '../mysql/tls.js'
 import { deriveListing } from './listing.js'
 import type { Listing } from './listing.js'
 import { readOptionFiles } from './option_file.js'
@@ -28,27 +30,6 @@ import type { Answer } from './result.js'
 import { bindKey, scanQuery } from './query_template.js'
 import type { Bind, SqlMode } from './query_template.js'
 import { messageOf } from '../log.js'
-
-/** Paths and ciphers as given; the files are read by whoever connects. */
-export type Tls = {
-  readonly certFile: string | null
-  readonly keyFile: string | null
-  readonly caFile: string | null
-  readonly caPath: string | null
-  readonly ciphers: string | null
-  /** Whether the server's certificate and name must be right; without it, anybody's will do. */
-  readonly verify: boolean
-}
-
-/** How to log in, the same for each host. Equal ones can share their connections. */
-export type Login = {
-  readonly user: string
-  readonly password: string
-  readonly dbname: string
-  readonly charset: string
-  /** Null: no TLS is asked for. */
-  readonly tls: Tls | null
-}
 
 export type TableDefinition = {
   readonly hosts: readonly Host[]

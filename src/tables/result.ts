@@ -7,10 +7,9 @@
  */
 import { absent, byteString, found, unavailable } from '../outcome.js'
 import type { ByteString, Outcome } from '../outcome.js'
+import type { Rows } from '../mysql/statement.js'
 import { addressOf, expansionOf, noExpansion, partOf, satisfies } from './expansion.js'
 import type { Expansion, Needs, Piece } from './expansion.js'
-
-export type Rows = readonly (readonly (ByteString | null)[])[]
 
 export type ScannedFormat =
   | { readonly ok: true, readonly pieces: readonly Piece[], readonly expansions: readonly Expansion[] }

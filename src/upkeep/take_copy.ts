@@ -1,7 +1,7 @@
 /** Takes a copy of a table: lists it, and compares the copy with the table. */
 import type { Copy } from '../caches/copy.js'
 import { buildCopy } from '../caches/copy.js'
-import type { RawRow } from '../mysql/connection.js'
+import type { RawRow } from '../mysql/statement.js'
 import { listingSql } from '../tables/listing_sql.js'
 import { mysqlSource } from '../tables/mysql_source.js'
 import type { Table } from '../tables/open.js'

@@ -1,13 +1,15 @@
 /** What the tests of the MySQL source share: statements, log-ins and servers in small. */
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
-import type { Result, Statement, Target } from '../../src/mysql/connection.js'
-import { Connection, openConnection } from '../../src/mysql/connection.js'
+import { Connection } from '../../src/mysql/connection.js'
 import { openServers } from '../../src/mysql/database.js'
 import type { Access, Servers } from '../../src/mysql/database.js'
 import type { Host } from '../../src/mysql/hosts.js'
 import type { Fault } from '../../src/mysql/fault.js'
 import type { BreakerState, ServerSettings } from '../../src/mysql/server.js'
+import { openConnection } from '../../src/mysql/session.js'
+import type { Target } from '../../src/mysql/session.js'
+import type { Result, Statement } from '../../src/mysql/statement.js'
 import type { Unavailable } from '../../src/outcome.js'
 
 /** tap's test object, as far as it is needed here. */
@@ -48,11 +50,14 @@ export const unix = ({ socket }: { readonly socket: string }): Host => ({ kind: 
 export const loginTo = ({ user, password, database }: Mariadb, changed: Partial<Access> = {}): Access =>
   ({ user, password, dbname: database, charset: 'utf8mb4', tls: null, ...changed })
 
+export const targetOf = (mariadb: Mariadb, changed: Partial<Target> = {}): Target => {
+  const { user, password, database } = mariadb
+  return { host: unix(mariadb), user, password, dbname: database, charset: 'utf8mb4', ssl: null, statementMs: 0, ...changed }
+}
+
 /** Opens one connection and ends it after the test; throws if it can't be had. */
 export const connectTo = async (t: Test, mariadb: Mariadb, changed: Partial<Target> = {}): Promise<Connection> => {
-  const { user, password, database } = mariadb
-  const target = { host: unix(mariadb), user, password, dbname: database, charset: 'utf8mb4', ssl: null, ...changed }
-  const connection = await openConnection(target, 10_000, () => undefined)
+  const connection = await openConnection(targetOf(mariadb, changed), 10_000, () => undefined)
   if (!(connection instanceof Connection)) throw new Error(connection.detail)
   t.teardown(() => connection.end())
   return connection
@@ -68,7 +73,7 @@ export const serversFor = (t: Test, changed: Partial<ServerSettings> = {}): {
   const changes: { server: string, state: BreakerState, detail: string }[] = []
   const watchers = new Set<() => void>()
   const servers = openServers({
-    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, idleMs: 60_000, maxLagMs: null,
+    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, statementMs: 60_000, idleMs: 60_000, maxLagMs: null,
     onState: (server, state, detail) => {
       changes.push({ server, state, detail })
       for (const watcher of watchers) watcher()

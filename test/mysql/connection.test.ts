@@ -1,7 +1,8 @@
 import t from 'tap'
-import { Connection, openConnection } from '../../src/mysql/connection.js'
+import { Connection } from '../../src/mysql/connection.js'
+import { openConnection } from '../../src/mysql/session.js'
 import { startProxy } from '../fixtures/proxy.js'
-import { connectTo, inet, known, knownAnswer, lookAlias, noRows, seen, startBed, statement, unix } from './bed.js'
+import { connectTo, inet, known, knownAnswer, lookAlias, noRows, seen, startBed, statement, targetOf, unix } from './bed.js'
 
 const mariadb = await startBed(t)
 
@@ -132,6 +133,22 @@ t.test('a server with autocommit off: a row added later is seen', async t => {
   t.same(seen(await connection.ask(lookAlias, ['late@example.com'], 5_000)), knownAnswer)
 })
 
+t.test('a session has the limit of a statement that was asked for, or none', async t => {
+  await mariadb.sql('SET GLOBAL max_statement_time = 7')
+  for (const [statementMs, seconds] of [[1_500, '1.500000'], [0, '0.000000']] as const) {
+    const connection = await connectTo(t, mariadb, { statementMs })
+    t.same(seen(await connection.ask(statement('SELECT @@max_statement_time'), [], 5_000)), { kind: 'rows', rows: [[seconds]] })
+  }
+  await mariadb.sql('SET GLOBAL max_statement_time = 0')
+})
+
+t.test('a statement that the server ends for its time is a time-out, and the connection goes on', async t => {
+  const connection = await connectTo(t, mariadb, { statementMs: 50 })
+  const slow = await connection.ask(statement('SELECT SLEEP(600)'), [], 600_000)
+  t.match(slow, { kind: 'fault', blame: 'server', reason: 'timeout', detail: 'error 1969 ER_STATEMENT_TIMEOUT' })
+  t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)
+})
+
 t.test('a table altered between two questions: the statement goes on', async t => {
   await mariadb.sql('CREATE TABLE changing (k INT, v INT); INSERT INTO changing VALUES (1, 5)')
   const connection = await connectTo(t, mariadb)
@@ -151,8 +168,7 @@ const failures = {
 } as const
 for (const [name, [changed, detail]] of Object.entries(failures)) {
   t.test(`${name}: no connection, and the reason is told without the password`, async t => {
-    const { user, password, database } = mariadb
-    const target = { host: unix(mariadb), user, password, dbname: database, charset: 'utf8mb4', ssl: null, ...changed }
+    const target = targetOf(mariadb, changed)
     const fault = await openConnection(target, 5_000, () => undefined)
     if (fault instanceof Connection) throw new Error('connected')
     t.match(fault, { blame: 'server', reason: 'source-down', detail })
@@ -164,16 +180,14 @@ t.test('a server that accepts and is silent: no connection, in time', async t =>
   const proxy = await startProxy({ path: mariadb.socket })
   t.teardown(() => proxy.stop())
   proxy.stall()
-  const { user, password, database } = mariadb
-  const target = { host: inet(proxy), user, password, dbname: database, charset: 'utf8mb4', ssl: null }
+  const target = targetOf(mariadb, { host: inet(proxy) })
   t.match(await openConnection(target, 50, () => undefined), { blame: 'server', reason: 'timeout', detail: 'no connection in time' })
 })
 
 t.test('a server too slow to log in: no connection, in time', async t => {
   const proxy = await startProxy({ path: mariadb.socket })
   t.teardown(() => proxy.stop())
-  const { user, password, database } = mariadb
-  const target = { host: inet(proxy), user, password, dbname: database, charset: 'utf8mb4', ssl: null }
+  const target = targetOf(mariadb, { host: inet(proxy) })
   proxy.slow(60)
   t.match(await openConnection(target, 150, () => undefined), { blame: 'server', reason: 'timeout' })
 })
@@ -184,12 +198,12 @@ t.test('an ed25519 account: the plug-in is named and the process goes on', async
     CREATE USER modern IDENTIFIED VIA ed25519 USING PASSWORD('secret');
     GRANT SELECT ON mail.* TO modern;
   `)
-  const target = { host: unix(mariadb), user: 'modern', password: 'secret', dbname: 'mail', charset: 'utf8mb4', ssl: null }
+  const target = targetOf(mariadb, { user: 'modern', password: 'secret' })
   t.match(await openConnection(target, 5_000, () => undefined), { blame: 'server', detail: /plug-in client_ed25519, which is not supported/ })
 })
 
 t.test('an account that needs TLS: the refusal says what to set', async t => {
   await mariadb.sql('CREATE USER private IDENTIFIED BY \'secret\' REQUIRE SSL')
-  const target = { host: inet(mariadb), user: 'private', password: 'secret', dbname: 'mail', charset: 'utf8mb4', ssl: null }
+  const target = targetOf(mariadb, { host: inet(mariadb), user: 'private', password: 'secret' })
   t.match(await openConnection(target, 5_000, () => undefined), { detail: /if the account needs TLS, set tls_CAfile$/ })
 })

@@ -1,6 +1,6 @@
 /** A connection that hands over a result of any length, piece by piece. */
 import t from 'tap'
-import type { RawRow } from '../../src/mysql/connection.js'
+import type { RawRow } from '../../src/mysql/statement.js'
 import { startProxy } from '../fixtures/proxy.js'
 import { connectTo, known, knownAnswer, lookAlias, seen, startBed, statement, unix } from './bed.js'
 
@@ -49,6 +49,17 @@ t.test('a statement that is wrong, one without rows, and one that the sql_mode t
   t.match(await other.list(statement('DO 1'), 10_000, none), { kind: 'fault' })
   const third = await connectTo(t, mariadb)
   t.match(await third.list({ ...long, unfitModes: ['STRICT_TRANS_TABLES'] }, 10_000, none), { kind: 'fault', blame: 'query', detail: /sql_mode STRICT_TRANS_TABLES/ })
+})
+
+t.test('an error in the middle of the rows is the list\'s, however many rows came before it', async t => {
+  const connection = await connectTo(t, mariadb)
+  let rows = 0
+  const fault = await connection.list(
+    statement('SELECT seq, IF(seq < 20000, REPEAT(\'x\', 100), (SELECT 1 UNION SELECT seq)) FROM mail.seq_1_to_30000'),
+    10_000, async batch => (rows += batch.length) > 0,
+  )
+  t.match(fault, { kind: 'fault', blame: 'query', detail: 'error 1242 ER_SUBQUERY_NO_1_ROW' })
+  t.ok(rows > 0 && rows < 20_000, String(rows))
 })
 
 t.test('a server that falls silent midway is given up, and no batch comes after that', async t => {

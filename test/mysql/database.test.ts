@@ -109,7 +109,7 @@ t.test('all fail: the last one\'s reason, then breaker-open with the first one\'
   const { servers } = serversFor(t)
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
   for (let asked = 0; asked < 3; asked++) t.match(await database.ask(lookAlias, [known], 5_000), { reason: 'source-down', detail: `${nameOf(inet(second))}: ECONNREFUSED` })
-  t.match(await database.ask(lookAlias, [known], 5_000), { reason: 'breaker-open', detail: `${nameOf(unix(first))}: left alone after failures; last error: ENOENT` })
+  t.match(await database.ask(lookAlias, [known], 5_000), { reason: 'breaker-open', detail: `${nameOf(unix(first))}: not asked after failures; last error: ENOENT` })
 })
 
 t.test('a list is begun on the second if the first refuses', async t => {
@@ -132,6 +132,14 @@ t.test('a list that the first breaks off is not begun again on the second: half 
   t.match(problem, { kind: 'unavailable', reason: 'source-down' })
   t.ok(rows > 0 && rows < 30_000, String(rows))
   t.equal(second.accepted(), 0)
+})
+
+t.test('a list may take longer than a question', async t => {
+  const { servers } = serversFor(t, { statementMs: 50 })
+  const database = servers.database([unix(mariadb)], loginTo(mariadb))
+  let rows = 0
+  t.equal(await database.list(statement('SELECT seq, SLEEP(0.01) FROM seq_1_to_50'), async batch => (rows += batch.length) > 0), null)
+  t.equal(rows, 50)
 })
 
 t.test('no time left: timeout', async t => {

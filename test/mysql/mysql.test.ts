@@ -7,13 +7,14 @@
  */
 import t from 'tap'
 import { askChanges, parseChanges } from '../../src/tables/changes_query.js'
-import { Connection, openConnection } from '../../src/mysql/connection.js'
-import type { Target } from '../../src/mysql/connection.js'
+import { Connection } from '../../src/mysql/connection.js'
 import { openServers } from '../../src/mysql/database.js'
+import { openConnection } from '../../src/mysql/session.js'
+import type { Target } from '../../src/mysql/session.js'
 import { readTls } from '../../src/mysql/tls.js'
 import { makeCertificates } from '../fixtures/certificates.js'
 import { noMysql, startMysql } from '../fixtures/mysql.js'
-import { connectTo, inet, known, knownAnswer, lookAlias, loginTo, noRows, seen, serversFor, statement, tables, unix, untilSessions } from './bed.js'
+import { connectTo, inet, known, knownAnswer, lookAlias, loginTo, noRows, seen, serversFor, statement, tables, targetOf, unix, untilSessions } from './bed.js'
 
 t.test('MySQL 9', { skip: noMysql }, async t => {
   const { file, authority, certificate, remove } = await makeCertificates()
@@ -24,10 +25,10 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
     args: [`--ssl-cert=${file('server.pem')}`, `--ssl-key=${file('server.key')}`, `--ssl-ca=${file('ca.pem')}`],
   })
   t.teardown(() => mysql.stop())
-  const { user, password, database } = mysql
+  const { user } = mysql
   const tls = (caFile: string) =>
     readTls({ certFile: null, keyFile: null, caFile: file(caFile), caPath: null, ciphers: null, verify: true })
-  const target: Target = { host: unix(mysql), user, password, dbname: database, charset: 'utf8mb4', ssl: null }
+  const target = targetOf(mysql)
   const ways: Readonly<Record<string, Partial<Target>>> = {
     'a unix socket': {},
     'TLS with a verified certificate': { host: inet(mysql), ssl: tls('ca.pem') },
@@ -114,8 +115,8 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
     t.same([servers.status()[0]?.lastError, changes], ['', []], 'which is nobody\'s failure')
   })
 
-  await t.test('a query that takes too long is ended on the server', async t => {
-    const { servers } = serversFor(t)
+  await t.test('a query that takes too long is ended by the server itself', async t => {
+    const { servers } = serversFor(t, { statementMs: 300 })
     const connected = servers.database([unix(mysql)], loginTo(mysql))
     const slow = statement('SELECT SLEEP(100) /* slow */ FROM alias WHERE address = ?')
     t.match(await connected.ask(slow, [known], 200), { kind: 'unavailable', reason: 'timeout' })
@@ -124,9 +125,22 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
     t.same(seen(await connected.ask(lookAlias, [known], 10_000)), knownAnswer)
   })
 
+  await t.test('a session has the limit of a statement that was asked for, or none', async t => {
+    await mysql.sql('SET GLOBAL max_execution_time = 7000')
+    for (const statementMs of [1_500, 0]) {
+      const connection = await connectTo(t, mysql, { statementMs })
+      t.same(seen(await connection.ask(statement('SELECT @@max_execution_time'), [], 5_000)), { kind: 'rows', rows: [[String(statementMs)]] })
+    }
+    await mysql.sql('SET GLOBAL max_execution_time = 0')
+    const connection = await connectTo(t, mysql, { statementMs: 50 })
+    const slow = statement('SELECT COUNT(*) FROM information_schema.COLUMNS a, information_schema.COLUMNS b, information_schema.COLUMNS c')
+    t.match(await connection.ask(slow, [], 10_000), { kind: 'fault', blame: 'server', reason: 'timeout', detail: 'error 3024 ER_QUERY_TIMEOUT' })
+    t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)
+  })
+
   await t.test('with max_lag: a server that is no replica is believed, one that is cut off from its primary is not', async t => {
     await mysql.sql(`GRANT REPLICATION CLIENT ON *.* TO ${user}`)
-    const servers = openServers({ connections: 2, failures: 5, windowMs: 10_000, resetMs: 100, suspectMs: 60_000, idleMs: 60_000, maxLagMs: 1, onState: () => undefined })
+    const servers = openServers({ connections: 2, failures: 5, windowMs: 10_000, resetMs: 100, suspectMs: 60_000, statementMs: 60_000, idleMs: 60_000, maxLagMs: 1, onState: () => undefined })
     t.teardown(() => servers.close())
     const doubt = async (name: string): Promise<unknown> => {
       // Another log-in for another server object: what it knows of its replication is kept for a second.
@@ -154,8 +168,7 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
 t.test('MySQL 9 without an RSA key: plain TCP is refused until the server knows the password', { skip: noMysql }, async t => {
   const mysql = await startMysql({ sql: tables, args: ['--caching-sha2-password-auto-generate-rsa-keys=OFF', '--caching-sha2-password-private-key-path=none.pem'] })
   t.teardown(() => mysql.stop())
-  const { user, password, database } = mysql
-  const plainTcp: Target = { host: inet(mysql), user, password, dbname: database, charset: 'utf8mb4', ssl: null }
+  const plainTcp = targetOf(mysql, { host: inet(mysql) })
   t.match(await openConnection(plainTcp, 5_000, () => undefined), { kind: 'fault', blame: 'server', detail: /^error 1045.*set tls_CAfile/ })
   await connectTo(t, mysql)
   const connection = await connectTo(t, mysql, plainTcp)

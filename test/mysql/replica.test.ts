@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import type { Result } from '../../src/mysql/connection.js'
+import type { Result } from '../../src/mysql/statement.js'
 import { galeraDoubt, replicaDoubt } from '../../src/mysql/replica.js'
 import { mysqlSource } from '../../src/tables/mysql_source.js'
 import { defineTable } from '../../src/tables/definition.js'

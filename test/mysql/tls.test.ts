@@ -1,10 +1,11 @@
 import { copyFileSync, mkdirSync } from 'node:fs'
 import t from 'tap'
 import { makeCertificates } from '../fixtures/certificates.js'
-import { Connection, openConnection } from '../../src/mysql/connection.js'
-import type { Tls } from '../../src/tables/definition.js'
+import { Connection } from '../../src/mysql/connection.js'
+import { openConnection } from '../../src/mysql/session.js'
 import type { Host } from '../../src/mysql/hosts.js'
 import { readTls } from '../../src/mysql/tls.js'
+import type { Tls } from '../../src/mysql/tls.js'
 import { inet, startBed, statement, unix } from './bed.js'
 
 const { file, authority, certificate, remove } = await makeCertificates()
@@ -28,7 +29,7 @@ for (const server of [named, addressed]) {
 
 /** The cipher in use, or why there is no connection. */
 const cipher = async (host: Host, tls: Partial<Tls>, user = 'private'): Promise<string> => {
-  const target = { host, user, password: 'secret', dbname: '', charset: 'utf8mb4', ssl: readTls({ ...none, ...tls }) }
+  const target = { host, user, password: 'secret', dbname: '', charset: 'utf8mb4', ssl: readTls({ ...none, ...tls }), statementMs: 0 }
   const connection = await openConnection(target, 10_000, () => undefined)
   if (!(connection instanceof Connection)) return connection.detail
   const result = await connection.ask(statement('SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = \'Ssl_cipher\''), [], 5_000)
@@ -79,7 +80,7 @@ t.test('over TLS too, an ended connection is noticed and a large result is not r
   const lost: Connection[] = []
   const target = {
     host: inet(named), user: 'private', password: 'secret', dbname: '', charset: 'utf8mb4',
-    ssl: readTls({ ...none, caFile: file('ca.pem') }),
+    ssl: readTls({ ...none, caFile: file('ca.pem') }), statementMs: 0,
   }
   const open = async (): Promise<Connection> => {
     const connection = await openConnection(target, 10_000, ended => lost.push(ended))
@@ -87,7 +88,8 @@ t.test('over TLS too, an ended connection is noticed and a large result is not r
     return connection
   }
   const killed = await open()
-  await named.sql(`KILL ${killed.threadId}`)
+  const id = await killed.ask(statement('SELECT CONNECTION_ID()'), [], 10_000)
+  await named.sql(`KILL ${String(id.kind === 'rows' ? id.rows?.[0]?.[0] : id.detail)}`)
   t.match(await killed.ask(statement('SELECT 1'), [], 10_000), { kind: 'fault', blame: 'server', again: 'new' })
   const large = await open()
   t.match(await large.ask(statement('SELECT REPEAT(?, 5000000)'), ['a'], 10_000), { kind: 'fault', reason: 'bad-value' })

@@ -5,7 +5,8 @@
  */
 import t from 'tap'
 import type { Test } from 'tap'
-import { openConnection, Connection } from '../../src/mysql/connection.js'
+import { Connection } from '../../src/mysql/connection.js'
+import { openConnection } from '../../src/mysql/session.js'
 import { openServers } from '../../src/mysql/database.js'
 import { defineTable } from '../../src/tables/definition.js'
 import type { TableDefinition } from '../../src/tables/definition.js'
@@ -30,7 +31,7 @@ for (const { name: product, start, skip, collations } of products) t.test(produc
   const server = await start({ sql: fieldDatabase })
   t.teardown(() => server.stop())
   const servers = openServers({
-    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, idleMs: 60_000, maxLagMs: null, onState: () => undefined,
+    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, statementMs: 60_000, idleMs: 60_000, maxLagMs: null, onState: () => undefined,
   })
   t.teardown(() => servers.close())
   const database = servers.database([inet(server)], loginTo(server))
@@ -48,7 +49,7 @@ for (const { name: product, start, skip, collations } of products) t.test(produc
     const derived = scanned.ok ? deriveListing(scanned.statement) : ''
     const listing = typeof derived === 'string' ? derived : orderedListing(derived)
     if (typeof listing === 'string') return null
-    const connection = await openConnection({ host: inet(server), ...loginTo(server), charset: parameters['charset'] ?? 'utf8mb4', ssl: null }, 10_000, () => undefined)
+    const connection = await openConnection({ host: inet(server), ...loginTo(server), charset: parameters['charset'] ?? 'utf8mb4', ssl: null, statementMs: 0 }, 10_000, () => undefined)
     if (!(connection instanceof Connection)) throw new Error(connection.detail)
     const entries = collectEntries(definition, listing.maxRows)
     const listed = new Map<string, string>()

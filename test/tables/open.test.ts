@@ -10,7 +10,7 @@ t.test('idle_interval of a .cf file: its unused connection is closed after that 
   t.teardown(() => removeFolder(folder))
   const path = writeCf(folder, 'alias', { ...accountOf(mariadb), query: 'SELECT goto FROM alias WHERE address = \'%s\'', idle_interval: '1' })
   const opened = openSources(new Map([['alias', { kind: 'cf', paths: [path] }]]), {
-    connections: 4, failures: 5, windowMs: 10_000, resetMs: 100, suspectMs: 60_000, idleMs: 600_000, maxLagMs: null, onState: () => undefined,
+    connections: 4, failures: 5, windowMs: 10_000, resetMs: 100, suspectMs: 60_000, statementMs: 60_000, idleMs: 600_000, maxLagMs: null, onState: () => undefined,
   }, () => undefined)
   if (!opened.ok) throw new Error(JSON.stringify(opened.problems))
   t.teardown(() => opened.sources.close())

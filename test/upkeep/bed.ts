@@ -30,7 +30,7 @@ export const openTable = (
   if (!defined.ok) throw new Error(JSON.stringify(defined.problems))
   const { definition } = defined
   const servers = openServers({
-    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, idleMs: 60_000, maxLagMs: null, onState: () => undefined,
+    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, statementMs: 60_000, idleMs: 60_000, maxLagMs: null, onState: () => undefined,
   })
   t.teardown(() => servers.close())
   const listing = typeof definition.listing === 'string' ? definition.listing : orderedListing(definition.listing)

@@ -39,7 +39,7 @@ type Taking = {
 
 const takingFrom = (t: Test, server: SqlServer): Taking => {
   const servers = openServers({
-    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, idleMs: 60_000, maxLagMs: null, onState: () => undefined,
+    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, statementMs: 60_000, idleMs: 60_000, maxLagMs: null, onState: () => undefined,
   })
   t.teardown(() => servers.close())
   const database = servers.database([inet(server)], loginTo(server))

@@ -1,0 +1,95 @@
+/** Opens connections: the socket, the driver, the log-in, and the session's settings. */
+import { connect, isIP } from 'node:net'
+import type { Socket } from 'node:net'
+import type { SslOptions } from 'mysql2'
+import { Connection } from './connection.js'
+import { faultOf, timeoutFault } from './fault.js'
+import type { Fault } from './fault.js'
+import type { Host } from './hosts.js'
+
+/** Where to connect, and as whom. */
+export type Target = {
+  readonly host: Host
+  readonly user: string
+  readonly password: string
+  readonly dbname: string
+  /** The name of a character set, letters and digits only. */
+  readonly charset: string
+  readonly ssl: SslOptions | null
+  /** The server itself ends each statement after this; 0: never. */
+  readonly statementMs: number
+}
+
+/** What the driver would ask for by default. IGNORE_SPACE makes columns that are named like functions an error. */
+const unwantedFlags = [
+  '-LOCAL_FILES', '-IGNORE_SPACE', '-ODBC', '-FOUND_ROWS', '-SESSION_TRACK', '-CLIENT_QUERY_ATTRIBUTES',
+]
+
+/** Reads the driver's code, which a node without MySQL needn't wait for. */
+export const loadDriver = () => import('./driver.js')
+
+const connectTo = (host: Host): Socket => {
+  if (host.kind === 'unix') return connect(host.path)
+  const socket = connect({ host: host.host, port: host.port, noDelay: true, keepAlive: true })
+  // Node checks a certificate against this name, but leaves it out for addresses and would take any certificate for `localhost`.
+  return isIP(host.host) === 0 ? socket : Object.assign(socket, { _host: host.host })
+}
+
+/**
+ * Connects, logs in and sets up the session within `timeoutMs`. `onLost` is called once when
+ * the open connection ends, unless by its own `end` or `destroy`.
+ */
+export const openConnection = async (
+  target: Target, timeoutMs: number, onLost: (connection: Connection) => void,
+): Promise<Connection | Fault> => {
+  const until = performance.now() + timeoutMs
+  const { createConnection } = await loadDriver()
+  const { host, ssl } = target
+  const socket = connectTo(host)
+  const driver = createConnection({
+    stream: () => socket,
+    ...host.kind === 'unix' ? { socketPath: host.path } : { host: host.host },
+    user: target.user, password: target.password, database: target.dbname,
+    // Keys are UTF-8, whatever the session's character set says: as with Postfix's own client.
+    charset: 'utf8mb4_general_ci',
+    ...ssl === null ? {} : { ssl: host.kind === 'unix' ? { ...ssl, verifyIdentity: false } : ssl },
+    connectTimeout: 0,
+    // Each column as the bytes that the server sent.
+    rowsAsArray: true, typeCast: false,
+    flags: unwantedFlags,
+    connectAttributes: { program_name: 'holdfast' },
+  })
+  return new Promise(resolve => {
+    let isSettled = false
+    const settle = (opened: Connection | Fault): void => {
+      if (isSettled) return
+      isSettled = true
+      clearTimeout(timer)
+      if (opened instanceof Connection) opened.onLost = onLost
+      else {
+        driver.destroy()
+        socket.destroy()
+      }
+      resolve(opened)
+    }
+    const timer = setTimeout(() => settle(timeoutFault('connect')), until - performance.now())
+    // Stays for good: an error event without a listener would end the process.
+    driver.on('error', (error: unknown) => settle(withRemedy(faultOf(error, 'connect'), target)))
+    driver.once('connect', () => {
+      const connection = new Connection(driver, target.charset)
+      void connection.setUp(target.statementMs, timeoutMs).then(fault => settle(fault === null ? connection : withoutSession(fault)))
+    })
+  })
+}
+
+/** A connection without its session is of no use, whatever the fault was. */
+const withoutSession = (fault: Fault): Fault => ({ ...fault, blame: 'server', reason: 'source-down', broken: true, again: 'no' })
+
+/** Adds what to look at after a refused log-in. To an account that needs TLS, too, servers only say "access denied". */
+const withRemedy = (fault: Fault, { ssl, host }: Target): Fault => {
+  const [, code] = /^error (1045|1698|3159)\b/.exec(fault.detail) ?? []
+  if (code === undefined) return fault
+  const account = code === '3159' ? '' : '; check user and password'
+  const tls = ssl === null && host.kind === 'inet' ? '; if the account needs TLS, set tls_CAfile' : ''
+  return { ...fault, detail: `${fault.detail}${account}${tls}` }
+}
