@@ -69,7 +69,8 @@ export type Copies = {
 
 /** In its first attempt a table may have so many rows; larger ones wait until the small ones are taken. */
 const firstRows = 10_000
-const budgetMs = 5_000
+/** Of one question (ms) by which a copy is compared: it must not keep a connection from lookups when the server hangs. */
+const budgetMs = 1_000
 /** The event loop rests for this many times as long as a batch of rows took. */
 const restShare = 2
 /** So many keys of the last copy are looked for in a new one. */

@@ -271,7 +271,8 @@ t.test('C92 a table that is damaged, or that has no file', async t => {
 
 t.test('C121 the probe of a half-open breaker meets an error of its own query: the server is used again', async t => {
   flaky.refuse()
-  for (let at = 0; at < 6; at++) t.match(await ask('flaky', 'info@example.com'), /^TEMP /)
+  // Of keys that are in the table a copy may know.
+  for (let at = 0; at < 6; at++) t.match(await ask('flaky', 'nobody@example.com'), /^TEMP /)
   await healing.logged(new RegExp(`:${flaky.port}: breaker open`))
   await flaky.pass()
   let reply = ''
@@ -299,7 +300,7 @@ t.test('C122 a half-open breaker and a server that still hangs: one of 500 looku
 
 t.test('C124 the first lookup of all times out: the second is asked all the same', async t => {
   stalling.stall()
-  t.match(await askInVain('stalling', 'info@example.com'), /^TEMP timeout: /)
+  t.match(await askInVain('stalling', 'nobody@example.com'), /^TEMP timeout: /)
   await stalling.pass()
   t.equal(await askInVain('stalling', 'info@example.com'), 'OK box@example.net')
 })
