@@ -215,7 +215,7 @@ t.test('C80 the server was restarted while the connections were idle: no lookup 
 t.test('C83 the account has a limit of connections, or of queries', async t => {
   const replies = await Promise.all(Array.from({ length: 50 }, (_, at) => ask('narrow', `${at}@example.com`)))
   for (const [at, reply] of replies.entries()) t.ok(reply === `OK ${at}@example.com` || reply.startsWith('TEMP '), reply)
-  t.ok(replies.some(reply => /error (1226|1203)\b/.test(reply)), 'the limit was met')
+  t.ok(replies.some(reply => /error (1226|1203)\b/.test(reply)) || /error (1226|1203)\b/.test(healing.log()), 'the limit was met')
   t.equal(await untilAnswered(healing, 'narrow', 'later@example.com'), 'OK later@example.com')
 
   await mariadb.sql('CREATE USER sparing IDENTIFIED BY \'secret-word\' WITH MAX_QUERIES_PER_HOUR 10; GRANT SELECT ON mail.* TO sparing')
@@ -273,7 +273,7 @@ t.test('C121 the probe of a half-open breaker meets an error of its own query: t
   flaky.refuse()
   // The copy has left a connection, and knows the keys that are in the table.
   flaky.dropAll()
-  for (let at = 0; at < 6; at++) t.match(await ask('flaky', 'nobody@example.com'), /^TEMP /)
+  for (let at = 0; at < 6; at++) t.match(await ask('flaky', `first${at}@flaky.example`), /^TEMP /)
   await healing.logged(new RegExp(`:${flaky.port}: breaker open`))
   await flaky.pass()
   let reply = ''
@@ -302,7 +302,7 @@ t.test('C122 a half-open breaker and a server that still hangs: one of 500 looku
 t.test('C124 the first lookup of all times out: the second is asked all the same', async t => {
   stalling.stall()
   stalling.dropAll()
-  t.match(await askInVain('stalling', 'nobody@example.com'), /^TEMP timeout: /)
+  t.match(await askInVain('stalling', 'first@stalling.example'), /^TEMP timeout: /)
   await stalling.pass()
   t.equal(await askInVain('stalling', 'info@example.com'), 'OK box@example.net')
 })
