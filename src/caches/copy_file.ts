@@ -1,13 +1,13 @@
 /**
  * A copy of a table in a file, so that a restart in an outage has it. Each piece
  * is preceded by its length (4 bytes, big endian); a length of 0 and the SHA-256
- * of all before it end the file. It is written beside its place, synced and
- * renamed, so that there is always a whole one. Pieces are small: neither writing
- * nor reading holds up the event loop, whatever the size of the table.
+ * of all before it end the file. Pieces are small: neither writing nor reading
+ * holds up the event loop, whatever the size of the table.
  */
 import { createHash } from 'node:crypto'
-import { mkdir, open, rename, unlink } from 'node:fs/promises'
+import { mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { replaceFile } from '../runtime/replace_file.js'
 
 /** A piece is at most about 256 kB, but for one long row. */
 const maxPieceBytes = 64 * 1_048_576
@@ -22,26 +22,17 @@ const lengthOf = (bytes: number): Buffer => {
 /** Writes `pieces` to `path`, for this account alone. Rejects with the system's error; then the old file is as it was. */
 export const writeCopyFile = async (path: string, pieces: Iterable<Buffer>): Promise<void> => {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-  const temporary = `${path}.new-${process.pid}`
-  const file = await open(temporary, 'w', 0o600)
-  try {
+  await replaceFile(path, async append => {
     const hash = createHash('sha256')
     for (const piece of pieces) {
       for (const bytes of [lengthOf(piece.length), piece]) {
         hash.update(bytes)
-        await file.writeFile(bytes)
+        await append(bytes)
       }
     }
     hash.update(lengthOf(0))
-    await file.writeFile(Buffer.concat([lengthOf(0), hash.digest()]))
-    await file.sync()
-    await file.close()
-    await rename(temporary, path)
-  } catch (error) {
-    await file.close().catch(() => undefined)
-    await unlink(temporary).catch(() => undefined)
-    throw error
-  }
+    await append(Buffer.concat([lengthOf(0), hash.digest()]))
+  })
 }
 
 /** The pieces that were written to `path`; a text says why they can't be used, null: there is no such file. Never rejects. */

@@ -1,6 +1,6 @@
 /**
- * A lease in Redis: which of the nodes that share it does a piece of work. It
- * ends by itself when its holder doesn't renew it.
+ * A lease in Redis: it says which of the nodes that share the Redis does a piece of
+ * work. A lease that its holder doesn't renew ends by itself.
  */
 import { randomBytes } from 'node:crypto'
 import type { Client } from './redis_client.js'
@@ -8,7 +8,7 @@ import type { Client } from './redis_client.js'
 /** How long it lasts without renewal, and how often it is renewed (ms). */
 const defaults = { leaseMs: 30_000, renewMs: 10_000 }
 
-// KEYS: the lease; ARGV: whose, and how much longer (ms), 0 for no longer.
+// KEYS: the lease. ARGV: its holder, and how much longer it holds it (ms); 0 to end it.
 const renewal = `
   if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
   if ARGV[2] == '0' then return redis.call('DEL', KEYS[1]) end
@@ -16,19 +16,21 @@ const renewal = `
 `
 
 export type Lease = {
-  /** False once it may be another node's. */
+  /** False once another node may hold it. */
   isHeld(): boolean
   release(): Promise<void>
 }
 
-/** Takes the lease `key` and keeps it until it is released; null if another node has it. Rejects with what Redis says. */
-export const takeLease = async (client: Client, key: string, { leaseMs, renewMs } = defaults): Promise<Lease | null> => {
+/** Takes the lease `key` and holds it until it is released; null if another node holds it. Rejects with the error of Redis. */
+export const takeLease = async (
+  client: Client, key: string, { leaseMs, renewMs } = defaults,
+): Promise<Lease | null> => {
   const token = randomBytes(16).toString('hex')
   let until = performance.now() + leaseMs
   if (await client.set(key, token, 'PX', leaseMs, 'NX') !== 'OK') return null
   const renew = async (): Promise<void> => {
     const next = performance.now() + leaseMs
-    // Lost for good if it says no; a Redis that can't be asked now may be there the next time.
+    // Redis says no: it is lost. Redis can't be asked: it may be possible the next time.
     const kept = await client.eval(renewal, 1, key, token, leaseMs).catch(() => null)
     if (kept !== null) until = Number(kept) === 1 ? next : 0
   }

@@ -1,7 +1,10 @@
-/** Goes through the records of a Redis without stopping it (SCAN). */
+/** Reads all the keys of a Redis that begin alike, without holding it up (SCAN). */
 import type { Redis } from 'ioredis'
 import { isCluster } from './redis_client.js'
 import type { Client } from './redis_client.js'
+
+/** A value is null if it is gone meanwhile, or is no string. */
+export type ScannedValues = readonly (readonly [key: string, value: Buffer | null])[]
 
 const batch = 1_000
 
@@ -14,8 +17,13 @@ const valueOf = async (node: Redis, key: string): Promise<Buffer | null> => {
   }
 }
 
-/** Keys that begin with `prefix` and that `isWanted` takes, with their values, in batches; in a cluster those of each primary. Rejects with the server's error. */
-export async function* scanValues(client: Client, prefix: string, isWanted: (key: string) => boolean): AsyncGenerator<readonly (readonly [key: string, value: Buffer | null])[]> {
+/**
+ * Keys that begin with `prefix` and that `isWanted` takes, with their values, in batches; in a cluster those of each
+ * primary. Rejects with the server's error.
+ */
+export async function* scanValues(
+  client: Client, prefix: string, isWanted: (key: string) => boolean,
+): AsyncGenerator<ScannedValues> {
   const pattern = `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`
   for (const node of isCluster(client) ? client.nodes('master') : [client]) {
     let cursor = '0'
@@ -23,7 +31,7 @@ export async function* scanValues(client: Client, prefix: string, isWanted: (key
       const [next, all] = await node.scan(cursor, 'MATCH', pattern, 'COUNT', batch)
       const keys = all.filter(isWanted)
       if (keys.length > 0) {
-        // A cluster gives several keys at once only where they are of one slot.
+        // A cluster answers for several keys at once only if they are in one slot.
         const values = isCluster(client) ? await Promise.all(keys.map(key => valueOf(node, key))) : await node.mgetBuffer(keys)
         yield keys.map((key, i) => [key, values[i] ?? null])
       }

@@ -1,35 +1,32 @@
 /**
- * What the memory caches know, in a file: for a node without Redis, so that a
- * restart during an outage forgets nothing. Written beside its place, synced
- * and renamed, so that there is always a whole one; a checksum on its last
- * line shows one that isn't. Each line between is a JSON array of map, key,
- * record (entry.ts), each byte of it one code unit, and when the key was last
- * asked for (epoch ms). Files of the first form lack that: it is when they were read.
+ * The snapshot: a file with what the memory caches know, so that a node without
+ * Redis still knows it after a restart in the middle of an outage.
+ *
+ * The first line names the format, the last one is a checksum. Each line between
+ * is a JSON array of the map, the key, the record (entry.ts; each of its bytes is
+ * one code unit), and when somebody last asked for the key (epoch ms).
  */
 import { createHash } from 'node:crypto'
-import { open, readFile, rename, unlink } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
+import { replaceFile } from '../runtime/replace_file.js'
 
 export type SnapshotEntry = readonly [map: string, key: string, record: string, askedAt: number]
 
 const firstLine = 'holdfast snapshot 2\n'
-const firstLines = ['holdfast snapshot 1\n', firstLine]
-/** So much text is gathered before it is written (bytes), so that lookups get their turn in between. */
+/** Text is written when there is so much of it (bytes); lookups are answered in between. */
 const chunkBytes = 262_144
 
-const digestOf = (hash: ReturnType<typeof createHash>): string => `sha256 ${hash.digest('hex')}\n`
+const lastLineOf = (hash: ReturnType<typeof createHash>): string => `sha256 ${hash.digest('hex')}\n`
 
-/** Writes `entries` to `path`; gives their number. Rejects with the system's error; then the old file is as it was. */
-export const writeSnapshot = async (path: string, entries: Iterable<SnapshotEntry>): Promise<number> => {
-  const temporary = `${path}.new-${process.pid}`
-  // It holds addresses: nobody else's business.
-  const file = await open(temporary, 'w', 0o600)
-  try {
+/** Writes `entries` to `path`; resolves with their number. Rejects with the system's error; then the old file is as it was. */
+export const writeSnapshot = (path: string, entries: Iterable<SnapshotEntry>): Promise<number> =>
+  replaceFile(path, async append => {
     const hash = createHash('sha256')
     let text = firstLine
     let count = 0
     const flush = async (): Promise<void> => {
       hash.update(text)
-      await file.writeFile(text)
+      await append(text)
       text = ''
     }
     for (const entry of entries) {
@@ -38,17 +35,9 @@ export const writeSnapshot = async (path: string, entries: Iterable<SnapshotEntr
       if (text.length >= chunkBytes) await flush()
     }
     await flush()
-    await file.writeFile(digestOf(hash))
-    await file.sync()
-    await file.close()
-    await rename(temporary, path)
+    await append(lastLineOf(hash))
     return count
-  } catch (error) {
-    await file.close().catch(() => undefined)
-    await unlink(temporary).catch(() => undefined)
-    throw error
-  }
-}
+  })
 
 export type Snapshot =
   | { readonly kind: 'read', readonly entries: readonly SnapshotEntry[] }
@@ -56,10 +45,11 @@ export type Snapshot =
   /** There is a file, but it must not be used; `problem` says why. */
   | { readonly kind: 'damaged', readonly problem: string }
 
+const damaged = (problem: string): Snapshot => ({ kind: 'damaged', problem })
+
 const entryOf = (line: unknown): SnapshotEntry | null => {
-  if (!Array.isArray(line) || line.length > 4) return null
-  const parts: readonly unknown[] = line
-  const [map, key, record, askedAt = Date.now()] = parts
+  if (!Array.isArray(line) || line.length !== 4) return null
+  const [map, key, record, askedAt] = line as readonly unknown[]
   return typeof map === 'string' && typeof key === 'string' && typeof record === 'string' && typeof askedAt === 'number'
     ? [map, key, record, askedAt] : null
 }
@@ -71,19 +61,19 @@ export const readSnapshot = async (path: string): Promise<Snapshot> => {
     text = await readFile(path, 'utf8')
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    return code === 'ENOENT' ? { kind: 'none' } : { kind: 'damaged', problem: `can't be read: ${code}` }
+    return code === 'ENOENT' ? { kind: 'none' } : damaged(`can't be read: ${code}`)
   }
-  if (!firstLines.some(line => text.startsWith(line))) return { kind: 'damaged', problem: 'does not begin as a snapshot does' }
+  if (!text.startsWith(firstLine)) return damaged('it does not begin as a snapshot of this version does')
   const lastLine = text.lastIndexOf('\n', text.length - 2) + 1
   const body = text.slice(0, lastLine)
-  if (text.slice(lastLine) !== digestOf(createHash('sha256').update(body))) {
-    return { kind: 'damaged', problem: 'its checksum is wrong: cut short or changed' }
+  if (text.slice(lastLine) !== lastLineOf(createHash('sha256').update(body))) {
+    return damaged('its checksum is wrong: it was cut short or changed')
   }
   const entries: SnapshotEntry[] = []
   for (const line of body.slice(firstLine.length).split('\n')) {
     if (line === '') continue
     const entry = entryOf(JSON.parse(line))
-    if (entry === null) return { kind: 'damaged', problem: 'a line is not what this version writes' }
+    if (entry === null) return damaged('a line is not what this version writes')
     entries.push(entry)
   }
   return { kind: 'read', entries }

@@ -4,8 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { makeEntry } from '../caches/entry.js'
-import { createMemory } from '../caches/memory.js'
-import type { Memory } from '../caches/memory.js'
+import { Memory } from '../caches/memory.js'
 import type { RedisCache } from '../caches/redis.js'
 import type { Config, MapConfig } from '../config/config.js'
 import { bugOf } from '../log.js'
@@ -100,7 +99,7 @@ const trustIn = (
 }
 
 const emptyMemory = ({ file: { memory } }: Config): Memory =>
-  createMemory({ entries: memory.entries, bytes: memory.bytes, absentEntries: memory.absent_entries })
+  new Memory({ entries: memory.entries, bytes: memory.bytes, absentEntries: memory.absent_entries })
 
 /** The memory itself if its bounds and lifetimes are the same; else a new one with what it knows. */
 const takeOver = (earlier: MysqlMap, before: Config, config: Config, map: MapConfig): Memory => {

@@ -3,9 +3,9 @@
  * maps, and the work on them that goes on behind the lookups. A reload opens
  * the next maps beside the current ones and takes over what those know.
  */
-import { openFlushChannel } from '../caches/flush_channel.js'
-import type { Flush, FlushChannel } from '../caches/flush_channel.js'
-import { createRedisCache } from '../caches/redis.js'
+import { FlushChannel } from '../caches/flush_channel.js'
+import type { Flush, FlushHooks } from '../caches/flush_channel.js'
+import { RedisAnswers } from '../caches/redis.js'
 import type { RedisCache } from '../caches/redis.js'
 import type { Client } from '../caches/redis_client.js'
 import type { Config, Lifetimes } from '../config/config.js'
@@ -129,13 +129,16 @@ const openRedis = (config: Config, log: Log): OpenedRedis | null => {
   if (config.redis === null) return null
   const logState = logRedis(log)
   let isClosed = false
-  const { client, ...cache } = createRedisCache(config.redis, (state, detail, since) => {
-    if (!isClosed) logState(state, detail, since)
-  }, (fault, detail) => {
-    if (!isClosed) log.repeated(`redis ${fault}`, `redis: ${fault}: ${detail}`)
+  const cache = new RedisAnswers(config.redis, {
+    onState: (state, detail, since) => {
+      if (!isClosed) logState(state, detail, since)
+    },
+    onFault: (fault, detail) => {
+      if (!isClosed) log.repeated(`redis ${fault}`, `redis: ${fault}: ${detail}`)
+    },
   }, Date.now)
   return {
-    cache, client,
+    cache, client: cache.client,
     close: () => {
       isClosed = true
       cache.close()
@@ -172,7 +175,7 @@ const openFlushes = (config: Config, client: Client, maps: Maps, log: Log): Flus
   if (config.redis === null) return null
   const lookups = [...maps.values()].flatMap(map => map.kind === 'mysql' ? [map.lookup] : [])
   const keepMs = Math.max(...config.maps.map(({ lifetimes }) => longestFreshMs(lifetimes))) + flushGraceMs
-  return openFlushChannel(client, config.redis, keepMs, {
+  const hooks: FlushHooks = {
     onFlush: ({ map: name, what }, at) => {
       const map = maps.get(name)
       if (map?.kind === 'mysql') map.lookup.flush(what, at)
@@ -182,7 +185,8 @@ const openFlushes = (config: Config, client: Client, maps: Maps, log: Log): Flus
     onInTouch: isInTouch => { for (const lookup of lookups) lookup.known.knowsFlushes = isInTouch },
     onProblem: problem =>
       log.repeated('redis flush', `redis: flushes by other nodes may not reach this one at once: ${problem}`),
-  }, Date.now)
+  }
+  return new FlushChannel({ client, settings: config.redis, keepMs, hooks, now: Date.now })
 }
 
 const tablesOf = (sources: WatchedSources, map: string): readonly Table[] => {

@@ -1,5 +1,5 @@
 /** What the log says when the state of something changes: one line, with how long the last state lasted (ms). */
-import type { RedisState } from '../caches/redis.js'
+import type { RedisState } from '../caches/redis_server.js'
 import type { Log } from '../log.js'
 import type { CanaryState } from '../trust/canary.js'
 import type { Doubt } from '../trust/doubt.js'

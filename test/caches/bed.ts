@@ -2,8 +2,9 @@
 import type { Test } from 'tap'
 import { statement } from '../../src/caches/entry.js'
 import { loadClient } from '../../src/caches/redis_client.js'
-import { createRedisCache } from '../../src/caches/redis.js'
-import type { RedisFault, RedisState } from '../../src/caches/redis.js'
+import { RedisAnswers } from '../../src/caches/redis.js'
+import type { RedisFault } from '../../src/caches/redis_fault.js'
+import type { RedisState } from '../../src/caches/redis_server.js'
 import type { RedisSettings } from '../../src/config/config.js'
 import { byteString, found } from '../../src/outcome.js'
 
@@ -20,11 +21,14 @@ export const open = (t: Test, address: Partial<RedisSettings>, commandTimeoutMs 
   const states: RedisState[] = []
   const told: RedisFault[] = []
   const watchers = new Map<RedisState, () => void>()
-  const cache = createRedisCache({ keyPrefix: 'hf:', commandTimeoutMs, ...address }, state => {
-    states.push(state)
-    watchers.get(state)?.()
-    watchers.delete(state)
-  }, fault => { told.push(fault) }, () => clock.now)
+  const cache = new RedisAnswers({ keyPrefix: 'hf:', commandTimeoutMs, ...address }, {
+    onState: state => {
+      states.push(state)
+      watchers.get(state)?.()
+      watchers.delete(state)
+    },
+    onFault: fault => { told.push(fault) },
+  }, () => clock.now)
   t.teardown(() => cache.close())
   const until = (state: RedisState): Promise<void> => new Promise(resolve => {
     if (cache.status().state === state) resolve()

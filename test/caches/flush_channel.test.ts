@@ -3,7 +3,7 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import type { Test } from 'tap'
 import { loadClient } from '../../src/caches/redis_client.js'
-import { openFlushChannel } from '../../src/caches/flush_channel.js'
+import { FlushChannel } from '../../src/caches/flush_channel.js'
 import { startRedis } from '../fixtures/redis.js'
 
 const now = 1_700_000_000_000
@@ -21,10 +21,13 @@ const join = async (t: Test, count: number) => {
     await client.zadd('flushes', ...some.flatMap(index => [now - index, JSON.stringify(['alias', `user${index}@example.com`])]))
   }
   const told: { readonly flushes: Map<string | null, number>, readonly many: number[] } = { flushes: new Map(), many: [] }
-  const channel = openFlushChannel(client, { path: redis.socket, keyPrefix: '', commandTimeoutMs: 5_000 }, keepMs, {
-    onFlush: ({ what }, at) => told.flushes.set(what, at), onMany: at => told.many.push(at),
-    onGap: () => t.fail('no gap'), onInTouch: () => undefined, onProblem: problem => t.fail(problem),
-  }, () => now)
+  const channel = new FlushChannel({
+    client, settings: { path: redis.socket, keyPrefix: '', commandTimeoutMs: 5_000 }, keepMs, now: () => now,
+    hooks: {
+      onFlush: ({ what }, at) => told.flushes.set(what, at), onMany: at => told.many.push(at),
+      onGap: () => t.fail('no gap'), onInTouch: () => undefined, onProblem: problem => t.fail(problem),
+    },
+  })
   t.teardown(() => channel.close())
   await channel.tried
   return told

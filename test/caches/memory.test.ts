@@ -1,6 +1,6 @@
 import t from 'tap'
 import { makeEntry, statement } from '../../src/caches/entry.js'
-import { createMemory } from '../../src/caches/memory.js'
+import { Memory } from '../../src/caches/memory.js'
 import { absent, byteString, found } from '../../src/outcome.js'
 
 const lifetimes = { freshForMs: 300_000, staleForMs: 3_600_000, absentForMs: 30_000 }
@@ -8,7 +8,7 @@ const entry = (value: string) => makeEntry(statement(found(byteString(value)), 0
 const unknown = makeEntry(statement(absent, 0), lifetimes, 0, 0)
 
 t.test('the least recently used of the found goes first, and a peek is no use', t => {
-  const memory = createMemory({ entries: 2, bytes: 10_000, absentEntries: 10 })
+  const memory = new Memory({ entries: 2, bytes: 10_000, absentEntries: 10 })
   memory.set('a', entry('1'))
   memory.set('b', entry('2'))
   memory.get('a')
@@ -19,21 +19,21 @@ t.test('the least recently used of the found goes first, and a peek is no use', 
 })
 
 t.test('long values count by their bytes', t => {
-  const memory = createMemory({ entries: 1_000, bytes: 100_000, absentEntries: 10 })
+  const memory = new Memory({ entries: 1_000, bytes: 100_000, absentEntries: 10 })
   for (let index = 0; index < 100; index++) memory.set(`key${index}`, entry('x'.repeat(10_000)))
   t.ok(memory.size().found < 10 && memory.size().foundBytes <= 100_000)
   t.end()
 })
 
 t.test('long absent keys count by their bytes, too', t => {
-  const memory = createMemory({ entries: 10, bytes: 10_000, absentEntries: 1_000 })
+  const memory = new Memory({ entries: 10, bytes: 10_000, absentEntries: 1_000 })
   for (let index = 0; index < 1_000; index++) memory.set(`${index}${'x'.repeat(10_000)}`, unknown)
   t.ok(memory.size().absent < 50)
   t.end()
 })
 
 t.test('no number of absent keys touches a found one', t => {
-  const memory = createMemory({ entries: 1, bytes: 10_000, absentEntries: 10 })
+  const memory = new Memory({ entries: 1, bytes: 10_000, absentEntries: 10 })
   memory.set('known', entry('1'))
   for (let index = 0; index < 1_000; index++) memory.set(`stranger${index}`, unknown)
   t.match(memory.size(), { found: 1, absent: 10 })
@@ -41,7 +41,7 @@ t.test('no number of absent keys touches a found one', t => {
 })
 
 t.test('no number of absent keys touches an absence that is vouched for', t => {
-  const memory = createMemory({ entries: 1, bytes: 10_000, absentEntries: 10 })
+  const memory = new Memory({ entries: 1, bytes: 10_000, absentEntries: 10 })
   memory.set('known', unknown, true)
   for (let index = 0; index < 1_000; index++) memory.set(`stranger${index}`, unknown)
   t.equal(memory.get('known'), unknown)
@@ -50,7 +50,7 @@ t.test('no number of absent keys touches an absence that is vouched for', t => {
 })
 
 t.test('a key is found or absent, as it was set last', t => {
-  const memory = createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 })
+  const memory = new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 })
   memory.set('key', entry('1'))
   memory.set('key', unknown)
   t.equal(memory.get('key'), unknown)
@@ -64,7 +64,7 @@ t.test('a key is found or absent, as it was set last', t => {
 })
 
 t.test('a value that is bigger than the whole memory is not kept, nor is what it replaces', t => {
-  const memory = createMemory({ entries: 10, bytes: 1_000, absentEntries: 10 })
+  const memory = new Memory({ entries: 10, bytes: 1_000, absentEntries: 10 })
   memory.set('key', entry('1'))
   memory.set('key', entry('x'.repeat(2_000)))
   t.equal(memory.get('key'), undefined)
@@ -74,7 +74,7 @@ t.test('a value that is bigger than the whole memory is not kept, nor is what it
 t.test('an empty memory takes next to nothing, however much it may hold', t => {
   const used = (): number => process.memoryUsage().heapUsed + process.memoryUsage().external
   const before = used()
-  const memories = Array.from({ length: 10 }, () => createMemory({ entries: 1_000_000, bytes: 1e9, absentEntries: 1_000_000 }))
+  const memories = Array.from({ length: 10 }, () => new Memory({ entries: 1_000_000, bytes: 1e9, absentEntries: 1_000_000 }))
   t.ok(used() - before < 10e6)
   t.equal(memories.length, 10)
   t.end()

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createMemory } from '../../src/caches/memory.js'
+import { Memory } from '../../src/caches/memory.js'
 import type { ByteString } from '../../src/outcome.js'
 import { absent, found, readable, unavailable } from '../../src/outcome.js'
 import { anHour, minute, week, down, fresh, stale, stage } from './stage.js'
@@ -99,7 +99,7 @@ t.test('what one node learned, another has from Redis while the table is down', 
   await ask('info@example.com')
   await ask('Anybody@example.org')
   source.fault = down
-  const other = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  const other = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
   t.strictSame(await ask('info@example.com', other), fresh('box@example.net'))
   t.strictSame(await ask('anybody@example.org', other), fresh('catch@example.net'), 'a whole answer, too')
   t.equal(redis.state.reads, 7, 'one trip for a key that its first step finds, two for any other')
@@ -111,7 +111,7 @@ t.test('an answer from Redis is as old as its verification', async t => {
   await ask('info@example.com')
   source.fault = down
   await clock.advance(4 * minute)
-  const other = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  const other = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
   t.strictSame(await ask('info@example.com', other), fresh('box@example.net'))
   await clock.advance(minute)
   t.strictSame(await ask('info@example.com', other), stale('box@example.net'))
@@ -124,7 +124,7 @@ t.test('a stale answer from Redis is not taken for the table\'s word', async t =
   await ask('info@example.com')
   await clock.advance(5 * minute)
   source.rows.set('info@example.com', 'new@example.net')
-  const other = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  const other = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
   t.strictSame(await ask('info@example.com', other), fresh('new@example.net'))
 })
 
@@ -132,7 +132,7 @@ t.test('C119 what another definition of the map said is not used', async t => {
   const { ask, open, source } = stage({ 'info@example.com': 'box@example.net' }, { withRedis: true })
   await ask('info@example.com')
   source.fault = down
-  const changed = open({ definition: 'fedcba9876543210' }, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  const changed = open({ definition: 'fedcba9876543210' }, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
   t.equal(await ask('info@example.com', changed), down)
 })
 
@@ -180,12 +180,12 @@ t.test('an absence that is vouched for ends when the table says found', async t 
 t.test('one node\'s absence that is vouched for bridges another\'s outage, but is never fresh there', async t => {
   const { ask, open, source } = stage({}, { isKnownElsewhere: () => true, withRedis: true })
   await ask('user@example.com')
-  const other = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  const other = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
   const asked = source.asked.length
   t.equal(await ask('user@example.com', other), absent)
   t.ok(source.asked.length > asked, 'the table was asked')
   source.fault = down
-  t.equal(await ask('user@example.com', open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))), absent)
+  t.equal(await ask('user@example.com', open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))), absent)
 })
 
 t.test('a map knows what it has found, fresh or stale, and not what it hasn\'t', async t => {
@@ -312,12 +312,12 @@ t.test('a flush of which the node has not heard yet: what Redis has is not fresh
   const { lookup, open, source, ask } = stage({ 'a@example.com': 'old' }, { withRedis: true })
   t.match(await ask('a@example.com'), { value: 'old' })
   source.rows.set('a@example.com', 'new')
-  const later = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  const later = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
   later.known.knowsFlushes = false
   source.fault = unavailable('breaker-open', 'down')
   t.match(await ask('a@example.com', later), { value: 'old', age: 'stale' })
   source.fault = null
-  const last = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  const last = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
   last.known.knowsFlushes = false
   t.match(await ask('a@example.com', last), { value: 'new' })
   t.equal(lookup.flights, 0)
@@ -325,7 +325,7 @@ t.test('a flush of which the node has not heard yet: what Redis has is not fresh
 
 t.test('a Redis that is left alone is asked all the same when nobody else can be, for as long as the deadline lets it', async t => {
   const { clock, redis, open, source, ask, askTimed, lookup } = stage({ 'a@example.com': 'a', '@catch.example': 'all' }, { withRedis: true })
-  for (const key of ['a@example.com', 'any@catch.example']) await ask(key, open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 })))
+  for (const key of ['a@example.com', 'any@catch.example']) await ask(key, open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 })))
   Object.assign(redis.state, { usable: false, connected: true, latencyMs: 500 })
   t.match(await askTimed('any@catch.example'), { outcome: fresh('all'), ms: 0 }, 'not while the table answers')
   source.fault = down

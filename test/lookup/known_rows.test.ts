@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createMemory } from '../../src/caches/memory.js'
+import { Memory } from '../../src/caches/memory.js'
 import { offerRow, rowKeys } from '../../src/lookup/known_rows.js'
 import { absent, byteString } from '../../src/outcome.js'
 import { minute, down, fresh, stale, stage } from './stage.js'
@@ -24,7 +24,7 @@ t.test('an offered row bridges an outage, is asked for first, and takes the plac
 
 t.test('offered rows push nothing out of memory', async t => {
   const { clock, open, ask } = stage({ 'a@example.com': 'a', 'b@example.com': 'b' })
-  const lookup = open({}, createMemory({ entries: 3, bytes: 10_000, absentEntries: 10 }))
+  const lookup = open({}, new Memory({ entries: 3, bytes: 10_000, absentEntries: 10 }))
   await ask('a@example.com', lookup)
   await ask('b@example.com', lookup)
   const said = await Promise.all(['c@example.com', 'd@example.com'].map(key => offerRow(lookup.known, key, byteString('file'), clock.now() - minute, () => clock.now())))

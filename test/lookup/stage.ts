@@ -1,5 +1,5 @@
 /** A map over scripted rows, for tests of the lookup: real code over a scripted table, a scripted Redis, and a clock that stands still. */
-import { createMemory } from '../../src/caches/memory.js'
+import { Memory } from '../../src/caches/memory.js'
 import type { Statement } from '../../src/caches/entry.js'
 import type { MapIdentity, RedisCache } from '../../src/caches/redis.js'
 import { MapTrust } from '../../src/trust/map_trust.js'
@@ -80,7 +80,7 @@ export const stage = (rows: Readonly<Record<string, string>>, {
   const clock = fakeClock()
   const source = scriptedSource(clock, rows)
   const redis = scriptedRedis(clock)
-  const memory = createMemory({ entries: 1_000, bytes: 10_000_000, absentEntries: 100 })
+  const memory = new Memory({ entries: 1_000, bytes: 10_000_000, absentEntries: 100 })
   const settings: Settings = {
     definition: '0123456789abcdef', policy: { unknown: 'reject', outage: 'defer' },
     plan: compileSearch(search, {

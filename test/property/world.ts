@@ -9,8 +9,7 @@
  */
 import type { Statement } from '../../src/caches/entry.js'
 import type { Lifetimes } from '../../src/config/config.js'
-import { createMemory } from '../../src/caches/memory.js'
-import type { Memory } from '../../src/caches/memory.js'
+import { Memory } from '../../src/caches/memory.js'
 import type { RedisCache } from '../../src/caches/redis.js'
 import { MapTrust } from '../../src/trust/map_trust.js'
 import { TableTrust } from '../../src/trust/table_trust.js'
@@ -192,7 +191,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
         return { outcome, server: 'server' }
       },
     }
-    const memory = createMemory(setting.smallMemory ? { entries: 3, bytes: 100_000, absentEntries: 2 } : { entries: 1_000, bytes: 1_000_000, absentEntries: 1_000 })
+    const memory = new Memory(setting.smallMemory ? { entries: 3, bytes: 100_000, absentEntries: 2 } : { entries: 1_000, bytes: 1_000_000, absentEntries: 1_000 })
     const known = new Known({
       identity: { name: 'alias', definition: letter }, plan, lifetimes, confirmForMs, absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false },
     }, { memory, isKnownElsewhere: () => false, isOurs: () => true, clock, random, redis: redisFor(() => node.alive) })

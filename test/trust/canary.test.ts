@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createMemory } from '../../src/caches/memory.js'
+import { Memory } from '../../src/caches/memory.js'
 import { Canary } from '../../src/trust/canary.js'
 import { TableTrust } from '../../src/trust/table_trust.js'
 import { Known } from '../../src/lookup/known.js'
@@ -22,7 +22,7 @@ const stage = () => {
   const known = new Known({
     identity: { name: 'alias', definition: '0123456789abcdef' }, plan, lifetimes: { freshForMs: 60_000, staleForMs: 3_600_000, absentForMs: 30_000 },
     confirmForMs: 300_000, absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false },
-  }, { memory: createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }), redis: null, isKnownElsewhere: () => false, isOurs: () => true, clock, random: () => 0 })
+  }, { memory: new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }), redis: null, isKnownElsewhere: () => false, isOurs: () => true, clock, random: () => 0 })
   const table = new TableTrust({ maxShrink: 1 }, {
     source, clock, sample: () => [], canaries: [canary], onChange: () => undefined,
   })

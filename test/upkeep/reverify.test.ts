@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createMemory } from '../../src/caches/memory.js'
+import { Memory } from '../../src/caches/memory.js'
 import { unavailable } from '../../src/outcome.js'
 import { dueKeys, reverify, verify } from '../../src/upkeep/reverify.js'
 import { recall, recordsOf } from '../../src/upkeep/snapshots.js'
@@ -68,7 +68,7 @@ t.test('verifying gives way to lookups, and ends its round when the table is ill
 t.test('what another node has just verified is taken from Redis, and that it was verified is no asking', async t => {
   const { clock, lookup, open, source, ask, reverifyParts } = stage({ 'a@example.com': 'old' }, { withRedis: true, lifetimes: week })
   await ask('a@example.com')
-  const other = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  const other = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
   await ask('a@example.com', other)
   await clock.advance(aDay)
   source.rows.set('a@example.com', 'new')
@@ -88,7 +88,7 @@ t.test('when a key was last asked for is kept over a restart', async t => {
   await ask('a@example.com')
   await clock.advance(2 * aDay)
   await ask('b@example.com')
-  const restarted = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  const restarted = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
   for (const known of recordsOf(lookup.known, clock.now())) t.ok(recall(restarted.known, ...known))
   await clock.advance(aDay + minute)
   t.strictSame(dueKeys(restarted.known, 3 * aDay, clock.now()), ['b@example.com'])

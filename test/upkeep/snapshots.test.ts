@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createMemory } from '../../src/caches/memory.js'
+import { Memory } from '../../src/caches/memory.js'
 import type { MapLookup } from '../../src/lookup/lookup.js'
 import { absent, unavailable } from '../../src/outcome.js'
 import { recall, recordsOf } from '../../src/upkeep/snapshots.js'
@@ -8,7 +8,7 @@ import { anHour, minute, down, stage } from '../lookup/stage.js'
 t.test('a snapshot holds the absences that are vouched for', async t => {
   const { ask, clock, lookup, open, source } = stage({}, { isKnownElsewhere: () => true })
   await ask('user@example.com')
-  const restarted = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  const restarted = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
   for (const known of recordsOf(lookup.known, clock.now())) t.ok(recall(restarted.known, ...known))
   source.fault = down
   t.equal(await ask('user@example.com', restarted), absent)
@@ -21,7 +21,7 @@ t.test('what a snapshot held bridges an outage after a restart, but is not fresh
   const records = [...recordsOf(lookup.known, clock.now())]
   await clock.advance(6 * minute)
   source.fault = unavailable('source-down', 'gone')
-  const restarted = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  const restarted = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
   t.ok(records.every(record => recall(restarted.known, ...record)))
   t.match(await ask('info@example.com', restarted), { kind: 'found', value: 'a@b', age: 'stale' })
   t.match(await ask('info+x@example.com', restarted), { kind: 'found', value: 'a+x@b', age: 'stale' })
@@ -32,9 +32,9 @@ t.test('a snapshot of another definition, or from too long ago, is of no use', a
   await ask('info@example.com')
   const [record] = [...recordsOf(lookup.known, clock.now())]
   const recalled = ({ known }: MapLookup): boolean => record !== undefined && recall(known, ...record)
-  t.notOk(recalled(open({ definition: 'fedcba9876543210' }, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))))
+  t.notOk(recalled(open({ definition: 'fedcba9876543210' }, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))))
   await clock.advance(61 * minute)
-  t.notOk(recalled(open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))))
+  t.notOk(recalled(open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))))
 })
 
 t.test('found answers are told to whoever asks for that, from the table and from a snapshot', async t => {
@@ -43,7 +43,7 @@ t.test('found answers are told to whoever asks for that, from the table and from
   await ask('info@example.com')
   t.strictSame(heard, ['a@b'])
   const [record] = [...recordsOf(lookup.known, clock.now())]
-  const restarted = open({}, createMemory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  const restarted = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
   if (record !== undefined) recall(restarted.known, ...record)
   t.strictSame(heard, ['a@b', 'a@b'])
 })

@@ -1,0 +1,111 @@
+/**
+ * The Redis that the nodes share, and whether it can be used now. After a fault it
+ * rests: it is left alone for a moment, so that lookups don't wait for it in turn.
+ */
+import type { RedisSettings } from '../config/config.js'
+import { openClient } from './redis_client.js'
+import type { Client } from './redis_client.js'
+import { faultOf, redisFaults, scopeOf } from './redis_fault.js'
+import type { RedisFault } from './redis_fault.js'
+
+/** resting: connected, but it just failed. down: not connected; the client keeps trying. */
+export type RedisState = 'connecting' | 'ready' | 'resting' | 'down'
+
+export type RedisHooks = {
+  /** A change of state, its reason, and its time (epoch ms). */
+  readonly onState: (state: RedisState, detail: string, since: number) => void
+  /** Each fault, with what the server said. */
+  readonly onFault: (fault: RedisFault, detail: string) => void
+}
+
+/** After a fault of the server nothing is asked for so long (ms); the next lookup then tries again. */
+const restMs = 2_000
+/** After a fault of writes (a replica, no memory) nothing is written for so long (ms); reads go on. */
+const restWritesMs = 10_000
+
+export const errorOf = (thrown: unknown): Error => thrown instanceof Error ? thrown : new Error(String(thrown))
+
+export class RedisServer {
+  readonly client: Client
+  /** Resolves when the first connection stands or has failed. */
+  readonly tried: Promise<void>
+  readonly #hooks: RedisHooks
+  readonly #now: () => number
+  readonly #faults = Object.fromEntries(redisFaults.map(fault => [fault, 0])) as Record<RedisFault, number>
+  #state: RedisState = 'connecting'
+  #since: number
+  #restUntil = 0
+  #restWritesUntil = 0
+
+  /** Connects in the background and keeps doing so. `now` gives epoch ms. */
+  constructor(settings: RedisSettings, hooks: RedisHooks, now: () => number) {
+    this.#hooks = hooks
+    this.#now = now
+    this.#since = now()
+    this.client = openClient(settings)
+    this.tried = new Promise<void>(resolve => { this.client.once('ready', resolve).once('close', resolve) })
+    this.client.on('ready', () => {
+      this.#restUntil = 0
+      this.#enter('ready', 'connected')
+    })
+    this.client.on('close', () => this.#enter('down', 'connection lost'))
+    this.client.on('error', (given: Error & { lastNodeError?: Error | null }) => {
+      // A cluster's own error says only that no node would do; the last node's error says why.
+      const error = given.lastNodeError ?? given
+      this.count(faultOf(error), error.message)
+      this.#enter('down', error.message)
+    })
+  }
+
+  get isConnected(): boolean {
+    return this.client.status === 'ready'
+  }
+
+  /** Whether commands may be sent: it is connected and does not rest. */
+  get isUsable(): boolean {
+    return this.isConnected && this.#now() >= this.#restUntil
+  }
+
+  get isWritable(): boolean {
+    return this.isUsable && this.#now() >= this.#restWritesUntil
+  }
+
+  get status() {
+    return { state: this.#state, since: this.#since, faults: { ...this.#faults } }
+  }
+
+  /** A command succeeded: a rest is over. */
+  succeeded(): void {
+    if (this.#state === 'resting') this.#enter('ready', 'answers again')
+  }
+
+  /** A command failed: counts its fault and, if more commands would fail, begins a rest. */
+  failed(thrown: unknown): void {
+    const { message } = errorOf(thrown)
+    const fault = faultOf(errorOf(thrown))
+    this.count(fault, message)
+    switch (scopeOf(fault)) {
+      case 'writes':
+        this.#restWritesUntil = this.#now() + restWritesMs
+        return
+      case 'server':
+        if (this.#state === 'down') return
+        this.#restUntil = this.#now() + restMs
+        return this.#enter('resting', message)
+      case 'command': return
+    }
+  }
+
+  /** Counts a fault that changes nothing about the server. */
+  count(fault: RedisFault, detail: string): void {
+    this.#faults[fault]++
+    this.#hooks.onFault(fault, detail)
+  }
+
+  #enter(next: RedisState, detail: string): void {
+    if (next === this.#state) return
+    this.#state = next
+    this.#since = this.#now()
+    this.#hooks.onState(next, detail, this.#since)
+  }
+}
