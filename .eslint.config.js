@@ -1,13 +1,46 @@
-// Type-aware lint, plus the direction of imports: proto knows nothing; src goes
-// main -> server -> lookup -> caches and sources, and never back.
+// Type-aware lint, and the layout of the house: each folder of src imports only from those after it, types too,
+// and no import leads back to where it came from.
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import tseslint from 'typescript-eslint'
 
-const forbid = (...folders) => ['error', {
-  patterns: folders.map(folder => ({
-    regex: `/${folder}/`,
-    message: 'imports go main -> server -> lookup -> caches and sources; proto imports nothing',
-  })),
-}]
+/** From the commands down to what knows nothing of mail. */
+const layers = [
+  'cli', 'check', 'adopt', 'daemon', 'admin', 'server', 'upkeep', 'lookup', 'trust', 'caches', 'tables', 'mysql', 'config', 'postfix',
+  'runtime',
+]
+
+const layerRules = layers.map((layer, index) => ({
+  files: [`src/${layer}/**`],
+  rules: {
+    'no-restricted-imports': ['error', {
+      patterns: [
+        { regex: `^\\.\\./(?:${['main', ...layers.slice(0, index)].join('|')})(?:/|\\.js)`, message: `imports go down: ${layers.join(' -> ')}` },
+        ...['server', 'cli'].includes(layer) ? [] : [{ regex: '/proto/', message: 'only what speaks to clients knows the wire' }],
+      ],
+    }],
+  },
+}))
+
+/** The files that `file` imports. */
+const importsOf = file => [...readFileSync(file, 'utf8').matchAll(/(?:from |import\()'(\.[^']+)\.js'/g)]
+  .map(([, path]) => resolve(dirname(file), `${path}.ts`)).filter(existsSync)
+
+/** Whether imports lead from `from` to `to`. */
+const leadsTo = (from, to, seen = new Set()) => importsOf(from).some(next => {
+  if (next === to) return true
+  if (seen.has(next)) return false
+  seen.add(next)
+  return leadsTo(next, to, seen)
+})
+
+const noCycles = {
+  create: context => ({
+    Program: node => {
+      if (leadsTo(context.filename, context.filename)) context.report({ node, message: 'the imports of this file lead back to it' })
+    },
+  }),
+}
 
 export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', '.tap/', '**/*.js'] },
@@ -23,6 +56,11 @@ export default tseslint.config(
     },
   },
   {
+    files: ['src/**', 'proto/**'],
+    plugins: { house: { rules: { 'no-cycles': noCycles } } },
+    rules: { 'house/no-cycles': 'error' },
+  },
+  {
     files: ['src/**'], ignores: ['src/caches/ioredis.ts', 'src/mysql/driver.ts'],
     rules: {
       '@typescript-eslint/no-restricted-imports': ['error', {
@@ -31,8 +69,9 @@ export default tseslint.config(
     },
   },
   { files: ['proto/**'], rules: { 'no-restricted-imports': ['error', { patterns: [{ regex: '^(?!\\./)' }] }] } },
-  { files: ['src/lookup/**'], rules: { 'no-restricted-imports': forbid('server', 'health', 'proto') } },
-  { files: ['src/mysql/**', 'src/tables/**', 'src/caches/**'], rules: { 'no-restricted-imports': forbid('server', 'lookup', 'health', 'proto') } },
+  ...layerRules,
+  // A `changes` query is read where the tables' queries are, and its faults belong to the configuration's.
+  { files: ['src/config/config.ts', 'src/config/maps_section.ts'], rules: { 'no-restricted-imports': 'off' } },
   {
     files: ['test/**'],
     rules: { '@typescript-eslint/no-floating-promises': 'off', '@typescript-eslint/require-await': 'off' },
