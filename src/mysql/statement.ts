@@ -31,12 +31,21 @@ export type Result = {
 
 const noResultSet: Result = { kind: 'rows', rows: null, columns: [] }
 
-/** The statement's SQL with each value as a literal, for a session of the character set `charset`. */
+/** A letter that would become a part of the literal beside it. */
+const wordEnd = /[\w$\x80-\uffff]$/
+const wordStart = /^[\w$\x80-\uffff]/
+
+/**
+ * The statement's SQL with each value as a literal, for a session of the character set `charset`.
+ * Quotes keep words apart (LIKE'%s'AND); what takes their place needs a blank there, and only
+ * there: after `--` a blank would begin a comment.
+ */
 export const sqlOf = ({ texts }: Statement, values: readonly string[], charset: string): string => {
   let sql = texts[0] ?? ''
   for (const [index, value] of values.entries()) {
     const hex = Buffer.from(value, 'utf8').toString('hex')
-    sql += `_${charset} ${hex === '' ? '\'\'' : `0x${hex}`}${texts[index + 1] ?? ''}`
+    const next = texts[index + 1] ?? ''
+    sql += `${wordEnd.test(sql) ? ' ' : ''}_${charset} ${hex === '' ? '\'\'' : `0x${hex}`}${wordStart.test(next) ? ' ' : ''}${next}`
   }
   return sql
 }

@@ -94,6 +94,13 @@ for (const { name: product, start, every, skip } of [
     })
   }
 
+  await t.test('a query without blanks around its quotes', async t => {
+    const query = 'SELECT\'%u\'AS a,\'%s\'FROM fwd WHERE addr LIKE\'%s\'AND 1--\'%u\'AND\'%d\'IN(\'a.test\')'
+    const path = writeCf(folder, 'dense', { ...account, query })
+    const asked = ['info@a.test', 'two@a.test']
+    t.same(await askAll(openTable(path, servers), asked), await askPostfix(path, asked, []))
+  })
+
   await t.test('a key is folded as Postfix folds it', async t => {
     const path = writeCf(folder, 'echo', { ...account, query: 'SELECT \'%s\'' })
     // Scripts whose folding has been the same since before any supported Postfix.
