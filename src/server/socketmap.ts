@@ -1,11 +1,12 @@
 /** The socketmap dialect: socketmap_table(5), netstrings of `MAP KEY`, replies OK, NOTFOUND and TEMP. */
 import { NetstringDecoder } from '../../proto/netstring.js'
-import type { NetstringError, OnPayload } from '../../proto/netstring.js'
+import type { NetstringError } from '../../proto/netstring.js'
 import {
   fits, maxReplyBytes, notFoundReply, okReply, parseRequest, permReply, tempReply,
 } from '../../proto/socketmap.js'
 import type { Outcome } from '../outcome.js'
-import type { Dialect, ProtocolFault, Request, RequestDecoder } from './dialect.js'
+import { FramedRequests } from './framed_requests.js'
+import type { Dialect, ProtocolFault, Request } from './dialect.js'
 
 /** Postfix 3.12 limits the key to 10,000 bytes by default; older releases have no limit. */
 const maxRequestBytes = 16_384
@@ -28,34 +29,11 @@ const faultOf = (error: NetstringError): ProtocolFault => {
   }
 }
 
-class SocketmapDecoder implements RequestDecoder {
-  readonly #netstrings = new NetstringDecoder(maxRequestBytes)
-  #requests: Request[] = []
-  #hasFailed = false
-
-  get pending(): boolean {
-    return this.#netstrings.pending
-  }
-
-  push(chunk: Buffer): readonly Request[] {
-    this.#requests = []
-    if (this.#hasFailed) return this.#requests
-    const error = this.#netstrings.push(chunk, this.#onPayload)
-    if (error !== null) this.#add(faultOf(error))
-    return this.#requests
-  }
-
-  #add(request: Request): void {
-    if (!this.#hasFailed) this.#requests.push(request)
-    if (request.kind === 'fault') this.#hasFailed = true
-  }
-
-  readonly #onPayload: OnPayload = (buffer, start, end) => {
-    const request = parseRequest(buffer, start, end)
-    if (request === 'no-space') this.#add(noMapName)
-    else if (request === 'not-utf8') this.#add({ kind: 'lookup', map: null, key: null })
-    else this.#add({ kind: 'lookup', map: request.map, key: request.key })
-  }
+const requestOf = (buffer: Buffer, start: number, end: number): Request => {
+  const request = parseRequest(buffer, start, end)
+  if (request === 'no-space') return noMapName
+  if (request === 'not-utf8') return { kind: 'lookup', map: null, key: null }
+  return { kind: 'lookup', map: request.map, key: request.key }
 }
 
 const reply = (outcome: Outcome): string => {
@@ -69,7 +47,7 @@ const reply = (outcome: Outcome): string => {
 
 export const socketmap: Dialect = {
   protocol: 'socketmap',
-  createDecoder: () => new SocketmapDecoder(),
+  createDecoder: () => new FramedRequests(new NetstringDecoder(maxRequestBytes), requestOf, faultOf),
   fits, reply,
   limits: `the value is empty, has a NUL, or is over ${maxReplyBytes} bytes`,
 }

@@ -2,45 +2,22 @@
 import {
   LineDecoder, fits, maxLineBytes, notFoundReply, okReply, parseRequest, putReply, tempReply,
 } from '../../proto/tcp_table.js'
-import type { OnLine } from '../../proto/tcp_table.js'
 import type { Outcome } from '../outcome.js'
-import type { Dialect, ProtocolFault, Request, RequestDecoder } from './dialect.js'
+import { FramedRequests } from './framed_requests.js'
+import type { Dialect, ProtocolFault, Request } from './dialect.js'
 
 const tooLong: ProtocolFault = {
   kind: 'fault', problem: `a request line of more than ${maxLineBytes} bytes`, reply: tempReply('request too long'),
 }
 
-class TcpTableDecoder implements RequestDecoder {
-  readonly #lines = new LineDecoder(maxLineBytes)
-  #requests: Request[] = []
-  #hasFailed = false
-
-  get pending(): boolean {
-    return this.#lines.pending
+const requestOf = (buffer: Buffer, start: number, end: number): Request => {
+  const request = parseRequest(buffer, start, end)
+  if (request === 'not-utf8') return { kind: 'lookup', map: null, key: null }
+  if (typeof request === 'string') {
+    return { kind: 'fault', problem: `not a tcp_table request (${request})`, reply: tempReply('malformed request') }
   }
-
-  push(chunk: Buffer): readonly Request[] {
-    this.#requests = []
-    if (this.#hasFailed) return this.#requests
-    const error = this.#lines.push(chunk, this.#onLine)
-    if (error !== null) this.#add(tooLong)
-    return this.#requests
-  }
-
-  #add(request: Request): void {
-    if (!this.#hasFailed) this.#requests.push(request)
-    if (request.kind === 'fault') this.#hasFailed = true
-  }
-
-  readonly #onLine: OnLine = (buffer, start, end) => {
-    const request = parseRequest(buffer, start, end)
-    if (request === 'not-utf8') this.#add({ kind: 'lookup', map: null, key: null })
-    else if (typeof request === 'string') {
-      const problem = `not a tcp_table request (${request})`
-      this.#add({ kind: 'fault', problem, reply: tempReply('malformed request') })
-    } else if (request.kind === 'put') this.#add({ kind: 'answered', reply: putReply })
-    else this.#add({ kind: 'lookup', map: null, key: request.key })
-  }
+  if (request.kind === 'put') return { kind: 'answered', reply: putReply }
+  return { kind: 'lookup', map: null, key: request.key }
 }
 
 const reply = (outcome: Outcome): string => {
@@ -54,7 +31,7 @@ const reply = (outcome: Outcome): string => {
 
 export const tcpTable: Dialect = {
   protocol: 'tcp_table',
-  createDecoder: () => new TcpTableDecoder(),
+  createDecoder: () => new FramedRequests(new LineDecoder(maxLineBytes), requestOf, () => tooLong),
   fits, reply,
   limits: `result too long: the reply would be over ${maxLineBytes} bytes`,
 }
