@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The program's start: the only file that takes the environment and the streams from the process, or ends it. */
-import { exitTempfail } from './cli/exit.js'
+import { exitTempfail } from './cli/terminal.js'
 import { createProgram } from './cli/program.js'
 
 process.on('uncaughtException', error => {

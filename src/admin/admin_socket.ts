@@ -11,10 +11,10 @@ import { listenOnUnixSocket } from '../server/unix_socket.js'
 import { noMap, routeActions, textAt } from './actions.js'
 import type { Administered } from './actions.js'
 import { explain } from './explain.js'
-import { reportOf } from './report.js'
-import type { Shown } from './report.js'
 import { cachedMap, isRow, knownRows, takeRows } from './rows.js'
 import type { Row } from './rows.js'
+import { reportOf } from './summary.js'
+import type { Shown } from './summary.js'
 
 /** The longest body, in bytes, of most requests, and of one batch of an import: a thousand rows, and a long one. */
 const bodyBytes = 8_192

@@ -11,7 +11,7 @@ import { fold } from '../postfix/fold.js'
 import type { Search } from '../postfix/parameters.js'
 import { askInOrder } from '../tables/source.js'
 
-export type ExplainedEntry = { readonly answer: string, readonly age: string, readonly verifiedAt: number }
+type ExplainedEntry = { readonly answer: string, readonly age: string, readonly verifiedAt: number }
 export type ExplainedStep = {
   readonly key: string
   readonly memory: ExplainedEntry | null

@@ -1,4 +1,5 @@
-/** The last hour of each map in steps of a minute, for the charts of the status page. It is kept in memory only. */
+/** What has happened lately, for people; kept in memory only: the last hour of each map, and the last events. */
+import type { Log } from '../log.js'
 import type { Status } from './status.js'
 
 /** What happened in one step. */
@@ -56,5 +57,52 @@ export const createHistory = (): History => {
       before = new Map(status.maps.map(({ name }) => [name, totalsOf(status, name)]))
     },
     steps: status => Object.fromEntries(stepsAt(status)),
+  }
+}
+
+/** A change of state, which the log says once; its repeated warnings are none. */
+export type Event = {
+  /** Epoch ms. */
+  readonly at: number
+  readonly level: 'info' | 'warn' | 'error'
+  readonly text: string
+}
+
+const maxEvents = 50
+
+export type Events = {
+  /** Newest first. */
+  list(): readonly Event[]
+  /** The same log, but what it says once is also an event. */
+  recording(log: Log): Log
+}
+
+export const createEvents = (now: () => number): Events => {
+  const events: Event[] = []
+  const add = (level: Event['level'], text: string): void => {
+    events.unshift({ at: now(), level, text })
+    events.length = Math.min(events.length, maxEvents)
+  }
+  return {
+    list: () => events,
+    recording: log => ({
+      ...log,
+      // The spread would keep the level of now.
+      get isDebug() {
+        return log.isDebug
+      },
+      info: (text, fields) => {
+        add('info', text)
+        log.info(text, fields)
+      },
+      warn: (text, fields) => {
+        add('warn', text)
+        log.warn(text, fields)
+      },
+      error: (text, fields) => {
+        add('error', text)
+        log.error(text, fields)
+      },
+    }),
   }
 }

@@ -8,24 +8,44 @@
  * daemon for an outage that it exists to bridge. They show as detail.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import type { Endpoint } from '../config/endpoint.js'
 import type { Log } from '../log.js'
+import { packageFile } from '../runtime/package.js'
 import { listenOnUnixSocket } from '../server/unix_socket.js'
 import { routeActions } from './actions.js'
 import type { Administered } from './actions.js'
 import { createMetrics } from './metrics.js'
-import { readPage } from './page.js'
-import { reportOf } from './report.js'
-import type { Shown } from './report.js'
-import { summarize } from './summary.js'
+import { reportOf, summarize } from './summary.js'
+import type { Shown } from './summary.js'
 
-export type HealthServer = { readonly url: string, close(): Promise<void> }
+type HealthServer = { readonly url: string, close(): Promise<void> }
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
 /** Takes the same time whatever was given, so that it tells nothing of the token. */
 const isToken = (given: string, token: string): boolean => timingSafeEqual(digest(given), digest(token))
+
+/** The status page: one file, and a policy that lets the browser run and load nothing else. */
+type Page = { readonly html: string, readonly policy: string }
+
+const hashOf = (html: string, tag: 'script' | 'style'): string => {
+  const content = new RegExp(`<${tag}>([^]*?)</${tag}>`).exec(html)?.[1] ?? ''
+  return `'sha256-${createHash('sha256').update(content).digest('base64')}'`
+}
+
+/** Reads the page; `policy` is its Content-Security-Policy. Throws if the file isn't there. */
+export const readPage = (): Page => {
+  const html = readFileSync(packageFile('src/admin/page.html'), 'utf8')
+  return {
+    html,
+    policy: [
+      'default-src \'none\'', `script-src ${hashOf(html, 'script')}`, `style-src ${hashOf(html, 'style')}`,
+      'connect-src \'self\'', 'img-src data:', 'base-uri \'none\'', 'form-action \'none\'', 'frame-ancestors \'none\'',
+    ].join('; '),
+  }
+}
 
 const routePage = (app: FastifyInstance): void => {
   const { html, policy } = readPage()

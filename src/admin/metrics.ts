@@ -208,7 +208,7 @@ const register = (registry: Registry, metric: Metric, read: () => Status | null)
   }
 }
 
-export type Metrics = {
+type Metrics = {
   readonly contentType: string
   /** The whole page. */
   render(): Promise<string>
@@ -222,7 +222,8 @@ export const createMetrics = (status: () => Status): Metrics => {
   new WaitHistogram('holdfast_lookup_duration_seconds',
     'Time from request to answer. What memory answers at once is counted in the first bucket, untimed.',
     registry, () => current?.answers ?? [])
-  // How often (ms) the event loop is looked at. A hundred times a second, the default, is most of what an idle daemon does.
+  // How often (ms) the event loop is looked at. A hundred times a second, the default, is most of what an idle daemon
+  // does.
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 })
   return {
     contentType: registry.contentType,

@@ -54,7 +54,7 @@ export async function* knownRows({ lookup, redis, identity }: MysqlMap): AsyncGe
   return missing
 }
 
-export type Taken = { readonly kept: number, readonly known: number, readonly noRoom: number, readonly unfit: number }
+type Taken = { readonly kept: number, readonly known: number, readonly noRoom: number, readonly unfit: number }
 
 /**
  * Imports rows that were right at `madeAt` (epoch ms). They count as verified
@@ -64,12 +64,14 @@ export type Taken = { readonly kept: number, readonly known: number, readonly no
 export const takeRows = async (map: MysqlMap, rows: readonly Row[], madeAt: number): Promise<Taken | string> => {
   const { name, config: { lifetimes: { staleForMs } }, lookup } = map
   if (staleForMs === 0) {
-    return `${name}: stale_for is 0, so no stale answer bridges an outage in this map, and an imported row would be of no use`
+    return `${name}: stale_for is 0, so no stale answer bridges an outage in this map, and an imported row would be `
+      + 'of no use'
   }
   const now = Date.now()
   const verifiedAt = Math.floor(Math.min(madeAt, now - staleForMs / 2))
   if (now >= verifiedAt + staleForMs) {
-    return `${name}: the file is older than stale_for, so its rows have expired; if they are right, give it a new date (touch)`
+    return `${name}: the file is older than stale_for, so its rows have expired; if they are right, give it a new `
+      + 'date (touch)'
   }
   const results = await Promise.all(rows.map(async ([key, value]) => {
     const isFit = key !== '' && !`${key}${value}`.includes('\0') && value !== '' && value.length <= maxValueBytes

@@ -18,7 +18,7 @@ import type { TableLoader } from '../upkeep/table_loader.js'
 export type WarmStatus = TableLoader['state']
 
 /** A doubt in a table, without its keys. */
-export type DoubtStatus = Omit<TableDoubt, 'keys'> & { readonly known: number }
+type DoubtStatus = Omit<TableDoubt, 'keys'> & { readonly known: number }
 
 const doubtStatus = ({ keys, ...doubt }: TableDoubt): DoubtStatus => ({ ...doubt, known: keys.length })
 
@@ -62,7 +62,9 @@ export type Status = {
   readonly answers: readonly Tally[]
 }
 
-export const mapStatus = (map: ServedMap, copies: readonly CopyStatus[], loader: TableLoader | undefined): MapStatus => ({
+export const mapStatus = (
+  map: ServedMap, copies: readonly CopyStatus[], loader: TableLoader | undefined,
+): MapStatus => ({
   name: map.name, search: map.config.search, source: map.kind,
   cached: map.kind === 'text' ? null : {
     origins: map.lookup.origins, memory: map.memory.size(), inFlight: map.lookup.flights,

@@ -1,7 +1,11 @@
-/** The status in one word, with each part that does not work and since when: for the page, the terminal and /readyz. */
+/**
+ * The status in one word, with each part that does not work and since when; and the report that the page, `holdfast
+ * status` and /status show: the daemon at one moment.
+ */
+import type { Event, Events, History, HistoryStep } from './history.js'
 import type { Status } from './status.js'
 
-export type DegradedPart = {
+type DegradedPart = {
   /** `mysql 127.0.0.1:3306`, `redis`, `map virtual_alias`. */
   readonly part: string
   /** Epoch ms. */
@@ -60,4 +64,23 @@ export const summarize = (status: Status): Summary => {
     status.redis?.since ?? 0,
   ]
   return { state: 'well', since: Math.max(...changes), degraded }
+}
+
+/** Where a report comes from. */
+export type Shown = {
+  readonly status: () => Status
+  readonly history: History
+  readonly events: Events
+}
+
+export type Report = Status & {
+  readonly summary: Summary
+  /** By map. */
+  readonly history: Readonly<Record<string, readonly HistoryStep[]>>
+  readonly events: readonly Event[]
+}
+
+export const reportOf = ({ status, history, events }: Shown): Report => {
+  const now = status()
+  return { summary: summarize(now), ...now, history: history.steps(now), events: events.list() }
 }

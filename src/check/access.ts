@@ -1,9 +1,75 @@
-/** Whether Postfix's account gets through the folders to a unix socket, and may write to it. */
+/**
+ * What accounts of this machine may do with files: Postfix's with the listeners' sockets, the service's with the
+ * files of the configuration. Root, who runs the check, can read them all.
+ *
+ * Bugs: access control lists (acl(5)) are not read.
+ */
+import { execFile } from 'node:child_process'
+import { statSync } from 'node:fs'
+import type { Stats } from 'node:fs'
+import { dirname } from 'node:path'
+import type { Config } from '../config/config.js'
 import { groupName } from '../config/group.js'
-import { look, mayDo, obstacle, ownership } from './account.js'
-import type { Account, Obstacle } from './account.js'
-import { deferred } from './finding.js'
-import type { FindingText } from './finding.js'
+import { deferred } from './uses.js'
+import type { Finding, FindingText } from './uses.js'
+
+export type Account = { readonly name: string, readonly uid: number, readonly gids: readonly number[] }
+
+const id = (...args: readonly string[]): Promise<string | null> => new Promise(resolve => {
+  execFile('id', args, (error, stdout) => resolve(error === null ? stdout.trim() : null))
+})
+
+/** An account by its name; null if there is none. id(1) knows every source of accounts that this machine has. */
+export const accountOf = async (name: string): Promise<Account | null> => {
+  const [uid, gids] = await Promise.all([id('-u', '--', name), id('-G', '--', name)])
+  return uid === null || gids === null ? null : { name, uid: Number(uid), gids: gids.split(' ').map(Number) }
+}
+
+const bits = { read: 4, write: 2, search: 1 } as const
+type Wish = keyof typeof bits
+
+/** Owner, group and mode of a file. */
+type Permissions = Pick<Stats, 'uid' | 'gid' | 'mode'>
+
+/** Whether they let `account` do what it wishes. */
+const mayDo = ({ uid, gid, mode }: Permissions, account: Account, wish: Wish): boolean => {
+  if (account.uid === 0) return true
+  const shift = uid === account.uid ? 6 : account.gids.includes(gid) ? 3 : 0
+  return (mode >> shift & bits[wish]) !== 0
+}
+
+/** The file's stat(2); null if there is no such file; 'hidden' if this process may not look. */
+const look = (path: string): Stats | null | 'hidden' => {
+  try {
+    return statSync(path)
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EACCES' ? 'hidden' : null
+  }
+}
+
+/** Owner, group and mode as ls(1) has them, for people. */
+const ownership = ({ uid, gid, mode }: Permissions): string =>
+  `owner ${uid}, group ${groupName(gid)}, mode ${(mode & 0o7777).toString(8).padStart(4, '0')}`
+
+type Obstacle =
+  | { readonly kind: 'missing' | 'hidden', readonly folder: string }
+  | { readonly kind: 'closed', readonly folder: string, readonly stats: Stats }
+
+/** The first folder between `from` and `file` that `account` can't go through; null if it gets to the file. */
+const obstacle = (file: string, from: string, account: Account): Obstacle | null => {
+  const folders: string[] = []
+  for (let folder = dirname(file); ; folder = dirname(folder)) {
+    folders.unshift(folder)
+    if (folder === from || folder === dirname(folder)) break
+  }
+  for (const folder of folders) {
+    const stats = look(folder)
+    if (stats === null) return { kind: 'missing', folder }
+    if (stats === 'hidden') return { kind: 'hidden', folder }
+    if (!mayDo(stats, account, 'search')) return { kind: 'closed', folder, stats }
+  }
+  return null
+}
 
 /** A socket as the configuration has it; `gid` is null for the daemon's own group. */
 type ConfiguredSocket = { readonly path: string, readonly mode: number, readonly gid: number | null }
@@ -53,3 +119,41 @@ const folderFinding = (inTheWay: Obstacle, account: Account): FindingText => {
     default: return inTheWay satisfies never
   }
 }
+
+/** As in deploy/systemd. */
+const service = 'holdfast'
+
+const filesOf = ({ fileName, maps }: Config): readonly string[] => [fileName, ...maps.flatMap(({ source }) => {
+  switch (source.kind) {
+    case 'cf': return source.paths
+    case 'text': return [source.path]
+    case 'inline': return []
+    default: return source satisfies never
+  }
+})]
+
+/** The account that the package makes, with Postfix's groups, which the unit adds; null where it isn't there. */
+export const serviceAccount = async (postfix: Account | null): Promise<Account | null> => {
+  const own = await accountOf(service)
+  return own === null ? null : { ...own, gids: [...own.gids, ...postfix?.gids ?? []] }
+}
+
+/** Why `account` can't read `file`; null if it can, or we can't see. */
+const obstacleTo = (file: string, account: Account): string | null => {
+  const inTheWay = obstacle(file, '/', account)
+  if (inTheWay?.kind === 'closed') return `can't go through ${inTheWay.folder} (${ownership(inTheWay.stats)})`
+  const stats = look(file)
+  if (stats === null || stats === 'hidden' || mayDo(stats, account, 'read')) return null
+  return `can't read it (${ownership(stats)})`
+}
+
+/** A finding for each file of the configuration that `account` can't read. */
+export const fileFindings = (config: Config, account: Account): readonly Finding[] =>
+  [...new Set(filesOf(config))].flatMap((place): readonly Finding[] => {
+    const why = obstacleTo(place, account)
+    return why === null ? [] : [{
+      level: 'error', place,
+      text: `the service's account ${account.name} ${why}: the daemon doesn't start, and Postfix says ${deferred}. `
+        + 'Give its group access: mode 0640 for the file, 0750 for a folder',
+    }]
+  })

@@ -3,12 +3,11 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { readPostconf } from '../postfix/postconf.js'
 import type { Config } from '../config/config.js'
-import { accountOf } from './account.js'
-import { fileFindings, serviceAccount } from './readable_files.js'
-import type { Finding } from './finding.js'
+import { accountOf, fileFindings, serviceAccount } from './access.js'
 import { reach } from './reach.js'
 import { tableFindings } from './tables.js'
 import { usesOf } from './uses.js'
+import type { Finding } from './uses.js'
 
 /**
  * Findings about the Postfix of `configDir`; null if there is none, or it doesn't ask Holdfast yet. Rejects with

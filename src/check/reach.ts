@@ -10,13 +10,11 @@ import type { Config, ListenerConfig } from '../config/config.js'
 import { endpointName } from '../config/endpoint.js'
 import type { Postconf } from '../postfix/postconf.js'
 import { accessFindings } from './access.js'
-import type { Account } from './account.js'
-import { deferred, fileAndName } from './finding.js'
-import type { Finding, FindingText } from './finding.js'
-import { servicesOfAll } from './uses.js'
-import type { Use, UsingService } from './uses.js'
+import type { Account } from './access.js'
+import { deferred, fileAndName, servicesOfAll } from './uses.js'
+import type { Finding, FindingText, Use, UsingService } from './uses.js'
 
-export type Reached = {
+type Reached = {
   /** The listener; null if nobody, or another program, listens there. */
   readonly listener: ListenerConfig | null
   /** Postfix means the daemon of this configuration. */

@@ -4,9 +4,8 @@ import type { Postconf } from '../postfix/postconf.js'
 import type { Config, MapConfig } from '../config/config.js'
 import type { AbsenceEffect, Search } from '../postfix/parameters.js'
 import { nearest } from '../config/spelling.js'
-import { deferred, fileAndName } from './finding.js'
-import type { Finding, FindingText } from './finding.js'
-import type { Use } from './uses.js'
+import { deferred, fileAndName } from './uses.js'
+import type { Finding, FindingText, Use } from './uses.js'
 
 const wholeKeyOnly = 'Postfix asks a socketmap: or tcp: table for the whole key alone'
 
@@ -111,7 +110,7 @@ const orderProblem = ({ hasNeighbours, asked, purpose, table }: Use, { search }:
 }
 
 /** A use of this configuration's daemon; `tcpMap` is the map of a tcp: listener. */
-export type OwnUse = { readonly use: Use, readonly tcpMap: string | null }
+type OwnUse = { readonly use: Use, readonly tcpMap: string | null }
 
 const mapFindings = (
   postfix: Postconf, maps: readonly MapConfig[], { use, tcpMap }: OwnUse,

@@ -15,7 +15,7 @@ import type { Postconf } from '../postfix/postconf.js'
 import { groupId } from '../config/group.js'
 import { defineFromCf } from '../tables/definition.js'
 import { standardConfig } from './daemon_at.js'
-import { Failure, exitCantCreate, exitConfig, exitTempfail, exitUnavailable } from './exit.js'
+import { Failure, exitCantCreate, exitConfig, exitTempfail, exitUnavailable } from './terminal.js'
 import { askDaemon } from './query.js'
 import { messageOf } from '../log.js'
 

@@ -18,10 +18,9 @@ import { fold } from '../postfix/fold.js'
 import type { Opened } from '../tables/open.js'
 import { askInOrder } from '../tables/source.js'
 import { sourcesOf } from '../daemon/watched.js'
-import { Failure, exitConfig, exitNoInput, exitTempfail } from './exit.js'
+import { Failure, exitConfig, exitNoInput, exitTempfail, terminalLog } from './terminal.js'
 import { askDaemon } from './query.js'
 import type { DaemonAnswer } from './query.js'
-import { terminalLog } from './terminal.js'
 
 export type CompareOptions = { readonly config: string, readonly keys: string }
 
@@ -61,7 +60,7 @@ const outcomeText = (outcome: Outcome): string => {
   }
 }
 
-export type Comparison = {
+type Comparison = {
   readonly verdict: 'same' | 'differs' | 'not asked'
   /** The answers of the tables and of the daemon, in words. */
   readonly direct: string

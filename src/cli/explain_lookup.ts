@@ -1,7 +1,6 @@
 /** `holdfast explain`: has the daemon look an address up in its maps, and prints each step. */
 import type { Explained, ExplainedStep } from '../admin/explain.js'
-import { call } from './call.js'
-import { adminAt } from './daemon_at.js'
+import { adminAt, call } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
 import { painter, span } from './terminal.js'
 import type { Paint } from './terminal.js'

@@ -14,11 +14,9 @@ import { cachedMap, knownRows } from '../admin/rows.js'
 import type { Row } from '../admin/rows.js'
 import { textLine } from '../postfix/text_table.js'
 import { sourcesOf } from '../daemon/watched.js'
-import { callLines } from './call.js'
-import { adminAt, adminIn, configOf } from './daemon_at.js'
+import { adminAt, adminIn, callLines, configOf } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
-import { Failure, exitTempfail } from './exit.js'
-import { terminalLog } from './terminal.js'
+import { Failure, exitTempfail, terminalLog } from './terminal.js'
 
 type Export = {
   readonly rows: AsyncIterable<readonly Row[]>

@@ -4,10 +4,9 @@ import type { Row } from '../admin/rows.js'
 import { messageOf } from '../log.js'
 import { parseTextTable } from '../postfix/text_table.js'
 import type { TextTable } from '../postfix/text_table.js'
-import { call } from './call.js'
-import { adminAt } from './daemon_at.js'
+import { adminAt, call } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
-import { Failure, exitNoInput, exitTempfail } from './exit.js'
+import { Failure, exitNoInput, exitTempfail } from './terminal.js'
 
 /** At most so many rows, and about so many bytes, in one request. */
 const batchRows = 1_000

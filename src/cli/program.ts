@@ -11,7 +11,7 @@ import type { CompareOptions } from './compare.js'
 import { standardConfig } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
 import type { ExplainOptions } from './explain_lookup.js'
-import { Failure } from './exit.js'
+import { Failure } from './terminal.js'
 import type { QueryOptions } from './query.js'
 import type { StatusOptions } from './show_status.js'
 
@@ -119,7 +119,8 @@ const addAdmin = (program: Command, name: string, description: string, example: 
     .addHelpText('after', examples(example))
 
 const addShowing = (program: Command, process: NodeJS.Process): void => {
-  addAdmin(program, 'status', 'show whether mail is safe, since when, and which part is degraded', 'holdfast status --watch')
+  addAdmin(program, 'status', 'show whether mail is safe, since when, and which part is degraded',
+    'holdfast status --watch')
     .option('--watch', 'show it again every two seconds')
     .option('--json', 'show everything, as JSON')
     .action((options: StatusOptions) =>
@@ -139,14 +140,14 @@ const addTelling = (program: Command, process: NodeJS.Process): void => {
     'holdfast trust virtual_alias')
     .argument('<MAP>', 'the name of the map')
     .action((map: string, options: DaemonOptions) =>
-      run('trust', process, async () => (await import('./trust.js')).trust(map, options, process)))
+      run('trust', process, async () => (await import('./act.js')).trust(map, options, process)))
 
   addAdmin(program, 'flush', 'look up a key, the keys of a domain, or every key of a map again, on all nodes; '
     + 'until then the old answers bridge an outage', 'holdfast flush virtual_alias info@example.com')
     .argument('<MAP>', 'the name of the map')
     .argument('[KEY]', 'an address, a domain, or @DOMAIN for all of a domain')
     .action((map: string, key: string | undefined, options: DaemonOptions) =>
-      run('flush', process, async () => (await import('./flush_map.js')).flush(map, key, options, process)))
+      run('flush', process, async () => (await import('./act.js')).flush(map, key, options, process)))
 }
 
 const addRows = (program: Command, process: NodeJS.Process): void => {
@@ -167,7 +168,7 @@ const addRows = (program: Command, process: NodeJS.Process): void => {
     'holdfast warm virtual_alias')
     .argument('<MAP>', 'the name of the map')
     .action((map: string, options: DaemonOptions) =>
-      run('warm', process, async () => (await import('./warm.js')).warm(map, options, process)))
+      run('warm', process, async () => (await import('./act.js')).warm(map, options, process)))
 }
 
 /** What `manual`, `completion` and `schema` print: files of the build, by the names that users give. */
@@ -176,7 +177,7 @@ const completionScripts = { bash: 'holdfast.bash', zsh: '_holdfast', fish: 'hold
 
 const addPages = (program: Command, process: NodeJS.Process): void => {
   const print = (name: string, file: string): Promise<void> =>
-    run(name, process, async () => (await import('./manual.js')).printPage(file, process))
+    run(name, process, async () => (await import('./print.js')).printPage(file, process))
 
   program.command('schema')
     .description('print the JSON Schema of holdfast.yaml, for editors')
@@ -198,6 +199,6 @@ An editor with a YAML language server takes it from a first line such as
     .addHelpText('after', examples(
       'source <(holdfast completion bash)', 'source <(holdfast completion zsh)', 'holdfast completion fish | source'))
     .action((what: keyof typeof completionScripts | 'maps', { config }: { config: string }) => what === 'maps'
-      ? run('completion', process, async () => (await import('./map_names.js')).printMapNames(config, process))
+      ? run('completion', process, async () => (await import('./print.js')).printMapNames(config, process))
       : print('completion', completionScripts[what]))
 }

@@ -8,7 +8,7 @@ import { byteString, readable } from '../outcome.js'
 import type { ByteString } from '../outcome.js'
 import { socketmapAt } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
-import { Failure, exitTempfail, exitUsage } from './exit.js'
+import { Failure, exitTempfail, exitUsage } from './terminal.js'
 
 export type QueryOptions = DaemonOptions & { readonly timeout: string }
 

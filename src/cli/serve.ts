@@ -4,12 +4,12 @@ import { roleMeans } from '../config/role_meaning.js'
 import { readConfiguration } from '../daemon/read_configuration.js'
 import { startDaemon } from '../daemon/daemon.js'
 import type { Daemon } from '../daemon/daemon.js'
-import { createEvents } from '../admin/events.js'
+import { createEvents } from '../admin/history.js'
 import { createLog, messageOf } from '../log.js'
 import type { Log } from '../log.js'
 import { createNotifier } from '../daemon/systemd.js'
 import { inheritedSockets } from '../server/inherited.js'
-import { exitConfig, exitUnavailable } from './exit.js'
+import { exitConfig, exitUnavailable } from './terminal.js'
 
 /** Logs where the daemon listens, and lines for a new user to paste. */
 const announce = (daemon: Daemon, { file, maps }: Config, log: Log): void => {

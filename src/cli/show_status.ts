@@ -1,12 +1,10 @@
 /** `holdfast status`: prints the state of the daemon, as text or as JSON. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Report } from '../admin/report.js'
+import type { Report } from '../admin/summary.js'
 import type { Endpoint } from '../config/endpoint.js'
-import { call } from './call.js'
-import { statusAt } from './daemon_at.js'
+import { call, statusAt } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
-import { Failure } from './exit.js'
-import { painter, span, table } from './terminal.js'
+import { Failure, painter, span, table } from './terminal.js'
 import type { Paint } from './terminal.js'
 
 export type StatusOptions = DaemonOptions & { readonly watch?: true, readonly json?: true }

@@ -4,9 +4,9 @@
  * (open_maps.ts), which a reload replaces as a whole.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Events } from '../admin/events.js'
 import { createHistory, stepMs } from '../admin/history.js'
-import type { Shown } from '../admin/report.js'
+import type { Events } from '../admin/history.js'
+import type { Shown } from '../admin/summary.js'
 import { mapStatus } from '../admin/status.js'
 import type { Status } from '../admin/status.js'
 import { endpointName } from '../config/endpoint.js'

@@ -1,6 +1,6 @@
 /** Listeners, and HTTP for people and supervisors. A reload keeps those whose address stays. */
 import type { Administered } from '../admin/actions.js'
-import type { Shown } from '../admin/report.js'
+import type { Shown } from '../admin/summary.js'
 import type { Config, ListenerConfig } from '../config/config.js'
 import type { Log } from '../log.js'
 import type { Listener, ListenerSettings } from '../server/listener.js'

@@ -10,7 +10,10 @@ import { strangersIn } from '../fixtures/promql.js'
 import { findPromtool } from '../fixtures/promtool.js'
 import { wellStatus } from '../fixtures/status.js'
 
-type Rules = { groups: { rules: { alert: string, expr: string, labels: { severity: string }, annotations: { summary: string, description: string } }[] }[] }
+type Rule = {
+  alert: string, expr: string, labels: { severity: string }, annotations: { summary: string, description: string }
+}
+type Rules = { groups: { rules: Rule[] }[] }
 
 const file = fileURLToPath(new URL('../../../deploy/alerts/holdfast.yaml', import.meta.url))
 const rules = (parse(readFileSync(file, 'utf8')) as Rules).groups.flatMap(group => group.rules)
@@ -31,25 +34,62 @@ t.test('each alert asks for metrics that there are, and says what it means and w
 /** What Prometheus has seen, a value each minute, and which alerts there are at that minute. */
 const cases = [
   { series: 'up{job="holdfast",instance="mx1"}', values: '1 0x5', minute: 4, alerts: ['HoldfastDown'] },
-  { series: 'holdfast_guard_trusted{instance="mx1",map="alias"}', values: '1 0x5', minute: 1, alerts: ['HoldfastTableDoubted'] },
-  { series: 'holdfast_canary_missing{instance="mx1",map="alias"}', values: '0 1x5', minute: 1, alerts: ['HoldfastTableDoubted'] },
-  { series: 'holdfast_breaker_state{instance="mx1",server="db",state="closed"}', values: '1 0x5', minute: 2, alerts: [] },
-  { series: 'holdfast_breaker_state{instance="mx1",server="db",state="closed"}', values: '1 0x5', minute: 5, alerts: ['HoldfastBreakerOpen'] },
-  { series: 'holdfast_lookups_total{instance="mx1",map="alias",outcome="unavailable",reason="breaker-open"}', values: '0+60x20', minute: 12, alerts: ['HoldfastDeferring'] },
+  {
+    series: 'holdfast_guard_trusted{instance="mx1",map="alias"}',
+    values: '1 0x5', minute: 1, alerts: ['HoldfastTableDoubted'],
+  },
+  {
+    series: 'holdfast_canary_missing{instance="mx1",map="alias"}',
+    values: '0 1x5', minute: 1, alerts: ['HoldfastTableDoubted'],
+  },
+  {
+    series: 'holdfast_breaker_state{instance="mx1",server="db",state="closed"}',
+    values: '1 0x5', minute: 2, alerts: [],
+  },
+  {
+    series: 'holdfast_breaker_state{instance="mx1",server="db",state="closed"}',
+    values: '1 0x5', minute: 5, alerts: ['HoldfastBreakerOpen'],
+  },
+  {
+    series: 'holdfast_lookups_total{instance="mx1",map="alias",outcome="unavailable",reason="breaker-open"}',
+    values: '0+60x20', minute: 12, alerts: ['HoldfastDeferring'],
+  },
   // A primary with `unknown: defer` means it so.
-  { series: 'holdfast_lookups_total{instance="mx1",map="alias",outcome="unavailable",reason="unknown-deferred"}', values: '0+60x20', minute: 12, alerts: [] },
+  {
+    series: 'holdfast_lookups_total{instance="mx1",map="alias",outcome="unavailable",reason="unknown-deferred"}',
+    values: '0+60x20', minute: 12, alerts: [],
+  },
   { series: 'process_start_time_seconds{job="holdfast",instance="mx1"}', values: '1 1 2 2 2', minute: 4, alerts: [] },
-  { series: 'process_start_time_seconds{job="holdfast",instance="mx1"}', values: '1 2 3 4 4', minute: 4, alerts: ['HoldfastRestarting'] },
-  { series: 'holdfast_redis_state{instance="mx1",state="ready"}', values: '1 0x20', minute: 18, alerts: ['HoldfastRedisOut'] },
+  {
+    series: 'process_start_time_seconds{job="holdfast",instance="mx1"}',
+    values: '1 2 3 4 4', minute: 4, alerts: ['HoldfastRestarting'],
+  },
+  {
+    series: 'holdfast_redis_state{instance="mx1",state="ready"}',
+    values: '1 0x20', minute: 18, alerts: ['HoldfastRedisOut'],
+  },
   // Loaded when time began.
-  { series: 'holdfast_warm_last_success_timestamp_seconds{instance="mx1",map="alias"}', values: '0x1500', minute: 1_430, alerts: [] },
-  { series: 'holdfast_warm_last_success_timestamp_seconds{instance="mx1",map="alias"}', values: '0x1500', minute: 1_460, alerts: ['HoldfastNotWarm'] },
-  { series: 'holdfast_connections_refused_total{instance="mx1",listener="unix:s"}', values: '0 0 1x9', minute: 4, alerts: ['HoldfastTurningClientsAway'] },
-  { series: 'holdfast_lookups_total{instance="mx1",map="alias",outcome="unavailable",reason="overloaded"}', values: '0 0 1x9', minute: 2, alerts: ['HoldfastOverloaded'] },
+  {
+    series: 'holdfast_warm_last_success_timestamp_seconds{instance="mx1",map="alias"}',
+    values: '0x1500', minute: 1_430, alerts: [],
+  },
+  {
+    series: 'holdfast_warm_last_success_timestamp_seconds{instance="mx1",map="alias"}',
+    values: '0x1500', minute: 1_460, alerts: ['HoldfastNotWarm'],
+  },
+  {
+    series: 'holdfast_connections_refused_total{instance="mx1",listener="unix:s"}',
+    values: '0 0 1x9', minute: 4, alerts: ['HoldfastTurningClientsAway'],
+  },
+  {
+    series: 'holdfast_lookups_total{instance="mx1",map="alias",outcome="unavailable",reason="overloaded"}',
+    values: '0 0 1x9', minute: 2, alerts: ['HoldfastOverloaded'],
+  },
 ]
 
 const promtool = await findPromtool()
-t.test('Prometheus takes the rules, and each alert fires when it should', { skip: 'whyNot' in promtool ? promtool.whyNot : false }, async t => {
+const skip = 'whyNot' in promtool ? promtool.whyNot : false
+t.test('Prometheus takes the rules, and each alert fires when it should', { skip }, async t => {
   if ('whyNot' in promtool) return
   const names = [...new Set(rules.map(({ alert }) => alert))]
   t.same(names.filter(name => !cases.some(({ alerts }) => alerts.includes(name))), [], 'each alert has its case')

@@ -8,8 +8,15 @@ import { strangersIn } from '../fixtures/promql.js'
 import { findPromtool } from '../fixtures/promtool.js'
 import { wellStatus } from '../fixtures/status.js'
 
-type Panel = { id: number, title: string, description: string, gridPos: { x: number, y: number, w: number, h: number }, targets: { expr: string, legendFormat: string }[] }
-type Dashboard = { __inputs: { name: string }[], panels: Panel[], templating: { list: { definition: string }[] }, annotations: { list: { expr: string }[] } }
+type Panel = {
+  id: number, title: string, description: string
+  gridPos: { x: number, y: number, w: number, h: number }
+  targets: { expr: string, legendFormat: string }[]
+}
+type Dashboard = {
+  __inputs: { name: string }[], panels: Panel[]
+  templating: { list: { definition: string }[] }, annotations: { list: { expr: string }[] }
+}
 
 const text = readFileSync(new URL('../../../deploy/grafana/holdfast.json', import.meta.url), 'utf8')
 const dashboard = JSON.parse(text) as Dashboard
@@ -25,7 +32,9 @@ t.test('each panel asks for metrics and labels that there are, and says what it 
     for (const { expr, legendFormat } of targets) {
       t.same(strangersIn(expr, page), [], `${title}: ${expr}`)
       // A legend can only name what the query keeps.
-      for (const [, label] of legendFormat.matchAll(/\{\{(\w+)\}\}/g)) t.match(expr, new RegExp(`by \\([^)]*\\b${label ?? ''}\\b`), `${title}: ${legendFormat}`)
+      for (const [, label] of legendFormat.matchAll(/\{\{(\w+)\}\}/g)) {
+        t.match(expr, new RegExp(`by \\([^)]*\\b${label ?? ''}\\b`), `${title}: ${legendFormat}`)
+      }
     }
   }
   for (const { definition } of dashboard.templating.list) t.same(strangersIn(definition, page), [])
@@ -38,17 +47,20 @@ t.test('Prometheus can read each query', { skip: 'whyNot' in promtool ? promtool
   if ('whyNot' in promtool) return
   const file = join(freshFolder(), 'rules.json')
   // What Grafana puts in.
-  const asked = (expr: string): string => expr.replace(/\$__(rate_interval|range)/g, '5m').replace(/\$(instance|map|job)/g, '.*')
+  const asked = (expr: string): string =>
+    expr.replace(/\$__(rate_interval|range)/g, '5m').replace(/\$(instance|map|job)/g, '.*')
   writeFileSync(file, JSON.stringify({ groups: [{
     name: 'dashboard',
-    rules: dashboard.panels.flatMap(({ id, targets }) => targets.map(({ expr }, index) => ({ record: `panel_${id}_${index}`, expr: asked(expr) }))),
+    rules: dashboard.panels.flatMap(({ id, targets }) =>
+      targets.map(({ expr }, index) => ({ record: `panel_${id}_${index}`, expr: asked(expr) }))),
   }] }))
   const { code, stdout, stderr } = await run(promtool.path, ['check', 'rules', file])
   t.equal(code, 0, stdout + stderr)
 })
 
 t.test('it can be imported: the data source is asked for, no panel lies on another', t => {
-  t.same([...new Set([...text.matchAll(/\$\{(DS_\w+)\}/g)].map(([, name]) => name))], dashboard.__inputs.map(({ name }) => name))
+  const sources = new Set([...text.matchAll(/\$\{(DS_\w+)\}/g)].map(([, name]) => name))
+  t.same([...sources], dashboard.__inputs.map(({ name }) => name))
   t.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length)
   const taken = new Set<string>()
   for (const { title, gridPos: { x, y, w, h } } of dashboard.panels) {
@@ -63,7 +75,8 @@ t.test('it can be imported: the data source is asked for, no panel lies on anoth
 })
 
 t.test('a query that names what there is not is found out', t => {
-  t.same(strangersIn('sum by (map, key) (rate(holdfast_lookups_total{outcome="found",instance=~"$instance"}[5m])) / holdfast_nothing', page),
-    ['holdfast_lookups_total{outcome="found"}', 'holdfast_nothing', 'key'])
+  const query = 'sum by (map, key) (rate(holdfast_lookups_total{outcome="found",instance=~"$instance"}[5m])) '
+    + '/ holdfast_nothing'
+  t.same(strangersIn(query, page), ['holdfast_lookups_total{outcome="found"}', 'holdfast_nothing', 'key'])
   t.end()
 })

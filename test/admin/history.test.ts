@@ -1,6 +1,7 @@
 import t from 'tap'
-import { createHistory } from '../../src/admin/history.js'
+import { createEvents, createHistory } from '../../src/admin/history.js'
 import type { Status } from '../../src/admin/status.js'
+import { createLog } from '../../src/log.js'
 import { wellStatus } from '../fixtures/status.js'
 
 const after = (minute: number, fresh: number, memory: number): Status => {
@@ -8,7 +9,10 @@ const after = (minute: number, fresh: number, memory: number): Status => {
   return {
     ...well,
     answers: well.answers.map(answers => ({ ...answers, fresh, stale: 0, absent: 0, unavailable: {} })),
-    maps: well.maps.map(map => ({ ...map, cached: map.cached === null ? null : { ...map.cached, origins: { memory, redis: 0, table: 0, queries: 0 } } })),
+    maps: well.maps.map(map => ({
+      ...map,
+      cached: map.cached === null ? null : { ...map.cached, origins: { memory, redis: 0, table: 0, queries: 0 } },
+    })),
   }
 }
 
@@ -16,7 +20,9 @@ t.test('each step holds what came in it, and the last one is under way', async t
   const history = createHistory()
   history.sample(after(0, 0, 0))
   history.sample(after(1, 10, 9))
-  t.match(history.steps(after(1.5, 13, 11)), { alias: [{ lookups: 0 }, { lookups: 10, hits: 9 }, { lookups: 3, hits: 2 }] })
+  t.match(history.steps(after(1.5, 13, 11)), {
+    alias: [{ lookups: 0 }, { lookups: 10, hits: 9 }, { lookups: 3, hits: 2 }],
+  })
 })
 
 t.test('an hour is kept, and no more', async t => {
@@ -29,4 +35,25 @@ t.test('counters that start anew give no negative step', async t => {
   const history = createHistory()
   history.sample(after(0, 100, 100))
   t.match(history.steps(after(1, 100, 4)), { alias: [{ lookups: 100 }, { lookups: 0, hits: 0 }] })
+})
+
+const quiet = createLog({ level: 'error', format: 'text', journal: false }, () => undefined, () => 0)
+
+t.test('changes of state are remembered, newest first; traffic and debugging are not', async t => {
+  let now = 1
+  const events = createEvents(() => now++)
+  const log = events.recording(quiet)
+  log.warn('redis: down')
+  log.repeated('x', 'map alias: timeout')
+  log.debug('a key')
+  log.info('redis: ready')
+  t.same(events.list(), [{ at: 2, level: 'info', text: 'redis: ready' }, { at: 1, level: 'warn', text: 'redis: down' }])
+})
+
+t.test('fifty are kept', async t => {
+  const events = createEvents(() => 0)
+  const log = events.recording(quiet)
+  for (let i = 0; i < 200; i++) log.info(String(i))
+  t.equal(events.list().length, 50)
+  t.equal(events.list()[0]?.text, '199')
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readPage } from '../../src/admin/page.js'
+import { readPage } from '../../src/admin/http.js'
 
 /** The colours of a scheme, by name; the dark one is the second. */
 const [light, dark] = [...readPage().html.matchAll(/:root \{([^}]*)\}/g)].map(([, rules = '']) =>
@@ -24,9 +24,13 @@ for (const [scheme, colours] of [['light', light], ['dark', dark]] as const) {
     const of = (name: string): string => colours?.get(name) ?? 'none'
     // On a card; what is soft stands on the page itself, too. Large text (the headline) and graphics need 3.
     for (const [name, behind, least] of [
-      ['ink', 'card', 4.5], ['ink', 'back', 4.5], ['soft', 'card', 4.5], ['soft', 'back', 4.5], ['degraded', 'card', 4.5], ['bad', 'card', 4.5],
+      ['ink', 'card', 4.5], ['ink', 'back', 4.5], ['soft', 'card', 4.5], ['soft', 'back', 4.5],
+      ['degraded', 'card', 4.5], ['bad', 'card', 4.5],
       ['well', 'card', 3], ['bar', 'card', 3], ['miss', 'card', 3], ['stale', 'card', 3], ['fail', 'card', 3],
-    ] as const) t.ok(contrast(of(name), of(behind)) >= least, `${name} on ${behind}: ${contrast(of(name), of(behind)).toFixed(2)}`)
+    ] as const) {
+      const ratio = contrast(of(name), of(behind))
+      t.ok(ratio >= least, `${name} on ${behind}: ${ratio.toFixed(2)}`)
+    }
     t.end()
   })
 }

@@ -12,11 +12,20 @@ t.test('all is well since the last part recovered', async t => {
 })
 
 const cases = new Map<string, Partial<Status>>([
-  ['mysql db:3306', { servers: server === undefined ? [] : [{ ...server, state: 'open', since: 1_500_000, lastError: 'connection refused' }] }],
+  ['mysql db:3306', {
+    servers: server === undefined ? []
+      : [{ ...server, state: 'open', since: 1_500_000, lastError: 'connection refused' }],
+  }],
   ['redis', { redis: redis === null ? null : { ...redis, state: 'down', since: 1_500_000 } }],
   ['canary of alias', { canaries: [{ map: 'alias', missing: true, since: 1_500_000 }] }],
   ['map alias', {
-    maps: map?.cached == null ? [] : [{ ...map, cached: { ...map.cached, doubts: [{ table: 0, server: 'db:3306', cause: 'shrunk', since: 1_500_000, known: 9, missing: 7 }] } }],
+    maps: map?.cached == null ? [] : [{
+      ...map,
+      cached: {
+        ...map.cached,
+        doubts: [{ table: 0, server: 'db:3306', cause: 'shrunk', since: 1_500_000, known: 9, missing: 7 }],
+      },
+    }],
   }],
 ])
 
@@ -28,7 +37,8 @@ for (const [part, changes] of cases) {
 }
 
 t.test('of several degraded parts, the first one says since when', async t => {
-  const summary = summarize(wellStatus({ ...cases.get('redis'), canaries: [{ map: 'alias', missing: true, since: 1_400_000 }] }))
+  const canaries = [{ map: 'alias', missing: true, since: 1_400_000 }]
+  const summary = summarize(wellStatus({ ...cases.get('redis'), canaries }))
   t.equal(summary.since, 1_400_000)
   t.equal(summary.degraded.length, 2)
 })

@@ -1,11 +1,31 @@
-/** `holdfast warm`: has the running daemon load a map's table, and shows its progress. */
+/** `holdfast trust`, `flush` and `warm`: have the running daemon do something with a map. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Endpoint } from '../config/endpoint.js'
-import type { Report } from '../admin/report.js'
-import { call } from './call.js'
-import { adminAt } from './daemon_at.js'
+import type { Report } from '../admin/summary.js'
+import { adminAt, call } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
-import { Failure, exitTempfail } from './exit.js'
+import { Failure, exitTempfail } from './terminal.js'
+
+/** Sends the daemon a command and prints what it did. Throws Failure if the daemon can't be asked, or refuses. */
+const command = async (
+  path: string, body: Readonly<Record<string, string>>, options: DaemonOptions, process: NodeJS.Process,
+): Promise<number> => {
+  const reply = await call(await adminAt(options, process.env), path, body)
+  process.stdout.write(typeof reply === 'object' && reply !== null && 'done' in reply ? `${String(reply.done)}\n` : '')
+  return 0
+}
+
+/** Has the daemon believe a table whose known keys are gone. Throws Failure. */
+export const trust = (map: string, options: DaemonOptions, process: NodeJS.Process): Promise<number> =>
+  command('/trust', { map }, options, process)
+
+/**
+ * Has answers looked up again, on every node. `key`: an address, a domain, or `@DOMAIN` for all of a domain; undefined:
+ * the whole map. Throws Failure.
+ */
+export const flush = (
+  map: string, key: string | undefined, options: DaemonOptions, process: NodeJS.Process,
+): Promise<number> => command('/flush', { map, ...key === undefined ? {} : { key } }, options, process)
 
 /** The time between two questions to the daemon, and between two lines where a line can't be rewritten. */
 const askMs = 500
