@@ -17,10 +17,9 @@ import { maxResultBytes } from '../mysql/connection.js'
 import type { RawRow } from '../mysql/statement.js'
 import type { TableDefinition } from '../tables/definition.js'
 import type { ListedSelect, Listing, Requirement } from '../tables/listing.js'
-import { addressOf } from '../tables/expansion.js'
-import type { Address } from '../tables/expansion.js'
-import { evaluate, keyWith, passes } from '../tables/key_text.js'
-import { keyColumnsOf, listedColumns } from '../tables/listing_sql.js'
+import { addressOf, evaluate, keyWith, passes } from '../tables/expansion.js'
+import type { AddressParts } from '../tables/expansion.js'
+import { keyColumnsOf, listedColumns } from '../tables/listing.js'
 import { RowStore } from './row_store.js'
 import type { StoredRow } from './row_store.js'
 
@@ -170,7 +169,7 @@ const openCopy = (table: CopiedTable, listing: Listing, { takenAt, odd, store }:
 }
 
 /** The rows that a search finds for a key, as they are stored; null if it isn't sure. */
-type Find = (search: number, address: Address) => readonly StoredRow[] | null
+type Find = (search: number, address: AddressParts) => readonly StoredRow[] | null
 
 const finder = (listing: Listing, store: RowStore, oddKeys: readonly RegExp[]): Find => {
   const find: Find = (number, address) => {
@@ -235,7 +234,7 @@ const isNow = ([now]: StoredRow): boolean => now === '1'
 
 /** The rows that a SELECT gives for a key, those that don't count now behind the others; null: not sure. */
 const selectRows = (
-  { searches, limit, isDistinct }: ListedSelect, listing: Listing, find: Find, address: Address,
+  { searches, limit, isDistinct }: ListedSelect, listing: Listing, find: Find, address: AddressParts,
 ): readonly StoredRow[] | null => {
   const found: (readonly StoredRow[])[] = []
   for (const search of searches) {
@@ -256,7 +255,7 @@ const selectRows = (
 type CopiedRows = { readonly now: readonly StoredRow[], readonly hasOthers: boolean }
 
 /** Null: not sure. */
-const rowsOf = (listing: Listing, find: Find, address: Address): CopiedRows | null => {
+const rowsOf = (listing: Listing, find: Find, address: AddressParts): CopiedRows | null => {
   const selected: StoredRow[] = []
   for (const select of listing.selects) {
     const rows = selectRows(select, listing, find, address)

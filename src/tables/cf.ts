@@ -2,13 +2,39 @@
  * A mysql_table(5) file -> its parameters, or every problem at once. Only the
  * file's format; definition.ts knows what the parameters mean.
  *
- * The format is main.cf's without its `$name` expansion: `name = value`, blanks
- * around both taken off, no comments at the end of a line, no quoting. Of two
- * lines with one name the later counts.
+ * The format is main.cf's without its `$name` expansion: `name = value`, without
+ * the blanks around either, no comments at the end of a line, no quoting. If two
+ * lines have one name, the later one counts.
  */
 import { isUtf8 } from 'node:buffer'
+import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { firstBlank, logicalLines, trimBlanks } from '../postfix/logical_lines.js'
 import type { Problem } from '../log.js'
+
+/** The files that a definition names. They are read at start, never while a lookup waits. */
+export type Files = {
+  /** The whole file; throws an Error with a message for people. */
+  read(path: string): Buffer
+  /** When the file last changed (epoch ms); null if there is none. */
+  modifiedMs(path: string): number | null
+  /** The names in a folder, sorted; none if it can't be read. */
+  list(folder: string): readonly string[]
+  /** MySQL's own option files on this machine, read when a definition names none. */
+  readonly defaultOptionFiles: readonly string[]
+}
+
+export const diskFiles: Files = {
+  read: path => readFileSync(path),
+  modifiedMs: path => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? null,
+  list: folder => {
+    try {
+      return readdirSync(folder).sort()
+    } catch {
+      return []
+    }
+  },
+  defaultOptionFiles: ['/etc/my.cnf', '/etc/mysql/my.cnf'],
+}
 
 export type Parameter = { readonly value: string, readonly line: number }
 
@@ -34,7 +60,8 @@ export const parseCf = (bytes: Buffer, path: string): CfFile => {
     file = file.slice(byteOrderMark.length)
     warnings.push({
       place: `${path}:1`,
-      text: 'a byte order mark is in front of the first line and is ignored here; Postfix takes it for a part of the first name, so save the file without it',
+      text: 'a byte order mark is in front of the first line and is ignored here; Postfix takes it for a part of the '
+        + 'first name, so save the file without it',
     })
   }
   for (const { number: line, text, orphan } of logicalLines(file)) {
@@ -63,7 +90,8 @@ export const parseCf = (bytes: Buffer, path: string): CfFile => {
       warnings.push({ place, text: `${name}: overrides the one on line ${earlier.line}` })
     }
     if (isQuoted(value)) {
-      warnings.push({ place, text: `${name}: the quotes around the value are a part of it; in this format nothing takes them off` })
+      const text = `${name}: the quotes around the value are a part of it; in this format nothing takes them off`
+      warnings.push({ place, text })
     }
     parameters.set(name, { value, line })
   }

@@ -10,6 +10,7 @@ import { readable, unavailable } from '../outcome.js'
 import type { Unavailable } from '../outcome.js'
 import type { Database } from '../mysql/database.js'
 import type { Statement } from '../mysql/statement.js'
+import type { Piece } from './expansion.js'
 import { scanQuery } from './query_template.js'
 
 /** More keys than this at once are taken for the whole table. */
@@ -24,24 +25,33 @@ export const parseChanges = (query: string): ChangesQuery | string => {
   const scanned = scanQuery(query)
   if (!scanned.ok) return scanned.problems.join('; ')
   const { texts, parameters, unfitModes } = scanned.statement
-  if (parameters.length === 0 || parameters.some(([piece, ...more]) => typeof piece !== 'object' || piece.part !== 'all' || more.length > 0)) {
+  const isTime = ([piece, ...more]: readonly Piece[]): boolean =>
+    typeof piece === 'object' && piece.part === 'all' && more.length === 0
+  if (parameters.length === 0 || !parameters.every(isTime)) {
     return 'say where the time goes, such as SELECT address FROM alias WHERE modified >= \'%s\''
   }
+  const end = `\n) AS changed LIMIT ${maxKeys + 1}`
   const whole = texts.map((text, index) =>
-    `${index === 0 ? 'SELECT * FROM (' : ''}${text}${index === texts.length - 1 ? `\n) AS changed LIMIT ${maxKeys + 1}` : ''}`)
+    `${index === 0 ? 'SELECT * FROM (' : ''}${text}${index === texts.length - 1 ? end : ''}`)
   return { texts: whole, unfitModes, parameters: parameters.length }
 }
 
 /** The keys that changed in the last `seconds`; null: too many to name. Settles within `budgetMs`, never rejects. */
-export const askChanges = async (database: Database, query: ChangesQuery, seconds: number, budgetMs: number): Promise<readonly string[] | null | Unavailable> => {
+export const askChanges = async (
+  database: Database, query: ChangesQuery, seconds: number, budgetMs: number,
+): Promise<readonly string[] | null | Unavailable> => {
   const until = performance.now() + budgetMs
   const sql = `SELECT CAST(NOW() - INTERVAL ${Math.ceil(seconds) + overlapSeconds} SECOND AS CHAR)`
   const clock = await database.ask({ texts: [sql] }, [], budgetMs)
   if (clock.kind === 'unavailable') return clock
   const since = clock.rows?.[0]?.[0]
-  if (since === undefined || since === null) return unavailable('query-error', 'the database does not say what time it is')
-  const answer = await database.ask(query, Array.from({ length: query.parameters }, () => since), until - performance.now())
+  if (since === undefined || since === null) {
+    return unavailable('query-error', 'the database does not say what time it is')
+  }
+  const times = Array.from({ length: query.parameters }, () => since)
+  const answer = await database.ask(query, times, until - performance.now())
   if (answer.kind === 'unavailable') return answer
-  const keys = (answer.rows ?? []).flatMap(([key]) => key === undefined || key === null || key === '' ? [] : [readable(key)])
+  const keys = (answer.rows ?? [])
+    .flatMap(([key]) => key === undefined || key === null || key === '' ? [] : [readable(key)])
   return keys.length > maxKeys ? null : keys
 }

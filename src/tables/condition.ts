@@ -3,14 +3,12 @@
  * that all hold (what AND joins), with those recognised that say which keys find
  * a row: an equality of a text that the key gives with an expression of the row.
  */
-import type { Part, Piece } from './expansion.js'
-import { hasPart, onlyPart } from './key_text.js'
-import type { KeyText, KeyTest } from './key_text.js'
-import { refuse } from './select.js'
+import type { Part, Piece, KeyText, KeyTest } from './expansion.js'
+import { hasPart, onlyPart } from './expansion.js'
 import {
-  argumentsOf, hasParameter, inParentheses, isSymbol, isWord, outerWords, splitAt, sqlText, unwrap,
-} from './sql_words.js'
-import type { Run, SqlWord } from './sql_words.js'
+  refuse, argumentsOf, hasParameter, inParentheses, isSymbol, isWord, outerWords, splitAt, sqlText, unwrap,
+} from './select.js'
+import type { Run, SqlWord } from './select.js'
 
 /** The key gives `text`, and the row `column`, which is SQL; `also`: and this holds of the row. */
 export type Equality = {

@@ -9,11 +9,10 @@
  * are no names, no user. Where .cf and option file both say something, the .cf
  * counts.
  */
-import { diskFiles } from './definition_files.js'
-import type { Files } from './definition_files.js'
+import { diskFiles, parseCf } from './cf.js'
+import type { Files } from './cf.js'
 import { nearest } from '../config/spelling.js'
 import type { Problem } from '../log.js'
-import { parseCf } from './cf.js'
 import { parseDomainList } from './domain_list.js'
 import type { DomainList } from './domain_list.js'
 import { needsOf } from './expansion.js'
@@ -26,9 +25,9 @@ import type { Listing } from './listing.js'
 import { readOptionFiles } from './option_file.js'
 import type { Options } from './option_file.js'
 import { answerRows, scanResultFormat } from './result.js'
-import type { Answer } from './result.js'
+import type { AnswerRows } from './result.js'
 import { bindKey, scanQuery } from './query_template.js'
-import type { Bind, SqlMode } from './query_template.js'
+import type { Bind, KeyedStatement, SqlMode } from './query_template.js'
 import { messageOf } from '../log.js'
 
 export type TableDefinition = {
@@ -43,7 +42,7 @@ export type TableDefinition = {
   /** How all its keys are listed with their rows; a text says why they can't be. */
   readonly listing: Listing | string
   /** The answer that a complete result makes. `onEmpty` hears of each empty value. */
-  readonly answer: Answer
+  readonly answer: AnswerRows
   /** False: a statement without a result set means absent, not a fault. */
   readonly requireResultSet: boolean
   readonly idleIntervalMs: number
@@ -95,174 +94,210 @@ export const defineFromCf = (path: string, files: Files = diskFiles): Defined =>
     : { ok: false, problems, warnings: allWarnings }
 }
 
-/** Checks parameters from wherever they come; `placeOf` says where one stands, or would stand. */
-export const defineTable = (
-  given: Readonly<Record<string, string | number | boolean>>, placeOf: (parameter: string) => string, files: Files = diskFiles,
-): Defined => {
-  const problems: Problem[] = []
-  const warnings: Problem[] = []
-  const problem = (parameter: string, text: string): void => {
-    problems.push({ place: placeOf(parameter), text: `${parameter}: ${text}` })
+/** Reads values of their kinds, and collects every problem with its place. */
+class Parameters {
+  readonly problems: Problem[] = []
+  readonly warnings: Problem[] = []
+  readonly #values: ReadonlyMap<string, string>
+  readonly #placeOf: (parameter: string) => string
+
+  constructor(given: Readonly<Record<string, string | number | boolean>>, placeOf: (parameter: string) => string) {
+    const textOf = (value: string | number | boolean): string =>
+      typeof value === 'boolean' ? value ? 'yes' : 'no' : String(value)
+    this.#values = new Map(Object.entries(given).map(([name, value]) => [name, textOf(value)]))
+    this.#placeOf = placeOf
+    this.#checkNames()
   }
-  const warning = (parameter: string, text: string): void => {
-    warnings.push({ place: placeOf(parameter), text: `${parameter}: ${text}` })
+
+  problem(parameter: string, text: string): void {
+    this.problems.push({ place: this.#placeOf(parameter), text: `${parameter}: ${text}` })
   }
-  const values = new Map<string, string>()
-  for (const [name, value] of Object.entries(given)) {
-    values.set(name, typeof value === 'boolean' ? value ? 'yes' : 'no' : String(value))
+
+  warning(parameter: string, text: string): void {
+    this.warnings.push({ place: this.#placeOf(parameter), text: `${parameter}: ${text}` })
   }
-  const text = (name: ParameterName): string => values.get(name) ?? ''
-  const textOrNull = (name: ParameterName): string | null => text(name) === '' ? null : text(name)
-  const integer = (name: ParameterName, byDefault: number, least: number): number => {
-    const value = values.get(name)
+
+  has(name: ParameterName): boolean {
+    return this.#values.has(name)
+  }
+
+  /** '' if it isn't set. */
+  text(name: ParameterName): string {
+    return this.#values.get(name) ?? ''
+  }
+
+  textOrNull(name: ParameterName): string | null {
+    return this.text(name) === '' ? null : this.text(name)
+  }
+
+  integer(name: ParameterName, byDefault: number, least: number): number {
+    const value = this.#values.get(name)
     if (value === undefined) return byDefault
     const number = /^[+-]?\d+$/.test(value) ? Number(value) : NaN
     if (number >= least && number <= maxInteger) return number
-    problem(name, `'${value}' is not a whole number${least > -maxInteger ? ` of at least ${least}` : ''}; comments at the end of a line are not possible`)
+    const bound = least > -maxInteger ? ` of at least ${least}` : ''
+    this.problem(name, `'${value}' is not a whole number${bound}; comments at the end of a line are not possible`)
     return byDefault
   }
-  const boolean = (name: ParameterName, byDefault: boolean): boolean => {
-    const value = values.get(name)?.toLowerCase()
+
+  boolean(name: ParameterName, byDefault: boolean): boolean {
+    const value = this.#values.get(name)?.toLowerCase()
     if (value === undefined) return byDefault
-    if (value !== 'yes' && value !== 'no') problem(name, `'${value}' is neither yes nor no`)
+    if (value !== 'yes' && value !== 'no') this.problem(name, `'${value}' is neither yes nor no`)
     return value === 'yes'
   }
 
-  for (const name of values.keys()) {
-    if (isKnown(name)) continue
-    const near = nearest(name, parameterNames)
-    const hint = near === null ? '' : `; did you mean '${near}'?`
-    // Postfix would go on with the default of the parameter that was meant.
-    if (near !== null && !values.has(near)) problem(name, `is no parameter of mysql_table(5)${hint}`)
-    else warning(name, `is no parameter of mysql_table(5) and is ignored, as Postfix does${hint}`)
-  }
-
-  const options = optionsOf(text('option_file'), values.get('option_group') ?? 'client', files, name => problem('option_file', name))
-  const optionNumber = (name: string): number | null => {
-    const value = options.get(name)
-    return value !== undefined && /^\d{1,7}$/.test(value) ? Number(value) : null
-  }
-
-  const { hosts, problems: hostProblems } = parseHosts(text('hosts'), {
-    host: options.get('host') ?? null,
-    port: optionNumber('port') ?? defaultPort,
-    socket: options.get('socket') ?? defaultSocket,
-  })
-  for (const hostProblem of hostProblems) problem('hosts', hostProblem)
-
-  const user = textOrNull('user') ?? options.get('user') ?? ''
-  if (user === '') problem('user', 'is required; without it Postfix\'s client logs in as whoever it runs as')
-  if (text('dbname') === '') problem('dbname', 'is required')
-  const charset = textOrNull('charset') ?? options.get('default-character-set') ?? 'utf8mb4'
-  if (!/^\w+$/.test(charset)) problem('charset', `'${charset}' is not the name of a character set`)
-
-  const query = queryOf(values, problem)
-  const scanned = scanQuery(query.text)
-  if (!scanned.ok) for (const queryProblem of scanned.problems) problem(query.parameter, queryProblem)
-  const format = values.get('result_format') ?? '%s'
-  if (format === '') problem('result_format', 'must not be empty')
-  const scannedFormat = scanResultFormat(format)
-  if (!scannedFormat.ok) problem('result_format', `in ${format}: ${scannedFormat.problem}`)
-  const limit = integer('expansion_limit', 0, -maxInteger)
-
-  let domains: DomainList | null = null
-  if (text('domain') !== '') {
-    domains = parseDomainList(text('domain'), files)
-    for (const listProblem of domains.errors) problem('domain', listProblem)
-    for (const listWarning of domains.warnings) warning('domain', listWarning)
-  }
-  const verify = boolean('tls_verify_cert', isOn(options, 'ssl-verify-server-cert'))
-  const tls = tlsOf(textOrNull, options, verify)
-  const requireResultSet = boolean('require_result_set', true)
-  const idleIntervalMs = Math.min(integer('idle_interval', 60, 1) * 1_000, longestTimerMs)
-  integer('retry_interval', 60, 1)
-  if (values.has('retry_interval')) warning('retry_interval', 'is not acted on: a server that failed is tried again when its breaker says, which all maps share: `breaker: {reset: ...}` in holdfast.yaml')
-
-  if (problems.length > 0 || !scanned.ok || !scannedFormat.ok) return { ok: false, problems, warnings }
-  const { statement } = scanned
-  for (const [index, before] of statement.texts.slice(0, -1).entries()) {
-    if (/\blike\s*$/i.test(before) && statement.parameters[index]?.some(piece => typeof piece !== 'string') === true) {
-      warning(query.parameter, 'a % or _ in a key is a wildcard after LIKE, as it is with Postfix\'s own client')
-      break
+  #checkNames(): void {
+    for (const name of this.#values.keys()) {
+      if (isKnown(name)) continue
+      const near = nearest(name, parameterNames)
+      const hint = near === null ? '' : `; did you mean '${near}'?`
+      // Postfix would go on with the default of the parameter that was meant.
+      if (near !== null && !this.#values.has(near)) this.problem(name, `is no parameter of mysql_table(5)${hint}`)
+      else this.warning(name, `is no parameter of mysql_table(5) and is ignored, as Postfix does${hint}`)
     }
   }
+}
+
+/** Checks parameters from wherever they come; `placeOf` says where one stands, or would stand. */
+export const defineTable = (
+  given: Readonly<Record<string, string | number | boolean>>, placeOf: (parameter: string) => string,
+  files: Files = diskFiles,
+): Defined => {
+  const parameters = new Parameters(given, placeOf)
+  const { problems, warnings } = parameters
+  const options = optionsOf(parameters, files)
+  const hosts = hostsOf(parameters, options)
+  const login = loginOf(parameters, options)
+  const query = queryOf(parameters)
+  const scanned = scanQuery(query.text)
+  if (!scanned.ok) for (const problem of scanned.problems) parameters.problem(query.parameter, problem)
+  const format = parameters.has('result_format') ? parameters.text('result_format') : '%s'
+  if (format === '') parameters.problem('result_format', 'must not be empty')
+  const scannedFormat = scanResultFormat(format)
+  if (!scannedFormat.ok) parameters.problem('result_format', `in ${format}: ${scannedFormat.problem}`)
+  const limit = parameters.integer('expansion_limit', 0, -maxInteger)
+  const domains = domainsOf(parameters, files)
+  const requireResultSet = parameters.boolean('require_result_set', true)
+  const idleIntervalMs = Math.min(parameters.integer('idle_interval', 60, 1) * 1_000, longestTimerMs)
+  parameters.integer('retry_interval', 60, 1)
+  if (parameters.has('retry_interval')) {
+    parameters.warning('retry_interval', 'has no effect: all maps share the breaker of a server, which decides when to '
+      + 'try it again: `breaker: {reset: ...}` in holdfast.yaml')
+  }
+  if (problems.length > 0 || !scanned.ok || !scannedFormat.ok) return { ok: false, problems, warnings }
+
+  const { statement } = scanned
+  if (hasLike(statement)) {
+    parameters.warning(query.parameter,
+      'a % or _ in a key is a wildcard after LIKE, as it is with Postfix\'s own client')
+  }
   const needs = needsOf([...statement.expansions, ...scannedFormat.expansions])
-  const bind = bindKey(statement, needs)
-  const inDomains = domains === null ? null : domains.matches
+  const { texts, unfitModes } = statement
   return {
-    ok: true,
-    warnings,
+    ok: true, warnings,
     definition: {
-      hosts,
-      login: {
-        user, password: textOrNull('password') ?? options.get('password') ?? '', dbname: text('dbname'), charset, tls,
-      },
-      texts: statement.texts,
-      unfitModes: statement.unfitModes,
-      bind: inDomains === null ? bind : key => {
-        // Postfix passes over a key that begins with its @ here, be its domain on the list or not.
-        const at = key.lastIndexOf('@')
-        return at > 0 && inDomains(key.slice(at + 1)) ? bind(key) : null
-      },
+      hosts, login, texts, unfitModes, requireResultSet, idleIntervalMs,
+      bind: bindWithin(domains, bindKey(statement, needs)),
       answer: answerRows(scannedFormat.pieces, needs, limit),
       listing: deriveListing(statement),
-      requireResultSet,
-      idleIntervalMs,
       fingerprint: JSON.stringify([
-        'mysql', text('dbname'), charset, query.text, format, limit, requireResultSet,
+        'mysql', login.dbname, login.charset, query.text, format, limit, requireResultSet,
         domains === null ? null : [...domains.content],
       ]),
     },
   }
 }
 
-/** The `query`, or the one that the parameters of the time before Postfix 2.2 make. */
-const queryOf = (
-  values: ReadonlyMap<string, string>, problem: (parameter: string, text: string) => void,
-): { readonly parameter: ParameterName, readonly text: string } => {
-  const query = values.get('query') ?? ''
-  if (query !== '') return { parameter: 'query', text: query }
-  const part = (name: ParameterName): string => values.get(name) ?? ''
-  const needed = ['table', 'select_field', 'where_field'] as const
-  if (needed.every(name => part(name) === '')) problem('query', 'is required')
-  else {
-    for (const name of needed) if (part(name) === '') problem(name, 'is required where there is no query')
+/** Whether the key stands in the pattern of a LIKE. */
+const hasLike = ({ texts, parameters }: KeyedStatement): boolean => texts.slice(0, -1).some((before, index) =>
+  /\blike\s*$/i.test(before) && parameters[index]?.some(piece => typeof piece !== 'string') === true)
+
+/** Binds only addresses in these domains. null: every key. */
+const bindWithin = (domains: DomainList | null, bind: Bind): Bind => domains === null ? bind : key => {
+  // Postfix passes over a key that begins with its @ here, whether its domain is on the list or not.
+  const at = key.lastIndexOf('@')
+  return at > 0 && domains.matches(key.slice(at + 1)) ? bind(key) : null
+}
+
+const hostsOf = (parameters: Parameters, options: Options): readonly Host[] => {
+  const port = options.get('port')
+  const { hosts, problems } = parseHosts(parameters.text('hosts'), {
+    host: options.get('host') ?? null,
+    port: port !== undefined && /^\d{1,7}$/.test(port) ? Number(port) : defaultPort,
+    socket: options.get('socket') ?? defaultSocket,
+  })
+  for (const problem of problems) parameters.problem('hosts', problem)
+  return hosts
+}
+
+const loginOf = (parameters: Parameters, options: Options): Login => {
+  const user = parameters.textOrNull('user') ?? options.get('user') ?? ''
+  if (user === '') {
+    parameters.problem('user', 'is required; without it Postfix\'s client logs in as whoever it runs as')
   }
+  const dbname = parameters.text('dbname')
+  if (dbname === '') parameters.problem('dbname', 'is required')
+  const charset = parameters.textOrNull('charset') ?? options.get('default-character-set') ?? 'utf8mb4'
+  if (!/^\w+$/.test(charset)) parameters.problem('charset', `'${charset}' is not the name of a character set`)
+  const password = parameters.textOrNull('password') ?? options.get('password') ?? ''
+  return { user, password, dbname, charset, tls: tlsOf(parameters, options) }
+}
+
+const domainsOf = (parameters: Parameters, files: Files): DomainList | null => {
+  if (parameters.text('domain') === '') return null
+  const domains = parseDomainList(parameters.text('domain'), files)
+  for (const problem of domains.errors) parameters.problem('domain', problem)
+  for (const warning of domains.warnings) parameters.warning('domain', warning)
+  return domains
+}
+
+/** The `query`, or the one that the parameters of the time before Postfix 2.2 make. */
+const queryOf = (parameters: Parameters): { readonly parameter: ParameterName, readonly text: string } => {
+  const query = parameters.text('query')
+  if (query !== '') return { parameter: 'query', text: query }
+  const needed = ['table', 'select_field', 'where_field'] as const
+  const missing = needed.filter(name => parameters.text(name) === '')
+  if (missing.length === needed.length) parameters.problem('query', 'is required')
+  else for (const name of missing) parameters.problem(name, 'is required where there is no query')
+  const [table, selected, where] = needed.map(name => parameters.text(name))
   return {
     parameter: 'where_field',
-    text: `SELECT ${part('select_field')} FROM ${part('table')} WHERE ${part('where_field')}='%s' ${part('additional_conditions')}`,
+    text: `SELECT ${selected} FROM ${table} WHERE ${where}='%s' ${parameters.text('additional_conditions')}`,
   }
 }
 
 /** What the option files say; the machine's own are read if none is named, as the client library does for a group. */
-const optionsOf = (file: string, group: string, files: Files, problem: (text: string) => void): Options => {
+const optionsOf = (parameters: Parameters, files: Files): Options => {
+  const file = parameters.text('option_file')
+  const group = parameters.has('option_group') ? parameters.text('option_group') : 'client'
   const none: Options = new Map()
   if (file === '' && group === '') return none
   const paths = file === '' ? files.defaultOptionFiles.filter(path => files.modifiedMs(path) !== null) : [file]
   try {
     return readOptionFiles(paths, group, files)
   } catch (error) {
-    const text = `can't be read: ${messageOf(error)}`
     // Postfix passes over the machine's own files if it may not read them.
-    if (file !== '') problem(text)
+    if (file !== '') parameters.problem('option_file', `can't be read: ${messageOf(error)}`)
     return none
   }
 }
 
 /** A switch of an option file: there, and not with a value that means no. */
-const isOn = (options: Options, name: string): boolean => options.has(name) && !/^(0|off|false|no)$/i.test(options.get(name) ?? '')
+const isOn = (options: Options, name: string): boolean =>
+  options.has(name) && !/^(0|off|false|no)$/i.test(options.get(name) ?? '')
 
-const tlsOf = (text: (name: ParameterName) => string | null, options: Options, verify: boolean): Tls | null => {
-  const option = (name: string): string | null => options.get(name) ?? null
-  const tls = {
-    certFile: text('tls_cert_file') ?? option('ssl-cert'),
-    keyFile: text('tls_key_file') ?? option('ssl-key'),
-    caFile: text('tls_CAfile') ?? option('ssl-ca'),
-    caPath: text('tls_CApath') ?? option('ssl-capath'),
-    ciphers: text('tls_ciphers') ?? option('ssl-cipher'),
-    verify,
+const tlsOf = (parameters: Parameters, options: Options): Tls | null => {
+  const verify = parameters.boolean('tls_verify_cert', isOn(options, 'ssl-verify-server-cert'))
+  const either = (name: ParameterName, option: string): string | null =>
+    parameters.textOrNull(name) ?? options.get(option) ?? null
+  const files = {
+    certFile: either('tls_cert_file', 'ssl-cert'),
+    keyFile: either('tls_key_file', 'ssl-key'),
+    caFile: either('tls_CAfile', 'ssl-ca'),
+    caPath: either('tls_CApath', 'ssl-capath'),
+    ciphers: either('tls_ciphers', 'ssl-cipher'),
   }
-  const isAsked = verify || isOn(options, 'ssl')
-    || [tls.certFile, tls.keyFile, tls.caFile, tls.caPath, tls.ciphers].some(value => value !== null)
-  return isAsked ? tls : null
+  const isAsked = verify || isOn(options, 'ssl') || Object.values(files).some(value => value !== null)
+  return isAsked ? { ...files, verify } : null
 }

@@ -10,7 +10,7 @@
  * it is there and not newer than the table. Other types are refused, since a
  * list that can't be read would turn keys away unasked.
  */
-import type { Files } from './definition_files.js'
+import type { Files } from './cf.js'
 import { fold } from '../postfix/fold.js'
 import { parseTextTable } from '../postfix/text_table.js'
 import { messageOf } from '../log.js'
@@ -25,77 +25,99 @@ export type DomainList = {
 }
 
 /** The file names that postmap(1) gives a table. */
-const suffixes: ReadonlyMap<string, string> = new Map([['hash', '.db'], ['btree', '.db'], ['lmdb', '.lmdb'], ['cdb', '.cdb'], ['dbm', '.pag']])
+const suffixes: ReadonlyMap<string, string> = new Map([
+  ['hash', '.db'], ['btree', '.db'], ['lmdb', '.lmdb'], ['cdb', '.cdb'], ['dbm', '.pag'],
+])
 
 /** Reads the list and what it names. Never throws for a file: that is an error in the list. */
 export const parseDomainList = (list: string, files: Files): DomainList => {
-  const warnings: string[] = []
-  const errors: string[] = []
-  // Everything on a list can be listed, so what the first matching item says of a domain is found out now.
-  const decisions = new Map<string, boolean>()
-  const decide = (domain: string, isIn: boolean): void => {
-    if (!decisions.has(domain)) decisions.set(domain, isIn)
+  const reader = new ListReader(files)
+  reader.parse(list, false, [])
+  const { decisions, warnings, errors } = reader
+  return { matches: domain => decisions.get(fold(domain)) ?? false, warnings, errors, content: decisions }
+}
+
+class ListReader {
+  readonly warnings: string[] = []
+  readonly errors: string[] = []
+  /** Everything on a list can be listed, so what the first matching item says of a domain is known ahead. */
+  readonly decisions = new Map<string, boolean>()
+  readonly #files: Files
+
+  constructor(files: Files) {
+    this.#files = files
   }
 
-  const readTable = (type: string, path: string, isIn: boolean): void => {
-    const suffix = suffixes.get(type)
-    if (type !== 'texthash' && suffix === undefined) {
-      errors.push(`a ${type}: table can't be used here; write the domains, a /FILE with them, or texthash:/FILE`)
-      return
-    }
-    if (suffix !== undefined) {
-      const tableTime = files.modifiedMs(path + suffix)
-      const textTime = files.modifiedMs(path)
-      if (tableTime === null || textTime === null) {
-        errors.push(`${type}:${path} is read from the text it was made of, but ${textTime === null ? path : path + suffix} isn't there`)
-        return
-      }
-      if (textTime > tableTime) {
-        errors.push(`${path} is newer than ${path}${suffix}, so the two may differ: run postmap ${type}:${path}`)
-        return
-      }
-    }
-    try {
-      // Only postmap folds; Postfix opens the tables of a list without folding.
-      const table = parseTextTable(files.read(path), path, suffix === undefined ? key => key : fold)
-      warnings.push(...table.warnings.map(({ place, text }) => `${place}: ${text}`))
-      for (const domain of table.entries.keys()) decide(domain, isIn)
-    } catch (error) {
-      errors.push(`${type}:${path} can't be read: ${messageOf(error)}`)
-    }
-  }
-
-  const parse = (text: string, turned: boolean, open: readonly string[]): void => {
+  /** `isTurned`: a ! stands in front of all of it. `open`: the files in which it stands. */
+  parse(text: string, isTurned: boolean, open: readonly string[]): void {
     for (const word of text.split(/[, \t\r\n]+/)) {
       if (word === '') continue
       if (word.startsWith('#')) {
-        warnings.push('there are no comments at the end of a line; this one and what follows it is skipped, as Postfix does')
+        this.warnings.push('there are no comments at the end of a line; this one and what follows it is skipped, as '
+          + 'Postfix does')
         return
       }
       const item = word.replace(/^!+/, '')
-      const isIn = (word.length - item.length) % 2 === 0 ? !turned : turned
-      if (item === '') errors.push('no domain after \'!\'')
-      else if (item.startsWith('/')) {
-        if (open.includes(item)) errors.push(`${item} includes itself`)
-        else readFile(item, !isIn, [...open, item])
-      } else if (!item.startsWith('[') && item.includes(':')) {
-        const colon = item.indexOf(':')
-        readTable(item.slice(0, colon), item.slice(colon + 1), isIn)
-      } else decide(fold(item), isIn)
+      const isIn = (word.length - item.length) % 2 === 0 ? !isTurned : isTurned
+      this.#item(item, isIn, open)
     }
   }
 
-  const readFile = (path: string, turned: boolean, open: readonly string[]): void => {
+  #item(item: string, isIn: boolean, open: readonly string[]): void {
+    const colon = item.indexOf(':')
+    if (item === '') this.errors.push('no domain after \'!\'')
+    else if (item.startsWith('/')) {
+      if (open.includes(item)) this.errors.push(`${item} includes itself`)
+      else this.#readFile(item, !isIn, [...open, item])
+    } else if (!item.startsWith('[') && colon !== -1) this.#readTable(item.slice(0, colon), item.slice(colon + 1), isIn)
+    else this.#decide(fold(item), isIn)
+  }
+
+  #decide(domain: string, isIn: boolean): void {
+    if (!this.decisions.has(domain)) this.decisions.set(domain, isIn)
+  }
+
+  #readFile(path: string, isTurned: boolean, open: readonly string[]): void {
     let content: string
     try {
-      content = files.read(path).toString('utf8')
+      content = this.#files.read(path).toString('utf8')
     } catch (error) {
-      errors.push(`${path} can't be read: ${messageOf(error)}`)
+      this.errors.push(`${path} can't be read: ${messageOf(error)}`)
       return
     }
-    for (const line of content.split('\n')) if (!line.startsWith('#')) parse(line, turned, open)
+    for (const line of content.split('\n')) if (!line.startsWith('#')) this.parse(line, isTurned, open)
   }
 
-  parse(list, false, [])
-  return { matches: domain => decisions.get(fold(domain)) ?? false, warnings, errors, content: decisions }
+  #readTable(type: string, path: string, isIn: boolean): void {
+    const suffix = suffixes.get(type)
+    const problem = this.#tableProblem(type, path, suffix)
+    if (problem !== null) {
+      this.errors.push(problem)
+      return
+    }
+    try {
+      // Only postmap folds; Postfix opens the tables of a list without folding.
+      const table = parseTextTable(this.#files.read(path), path, suffix === undefined ? key => key : fold)
+      this.warnings.push(...table.warnings.map(({ place, text }) => `${place}: ${text}`))
+      for (const domain of table.entries.keys()) this.#decide(domain, isIn)
+    } catch (error) {
+      this.errors.push(`${type}:${path} can't be read: ${messageOf(error)}`)
+    }
+  }
+
+  /** Why the text of a table can't be read in its place; null if it can. */
+  #tableProblem(type: string, path: string, suffix: string | undefined): string | null {
+    if (suffix === undefined) {
+      return type === 'texthash' ? null
+        : `a ${type}: table can't be used here; write the domains, a /FILE with them, or texthash:/FILE`
+    }
+    const tableTime = this.#files.modifiedMs(path + suffix)
+    const textTime = this.#files.modifiedMs(path)
+    if (tableTime === null || textTime === null) {
+      const missing = textTime === null ? path : path + suffix
+      return `${type}:${path} is read from the text it was made of, but ${missing} isn't there`
+    }
+    return textTime <= tableTime ? null
+      : `${path} is newer than ${path}${suffix}, so the two may differ: run postmap ${type}:${path}`
+  }
 }

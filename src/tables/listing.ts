@@ -22,16 +22,15 @@
  */
 import { keyTextOf, partsOf, readAlternatives, reasonOf } from './condition.js'
 import type { Condition, Equality, Exists, QueryText } from './condition.js'
-import { hasPart } from './key_text.js'
-import type { KeyText, KeyTest } from './key_text.js'
-import type { Statement } from './query_template.js'
+import { hasPart } from './expansion.js'
+import type { KeyText, KeyTest } from './expansion.js'
+import type { KeyedStatement } from './query_template.js'
 import { checkRowExpressions, hasClock } from './row_expression.js'
-import { NotListable, readSelect, readUnion, refuse } from './select.js'
-import type { Select } from './select.js'
 import {
-  argumentsOf, hasParameter, inParentheses, isName, isSymbol, isWord, outerWords, splitAt, sqlText, sqlWords,
-} from './sql_words.js'
-import type { Run } from './sql_words.js'
+  NotListable, argumentsOf, hasParameter, inParentheses, isName, isSymbol, isWord, outerWords, readSelect, readUnion,
+  refuse, splitAt, sqlText, sqlWords,
+} from './select.js'
+import type { Select, Run } from './select.js'
 
 /** Searches (by number) of which one must find something, or none may. */
 export type Requirement = { readonly searches: readonly number[], readonly isNegated: boolean }
@@ -75,7 +74,9 @@ export type Listing = {
 /** A key column as it is listed: in lower case, in UTF-8, of no collation that could clash with another SELECT's. */
 export const lowered = (column: string): string => `CAST(CONVERT(LOWER(${column}) USING utf8mb4) AS BINARY)`
 
-/** All conditions on a search's rows. One that no folded key finds, as in a column compared by bytes, is none of them. */
+/**
+ * All conditions on a search's rows. One that no folded key finds, as in a column compared by bytes, is none of them.
+ */
 export const conditionsOf = ({ columns, where }: KeySearch): string =>
   [...where, ...columns.map(column => `${column} = LOWER(${column})`)]
     .map(condition => `(${condition}\n)`).join(' AND ') || 'TRUE'
@@ -269,7 +270,7 @@ const gather = (run: Run, gathering: Gathering): Listing => {
 
 /** The listing of a lookup query; a text says why it has none. */
 export const deriveListing = (
-  { texts, parameters, expansions }: Pick<Statement, 'texts' | 'parameters' | 'expansions'>,
+  { texts, parameters, expansions }: Pick<KeyedStatement, 'texts' | 'parameters' | 'expansions'>,
 ): Listing | string => {
   if (expansions.length === 0) return 'the key does not stand in it'
   const sql = texts.join('?')
@@ -283,4 +284,47 @@ export const deriveListing = (
     if (error instanceof NotListable) return error.message
     throw error
   }
+}
+
+/** The first columns of each listed row; the search's key columns and the answer's follow. */
+export const listedColumns = {
+  /** The number of the search that the row belongs to. */
+  search: 0,
+  /** 1: the row counts now. 0: its condition with the clock does not hold, or not any more. */
+  now: 1,
+  /** What the rows of a key are ordered by. */
+  rank: 2,
+  keys: 3,
+} as const
+
+/** The most key columns that a search has. The values stand behind so many, whichever search a row belongs to. */
+export const keyColumnsOf = ({ searches }: Listing): number =>
+  Math.max(...searches.map(({ columns }) => columns.length))
+
+/** No limit, as MySQL wants it written. A session's sql_select_limit would cut the list short without a word. */
+const noLimit = 'LIMIT 18446744073709551615'
+
+const searchSql = (search: KeySearch, number: number, keys: number, values: number): string => {
+  const { columns, from, clock, rank, order, isDistinct } = search
+  const selected = [
+    number, clock === null ? 1 : `(${clock}) IS TRUE`, rank ?? 'NULL',
+    ...Array.from({ length: keys }, (_, index) => columns[index] === undefined ? 'NULL' : lowered(columns[index])),
+    ...Array.from({ length: values }, (_, index) => {
+      const value = search.values[index]
+      return typeof value === 'string' ? value : 'NULL'
+    }),
+  ]
+  // What is ordered within a UNION stays so only with a LIMIT of its own.
+  const end = order === '' ? '' : `\nORDER BY ${order}\n${noLimit}`
+  const start = isDistinct ? 'SELECT DISTINCT' : 'SELECT'
+  return `${start} ${selected.join(', ')}\nFROM ${from}\nWHERE ${conditionsOf(search)}${end}`
+}
+
+/** The statement. Its rows come in no order but that of the lookup query's own ORDER BY. */
+export const listingSql = (listing: Listing): string => {
+  const keys = keyColumnsOf(listing)
+  const values = Math.max(...listing.searches.map(search => search.values.length))
+  const selects = listing.searches.map((search, number) => searchSql(search, number, keys, values))
+  if (selects.length > 1) return `${selects.map(select => `(${select}\n)`).join('\nUNION ALL\n')}\n${noLimit}`
+  return listing.searches[0]?.order === '' ? `${selects.join('')}\n${noLimit}` : selects.join('')
 }

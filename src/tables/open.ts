@@ -8,7 +8,7 @@ import { defineFromCf, defineTable } from './definition.js'
 import type { Defined, TableDefinition } from './definition.js'
 import type { Host } from '../mysql/hosts.js'
 import type { ServerSettings, ServerStatus } from '../mysql/server.js'
-import { mysqlSource } from './mysql_source.js'
+import { mysqlSource } from './source.js'
 import type { Problem } from '../log.js'
 import type { Source } from './source.js'
 import { parseTextTable, textSource } from '../postfix/text_table.js'
@@ -35,7 +35,10 @@ export type Sources = {
   of(map: string): Opened
   /** Each MySQL server with its breaker's state and its last error. */
   status(): readonly ServerStatus[]
-  /** Logs in to every server and runs every query with a key that is in no table; what can't be used now, with the file that says so. */
+  /**
+   * Logs in to every server and runs every query with a key that is in no table; gives what can't be used now, with the
+   * file that says so.
+   */
   check(): Promise<readonly Problem[]>
   close(): void
 }
@@ -48,68 +51,16 @@ export type OpenedSources =
 const probe = 'holdfast-check@holdfast.invalid'
 const checkBudgetMs = 5_000
 
-/** Reads the files that `configs` (by map) name, and makes a source of each. Connects nowhere yet. `onEmpty` hears of rows with an empty value. */
+/**
+ * Reads the files that `configs` (by map) name, and makes a source of each. Connects nowhere yet. `onEmpty` is called
+ * for each row with an empty value.
+ */
 export const openSources = (
   configs: ReadonlyMap<string, SourceConfig>, settings: ServerSettings, onEmpty: (map: string) => void,
 ): OpenedSources => {
-  const problems: Problem[] = []
-  const warnings: Problem[] = []
-  const opened = new Map<string, Opened>()
-  const definitions: Placed[] = []
-  const servers = openServers(settings)
-  const databaseOf = ({ login, idleIntervalMs }: TableDefinition, hosts: readonly Host[]): Database =>
-    servers.database(hosts, { ...login, idleMs: idleIntervalMs })
-
-  const openText = (map: string, path: string): void => {
-    try {
-      const bytes = readFileSync(path)
-      const table = parseTextTable(bytes, path)
-      const source = textSource(table, bytes)
-      warnings.push(...table.warnings)
-      opened.set(map, { kind: 'text', lookup: key => source.lookup(key) })
-    } catch (error) {
-      problems.push({ place: path, text: `can't be read: ${messageOf(error)}` })
-    }
-  }
-  const openMysql = (map: string, tables: readonly { readonly place: string, readonly defined: Defined }[]): void => {
-    const read: Table[] = []
-    for (const { place, defined } of tables) {
-      warnings.push(...defined.warnings)
-      if (!defined.ok) {
-        problems.push(...defined.problems)
-        continue
-      }
-      const { definition } = defined
-      const { hosts, login } = definition
-      try {
-        const database = databaseOf(definition, hosts)
-        definitions.push({ map, place, definition })
-        read.push({
-          definition, database,
-          source: mysqlSource(definition, database, () => onEmpty(map)),
-          authority: JSON.stringify([hosts, login.user, login.dbname]),
-        })
-      } catch (error) {
-        problems.push({ place: map, text: messageOf(error) })
-      }
-    }
-    opened.set(map, { kind: 'mysql', tables: read })
-  }
-
-  for (const [map, config] of configs) {
-    switch (config.kind) {
-      case 'text':
-        openText(map, config.path)
-        break
-      case 'cf':
-        openMysql(map, config.paths.map(path => ({ place: path, defined: defineFromCf(path) })))
-        break
-      case 'inline':
-        openMysql(map, [{ place: config.placeOf('query'), defined: defineTable(config.parameters, config.placeOf) }])
-        break
-      default: config satisfies never
-    }
-  }
+  const opener = new Opener(settings, onEmpty)
+  const opened = new Map([...configs].map(([map, config]) => [map, opener.open(map, config)]))
+  const { problems, warnings, servers } = opener
   if (problems.length > 0) return { ok: false, problems, warnings }
   return {
     ok: true,
@@ -121,23 +72,90 @@ export const openSources = (
         return source
       },
       status: () => servers.status(),
-      check: () => checkAll(definitions, databaseOf),
+      check: () => opener.check(),
       close: () => servers.close(),
     },
   }
 }
 
-/** Each query on each of its hosts: that one of them answers doesn't say that the others would. */
-const checkAll = async (
-  definitions: readonly Placed[], databaseOf: (definition: TableDefinition, hosts: readonly Host[]) => Database,
-): Promise<readonly Problem[]> => {
-  const problems: Problem[] = []
-  for (const { map, place, definition } of definitions) {
-    const values = definition.texts.slice(1).map(() => probe)
-    for (const host of definition.hosts) {
-      const answer = await databaseOf(definition, [host]).ask(definition, values, checkBudgetMs)
-      if (answer.kind === 'unavailable') problems.push({ place, text: `map ${map}: ${answer.reason}: ${answer.detail}` })
+class Opener {
+  readonly problems: Problem[] = []
+  readonly warnings: Problem[] = []
+  readonly servers: ReturnType<typeof openServers>
+  readonly #placed: Placed[] = []
+  readonly #onEmpty: (map: string) => void
+
+  constructor(settings: ServerSettings, onEmpty: (map: string) => void) {
+    this.servers = openServers(settings)
+    this.#onEmpty = onEmpty
+  }
+
+  open(map: string, config: SourceConfig): Opened {
+    switch (config.kind) {
+      case 'text': return this.#openText(config.path)
+      case 'cf': return this.#openTables(map, config.paths.map(path => ({ place: path, defined: defineFromCf(path) })))
+      case 'inline': {
+        const defined = defineTable(config.parameters, config.placeOf)
+        return this.#openTables(map, [{ place: config.placeOf('query'), defined }])
+      }
+      default: return config satisfies never
     }
   }
-  return problems
+
+  /** Each query on each of its hosts: that one of them answers doesn't say that the others would. */
+  async check(): Promise<readonly Problem[]> {
+    const problems: Problem[] = []
+    for (const { map, place, definition } of this.#placed) {
+      const values = definition.texts.slice(1).map(() => probe)
+      for (const host of definition.hosts) {
+        const answer = await this.#databaseOf(definition, [host]).ask(definition, values, checkBudgetMs)
+        if (answer.kind !== 'unavailable') continue
+        problems.push({ place, text: `map ${map}: ${answer.reason}: ${answer.detail}` })
+      }
+    }
+    return problems
+  }
+
+  #databaseOf({ login, idleIntervalMs }: TableDefinition, hosts: readonly Host[]): Database {
+    return this.servers.database(hosts, { ...login, idleMs: idleIntervalMs })
+  }
+
+  #openText(path: string): Opened {
+    try {
+      const bytes = readFileSync(path)
+      const table = parseTextTable(bytes, path)
+      const source = textSource(table, bytes)
+      this.warnings.push(...table.warnings)
+      return { kind: 'text', lookup: key => source.lookup(key) }
+    } catch (error) {
+      this.problems.push({ place: path, text: `can't be read: ${messageOf(error)}` })
+      return { kind: 'mysql', tables: [] }
+    }
+  }
+
+  #openTables(map: string, defined: readonly { readonly place: string, readonly defined: Defined }[]): Opened {
+    const tables: Table[] = []
+    for (const { place, defined: table } of defined) {
+      this.warnings.push(...table.warnings)
+      if (table.ok) tables.push(...this.#openTable(map, place, table.definition))
+      else this.problems.push(...table.problems)
+    }
+    return { kind: 'mysql', tables }
+  }
+
+  #openTable(map: string, place: string, definition: TableDefinition): readonly Table[] {
+    const { hosts, login } = definition
+    try {
+      const database = this.#databaseOf(definition, hosts)
+      this.#placed.push({ map, place, definition })
+      return [{
+        definition, database,
+        source: mysqlSource(definition, database, () => this.#onEmpty(map)),
+        authority: JSON.stringify([hosts, login.user, login.dbname]),
+      }]
+    } catch (error) {
+      this.problems.push({ place: map, text: messageOf(error) })
+      return []
+    }
+  }
 }

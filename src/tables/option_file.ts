@@ -6,7 +6,7 @@
  * read counts.
  */
 import { join } from 'node:path'
-import type { Files } from './definition_files.js'
+import type { Files } from './cf.js'
 
 /** Option names with - for _, to their values; '' for one without a value. */
 export type Options = ReadonlyMap<string, string>

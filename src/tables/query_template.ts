@@ -2,14 +2,14 @@
  * A `query` template of mysql_table(5) -> a statement with `?` for parameters,
  * and the values that a key gives them. The key never becomes SQL text.
  *
- * Postfix pastes the escaped key into the text and writes the quotes around it
- * itself. Here a quoted literal with expansions is one parameter: its text is
- * what the server would have read (`''` and backslash escapes taken off, %% one
- * percent sign), with the key's parts in it. A literal without expansions stays
- * in the statement as it is, but for %%. An expansion outside quotes is a
- * parameter too (Postfix pastes it bare, open to injection), if it can be a value
- * there; as (a part of) a name it is refused. A comment with an expansion is left out,
- * but still counts for which keys are asked.
+ * Postfix pastes the escaped key into the text of the query. Here a quoted literal
+ * with expansions is one parameter: its text is what the server would have read
+ * (`''` and backslash escapes taken off, %% one percent sign), with the key's parts
+ * in it. A literal without expansions stays in the statement as it is, but for %%.
+ * An expansion outside quotes is a parameter too (Postfix pastes it bare, open to
+ * injection), if it can be a value there; as a name, or a part of one, it is
+ * refused. A comment with an expansion is left out, but still counts for which keys
+ * are asked.
  *
  * Quotes and backslashes are read as in the server's default sql_mode. Where
  * another mode would read a template otherwise, the statement says so, and must
@@ -18,7 +18,7 @@
 import { addressOf, expansionOf, labelsOf, noExpansion, partOf, satisfies } from './expansion.js'
 import type { Expansion, Needs, Piece } from './expansion.js'
 
-export type Statement = {
+export type KeyedStatement = {
   /** The statement's text around its parameters: one more than there are parameters. */
   readonly texts: readonly string[]
   /** For each parameter, the pieces of its value. */
@@ -32,8 +32,8 @@ export type Statement = {
 /** ANSI_QUOTES: double quotes make a name. NO_BACKSLASH_ESCAPES: a backslash in a literal is one. */
 export type SqlMode = 'ANSI_QUOTES' | 'NO_BACKSLASH_ESCAPES'
 
-export type Scanned =
-  | { readonly ok: true, readonly statement: Statement }
+export type ScannedQuery =
+  | { readonly ok: true, readonly statement: KeyedStatement }
   | { readonly ok: false, readonly problems: readonly string[] }
 
 /** What a backslash and a letter mean in a literal; others mean the letter itself. */
@@ -70,7 +70,9 @@ export const tokenAt = (sql: string, start: number): Token | null => {
   }
   if (first === '#') return { kind: 'comment', end: toLineEnd() }
   // Two dashes begin a comment only before a blank or a control character.
-  if (first === '-' && sql[start + 1] === '-' && !(sql.charCodeAt(start + 2) > 0x20)) return { kind: 'comment', end: toLineEnd() }
+  if (first === '-' && sql[start + 1] === '-' && !(sql.charCodeAt(start + 2) > 0x20)) {
+    return { kind: 'comment', end: toLineEnd() }
+  }
   // What stands between /*! or /*M! and its end is code, not comment.
   if (first === '/' && sql[start + 1] === '*' && !/^M?!/.test(sql.slice(start + 2, start + 4))) {
     const end = sql.indexOf('*/', start + 2)
@@ -105,7 +107,9 @@ const piecesOf = (text: string, decode: '\'' | '"' | null, problem: (text: strin
       // In a LIKE pattern \% and \_ must stay escaped, so the server keeps their backslash everywhere.
       if (escaped === '%') {
         // It would escape the key's first letter.
-        if (expansionOf(text[at + 1] ?? '', 'query') !== null) problem('a backslash can\'t stand right before an expansion; write two for one')
+        if (expansionOf(text[at + 1] ?? '', 'query') !== null) {
+          problem('a backslash can\'t stand right before an expansion; write two for one')
+        }
         plain += '\\'
         at--
       } else if (escaped === '_') plain += '\\_'
@@ -119,7 +123,10 @@ const piecesOf = (text: string, decode: '\'' | '"' | null, problem: (text: strin
   return pieces
 }
 
-/** The modes that would read this literal, or where it ends, otherwise. One without expansions stays as it is, for the server to read. */
+/**
+ * The modes that would read this literal, or where it ends, otherwise. One without expansions stays as it is, for the
+ * server to read.
+ */
 const unfitModesOf = (literal: string, hasExpansions: boolean): readonly SqlMode[] => {
   const body = literal.slice(1, -1)
   const hidesQuote = /\\['"]/.test(body)
@@ -136,72 +143,120 @@ const unfitModesOf = (literal: string, hasExpansions: boolean): readonly SqlMode
  */
 const isName = (before: string, after: string): boolean =>
   /[\w$.@`]$/.test(before) || /^[\w$.@`]/.test(after)
-  || (/\b(?:from|join|into|update|table|use|call|as)\s+$/i.test(before) && !/\b(?:trim|substr|substring|mid|extract)\s*\([^()]*$/i.test(before))
+  || (/\b(?:from|join|into|update|table|use|call|as)\s+$/i.test(before)
+    && !/\b(?:trim|substr|substring|mid|extract)\s*\([^()]*$/i.test(before))
+
+/** What stands right before a token, but for blanks and comments. */
+type Neighbour = 'literal' | 'keyed literal' | 'other'
+
+const sideBySide = 'two literals side by side are one text to the server: write them as one literal'
+
+/** Builds the statement, token by token. */
+class Scanner {
+  readonly problems: string[] = []
+  readonly #texts: string[] = []
+  readonly #parameters: (readonly Piece[])[] = []
+  readonly #expansions: Expansion[] = []
+  readonly #unfitModes = new Set<SqlMode>()
+  #text = ''
+  #before: Neighbour = 'other'
+
+  problem(text: string): void {
+    if (!this.problems.includes(text)) this.problems.push(text)
+  }
+
+  statement(): KeyedStatement {
+    return {
+      texts: [...this.#texts, this.#text], parameters: this.#parameters, expansions: this.#expansions,
+      unfitModes: [...this.#unfitModes],
+    }
+  }
+
+  /** Takes the token `whole`, which `after` follows. */
+  take(kind: Token['kind'], whole: string, after: string): void {
+    const isQuoted = kind === 'literal' || kind === 'name'
+    const quote = kind !== 'literal' ? null : whole.startsWith('"') ? '"' : '\''
+    const where = whole.length > 60 ? `${whole.slice(0, 60)}...` : whole
+    const pieces = piecesOf(isQuoted ? whole.slice(1, -1) : whole, quote, text => this.problem(`in ${where}: ${text}`))
+    const found = pieces.filter(piece => typeof piece !== 'string')
+    this.#expansions.push(...found)
+    const hasKey = found.length > 0
+    switch (kind) {
+      case 'literal':
+        this.#literal(whole, pieces, hasKey)
+        break
+      case 'name':
+        if (hasKey) this.problem('an expansion can\'t stand in back quotes: a name is not a value')
+        this.#plain(whole, 'other')
+        break
+      case 'comment':
+        this.#text += hasKey ? ' ' : whole.replaceAll('%%', '%')
+        break
+      case 'text':
+        if (whole === '?') this.problem('a ? outside quotes means a parameter to the server; write %s')
+        if (hasKey) this.#bareKey(whole, pieces, after)
+        else this.#plain(whole, whole.trim() === '' ? this.#before : 'other')
+        break
+      default: kind satisfies never
+    }
+  }
+
+  #plain(text: string, kind: Neighbour): void {
+    this.#text += text.replaceAll('%%', '%')
+    this.#before = kind
+  }
+
+  #parameter(pieces: readonly Piece[], kind: Neighbour): void {
+    if (/\b(?:limit|offset)\s+(?:\d+\s*,\s*)?$/i.test(this.#text)) {
+      this.problem('the key can\'t stand after LIMIT or OFFSET: the server takes only a number there')
+    }
+    this.#texts.push(this.#text)
+    this.#text = ''
+    this.#parameters.push(pieces)
+    this.#before = kind
+  }
+
+  #literal(whole: string, pieces: readonly Piece[], hasKey: boolean): void {
+    for (const mode of unfitModesOf(whole, hasKey)) this.#unfitModes.add(mode)
+    if (this.#before === 'keyed literal' || (hasKey && this.#before === 'literal')) this.problem(sideBySide)
+    if (!hasKey) this.#plain(whole, 'literal')
+    else {
+      if (/(?:^|[^\w$])(?:_\w+\s*|[nxb])$/i.test(this.#text)) {
+        this.problem('an expansion can\'t stand in a literal that a character set or the letter N, X or B goes before')
+      }
+      this.#parameter(pieces, 'keyed literal')
+    }
+  }
+
+  /** An expansion outside quotes. */
+  #bareKey(whole: string, pieces: readonly Piece[], after: string): void {
+    const isBeside = this.#text === '' && this.#parameters.length > 0
+    if (isBeside || isName(this.#text, after.slice(0, 1)) || /^%[^%]/.test(after)) {
+      this.problem(`${whole} outside quotes would be a name, or a part of one, and only values can be sent apart from `
+        + 'the query: write the name itself, or put the value in quotes')
+    }
+    this.#parameter(pieces, 'other')
+  }
+}
 
 /** Takes a `query` apart; every problem at once, each one a sentence without the parameter's name. */
-export const scanQuery = (query: string): Scanned => {
+export const scanQuery = (query: string): ScannedQuery => {
   // Blanks and a semicolon at the end go, as the server would take them off.
   const sql = query.replace(/[\s;]+$/, '')
-  const problems: string[] = []
-  const problem = (text: string): void => {
-    if (!problems.includes(text)) problems.push(text)
-  }
-  const texts: string[] = []
-  const parameters: (readonly Piece[])[] = []
-  const expansions: Expansion[] = []
-  const unfitModes = new Set<SqlMode>()
-  let text = ''
-  const parameter = (pieces: readonly Piece[]): void => {
-    texts.push(text)
-    text = ''
-    parameters.push(pieces)
-  }
+  const scanner = new Scanner()
   for (let at = 0; at < sql.length;) {
     const token = tokenAt(sql, at)
     if (token === null) {
-      problem(`the ${sql[at] === '/' ? 'comment' : 'quote'} at character ${at + 1} is not closed`)
+      scanner.problem(`the ${sql[at] === '/' ? 'comment' : 'quote'} at character ${at + 1} is not closed`)
       break
     }
-    const quoted = token.kind === 'literal' || token.kind === 'name'
     // A percent sign in plain text brings its letter with it.
     const end = token.kind === 'text' && sql[at] === '%' ? Math.min(at + 2, sql.length) : token.end
-    const whole = sql.slice(at, end)
-    const quote = token.kind !== 'literal' ? null : whole.startsWith('"') ? '"' : '\''
-    const where = whole.length > 60 ? `${whole.slice(0, 60)}...` : whole
-    const pieces = piecesOf(quoted ? whole.slice(1, -1) : whole, quote, text => problem(`in ${where}: ${text}`))
-    const found = pieces.filter(piece => typeof piece !== 'string')
-    expansions.push(...found)
-    switch (token.kind) {
-      case 'literal':
-        for (const mode of unfitModesOf(whole, found.length > 0)) unfitModes.add(mode)
-        if (found.length === 0) text += whole.replaceAll('%%', '%')
-        else if (/(?:^|[^\w$])(?:_\w+\s*|[nxb])$/i.test(text)) {
-          problem('an expansion can\'t stand in a literal that a character set or the letter N, X or B goes before')
-        } else parameter(pieces)
-        break
-      case 'name':
-        if (found.length > 0) problem('an expansion can\'t stand in back quotes: a name is not a value')
-        text += whole.replaceAll('%%', '%')
-        break
-      case 'comment':
-        text += found.length === 0 ? whole.replaceAll('%%', '%') : ' '
-        break
-      case 'text':
-        if (whole === '?') problem('a ? outside quotes means a parameter to the server; write %s')
-        if (found.length > 0) {
-          const isBeside = text === '' && parameters.length > 0
-          if (isBeside || isName(text, sql.slice(end, end + 1)) || /^%[^%]/.test(sql.slice(end))) {
-            problem(`${whole} outside quotes would be a name, or a part of one, and only values can be sent apart from the query: write the name itself, or put the value in quotes`)
-          }
-          parameter(pieces)
-        } else text += whole.replaceAll('%%', '%')
-        break
-      default: token.kind satisfies never
-    }
+    scanner.take(token.kind, sql.slice(at, end), sql.slice(end, end + 2))
     at = end
   }
-  texts.push(text)
-  return problems.length > 0 ? { ok: false, problems } : { ok: true, statement: { texts, parameters, expansions, unfitModes: [...unfitModes] } }
+  const { problems } = scanner
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, statement: scanner.statement() }
 }
 
 /**
@@ -211,7 +266,7 @@ export const scanQuery = (query: string): Scanned => {
 export type Bind = (key: string) => readonly string[] | null
 
 /** `needs` are those of the query and of result_format together. */
-export const bindKey = (statement: Statement, needs: Needs): Bind => key => {
+export const bindKey = (statement: KeyedStatement, needs: Needs): Bind => key => {
   if (key === '') return null
   const address = addressOf(key)
   if (!satisfies(address, needs.keyUser, needs.keyDomain)) return null

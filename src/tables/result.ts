@@ -37,11 +37,12 @@ export const scanResultFormat = (format: string): ScannedFormat => {
  * The answer that the rows of a complete result make for the folded key they
  * were asked with. `onEmpty` hears of each empty value, which Postfix warns of.
  */
-export type Answer = (rows: Rows, key: string, onEmpty?: () => void) => Outcome
+export type AnswerRows = (rows: Rows, key: string, onEmpty?: () => void) => Outcome
 
 /** `needs` are those of both templates together; `limit` is expansion_limit, below 1 for none. */
-export const answerRows = (pieces: readonly Piece[], needs: Needs, limit: number): Answer => {
-  const isPlain = pieces.length === 1 && typeof pieces[0] === 'object' && pieces[0].of === 'value' && pieces[0].part === 'all'
+export const answerRows = (pieces: readonly Piece[], needs: Needs, limit: number): AnswerRows => {
+  const [first, ...more] = pieces
+  const isPlain = more.length === 0 && typeof first === 'object' && first.of === 'value' && first.part === 'all'
 
   const format = (value: string, key: string): string | null => {
     if (isPlain) return value

@@ -2,9 +2,8 @@
  * Which expressions give each row its own answer, at any time and for any
  * account: only such may stand in a query whose rows are listed ahead of demand.
  */
-import { refuse } from './select.js'
-import { hasParameter, isSymbol, isWord } from './sql_words.js'
-import type { Run, SqlWord } from './sql_words.js'
+import { refuse, hasParameter, isSymbol, isWord } from './select.js'
+import type { Run, SqlWord } from './select.js'
 
 /** Functions of their arguments alone, row by row. */
 const rowFunctions: ReadonlySet<string> = new Set([

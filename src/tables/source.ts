@@ -1,6 +1,9 @@
-/** One table behind a map: an authority that can say found or absent of one exact key. */
-import { absent } from '../outcome.js'
-import type { Outcome } from '../outcome.js'
+/** One table behind a map: a source that can say found or absent of one exact key. */
+import { absent, unavailable } from '../outcome.js'
+import type { Outcome, Unavailable } from '../outcome.js'
+import type { Database } from '../mysql/database.js'
+import type { Reply } from '../mysql/server.js'
+import type { TableDefinition } from './definition.js'
 
 /** An answer, and the server that gave it (its own identity, not its address); '' if nobody had to be asked. */
 export type Answer = { readonly outcome: Outcome, readonly server: string }
@@ -41,4 +44,52 @@ export const askInOrder = async (sources: readonly Source[], key: string, budget
     if (outcome.kind !== 'absent') return outcome
   }
   return absent
+}
+
+/** What is needed of a table's definition. */
+export type Definition =
+  Pick<TableDefinition, 'texts' | 'unfitModes' | 'bind' | 'answer' | 'requireResultSet' | 'fingerprint'>
+
+/** The source of one table. `onEmpty` is told of each empty value, of which Postfix warns. */
+export const mysqlSource = (definition: Definition, database: Pick<Database, 'ask'>, onEmpty?: () => void): Source => ({
+  definition: definition.fingerprint,
+  ask: async (key, budgetMs, options) => {
+    try {
+      return await askTable(definition, database, key, performance.now() + budgetMs, options ?? {}, onEmpty)
+    } catch (error) {
+      return { outcome: bugAsOutcome(error), server: '' }
+    }
+  },
+})
+
+const askTable = async (
+  definition: Definition, database: Pick<Database, 'ask'>, key: string, until: number,
+  { avoid, only, onAbsent }: AskOptions, onEmpty?: () => void,
+): Promise<Answer> => {
+  const values = definition.bind(key)
+  // The key lacks what the query needs: Postfix answers "not found" without a query.
+  if (values === null) return { outcome: absent, server: '' }
+  const reply = await database.ask(definition, values, until - performance.now(), { avoid, only })
+  if (reply.kind === 'unavailable') return { outcome: reply, server: '' }
+  const { name: server } = reply.from
+  const outcome = outcomeOf(definition, reply, key, onEmpty)
+  if (outcome.kind !== 'absent') return { outcome, server }
+  const lag = await reply.from.doubtAbsence(until)
+  if (lag !== null) return { outcome: lag, server }
+  const again = async (other: string): Promise<Outcome> =>
+    (await askTable(definition, database, other, until, { only: server })).outcome
+  await onAbsent?.(server, again)
+  return { outcome, server }
+}
+
+const outcomeOf = (definition: Definition, reply: Reply, key: string, onEmpty?: () => void): Outcome => {
+  if (reply.rows !== null) return definition.answer(reply.rows, key, onEmpty)
+  return definition.requireResultSet ? unavailable('query-error', 'the query returned no result set') : absent
+}
+
+/** Where a bug is can be told; its message could hold the key. */
+const bugAsOutcome = (error: unknown): Unavailable => {
+  const place = error instanceof Error ? /\n\s+at (.*)/.exec(error.stack ?? '')?.[1] : undefined
+  const name = error instanceof Error ? error.name : 'error'
+  return unavailable('internal-error', `${name} at ${place ?? 'unknown place'}`)
 }

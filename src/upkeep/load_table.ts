@@ -9,8 +9,7 @@
  */
 import { setImmediate as eventLoopTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { BulkEntry } from '../caches/bulk.js'
-import { collectEntries } from '../tables/listed_rows.js'
-import { columnsSql, listingOf, orderedListing, orderedSql } from '../tables/ordered_listing.js'
+import { collectEntries, columnsSql, listingOf, orderedListing, orderedSql } from '../tables/ordered_listing.js'
 import type { OrderedListing } from '../tables/ordered_listing.js'
 import type { Table } from '../tables/open.js'
 

@@ -2,8 +2,8 @@
 import type { Copy } from '../caches/copy.js'
 import { buildCopy } from '../caches/copy.js'
 import type { RawRow } from '../mysql/statement.js'
-import { listingSql } from '../tables/listing_sql.js'
-import { mysqlSource } from '../tables/mysql_source.js'
+import { listingSql } from '../tables/listing.js'
+import { mysqlSource } from '../tables/source.js'
 import type { Table } from '../tables/open.js'
 import { compareCopy } from './compare_copy.js'
 

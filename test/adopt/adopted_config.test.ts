@@ -8,16 +8,25 @@ import { parseConfig } from '../../src/config/parse.js'
 const expanded = new Map(Object.entries({
   queue_directory: '/var/spool/postfix', recipient_delimiter: '+-', propagate_unmatched_extensions: 'virtual',
   parent_domain_matches_subdomains: 'relay_domains, smtpd_access_maps', mydestination: 'Mx.Example, localhost',
-  relay_domains: '$mydestination hash:/r, /etc/list, .sub.example, !no.example, no.example, mx.example', virtual_alias_domains: 'alias.example',
+  relay_domains: '$mydestination hash:/r, /etc/list, .sub.example, !no.example, no.example, mx.example',
+  virtual_alias_domains: 'alias.example',
   virtual_mailbox_domains: 'proxy:mysql:/d.cf', myorigin: 'origin.example',
   inet_interfaces: '192.0.2.1, [2001:db8::1]', inet_protocols: 'all', proxy_interfaces: '198.51.100.1',
 }))
-const postfix: Postconf = { configDir: '/etc/postfix', written: new Map(), expanded, inMainCf: new Set(), services: [], overrides: [] }
+const postfix: Postconf = {
+  configDir: '/etc/postfix', written: new Map(), expanded, inMainCf: new Set(), services: [], overrides: [],
+}
 const place = { service: null, parameter: 'virtual_alias_maps' }
 const plan: AdoptionPlan = {
   maps: [
-    { name: 'virtual_alias', search: 'virtual', sensitive: false, absence: 'refuses', isAccess: false, files: ['/etc/a.cf', '/etc/b: "c".cf'], usedBy: [place] },
-    { name: '2', search: 'access', sensitive: true, absence: 'passes', isAccess: true, files: ['/etc/d.cf'], usedBy: [place, { service: 'smtp/inet', parameter: 'x' }] },
+    {
+      name: 'virtual_alias', search: 'virtual', sensitive: false, absence: 'refuses', isAccess: false,
+      files: ['/etc/a.cf', '/etc/b: "c".cf'], usedBy: [place],
+    },
+    {
+      name: '2', search: 'access', sensitive: true, absence: 'passes', isAccess: true, files: ['/etc/d.cf'],
+      usedBy: [place, { service: 'smtp/inet', parameter: 'x' }],
+    },
   ],
   edits: [], leftAlone: [],
 }
@@ -37,7 +46,10 @@ t.test('the configuration has each map, with its files in order', async t => {
 })
 
 t.test('an absent route is forgotten after 5 s, even if Postfix does the steps', async t => {
-  const map = { name: 'transport', search: 'exact', sensitive: false, absence: 'reroutes', isAccess: false, files: ['/t.cf'], usedBy: [{ service: null, parameter: 'transport_maps' }] } as const
+  const map = {
+    name: 'transport', search: 'exact', sensitive: false, absence: 'reroutes', isAccess: false, files: ['/t.cf'],
+    usedBy: [{ service: null, parameter: 'transport_maps' }],
+  } as const
   t.equal(parsed(configText(postfix, { ...plan, maps: [map] }, null)).maps['transport']?.absent_for, 5_000)
 })
 
@@ -46,33 +58,51 @@ t.test('the configuration repeats the parameters of main.cf that decide the step
   t.equal(file.recipient_delimiter, '+-')
   t.strictSame(file.propagate_unmatched_extensions, ['virtual'])
   t.strictSame(file.parent_domain_matches_subdomains, ['relay_domains', 'smtpd_access_maps'])
-  t.strictSame(file.local_domains, ['mx.example', 'localhost', 'origin.example', '[192.0.2.1]', '[ipv6:2001:db8::1]', '[198.51.100.1]'])
+  t.strictSame(
+    file.local_domains,
+    ['mx.example', 'localhost', 'origin.example', '[192.0.2.1]', '[ipv6:2001:db8::1]', '[198.51.100.1]'],
+  )
 })
 
 t.test('the domains that main.cf names are written down, as far as they stand for themselves', async t => {
-  const given = { ...postfix, expanded: new Map([...expanded, ['relay_domains', expanded.get('relay_domains')?.replace('$mydestination', 'Mx.Example') ?? '']]) }
+  const given = {
+    ...postfix,
+    expanded: new Map(
+      [...expanded, ['relay_domains', expanded.get('relay_domains')?.replace('$mydestination', 'Mx.Example') ?? '']],
+    ),
+  }
   t.strictSame(parsed(configText(given, plan, null)).static_domains, ['mx.example', 'localhost', 'alias.example'])
 })
 
 t.test('what an absence does is written where it isn\'t the default, and told in a line for each map', async t => {
   const map = (name: string, more: Partial<PlannedMap>): PlannedMap =>
-    ({ name, search: 'recipient', sensitive: false, absence: 'passes', isAccess: false, files: ['/a.cf'], usedBy: [place], ...more })
+    ({
+      name, search: 'recipient', sensitive: false, absence: 'passes', isAccess: false, files: ['/a.cf'],
+      usedBy: [place], ...more,
+    })
   const maps = [
-    map('mailbox', { absence: 'refuses' }), map('bcc', {}), map('login', { sensitive: true }), map('route', { absence: 'reroutes' }),
-    map('tls', { search: 'exact', absence: 'weakens' }), map('block', { search: 'access', sensitive: true, isAccess: true }),
+    map('mailbox', { absence: 'refuses' }), map('bcc', {}), map('login', { sensitive: true }),
+    map('route', { absence: 'reroutes' }),
+    map('tls', { search: 'exact', absence: 'weakens' }),
+    map('block', { search: 'access', sensitive: true, isAccess: true }),
     map('block_union', { search: 'exact', sensitive: true, isAccess: true }),
     map('allow', { search: 'access', absence: 'refuses', sensitive: true, isAccess: true }),
   ]
   const file = parsed(configText(postfix, { ...plan, maps }, null))
-  t.strictSame(Object.entries(file.maps).map(([name, { absence, in_outage, max_shrink }]) => [name, absence, in_outage, max_shrink]), [
-    ['mailbox', undefined, undefined, undefined], ['bcc', 'passes', undefined, undefined], ['login', 'passes', undefined, undefined],
-    ['route', 'reroutes', undefined, undefined], ['tls', 'weakens', undefined, undefined], ['block', undefined, undefined, 1],
+  t.strictSame(Object.entries(file.maps).map(
+    ([name, { absence, in_outage, max_shrink }]) => [name, absence, in_outage, max_shrink],
+  ), [
+    ['mailbox', undefined, undefined, undefined], ['bcc', 'passes', undefined, undefined],
+    ['login', 'passes', undefined, undefined], ['route', 'reroutes', undefined, undefined],
+    ['tls', 'weakens', undefined, undefined], ['block', undefined, undefined, 1],
     ['block_union', 'passes', 'pass', 1], ['allow', 'refuses', undefined, undefined],
   ])
   const lines = outageText({ ...plan, maps }).trimEnd().split('\n')
   t.equal(lines.length, maps.length)
-  t.match(lines, [/^ {2}mailbox {6}absent would refuse mail: defers/, /absent if MySQL last said so/, /defers ours/, /else defers/, /unprotected: defers/,
-    /passes$/, /passes$/, /allow .*would refuse/])
+  t.match(lines, [
+    /^ {2}mailbox {6}absent would refuse mail: defers/, /absent if MySQL last said so/, /defers ours/, /else defers/,
+    /unprotected: defers/, /passes$/, /passes$/, /allow .*would refuse/,
+  ])
 })
 
 t.test('the socket is in the queue folder, for Postfix\'s group alone if there is one', async t => {

@@ -13,7 +13,10 @@ const plan: AdoptionPlan = {
   edits: [
     { service: null, parameter: 'virtual_alias_maps', from: '$v, mysql:/a', to: 'socketmap:a', wasDefault: false },
     { service: null, parameter: 'relay_domains', from: '$mydestination', to: 'socketmap:b', wasDefault: true },
-    { service: 'submission/inet', parameter: 'smtpd_sender_restrictions', from: 'mysql:/c', to: 'socketmap:c', wasDefault: false },
+    {
+      service: 'submission/inet', parameter: 'smtpd_sender_restrictions', from: 'mysql:/c', to: 'socketmap:c',
+      wasDefault: false,
+    },
   ],
 }
 
@@ -34,8 +37,13 @@ t.test('switching back sets the old values, and removes what was not there', asy
 
 t.test('a list for master.cf has commas in place of blanks, which postconf -Pe refuses', async t => {
   const from = 'check_policy_service { inet:127.0.0.1:9, timeout = 10 }, check_sender_access  mysql:/c.cf permit'
-  const [only] = switchBack({ ...plan, edits: [{ service: 'smtp/inet', parameter: 'p', from, to: '', wasDefault: false }] })
-  t.strictSame(only, ['-Pe', 'smtp/inet/p=check_policy_service,{inet:127.0.0.1:9,timeout=10},check_sender_access,mysql:/c.cf,permit'])
+  const [only] = switchBack(
+    { ...plan, edits: [{ service: 'smtp/inet', parameter: 'p', from, to: '', wasDefault: false }] },
+  )
+  t.strictSame(
+    only,
+    ['-Pe', 'smtp/inet/p=check_policy_service,{inet:127.0.0.1:9,timeout=10},check_sender_access,mysql:/c.cf,permit'],
+  )
 })
 
 t.test('a file without changes is not touched', async t => {

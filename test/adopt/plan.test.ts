@@ -1,4 +1,4 @@
-/** Plans for main.cf and master.cf: in the shapes that mail server projects write them, and what is left alone and why. */
+/** Plans for main.cf and master.cf in the shapes that mail server projects write, and what is left alone and why. */
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { configText } from '../../src/adopt/adopted_config.js'
@@ -16,7 +16,9 @@ const short = (value: string): string => value
   .replace(/unionmap:\{inline:\{__none__=x\},socketmap:unix:holdfast\/holdfast\.sock:([^},]*)\}/g, 'steps:$1')
   .replaceAll('socketmap:unix:holdfast/holdfast.sock:', 'socketmap:')
 
-const lines = (plan: AdoptionPlan): { maps: readonly string[], edits: readonly string[], leftAlone: readonly string[] } => ({
+const lines = (
+  plan: AdoptionPlan,
+): { maps: readonly string[], edits: readonly string[], leftAlone: readonly string[] } => ({
   // An absence that does what it does by default in such a search is left out.
   maps: plan.maps.map(({ name, search, sensitive, absence, files }) => [
     name, search, ...absence === absenceOfSearch(search) ? [] : [absence], ...sensitive ? ['sensitive'] : [],
@@ -29,7 +31,8 @@ const lines = (plan: AdoptionPlan): { maps: readonly string[], edits: readonly s
 const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
   postfixadmin: {
     maps: [
-      'virtual_alias virtual mysql_virtual_alias_maps.cf mysql_virtual_alias_domain_maps.cf mysql_virtual_alias_domain_catchall_maps.cf',
+      'virtual_alias virtual mysql_virtual_alias_maps.cf mysql_virtual_alias_domain_maps.cf '
+        + 'mysql_virtual_alias_domain_catchall_maps.cf',
       'transport transport mysql_transport_maps.cf',
       'relay_domains domain mysql_relay_domains.cf',
       'virtual_mailbox_domains exact mysql_virtual_domains_maps.cf',
@@ -87,7 +90,9 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
       'virtual_alias_domains = socketmap:virtual_alias_domains',
       'virtual_mailbox_domains = socketmap:virtual_mailbox_domains',
       'smtpd_sender_login_maps = socketmap:smtpd_sender_login',
-      'smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:9999 permit_mynetworks permit_sasl_authenticated check_recipient_access socketmap:maintain check_recipient_access socketmap:relay-recipient-verification reject_unverified_recipient reject_unauth_destination',
+      'smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:9999 permit_mynetworks '
+        + 'permit_sasl_authenticated check_recipient_access socketmap:maintain check_recipient_access '
+        + 'socketmap:relay-recipient-verification reject_unverified_recipient reject_unauth_destination',
     ],
     leftAlone: [],
   },
@@ -135,8 +140,10 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
       'smtpd_sender_login_maps = socketmap:smtpd_sender_login',
       'smtp_sasl_password_maps = steps:smtp_sasl_password, texthash:/etc/postfix/sasl_passwd',
       'smtpd_client_restrictions = check_client_access socketmap:virtual_client, permit_mynetworks',
-      'smtpd_sender_restrictions = check_sender_access regexp:/etc/postfix/tag_as_originating.re, permit_mynetworks, check_sender_access socketmap:virtual_sender',
-      'smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination, check_recipient_access socketmap:virtual_recipient, check_recipient_access socketmap:virtual_policy_greylist',
+      'smtpd_sender_restrictions = check_sender_access regexp:/etc/postfix/tag_as_originating.re, '
+        + 'permit_mynetworks, check_sender_access socketmap:virtual_sender',
+      'smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination, check_recipient_access '
+        + 'socketmap:virtual_recipient, check_recipient_access socketmap:virtual_policy_greylist',
       'greylisting = check_policy_service inet:127.0.0.1:10023, check_client_access socketmap:virtual_client',
     ],
     leftAlone: ['virtual_uid_maps', 'virtual_gid_maps'],
@@ -182,7 +189,8 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
       'smtpd_sender_login_maps = unionmap:{texthash:/etc/postfix/virtual,socketmap:senders}',
       'sender-cleanup/unix/sender_bcc_maps = socketmap:sender_bcc',
       'submissions/inet/smtpd_recipient_restrictions = check_recipient_access socketmap:no-outgoing, permit',
-      'dms_smtpd_sender_restrictions = permit_sasl_authenticated, permit_mynetworks, check_sender_access socketmap:banned',
+      'dms_smtpd_sender_restrictions = permit_sasl_authenticated, permit_mynetworks, check_sender_access '
+        + 'socketmap:banned',
     ],
     leftAlone: ['header_checks'],
   },
@@ -193,12 +201,16 @@ for (const [shape, expected] of Object.entries(shapes)) {
     const postfix = await readPostconf(fileURLToPath(new URL(`../../../test/fixtures/adopt/${shape}`, import.meta.url)))
     const plan = planAdoption(postfix, () => null)
     t.strictSame(lines(plan), expected)
-    t.match(parseConfig(configText(postfix, plan, 'postfix'), 'holdfast.yaml'), { ok: true }, 'and Holdfast reads the configuration')
+    t.match(
+      parseConfig(configText(postfix, plan, 'postfix'), 'holdfast.yaml'), { ok: true },
+      'and Holdfast reads the configuration',
+    )
   })
 }
 
 const postfixWith = (
-  main: Readonly<Record<string, string>>, { overrides = [], services = [] }: { overrides?: readonly Override[], services?: readonly Service[] } = {},
+  main: Readonly<Record<string, string>>,
+  { overrides = [], services = [] }: { overrides?: readonly Override[], services?: readonly Service[] } = {},
 ): Postconf => {
   const written = new Map(Object.entries({ mail_version: '3.7.11', mydestination: 'localhost', ...main }))
   return {
@@ -208,7 +220,9 @@ const postfixWith = (
   }
 }
 
-const planOf = (...args: Parameters<typeof postfixWith>): ReturnType<typeof lines> => lines(planAdoption(postfixWith(...args), () => null))
+const planOf = (...args: Parameters<typeof postfixWith>): ReturnType<typeof lines> => lines(
+  planAdoption(postfixWith(...args), () => null),
+)
 
 t.test('tables side by side keep their order in one map', async t => {
   t.strictSame(planOf({ virtual_alias_maps: 'mysql:/a.cf, proxy:mysql:/b.cf' }), {
@@ -232,8 +246,10 @@ t.test('with a table of another kind among them, Postfix goes on doing the steps
   })
 })
 
-t.test('Postfix goes on doing the steps if a table says which domains are local, whose users have rows without a domain', async t => {
-  t.strictSame(planOf({ mydestination: 'localhost, hash:/local', virtual_alias_maps: 'mysql:/a.cf', transport_maps: 'mysql:/t.cf' }), {
+t.test('Postfix keeps the steps if a table says which domains are local', async t => {
+  t.strictSame(planOf(
+    { mydestination: 'localhost, hash:/local', virtual_alias_maps: 'mysql:/a.cf', transport_maps: 'mysql:/t.cf' },
+  ), {
     maps: ['virtual_alias exact a.cf', 'transport transport t.cf'],
     edits: ['virtual_alias_maps = steps:virtual_alias', 'transport_maps = socketmap:transport'],
     leftAlone: [],
@@ -242,7 +258,8 @@ t.test('Postfix goes on doing the steps if a table says which domains are local,
 
 t.test('a parameter that repeats another one stays if one map answers both', async t => {
   t.strictSame(planOf({
-    virtual_alias_maps: 'mysql:/a.cf', virtual_alias_domains: '$virtual_alias_maps', relay_domains: 'mysql:/r.cf', fast_flush_domains: '$relay_domains',
+    virtual_alias_maps: 'mysql:/a.cf', virtual_alias_domains: '$virtual_alias_maps', relay_domains: 'mysql:/r.cf',
+    fast_flush_domains: '$relay_domains',
   }).edits, ['virtual_alias_maps = socketmap:virtual_alias', 'relay_domains = socketmap:relay_domains'])
 })
 
@@ -283,7 +300,8 @@ t.test('an access table with a plain reject after it is an allow list', async t 
 
 t.test('a table whose absences refuse mail in one place and not in another is two maps', async t => {
   t.strictSame(planOf({
-    smtpd_helo_restrictions: 'check_client_access mysql:/a.cf, reject', smtpd_data_restrictions: 'check_sender_access mysql:/a.cf',
+    smtpd_helo_restrictions: 'check_client_access mysql:/a.cf, reject',
+    smtpd_data_restrictions: 'check_sender_access mysql:/a.cf',
   }).maps, ['a access refuses sensitive a.cf', 'a_2 access sensitive a.cf'])
   t.strictSame(planOf({ virtual_mailbox_maps: 'mysql:/a.cf', relocated_maps: '$virtual_mailbox_maps' }), {
     maps: ['virtual_mailbox recipient a.cf', 'relocated recipient passes a.cf'],
@@ -293,7 +311,9 @@ t.test('a table whose absences refuse mail in one place and not in another is tw
 })
 
 t.test('each member of unionmap: and pipemap: is a map, and Postfix does the steps', async t => {
-  t.strictSame(planOf({ virtual_alias_maps: 'proxy:unionmap:{mysql:/a.cf, mysql:/b.cf}, pipemap:{mysql:/c.cf, hash:/d}' }), {
+  t.strictSame(planOf(
+    { virtual_alias_maps: 'proxy:unionmap:{mysql:/a.cf, mysql:/b.cf}, pipemap:{mysql:/c.cf, hash:/d}' },
+  ), {
     maps: ['a exact a.cf', 'b exact b.cf', 'c exact c.cf'],
     edits: ['virtual_alias_maps = unionmap:{inline:{__none__=x},socketmap:a,socketmap:b}, pipemap:{steps:c,hash:/d}'],
     leftAlone: [],
@@ -317,15 +337,19 @@ t.test('a conditional value is taken as what it is now', async t => {
   const postfix = postfixWith({ virtual_alias_maps: 'mysql:/a.cf', relay_domains: value })
   const expanded = new Map([...postfix.expanded, ['relay_domains', 'mysql:/a.cf']])
   const plan = planAdoption({ ...postfix, expanded }, () => null)
-  t.strictSame(lines(plan).edits, ['virtual_alias_maps = socketmap:virtual_alias', 'relay_domains = socketmap:relay_domains'])
+  t.strictSame(
+    lines(plan).edits, ['virtual_alias_maps = socketmap:virtual_alias', 'relay_domains = socketmap:relay_domains'],
+  )
   t.equal(plan.edits[1]?.from, value, 'and comes back as it was')
 })
 
 t.test('each table that can\'t be adopted is named with the reason', async t => {
   const postfix = postfixWith({
-    virtual_alias_maps: 'mysql:/bad.cf', canonical_maps: 'mysql:main', transport_maps: 'mysql:./t.cf', alias_maps: 'mysql:/a.cf',
+    virtual_alias_maps: 'mysql:/bad.cf', canonical_maps: 'mysql:main', transport_maps: 'mysql:./t.cf',
+    alias_maps: 'mysql:/a.cf',
     relocated_maps: 'proxy:unionmap:{mysql:/a.cf, hash:/b}', postscreen_access_list: 'mysql:/p.cf',
-    smtpd_client_restrictions: 'check_ccert_access {mysql:/c.cf, search_order = cert}', proxy_read_maps: 'proxy:mysql:/a.cf',
+    smtpd_client_restrictions: 'check_ccert_access {mysql:/c.cf, search_order = cert}',
+    proxy_read_maps: 'proxy:mysql:/a.cf',
   }, { overrides: [{ service: 'smtp/inet', parameter: 'relay_domains', value: '${x?mysql:/r.cf}' }] })
   const { maps, edits, leftAlone } = planAdoption(postfix, file => file === '/bad.cf' ? 'no query' : null)
   t.strictSame([maps, edits], [[], []])
@@ -342,8 +366,12 @@ t.test('each table that can\'t be adopted is named with the reason', async t => 
 })
 
 t.test('a Postfix whose unionmap: loses errors keeps the tables that need it', async t => {
-  for (const [version, safe] of [['3.0.6', false], ['3.0.7', true], ['3.1.2', false], ['3.1.3', true], ['2.11.9', false], ['3.11-20260821', true]] as const) {
-    const { edits, leftAlone } = planOf({ mail_version: version, virtual_alias_maps: 'mysql:/a.cf hash:/b', relay_domains: 'mysql:/r.cf' })
+  for (const [version, safe] of [
+    ['3.0.6', false], ['3.0.7', true], ['3.1.2', false], ['3.1.3', true], ['2.11.9', false], ['3.11-20260821', true],
+  ] as const) {
+    const { edits, leftAlone } = planOf(
+      { mail_version: version, virtual_alias_maps: 'mysql:/a.cf hash:/b', relay_domains: 'mysql:/r.cf' },
+    )
     t.strictSame([edits.length, leftAlone], safe ? [2, []] : [1, ['virtual_alias_maps']], version)
   }
 })

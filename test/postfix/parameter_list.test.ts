@@ -20,7 +20,9 @@ t.test('splitting and joining a list gives the same text', async t => {
 })
 
 t.test('a reference is one parameter and nothing else', async t => {
-  for (const [text, name] of [['$a', 'a'], ['${a}', 'a'], ['$(a)', 'a'], ['$a:b', null], ['${a?b}', null], ['a', null]] as const) {
+  for (const [text, name] of [
+    ['$a', 'a'], ['${a}', 'a'], ['$(a)', 'a'], ['$a:b', null], ['${a?b}', null], ['a', null],
+  ] as const) {
     t.equal(referenceOf(text), name, text)
   }
 })
@@ -36,7 +38,12 @@ t.test('$name is expanded, and a condition or a loop gives null', async t => {
 t.test('mysql: tables and the members of compound tables are recognized', async t => {
   t.strictSame(parseTable('proxy:mysql:/a.cf'), { kind: 'mysql', name: '/a.cf' })
   t.strictSame(parseTable('mysql:name'), { kind: 'mysql', name: 'name' })
-  t.strictSame(parseTable('proxy:unionmap:{ mysql:/a, hash:/b }'), { kind: 'union', proxy: true, members: ['mysql:/a', 'hash:/b'] })
+  t.strictSame(
+    parseTable('proxy:unionmap:{ mysql:/a, hash:/b }'),
+    { kind: 'union', proxy: true, members: ['mysql:/a', 'hash:/b'] },
+  )
   t.strictSame(parseTable('pipemap:{mysql:/a}'), { kind: 'pipe', proxy: false, members: ['mysql:/a'] })
-  for (const other of ['hash:/mysql:/a', 'proxy:unix:passwd.byname', '/etc/vhosts', 'example.com']) t.equal(parseTable(other), null, other)
+  for (const other of [
+    'hash:/mysql:/a', 'proxy:unix:passwd.byname', '/etc/vhosts', 'example.com',
+  ]) t.equal(parseTable(other), null, other)
 })

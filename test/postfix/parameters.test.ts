@@ -7,16 +7,22 @@ import type { Postconf } from '../../src/postfix/postconf.js'
 
 t.test('an absence refuses mail where a recipient, a domain or a right is looked up, and nowhere else', async t => {
   const parametersWith = (effect: AbsenceEffect): readonly string[] =>
-    [...purposes].flatMap(([name, purpose]) => purpose.kind !== 'refused' && purpose.absence === effect ? [name] : []).sort()
+    [...purposes].flatMap(
+      ([name, purpose]) => purpose.kind !== 'refused' && purpose.absence === effect ? [name] : [],
+    ).sort()
   t.strictSame(parametersWith('refuses'), [
-    'lmtp_sasl_password_maps', 'local_recipient_maps', 'mydestination', 'mynetworks', 'relay_clientcerts', 'relay_domains',
-    'relay_recipient_maps', 'smtp_sasl_password_maps', 'virtual_alias_domains', 'virtual_alias_maps', 'virtual_mailbox_domains',
+    'lmtp_sasl_password_maps', 'local_recipient_maps', 'mydestination', 'mynetworks', 'relay_clientcerts',
+    'relay_domains',
+    'relay_recipient_maps', 'smtp_sasl_password_maps', 'virtual_alias_domains', 'virtual_alias_maps',
+    'virtual_mailbox_domains',
     'virtual_mailbox_maps', 'virtual_maps',
   ])
   t.strictSame(parametersWith('weakens'), ['lmtp_tls_policy_maps', 'smtp_tls_per_site', 'smtp_tls_policy_maps'])
   t.strictSame(parametersWith('passes'), [
-    'fast_flush_domains', 'lmtp_discard_lhlo_keyword_address_maps', 'rbl_reply_maps', 'recipient_bcc_maps', 'relocated_maps',
-    'sender_bcc_maps', 'smtp_discard_ehlo_keyword_address_maps', 'smtpd_discard_ehlo_keyword_address_maps', 'smtpd_milter_maps',
+    'fast_flush_domains', 'lmtp_discard_lhlo_keyword_address_maps', 'rbl_reply_maps', 'recipient_bcc_maps',
+    'relocated_maps',
+    'sender_bcc_maps', 'smtp_discard_ehlo_keyword_address_maps', 'smtpd_discard_ehlo_keyword_address_maps',
+    'smtpd_milter_maps',
     'smtpd_sender_login_maps',
   ])
 })

@@ -8,7 +8,9 @@ import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { postmapAnswers, settle } from '../fixtures/postfix.js'
 
 const table = (text: string | Buffer) => parseTextTable(Buffer.from(text), '/t')
-const warningsOf = (text: string | Buffer): string[] => table(text).warnings.map(({ place, text }) => `${place} ${text}`)
+const warningsOf = (text: string | Buffer): string[] => table(text).warnings.map(
+  ({ place, text }) => `${place} ${text}`,
+)
 
 t.test('a text table has the rows that postmap(1) reads from it', async t => {
   const folder = freshFolder()
@@ -17,7 +19,8 @@ t.test('a text table has the rows that postmap(1) reads from it', async t => {
   const content = [
     'plain@a.example   one@b.example, two@b.example  ',
     '# comment', '', 'Upper@A.Example\tUPPER', 'cont@a.example first,', '\tsecond,', '# between', '', '    third',
-    '"a b"@a.example quoted', '"Q\\"x y"@a.example escaped', 'back\\ slash@a.example value', 'nokey', 'half"open@a.example x',
+    '"a b"@a.example quoted', '"Q\\"x y"@a.example escaped', 'back\\ slash@a.example value', 'nokey',
+    'half"open@a.example x',
     'ünï@a.example ümlaut', 'STRASSE@a.example folded', 'dup@a.example first', 'DUP@a.example second', 'colon: value',
     'tail@a.example a # b', '@a.example catch@a.example', 'a.example\x0bvertical tab', 'last@a.example no newline',
   ].join('\n')
@@ -25,9 +28,12 @@ t.test('a text table has the rows that postmap(1) reads from it', async t => {
   settle(file)
   const source = textSource(parseTextTable(Buffer.from(content), file), Buffer.from(content))
   const keys = [
-    'plain@a.example', 'PLAIN@a.example', 'upper@a.example', 'cont@a.example', '"a b"@a.example', '"a', 'a b@a.example', '"q\\"x y"@a.example',
-    'back\\ slash@a.example', 'back\\', 'nokey', 'half"open@a.example', 'ünï@a.example', 'ÜNÏ@a.example', 'straße@a.example', 'dup@a.example',
-    'colon:', 'colon', 'tail@a.example', '@a.example', 'a.example', 'last@a.example', '#', 'second,', 'third', 'between',
+    'plain@a.example', 'PLAIN@a.example', 'upper@a.example', 'cont@a.example', '"a b"@a.example', '"a', 'a b@a.example',
+    '"q\\"x y"@a.example',
+    'back\\ slash@a.example', 'back\\', 'nokey', 'half"open@a.example', 'ünï@a.example', 'ÜNÏ@a.example',
+    'straße@a.example', 'dup@a.example',
+    'colon:', 'colon', 'tail@a.example', '@a.example', 'a.example', 'last@a.example', '#', 'second,', 'third',
+    'between',
   ]
   const answers = await postmapAnswers(`texthash:${file}`, keys)
   for (const key of keys) {

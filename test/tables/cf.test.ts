@@ -16,7 +16,9 @@ t.test('a parameter has a name, an equals sign and a value without the blanks ar
 })
 
 t.test('a file with CR LF line ends has the same values', t => {
-  t.same(values('user = pf\r\n\r\ndbname = mail\r\nquery = SELECT 1'), { user: 'pf', dbname: 'mail', query: 'SELECT 1' })
+  t.same(
+    values('user = pf\r\n\r\ndbname = mail\r\nquery = SELECT 1'), { user: 'pf', dbname: 'mail', query: 'SELECT 1' },
+  )
   t.end()
 })
 

@@ -8,7 +8,9 @@ import { memoryFiles } from './files.js'
 const base = 'user = pf\npassword = p\nhosts = unix:/s\ndbname = mail\n'
 const query = 'query = SELECT goto FROM alias WHERE address=\'%s\'\n'
 
-const define = (cf: string, more: Readonly<Record<string, string>> = {}, optionFiles: readonly string[] = []): Defined =>
+const define = (
+  cf: string, more: Readonly<Record<string, string>> = {}, optionFiles: readonly string[] = [],
+): Defined =>
   defineFromCf('/f.cf', memoryFiles({ '/f.cf': cf, ...more }, {}, optionFiles))
 const defined = (...given: Parameters<typeof define>): TableDefinition => {
   const result = define(...given)
@@ -34,7 +36,9 @@ t.test('a plain file defines hosts, log-in and statement, with mysql_table(5)\'s
 t.test('without a query, the old parameters make one; with it they are ignored', t => {
   const old = 'table = alias\nselect_field = goto\nwhere_field = address\nadditional_conditions = and active = \'1\'\n'
   t.equal(defined(base + old).texts.join('?'), 'SELECT goto FROM alias WHERE address=? and active = \'1\'')
-  t.equal(defined(`${base}query =\n${old}`).texts.join('?'), 'SELECT goto FROM alias WHERE address=? and active = \'1\'')
+  t.equal(
+    defined(`${base}query =\n${old}`).texts.join('?'), 'SELECT goto FROM alias WHERE address=? and active = \'1\'',
+  )
   t.equal(defined(`${base}${old}table = nosuch\n${query}`).texts.join('?'), 'SELECT goto FROM alias WHERE address=?')
   t.match(problems(`${base}table = alias\n`), [/select_field: is required/, /where_field: is required/])
   t.match(problems(base), [/^\/f\.cf query: is required/])
@@ -42,21 +46,29 @@ t.test('without a query, the old parameters make one; with it they are ignored',
 })
 
 t.test('every problem is told at once, with its line', t => {
-  t.match(problems('user = pf\npassword vmail\nhosts = {{ DB }}\nquery = SELECT \'%x\'\nexpansion_limit = 1 # one\nrequire_result_set = maybe\n'), [
-    /^\/f\.cf:2 .*'='/, /^\/f\.cf:3 hosts: /, /^\/f\.cf:3 hosts: /, /^\/f\.cf dbname: is required/, /^\/f\.cf:4 query: in '%x': %x/,
+  t.match(problems(
+    'user = pf\npassword vmail\nhosts = {{ DB }}\nquery = SELECT \'%x\'\nexpansion_limit = 1 # one\n'
+      + 'require_result_set = maybe\n',
+  ), [
+    /^\/f\.cf:2 .*'='/, /^\/f\.cf:3 hosts: /, /^\/f\.cf:3 hosts: /, /^\/f\.cf dbname: is required/,
+    /^\/f\.cf:4 query: in '%x': %x/,
     /^\/f\.cf:5 expansion_limit: /, /^\/f\.cf:6 require_result_set: 'maybe'/,
   ])
   t.end()
 })
 
 t.test('a parameter that is not acted on is named', t => {
-  t.match(warnings(`${base}${query}retry_interval = 7\n`), [/^\/f\.cf:6 retry_interval: is not acted on.*breaker: \{reset: /])
+  t.match(
+    warnings(`${base}${query}retry_interval = 7\n`), [/^\/f\.cf:6 retry_interval: has no effect.*breaker: \{reset: /],
+  )
   t.match(problems(`${base}${query}retry_interval = 0\n`), [/retry_interval: .*at least 1/])
   t.end()
 })
 
 t.test('numbers and booleans are taken as Postfix takes them, and nothing else', t => {
-  for (const value of ['', 'abc', '1 # one', '1.5', '99999999999']) t.match(problems(`${base}${query}expansion_limit = ${value}\n`), [/^\/f\.cf:6 expansion_limit: /])
+  for (const value of ['', 'abc', '1 # one', '1.5', '99999999999']) t.match(
+    problems(`${base}${query}expansion_limit = ${value}\n`), [/^\/f\.cf:6 expansion_limit: /],
+  )
   for (const value of ['-1', '0', '+3']) t.same(problems(`${base}${query}expansion_limit = ${value}\n`), [])
   t.match(problems(`${base}${query}idle_interval = 0\n`), [/idle_interval: .*at least 1/])
   t.equal(defined(`${base}${query}idle_interval = 5\nretry_interval = 7\n`).idleIntervalMs, 5_000)
@@ -67,10 +79,15 @@ t.test('numbers and booleans are taken as Postfix takes them, and nothing else',
 })
 
 t.test('a slip for a parameter that isn\'t there is refused, any other unknown name is a warning', t => {
-  t.match(problems(`user = pf\ndbname = mail\nhost = 127.0.0.1:3307\n${query}`), [/^\/f\.cf:3 host: .*did you mean 'hosts'/])
+  t.match(
+    problems(`user = pf\ndbname = mail\nhost = 127.0.0.1:3307\n${query}`), [/^\/f\.cf:3 host: .*did you mean 'hosts'/],
+  )
   t.match(warnings(`${base}${query}host = x\n`), [/^\/f\.cf:6 host: .*ignored.*did you mean 'hosts'/])
   t.match(warnings(`${base}${query}comment = x\n`), [/^\/f\.cf:6 comment: .*ignored/])
-  t.match(problems(`${base}${query}domain\u00a0= a.test\n`), [/^\/f\.cf:6 domain\?\?: is no parameter .*did you mean 'domain'/], 'a blank that is none is shown')
+  t.match(
+    problems(`${base}${query}domain\u00a0= a.test\n`),
+    [/^\/f\.cf:6 domain\?\?: is no parameter .*did you mean 'domain'/], 'a blank that is none is shown',
+  )
   t.end()
 })
 
@@ -81,7 +98,10 @@ t.test('no user is refused, in the file and in the option files', t => {
 
 t.test('the file as a whole may be in quotes, be unreadable or hold a byte order mark: each is told', t => {
   t.match(warnings(`${base}query = "SELECT 1 FROM a WHERE b='%s'"\n`), [/^\/f\.cf:5 query: the quotes/])
-  t.match(defineFromCf('/nosuch.cf', memoryFiles({})), { ok: false, problems: [{ place: '/nosuch.cf', text: /can't be read/ }] })
+  t.match(
+    defineFromCf('/nosuch.cf', memoryFiles({})),
+    { ok: false, problems: [{ place: '/nosuch.cf', text: /can't be read/ }] },
+  )
   t.match(warnings(`\ufeff${base}${query}`), [/byte order mark/])
   t.end()
 })
@@ -90,7 +110,10 @@ t.test('only addresses in a domain on the list are asked, and @domain never', t 
   const { bind } = defined(`${base}${query}domain = a.test, b.test\n`)
   for (const key of ['u@a.test', 'x@y@B.TEST']) t.same(bind(key), [key])
   for (const key of ['u@q.test', 'u@sub.a.test', '@a.test', 'a.test', 'u@', 'u', '']) t.equal(bind(key), null, key)
-  t.match(problems(`${base}${query}domain = hash:/nosuch, /nofile\n`), [/^\/f\.cf:6 domain: hash:/, /^\/f\.cf:6 domain: \/nofile/])
+  t.match(
+    problems(`${base}${query}domain = hash:/nosuch, /nofile\n`),
+    [/^\/f\.cf:6 domain: hash:/, /^\/f\.cf:6 domain: \/nofile/],
+  )
   t.end()
 })
 
@@ -103,7 +126,8 @@ t.test('result_format and query need the same key', t => {
 
 t.test('the option file\'s group says what the .cf leaves out', t => {
   const options = {
-    '/my.cnf': '[client]\npassword=other\n[postfix]\nuser=u\npassword=p#a%s $x\nsocket=/o.sock\nport=3310\nconnect_timeout=3\nssl-ca=/ca.pem\ndefault-character-set=latin1\n',
+    '/my.cnf': '[client]\npassword=other\n[postfix]\nuser=u\npassword=p#a%s $x\nsocket=/o.sock\nport=3310\n'
+      + 'connect_timeout=3\nssl-ca=/ca.pem\ndefault-character-set=latin1\n',
   }
   const cf = `dbname = mail\nhosts = localhost, db.test\noption_file = /my.cnf\noption_group = postfix\n${query}`
   t.match(defined(cf, options), {
@@ -119,7 +143,10 @@ t.test('without an option file the machine\'s own are read, unless option_group 
   const options = { '/etc/my.cnf': '[client]\nsocket=/machine.sock\n' }
   const cf = `user = pf\ndbname = mail\n${query}`
   t.same(defined(cf, options, ['/etc/my.cnf', '/etc/none.cnf']).hosts, [{ kind: 'unix', path: '/machine.sock' }])
-  t.same(defined(`${cf}option_group =\n`, options, ['/etc/my.cnf']).hosts, [{ kind: 'unix', path: '/run/mysqld/mysqld.sock' }])
+  t.same(
+    defined(`${cf}option_group =\n`, options, ['/etc/my.cnf']).hosts,
+    [{ kind: 'unix', path: '/run/mysqld/mysqld.sock' }],
+  )
   t.end()
 })
 
@@ -140,18 +167,29 @@ t.test('a key after LIKE is warned of', t => {
 
 t.test('the fingerprint changes with what decides the answers, and with nothing else', t => {
   const first = defined(base + query).fingerprint
-  for (const change of ['result_format = x\n', 'expansion_limit = 1\n', 'domain = a\n', 'dbname = other\n', 'query = SELECT 1\n', 'require_result_set = no\n']) {
+  for (const change of [
+    'result_format = x\n', 'expansion_limit = 1\n', 'domain = a\n', 'dbname = other\n', 'query = SELECT 1\n',
+    'require_result_set = no\n',
+  ]) {
     t.not(defined(base + query + change).fingerprint, first, change)
   }
-  for (const change of ['hosts = db\n', 'password = q\n', 'user = v\n', 'idle_interval = 9\n']) t.equal(defined(base + query + change).fingerprint, first, change)
+  for (const change of [
+    'hosts = db\n', 'password = q\n', 'user = v\n', 'idle_interval = 9\n',
+  ]) t.equal(defined(base + query + change).fingerprint, first, change)
   t.notMatch(first, /"p"|pf/)
   t.end()
 })
 
 t.test('parameters from elsewhere have the places of elsewhere', t => {
   const places = (parameter: string): string => `holdfast.yaml:7 ${parameter}`
-  const parameters = { user: 'pf', dbname: 'mail', hosts: '127.0.0.1', query: 'SELECT \'%s\'', expansion_limit: 2, require_result_set: false }
+  const parameters = {
+    user: 'pf', dbname: 'mail', hosts: '127.0.0.1', query: 'SELECT \'%s\'', expansion_limit: 2,
+    require_result_set: false,
+  }
   t.match(defineTable(parameters, places), { ok: true, definition: { requireResultSet: false } })
-  t.match(defineTable({ ...parameters, hosts: 'a b:c' }, places), { ok: false, problems: [{ place: 'holdfast.yaml:7 hosts', text: /^hosts: 'c' is not a port/ }] })
+  t.match(
+    defineTable({ ...parameters, hosts: 'a b:c' }, places),
+    { ok: false, problems: [{ place: 'holdfast.yaml:7 hosts', text: /^hosts: 'c' is not a port/ }] },
+  )
   t.end()
 })

@@ -8,15 +8,22 @@ t.test('idle_interval of a .cf file: its unused connection is closed after that 
   const mariadb = await startBed(t)
   const folder = freshFolder()
   t.teardown(() => removeFolder(folder))
-  const path = writeCf(folder, 'alias', { ...accountOf(mariadb), query: 'SELECT goto FROM alias WHERE address = \'%s\'', idle_interval: '1' })
+  const path = writeCf(
+    folder, 'alias',
+    { ...accountOf(mariadb), query: 'SELECT goto FROM alias WHERE address = \'%s\'', idle_interval: '1' },
+  )
   const opened = openSources(new Map([['alias', { kind: 'cf', paths: [path] }]]), {
-    connections: 4, failures: 5, windowMs: 10_000, resetMs: 100, suspectMs: 60_000, statementMs: 60_000, idleMs: 600_000, maxLagMs: null, onState: () => undefined,
+    connections: 4, failures: 5, windowMs: 10_000, resetMs: 100, suspectMs: 60_000, statementMs: 60_000,
+    idleMs: 600_000, maxLagMs: null, onState: () => undefined,
   }, () => undefined)
   if (!opened.ok) throw new Error(JSON.stringify(opened.problems))
   t.teardown(() => opened.sources.close())
   const map = opened.sources.of('alias')
   if (map.kind !== 'mysql') throw new Error('not MySQL')
-  t.match(await map.tables[0]?.source.ask('info@example.com', 10_000), { outcome: { kind: 'found', value: 'box@example.net' } })
+  t.match(
+    await map.tables[0]?.source.ask('info@example.com', 10_000),
+    { outcome: { kind: 'found', value: 'box@example.net' } },
+  )
   t.equal(opened.sources.status()[0]?.connections, 1)
   await untilSessions(mariadb, sessions => sessions.length === 0)
   t.equal(opened.sources.status()[0]?.connections, 0)

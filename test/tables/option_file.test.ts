@@ -6,7 +6,10 @@ const read = (content: Readonly<Record<string, string>>, group = 'client'): Reco
   Object.fromEntries(readOptionFiles(['/my.cnf'], group, memoryFiles(content)))
 
 t.test('the clients\' groups and the named one are read, others are not', t => {
-  const content = { '/my.cnf': 'user=nobody\n[mysqld]\nport=1\n[client]\nuser = a\n[client-server]\nsocket=/s\n[postfix]\nuser = b\npassword=p\n' }
+  const content = {
+    '/my.cnf': 'user=nobody\n[mysqld]\nport=1\n[client]\nuser = a\n[client-server]\nsocket=/s\n[postfix]\nuser = '
+      + 'b\npassword=p\n',
+  }
   t.same(read(content), { user: 'a', socket: '/s' })
   t.same(read(content, 'postfix'), { user: 'b', password: 'p', socket: '/s' })
   t.end()

@@ -9,7 +9,9 @@ const compile = (query: string, format = '%s'): { sql: string, bind: (key: strin
   const result = scanResultFormat(format)
   if (!result.ok) throw new Error(result.problem)
   const { statement } = scanned
-  return { sql: statement.texts.join('?'), bind: bindKey(statement, needsOf([...statement.expansions, ...result.expansions])) }
+  return {
+    sql: statement.texts.join('?'), bind: bindKey(statement, needsOf([...statement.expansions, ...result.expansions])),
+  }
 }
 const problemsOf = (query: string): readonly string[] => {
   const scanned = scanQuery(query)
@@ -20,16 +22,20 @@ const problemsOf = (query: string): readonly string[] => {
 const statements: readonly (readonly [query: string, sql: string, key: string, bound: readonly string[] | null])[] = [
   ['SELECT g FROM a WHERE k=\'%s\'', 'SELECT g FROM a WHERE k=?', 'u@d.e', ['u@d.e']],
   ['SELECT g FROM a WHERE k="%s"', 'SELECT g FROM a WHERE k=?', 'u@d.e', ['u@d.e']],
-  ['SELECT \'%s\',\'%S\',\'%u\',\'%U\',\'%d\',\'%D\'', 'SELECT ?,?,?,?,?,?', 'a@b@c.d', ['a@b@c.d', 'a@b@c.d', 'a@b', 'a@b', 'c.d', 'c.d']],
+  ['SELECT \'%s\',\'%S\',\'%u\',\'%U\',\'%d\',\'%D\'', 'SELECT ?,?,?,?,?,?', 'a@b@c.d',
+    ['a@b@c.d', 'a@b@c.d', 'a@b', 'a@b', 'c.d', 'c.d']],
   ['SELECT \'%d/%u/\', \'@%d\'', 'SELECT ?, ?', 'ann@a.test', ['a.test/ann/', '@a.test']],
   ['a LIKE \'%%@%s\' OR b LIKE \'x%%\'', 'a LIKE ? OR b LIKE \'x%\'', 'a.test', ['%@a.test']],
   ['SELECT \'100%%d@x\', \'%s\'', 'SELECT \'100%d@x\', ?', 'a%d%s@x', ['a%d%s@x']],
   ['WHERE id %% 2 = 0 AND k=%s', 'WHERE id % 2 = 0 AND k=?', '1 OR 1=1', ['1 OR 1=1']],
-  ['SELECT g FROM a WHERE id IN (%1, %2) LIMIT %3', 'SELECT g FROM a WHERE id IN (?, ?) LIMIT ?', 'u@3.2.1', ['1', '2', '3']],
-  ['SELECT TRIM(LEADING \'0\' FROM %s), EXTRACT(YEAR FROM %s)', 'SELECT TRIM(LEADING \'0\' FROM ?), EXTRACT(YEAR FROM ?)', 'k', ['k', 'k']],
+  ['SELECT g FROM a WHERE id IN (%1, %2) OR id=%3', 'SELECT g FROM a WHERE id IN (?, ?) OR id=?', 'u@3.2.1',
+    ['1', '2', '3']],
+  ['SELECT TRIM(LEADING \'0\' FROM %s), EXTRACT(YEAR FROM %s)',
+    'SELECT TRIM(LEADING \'0\' FROM ?), EXTRACT(YEAR FROM ?)', 'k', ['k', 'k']],
   ['SELECT CONCAT(\'%2\',\'.\',\'%1\')', 'SELECT CONCAT(?,\'.\',?)', 'u@x.a.test', ['a', 'test']],
   // Escapes in a literal that becomes a parameter are taken off, in one that stays they stay.
-  ['SELECT \'it\'\'s %u \\\'q\\\' \\\\ \\n\\x\', \'it\'\'s \\\' \\\\ \\n\'', 'SELECT ?, \'it\'\'s \\\' \\\\ \\n\'', 'u@d', ['it\'s u \'q\' \\ \nx']],
+  ['SELECT \'it\'\'s %u \\\'q\\\' \\\\ \\n\\x\', \'it\'\'s \\\' \\\\ \\n\'', 'SELECT ?, \'it\'\'s \\\' \\\\ \\n\'',
+    'u@d', ['it\'s u \'q\' \\ \nx']],
   ['SELECT "say ""%u"" \'x\'"', 'SELECT ?', 'u@d', ['say "u" \'x\'']],
   ['SELECT \'AD\\\\%u\'', 'SELECT ?', 'u@d', ['AD\\u']],
   ['LIKE \'\\%%\\_%s\'', 'LIKE ?', 'k', ['\\%\\_k']],
@@ -105,7 +111,10 @@ t.test('what can\'t be a statement is refused, every problem at once', t => {
   t.match(problemsOf('SELECT \'a %'), [/not closed/])
   t.match(problemsOf('SELECT 1 %'), [/single %/])
   t.match(problemsOf('SELECT a FROM `t_%d`'), [/back quotes/])
-  for (const query of ['FROM %d', 'from t JOIN %d', 'FROM t_%d', 'FROM %d_t', 'FROM mail.%d', 'FROM %d.t', 'FROM t WHERE k=%u@%d', 'FROM t WHERE k=%u%d', 'FROM (SELECT a FROM %d) b']) {
+  for (const query of [
+    'FROM %d', 'from t JOIN %d', 'FROM t_%d', 'FROM %d_t', 'FROM mail.%d', 'FROM %d.t', 'FROM t WHERE k=%u@%d',
+    'FROM t WHERE k=%u%d', 'FROM (SELECT a FROM %d) b',
+  ]) {
     t.match(problemsOf(`SELECT a ${query}`), [/^%[ud] outside quotes would be a name/], query)
   }
   t.match(problemsOf('SELECT ? FROM t'), [/\? outside quotes/])
@@ -115,6 +124,19 @@ t.test('what can\'t be a statement is refused, every problem at once', t => {
   t.match(problemsOf('SELECT x\'%s\''), [/character set/])
   t.match(problemsOf('SELECT \'\\%s\''), [/backslash/])
   t.match(problemsOf('SELECT \'\\\\\\%s\''), [/backslash/])
+  t.end()
+})
+
+t.test('a key where the server takes only a number, or beside another literal, is refused', t => {
+  for (const end of ['LIMIT %s', 'LIMIT \'%1\'', 'limit 1, %1', 'LIMIT 3 OFFSET %1', 'LIMIT %1, 2']) {
+    t.match(problemsOf(`SELECT a FROM b ${end}`), [/after LIMIT or OFFSET/], end)
+  }
+  for (const query of ['\'a\' \'%s\'', '\'%s\' "b"', '\'%u\' /* and */ \'%d\'', '\'%s\'\n\'\'']) {
+    t.match(problemsOf(`SELECT v FROM t WHERE k=${query}`), [/^two literals side by side/], query)
+  }
+  for (const query of ['\'a\' \'b\', \'%s\'', 'CONCAT(\'a\',\'%s\')', '\'%s\'=\'a\'', '\'%s\' AS \'limit\'']) {
+    t.same(problemsOf(`SELECT ${query}`), [], query)
+  }
   t.end()
 })
 

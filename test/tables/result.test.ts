@@ -41,14 +41,20 @@ const vectors: readonly (readonly [rows: Values, format: string, value: string |
 
 t.test('rows become the answer that Postfix\'s own client makes of them', t => {
   for (const [rows, format, value, key] of vectors) {
-    t.same(answer(rows, format, key), value === null ? absent : found(byteString(value)), `${format} ${JSON.stringify(rows)}`)
+    t.same(
+      answer(rows, format, key), value === null ? absent : found(byteString(value)),
+      `${format} ${JSON.stringify(rows)}`,
+    )
   }
   t.end()
 })
 
 t.test('bytes that are no UTF-8 pass through unchanged', t => {
   const value = 'caf\xe9' as ReturnType<typeof byteString>
-  t.same(answerRows(['<', { of: 'value', part: 'all' }, '>'], needsOf([]), 0)([[value]], 'k'), found('<caf\xe9>' as typeof value))
+  t.same(
+    answerRows(['<', { of: 'value', part: 'all' }, '>'], needsOf([]), 0)([[value]], 'k'),
+    found('<caf\xe9>' as typeof value),
+  )
   t.end()
 })
 

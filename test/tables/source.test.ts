@@ -1,12 +1,10 @@
 import t from 'tap'
-import type { Outcome } from '../../src/outcome.js'
-import type { Source } from '../../src/tables/source.js'
+import type { Outcome, Unavailable } from '../../src/outcome.js'
+import type { Source, Definition } from '../../src/tables/source.js'
 import { absent, byteString, found, unavailable } from '../../src/outcome.js'
-import type { Unavailable } from '../../src/outcome.js'
 import type { Database } from '../../src/mysql/database.js'
 import type { Result } from '../../src/mysql/statement.js'
-import { mysqlSource } from '../../src/tables/mysql_source.js'
-import type { Definition } from '../../src/tables/mysql_source.js'
+import { mysqlSource } from '../../src/tables/source.js'
 
 /** A definition that asks for every key but `unasked`, and answers with the first column of the first row. */
 const definition: Definition = {
@@ -15,8 +13,14 @@ const definition: Definition = {
   answer: rows => rows[0]?.[0] == null ? absent : found(rows[0][0]),
 }
 
-const answering = (answer: Pick<Result, 'kind' | 'rows'> | Unavailable, doubt: Unavailable | null = null): Pick<Database, 'ask'> => ({
-  ask: () => Promise.resolve(answer.kind === 'unavailable' ? answer : { ...answer, columns: [], from: { name: 'db:3306', doubtAbsence: () => Promise.resolve(doubt) } }),
+const answering = (
+  answer: Pick<Result, 'kind' | 'rows'> | Unavailable, doubt: Unavailable | null = null,
+): Pick<Database, 'ask'> => ({
+  ask: () => Promise.resolve(
+    answer.kind === 'unavailable' ? answer : {
+      ...answer, columns: [], from: { name: 'db:3306', doubtAbsence: () => Promise.resolve(doubt) },
+    },
+  ),
 })
 const unasked: Pick<Database, 'ask'> = { ask: () => { throw new Error('asked') } }
 
@@ -36,7 +40,10 @@ t.test('rows become the definition\'s answer', async t => {
 t.test('a server whose absence is in doubt can\'t say absent, but can say found', async t => {
   const doubt = unavailable('distrusted', 'behind')
   t.same(await ask(mysqlSource(definition, answering({ kind: 'rows', rows: [] }, doubt)), 'k'), doubt)
-  t.same(await ask(mysqlSource(definition, answering({ kind: 'rows', rows: [[byteString('v')]] }, doubt)), 'k'), found(byteString('v')))
+  t.same(
+    await ask(mysqlSource(definition, answering({ kind: 'rows', rows: [[byteString('v')]] }, doubt)), 'k'),
+    found(byteString('v')),
+  )
 })
 
 t.test('a database that can\'t say leaves the answer open', async t => {
