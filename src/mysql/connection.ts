@@ -6,10 +6,10 @@
 import { Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Connection as Driver } from 'mysql2'
-import { connectionLost, faultOf, statementFault, strangeReply, timeoutFault, tooLargeFault } from './fault.js'
+import { connectionLost, faultOf, queryFault, strangeReply, timeoutFault, tooLargeFault } from './fault.js'
 import type { Fault } from './fault.js'
-import { resultOf, rowOf, sqlOf } from './statement.js'
-import type { RawRow, Result, Statement } from './statement.js'
+import { resultOf, rowOf, sqlOf } from './sql.js'
+import type { RawRow, Result, Query } from './sql.js'
 
 /** A lookup's result of more bytes on the wire is not read to its end. */
 export const maxResultBytes = 1_048_576
@@ -29,8 +29,18 @@ const leaveMs = 1_000
  * old for a limit run neither. ProxySQL takes comments out of a SET, and limits by itself;
  * a SET of a variable that it doesn't know would tie the session to one group of servers.
  */
-const setUpSql = (charset: string, limitMs: number): string =>
-  `SET NAMES ${charset}, autocommit = 1 /*!50708 , max_execution_time = ${limitMs} *//*M!100101 , max_statement_time = ${limitMs / 1_000} */`
+const setUpSql = (charset: string, limitMs: number): string => `SET NAMES ${charset}, autocommit = 1 `
+  + `/*!50708 , max_execution_time = ${limitMs} *//*M!100101 , max_statement_time = ${limitMs / 1_000} */`
+
+/**
+ * What the session is like, and which server it is on: behind one address may stand several (a VIP, a balancer).
+ * MariaDB has no server_uuid. ProxySQL keeps a session that reads an @@variable on one server.
+ */
+const sessionSql = 'SELECT @@SESSION.sql_mode, @@hostname, @@port, @@server_id /*!50708 , @@server_uuid */'
+
+/** `HOST:PORT#ID`, with MySQL's UUID behind it. */
+const identityOf = ([, host, port, id, uuid]: RawRow): string =>
+  `${host ?? ''}:${port ?? ''}#${id ?? ''}${uuid === undefined || uuid === null ? '' : ` ${uuid}`}`.replaceAll(/[^\x20-\x7e]/g, '?')
 
 export class Connection {
   readonly #driver: Driver
@@ -38,6 +48,7 @@ export class Connection {
   readonly #charset: string
   #isOpen = true
   #sqlModes: readonly string[] = []
+  #server = ''
   /** Ends the statement under way; null: there is none. */
   #fail: ((fault: Fault) => void) | null = null
   /** How many bytes the statement under way may still bring. */
@@ -70,6 +81,11 @@ export class Connection {
     return this.#isOpen
   }
 
+  /** The identity of the server that it leads to, its own and not its address. */
+  get server(): string {
+    return this.#server
+  }
+
   /**
    * Sets the session up; null if that went well. The server ends each statement after
    * `limitMs` (0: never), as far as it has such a limit.
@@ -77,18 +93,19 @@ export class Connection {
   async setUp(limitMs: number, timeoutMs: number): Promise<Fault | null> {
     const set = await this.#run(setUpSql(this.#charset, limitMs), timeoutMs)
     if (set.kind === 'fault') return set
-    const answer = await this.#run('SELECT @@SESSION.sql_mode', timeoutMs)
+    const answer = await this.#run(sessionSql, timeoutMs)
     if (answer.kind === 'fault') return answer
-    const modes = answer.rows?.[0]?.[0]
-    if (typeof modes !== 'string') return strangeReply
-    this.#sqlModes = modes.split(',')
+    const [session] = answer.rows ?? []
+    if (typeof session?.[0] !== 'string') return strangeReply
+    this.#sqlModes = session[0].split(',')
+    this.#server = identityOf(session)
     return null
   }
 
   /** Asks with the values as literals. After a `broken` fault the connection is gone. */
-  ask(statement: Statement, values: readonly string[], timeoutMs: number): Promise<Result | Fault> {
-    const unfit = this.#unfitMode(statement)
-    return unfit === null ? this.#run(sqlOf(statement, values, this.#charset), timeoutMs) : Promise.resolve(unfit)
+  ask(query: Query, values: readonly string[], timeoutMs: number): Promise<Result | Fault> {
+    const unfit = this.#unfitMode(query)
+    return unfit === null ? this.#run(sqlOf(query, values, this.#charset), timeoutMs) : Promise.resolve(unfit)
   }
 
   /**
@@ -99,17 +116,19 @@ export class Connection {
    * `idleMs`. Settles when no batch is at work; rejects if `onRows` does. Unless all rows
    * came, the connection is gone.
    */
-  async list(statement: Statement, idleMs: number, onRows: (rows: readonly RawRow[]) => Promise<boolean>): Promise<Fault | null> {
-    const unfit = this.#unfitMode(statement) ?? (this.#isOpen ? null : connectionLost)
+  async list(
+    query: Query, idleMs: number, onRows: (rows: readonly RawRow[]) => Promise<boolean>,
+  ): Promise<Fault | null> {
+    const unfit = this.#unfitMode(query) ?? (this.#isOpen ? null : connectionLost)
     if (unfit !== null) return unfit
     let fault = null as Fault | null
     let hasAll = false as boolean
     this.#bytesLeft = Infinity
-    const query = this.#driver.query({ sql: sqlOf(statement, [], this.#charset) })
-    query.on('error', (error: unknown) => { fault ??= faultOf(error, 'query') })
+    const command = this.#driver.query({ sql: sqlOf(query, [], this.#charset) })
+    command.on('error', (error: unknown) => { fault ??= faultOf(error, 'query') })
     // It comes after an error too.
-    query.on('end', () => { hasAll = true })
-    const rows = query.stream({ highWaterMark: listBatch })
+    command.on('end', () => { hasAll = true })
+    const rows = command.stream({ highWaterMark: listBatch })
     this.#fail = why => {
       fault ??= why
       rows.destroy()
@@ -143,9 +162,10 @@ export class Connection {
     }
   }
 
-  #unfitMode({ unfitModes = [] }: Statement): Fault | null {
+  #unfitMode({ unfitModes = [] }: Query): Fault | null {
     const unfit = unfitModes.find(mode => this.#sqlModes.includes(mode))
-    return unfit === undefined ? null : statementFault(`the query's quotes or backslashes mean something else in the server's sql_mode ${unfit}`)
+    return unfit === undefined ? null : queryFault(
+      `the query's quotes or backslashes mean something else in the server's sql_mode ${unfit}`)
   }
 
   #run(sql: string, timeoutMs: number): Promise<Result | Fault> {

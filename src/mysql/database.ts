@@ -7,8 +7,8 @@ import { isOutage, unavailable } from '../outcome.js'
 import type { Unavailable } from '../outcome.js'
 import type { Host } from './hosts.js'
 import { Server } from './server.js'
-import type { Reply, ServerSettings, ServerStatus } from './server.js'
-import type { RawRow, Statement } from './statement.js'
+import type { Choice, Reply, ServerSettings, ServerStatus } from './server.js'
+import type { RawRow, Query } from './sql.js'
 import { readTls } from './tls.js'
 import type { Tls } from './tls.js'
 
@@ -28,17 +28,14 @@ export type Access = Login & {
   readonly idleMs?: number
 }
 
-/** Which servers to ask, by name: all but those to `avoid`, as long as there are others, or one `only`. */
-export type Choice = { readonly avoid?: ((server: string) => boolean) | undefined, readonly only?: string | undefined }
-
 export type Database = {
   /** Rows, or why there are none, within `budgetMs`. */
-  ask(statement: Statement, values: readonly string[], budgetMs: number, choice?: Choice): Promise<Reply | Unavailable>
+  ask(query: Query, values: readonly string[], budgetMs: number, choice?: Choice): Promise<Reply | Unavailable>
   /**
    * Hands over the rows of a list of any length, in batches, until `onRows` wants no more;
    * null, or why rows are missing. Rejects if `onRows` does.
    */
-  list(statement: Statement, onRows: (rows: readonly RawRow[]) => Promise<boolean>): Promise<Unavailable | null>
+  list(query: Query, onRows: (rows: readonly RawRow[]) => Promise<boolean>): Promise<Unavailable | null>
 }
 
 /** A server may be silent for so long (ms) before a list, when it sorts, and between two pieces of it. */
@@ -96,33 +93,36 @@ export const openServers = (settings: ServerSettings): Servers => {
 }
 
 /** If all breakers are open, the first server says why. */
-const askableOf = (servers: readonly Server[], { avoid, only }: Choice = {}): readonly Server[] => {
-  if (only !== undefined) return servers.filter(({ name }) => name === only)
+const askableOf = (servers: readonly Server[]): readonly Server[] => {
   const askable = servers.filter(server => server.isAskable())
-  const believed = avoid === undefined ? askable : askable.filter(({ name }) => !avoid(name))
-  return believed.length > 0 ? believed : askable.length > 0 ? askable : servers.slice(0, 1)
+  return askable.length > 0 ? askable : servers.slice(0, 1)
 }
 
-const databaseOn = (servers: readonly Server[]): Database => ({
-  ask: async (statement, values, budgetMs, choice) => {
+const databaseOn = (servers: readonly Server[]): Database => {
+  const ask: Database['ask'] = async (query, values, budgetMs, choice = {}) => {
     const deadline = performance.now() + budgetMs
-    const candidates = askableOf(servers, choice)
+    const candidates = askableOf(servers)
     let failure = unavailable('timeout', 'no time to ask')
     for (const [index, server] of candidates.entries()) {
       if (performance.now() >= deadline) return failure
-      const answer = await server.ask(statement, values, deadline, candidates.length - index)
+      const answer = await server.ask(query, values, deadline, candidates.length - index, choice)
       if (answer.kind !== 'unavailable' || !isOutage(answer.reason)) return answer
       failure = answer
     }
-    return failure
-  },
-  list: async (statement, onRows) => {
-    let failure = unavailable('source-down', 'no server')
-    for (const server of askableOf(servers)) {
-      const failed = await server.list(statement, listIdleMs, onRows)
-      if (failed === null || failed.isBegun) return failed?.problem ?? null
-      failure = failed.problem
-    }
-    return failure
-  },
-})
+    const { avoid, ...anyServer } = choice
+    // There is no other server than those to avoid.
+    return avoid === undefined ? failure : ask(query, values, deadline - performance.now(), anyServer)
+  }
+  return {
+    ask,
+    list: async (query, onRows) => {
+      let failure = unavailable('source-down', 'no server')
+      for (const server of askableOf(servers)) {
+        const failed = await server.list(query, listIdleMs, onRows)
+        if (failed === null || failed.isBegun) return failed?.problem ?? null
+        failure = failed.problem
+      }
+      return failure
+    },
+  }
+}

@@ -39,7 +39,7 @@ export const tooLargeFault = (maxBytes: number): Fault => ({
 })
 
 /** The statement did what no lookup may do. The connection can be used. */
-export const statementFault = (detail: string): Fault => ({
+export const queryFault = (detail: string): Fault => ({
   kind: 'fault', blame: 'query', reason: 'query-error', again: 'no', broken: false, detail,
 })
 

@@ -7,7 +7,7 @@
  * wsrep_local_state. Both take the privilege REPLICATION CLIENT (MariaDB 10.5: SLAVE MONITOR).
  */
 import type { Unavailable } from '../outcome.js'
-import type { Result } from './statement.js'
+import type { Result } from './sql.js'
 
 /** The newer name first; a server that doesn't know it calls it a syntax error. */
 const replicaStatements = ['SHOW REPLICA STATUS', 'SHOW SLAVE STATUS'] as const

@@ -16,14 +16,14 @@ import { openConnection } from './session.js'
 import type { Target } from './session.js'
 import { Slots } from './slots.js'
 import type { Turn } from './slots.js'
-import type { RawRow, Result, Statement } from './statement.js'
+import type { RawRow, Result, Query } from './sql.js'
 
 export type BreakerState = 'closed' | 'open' | 'half-open'
 
 export type ServerSettings = {
   /** Connections at most. */
   readonly connections: number
-  /** The breaker opens after so many failures in a row, or if of so many questions within `windowMs` more than half failed. */
+  /** The breaker opens after so many failures in a row, or if more than half of so many questions within `windowMs` failed. */
   readonly failures: number
   readonly windowMs: number
   /** An open breaker lets one question through after this. */
@@ -57,8 +57,33 @@ export type ServerStatus = {
   readonly waiting: number
 }
 
-/** A result, and which server it came from. */
-export type Reply = Result & { readonly from: Pick<Server, 'doubtAbsence' | 'name'> }
+/** A result, and the identity of the server that gave it: its own, not its address. */
+export type Reply = Result & { readonly server: string }
+
+/** The connection that gave a reply, while it is held: it leads to the very server that gave it. */
+export type HeldConnection = {
+  /** Asks that connection. */
+  again(query: Query, values: readonly string[]): Promise<Result | Unavailable>
+  /**
+   * Why an absence that this server stated can't be believed, for it lacks what others have; null if it can.
+   * Looks at its replication at most once a second.
+   */
+  doubtAbsence(): Promise<Unavailable | null>
+}
+
+/** Whom to ask, by the servers' identities, and what else to ask the same connection. */
+export type Choice = {
+  /** Servers to pass over, as long as there are others. */
+  readonly avoid?: ((server: string) => boolean) | undefined
+  /** The server to ask; no other one is. */
+  readonly only?: string | undefined
+  /** Is called with a reply while its connection is held. The reply waits for it; it must not reject. */
+  readonly onReply?: ((reply: Reply, held: HeldConnection) => Promise<void>) | undefined
+}
+
+/** Whether a choice takes a server of this identity. */
+const isChosen = ({ avoid, only }: Choice, server: string): boolean =>
+  only === undefined ? avoid?.(server) !== true : server === only
 
 /** Replication is looked at so often (ms) at most. */
 const replicationEveryMs = 1_000
@@ -68,8 +93,27 @@ const connectTimeoutMs = 5_000
 /** The breakers of several nodes shouldn't all try a server at the same moment. */
 const jittered = (ms: number): number => Math.round(ms * (0.9 + Math.random() * 0.2))
 
+/** One question, until `deadline` (of `performance.now()`). */
+type Question = {
+  readonly query: Query
+  readonly values: readonly string[]
+  readonly deadline: number
+  readonly choice: Choice
+}
+
+/** So many new connections are opened in search of a server that is wanted, and after a vain search none for so long (ms). */
+const maxTries = 4
+const searchEveryMs = 5_000
+
+/** A new connection led to a server that is not to be asked: behind this address stand several. */
+const otherServer: Fault = {
+  kind: 'fault', blame: 'query', reason: 'source-down', again: 'no', broken: false,
+  detail: 'the address leads to another server now',
+}
+
 /** Whether the server is to blame. */
-const isFailure = (result: Result | Fault): result is Fault & { blame: 'server' } => result.kind === 'fault' && result.blame === 'server'
+const isFailure = (result: Result | Fault): result is Fault & { blame: 'server' } =>
+  result.kind === 'fault' && result.blame === 'server'
 
 /** Carries a fault through the breaker, which wants failures thrown. */
 class ServerFailure extends Error {
@@ -86,7 +130,7 @@ export class Server {
   readonly #target: Target
   readonly #settings: ServerSettings
   readonly #slots: Slots
-  readonly #breaker: CircuitBreaker<[() => Promise<Result | Fault>], Result | Fault>
+  readonly #breaker: CircuitBreaker<[() => Promise<Reply | Fault>], Reply | Fault>
   readonly #connections = new Set<Connection>()
   /** The unused ones of these, the last used at the end. */
   readonly #idle: Connection[] = []
@@ -96,7 +140,12 @@ export class Server {
   #since = Date.now()
   #lastError = ''
   #failuresInRow = 0
-  #replication: { readonly askedAt: number, readonly doubt: Promise<Unavailable | null> } | null = null
+  /** The servers that this address has led to. */
+  readonly #identities = new Set<string>()
+  /** When the last search for another server ended in vain (of `performance.now()`). */
+  #searchedAt = -Infinity
+  /** By identity. */
+  readonly #replication = new Map<string, { readonly askedAt: number, readonly doubt: Promise<Unavailable | null> }>()
 
   constructor(name: string, target: Target, settings: ServerSettings) {
     this.name = name
@@ -141,7 +190,7 @@ export class Server {
    * what is left when its turn comes, divided by the `serversLeft`, itself included.
    */
   async ask(
-    statement: Statement, values: readonly string[], deadline: number, serversLeft: number,
+    query: Query, values: readonly string[], deadline: number, serversLeft: number, choice: Choice = {},
   ): Promise<Reply | Unavailable> {
     if (!this.isAskable()) return this.#refusal()
     const take = this.#slots.take(deadline - performance.now())
@@ -152,9 +201,11 @@ export class Server {
       if (!this.isAskable()) return this.#refusal()
       const now = performance.now()
       const share = (deadline - now) / serversLeft
-      if (!this.#breaker.closed) return this.#answerOf(await this.#probe(statement, values, now + share))
+      if (!this.#breaker.closed) {
+        return this.#answerOf(await this.#probe({ query, values, deadline: now + share, choice }))
+      }
       const time = this.#failuresInRow > 0 ? Math.min(share, this.#settings.suspectMs) : share
-      const result = await this.#attempt(statement, values, now + time)
+      const result = await this.#attempt({ query, values, deadline: now + time, choice })
       // A closed breaker needs the failures, and the number of questions. To ask through it takes a tenth of a miss.
       if (isFailure(result)) await this.#countFailure(result)
       else this.#breaker.emit('fire')
@@ -174,9 +225,9 @@ export class Server {
   }
 
   /** Asks what may close a half-open breaker. */
-  #probe(statement: Statement, values: readonly string[], deadline: number): Promise<Result | Fault> {
+  #probe(question: Question): Promise<Reply | Fault> {
     return this.#breaker.fire(async () => {
-      const result = await this.#attempt(statement, values, deadline)
+      const result = await this.#attempt(question)
       if (isFailure(result)) throw new ServerFailure(result)
       return result
     }).catch((error: unknown) => {
@@ -191,7 +242,7 @@ export class Server {
     await this.#breaker.fire(() => Promise.reject(new ServerFailure(fault))).catch(() => undefined)
   }
 
-  #answerOf(result: Result | Fault): Reply | Unavailable {
+  #answerOf(result: Reply | Fault): Reply | Unavailable {
     if (isFailure(result)) {
       // The share of failures alone would take the whole window to show that a busy server went down.
       if (++this.#failuresInRow >= this.#settings.failures) this.#breaker.open()
@@ -200,7 +251,7 @@ export class Server {
     this.#failuresInRow = 0
     if (result.kind === 'fault') return this.#named(unavailableFor(result))
     if (this.#breaker.closed) this.#slots.grow()
-    return { kind: 'rows', rows: result.rows, columns: result.columns, from: this }
+    return result
   }
 
   /**
@@ -209,7 +260,7 @@ export class Server {
    * server. Rejects if `onRows` does.
    */
   async list(
-    statement: Statement, idleMs: number, onRows: (rows: readonly RawRow[]) => Promise<boolean>,
+    query: Query, idleMs: number, onRows: (rows: readonly RawRow[]) => Promise<boolean>,
   ): Promise<{ readonly problem: Unavailable, readonly isBegun: boolean } | null> {
     if (!this.isAskable()) return { problem: this.#refusal(), isBegun: false }
     const opened = await openConnection({ ...this.#target, statementMs: 0 }, connectTimeoutMs, () => undefined)
@@ -217,29 +268,13 @@ export class Server {
     this.#connections.add(opened)
     try {
       if (this.#isClosed) return { problem: this.#refusal(), isBegun: false }
-      const fault = await opened.list(statement, idleMs, onRows)
+      const fault = await opened.list(query, idleMs, onRows)
       return fault === null ? null : { problem: this.#named(unavailableFor(fault)), isBegun: true }
     } finally {
       this.#connections.delete(opened)
       if (this.#isClosed) opened.destroy()
       else opened.end()
     }
-  }
-
-  /**
-   * Why an absence that this server just stated can't be believed; null if it can. Looks at
-   * its replication at most once a second, until `deadline` (of `performance.now()`).
-   */
-  async doubtAbsence(deadline: number): Promise<Unavailable | null> {
-    const { maxLagMs } = this.#settings
-    if (maxLagMs === null) return null
-    const now = performance.now()
-    if (this.#replication === null || now - this.#replication.askedAt > replicationEveryMs) {
-      const doubt = askReplication(sql => this.ask({ texts: [sql] }, [], deadline, 1), maxLagMs)
-        .then(why => why === null ? null : unavailable('distrusted', `${this.name}: ${why}`))
-      this.#replication = { askedAt: now, doubt }
-    }
-    return this.#replication.doubt
   }
 
   /** Ends its connections; what is under way is cut off. */
@@ -271,38 +306,83 @@ export class Server {
   }
 
   /** One question, asked again where that may help. */
-  async #attempt(statement: Statement, values: readonly string[], deadline: number): Promise<Result | Fault> {
-    const idle = this.#idle.pop()
-    let result = await this.#askOn(idle, statement, values, deadline)
+  async #attempt(question: Question): Promise<Reply | Fault> {
+    const idle = this.#takeIdle(question.choice)
+    if (idle === undefined && !this.#mayLeadTo(question.choice)) return otherServer
+    let result = await this.#askOn(idle, question)
+    // Behind this address may stand several servers: the next connection may lead to another one.
+    for (let tries = 1; result === otherServer && tries < maxTries; tries++) result = await this.#askOn(undefined, question)
+    if (result === otherServer) this.#searchedAt = performance.now()
     if (result.kind === 'fault' && result.again === 'same') {
-      result = await this.#askOn(this.#idle.pop(), statement, values, deadline)
+      result = await this.#askOn(this.#takeIdle(question.choice), question)
     } else if (result.kind === 'fault' && result.again === 'new' && idle !== undefined) {
       // An idle connection may have died unnoticed: that is no failure of the server.
-      result = await this.#askOn(undefined, statement, values, deadline)
+      result = await this.#askOn(undefined, question)
     }
     if (isFailure(result)) this.#lastError = result.detail
     return result
   }
 
+  /** Whether a new connection may lead to a server of this choice: it did before, or nobody has tried for a while. */
+  #mayLeadTo(choice: Choice): boolean {
+    return [...this.#identities].some(server => isChosen(choice, server))
+      || performance.now() - this.#searchedAt > searchEveryMs
+  }
+
+  /** The unused connection to a server of this choice that was used last. */
+  #takeIdle(choice: Choice): Connection | undefined {
+    const index = this.#idle.findLastIndex(({ server }) => isChosen(choice, server))
+    return index === -1 ? undefined : this.#idle.splice(index, 1)[0]
+  }
+
   /** Asks on the idle connection, or on a new one. */
-  async #askOn(
-    idle: Connection | undefined, statement: Statement, values: readonly string[], deadline: number,
-  ): Promise<Result | Fault> {
+  async #askOn(idle: Connection | undefined, { query, values, deadline, choice }: Question): Promise<Reply | Fault> {
     const timeoutMs = deadline - performance.now()
     const connection = idle ?? await openConnection(this.#target, timeoutMs, lost => this.#forget(lost))
     if (!(connection instanceof Connection)) return connection
     this.#connections.add(connection)
     if (this.#isClosed) connection.destroy()
-    const result = await connection.ask(statement, values, deadline - performance.now())
-    if (connection.isOpen) this.#putIdle(connection)
-    else this.#connections.delete(connection)
-    return result
+    const { server } = connection
+    this.#identities.add(server)
+    try {
+      if (!isChosen(choice, server)) return otherServer
+      const result = await connection.ask(query, values, deadline - performance.now())
+      if (result.kind === 'fault') return result
+      const reply = { ...result, server }
+      await choice.onReply?.(reply, this.#held(connection, deadline))
+      return reply
+    } finally {
+      if (connection.isOpen) this.#putIdle(connection)
+      else this.#connections.delete(connection)
+    }
+  }
+
+  #held(connection: Connection, deadline: number): HeldConnection {
+    const again = async (query: Query, values: readonly string[]): Promise<Result | Unavailable> => {
+      const result = await connection.ask(query, values, deadline - performance.now())
+      return result.kind === 'fault' ? this.#named(unavailableFor(result)) : result
+    }
+    return { again, doubtAbsence: () => this.#doubtAbsence(connection.server, again) }
+  }
+
+  async #doubtAbsence(server: string, ask: HeldConnection['again']): Promise<Unavailable | null> {
+    const { maxLagMs } = this.#settings
+    if (maxLagMs === null) return null
+    const now = performance.now()
+    const known = this.#replication.get(server)
+    if (known !== undefined && now - known.askedAt <= replicationEveryMs) return known.doubt
+    const doubt = askReplication(sql => ask({ texts: [sql] }, []), maxLagMs)
+      .then(why => why === null ? null : unavailable('distrusted', `${this.name}: ${why}`))
+    this.#replication.set(server, { askedAt: now, doubt })
+    return doubt
   }
 
   #putIdle(connection: Connection): void {
     connection.idleSince = performance.now()
     if (this.#isClosed) this.#end(connection)
     else this.#idle.push(connection)
+    const [oldest] = this.#idle
+    if (this.#idle.length > this.#settings.connections && oldest !== undefined) this.#end(oldest)
   }
 
   #endIdle(): void {

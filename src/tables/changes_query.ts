@@ -9,7 +9,7 @@
 import { readable, unavailable } from '../outcome.js'
 import type { Unavailable } from '../outcome.js'
 import type { Database } from '../mysql/database.js'
-import type { Statement } from '../mysql/statement.js'
+import type { Query } from '../mysql/sql.js'
 import type { Piece } from './expansion.js'
 import { scanQuery } from './query_template.js'
 
@@ -18,7 +18,7 @@ const maxKeys = 1_000
 /** So much (s) further back is asked than necessary: transactions commit later than they set the time. */
 const overlapSeconds = 10
 
-export type ChangesQuery = Statement & { readonly parameters: number }
+export type ChangesQuery = Query & { readonly parameters: number }
 
 /** The query as a statement, or what is wrong with it. */
 export const parseChanges = (query: string): ChangesQuery | string => {

@@ -20,7 +20,7 @@ import { isUtf8 } from 'node:buffer'
 import type { ByteString, Found } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import { maxResultBytes } from '../mysql/connection.js'
-import type { RawRow } from '../mysql/statement.js'
+import type { RawRow } from '../mysql/sql.js'
 import type { TableDefinition } from './definition.js'
 
 /** The parts of the statement; all are SQL. */

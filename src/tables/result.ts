@@ -7,7 +7,7 @@
  */
 import { absent, byteString, found, unavailable } from '../outcome.js'
 import type { ByteString, Outcome } from '../outcome.js'
-import type { Rows } from '../mysql/statement.js'
+import type { Rows } from '../mysql/sql.js'
 import { addressOf, expansionOf, noExpansion, partOf, satisfies } from './expansion.js'
 import type { Expansion, Needs, Piece } from './expansion.js'
 

@@ -2,7 +2,7 @@
 import { absent, unavailable } from '../outcome.js'
 import type { Outcome, Unavailable } from '../outcome.js'
 import type { Database } from '../mysql/database.js'
-import type { Reply } from '../mysql/server.js'
+import type { Rows } from '../mysql/sql.js'
 import type { TableDefinition } from './definition.js'
 
 /** An answer, and the server that gave it (its own identity, not its address); '' if nobody had to be asked. */
@@ -69,21 +69,32 @@ const askTable = async (
   const values = definition.bind(key)
   // The key lacks what the query needs: Postfix answers "not found" without a query.
   if (values === null) return { outcome: absent, server: '' }
-  const reply = await database.ask(definition, values, until - performance.now(), { avoid, only })
+  const read = (rows: Rows | null, asked: string): Outcome => outcomeOf(definition, rows, asked, onEmpty)
+  let outcome = null as Outcome | null
+  const reply = await database.ask(definition, values, until - performance.now(), {
+    avoid, only,
+    onReply: async ({ rows, server }, held) => {
+      outcome = read(rows, key)
+      if (outcome.kind !== 'absent') return
+      const doubt = await held.doubtAbsence()
+      if (doubt !== null) {
+        outcome = doubt
+        return
+      }
+      await onAbsent?.(server, async other => {
+        const bound = definition.bind(other)
+        if (bound === null) return absent
+        const answer = await held.again(definition, bound)
+        return answer.kind === 'unavailable' ? answer : read(answer.rows, other)
+      })
+    },
+  })
   if (reply.kind === 'unavailable') return { outcome: reply, server: '' }
-  const { name: server } = reply.from
-  const outcome = outcomeOf(definition, reply, key, onEmpty)
-  if (outcome.kind !== 'absent') return { outcome, server }
-  const lag = await reply.from.doubtAbsence(until)
-  if (lag !== null) return { outcome: lag, server }
-  const again = async (other: string): Promise<Outcome> =>
-    (await askTable(definition, database, other, until, { only: server })).outcome
-  await onAbsent?.(server, again)
-  return { outcome, server }
+  return { outcome: outcome ?? read(reply.rows, key), server: reply.server }
 }
 
-const outcomeOf = (definition: Definition, reply: Reply, key: string, onEmpty?: () => void): Outcome => {
-  if (reply.rows !== null) return definition.answer(reply.rows, key, onEmpty)
+const outcomeOf = (definition: Definition, rows: Rows | null, key: string, onEmpty?: () => void): Outcome => {
+  if (rows !== null) return definition.answer(rows, key, onEmpty)
   return definition.requireResultSet ? unavailable('query-error', 'the query returned no result set') : absent
 }
 

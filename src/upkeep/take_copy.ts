@@ -1,7 +1,7 @@
 /** Takes a copy of a table: lists it, and compares the copy with the table. */
 import type { Copy } from '../caches/copy.js'
 import { buildCopy } from '../caches/copy.js'
-import type { RawRow } from '../mysql/statement.js'
+import type { RawRow } from '../mysql/sql.js'
 import { listingSql } from '../tables/listing.js'
 import { mysqlSource } from '../tables/source.js'
 import type { Table } from '../tables/open.js'

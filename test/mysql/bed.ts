@@ -9,7 +9,7 @@ import type { Fault } from '../../src/mysql/fault.js'
 import type { BreakerState, ServerSettings } from '../../src/mysql/server.js'
 import { openConnection } from '../../src/mysql/session.js'
 import type { Target } from '../../src/mysql/session.js'
-import type { Result, Statement } from '../../src/mysql/statement.js'
+import type { Result, Query } from '../../src/mysql/sql.js'
 import type { Unavailable } from '../../src/outcome.js'
 
 /** tap's test object, as far as it is needed here. */
@@ -30,8 +30,8 @@ export const tables = `
 `
 
 /** A statement with a value for each `?`. */
-export const statement = (sql: string): Statement => ({ texts: sql.split('?') })
-export const lookAlias = statement('SELECT goto FROM alias WHERE address = ?')
+export const queryOf = (sql: string): Query => ({ texts: sql.split('?') })
+export const lookAlias = queryOf('SELECT goto FROM alias WHERE address = ?')
 export const known = 'info@example.com'
 
 /** The goto of `known`, as `lookAlias` answers it. */

@@ -2,7 +2,7 @@ import t from 'tap'
 import { Connection } from '../../src/mysql/connection.js'
 import { openConnection } from '../../src/mysql/session.js'
 import { startProxy } from '../fixtures/proxy.js'
-import { connectTo, inet, known, knownAnswer, lookAlias, noRows, seen, startBed, statement, targetOf, unix } from './bed.js'
+import { connectTo, inet, known, knownAnswer, lookAlias, noRows, seen, startBed, queryOf, targetOf, unix } from './bed.js'
 
 const mariadb = await startBed(t)
 
@@ -39,19 +39,19 @@ t.test('a key comes back byte for byte', async t => {
   const connection = await connectTo(t, mariadb)
   for (const key of ['', 'a%d%s@example.com', 'back\\slash', 'o\'brien@example.com', 'straße@example.com', '😀', 'a\0b', ' v ', 'x'.repeat(9_900)]) {
     const bytes = Buffer.from(key, 'utf8').toString('latin1')
-    t.same(seen(await connection.ask(statement('SELECT ?'), [key], 5_000)), { kind: 'rows', rows: [[bytes]] })
+    t.same(seen(await connection.ask(queryOf('SELECT ?'), [key], 5_000)), { kind: 'rows', rows: [[bytes]] })
   }
 })
 
 t.test('a parameter has the collation and the weight of a quoted literal', async t => {
   const connection = await connectTo(t, mariadb)
-  const literal = await connection.ask(statement('SELECT COLLATION(\'a\'), COERCIBILITY(\'a\')'), [], 5_000)
-  t.same(seen(await connection.ask(statement('SELECT COLLATION(?), COERCIBILITY(?)'), ['a', 'a'], 5_000)), seen(literal))
+  const literal = await connection.ask(queryOf('SELECT COLLATION(\'a\'), COERCIBILITY(\'a\')'), [], 5_000)
+  t.same(seen(await connection.ask(queryOf('SELECT COLLATION(?), COERCIBILITY(?)'), ['a', 'a'], 5_000)), seen(literal))
 })
 
 t.test('a procedure\'s rows, none, and again a plain query on the same connection', async t => {
   const connection = await connectTo(t, mariadb)
-  const look = statement('CALL look(?)')
+  const look = queryOf('CALL look(?)')
   for (let round = 0; round < 20; round++) {
     t.same(seen(await connection.ask(look, [known], 5_000)), knownAnswer)
     t.same(seen(await connection.ask(look, ['nobody'], 5_000)), noRows)
@@ -61,30 +61,30 @@ t.test('a procedure\'s rows, none, and again a plain query on the same connectio
 
 t.test('two result sets are an error, and the connection goes on', async t => {
   const connection = await connectTo(t, mariadb)
-  t.match(await connection.ask(statement('CALL look_twice(?)'), [known], 5_000), { kind: 'fault', blame: 'query', detail: 'multiple result sets' })
+  t.match(await connection.ask(queryOf('CALL look_twice(?)'), [known], 5_000), { kind: 'fault', blame: 'query', detail: 'multiple result sets' })
   t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)
 })
 
 t.test('no result set is told from an empty one', async t => {
   const connection = await connectTo(t, mariadb)
-  t.same(seen(await connection.ask(statement('CALL no_result(?)'), [known], 5_000)), { kind: 'rows', rows: null })
-  t.same(seen(await connection.ask(statement('DO ?'), [known], 5_000)), { kind: 'rows', rows: null })
+  t.same(seen(await connection.ask(queryOf('CALL no_result(?)'), [known], 5_000)), { kind: 'rows', rows: null })
+  t.same(seen(await connection.ask(queryOf('DO ?'), [known], 5_000)), { kind: 'rows', rows: null })
 })
 
 t.test('two statements in one are refused and the second never runs', async t => {
   const connection = await connectTo(t, mariadb)
-  t.match(await connection.ask(statement('SELECT ?; SELECT 2'), ['a'], 5_000), { kind: 'fault', blame: 'query', detail: 'error 1064 ER_PARSE_ERROR' })
+  t.match(await connection.ask(queryOf('SELECT ?; SELECT 2'), ['a'], 5_000), { kind: 'fault', blame: 'query', detail: 'error 1064 ER_PARSE_ERROR' })
 })
 
 t.test('a result of more than a mebibyte is not read to its end', async t => {
   const connection = await connectTo(t, mariadb)
-  const wide = statement('SELECT REPEAT(?, 900000)')
+  const wide = queryOf('SELECT REPEAT(?, 900000)')
   t.match(await connection.ask(wide, ['a'], 5_000), { kind: 'rows' })
   t.match(await connection.ask(wide, ['a'], 5_000), { kind: 'rows' }, 'the bound is each result\'s own')
-  t.match(await connection.ask(statement('SELECT REPEAT(?, 5000000)'), ['a'], 5_000), { kind: 'fault', blame: 'query', reason: 'bad-value' })
+  t.match(await connection.ask(queryOf('SELECT REPEAT(?, 5000000)'), ['a'], 5_000), { kind: 'fault', blame: 'query', reason: 'bad-value' })
   t.notOk(connection.isOpen)
   const other = await connectTo(t, mariadb)
-  const many = statement('SELECT seq, ? FROM mail.seq_1_to_10000000')
+  const many = queryOf('SELECT seq, ? FROM mail.seq_1_to_10000000')
   t.match(await other.ask(many, ['a'], 5_000), { kind: 'fault', blame: 'query', reason: 'bad-value' })
   t.notOk(other.isOpen)
 })
@@ -111,15 +111,15 @@ t.test('non-ASCII keys are sent as UTF-8 whatever the character set, like Postfi
   await mariadb.sql('CREATE TABLE l1 (k VARCHAR(40) CHARACTER SET latin1 PRIMARY KEY); INSERT INTO l1 VALUES (\'café\')')
   const asLatin1 = await connectTo(t, mariadb, { charset: 'latin1' })
   const asUtf8 = await connectTo(t, mariadb)
-  const sql = statement('SELECT HEX(?)')
+  const sql = queryOf('SELECT HEX(?)')
   t.same(seen(await asLatin1.ask(sql, ['é'], 5_000)), { kind: 'rows', rows: [['C3A9']] })
-  t.same(seen(await asUtf8.ask(statement('SELECT k FROM l1 WHERE k = ?'), ['café'], 5_000)), { kind: 'rows', rows: [['caf\xc3\xa9']] })
+  t.same(seen(await asUtf8.ask(queryOf('SELECT k FROM l1 WHERE k = ?'), ['café'], 5_000)), { kind: 'rows', rows: [['caf\xc3\xa9']] })
 })
 
 t.test('a key that the column\'s character set doesn\'t have is an error of this query', async t => {
   const connection = await connectTo(t, mariadb)
   await mariadb.sql('CREATE TABLE l2 (k VARCHAR(40) CHARACTER SET latin1 PRIMARY KEY)')
-  const result = await connection.ask(statement('SELECT k FROM l2 WHERE k = ?'), ['😀@example.com'], 5_000)
+  const result = await connection.ask(queryOf('SELECT k FROM l2 WHERE k = ?'), ['😀@example.com'], 5_000)
   t.match(result, { kind: 'fault', blame: 'query', broken: false })
   t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)
 })
@@ -137,14 +137,14 @@ t.test('a session has the limit of a statement that was asked for, or none', asy
   await mariadb.sql('SET GLOBAL max_statement_time = 7')
   for (const [statementMs, seconds] of [[1_500, '1.500000'], [0, '0.000000']] as const) {
     const connection = await connectTo(t, mariadb, { statementMs })
-    t.same(seen(await connection.ask(statement('SELECT @@max_statement_time'), [], 5_000)), { kind: 'rows', rows: [[seconds]] })
+    t.same(seen(await connection.ask(queryOf('SELECT @@max_statement_time'), [], 5_000)), { kind: 'rows', rows: [[seconds]] })
   }
   await mariadb.sql('SET GLOBAL max_statement_time = 0')
 })
 
 t.test('a statement that the server ends for its time is a time-out, and the connection goes on', async t => {
   const connection = await connectTo(t, mariadb, { statementMs: 50 })
-  const slow = await connection.ask(statement('SELECT SLEEP(600)'), [], 600_000)
+  const slow = await connection.ask(queryOf('SELECT SLEEP(600)'), [], 600_000)
   t.match(slow, { kind: 'fault', blame: 'server', reason: 'timeout', detail: 'error 1969 ER_STATEMENT_TIMEOUT' })
   t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)
 })
@@ -152,7 +152,7 @@ t.test('a statement that the server ends for its time is a time-out, and the con
 t.test('a table altered between two questions: the statement goes on', async t => {
   await mariadb.sql('CREATE TABLE changing (k INT, v INT); INSERT INTO changing VALUES (1, 5)')
   const connection = await connectTo(t, mariadb)
-  const sql = statement('SELECT * FROM changing WHERE k = ?')
+  const sql = queryOf('SELECT * FROM changing WHERE k = ?')
   t.same(seen(await connection.ask(sql, ['1'], 5_000)), { kind: 'rows', rows: [['1', '5']] })
   await mariadb.sql('ALTER TABLE changing MODIFY v VARCHAR(10), ADD w DECIMAL(4,1) DEFAULT 2')
   t.same(seen(await connection.ask(sql, ['1'], 5_000)), { kind: 'rows', rows: [['1', '5', '2.0']] })

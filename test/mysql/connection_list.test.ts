@@ -1,12 +1,12 @@
 /** A connection that hands over a result of any length, piece by piece. */
 import t from 'tap'
-import type { RawRow } from '../../src/mysql/statement.js'
+import type { RawRow } from '../../src/mysql/sql.js'
 import { startProxy } from '../fixtures/proxy.js'
-import { connectTo, known, knownAnswer, lookAlias, seen, startBed, statement, unix } from './bed.js'
+import { connectTo, known, knownAnswer, lookAlias, seen, startBed, queryOf, unix } from './bed.js'
 
 const mariadb = await startBed(t)
 /** More than a lookup would read: three megabytes. */
-const long = statement('SELECT seq, REPEAT(\'x\', 100), NULL FROM mail.seq_1_to_30000')
+const long = queryOf('SELECT seq, REPEAT(\'x\', 100), NULL FROM mail.seq_1_to_30000')
 const first = (row: RawRow | undefined): string => row?.[0] ?? ''
 
 t.test('all rows come in order, as bytes, and the connection goes on', async t => {
@@ -24,7 +24,7 @@ t.test('all rows come in order, as bytes, and the connection goes on', async t =
   t.ok(rows.every((row, index) => first(row) === String(index + 1)))
   t.strictSame(rows[7], ['8', 'x'.repeat(100), null])
   t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)
-  t.equal(await connection.list(statement('SELECT 1 FROM alias WHERE FALSE'), 10_000, () => Promise.reject(new Error('called'))), null)
+  t.equal(await connection.list(queryOf('SELECT 1 FROM alias WHERE FALSE'), 10_000, () => Promise.reject(new Error('called'))), null)
 })
 
 t.test('who wants no more gets no more, and what is left is not read', async t => {
@@ -44,9 +44,9 @@ t.test('whoever takes the rows and fails, fails the list', async t => {
 t.test('a statement that is wrong, one without rows, and one that the sql_mode turns into another', async t => {
   const connection = await connectTo(t, mariadb)
   const none = (): Promise<boolean> => Promise.reject(new Error('called'))
-  t.match(await connection.list(statement('SELECT nothing FROM alias'), 10_000, none), { kind: 'fault', blame: 'query', detail: /1054/ })
+  t.match(await connection.list(queryOf('SELECT nothing FROM alias'), 10_000, none), { kind: 'fault', blame: 'query', detail: /1054/ })
   const other = await connectTo(t, mariadb)
-  t.match(await other.list(statement('DO 1'), 10_000, none), { kind: 'fault' })
+  t.match(await other.list(queryOf('DO 1'), 10_000, none), { kind: 'fault' })
   const third = await connectTo(t, mariadb)
   t.match(await third.list({ ...long, unfitModes: ['STRICT_TRANS_TABLES'] }, 10_000, none), { kind: 'fault', blame: 'query', detail: /sql_mode STRICT_TRANS_TABLES/ })
 })
@@ -55,7 +55,7 @@ t.test('an error in the middle of the rows is the list\'s, however many rows cam
   const connection = await connectTo(t, mariadb)
   let rows = 0
   const fault = await connection.list(
-    statement('SELECT seq, IF(seq < 20000, REPEAT(\'x\', 100), (SELECT 1 UNION SELECT seq)) FROM mail.seq_1_to_30000'),
+    queryOf('SELECT seq, IF(seq < 20000, REPEAT(\'x\', 100), (SELECT 1 UNION SELECT seq)) FROM mail.seq_1_to_30000'),
     10_000, async batch => (rows += batch.length) > 0,
   )
   t.match(fault, { kind: 'fault', blame: 'query', detail: 'error 1242 ER_SUBQUERY_NO_1_ROW' })

@@ -2,7 +2,7 @@ import t from 'tap'
 import { startProxy } from '../fixtures/proxy.js'
 import type { Proxy } from '../fixtures/proxy.js'
 import { nameOf } from '../../src/mysql/database.js'
-import { inet, known, knownAnswer, lookAlias, loginTo, reasonOf, serversFor, seen, startBed, statement, unix } from './bed.js'
+import { inet, known, knownAnswer, lookAlias, loginTo, reasonOf, serversFor, seen, startBed, queryOf, unix } from './bed.js'
 import type { Test } from './bed.js'
 
 const mariadb = await startBed(t)
@@ -57,7 +57,7 @@ t.test('the first is a cluster node that isn\'t ready: the second answers', asyn
   END`)
   const { servers } = serversFor(t)
   const database = servers.database([unix(mariadb), inet(mariadb)], loginTo(mariadb))
-  t.same(seen(await database.ask(statement('CALL not_ready_by_socket(?)'), [known], 5_000)), knownAnswer)
+  t.same(seen(await database.ask(queryOf('CALL not_ready_by_socket(?)'), [known], 5_000)), knownAnswer)
   t.equal(servers.status()[0]?.lastError, 'error 1047 ER_UNKNOWN_COM_ERROR')
 })
 
@@ -65,7 +65,7 @@ t.test('an error of the query is not asked of the second', async t => {
   const [first, second] = await twoWays(t)
   const { servers } = serversFor(t)
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
-  t.match(await database.ask(statement('SELECT nosuch FROM alias WHERE address = ?'), [known], 5_000), { reason: 'query-error' })
+  t.match(await database.ask(queryOf('SELECT nosuch FROM alias WHERE address = ?'), [known], 5_000), { reason: 'query-error' })
   t.equal(second.accepted(), 0)
 })
 
@@ -118,7 +118,7 @@ t.test('a list is begun on the second if the first refuses', async t => {
   const { servers } = serversFor(t)
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
   let rows = 0
-  t.equal(await database.list(statement('SELECT seq FROM seq_1_to_1000'), async batch => (rows += batch.length) > 0), null)
+  t.equal(await database.list(queryOf('SELECT seq FROM seq_1_to_1000'), async batch => (rows += batch.length) > 0), null)
   t.equal(rows, 1_000)
 })
 
@@ -128,7 +128,7 @@ t.test('a list that the first breaks off is not begun again on the second: half 
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
   let rows = 0
   first.cutAfter(500_000)
-  const problem = await database.list(statement('SELECT seq, REPEAT(\'x\', 100) FROM seq_1_to_30000'), async batch => (rows += batch.length) > 0)
+  const problem = await database.list(queryOf('SELECT seq, REPEAT(\'x\', 100) FROM seq_1_to_30000'), async batch => (rows += batch.length) > 0)
   t.match(problem, { kind: 'unavailable', reason: 'source-down' })
   t.ok(rows > 0 && rows < 30_000, String(rows))
   t.equal(second.accepted(), 0)
@@ -138,7 +138,7 @@ t.test('a list may take longer than a question', async t => {
   const { servers } = serversFor(t, { statementMs: 50 })
   const database = servers.database([unix(mariadb)], loginTo(mariadb))
   let rows = 0
-  t.equal(await database.list(statement('SELECT seq, SLEEP(0.01) FROM seq_1_to_50'), async batch => (rows += batch.length) > 0), null)
+  t.equal(await database.list(queryOf('SELECT seq, SLEEP(0.01) FROM seq_1_to_50'), async batch => (rows += batch.length) > 0), null)
   t.equal(rows, 50)
 })
 

@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 import type { Connection } from '../../src/mysql/connection.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { noMysql, startMysql } from '../fixtures/mysql.js'
-import { connectTo, seen, statement } from './bed.js'
+import { connectTo, seen, queryOf } from './bed.js'
 
 const collations = ['utf8mb4_general_ci', 'utf8mb4_unicode_ci', 'utf8mb4_bin', 'latin1_swedish_ci', 'ascii_general_ci']
 
@@ -32,7 +32,7 @@ const keys = ['1', '01', '1e0', ' 1', 'a', 'A', 'ann@a.test', 'ä', '😀', '', 
 
 /** What is answered for a key as our literal, and what for one in quotes. */
 const assertSame = async (t: Test, connection: Connection, sql: string, where = ''): Promise<void> => {
-  const { texts } = statement(sql)
+  const { texts } = queryOf(sql)
   for (const key of keys) {
     const ours = await connection.ask({ texts }, texts.slice(1).map(() => key), 10_000)
     const quoted = await connection.ask({ texts: [texts.join(`'${key}'`)] }, [], 10_000)
@@ -42,7 +42,7 @@ const assertSame = async (t: Test, connection: Connection, sql: string, where = 
 
 /** What EXPLAIN says, by column. */
 const planOf = async (connection: Connection, sql: string, key: string): Promise<Readonly<Record<string, string | null>>> => {
-  const { texts } = statement(`EXPLAIN FORMAT=TRADITIONAL ${sql}`)
+  const { texts } = queryOf(`EXPLAIN FORMAT=TRADITIONAL ${sql}`)
   const result = await connection.ask({ texts }, texts.slice(1).map(() => key), 10_000)
   if (result.kind === 'fault') throw new Error(result.detail)
   return Object.fromEntries(result.columns.map(({ name }, index) => [name, result.rows?.[0]?.[index] ?? null]))

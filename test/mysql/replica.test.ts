@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import type { Result } from '../../src/mysql/statement.js'
+import type { Result } from '../../src/mysql/sql.js'
 import { galeraDoubt, replicaDoubt } from '../../src/mysql/replica.js'
 import { mysqlSource } from '../../src/tables/source.js'
 import { defineTable } from '../../src/tables/definition.js'

@@ -7,7 +7,7 @@ import type { Mariadb } from '../fixtures/mariadb.js'
 import type { Database, Servers } from '../../src/mysql/database.js'
 import type { ServerStatus } from '../../src/mysql/server.js'
 import {
-  inet, known, knownAnswer, lookAlias, loginTo, noRows, reasonOf, serversFor, sessions, seen, startBed, statement, unix, untilSessions,
+  inet, known, knownAnswer, lookAlias, loginTo, noRows, reasonOf, serversFor, sessions, seen, startBed, queryOf, unix, untilSessions,
 } from './bed.js'
 import type { Test } from './bed.js'
 
@@ -109,7 +109,7 @@ t.test('half-open: an error of the probe\'s query shows that the server is back'
   await reasons(database, 3)
   await until('half-open')
   await proxy.pass()
-  t.equal(reasonOf(await database.ask(statement('SELECT nosuch FROM alias WHERE address = ?'), ['a'], 5_000)), 'query-error')
+  t.equal(reasonOf(await database.ask(queryOf('SELECT nosuch FROM alias WHERE address = ?'), ['a'], 5_000)), 'query-error')
   t.same(changes.map(({ state }) => state), ['open', 'half-open', 'closed'])
 })
 
@@ -201,7 +201,7 @@ t.test('idle connections killed by the server, or dead without a word: the next 
 t.test('a query that timed out is ended by the server itself, its connection is gone, and its answer reaches nobody', async t => {
   const { servers } = serversFor(t, { connections: 1, statementMs: 300 })
   const database = servers.database([inet(mariadb)], loginTo(mariadb))
-  const slow = statement('SELECT ? FROM alias WHERE SLEEP(600) = 0')
+  const slow = queryOf('SELECT ? FROM alias WHERE SLEEP(600) = 0')
   await reasons(database, 1)
   t.match(await database.ask(slow, ['late'], 100), { reason: 'timeout', detail: /no answer in time$/ })
   t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
@@ -220,7 +220,7 @@ t.test('a reply that came in time counts, though this process was held up longer
     SELECT * FROM information_schema.PROCESSLIST WHERE USER = '${mariadb.user}' AND COMMAND <> 'Sleep')`
   const client = ['--no-defaults', '--user=root', `--socket=${mariadb.socket}`, '--batch', '--skip-column-names', `--execute=${replied}`]
   const budgetMs = 100
-  const answer = database.ask(statement('CALL look(?)'), [known], budgetMs)
+  const answer = database.ask(queryOf('CALL look(?)'), [known], budgetMs)
   const deadline = performance.now() + budgetMs
   while (execFileSync('mariadb', client, { encoding: 'utf8' }) !== '1\n' || performance.now() < deadline);
   t.same(seen(await answer), knownAnswer)
@@ -232,7 +232,7 @@ t.test('all connections busy: overloaded when the time is over, and the breaker 
   const lock = await createConnection({ socketPath: mariadb.socket, user: 'root', database: 'mail' })
   t.teardown(() => lock.end())
   await lock.query('SELECT GET_LOCK(\'held\', 0)')
-  const held = statement('SELECT GET_LOCK(?, 60)')
+  const held = queryOf('SELECT GET_LOCK(?, 60)')
   const busy = [database.ask(held, ['held'], 60_000), database.ask(held, ['held'], 60_000)]
   await untilSessions(mariadb, all => all.filter(({ info }) => String(info).includes('GET_LOCK')).length === 2)
   const late = await Promise.all(Array.from({ length: 20 }, () => database.ask(lookAlias, [known], 50)))
@@ -249,10 +249,10 @@ t.test('a missing table, column or right is an error of the query, and leaves th
   const { servers, changes } = serversFor(t)
   const database = servers.database([inet(mariadb)], loginTo(mariadb))
   for (const sql of ['SELECT a FROM later WHERE a = ?', 'SELECT nosuch FROM alias WHERE address = ?', 'SELECT User FROM mysql.user WHERE User = ?', 'SELEKT ?']) {
-    for (let asked = 0; asked < 5; asked++) t.equal(reasonOf(await database.ask(statement(sql), ['a'], 5_000)), 'query-error')
+    for (let asked = 0; asked < 5; asked++) t.equal(reasonOf(await database.ask(queryOf(sql), ['a'], 5_000)), 'query-error')
   }
   await mariadb.sql('CREATE TABLE later (a INT)')
-  t.same(seen(await database.ask(statement('SELECT a FROM later WHERE a = ?'), ['1'], 5_000)), noRows)
+  t.same(seen(await database.ask(queryOf('SELECT a FROM later WHERE a = ?'), ['1'], 5_000)), noRows)
   t.same(changes, [])
 })
 
@@ -260,7 +260,7 @@ t.test('a subquery of two rows is an error for this key only', async t => {
   const { servers } = serversFor(t)
   const database = servers.database([inet(mariadb)], loginTo(mariadb))
   await mariadb.sql('CREATE TABLE twice (k VARCHAR(9)); INSERT INTO twice VALUES (\'two\'), (\'two\'), (\'one\')')
-  const sql = statement('SELECT (SELECT k FROM twice WHERE k = ?)')
+  const sql = queryOf('SELECT (SELECT k FROM twice WHERE k = ?)')
   t.match(await database.ask(sql, ['two'], 5_000), { reason: 'query-error', detail: /error 1242 ER_SUBQUERY_NO_1_ROW$/ })
   t.same(seen(await database.ask(sql, ['one'], 5_000)), { kind: 'rows', rows: [['one']] })
 })
@@ -268,7 +268,7 @@ t.test('a subquery of two rows is an error for this key only', async t => {
 t.test('an error whose text holds the key: the detail doesn\'t', async t => {
   const { servers } = serversFor(t)
   const database = servers.database([inet(mariadb)], loginTo(mariadb))
-  const answer = await database.ask(statement('CALL fail_with(45000 - 43356, ?)'), ['secret@example.com'], 5_000)
+  const answer = await database.ask(queryOf('CALL fail_with(45000 - 43356, ?)'), ['secret@example.com'], 5_000)
   t.match(answer, { reason: 'query-error', detail: /error 1644 ER_SIGNAL_EXCEPTION$/ })
 })
 
@@ -276,8 +276,8 @@ t.test('a deadlock or a lock wait is tried once more', async t => {
   for (const errno of [1205, 1213]) {
     const { servers } = serversFor(t)
     const database = servers.database([inet(mariadb)], loginTo(mariadb))
-    t.same(seen(await database.ask(statement(`CALL fail_once(${errno}, ?)`), [known], 5_000)), knownAnswer)
-    t.match(await database.ask(statement(`CALL fail_with(${errno}, ?)`), [known], 5_000), { reason: 'query-error' })
+    t.same(seen(await database.ask(queryOf(`CALL fail_once(${errno}, ?)`), [known], 5_000)), knownAnswer)
+    t.match(await database.ask(queryOf(`CALL fail_with(${errno}, ?)`), [known], 5_000), { reason: 'query-error' })
     t.equal(statusOf(servers).state, 'closed')
   }
 })
@@ -310,7 +310,7 @@ t.test('closed: the connections are gone, what waits is sent away, and nothing i
   const { servers } = serversFor(t, { connections: 1 })
   const database = servers.database([inet(mariadb)], loginTo(mariadb))
   await reasons(database, 1)
-  const busy = database.ask(statement('SELECT SLEEP(?)'), ['600'], 600_000)
+  const busy = database.ask(queryOf('SELECT SLEEP(?)'), ['600'], 600_000)
   const waiting = database.ask(lookAlias, [known], 600_000)
   await untilSessions(mariadb, all => all.some(({ info }) => String(info).includes('SLEEP')))
   servers.close()

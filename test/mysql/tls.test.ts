@@ -6,7 +6,7 @@ import { openConnection } from '../../src/mysql/session.js'
 import type { Host } from '../../src/mysql/hosts.js'
 import { readTls } from '../../src/mysql/tls.js'
 import type { Tls } from '../../src/mysql/tls.js'
-import { inet, startBed, statement, unix } from './bed.js'
+import { inet, startBed, queryOf, unix } from './bed.js'
 
 const { file, authority, certificate, remove } = await makeCertificates()
 t.teardown(remove)
@@ -32,7 +32,7 @@ const cipher = async (host: Host, tls: Partial<Tls>, user = 'private'): Promise<
   const target = { host, user, password: 'secret', dbname: '', charset: 'utf8mb4', ssl: readTls({ ...none, ...tls }), statementMs: 0 }
   const connection = await openConnection(target, 10_000, () => undefined)
   if (!(connection instanceof Connection)) return connection.detail
-  const result = await connection.ask(statement('SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = \'Ssl_cipher\''), [], 5_000)
+  const result = await connection.ask(queryOf('SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = \'Ssl_cipher\''), [], 5_000)
   connection.end()
   return result.kind === 'rows' ? String(result.rows?.[0]?.[0]) : result.detail
 }
@@ -88,11 +88,11 @@ t.test('over TLS too, an ended connection is noticed and a large result is not r
     return connection
   }
   const killed = await open()
-  const id = await killed.ask(statement('SELECT CONNECTION_ID()'), [], 10_000)
+  const id = await killed.ask(queryOf('SELECT CONNECTION_ID()'), [], 10_000)
   await named.sql(`KILL ${String(id.kind === 'rows' ? id.rows?.[0]?.[0] : id.detail)}`)
-  t.match(await killed.ask(statement('SELECT 1'), [], 10_000), { kind: 'fault', blame: 'server', again: 'new' })
+  t.match(await killed.ask(queryOf('SELECT 1'), [], 10_000), { kind: 'fault', blame: 'server', again: 'new' })
   const large = await open()
-  t.match(await large.ask(statement('SELECT REPEAT(?, 5000000)'), ['a'], 10_000), { kind: 'fault', reason: 'bad-value' })
+  t.match(await large.ask(queryOf('SELECT REPEAT(?, 5000000)'), ['a'], 10_000), { kind: 'fault', reason: 'bad-value' })
   t.same(lost, [killed, large])
   t.same(lost.map(({ isOpen }) => isOpen), [false, false])
 })

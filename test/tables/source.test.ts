@@ -3,7 +3,7 @@ import type { Outcome, Unavailable } from '../../src/outcome.js'
 import type { Source, Definition } from '../../src/tables/source.js'
 import { absent, byteString, found, unavailable } from '../../src/outcome.js'
 import type { Database } from '../../src/mysql/database.js'
-import type { Result } from '../../src/mysql/statement.js'
+import type { Result } from '../../src/mysql/sql.js'
 import { mysqlSource } from '../../src/tables/source.js'
 
 /** A definition that asks for every key but `unasked`, and answers with the first column of the first row. */
@@ -16,11 +16,12 @@ const definition: Definition = {
 const answering = (
   answer: Pick<Result, 'kind' | 'rows'> | Unavailable, doubt: Unavailable | null = null,
 ): Pick<Database, 'ask'> => ({
-  ask: () => Promise.resolve(
-    answer.kind === 'unavailable' ? answer : {
-      ...answer, columns: [], from: { name: 'db:3306', doubtAbsence: () => Promise.resolve(doubt) },
-    },
-  ),
+  ask: async (_query, _values, _budgetMs, { onReply } = {}) => {
+    if (answer.kind === 'unavailable') return answer
+    const reply = { ...answer, columns: [], server: 'db:3306#1' }
+    await onReply?.(reply, { again: () => Promise.resolve(reply), doubtAbsence: () => Promise.resolve(doubt) })
+    return reply
+  },
 })
 const unasked: Pick<Database, 'ask'> = { ask: () => { throw new Error('asked') } }
 

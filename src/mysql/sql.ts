@@ -8,10 +8,10 @@
  */
 import type { FieldPacket } from 'mysql2'
 import type { ByteString } from '../outcome.js'
-import { statementFault, strangeReply } from './fault.js'
+import { queryFault, strangeReply } from './fault.js'
 import type { Fault } from './fault.js'
 
-export type Statement = {
+export type Query = {
   /** The SQL around the values: one piece more than there are values. */
   readonly texts: readonly string[]
   /** In a session with one of these in its sql_mode, the statement would mean something else. */
@@ -40,7 +40,7 @@ const wordStart = /^[\w$\x80-\uffff]/
  * Quotes keep words apart (LIKE'%s'AND); what takes their place needs a blank there, and only
  * there: after `--` a blank would begin a comment.
  */
-export const sqlOf = ({ texts }: Statement, values: readonly string[], charset: string): string => {
+export const sqlOf = ({ texts }: Query, values: readonly string[], charset: string): string => {
   let sql = texts[0] ?? ''
   for (const [index, value] of values.entries()) {
     const hex = Buffer.from(value, 'utf8').toString('hex')
@@ -60,7 +60,7 @@ export const resultOf = (result: unknown, fields: readonly unknown[] | undefined
   if (fields === undefined) return noResultSet
   if (fields.length > 0 && fields.every(isColumn)) return resultSet(result, fields)
   const withColumns = [...fields.entries()].filter(([, columns]) => Array.isArray(columns))
-  if (withColumns.length > 1) return statementFault('multiple result sets')
+  if (withColumns.length > 1) return queryFault('multiple result sets')
   const [only] = withColumns
   if (only === undefined) return noResultSet
   const [index, columns] = only

@@ -1,0 +1,82 @@
+import t from 'tap'
+import type { Database } from '../../src/mysql/database.js'
+import type { Choice } from '../../src/mysql/server.js'
+import { startProxy } from '../fixtures/proxy.js'
+import { inet, lookAlias, loginTo, noRows, queryOf, seen, serversFor, startBed, unix } from './bed.js'
+import type { Test } from './bed.js'
+
+const [left, right] = await Promise.all([startBed(t), startBed(t)])
+await right.sql('DELETE FROM alias')
+
+/** One address with both servers behind it, in turn. */
+const balanced = async (t: Test): Promise<Database> => {
+  const proxy = await startProxy({ path: left.socket })
+  t.teardown(() => proxy.stop())
+  proxy.lead({ path: left.socket }, { path: right.socket })
+  return serversFor(t).servers.database([inet(proxy)], loginTo(left))
+}
+
+const serverOf = async (database: Database, choice?: Choice): Promise<string> => {
+  const reply = await database.ask(lookAlias, ['nobody@example.com'], 5_000, choice)
+  return reply.kind === 'rows' ? reply.server : reply.reason
+}
+
+const identityOf = (t: Test, { socket }: { readonly socket: string }): Promise<string> =>
+  serverOf(serversFor(t).servers.database([unix({ socket })], loginTo(left)))
+
+t.test('a server is the same by socket and by TCP, and another one than its neighbour', async t => {
+  const identity = await identityOf(t, left)
+  t.match(identity, new RegExp(`^\\S+:${left.port}#1$`))
+  t.equal(await serverOf(serversFor(t).servers.database([inet(left)], loginTo(left))), identity)
+  t.not(await identityOf(t, right), identity)
+})
+
+t.test('behind one address stand two: each reply names the one that gave it', async t => {
+  const database = await balanced(t)
+  const both = new Set(await Promise.all([serverOf(database), serverOf(database)]))
+  t.same(both, new Set([await identityOf(t, left), await identityOf(t, right)]))
+})
+
+t.test('what is asked again is asked of the server that gave the reply', async t => {
+  const database = await balanced(t)
+  const askTwice = async (): Promise<readonly unknown[]> => {
+    const pair: unknown[] = []
+    await database.ask(queryOf('SELECT COUNT(*) FROM alias'), [], 5_000, {
+      onReply: async (reply, held) => {
+        for (let asked = 0; asked < 5; asked++) {
+          const answer = await held.again(queryOf('SELECT COUNT(*) FROM alias'), [])
+          pair.push([seen(reply), seen(answer)])
+        }
+      },
+    })
+    return pair
+  }
+  const rows = (await Promise.all([askTwice(), askTwice(), askTwice(), askTwice()])).flat()
+  t.equal(rows.length, 20)
+  for (const pair of rows) t.ok(Array.isArray(pair) && JSON.stringify(pair[0]) === JSON.stringify(pair[1]), JSON.stringify(pair))
+  t.equal(new Set(rows.map(pair => JSON.stringify(pair))).size, 2, 'both servers were asked')
+})
+
+t.test('a server to avoid is passed over as long as there is another one; one that is wanted alone is found', async t => {
+  const database = await balanced(t)
+  const [empty, whole] = [await identityOf(t, right), await identityOf(t, left)]
+  for (let asked = 0; asked < 6; asked++) t.equal(await serverOf(database, { avoid: server => server === empty }), whole)
+  for (let asked = 0; asked < 6; asked++) t.equal(await serverOf(database, { avoid: server => server === whole }), empty)
+  for (const only of [empty, whole, empty]) t.equal(await serverOf(database, { only }), only)
+  t.equal(await serverOf(database, { only: 'nowhere:1#1' }), 'source-down')
+  t.match(await serverOf(database, { avoid: () => true }), /#1$/, 'there is no other')
+})
+
+t.test('again after the connection was lost: no answer, and the reply stays', async t => {
+  const { servers } = serversFor(t)
+  const database = servers.database([unix(left)], loginTo(left))
+  let answer: unknown
+  const reply = await database.ask(lookAlias, ['nobody@example.com'], 5_000, {
+    onReply: async (_reply, held) => {
+      servers.close()
+      answer = await held.again(lookAlias, ['nobody@example.com'])
+    },
+  })
+  t.match(answer, { kind: 'unavailable', reason: 'source-down' })
+  t.same(seen(reply), noRows)
+})
