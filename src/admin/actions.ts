@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config/config.js'
 import type { Log } from '../log.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
+import type { Copies } from '../upkeep/copies.js'
 import { flush } from '../upkeep/flush.js'
 import type { Announce } from '../upkeep/flush.js'
 import type { TableLoader } from '../upkeep/table_loader.js'
@@ -14,6 +15,7 @@ export type Administered = {
   /** By map; those of maps whose tables are loaded ahead of demand. */
   readonly loaders: ReadonlyMap<string, Pick<TableLoader, 'load'>>
   readonly announce: Announce
+  readonly copies: Pick<Copies, 'of'>
 }
 
 /** One line for people: what was done, or why it can't be. */

@@ -7,17 +7,22 @@ import { Readable } from 'node:stream'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import type { Log } from '../log.js'
+import type { Maps } from '../lookup/maps.js'
 import { listenOnUnixSocket } from '../server/unix_socket.js'
 import { noMap, routeActions, textAt } from './actions.js'
 import type { Administered } from './actions.js'
 import { explain } from './explain.js'
+import type { ExplainQuestion } from './explain.js'
 import { cachedMap, isRow, knownRows, takeRows } from './rows.js'
 import type { Row } from './rows.js'
 import { reportOf } from './summary.js'
 import type { Shown } from './summary.js'
 
-/** The longest body, in bytes, of most requests, and of one batch of an import: a thousand rows, and a long one. */
+/**
+ * The longest body, in bytes, of most requests; of questions; of one batch of an import: a thousand rows, a long one.
+ */
 const bodyBytes = 8_192
+const questionsBytes = 65_536
 const importBytes = 4 * 1_048_576
 
 /** Each batch is a line of JSON; the last line says why rows may be missing, or null. */
@@ -29,13 +34,28 @@ async function* linesOf(rows: AsyncGenerator<readonly Row[], string | null>): As
   }
 }
 
-const routeExplain = (app: FastifyInstance, administered: () => Administered): void => {
-  app.post('/explain', async ({ body }, reply) => {
-    const { maps, config } = administered()
-    const [address, map] = [textAt(body, 'address'), textAt(body, 'map')]
-    if (address === null) return reply.code(400).send({ error: 'no address' })
-    if (map !== null && !maps.has(map)) return reply.code(404).send({ error: noMap(map, maps) })
-    return explain(maps, config.file.deadline, address, map)
+const questionsOf = (maps: Maps, body: unknown): readonly ExplainQuestion[] | string => {
+  const { questions } = body as { questions?: unknown }
+  if (!Array.isArray(questions)) return 'questions are wanted'
+  const read: ExplainQuestion[] = []
+  for (const question of questions) {
+    const [name, asked] = [textAt(question, 'map'), textAt(question, 'asked')]
+    const map = maps.get(name ?? '')
+    if (map === undefined) return noMap(name, maps)
+    if (asked === null) return 'a question has no key'
+    read.push({ map, asked })
+  }
+  return read
+}
+
+const routeExplain = (app: FastifyInstance, administered: () => Administered, log: Log): void => {
+  app.post('/explain', { bodyLimit: questionsBytes }, async ({ body }, reply) => {
+    const { maps, copies, config: { file } } = administered()
+    const settings = { deadlineMs: file.deadline, softDeadlineMs: file.soft_deadline }
+    const questions = questionsOf(maps, body)
+    if (typeof questions === 'string') return reply.code(400).send({ error: questions })
+    return Promise.all(questions.map(question => 
+      explain(question, copies.of(question.map.name), settings, log)))
   })
 }
 
@@ -64,7 +84,7 @@ export const serveAdmin = async (
 ): Promise<{ close: () => Promise<void> }> => {
   const app = Fastify({ logger: false, forceCloseConnections: true, bodyLimit: bodyBytes })
   app.get('/status', () => reportOf(shown))
-  routeExplain(app, administered)
+  routeExplain(app, administered, log)
   routeActions(app, administered, log)
   routeRows(app, administered)
   await app.ready()

@@ -6,11 +6,12 @@
 import type { Memory } from '../caches/memory.js'
 import type { RedisCache } from '../caches/redis.js'
 import type { MapLookup } from '../lookup/lookup.js'
-import type { ServedMap } from '../lookup/maps.js'
+import type { MysqlMap, ServedMap } from '../lookup/maps.js'
 import type { ServerStatus } from '../mysql/server.js'
 import type { ListenerStatus } from '../server/listener.js'
 import type { Tally } from '../server/tally.js'
 import type { CanaryState } from '../trust/canary.js'
+import { doubtCauses } from '../trust/doubt.js'
 import type { TableDoubt } from '../trust/map_trust.js'
 import type { CopyStatus } from '../upkeep/copies.js'
 import type { TableLoader } from '../upkeep/table_loader.js'
@@ -73,3 +74,12 @@ export const mapStatus = (
   copies,
   warm: loader?.state ?? null,
 })
+
+/** What began a doubt, and what ends it. */
+export const doubtText = (map: string, { server, cause, missing, known }: DoubtStatus): string =>
+  `${doubtCauses[cause]}, so ${server} is not believed when it says absent; it ends when the known keys are back `
+  + `(${missing ?? 'not yet counted'} of ${known} missing), or by \`holdfast trust ${map}\` if they are gone on purpose`
+
+/** The doubts in a map's tables, in words. */
+export const doubtTexts = ({ name, trust }: MysqlMap): readonly { readonly since: number, readonly what: string }[] =>
+  trust.doubts.map(doubt => ({ since: doubt.since, what: doubtText(name, doubtStatus(doubt)) }))

@@ -3,6 +3,7 @@
  * status` and /status show: the daemon at one moment.
  */
 import type { Event, Events, History, HistoryStep } from './history.js'
+import { doubtText } from './status.js'
 import type { Status } from './status.js'
 
 type DegradedPart = {
@@ -37,12 +38,8 @@ const degradedParts = (status: Status): DegradedPart[] => {
     })
   }
   for (const { name, cached } of status.maps) {
-    for (const { server, since, missing, known } of cached?.doubts ?? []) {
-      parts.push({
-        part: `map ${name}`, since,
-        what: `the table on ${server} lacks ${missing ?? 'some'} of ${known} known keys, so it is not believed when it `
-          + `says absent; if the rows are gone on purpose: holdfast trust ${name}`,
-      })
+    for (const doubt of cached?.doubts ?? []) {
+      parts.push({ part: `map ${name}`, since: doubt.since, what: doubtText(name, doubt) })
     }
   }
   if (status.redis !== null && status.redis.state !== 'ready') {

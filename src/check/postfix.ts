@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { readPostconf } from '../postfix/postconf.js'
 import type { Config } from '../config/config.js'
 import { accountOf, fileFindings, serviceAccount } from './access.js'
-import { reach } from './reach.js'
+import { listenerFor, reach } from './reach.js'
 import { tableFindings } from './tables.js'
+import type { OwnUse } from './tables.js'
 import { usesOf } from './uses.js'
 import type { Finding } from './uses.js'
 
@@ -31,4 +32,20 @@ export const checkPostfix = async (configDir: string, config: Config): Promise<r
     ...reached.flatMap(({ findings }) => findings), ...tableFindings(postfix, config, ours),
     ...service === null ? [] : fileFindings(config, service),
   ]
+}
+
+/** By default Postfix asks virtual_alias_maps for domains, too. */
+const askedByDefault = ['virtual_alias_domains']
+
+/**
+ * What the Postfix of `configDir` asks of this configuration's daemon; none if there is no Postfix. Rejects with
+ * postconf(1)'s standard error if it fails.
+ */
+export const ownUses = async (configDir: string, config: Config): Promise<readonly OwnUse[]> => {
+  if (!existsSync(join(configDir, 'main.cf'))) return []
+  const postfix = await readPostconf(configDir)
+  return usesOf(postfix, askedByDefault).flatMap(use => {
+    const listener = listenerFor(postfix, config, use)
+    return listener === null ? [] : [{ use, tcpMap: listener.protocol === 'tcp_table' ? listener.map : null }]
+  })
 }

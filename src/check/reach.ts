@@ -25,30 +25,47 @@ type Reached = {
 /** A unix socket as Postfix's processes see it: all of them work in the queue folder, which is / to those in a jail. */
 type SocketPaths = { readonly queue: string, readonly outside: string, readonly inJail: string }
 
+const listenersFor = ({ listeners }: Config, protocol: Use['protocol']): readonly ListenerConfig[] =>
+  listeners.filter(each => each.protocol === (protocol === 'tcp' ? 'tcp_table' : 'socketmap'))
+
+/** null: it is no unix socket. */
+const socketPaths = (postfix: Postconf, endpoint: string): SocketPaths | null => {
+  if (!endpoint.startsWith('unix:')) return null
+  const path = endpoint.slice('unix:'.length)
+  const queue = resolve(postfix.expanded.get('queue_directory') ?? '/var/spool/postfix')
+  return { queue, outside: path.startsWith('/') ? path : join(queue, path), inJail: join(queue, path) }
+}
+
+/** The listener that Postfix means by an endpoint; null if this configuration has none there. */
+export const listenerFor = (
+  postfix: Postconf, config: Config, { endpoint, protocol }: Pick<Use, 'endpoint' | 'protocol'>,
+): ListenerConfig | null => {
+  const listeners = listenersFor(config, protocol)
+  const paths = socketPaths(postfix, endpoint)
+  if (paths !== null) return listenerAt(listeners, paths.outside) ?? listenerAt(listeners, paths.inJail) ?? null
+  const { host, port } = hostAndPort(endpoint)
+  return listeners.find(each => isAt(each, host, port)) ?? null
+}
+
 /** `uses` are of one endpoint, in whatever parameters. `account` is Postfix's; null if this machine has none. */
 export const reach = async (
   postfix: Postconf, config: Config, uses: readonly Use[], account: Account | null,
 ): Promise<Reached> => {
-  const [{ endpoint, protocol } = { endpoint: '', protocol: 'socketmap' }] = uses
-  const listeners = config.listeners.filter(each => each.protocol === (protocol === 'tcp' ? 'tcp_table' : 'socketmap'))
-  if (!endpoint.startsWith('unix:')) {
-    const { host, port } = hostAndPort(endpoint)
-    const listener = listeners.find(each => isAt(each, host, port))
-    if (listener !== undefined) return { listener, isOurs: true, findings: [] }
-    return withoutListener(postfix, config, uses, listeners, { host, port: Number(port) || 0 })
+  const [{ endpoint, protocol } = { endpoint: '', protocol: 'socketmap' as const }] = uses
+  const listeners = listenersFor(config, protocol)
+  const listener = listenerFor(postfix, config, { endpoint, protocol })
+  const paths = socketPaths(postfix, endpoint)
+  if (listener === null) {
+    const at = paths === null ? hostAndPort(endpoint) : { path: paths.outside }
+    return withoutListener(postfix, config, uses, listeners, at)
   }
-  const path = endpoint.slice('unix:'.length)
-  const queue = resolve(postfix.expanded.get('queue_directory') ?? '/var/spool/postfix')
-  const paths = { queue, outside: path.startsWith('/') ? path : join(queue, path), inJail: join(queue, path) }
-  const listener = listenerAt(listeners, paths.outside) ?? listenerAt(listeners, paths.inJail)
-  if (listener?.address.kind !== 'unix') {
-    return withoutListener(postfix, config, uses, listeners, { path: paths.outside })
-  }
+  if (paths === null || listener.address.kind !== 'unix') return { listener, isOurs: true, findings: [] }
 
   const services = servicesOfAll(postfix, uses)
   const socket = { ...listener.address, path: real(listener.address.path) }
   const wrongPaths = pathFindings(services, paths, socket.path, file => listenerAt(listeners, file) !== undefined)
-  const from = path.startsWith('/') && !services.some(({ isChrooted }) => isChrooted) ? '/' : real(queue)
+  const isRelative = paths.outside !== endpoint.slice('unix:'.length)
+  const from = isRelative || services.some(({ isChrooted }) => isChrooted) ? real(paths.queue) : '/'
   const texts = wrongPaths.length > 0 || account === null ? wrongPaths : accessFindings(socket, from, account)
   const place = fileAndName(postfix, uses)
   const findings = texts.map(({ level, text }) => ({ level, place, text: `${endpoint}: ${text}` }))
@@ -87,15 +104,15 @@ const isAnswered = (at: ProbedAddress): Promise<boolean> => new Promise(done => 
 })
 
 /** The parts of `inet:HOST:PORT`. */
-const hostAndPort = (endpoint: string): { host: string, port: string } => {
+const hostAndPort = (endpoint: string): { host: string, port: number } => {
   const [, host = '', port = ''] = /^inet:(.*):([^:]*)$/.exec(endpoint) ?? []
-  return { host: host.replace(/^\[|\]$/g, ''), port }
+  return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) || 0 }
 }
 
 const isThisMachine = (host: string): boolean => /^(localhost|127\..*|::1)$/.test(host)
 
-const isAt = ({ address }: ListenerConfig, host: string, port: string): boolean => {
-  if (address.kind !== 'inet' || port !== String(address.port)) return false
+const isAt = ({ address }: ListenerConfig, host: string, port: number): boolean => {
+  if (address.kind !== 'inet' || port !== address.port) return false
   return ['0.0.0.0', '::', host].includes(address.host) || (isThisMachine(host) && isThisMachine(address.host))
 }
 

@@ -110,7 +110,7 @@ const orderProblem = ({ hasNeighbours, asked, purpose, table }: Use, { search }:
 }
 
 /** A use of this configuration's daemon; `tcpMap` is the map of a tcp: listener. */
-type OwnUse = { readonly use: Use, readonly tcpMap: string | null }
+export type OwnUse = { readonly use: Use, readonly tcpMap: string | null }
 
 const mapFindings = (
   postfix: Postconf, maps: readonly MapConfig[], { use, tcpMap }: OwnUse,

@@ -46,6 +46,8 @@ export type Use = ParameterPlace & {
    */
   readonly asked: 'whole' | 'steps' | 'other'
   readonly purpose: Purpose | null
+  /** The check_*_access in front of it; '' in the old form without one, and outside of restrictions. */
+  readonly restriction: string
   /** Other tables stand beside it, and Postfix asks all of them for the first key, then all for the next. */
   readonly hasNeighbours: boolean
   readonly services: readonly Service[]
@@ -125,31 +127,36 @@ const usesInList = (postfix: Postconf, place: ParameterPlace, value: string): re
   const pieces = splitList(value).filter(({ text }) => text.includes(':'))
   const hasNeighbours = pieces.length > 1 && purpose?.kind === 'search' && isKeyMajor(purpose.search)
   return pieces.flatMap(({ text }) => tablesIn(text, 'whole').map(({ isProxied, ...table }) =>
-    ({ ...place, ...table, purpose, hasNeighbours, services: servicesOf(postfix, place, isProxied) })))
+    ({
+      ...place, ...table, purpose, restriction: '', hasNeighbours, services: servicesOf(postfix, place, isProxied),
+    })))
 }
 
 const usesInRestrictions = (postfix: Postconf, place: ParameterPlace, value: string): readonly Use[] => {
   let previous = ''
   const absenceOf = absenceOfAccess(postfix)
   return splitList(value).flatMap(({ text }) => {
-    const absence = absenceOf(previous, text)
-    const purpose: Purpose = { kind: 'search', search: restrictionSearch(previous), sensitive: true, absence }
+    const restriction = previous
+    const absence = absenceOf(restriction, text)
+    const purpose: Purpose = { kind: 'search', search: restrictionSearch(restriction), sensitive: true, absence }
     previous = text
     return tablesIn(text, 'whole').map(({ isProxied, ...table }) => {
       // smtpd(8) reads restriction classes too, whatever they are called.
       const services = servicesOf(postfix, { ...place, parameter: 'smtpd_restriction_classes' }, isProxied)
-      return { ...place, ...table, purpose, hasNeighbours: false, services }
+      return { ...place, ...table, purpose, restriction, hasNeighbours: false, services }
     })
   })
 }
 
-/** Every use in master.cf, and in the parameters that main.cf sets. */
-export const usesOf = (postfix: Postconf): readonly Use[] => {
+/** Every use in master.cf, and in the parameters that main.cf sets; `defaults` are parameters that it need not set. */
+export const usesOf = (postfix: Postconf, defaults: readonly string[] = []): readonly Use[] => {
   const { inMainCf, expanded, written, overrides } = postfix
   const classes = splitList(expanded.get('smtpd_restriction_classes') ?? '').map(({ text }) => text)
   const restrictions = new Set<string>([...restrictionLists, ...classes])
   const places: readonly (ParameterPlace & { value: string })[] = [
-    ...[...inMainCf].map(parameter => ({ service: null, parameter, value: expanded.get(parameter) ?? '' })),
+    ...[...new Set([...inMainCf, ...defaults])].map(
+      parameter => ({ service: null, parameter, value: expanded.get(parameter) ?? '' }),
+    ),
     ...overrides.map(({ value, ...place }) => ({ ...place, value: expand(value, written) ?? value })),
   ]
   return places.flatMap(({ value, ...place }) => {

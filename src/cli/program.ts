@@ -126,10 +126,11 @@ const addShowing = (program: Command, process: NodeJS.Process): void => {
     .action((options: StatusOptions) =>
       run('status', process, async () => (await import('./show_status.js')).status(options, process)))
 
-  addAdmin(program, 'explain', 'take one address through every map as Postfix would: '
-    + 'show what the caches hold and what the table says now', 'holdfast explain info+news@example.com')
-    .argument('<ADDRESS>', 'an address or a domain')
+  addAdmin(program, 'explain', 'go the way of a mail through every map that Postfix asks: what each answers now, '
+    + 'where that comes from, and what it would answer without MySQL', 'holdfast explain info+news@example.com')
+    .argument('<ADDRESS>', 'an address, a domain, or a client\'s IP address')
     .option('--map <MAP>', 'this map only')
+    .option('--config-dir <DIR>', 'the folder of Postfix\'s main.cf and master.cf', '/etc/postfix')
     .option('--json', 'as JSON')
     .action((address: string, options: ExplainOptions) =>
       run('explain', process, async () => (await import('./explain_lookup.js')).explain(address, options, process)))

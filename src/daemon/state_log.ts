@@ -2,6 +2,7 @@
 import type { RedisState } from '../caches/redis_server.js'
 import type { Log } from '../log.js'
 import type { CanaryState } from '../trust/canary.js'
+import { doubtCauses } from '../trust/doubt.js'
 import type { Doubt } from '../trust/doubt.js'
 import type { CopiesParts } from '../upkeep/copies.js'
 
@@ -69,15 +70,6 @@ export const logDoubt = (map: string, log: Log): OnDoubt => (server, doubt, befo
     log.info(`map ${map}: the table has its keys again, so it is believed again when it says absent`, fields)
     return
   }
-  log.error(`map ${map}: ${doubtText(doubt)}, so it is NOT believed when it says absent: known recipients are still `
+  log.error(`map ${map}: ${doubtCauses[doubt.cause]}, so it is NOT believed when it says absent: known recipients are still `
     + `accepted, other lookups are deferred. If the rows are gone on purpose: holdfast trust ${map}`, fields)
-}
-
-const doubtText = ({ cause }: Doubt): string => {
-  switch (cause) {
-    case 'shrunk': return 'too many known keys are missing from the table'
-    case 'copy-shrunk': return 'a new copy of the table has lost too many keys'
-    case 'recreated': return 'the table was created anew'
-    default: return cause satisfies never
-  }
 }

@@ -5,14 +5,17 @@
  * the next: a restore brings the busy users first, or the alphabet. Pure.
  */
 
-/** What began a doubt. Labels of metrics, so the set is closed. */
-export type DoubtCause =
+/** What began a doubt, with words for people. */
+export const doubtCauses = {
   /** More known keys are missing than `max_shrink` allows. */
-  | 'shrunk'
+  'shrunk': 'too many known keys are missing from the table',
   /** A new copy of the table has lost more keys of the last one than `max_shrink` allows. */
-  | 'copy-shrunk'
-  /** The table was created anew (DROP and CREATE, TRUNCATE, a restore). */
-  | 'recreated'
+  'copy-shrunk': 'a new copy of the table has lost too many keys',
+  /** DROP and CREATE, TRUNCATE, a restore. */
+  'recreated': 'the table was created anew',
+} as const
+
+export type DoubtCause = keyof typeof doubtCauses
 
 export type Doubt = {
   readonly cause: DoubtCause
@@ -45,12 +48,10 @@ export const recheck = (doubt: Doubt, missing: number): Doubt | null => {
   return areBack && (isSettled || missing === 0) ? null : { ...doubt, missing }
 }
 
-const causes: readonly unknown[] = ['shrunk', 'copy-shrunk', 'recreated'] satisfies readonly DoubtCause[]
-
 /** Whether a value from outside this process is a doubt. */
 export const isDoubt = (value: unknown): value is Doubt => {
   if (typeof value !== 'object' || value === null) return false
   const { cause, since, keys, missing } = value as Readonly<Record<string, unknown>>
-  return causes.includes(cause) && typeof since === 'number' && (missing === null || typeof missing === 'number')
+  return typeof cause === 'string' && cause in doubtCauses && typeof since === 'number' && (missing === null || typeof missing === 'number')
     && Array.isArray(keys) && keys.length <= maxDoubtKeys && keys.every(key => typeof key === 'string')
 }

@@ -44,13 +44,22 @@ const sound: Readonly<Record<string, string>> = {
 
 const writeMain = (dir: string, settings: Readonly<Record<string, string>>): void => {
   const file = join(dir, 'etc/main.cf')
-  const own = { compatibility_level: '3.6', meta_directory: '/etc/postfix', queue_directory: join(dir, 'queue'), mydestination: '', alias_maps: '' }
+  const own = {
+    compatibility_level: '3.6', meta_directory: '/etc/postfix', queue_directory: join(dir, 'queue'), mydestination: '',
+    alias_maps: '',
+  }
   writeFileSync(file, Object.entries({ ...own, ...settings }).map(([name, value]) => `${name} = ${value}\n`).join(''))
   settle(file)
 }
 
 /** A Postfix and Holdfast's configuration; the folder that has both, `queue` and `etc`. */
-const host = async (t: Test, { main = {}, master = '', search = {}, absence = {}, listen, socket = { gid: postfixGroup, mode: 0o660 }, folderMode = 0o750 }: Host): Promise<string> => {
+const host = async (
+  t: Test,
+  {
+    main = {}, master = '', search = {}, absence = {}, listen, socket = { gid: postfixGroup, mode: 0o660 },
+    folderMode = 0o750,
+  }: Host,
+): Promise<string> => {
   const dir = freshFolder()
   const [queue, etc] = [join(dir, 'queue'), join(dir, 'etc')]
   for (const folder of [queue, etc, join(queue, 'holdfast')]) mkdirSync(folder)
@@ -68,11 +77,15 @@ const host = async (t: Test, { main = {}, master = '', search = {}, absence = {}
   writeFileSync(join(etc, 'master.cf'), readFileSync(debians, 'utf8') + master)
   settle(join(etc, 'master.cf'))
   writeFileSync(join(dir, 'table'), 'ann@v.example box@v.example\n')
-  const searches = { alias: 'virtual', transport: 'transport', relay: 'domain', access: 'access', mailbox: 'recipient', ...search }
+  const searches = {
+    alias: 'virtual', transport: 'transport', relay: 'domain', access: 'access', mailbox: 'recipient', ...search,
+  }
   writeFileSync(join(dir, 'holdfast.yaml'), JSON.stringify({
     health: 'off',
     listen: listen ?? [{ socketmap: `unix:${file}`, group: 'postfix', mode: '0660' }],
-    maps: Object.fromEntries(Object.entries(searches).map(([name, steps]) => [name, { search: steps, text: 'table', absence: absence[name] }])),
+    maps: Object.fromEntries(
+      Object.entries(searches).map(([name, steps]) => [name, { search: steps, text: 'table', absence: absence[name] }]),
+    ),
   }))
   return dir
 }
@@ -96,14 +109,27 @@ const finds = async (t: Test, given: Host, ...patterns: readonly RegExp[]): Prom
 
 t.test('check has no findings on a sound Postfix, chrooted or not', async t => {
   t.strictSame(await said(t, {}), [])
-  t.strictSame(await said(t, { main: { virtual_alias_maps: `unionmap:{inline:{__none__=x},${socketmap('mailbox')}}` }, search: { mailbox: 'exact' } }), [])
+  t.strictSame(
+    await said(
+      t,
+      {
+        main: { virtual_alias_maps: `unionmap:{inline:{__none__=x},${socketmap('mailbox')}}` },
+        search: { mailbox: 'exact' },
+      },
+    ),
+    [],
+  )
 })
 
 t.test('check has no findings if Postfix asks other tables, or isn\'t installed', async t => {
-  const others = { virtual_alias_maps: 'inline:{a=b}', transport_maps: '', relay_domains: '', smtpd_sender_restrictions: '' }
+  const others = {
+    virtual_alias_maps: 'inline:{a=b}', transport_maps: '', relay_domains: '', smtpd_sender_restrictions: '',
+  }
   t.match(await said(t, { main: others }), [/^no Postfix that asks Holdfast/])
   const dir = await host(t, {})
-  const none = await run(process.execPath, [mainFile, 'check', '--config-dir', join(dir, 'none'), join(dir, 'holdfast.yaml')])
+  const none = await run(
+    process.execPath, [mainFile, 'check', '--config-dir', join(dir, 'none'), join(dir, 'holdfast.yaml')],
+  )
   t.match(none, { code: 0, stdout: /^ok: [^\n]*\n$/ })
 })
 
@@ -113,20 +139,32 @@ t.test('a map that may say absent in an outage where that refuses mail, or does 
     /^warning: .*relay_recipient_maps: .*refuses mail, and map mailbox has absence: passes.*Set absence: refuses$/)
   await finds(t, { main: { smtpd_sender_restrictions: `check_sender_access ${socketmap('access')}, reject` } },
     /^warning: .*smtpd_sender_restrictions: .*map access has absence: passes.*Set absence: refuses$/)
-  await finds(t, { absence: { transport: 'passes' } }, /^warning: .*transport_maps: .*another way.*Set absence: reroutes$/)
+  await finds(
+    t, { absence: { transport: 'passes' } }, /^warning: .*transport_maps: .*another way.*Set absence: reroutes$/,
+  )
   for (const effect of ['passes', 'reroutes', 'refuses']) {
-    t.strictSame(await said(t, { main: { sender_bcc_maps: socketmap('mailbox') }, absence: { mailbox: effect } }), [], effect)
+    t.strictSame(
+      await said(t, { main: { sender_bcc_maps: socketmap('mailbox') }, absence: { mailbox: effect } }), [], effect,
+    )
   }
 })
 
 t.test('C142 an absolute path that a chrooted service can\'t see is an error', async t => {
   const dir = await host(t, {})
   writeMain(dir, { ...sound, virtual_alias_maps: socketmap('alias', `${dir}/queue/holdfast/holdfast.sock`) })
-  t.match(await saidAt(dir), [/^error: DIR\/etc\/main\.cf: virtual_alias_maps: .*smtpd \(smtp\/inet\), .*cleanup \(cleanup\/unix\).*: chrooted to DIR\/queue.*\(451\)\. Write unix:holdfast\/holdfast\.sock here/])
+  t.match(
+    await saidAt(dir),
+    [
+      /^error: DIR\/etc\/main\.cf: virtual_alias_maps: .*smtpd \(smtp\/inet\), .*cleanup \(cleanup\/unix\).*: chrooted to DIR\/queue.*\(451\)\. Write unix:holdfast\/holdfast\.sock here/,
+    ],
+  )
 })
 
 t.test('C142 a path from the root of the chroot is an error for services outside', async t => {
-  await finds(t, { main: { virtual_alias_maps: socketmap('alias', '/holdfast/holdfast.sock') }, master: 'cleanup unix n - n - 0 cleanup\n' },
+  await finds(t, {
+    main: { virtual_alias_maps: socketmap('alias', '/holdfast/holdfast.sock') },
+    master: 'cleanup unix n - n - 0 cleanup\n',
+  },
     /virtual_alias_maps: .*cleanup \(cleanup\/unix\): not chrooted, and looks for \/holdfast\/holdfast\.sock.*Write unix:holdfast\/holdfast\.sock/)
 })
 
@@ -140,7 +178,13 @@ t.test('a symbolic link out of the queue folder is an error for chrooted service
   const dir = await host(t, {})
   mkdirSync(join(dir, 'run'))
   symlinkSync(join(dir, 'run'), join(dir, 'queue/link'))
-  writeFileSync(join(dir, 'holdfast.yaml'), JSON.stringify({ health: 'off', listen: [{ socketmap: `unix:${dir}/run/s` }], maps: { alias: { search: 'virtual', text: 'table' } } }))
+  writeFileSync(
+    join(dir, 'holdfast.yaml'),
+    JSON.stringify({
+      health: 'off', listen: [{ socketmap: `unix:${dir}/run/s` }],
+      maps: { alias: { search: 'virtual', text: 'table' } },
+    }),
+  )
   writeMain(dir, { virtual_alias_maps: socketmap('alias', 'link/s') })
   t.match(await saidAt(dir), [/^error: .*a symbolic link leads out of there: .*Listen within the queue folder/])
 })
@@ -154,22 +198,46 @@ t.test('a socket that Postfix\'s user can\'t write to is an error, and a real cl
     const dir = await host(t, { socket })
     const lines = await saidAt(dir)
     if (isOpen) t.strictSame(lines, [], about)
-    else t.match(lines, [/^error: DIR\/etc\/main\.cf: .*postfix can't write to the socket \(owner 0, group \w+, mode 06[46]0\): .*\(451\)\. Set `group: postfix`/], about)
-    const client = await run('setpriv', ['--reuid', 'postfix', '--regid', 'postfix', '--init-groups', 'test', '-w', join(dir, 'queue/holdfast/holdfast.sock')])
+    else t.match(
+      lines,
+      [
+        /^error: DIR\/etc\/main\.cf: .*postfix can't write to the socket \(owner 0, group \w+, mode 06[46]0\): .*\(451\)\. Set `group: postfix`/,
+      ],
+      about,
+    )
+    const client = await run(
+      'setpriv',
+      [
+        '--reuid', 'postfix', '--regid', 'postfix', '--init-groups', 'test', '-w',
+        join(dir, 'queue/holdfast/holdfast.sock'),
+      ],
+    )
     t.equal(client.code, isOpen ? 0 : 1)
   }
 })
 
 t.test('a configured group and mode that would keep Postfix out are an error before the daemon runs', async t => {
-  await finds(t, { socket: null, listen: [{ socketmap: 'unix:/nowhere', mode: '0660' }] }, /no listener of .*holdfast\.yaml is there/)
+  await finds(
+    t, { socket: null, listen: [{ socketmap: 'unix:/nowhere', mode: '0660' }] },
+    /no listener of .*holdfast\.yaml is there/,
+  )
   const dir = await host(t, { socket: null })
   const config = join(dir, 'holdfast.yaml')
   writeFileSync(config, readFileSync(config, 'utf8').replace('"group":"postfix","mode":"0660"', '"mode":"0600"'))
-  t.match(await saidAt(dir), [/^warning: .*there is no socket DIR.*is the daemon running\?/, /^error: .*postfix could not write to a socket of .*mode 0600/])
+  t.match(
+    await saidAt(dir),
+    [
+      /^warning: .*there is no socket DIR.*is the daemon running\?/,
+      /^error: .*postfix could not write to a socket of .*mode 0600/,
+    ],
+  )
 })
 
 t.test('a folder that Postfix\'s user can\'t search is an error', async t => {
-  await finds(t, { folderMode: 0o700 }, /^error: .*postfix can't go through DIR\/queue\/holdfast \(owner 0, group postfix, mode 0700\): .*\(451\)/)
+  await finds(
+    t, { folderMode: 0o700 },
+    /^error: .*postfix can't go through DIR\/queue\/holdfast \(owner 0, group postfix, mode 0700\): .*\(451\)/,
+  )
   const dir = await host(t, { folderMode: 0o700 })
   chmodSync(join(dir, 'queue'), 0o700)
   const lines = await saidAt(dir)
@@ -186,51 +254,88 @@ t.test('Postfix\'s user can run check, with the same findings', async t => {
   }
   // tap's modules would write where that user may not.
   const node = ['env', '-u', 'NODE_OPTIONS', process.execPath]
-  const { code, stdout } = await run('setpriv', [...asPostfix, ...node, mainFile, 'check', '--config-dir', join(dir, 'etc'), join(dir, 'holdfast.yaml')])
+  const { code, stdout } = await run(
+    'setpriv', [...asPostfix, ...node, mainFile, 'check', '--config-dir', join(dir, 'etc'), join(dir, 'holdfast.yaml')],
+  )
   t.equal(code, 78, stdout)
   t.match(stdout, /^error: .*main\.cf: .*postfix can't write to the socket/m)
 })
 
 t.test('a socketmap: that virtual(8) or local(8) refuses is an error', async t => {
-  await finds(t, { main: { virtual_uid_maps: socketmap('mailbox'), alias_maps: socketmap('mailbox') }, search: { mailbox: 'exact' } },
+  await finds(t, {
+    main: { virtual_uid_maps: socketmap('mailbox'), alias_maps: socketmap('mailbox') }, search: { mailbox: 'exact' },
+  },
     /^error: .*main\.cf: alias_maps: .*local\(8\) takes no socketmap.*\(4\.3\.0\)/, /^error: .*main\.cf: virtual_uid_maps: .*virtual\(8\) takes no socketmap.*\(4\.3\.5\)/)
   await finds(t, { main: { virtual_mailbox_maps: socketmap('mailbox'), virtual_transport: 'virtual' } },
     /^error: .*main\.cf: virtual_mailbox_maps: .*\(4\.3\.5\).*virtual\(8\) reads it too/)
-  t.strictSame(await said(t, { main: { virtual_mailbox_maps: socketmap('mailbox'), virtual_transport: 'lmtp:unix:private/lmtp' } }), [], 'smtpd(8) alone may')
+  t.strictSame(
+    await said(
+      t, { main: { virtual_mailbox_maps: socketmap('mailbox'), virtual_transport: 'lmtp:unix:private/lmtp' } },
+    ),
+    [], 'smtpd(8) alone may',
+  )
 })
 
 t.test('a search that does other steps than the parameter needs is an error', async t => {
-  await finds(t, { search: { alias: 'exact' } }, /^error: .*main\.cf: virtual_alias_maps: .*map alias with search: exact .*"User unknown" \(550\)\. Set search: virtual/)
+  await finds(
+    t, { search: { alias: 'exact' } },
+    /^error: .*main\.cf: virtual_alias_maps: .*map alias with search: exact .*"User unknown" \(550\)\. Set search: virtual/,
+  )
   await finds(t, { search: { access: 'exact' } }, /^error: .*smtpd_sender_restrictions: .*Set search: access/)
   await finds(t, { search: { relay: 'exact' } }, /^error: .*relay_domains: .*Set search: domain/)
-  await finds(t, { main: { virtual_mailbox_domains: socketmap('relay') } }, /^error: .*virtual_mailbox_domains: .*Set search: exact/)
-  await finds(t, { search: { alias: 'recipient' } }, /^warning: .*virtual_alias_maps: .*doesn't put the extension .*Set search: virtual/)
+  await finds(
+    t, { main: { virtual_mailbox_domains: socketmap('relay') } },
+    /^error: .*virtual_mailbox_domains: .*Set search: exact/,
+  )
+  await finds(
+    t, { search: { alias: 'recipient' } },
+    /^warning: .*virtual_alias_maps: .*doesn't put the extension .*Set search: virtual/,
+  )
 })
 
 t.test('steps that are done twice, or by nobody, are a warning', async t => {
-  await finds(t, { main: { virtual_alias_maps: `unionmap:{inline:{a=b},${socketmap('alias')}}` } }, /^warning: .*behind unionmap: .*Set search: exact/)
+  await finds(
+    t, { main: { virtual_alias_maps: `unionmap:{inline:{a=b},${socketmap('alias')}}` } },
+    /^warning: .*behind unionmap: .*Set search: exact/,
+  )
   await finds(t, { main: { mynetworks: socketmap('mailbox') } }, /^warning: .*mynetworks: .*Write unionmap:/)
-  await finds(t, { main: { virtual_alias_maps: `${socketmap('alias')}, inline:{a=b}` } }, /^warning: .*virtual_alias_maps: .*other tables stand beside it/)
+  await finds(
+    t, { main: { virtual_alias_maps: `${socketmap('alias')}, inline:{a=b}` } },
+    /^warning: .*virtual_alias_maps: .*other tables stand beside it/,
+  )
 })
 
 t.test('a map that the configuration doesn\'t have is an error', async t => {
-  await finds(t, { main: { virtual_alias_maps: socketmap('aliases') } }, /^error: .*virtual_alias_maps: .*no map 'aliases': .*\(451\); did you mean 'alias'\?/)
-  await finds(t, { master: 'submission inet n - n - - smtpd\n  -o virtual_alias_maps=socketmap:unix:holdfast/holdfast.sock:nothing\n' },
+  await finds(
+    t, { main: { virtual_alias_maps: socketmap('aliases') } },
+    /^error: .*virtual_alias_maps: .*no map 'aliases': .*\(451\); did you mean 'alias'\?/,
+  )
+  await finds(t, {
+    master: 'submission inet n - n - - smtpd\n  -o virtual_alias_maps=socketmap:unix:holdfast/holdfast.sock:nothing\n',
+  },
     /^error: DIR\/etc\/master\.cf: submission\/inet\/virtual_alias_maps: .*no map 'nothing'/)
 })
 
 t.test('an endpoint without a listener is an error if it is ours', async t => {
   const port = await freePort()
-  await finds(t, { main: { virtual_alias_maps: `socketmap:inet:127.0.0.1:${port}:alias` } }, /^error: .*virtual_alias_maps: inet:127\.0\.0\.1:\d+: no listener of .* is there, .*\(451\)/)
+  await finds(
+    t, { main: { virtual_alias_maps: `socketmap:inet:127.0.0.1:${port}:alias` } },
+    /^error: .*virtual_alias_maps: inet:127\.0\.0\.1:\d+: no listener of .* is there, .*\(451\)/,
+  )
   await finds(t, { main: { virtual_alias_maps: `tcp:127.0.0.1:${port}` } }, /^warning: .*it has no tcp listener/)
-  await finds(t, { main: { canonical_maps: 'socketmap:unix:srs/sock:forward' } }, /^warning: .*canonical_maps: .*no listener of/)
+  await finds(
+    t, { main: { canonical_maps: 'socketmap:unix:srs/sock:forward' } }, /^warning: .*canonical_maps: .*no listener of/,
+  )
 })
 
 t.test('tcp: tables are checked for the map of their listener', async t => {
   const port = await freePort()
   const none = { transport_maps: '', relay_domains: '', smtpd_sender_restrictions: '' }
   const listen = [{ tcp: `127.0.0.1:${port}`, map: 'relay' }]
-  t.match(await said(t, { main: { ...none, virtual_alias_maps: `tcp:127.0.0.1:${port}` }, listen }), [/^error: .*map relay with search: domain .*Set search: virtual/])
+  t.match(
+    await said(t, { main: { ...none, virtual_alias_maps: `tcp:127.0.0.1:${port}` }, listen }),
+    [/^error: .*map relay with search: domain .*Set search: virtual/],
+  )
 })
 
 t.test('a file or a folder that the service\'s account can\'t read is an error', async t => {
@@ -238,10 +343,16 @@ t.test('a file or a folder that the service\'s account can\'t read is an error',
   const loaded = loadConfig(join(dir, 'holdfast.yaml'), {})
   if (!loaded.ok) throw new Error('the configuration is wrong')
   const account = { name: 'holdfast', uid: 4_000_000, gids: [postfixGroup] }
-  const files = (): readonly string[] => fileFindings(loaded.config, account).map(({ level, place, text }) => `${level}: ${place}: ${text}`.replaceAll(dir, 'DIR'))
+  const files = (): readonly string[] => fileFindings(
+    loaded.config, account,
+  ).map(({ level, place, text }) => `${level}: ${place}: ${text}`.replaceAll(
+    dir, 'DIR',
+  ))
   t.strictSame(files(), [])
   chmodSync(join(dir, 'table'), 0o640)
-  t.match(files(), [/^error: DIR\/table: the service's account holdfast can't read it \(owner 0, group root, mode 0640\)/])
+  t.match(
+    files(), [/^error: DIR\/table: the service's account holdfast can't read it \(owner 0, group root, mode 0640\)/],
+  )
   chownSync(join(dir, 'table'), 0, postfixGroup)
   t.strictSame(files(), [], 'its group may')
   chmodSync(dir, 0o700)

@@ -32,7 +32,9 @@ t.test('two answers are the same, or differ, or one side could not answer', asyn
 })
 
 t.test('values of a sensitive map are compared, but not shown', async t => {
-  const comparison = compareAnswers(found(byteString('user:secret1')), finds('user:secret2'), { ...rejects, sensitive: true })
+  const comparison = compareAnswers(
+    found(byteString('user:secret1')), finds('user:secret2'), { ...rejects, sensitive: true },
+  )
   t.equal(comparison.verdict, 'differs')
   t.notMatch(JSON.stringify(comparison), 'secret')
 })
@@ -44,7 +46,10 @@ t.test('the command prints the keys that differ, and its exit code says so', asy
   })
   t.teardown(() => holdfast.kill())
   const compare = (keys: string, file = '-') =>
-    run(process.execPath, [mainFile, 'compare', 'alias', '--config', join(holdfast.dir, 'holdfast.yaml'), '--keys', file], { stdin: keys })
+    run(
+      process.execPath, [mainFile, 'compare', 'alias', '--config', join(holdfast.dir, 'holdfast.yaml'), '--keys', file],
+      { stdin: keys },
+    )
   const keys = 'ann@a.example\nann+tag@a.example\nBob@A.example\n\nany@c.example\nnobody@a.example\r\n'
 
   t.match(await compare(keys), { code: 0, stdout: '', stderr: /5 keys, 0 with different/ }, 'the same')
@@ -59,5 +64,8 @@ t.test('the command prints the keys that differ, and its exit code says so', asy
 
   t.match(await compare('', join(holdfast.dir, 'none')), { code: 66, stderr: /keys can't be read/ }, 'no such file')
   await holdfast.kill()
-  t.match(await compare('ann@a.example\n'), { code: 75, stdout: /^ann@a\.example\tfound x@b\.example\tunavailable: / }, 'no daemon')
+  t.match(
+    await compare('ann@a.example\n'), { code: 75, stdout: /^ann@a\.example\tfound x@b\.example\tunavailable: / },
+    'no daemon',
+  )
 })

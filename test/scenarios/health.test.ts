@@ -10,7 +10,10 @@ import { mainFile, startHoldfast } from '../fixtures/daemon.js'
 type Reply = { readonly code: number | undefined, readonly body: string }
 
 const ask = (socketPath: string, path: string, method = 'GET'): Promise<Reply> => new Promise((resolve, reject) => {
-  request({ socketPath, path, method }, reply => void text(reply).then(body => resolve({ code: reply.statusCode, body }), reject)).once('error', reject).end()
+  request(
+    { socketPath, path, method },
+    reply => void text(reply).then(body => resolve({ code: reply.statusCode, body }), reject),
+  ).once('error', reject).end()
 })
 
 const config = (dir: string): string => {
@@ -25,11 +28,20 @@ t.test('health: unix:PATH answers every account there, and lets none of them do 
   t.equal(statSync(path).mode & 0o777, 0o666)
   const ready = await ask(path, '/readyz')
   t.equal(ready.code, 200)
-  t.match(JSON.parse(ready.body), { status: 'ready', summary: { state: 'well' }, listeners: [{ address: `unix:${holdfast.dir}/s` }], maps: [{ name: 'm' }] })
+  t.match(
+    JSON.parse(ready.body),
+    {
+      status: 'ready', summary: { state: 'well' }, listeners: [{ address: `unix:${holdfast.dir}/s` }],
+      maps: [{ name: 'm' }],
+    },
+  )
   t.match(await ask(path, '/livez'), { code: 200 })
   t.match(await ask(path, '/metrics'), { code: 200, body: 'holdfast_ready 1' })
   t.match(await ask(path, '/flush', 'POST'), { code: 403 })
-  t.match(await run(process.execPath, [mainFile, 'status', '--config', join(holdfast.dir, 'holdfast.yaml')]), { code: 0, stdout: 'Mail is safe.' })
+  t.match(
+    await run(process.execPath, [mainFile, 'status', '--config', join(holdfast.dir, 'holdfast.yaml')]),
+    { code: 0, stdout: 'Mail is safe.' },
+  )
 })
 
 t.test('the health socket that a killed daemon left is replaced, and goes when it stops', async t => {

@@ -1,4 +1,7 @@
-/** A daemon in an outage: what it answers with stale values is counted as saved, and its metrics and status say which part is degraded. */
+/**
+ * A daemon in an outage: what it answers with stale values is counted as saved, and its metrics and status say which
+ * part is degraded.
+ */
 import { join } from 'node:path'
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
@@ -11,7 +14,12 @@ t.test('metrics and status tell of an outage: saved lookups, reasons, the open b
   const mariadb = await startMariadb({ sql: tableSql('(\'known-7\', \'routed-9\')') })
   t.teardown(() => mariadb.stop())
   const port = await freePort()
-  const holdfast = await startHoldfast(dir => tableConfig(dir, mariadb, { m: { search: 'exact', fresh_for: '0s' } }, { health: `127.0.0.1:${port}`, breaker: { failures: 1 } }))
+  const holdfast = await startHoldfast(
+    dir => tableConfig(
+      dir, mariadb, { m: { search: 'exact', fresh_for: '0s' } },
+      { health: `127.0.0.1:${port}`, breaker: { failures: 1 } },
+    ),
+  )
   t.teardown(() => holdfast.kill())
   const get = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${port}${path}`)).text()
   const path = join(holdfast.dir, 's')
@@ -24,10 +32,19 @@ t.test('metrics and status tell of an outage: saved lookups, reasons, the open b
 
   const page = await get('/metrics')
   t.match(page, 'holdfast_saved_total{map="m"} 1\n')
-  t.match(page, /holdfast_lookups_total\{map="m",protocol="socketmap",outcome="unavailable",reason="(source-down|breaker-open)"\} 1\n/)
+  t.match(
+    page,
+    /holdfast_lookups_total\{map="m",protocol="socketmap",outcome="unavailable",reason="(source-down|breaker-open)"\} 1\n/,
+  )
   t.match(page, `holdfast_breaker_state{server="127.0.0.1:${mariadb.port}",state="open"} 1\n`)
   t.notMatch(page, /known-7|routed-9|unknown-8/)
   const status = JSON.parse(await get('/status')) as unknown
-  t.match(status, { ready: true, summary: { state: 'degraded', degraded: [{ part: `mysql 127.0.0.1:${mariadb.port}` }] }, events: [{ level: 'warn', text: /breaker open/ }] })
+  t.match(
+    status,
+    {
+      ready: true, summary: { state: 'degraded', degraded: [{ part: `mysql 127.0.0.1:${mariadb.port}` }] },
+      events: [{ level: 'warn', text: /breaker open/ }],
+    },
+  )
   t.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200)
 })

@@ -46,7 +46,9 @@ t.test('the page shows that all is well, which part is degraded, its recovery, a
   await page.setViewportSize({ width: 390, height: 844 })
   await page.emulateMedia({ colorScheme: 'dark' })
   keepScreenshot('outage-phone-dark', await page.screenshot({ fullPage: true }))
-  t.ok(await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth'), 'nothing is cut off on a phone')
+  t.ok(
+    await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth'), 'nothing is cut off on a phone',
+  )
 
   await mariadb.start()
   // Whoever asks next after the pause of the breaker finds the server well.
