@@ -17,17 +17,23 @@ export type ByteString = string & { readonly [bytes]: true }
 export const byteString = (text: string): ByteString => Buffer.from(text, 'utf8').toString('latin1') as ByteString
 
 /** The readable text of a ByteString (UTF-8; bytes that aren't become U+FFFD). For people, never for the wire. */
-export const readable = (value: ByteString): string => /^[\x00-\x7f]*$/.test(value) ? value : Buffer.from(value, 'latin1').toString('utf8')
+export const readable = (value: ByteString): string =>
+  /^[\x00-\x7f]*$/.test(value) ? value : Buffer.from(value, 'latin1').toString('utf8')
 
 /** Why an answer could not be had. Each is a temporary error to Postfix; labels of metrics, so the set is closed. */
 export type Reason =
   /** No answer within the deadline. Look at the table's server: slow, hung or cut off. */
   | 'timeout'
-  /** The server can't be reached or refuses to serve: connection refused or lost, log-in failed, too many connections. */
+  /**
+   * The server can't be reached or refuses to serve: connection refused or lost, log-in failed, too many connections.
+   */
   | 'source-down'
   /** The breaker is open: the server failed lately, so it was not asked. */
   | 'breaker-open'
-  /** The server answered this one query with an error (syntax, missing table, 1242). The map's definition or its table is at fault. */
+  /**
+   * The server answered this one query with an error (syntax, missing table, 1242). The map's definition or its table
+   * is at fault.
+   */
   | 'query-error'
   /** More work waiting for the server than this node will queue. */
   | 'overloaded'

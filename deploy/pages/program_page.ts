@@ -75,7 +75,7 @@ const environment = section('ENVIRONMENT', list([
 and stops.`)],
   ['Ev LISTEN_FDS , LISTEN_PID', prose(`The sockets that the service manager holds.
 \`listen\` in the configuration names them too.`)],
-  ['Ev STATE_DIRECTORY', prose('The folder of the snapshot, unless there is Redis or `snapshot` names a file.')],
+  ['Ev STATE_DIRECTORY', prose('The folder of the snapshot and the copies, unless `snapshot` and `copies` name others.')],
   ['Ev JOURNAL_STREAM', prose('Log lines begin with the priority that journald reads.')],
   ['Ev NO_COLOR', prose('There are no colours on a terminal.')],
 ]))
@@ -85,7 +85,7 @@ const files = section('FILES', list([
   ['Pa /var/spool/postfix/holdfast/holdfast.sock', prose(`The socket for Postfix, in the folder that chrooted
 services see.`)],
   ['Pa /run/holdfast/admin.sock', prose('The socket of `explain`, `flush`, `trust`, `warm`, `export` and `import`.')],
-  ['Pa /var/lib/holdfast/snapshot', prose('The cache, kept over a restart if there is no Redis.')],
+  ['Pa /var/lib/holdfast/snapshot', prose('The cache, kept over a restart.')],
 ]))
 
 const exitStatus = section('EXIT STATUS', prose('As in'), '.Xr sysexits 3 ,', prose('and:'), list([

@@ -2,7 +2,7 @@
 import type { Statement } from '../caches/entry.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
 import { offerRow, rowKeys, rowValue } from '../lookup/known_rows.js'
-import { isRowKey } from '../lookup/walk.js'
+import { isRowKey } from '../lookup/search.js'
 import { messageOf } from '../log.js'
 import type { ByteString } from '../outcome.js'
 import { fold } from '../postfix/fold.js'

@@ -1,7 +1,9 @@
 /**
  * Writes many found answers to Redis, on a connection of its own: no lookup
  * waits behind them, and a command may take longer than a lookup would wait.
- * A record in Redis that is as recent or newer stays.
+ * A record in Redis that is as recent or newer stays. One of the nodes that share
+ * the Redis does it: the one that holds a lease, which ends by itself unless its
+ * holder renews it.
  */
 import type { RedisSettings } from '../config/config.js'
 import type { Found } from '../outcome.js'
@@ -10,6 +12,7 @@ import { redisKey } from './redis.js'
 import type { MapIdentity } from './redis.js'
 import { connectPatiently, isCluster } from './redis_client.js'
 import type { Client } from './redis_client.js'
+import { randomBytes } from 'node:crypto'
 
 /** Redis does nothing else during a script; for so many entries that is well under a millisecond. */
 const perScript = 100
@@ -52,13 +55,60 @@ export const openBulk = async (settings: RedisSettings, withinMs?: number): Prom
       for (let start = 0; start < entries.length; start += size) {
         const some = entries.slice(start, start + size)
         const keys = some.map(({ key }) => redisKey(settings.keyPrefix, map, key))
-        const records = some.map(({ outcome }) => Buffer.from(encodeRecord(statement(outcome, verifiedAt, 0), map.definition), 'latin1'))
-        scripts.push(client.eval(script, keys.length, ...keys, recordHead(map.definition), verifiedAt, ttlMs, ...records))
+        const records = some.map(({ outcome }) => Buffer.from(
+          encodeRecord(statement(outcome, verifiedAt, 0), map.definition), 'latin1',
+        ))
+        scripts.push(client.eval(
+          script, keys.length, ...keys, recordHead(map.definition), verifiedAt, ttlMs, ...records,
+        ))
       }
       let written = 0
       for (const count of await Promise.all(scripts)) written += Number(count)
       return written
     },
     close: () => client.disconnect(),
+  }
+}
+
+/** How long it lasts without renewal, and how often it is renewed (ms). */
+const defaults = { leaseMs: 30_000, renewMs: 10_000 }
+
+// KEYS: the lease. ARGV: its holder, and how much longer it holds it (ms); 0 to end it.
+const renewal = `
+  if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+  if ARGV[2] == '0' then return redis.call('DEL', KEYS[1]) end
+  return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+`
+
+export type Lease = {
+  /** False once another node may hold it. */
+  isHeld(): boolean
+  release(): Promise<void>
+}
+
+/**
+ * Takes the lease `key` and holds it until it is released; null if another node holds it. Rejects with the error of
+ * Redis.
+ */
+export const takeLease = async (
+  client: Client, key: string, { leaseMs, renewMs } = defaults,
+): Promise<Lease | null> => {
+  const token = randomBytes(16).toString('hex')
+  let until = performance.now() + leaseMs
+  if (await client.set(key, token, 'PX', leaseMs, 'NX') !== 'OK') return null
+  const renew = async (): Promise<void> => {
+    const next = performance.now() + leaseMs
+    // Redis says no: it is lost. Redis can't be asked: it may be possible the next time.
+    const kept = await client.eval(renewal, 1, key, token, leaseMs).catch(() => null)
+    if (kept !== null) until = Number(kept) === 1 ? next : 0
+  }
+  const timer = setInterval(() => void renew(), renewMs).unref()
+  return {
+    isHeld: () => performance.now() < until,
+    release: async () => {
+      clearInterval(timer)
+      until = 0
+      await client.eval(renewal, 1, key, token, 0).catch(() => undefined)
+    },
   }
 }

@@ -104,7 +104,13 @@ export const buildCopy = (table: CopiedTable, listing: Listing, takenAt: number)
 }
 
 /** The first piece of a written copy. */
-type Head = { readonly definition: string, readonly takenAt: number, readonly odd: readonly string[] }
+type Head = {
+  readonly definition: string
+  readonly takenAt: number
+  /** A file may have lost its end. */
+  readonly rows: number
+  readonly odd: readonly string[]
+}
 
 const readHead = (piece: Buffer | undefined): Head | null => {
   let head: unknown
@@ -114,10 +120,10 @@ const readHead = (piece: Buffer | undefined): Head | null => {
     return null
   }
   if (typeof head !== 'object' || head === null) return null
-  const { definition, takenAt, odd } = head as Readonly<Record<string, unknown>>
-  if (typeof definition !== 'string' || typeof takenAt !== 'number' || !Array.isArray(odd)) return null
-  const keys: readonly unknown[] = odd
-  return keys.every(key => typeof key === 'string') ? { definition, takenAt, odd: keys } : null
+  const { definition, takenAt, rows, odd } = head as Readonly<Record<string, unknown>>
+  if (typeof definition !== 'string' || typeof takenAt !== 'number' || typeof rows !== 'number') return null
+  const keys: readonly unknown[] = Array.isArray(odd) ? odd : [null]
+  return keys.every(key => typeof key === 'string') ? { definition, takenAt, rows, odd: keys } : null
 }
 
 /** The copy that `pieces` wrote; a text says why it can't be used: it is of another definition, or damaged. */
@@ -129,7 +135,7 @@ export const readCopy = async (
   if (read === null) return 'it is damaged'
   if (read.definition !== fingerprintOf(table, listing)) return 'it is of another definition'
   const store = await RowStore.read(segments)
-  return store === null ? 'it is damaged' : openCopy(table, listing, { ...read, store })
+  return store?.rows !== read.rows ? 'it is damaged' : openCopy(table, listing, { ...read, store })
 }
 
 type CopyData = Pick<Head, 'takenAt' | 'odd'> & { readonly store: RowStore }
@@ -162,7 +168,8 @@ const openCopy = (table: CopiedTable, listing: Listing, { takenAt, odd, store }:
     keys: store.keys,
     bytes: store.bytes,
     pieces: function* () {
-      yield Buffer.from(JSON.stringify({ definition: fingerprintOf(table, listing), takenAt, odd } satisfies Head))
+      const head: Head = { definition: fingerprintOf(table, listing), takenAt, rows: store.rows, odd }
+      yield Buffer.from(JSON.stringify(head))
       yield* store.segments
     },
   }

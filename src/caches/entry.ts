@@ -30,7 +30,9 @@ export type Entry = {
   staleAt: number
   /** First moment at which the entry must not be used at all (epoch ms). */
   readonly expiredAt: number
-  /** Not before this time (epoch ms) is the table asked again: refresh-ahead, or the failure recheck timer (RFC 8767). */
+  /**
+   * Not before this time (epoch ms) is the table asked again: refresh-ahead, or the failure recheck timer (RFC 8767).
+   */
   askAgainAt: number
   /** When somebody last asked for it (epoch ms), to the minute. */
   askedAt: number
@@ -38,7 +40,10 @@ export type Entry = {
   slot: number
 }
 
-/** `contradictedAt` of a found answer that one more statement is enough to end: its key was flushed, or it is only said to be a row. */
+/**
+ * `contradictedAt` of a found answer that one more statement is enough to end: its key was flushed, or it is only said
+ * to be a row.
+ */
 export const longContradicted = 1
 
 /** The row that `table` gave at `verifiedAt` (epoch ms), or the absence of one. */
@@ -73,7 +78,10 @@ export const makeEntry = (
   }
 }
 
-/** Fresh at `now` (epoch ms): as good as the table's own word. Also false when the clock went back behind its verification. */
+/**
+ * Fresh at `now` (epoch ms): as good as the table's own word. Also false when the clock went back behind its
+ * verification.
+ */
 export const isFresh = (entry: Entry, now: number): boolean =>
   now < entry.staleAt && entry.verifiedAt <= now + clockSkewMs
 
@@ -92,10 +100,12 @@ export const recordHead = (definition: string): string => `2 ${definition} `
 
 /**
  * A statement as bytes for Redis and the snapshot: `2 DEFINITION VERIFIED TABLE CONTRADICTED LENGTH:value`, or
- * `2 DEFINITION VERIFIED -` for absent; TABLE is `w` for a whole answer. The leading digit is the format's version; the length shows a record that was
- * cut short.
+ * `2 DEFINITION VERIFIED -` for absent; TABLE is `w` for a whole answer. The leading digit is the format's version;
+ * the length shows a record that was cut short.
  */
-export const encodeRecord = ({ outcome, verifiedAt, table, contradictedAt }: Statement, definition: string): ByteString =>
+export const encodeRecord = (
+  { outcome, verifiedAt, table, contradictedAt }: Statement, definition: string,
+): ByteString =>
   `${recordHead(definition)}${verifiedAt} ${outcome.kind === 'absent' ? '-'
     : `${table < 0 ? 'w' : table} ${contradictedAt} ${outcome.value.length}:${outcome.value}`}` as ByteString
 

@@ -95,7 +95,8 @@ export class FlushChannel {
     // Kept before it is published: a node that connects in between reads it there.
     const keeping = await client.zadd(this.#kept, at, JSON.stringify([map, what]))
       .then(() => client.zremrangebyscore(this.#kept, '-inf', at - keepMs)).then(() => null, messageOf)
-    const publishing = await client.publish(this.#channel, JSON.stringify([map, what, this.#self])).then(() => null, messageOf)
+    const publishing = await client.publish(this.#channel, JSON.stringify([map, what, this.#self]))
+      .then(() => null, messageOf)
     return publishing ?? keeping
   }
 

@@ -15,7 +15,9 @@ export type MemoryLimits = {
   readonly absentEntries: number
 }
 
-/** What V8, the LRU's arrays and the sampling take for an entry besides its strings (bytes); measured with 10^6 entries. */
+/**
+ * What V8, the LRU's arrays and the sampling take for an entry besides its strings (bytes); measured with 10^6 entries.
+ */
 const entryOverheadBytes = 270
 /** Keys that strangers make up: with this many bytes each on average, their budget is full before its number is. */
 const strangersKeyBytes = 230
@@ -24,7 +26,7 @@ const roomBytes = 1_000
 /** Without it the LRU makes an empty object for each call. */
 const noOptions = {}
 
-/** Whether a cache key is that of an answer put together for one key (lookup/walk.ts), and not a row's. */
+/** Whether a cache key is that of an answer put together for one key (lookup/search.ts), and not a row's. */
 const isDerived = (key: string): boolean => key.charCodeAt(0) === 0
 
 const sizeOf = (entry: Entry, key: string): number =>
@@ -45,12 +47,20 @@ export class Memory {
   readonly #absences: Lru
   /** The keys of rows, in no order: for a random sample of them. */
   readonly #rowKeys: string[] = []
+  /** The keys of the absences among the rows, in no order. To go through an LRU of 200,000 takes a tenth of a second. */
+  readonly #absentKeys: string[] = []
+  /** The keys that changed since they were last taken; null: nobody wants to know. */
+  #changes: Set<string> | null = null
+  #savesAbsences = false
 
   constructor(limits: MemoryLimits) {
     this.#limits = limits
     // Not bounded by `max`: for that many entries an LRU takes all its memory at once.
-    this.#kept = new LRUCache({ maxSize: limits.bytes, sizeCalculation: sizeOf, dispose: entry => this.#leaveSample(entry) })
-    const strangers = { maxSize: limits.absentEntries * (entryOverheadBytes + strangersKeyBytes), sizeCalculation: sizeOf }
+    this.#kept =
+      new LRUCache({ maxSize: limits.bytes, sizeCalculation: sizeOf, dispose: entry => this.#leaveKeys(entry) })
+    const strangers = {
+      maxSize: limits.absentEntries * (entryOverheadBytes + strangersKeyBytes), sizeCalculation: sizeOf,
+    }
     this.#derived = new LRUCache(strangers)
     this.#absences = new LRUCache(strangers)
   }
@@ -74,11 +84,12 @@ export class Memory {
   /** `outlivesOutage`: an absence is kept among the rows. A key is in one place at most. */
   set(key: string, entry: Entry, outlivesOutage = false): void {
     const { entries, absentEntries } = this.#limits
+    this.#changes?.add(key)
     if (isDerived(key)) put(this.#derived, absentEntries, key, entry)
     else if (entry.outcome.kind === 'found' || outlivesOutage) {
       this.#absences.delete(key)
       put(this.#kept, entries, key, entry)
-      if (entry.table >= 0 && this.#kept.peek(key, noOptions) === entry) entry.slot = this.#rowKeys.push(key) - 1
+      if (this.#kept.peek(key, noOptions) === entry) entry.slot = this.#keysOf(entry).push(key) - 1
     } else {
       this.#kept.delete(key)
       put(this.#absences, absentEntries, key, entry)
@@ -86,9 +97,50 @@ export class Memory {
   }
 
   delete(key: string): void {
+    this.#changes?.add(key)
     this.#derived.delete(key)
     this.#kept.delete(key)
     this.#absences.delete(key)
+  }
+
+  /** Notes that the entry of this key was changed in place. */
+  touch(key: string): void {
+    this.#changes?.add(key)
+  }
+
+  /**
+   * The keys that were set, deleted or touched since the last call; null at the first call, when nobody has counted
+   * yet. `savesAbsences`: all absences are worth saving, not only those that outlive an outage.
+   */
+  takeChanges(savesAbsences: boolean): readonly string[] | null {
+    const changes = this.#changes
+    this.#changes = new Set()
+    this.#savesAbsences = savesAbsences
+    return changes === null ? null : [...changes]
+  }
+
+  /**
+   * The keys that are worth saving. One may go on with them later: what changes meanwhile is among the changes, and
+   * what does not is not left out.
+   */
+  *keysToSave(): Generator<string> {
+    if (this.#savesAbsences) yield* [...this.#absences.keys()]
+    yield* [...this.#derived.keys()]
+    for (const keys of [this.#absentKeys, this.#rowKeys]) {
+      // From the end: the key that takes the place of one that goes was there before.
+      for (let at = keys.length - 1; at >= 0; at = Math.min(at, keys.length) - 1) {
+        const key = keys[at]
+        if (key !== undefined) yield key
+      }
+    }
+  }
+
+  /** What is worth saving of a key; `isKept`: it outlives an outage. */
+  toSave(key: string): { readonly entry: Entry, readonly isKept: boolean } | null {
+    const kept = (isDerived(key) ? this.#derived : this.#kept).peek(key, noOptions)
+    if (kept !== undefined) return { entry: kept, isKept: true }
+    const absence = this.#savesAbsences ? this.#absences.peek(key, noOptions) : undefined
+    return absence === undefined ? null : { entry: absence, isKept: false }
   }
 
   /** Found entries, and absences that outlive an outage: most recently used first, rows before what is derived. */
@@ -132,12 +184,17 @@ export class Memory {
     }
   }
 
+  #keysOf(entry: Entry): string[] {
+    return entry.outcome.kind === 'found' ? this.#rowKeys : this.#absentKeys
+  }
+
   /** The last key takes the place of the one that goes. */
-  #leaveSample(entry: Entry): void {
+  #leaveKeys(entry: Entry): void {
     if (entry.slot < 0) return
-    const last = this.#rowKeys.pop()
-    if (last !== undefined && entry.slot < this.#rowKeys.length) {
-      this.#rowKeys[entry.slot] = last
+    const keys = this.#keysOf(entry)
+    const last = keys.pop()
+    if (last !== undefined && entry.slot < keys.length) {
+      keys[entry.slot] = last
       const moved = this.#kept.peek(last, noOptions)
       if (moved !== undefined) moved.slot = entry.slot
     }

@@ -21,9 +21,6 @@ import { scanValues } from './scan.js'
 /** A map's name, and the hash of its definition, which every record carries. */
 export type MapIdentity = { readonly name: string, readonly definition: string }
 
-/** At most so many reads wait for a server that rests: a hung one can't hold up more. */
-const maxPatientReads = 100
-
 /** The key in Redis under which the answer for `key` of `map` stands. */
 export const redisKey = (keyPrefix: string, map: Pick<MapIdentity, 'name'>, key: string): string =>
   `${keyPrefix}${map.name}:${key}`
@@ -40,7 +37,6 @@ export class RedisAnswers {
   readonly #writes = new Set<Promise<unknown>>()
   #hits = 0
   #misses = 0
-  #patientReads = 0
 
   /** Connects in the background and keeps doing so. `now` gives epoch ms. */
   constructor(settings: RedisSettings, hooks: RedisHooks, now: () => number) {
@@ -76,10 +72,10 @@ export class RedisAnswers {
 
   /**
    * Reads from a server that rests, for a lookup that nothing else can answer: each key within `patienceMs`. The rest
-   * goes on, whatever comes of it. null if the server isn't connected or enough reads wait for it.
+   * goes on, whatever comes of it. null if the server isn't connected.
    */
   readPatiently(map: MapIdentity, keys: readonly string[], patienceMs: number): Promise<(Statement | null)[]> | null {
-    if (!this.#server.isConnected || this.#patientReads + keys.length > maxPatientReads) return null
+    if (!this.#server.isConnected) return null
     return Promise.all(keys.map(key => this.#readOnePatiently(map, key, patienceMs)))
   }
 
@@ -132,15 +128,12 @@ export class RedisAnswers {
   }
 
   async #readOnePatiently(map: MapIdentity, key: string, patienceMs: number): Promise<Statement | null> {
-    this.#patientReads++
     try {
       return this.#decode(map, await getWithin(this.client, this.#keyOf(map, key), patienceMs))
     } catch (thrown) {
       const error = errorOf(thrown)
       this.#server.count(faultOf(error), error.message)
       return null
-    } finally {
-      this.#patientReads--
     }
   }
 

@@ -103,7 +103,7 @@ export type Config = {
   /** Whoever sends it may flush, trust and warm by HTTP; null: nobody may. */
   readonly adminToken: string | null
   readonly redis: RedisSettings | null
-  /** The file that keeps the cache over a restart; null: there is none, or Redis does. */
+  /** The file that keeps the cache over a restart; null: there is none. */
   readonly snapshotPath: string | null
   /** The folder of the copies; null: they are in memory alone. */
   readonly copiesPath: string | null

@@ -84,10 +84,8 @@ const statePath = ({ environment }: Reading, name: string): string | null => {
 }
 
 /** The file that keeps the cache over a restart; null if there is none. */
-const snapshotPathOf = (reading: Reading, { snapshot, redis }: ConfigFile): string | null => {
-  if (snapshot !== undefined) return resolve(reading.folder, snapshot)
-  return redis === undefined ? statePath(reading, 'snapshot') : null
-}
+const snapshotPathOf = (reading: Reading, { snapshot }: ConfigFile): string | null =>
+  snapshot === undefined ? statePath(reading, 'snapshot') : resolve(reading.folder, snapshot)
 
 /** The folder that keeps the copies over a restart; null if there is none. */
 const copiesPathOf = (reading: Reading, { copies }: ConfigFile): string | null =>

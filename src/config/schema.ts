@@ -207,8 +207,8 @@ const trust = {
 }
 
 const upkeep = {
-  snapshot: text.optional().describe('The file that keeps the cache over a restart. Without Redis the default is '
-    + '`snapshot` in the service\'s StateDirectory'),
+  snapshot: text.optional().describe('The file that keeps the cache over a restart. The default is `snapshot` in '
+    + 'the service\'s StateDirectory'),
   remember_for: duration.prefault('30d').describe('The time after the last lookup of a key for which Holdfast verifies '
     + 'it again in the background, about once a day, so that `stale_for` counts from a recent check. 0 is never'),
   changes_every: duration.prefault('5s').describe('The time between two runs of the `changes` query of a map'),

@@ -20,7 +20,8 @@ import { Listener } from '../server/listener.js'
 import { socketmap } from '../server/socketmap.js'
 import { Tallies } from '../server/tally.js'
 import { tcpTable } from '../server/tcp_table.js'
-import { recallSnapshot, saveSnapshot } from '../upkeep/snapshots.js'
+import { systemClock } from '../runtime/clock.js'
+import { Snapshots } from '../upkeep/snapshots.js'
 import { closeOthers, openHttp, openListeners, settingsOf } from './endpoints.js'
 import type { HttpServers, NamedListener } from './endpoints.js'
 import { openMaps } from './open_maps.js'
@@ -34,8 +35,6 @@ import type { Configuration } from './read_configuration.js'
 const redisPatienceMs = 1_000
 /** At the start HTTP waits this long (ms) for the clients: loading its code holds them up for a tenth of a second. */
 const clientsFirstMs = 50
-/** What is known is written to the snapshot this often (ms). */
-const snapshotEveryMs = 300_000
 /** Lookups under way get their deadline and this much more (ms) when their maps close. */
 const graceMs = 500
 
@@ -56,6 +55,7 @@ export class Daemon {
   #http: HttpServers = { health: null, admin: null }
   #isStopping = false
   readonly #timers: readonly NodeJS.Timeout[]
+  readonly #snapshots: Snapshots
 
   constructor(maps: OpenMaps, log: Log, events: Events, inherited: Inherited) {
     const history = createHistory()
@@ -64,10 +64,15 @@ export class Daemon {
     this.#inherited = inherited
     this.#tallies = { socketmap: new Tallies('socketmap', log), tcp_table: new Tallies('tcp_table', log) }
     this.#shown = { status: () => this.#status(), history, events }
-    this.#timers = [
-      setInterval(() => history.sample(this.#status()), stepMs).unref(),
-      setInterval(() => void this.#save(), snapshotEveryMs).unref(),
-    ]
+    this.#timers = [setInterval(() => history.sample(this.#status()), stepMs).unref()]
+    this.#snapshots = new Snapshots({
+      current: () => ({ path: this.#maps.config.snapshotPath, maps: this.#maps.maps }), log, clock: systemClock,
+    })
+  }
+
+  /** Brings back what the last process knew. */
+  recall(): Promise<void> {
+    return this.#snapshots.recall()
   }
 
   /** Opens listeners and HTTP. Rejects if an address can't be had, having closed everything. */
@@ -133,7 +138,7 @@ export class Daemon {
   async close(): Promise<void> {
     this.#isStopping = true
     await Promise.all(this.#listeners.map(({ listener }) => listener.close(drainMs(this.#maps.config))))
-    await this.#save()
+    await this.#snapshots.close()
     this.#closeMaps()
     await this.#http.health?.close()
     await this.#http.admin?.close()
@@ -180,11 +185,6 @@ export class Daemon {
     }
   }
 
-  async #save(): Promise<void> {
-    const { config: { snapshotPath }, maps } = this.#maps
-    if (snapshotPath !== null) await saveSnapshot(snapshotPath, maps, this.#log)
-  }
-
   /** Closes replaced maps once the last lookup in them has had its time. */
   #leave(maps: OpenMaps): void {
     this.#leaving.set(maps, setTimeout(() => {
@@ -209,8 +209,8 @@ export const startDaemon = async (
 ): Promise<Daemon> => {
   const maps = openMaps(config, sources, log, null)
   await Promise.race([maps.ready, sleep(redisPatienceMs, undefined, { ref: false })])
-  if (config.snapshotPath !== null) await recallSnapshot(config.snapshotPath, maps.maps, log)
   const daemon = new Daemon(maps, log, events, inherited)
+  await daemon.recall()
   await daemon.open()
   return daemon
 }

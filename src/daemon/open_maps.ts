@@ -19,12 +19,12 @@ import { askChanges } from '../tables/changes_query.js'
 import type { Table } from '../tables/open.js'
 import { Canary } from '../trust/canary.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
-import { watchChanges } from '../upkeep/changes.js'
+import { flushEverywhere, watchChanges } from '../upkeep/flush.js'
 import { keepCopies } from '../upkeep/copies.js'
 import type { Copies } from '../upkeep/copies.js'
-import { flushEverywhere } from '../upkeep/flush.js'
-import { openLoaders } from '../upkeep/open_loaders.js'
-import type { Loaders } from '../upkeep/open_loaders.js'
+import { openLoaders } from '../upkeep/table_loader.js'
+import type { Loaders } from '../upkeep/table_loader.js'
+import { preload } from '../upkeep/preload.js'
 import { reverify } from '../upkeep/reverify.js'
 import { shareDoubts } from '../upkeep/share_doubts.js'
 import type { SharedDoubts } from '../upkeep/share_doubts.js'
@@ -45,7 +45,7 @@ export type OpenMaps = {
   readonly copies: Copies
   readonly redis: RedisCache | null
   /**
-   * Resolves when Redis, if there is one, has been reached or has failed once, and the files of the copies are read.
+   * Resolves when Redis, if there is one, has been read or has failed once, and the files of the copies are read.
    */
   readonly ready: Promise<void>
   /** Tells the nodes that share the Redis of a flush: null if all of them know, else why some may not. */
@@ -86,7 +86,8 @@ export const openMaps = (config: Config, sources: WatchedSources, log: Log, prev
   return {
     config, openedAt: Date.now(), maps, loaders, sources, canaries: allCanaries, copies, redis: redis?.cache ?? null,
     // What Redis holds is fresh only while the flushes of the other nodes are known.
-    ready: Promise.all([redis?.cache.tried, channel?.tried, doubts?.known, copies.read]).then(() => undefined),
+    ready: Promise.all([redis?.cache.tried, channel?.tried, doubts?.known, copies.read])
+      .then(() => preload(mysqlMaps, log)),
     announce,
     close: () => {
       for (const end of ends) end()

@@ -9,8 +9,8 @@ import { absent, found } from '../outcome.js'
 import type { Absent, Found } from '../outcome.js'
 import { failureRecheckMs } from './known.js'
 import type { Known } from './known.js'
-import { complete, foldedWholeKey, wholeKey } from './walk.js'
-import type { Walk } from './walk.js'
+import { complete, foldedWholeKey, wholeKey } from './search.js'
+import type { Walk } from './search.js'
 
 /** An answer from memory; `dueEntry` is a fresh entry that is to be renewed behind the reply. */
 export type MemoryAnswer = { readonly outcome: Found | Absent, readonly dueEntry: Entry | null }
@@ -86,7 +86,8 @@ const isAbsentInOutage = (known: Known, walk: Walk, now: number): boolean => {
   switch (does) {
     case 'refuses': return wasAbsent(known, walk, now) && known.isKnownElsewhere(walk.key)
     case 'reroutes': case 'passes':
-      return wasAbsent(known, walk, now) || inOutage === 'pass' || (inOutage === 'pass-strangers' && !known.isOurs(walk.key))
+      return wasAbsent(known, walk, now) || inOutage === 'pass'
+        || (inOutage === 'pass-strangers' && !known.isOurs(walk.key))
     case 'weakens': return walk.steps.every(step => known.copied(step.key)?.outcome.kind === 'absent')
     default: return does satisfies never
   }

@@ -8,7 +8,7 @@
 import { unavailable } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
-import type { Walk } from './walk.js'
+import type { Walk } from './search.js'
 
 type Flight = { readonly walk: Walk, readonly reply: Promise<Outcome> }
 

@@ -14,9 +14,8 @@ import { found } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import type { Clock } from '../runtime/clock.js'
 import { FlushTimes, domainOf } from './flush_times.js'
-import type { Plan } from './search.js'
-import { complete, foldedWholeKey, keyOfWhole, wholeKey } from './walk.js'
-import type { Walk } from './walk.js'
+import type { Plan, Walk } from './search.js'
+import { complete, foldedWholeKey, keyOfWhole, wholeKey } from './search.js'
 
 export type KnownSettings = {
   /** The map's name, and the hash of all that decides its answers: records of another definition are not used. */
@@ -145,14 +144,16 @@ export class Known {
     const now = this.#parts.clock.now()
     const entry = this.memory.peekFound(key) ?? before ?? this.#entryOfCopy(key, now)
     const known = bridge(entry, now)
-    if (entry === undefined || known === null || this.absence.isBelievedAtOnce || entry.verifiedAt <= trustedAt) return null
+    if (entry === undefined || known === null) return null
+    if (this.absence.isBelievedAtOnce || entry.verifiedAt <= trustedAt) return null
     const { contradictedAt } = entry
     if (contradictedAt > 0 && contradictedAt <= askedAt && askedAt - contradictedAt >= this.confirmForMs) return null
     // One from the future: the clock was set back.
     if (contradictedAt === 0 || contradictedAt > askedAt) {
       entry.contradictedAt = askedAt
       entry.staleAt = Math.min(entry.staleAt, now)
-      if (this.memory.peek(key) !== entry) this.put(key, entry)
+      if (this.memory.peek(key) === entry) this.memory.touch(key)
+      else this.put(key, entry)
       this.#share(key, entry, now)
     }
     entry.askAgainAt = entry.contradictedAt + this.confirmForMs
@@ -207,7 +208,8 @@ export class Known {
     for (const key of [...walk.steps.map(step => step.key), wholeKey(walk), foldedWholeKey(walk.key)]) {
       const entry = this.memory.get(key)
       // A fresh entry that is due for its refresh later stays due then.
-      if (entry !== undefined && (!isFresh(entry, now) || now >= entry.askAgainAt)) entry.askAgainAt = now + failureRecheckMs
+      if (entry === undefined || (isFresh(entry, now) && now < entry.askAgainAt)) continue
+      entry.askAgainAt = now + failureRecheckMs
     }
   }
 
@@ -236,7 +238,8 @@ export class Known {
   /** The same from a Redis that is resting, for a walk that nothing else can answer, within `budgetMs`. */
   async readRedisPatiently(walk: Walk, budgetMs: number): Promise<boolean> {
     const keys = [...walk.steps.map(step => step.key), wholeKey(walk)]
-    const reading = this.redis === null || budgetMs <= 0 ? null : this.redis.readPatiently(this.identity, keys, budgetMs)
+    if (this.redis?.isUsable() !== false) return false
+    const reading = budgetMs <= 0 ? null : this.redis.readPatiently(this.identity, keys, budgetMs)
     return reading === null ? false : this.#adoptAll(keys, await reading)
   }
 
@@ -262,11 +265,31 @@ export class Known {
     if (told.outcome.kind === 'absent' && bridge(ours, now) !== null) return false
     const flushedAt = this.#flushedAt(key)
     // An absence that another node or process found is not fresh here: its clock may differ.
-    const isCurrent = mayBeFresh && this.knowsFlushes && told.outcome.kind === 'found' && told.verifiedAt >= flushedAt + clockSkewMs
+    const isCurrent =
+      mayBeFresh && this.knowsFlushes && told.outcome.kind === 'found' && told.verifiedAt >= flushedAt + clockSkewMs
     const entry = this.entryOf(told, isCurrent, now)
     if (now >= entry.expiredAt) return false
     entry.askedAt = Math.min(askedAt, now)
     this.put(key, entry)
+    return true
+  }
+
+  /**
+   * Takes back what this node saved before it started: a statement, or null for a key that it forgot. It is stale,
+   * since flushes from before the start are not known any more. False if it is of no use.
+   */
+  recall(key: string, saved: Statement | null, askedAt: number, isKept: boolean): boolean {
+    const ours = this.memory.peek(key)
+    if (saved === null) {
+      this.memory.delete(key)
+      return false
+    }
+    const now = this.#parts.clock.now()
+    const entry = this.entryOf(saved, false, now)
+    if (now >= entry.expiredAt || (ours !== undefined && ours.verifiedAt > saved.verifiedAt)) return false
+    entry.askedAt = Math.min(askedAt, now)
+    this.memory.set(key, entry, isKept)
+    if (saved.outcome.kind === 'found') this.#parts.onFound?.(saved.outcome.value)
     return true
   }
 
@@ -297,7 +320,8 @@ export class Known {
       const entry = this.memory.peek(key)
       if (entry !== undefined) this.#makeStale(entry, at)
       // A person or the table says that this key changed: one statement is enough to confirm it.
-      if (entry?.outcome.kind === 'found' && entry.verifiedAt < at + clockSkewMs) entry.contradictedAt = longContradicted
+      const isKnown = entry?.outcome.kind === 'found' && entry.verifiedAt < at + clockSkewMs
+      if (isKnown) entry.contradictedAt = longContradicted
     } else {
       for (const [cacheKey, entry] of this.memory.all()) {
         if (domain === null || domainOf(keyOfWhole(cacheKey) ?? cacheKey) === domain) this.#makeStale(entry, at)

@@ -4,7 +4,7 @@ import type { Statement } from '../caches/entry.js'
 import type { ByteString } from '../outcome.js'
 import { found } from '../outcome.js'
 import type { Known } from './known.js'
-import { isRowKey } from './walk.js'
+import { isRowKey } from './search.js'
 
 /** The keys of the rows that memory knows: those of steps, not of whole answers. */
 export const rowKeys = ({ memory }: Known): string[] => {

@@ -20,9 +20,8 @@ import { Flights } from './flights.js'
 import type { Known } from './known.js'
 import { Questions } from './questions.js'
 import { applyRole } from './role.js'
-import type { Plan } from './search.js'
-import { complete, walkOf } from './walk.js'
-import type { Walk } from './walk.js'
+import type { Plan, Walk } from './search.js'
+import { complete, walkOf } from './search.js'
 
 export type LookupSettings = {
   readonly plan: Plan
@@ -149,7 +148,9 @@ export class MapLookup {
       return bridge(this.known, walk, this.#parts.clock.now())
         ?? unavailable('overloaded', `more than ${maxFlights} lookups under way`)
     }
-    return this.#flights.start(walk, () => this.#findOut(walk, olderThan).catch((error: unknown) => this.#bug(walk, error)))
+    return this.#flights.start(
+      walk, () => this.#findOut(walk, olderThan).catch((error: unknown) => this.#bug(walk, error)),
+    )
   }
 
   /** Redis, unless the table's own word is wanted; then the table; then what bridges an outage. */
@@ -192,8 +193,8 @@ export class MapLookup {
   async #bridgeOutage(walk: Walk, failure: Outcome, deadline: number): Promise<Outcome> {
     const { known, clock } = this.#parts
     // A Redis that rests since it was slow is all there is now, and gets the time that is left.
-    if (known.redis !== null && !known.redis.isUsable() && bridge(known, walk, clock.now()) === null
-      && await known.readRedisPatiently(walk, deadline - clock.now())) this.#origins.redis++
+    const isNeeded = bridge(known, walk, clock.now()) === null
+    if (isNeeded && await known.readRedisPatiently(walk, deadline - clock.now())) this.#origins.redis++
     return this.#failed(walk, failure)
   }
 
@@ -208,6 +209,9 @@ export class MapLookup {
     const bridged = bridge(this.known, walk, now)
     // The next caller need not wait as long as this one.
     if (isSoft && bridged !== null) this.known.pause(walk, now)
+    // The table is slow, and so was Redis: while it still may, what Redis says later is the reply at the deadline.
+    const { deadlineMs, softDeadlineMs } = this.#settings
+    if (isSoft && bridged === null) void this.known.readRedisPatiently(walk, deadlineMs - softDeadlineMs)
     return bridged
   }
 

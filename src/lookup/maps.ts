@@ -1,16 +1,18 @@
 /** The maps that this node serves, by the name that Postfix asks by. */
 import type { MapIdentity, RedisCache } from '../caches/redis.js'
 import type { Memory } from '../caches/memory.js'
-import type { MapConfig } from '../config/config.js'
+import type { MapConfig, Policy } from '../config/config.js'
 import { printable } from '../log.js'
-import { absent, unavailable } from '../outcome.js'
+import { absent, found, unavailable } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
 import type { Table } from '../tables/open.js'
 import type { MapTrust } from '../trust/map_trust.js'
 import type { Targets } from '../trust/known_elsewhere.js'
 import type { MapLookup } from './lookup.js'
 import type { Plan } from './search.js'
-import type { TextLookup } from './text_map.js'
+import { fold } from '../postfix/fold.js'
+import { completeValue } from './search.js'
+import { applyRole } from './role.js'
 
 /** Of a name that is not configured, what Postfix and the log are told. */
 const maxNameBytes = 60
@@ -61,5 +63,36 @@ export class CurrentMaps {
     const map = this.#maps.get(name)
     if (map !== undefined) return map.lookup.lookup(key)
     return unavailable('unknown-map', `map '${printable(name.slice(0, maxNameBytes))}' is not configured in holdfast`)
+  }
+}
+
+export class TextLookup {
+  readonly name: string
+  readonly #plan: Plan
+  readonly #policy: Policy
+  readonly #table: (key: string) => Outcome
+
+  constructor(name: string, plan: Plan, policy: Policy, table: (key: string) => Outcome) {
+    this.name = name
+    this.#plan = plan
+    this.#policy = policy
+    this.#table = table
+  }
+
+  /** The outcome for a key as Postfix sent it, at once. */
+  lookup(asked: string): Outcome {
+    const key = fold(asked)
+    if (key === '') return applyRole(absent, this.#policy)
+    for (const step of this.#plan.steps(key, asked)) {
+      const outcome = this.#table(step.key)
+      if (outcome.kind === 'found') return found(completeValue(step, outcome.value))
+      if (outcome.kind === 'unavailable') return applyRole(outcome, this.#policy)
+    }
+    return applyRole(absent, this.#policy)
+  }
+
+  /** Whether the table has this folded key, by the search steps. */
+  has(key: string): boolean {
+    return this.#plan.steps(key, key).some(step => this.#table(step.key).kind === 'found')
   }
 }

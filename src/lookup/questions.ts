@@ -7,7 +7,7 @@
  */
 import { isFresh } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
-import type { Outcome } from '../outcome.js'
+import type { Absent, Found, Outcome } from '../outcome.js'
 import { absent, unavailable } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
 import type { TableTrust } from '../trust/table_trust.js'
@@ -45,7 +45,9 @@ export class Questions {
     if (entry !== undefined && isFresh(entry, now) && entry.verifiedAt >= olderThan) return entry
     const question = this.#underWay.get(stepKey)
     if (question !== undefined) return question
-    if (now >= deadline) return { outcome: unavailable('timeout', 'no time left for the next search step'), verifiedAt: now }
+    if (now >= deadline) {
+      return { outcome: unavailable('timeout', 'no time left for the next search step'), verifiedAt: now }
+    }
     const asking = this.#askTables(stepKey, now, deadline).finally(() => {
       // After a flush another one may have taken its place.
       if (this.#underWay.get(stepKey) === asking) this.#underWay.delete(stepKey)
@@ -75,7 +77,7 @@ export class Questions {
 
   /** Keeps an answer of the tables; gives what is to be answered with it. */
   #learn(
-    stepKey: string, outcome: Exclude<Outcome, { kind: 'unavailable' }>, askedAt: number, table: number, before: Entry | undefined,
+    stepKey: string, outcome: Found | Absent, askedAt: number, table: number, before: Entry | undefined,
   ): Outcome {
     const { known, tables } = this.#parts
     // A flush came meanwhile, and somebody who asked after it already has the answer.

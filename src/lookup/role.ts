@@ -19,7 +19,8 @@ export const applyRole = (outcome: Outcome, policy: Policy): Outcome => {
   switch (outcome.kind) {
     case 'found': return outcome
     case 'absent':
-      return policy.unknown === 'reject' ? outcome : unavailable('unknown-deferred', 'not in the table; this node defers unknowns')
+      return policy.unknown === 'reject' ? outcome
+        : unavailable('unknown-deferred', 'not in the table; this node defers unknowns')
     case 'unavailable':
       return policy.outage === 'reject' && isOutage(outcome.reason) ? absent : outcome
     default: return outcome satisfies never

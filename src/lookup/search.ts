@@ -35,11 +35,18 @@
  * map (virtual_alias_domains = $virtual_alias_maps) looks the same. An IP
  * address as HELO name finds network rows as a client's address does, which
  * Postfix would not look for.
+ *
+ * Each step's answer is kept under the step's key. An answer found beyond the first
+ * step is also kept *whole*, under a key of its own, so that the known answer of a
+ * catch-all or a plus address survives an outage in which its steps are no longer
+ * all known.
  */
 import { isIP } from 'node:net'
-import { byteString, type ByteString } from '../outcome.js'
+import { byteString, found, type ByteString } from '../outcome.js'
 import type { Search, SearchSettings } from '../postfix/parameters.js'
 import { appendExtension, extensionStart, quoteAddress, quoteLocalpart, unquoteAddress } from '../postfix/address.js'
+import type { Found } from '../outcome.js'
+import { fold } from '../postfix/fold.js'
 
 /** One key to ask the table for, and what {@link completeValue} does with the value found there. */
 export type Step = {
@@ -71,7 +78,9 @@ export const completeValue = (step: Step, value: ByteString): ByteString => {
 /** The steps of `search` under `settings`; compiled once per map. */
 export const compileSearch = (search: Search, settings: SearchSettings): Plan => {
   const addresses = (strategy: Omit<Strategy, 'delimiters' | 'localDomains'>): Plan => {
-    const compiled: Strategy = { ...strategy, delimiters: settings.recipientDelimiter, localDomains: settings.localDomains }
+    const compiled: Strategy = {
+      ...strategy, delimiters: settings.recipientDelimiter, localDomains: settings.localDomains,
+    }
     return { steps: (key, asked = key) => addressSteps(compiled, key, asked) }
   }
   const parents = (parameter: string): Parents =>
@@ -91,7 +100,8 @@ export const compileSearch = (search: Search, settings: SearchSettings): Plan =>
     }
     case 'access': {
       const style = parents('smtpd_access_maps')
-      const ofAddress = addresses({ alsoUnquoted: true, extension: 'ignore', rest: { parents: style, localpartAt: true } })
+      const ofAddress =
+        addresses({ alsoUnquoted: true, extension: 'ignore', rest: { parents: style, localpartAt: true } })
       return {
         steps: (key, asked) => key.includes('@') ? ofAddress.steps(key, asked)
           : distinct(isIP(key) === 0 ? domainAndParents(key, style) : networks(key)),
@@ -223,3 +233,49 @@ const networks = (address: string): readonly string[] => {
   }
   return prefixes
 }
+
+export type Walk = {
+  /** The key as Postfix sent it. */
+  readonly asked: string
+  /** The folded key, which is the key of the first step. */
+  readonly key: string
+  readonly steps: readonly Step[]
+}
+
+/** The walk of a key as Postfix sent it. */
+export const walkOf = (plan: Plan, asked: string, key = fold(asked)): Walk =>
+  ({ asked, key, steps: plan.steps(key, asked) })
+
+/**
+ * The cache key of a whole answer: the folded key, and whatever of the key as it was asked goes into the answer
+ * (an extension keeps the sender's case). No key from Postfix holds a NUL, since its keys are C strings.
+ */
+export const wholeKey = ({ asked, key, steps }: Walk): string => {
+  if (asked !== key) {
+    for (const { extension, localpart } of steps) {
+      const part = extension + localpart
+      if (part !== '' && part !== fold(part)) return `${foldedWholeKey(key)}\0${part}`
+    }
+  }
+  return foldedWholeKey(key)
+}
+
+/** The cache key of the whole answer in which nothing has the sender's case. */
+export const foldedWholeKey = (key: string): string => `\0${key}`
+
+/** The folded key of a whole answer's cache key; null for the cache key of a step. */
+export const keyOfWhole = (cacheKey: string): string | null =>
+  isRowKey(cacheKey) ? null : cacheKey.split('\0', 2)[1] ?? ''
+
+/** Whether a cache key is a step's, and so the key of a row. */
+export const isRowKey = (cacheKey: string): boolean => cacheKey.charCodeAt(0) !== 0
+
+/**
+ * Whether the answer of this cache key depends on the case in which somebody sent an extension: nobody else can ask for
+ * it.
+ */
+export const hasSendersCase = (cacheKey: string): boolean => cacheKey.includes('\0', 1)
+
+/** A step's answer as Postfix would have completed it: the extension that the key lost goes back onto each address. */
+export const complete = (outcome: Found, step: Step): Found =>
+  step.extension === '' && step.localpart === '' ? outcome : found(completeValue(step, outcome.value), outcome.age)

@@ -15,7 +15,7 @@
  * their key in lower case finds; keys that aren't printable ASCII, whether they
  * are asked for or listed, are left to whoever searches (caches/copy.ts). That the
  * listing is right is not proved here: before it is used, its answers are compared
- * with the query's own (upkeep/compare_copy.ts).
+ * with the query's own (upkeep/take_copy.ts).
  *
  * Bugs: without ORDER BY in the lookup query the rows of one key may come in
  * another order than the lookup gives them in. SQL promises neither.

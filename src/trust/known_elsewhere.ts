@@ -83,7 +83,9 @@ const hasDomains = (neighbours: Iterable<Neighbour>): boolean => {
 /** Whether the domain of a folded key is one that mail is taken for. A key without @ is a domain. */
 export const isOurs = (key: string, neighbours: Iterable<Neighbour>): boolean => {
   const domain = key.slice(key.lastIndexOf('@') + 1)
-  for (const { search, knows } of neighbours) if ((search === 'domain' || search === 'exact') && knows(domain)) return true
+  for (const { search, knows } of neighbours) {
+    if ((search === 'domain' || search === 'exact') && knows(domain)) return true
+  }
   return false
 }
 

@@ -18,7 +18,8 @@ export class MapTrust {
   }
 
   get doubts(): readonly TableDoubt[] {
-    return this.tables.flatMap((table, index) => [...table.doubts].map(([server, doubt]) => ({ ...doubt, table: index, server })))
+    return this.tables.flatMap((table, index) =>
+      [...table.doubts].map(([server, doubt]) => ({ ...doubt, table: index, server })))
   }
 
   /** An administrator says that the tables are right as they are. */
@@ -73,5 +74,6 @@ const parse = (text: string): typeof nothing => {
   }
   if (typeof value !== 'object' || value === null || !('trustedAt' in value) || !('doubts' in value)) return nothing
   const { trustedAt, doubts } = value
-  return typeof trustedAt === 'number' && Array.isArray(doubts) ? { trustedAt, doubts: doubts.filter(isTableDoubt) } : nothing
+  if (typeof trustedAt !== 'number' || !Array.isArray(doubts)) return nothing
+  return { trustedAt, doubts: doubts.filter(isTableDoubt) }
 }

@@ -183,4 +183,5 @@ export class TableTrust {
   }
 }
 
-const doubted = unavailable('distrusted', 'the table lacks too many keys that it had: it is not believed until they are back')
+const doubted =
+  unavailable('distrusted', 'the table lacks too many keys that it had: it is not believed until they are back')

@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { join } from 'node:path'
 import { readCopy } from '../caches/copy.js'
 import type { Copy } from '../caches/copy.js'
-import { readCopyFile, writeCopyFile } from '../caches/copy_file.js'
+import { readPieces, writePieces } from '../caches/piece_file.js'
 import { messageOf } from '../log.js'
 import type { Copied } from '../lookup/known.js'
 import type { MysqlMap } from '../lookup/maps.js'
@@ -69,7 +69,9 @@ export type Copies = {
 
 /** In its first attempt a table may have so many rows; larger ones wait until the small ones are taken. */
 const firstRows = 10_000
-/** Of one question (ms) by which a copy is compared: it must not keep a connection from lookups when the server hangs. */
+/**
+ * Of one question (ms) by which a copy is compared: it must not keep a connection from lookups when the server hangs.
+ */
 const budgetMs = 1_000
 /** The event loop rests for this many times as long as a batch of rows took. */
 const restShare = 2
@@ -89,7 +91,9 @@ export const keepCopies = (parts: CopiesParts): Copies => {
   const closing = new AbortController()
   let cancel = (): void => undefined
   const round = async (): Promise<void> => {
-    for (const slot of bySize(slots)) await takeNext(slot, Math.min(firstRows, rowsLeft(slots, slot, parts.maxRows)), parts, closing.signal)
+    for (const slot of bySize(slots)) {
+      await takeNext(slot, Math.min(firstRows, rowsLeft(slots, slot, parts.maxRows)), parts, closing.signal)
+    }
     for (const slot of bySize(slots)) {
       const left = rowsLeft(slots, slot, parts.maxRows)
       if ((slot.size ?? 0) > firstRows && left > firstRows) await takeNext(slot, left, parts, closing.signal)
@@ -130,7 +134,9 @@ const rowsLeft = (slots: readonly Slot[], own: Slot, maxRows: number): number =>
   maxRows - slots.reduce((sum, slot) => slot === own ? sum : sum + (slot.copy?.rows ?? 0), 0)
 
 /** Takes a table's next copy, if it may have as many rows. Never rejects. */
-const takeNext = async (slot: Slot, maxRows: number, { clock, folder, onTaken, onProblem }: CopiesParts, signal: AbortSignal): Promise<void> => {
+const takeNext = async (
+  slot: Slot, maxRows: number, { clock, folder, onTaken, onProblem }: CopiesParts, signal: AbortSignal,
+): Promise<void> => {
   const { map, index } = slot
   const table = map.tables[index]
   const isClosed = (): boolean => signal.aborted
@@ -160,7 +166,7 @@ const takeNext = async (slot: Slot, maxRows: number, { clock, folder, onTaken, o
   }
   onTaken(map.name, rows, Math.round(clock.elapsed() - startedAt))
   if (folder !== null && !map.config.sensitive && slot.copy !== null) {
-    await writeCopyFile(fileOf(folder, slot), slot.copy.pieces())
+    await writePieces(fileOf(folder, slot), slot.copy.pieces())
       .catch((error: unknown) => onProblem(map.name, `the copy can't be written: ${messageOf(error)}`))
   }
 }
@@ -181,17 +187,22 @@ const accept = async (slot: Slot, taken: Copy): Promise<string | null> => {
   return `the table lacks ${missing.length} of ${keys.length} keys of the last copy, which is kept`
 }
 
-const fileOf = (folder: string, { map, index }: Slot): string => join(folder, `${encodeURIComponent(map.name)}.${index}`)
+const fileOf = (folder: string, { map, index }: Slot): string =>
+  join(folder, `${encodeURIComponent(map.name)}.${index}`)
 
-const readFiles = async (slots: readonly Slot[], folder: string | null, onProblem: CopiesParts['onProblem']): Promise<void> => {
+const readFiles = async (
+  slots: readonly Slot[], folder: string | null, onProblem: CopiesParts['onProblem'],
+): Promise<void> => {
   if (folder === null) return
   await Promise.all(slots.map(async slot => {
     const { map, index } = slot
     const definition = map.tables[index]?.definition
-    if (slot.copy !== null || map.config.sensitive || definition === undefined || typeof definition.listing === 'string') return
-    const pieces = await readCopyFile(fileOf(folder, slot))
-    if (pieces === null) return
-    const copy = typeof pieces === 'string' ? pieces : await readCopy(definition, definition.listing, pieces)
+    if (slot.copy !== null || map.config.sensitive) return
+    if (definition === undefined || typeof definition.listing === 'string') return
+    const pieces: Buffer[] = []
+    const problem = await readPieces(fileOf(folder, slot), piece => { pieces.push(piece) })
+    if (problem === 'none') return
+    const copy = problem ?? await readCopy(definition, definition.listing, pieces)
     if (typeof copy !== 'string') slot.copy = copy
     else if (copy !== 'it is of another definition') onProblem(map.name, `the file of its copy is not used: ${copy}`)
   }))

@@ -1,7 +1,12 @@
-/** A flush, asked for by an administrator or by a changed row: on this node, and on all nodes that share its Redis. */
+/**
+ * Flushes: by an administrator or a panel, or since a `changes` query lists a key. They reach this node, and all
+ * nodes that share its Redis.
+ */
 import type { FlushChannel } from '../caches/flush_channel.js'
 import type { MysqlMap } from '../lookup/maps.js'
 import { fold } from '../postfix/fold.js'
+import type { Unavailable } from '../outcome.js'
+import type { Clock } from '../runtime/clock.js'
 
 /** Tells the other nodes of a flush: null if all of them know, else why some may not. */
 export type Announce = FlushChannel['announce']
@@ -21,8 +26,51 @@ export const flush = async (map: MysqlMap, what: string | null, announce: Announ
   const { name } = map
   const untold = await flushEverywhere(map, what, announce)
   if (what === null || what.startsWith('@')) {
-    return `${name}: every key${what === null ? '' : ` of ${what}`} is asked anew when it is next asked for; until then what is known bridges an outage${untold}`
+    const keys = what === null ? 'every key' : `every key of ${what}`
+    return `${name}: ${keys} is asked anew when it is next asked for; until then what is known bridges an outage`
+      + untold
   }
   const outcome = await map.lookup.renew(what)
-  return `${name}: asked anew: ${outcome.kind === 'unavailable' ? `${outcome.reason}: ${outcome.detail}` : outcome.kind}${untold}`
+  const answer = outcome.kind === 'unavailable' ? `${outcome.reason}: ${outcome.detail}` : outcome.kind
+  return `${name}: asked anew: ${answer}${untold}`
+}
+
+export type ChangesParts = {
+  /** The keys that changed in the last `seconds`; null: too many to name. Never rejects. */
+  readonly ask: (seconds: number) => Promise<readonly string[] | null | Unavailable>
+  /** `isNew`: it was not in the list before this one. */
+  readonly onChanged: (key: string | null, isNew: boolean) => void
+  readonly onProblem: (problem: Unavailable) => void
+  readonly everyMs: number
+  /** Nothing is fresh for longer (ms). */
+  readonly freshForMs: number
+  readonly clock: Clock
+}
+
+/** Starts at once; the function that it gives ends it. */
+export const watchChanges = ({ ask, onChanged, onProblem, everyMs, freshForMs, clock }: ChangesParts): (() => void) => {
+  let isClosed = false
+  let askedAt = -Infinity
+  let before: ReadonlySet<string | null> = new Set()
+  let cancel = (): void => undefined
+  const poll = async (): Promise<void> => {
+    const now = clock.now()
+    const elapsedMs = now - askedAt
+    // A clock that was set back says nothing of the time that went by.
+    const changed = await ask((elapsedMs >= 0 && elapsedMs < freshForMs ? elapsedMs : freshForMs) / 1_000)
+    if (isClosed) return
+    if (changed !== null && 'kind' in changed) onProblem(changed)
+    else {
+      askedAt = now
+      const listed = new Set(changed ?? [null])
+      for (const key of listed) onChanged(key, !before.has(key))
+      before = listed
+    }
+    cancel = clock.after(everyMs, () => void poll())
+  }
+  void poll()
+  return () => {
+    isClosed = true
+    cancel()
+  }
 }

@@ -1,7 +1,9 @@
 /**
- * Loads one table into a cache: reads all its rows and writes what is found.
- * It holds a batch or two of rows, however long the table is, and pauses after
- * each batch, so that lookups get most of the time of this process and of Redis.
+ * Loads one table into a cache: reads all its rows and writes what is found to
+ * this process's memory, or to Redis, where one of the nodes that share it loads
+ * for all of them. It holds a batch or two of rows, however long the table is, and
+ * pauses after each batch, so that lookups get most of the time of this process and
+ * of Redis.
  *
  * A load deletes nothing. A key that the caches lack afterwards may still be in
  * the table: Redis or memory may have dropped it, a collation may match it to
@@ -12,6 +14,10 @@ import type { BulkEntry } from '../caches/bulk.js'
 import { collectEntries, columnsSql, listingOf, orderedListing, orderedSql } from '../tables/ordered_listing.js'
 import type { OrderedListing } from '../tables/ordered_listing.js'
 import type { Table } from '../tables/open.js'
+import { openBulk, takeLease } from '../caches/bulk.js'
+import type { MapIdentity } from '../caches/redis.js'
+import type { Client } from '../caches/redis_client.js'
+import type { RedisSettings } from '../config/config.js'
 
 const columnsBudgetMs = 5_000
 
@@ -25,7 +31,9 @@ const pauseFactor = 2
  * columns the server is asked for. A string says why it can't be listed. Never rejects.
  */
 export const findListing = async ({ definition, database }: Table, warm: string): Promise<OrderedListing | string> => {
-  if (warm === 'auto') return typeof definition.listing === 'string' ? definition.listing : orderedListing(definition.listing)
+  if (warm === 'auto') {
+    return typeof definition.listing === 'string' ? definition.listing : orderedListing(definition.listing)
+  }
   const answer = await database.ask({ texts: [columnsSql(warm)] }, [], columnsBudgetMs)
   return answer.kind === 'unavailable' ? answer.detail : listingOf(warm, answer.columns.map(({ name }) => name))
 }
@@ -41,7 +49,9 @@ export type LoadParts = {
 }
 
 /** Resolves with null when the whole table is loaded, else with why not. Rejects if `write` does. */
-export const loadTable = async ({ table: { definition, database }, listing, write, onProgress, objection }: LoadParts): Promise<string | null> => {
+export const loadTable = async ({
+  table: { definition, database }, listing, write, onProgress, objection,
+}: LoadParts): Promise<string | null> => {
   const entries = collectEntries(definition, listing.maxRows)
   const stopped = { by: null as string | null }
   const writeBatch = async (batch: readonly BulkEntry[], rows: number): Promise<boolean> => {
@@ -66,4 +76,95 @@ export const loadTable = async ({ table: { definition, database }, listing, writ
     if (last !== null) await writeBatch([last], 0)
   }
   return stopped.by ?? fault?.detail ?? null
+}
+
+export type LoadTarget = {
+  readonly name: 'memory' | 'Redis'
+  /**
+   * When the last complete load began, on any node (epoch ms); null: there was none. Rejects with the error of Redis.
+   */
+  loadedAt(): Promise<number | null>
+  /**
+   * This node's turn to load, which ends with `end`; null while another node loads. Rejects with the error of Redis.
+   */
+  takeTurn(): Promise<LoadTurn | null>
+}
+
+export type LoadTurn = {
+  /**
+   * Keeps entries that the table gave at `verifiedAt` (epoch ms); resolves with how many of them there was no room for.
+   */
+  write(entries: readonly BulkEntry[], verifiedAt: number): Promise<number>
+  /** Why another node may be loading now, or null. */
+  objection(): string | null
+  /** Notes that the whole table is loaded, as of `startedAt` (epoch ms). */
+  finish(startedAt: number): Promise<unknown>
+  end(): Promise<unknown>
+}
+
+/**
+ * `keep` puts one entry into memory, and is false if there is no room for it. `loadedAt`: of a load that is in that
+ * memory already.
+ */
+export const memoryTarget = (
+  keep: (entry: BulkEntry, verifiedAt: number) => boolean, loadedAt: number | null,
+): LoadTarget => {
+  let at = loadedAt
+  const turn: LoadTurn = {
+    write: (entries, verifiedAt) => Promise.resolve(entries.filter(entry => !keep(entry, verifiedAt)).length),
+    objection: () => null,
+    finish: startedAt => Promise.resolve(at = startedAt),
+    end: () => Promise.resolve(),
+  }
+  return { name: 'memory', loadedAt: () => Promise.resolve(at), takeTurn: () => Promise.resolve(turn) }
+}
+
+/** The note of a load stays for so long (ms). */
+const keepNoteMs = 30 * 86_400_000
+
+/** When the load that `note` tells of began; null if it was of another `definition`. */
+const loadedAtOf = (note: string | null, definition: string): number | null => {
+  const [, at, of] = /^(\d{1,15}) (.*)$/s.exec(note ?? '') ?? []
+  return of === definition ? Number(at) : null
+}
+
+export type RedisTargetSettings = {
+  /** For short questions. It stays the caller's. */
+  readonly client: Client
+  readonly redis: RedisSettings
+  readonly map: MapIdentity
+  /** How the table is listed: a load by another list is no use. */
+  readonly warm: string
+  /** Entries are kept for so long (ms). */
+  readonly keepMs: number
+}
+
+export const redisTarget = ({ client, redis, map, warm, keepMs }: RedisTargetSettings): LoadTarget => {
+  // No map's name has a blank in it, so this is never the key of an entry.
+  const noteKey = `${redis.keyPrefix}warm ${map.name}`
+  const definition = `${map.definition} ${warm}`
+  return {
+    name: 'Redis',
+    loadedAt: async () => loadedAtOf(await client.get(noteKey), definition),
+    takeTurn: async () => {
+      const bulk = await openBulk(redis)
+      const lease = await takeLease(bulk.client, `${noteKey} lease`).catch((error: unknown) => {
+        bulk.close()
+        throw error
+      })
+      if (lease === null) {
+        bulk.close()
+        return null
+      }
+      return {
+        write: async (entries, verifiedAt) => {
+          await bulk.write(map, entries, verifiedAt, keepMs)
+          return 0
+        },
+        objection: () => lease.isHeld() ? null : 'another node may have taken over',
+        finish: startedAt => bulk.client.set(noteKey, `${startedAt} ${definition}`, 'PX', keepNoteMs),
+        end: () => lease.release().finally(() => bulk.close()),
+      }
+    },
+  }
 }

@@ -8,15 +8,13 @@
  * round when the table can't be asked or isn't believed. A table that was emptied
  * overnight does not empty the cache: each absence is judged as any other.
  *
- * Bugs: a node with Redis forgets over a restart which keys were asked for, and
- * re-verifies them from the next time on. A plus address whose extension has
- * capitals is left out.
+ * Bugs: a plus address whose extension has capitals is left out.
  */
 import type { Entry } from '../caches/entry.js'
 import type { Known } from '../lookup/known.js'
 import type { MapLookup } from '../lookup/lookup.js'
 import type { Plan, Step } from '../lookup/search.js'
-import { complete, hasSendersCase, keyOfWhole } from '../lookup/walk.js'
+import { complete, hasSendersCase, keyOfWhole } from '../lookup/search.js'
 import type { Clock } from '../runtime/clock.js'
 
 export type ReverifyParts = {
@@ -38,7 +36,8 @@ const perStep = 10
 const verifyShare = 1 / 7
 
 /** An answer that was verified longer ago (ms) is due. */
-const verifyAfterMs = ({ lifetimes: { freshForMs, staleForMs } }: Known): number => Math.max(freshForMs, staleForMs * verifyShare)
+const verifyAfterMs = ({ lifetimes: { freshForMs, staleForMs } }: Known): number =>
+  Math.max(freshForMs, staleForMs * verifyShare)
 
 /** Cache keys of the found answers that are due and were asked for in the last `rememberForMs`. */
 export const dueKeys = (known: Known, rememberForMs: number, now: number): string[] => {
@@ -82,11 +81,13 @@ export const verify = async (parts: ReverifyParts, cacheKey: string): Promise<bo
   if (entry === undefined) return true
   const key = keyOfWhole(cacheKey)
   const steps = key === null ? [] : plan.steps(key, key)
-  const askedAts = [cacheKey, ...steps.map(step => step.key)].map(each => [each, known.memory.peek(each)?.askedAt] as const)
+  const askedAts = [cacheKey, ...steps.map(step => step.key)]
+    .map(each => [each, known.memory.peek(each)?.askedAt] as const)
   await known.readKeys([cacheKey], now)
   let couldAsk = true
   if (now - (known.memory.peek(cacheKey)?.verifiedAt ?? now) >= verifyAfterMs(known)) {
-    couldAsk = key === null ? (await lookup.questions.ask(cacheKey, now, now + deadlineMs)).outcome.kind !== 'unavailable'
+    couldAsk = key === null
+      ? (await lookup.questions.ask(cacheKey, now, now + deadlineMs)).outcome.kind !== 'unavailable'
       : await verifyWhole(parts, cacheKey, entry, steps)
   }
   for (const [each, askedAt] of askedAts) {
@@ -124,7 +125,8 @@ export const reverify = (parts: ReverifyParts, rememberForMs: number): (() => vo
       due = []
       break
     }
-    if (!isClosed) cancel = due.length > 0 ? clock.after(stepMs, () => void step()) : clock.after(roundMs, () => void round())
+    if (isClosed) return
+    cancel = due.length > 0 ? clock.after(stepMs, () => void step()) : clock.after(roundMs, () => void round())
   }
   return () => {
     isClosed = true

@@ -1,13 +1,15 @@
 /**
  * Shares the doubts in tables among the nodes that have a Redis in common, and
  * with this node after a restart: what one of them found out, none of them has to
- * find out again.
+ * find out again. One hash has a field for each map, whose text is
+ * trust/map_trust.ts's. What comes from Redis may be anybody's: it can do no more
+ * than have absences doubted.
  */
 import type { Client } from '../caches/redis_client.js'
-import { readDoubts, writeDoubts } from '../caches/shared_doubts.js'
 import { messageOf } from '../log.js'
 import type { MysqlMap } from '../lookup/maps.js'
 import type { Clock } from '../runtime/clock.js'
+import type { MapIdentity } from '../caches/redis.js'
 
 export type ShareDoubtsParts = {
   /** Sensitive ones are left out: a doubt names keys. */
@@ -48,7 +50,8 @@ export const shareDoubts = ({ maps, client, keyPrefix, ready, clock, onProblem }
     tell: name => {
       const map = shared.find(each => each.name === name)
       if (map === undefined || isClosed) return
-      writeDoubts(client, keyPrefix, map.identity, map.trust.encode()).catch((error: unknown) => onProblem(messageOf(error)))
+      writeDoubts(client, keyPrefix, map.identity, map.trust.encode())
+        .catch((error: unknown) => onProblem(messageOf(error)))
     },
     known: ready.then(read),
     close: () => {
@@ -56,4 +59,25 @@ export const shareDoubts = ({ maps, client, keyPrefix, ready, clock, onProblem }
       cancel()
     },
   }
+}
+
+/** Longer text is not read. */
+const maxBytes = 1_000_000
+
+// No map's name holds a blank, so this is the key of nobody's entry.
+const hashKey = (keyPrefix: string): string => `${keyPrefix}doubts of maps`
+const fieldOf = ({ name, definition }: MapIdentity): string => `${name} ${definition}`
+
+/** Shares the doubts of a map. Rejects with what Redis says. */
+const writeDoubts = async (client: Client, keyPrefix: string, map: MapIdentity, text: string): Promise<void> => {
+  await client.hset(hashKey(keyPrefix), fieldOf(map), text)
+}
+
+/** The shared doubts of these maps, in their order; null for each that has none. Rejects with what Redis says. */
+const readDoubts = async (
+  client: Client, keyPrefix: string, maps: readonly MapIdentity[],
+): Promise<readonly (string | null)[]> => {
+  if (maps.length === 0) return []
+  const texts = await client.hmget(hashKey(keyPrefix), ...maps.map(fieldOf))
+  return texts.map(text => text === null || text.length > maxBytes ? null : text)
 }

@@ -1,73 +1,230 @@
-/** What the maps know, to and from the snapshot file of a node without Redis. */
+/**
+ * What the maps know, in a file: a restart in the middle of an outage still knows
+ * it, and kill -9 loses at most half a minute of it. The file is written as a whole
+ * now and then; in between, what changed is appended.
+ *
+ * The first piece names the format. Each other one is a JSON array of entries: the
+ * map, the key, the record (caches/entry.ts; '' if the key was forgotten), when
+ * somebody last asked for the key (epoch ms), and whether it outlives an outage.
+ * The last entry for a key counts.
+ */
+import { rename, stat, unlink } from 'node:fs/promises'
 import { decodeRecord, encodeRecord } from '../caches/entry.js'
-import { readSnapshot, writeSnapshot } from '../caches/snapshot.js'
-import type { SnapshotEntry } from '../caches/snapshot.js'
+import { appendPieces, readPieces, writePieces } from '../caches/piece_file.js'
+import type { PieceEnd } from '../caches/piece_file.js'
+import type { Known } from '../lookup/known.js'
 import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
 import type { Log } from '../log.js'
-import type { Known } from '../lookup/known.js'
 import { messageOf } from '../log.js'
+import type { Clock } from '../runtime/clock.js'
 
-/** What may still bridge an outage at `now` (epoch ms), as records by cache key, with when each was last asked for. */
-export const recordsOf = function* ({ memory, identity }: Known, now: number): Generator<readonly [key: string, record: string, askedAt: number]> {
-  for (const [key, entry] of memory.known()) {
-    if (now < entry.expiredAt) yield [key, encodeRecord(entry, identity.definition), entry.askedAt]
-  }
-}
+type SavedEntry = readonly [map: string, key: string, record: string, askedAt: number, isKept: boolean]
 
-/**
- * Takes such a record back into memory, as stale: flushes from before the restart are not known any more. False if it
- * is of no use: expired, older than ours, or of another definition.
- */
-export const recall = (known: Known, key: string, record: string, askedAt: number): boolean => {
-  const decoded = decodeRecord(record, known.identity.definition)
-  return typeof decoded !== 'string' && known.adopt(key, decoded, askedAt, false)
-}
-
+/** What changed is appended so often (ms). */
+const saveEveryMs = 30_000
+/** The whole file is written so often (ms) if anything was appended, */
+const wholeEveryMs = 3_600_000
+/** and once so many bytes more than it had at first were appended. */
+const spareBytes = 4 * 1_048_576
+/** It takes about a millisecond to make a piece of so many entries; lookups are answered in between. */
+const perPiece = 200
+/** A file with entries that don't fit the configuration is kept aside for so long (ms): that may be a mistake. */
+const keepAsideMs = 7 * 86_400_000
 /** Stands for a map's doubts in place of a key: nobody can ask for an empty one. */
 const doubtsKey = ''
+const head = Buffer.from('["holdfast snapshot",3]')
 
 /** Maps that grant rights or hold secrets leave nothing on the disk. */
-const isRemembered = (map: ServedMap): map is MysqlMap => map.kind === 'mysql' && !map.config.sensitive
+const isSaved = (map: ServedMap): map is MysqlMap => map.kind === 'mysql' && !map.config.sensitive
 
-const entriesOf = function* (maps: Maps): Generator<SnapshotEntry> {
-  for (const map of maps.values()) {
-    if (!isRemembered(map)) continue
-    yield [map.name, doubtsKey, map.trust.encode(), 0]
-    // Most recently used first in memory: last here, so that it is again when it is recalled.
-    for (const [key, record, askedAt] of [...recordsOf(map.lookup.known, Date.now())].reverse()) yield [map.name, key, record, askedAt]
+/** In an outage an absence stands in for itself there, if it does not refuse mail. */
+const savesAbsences = ({ config: { absence: { does } } }: MysqlMap): boolean => does === 'passes' || does === 'reroutes'
+
+/** The entry to save for a key of a map; '' for one that is not there any more. */
+export const entryFor = ({ memory, identity }: Known, key: string): SavedEntry => {
+  const saved = memory.toSave(key)
+  if (saved === null) return [identity.name, key, '', 0, false]
+  return [identity.name, key, encodeRecord(saved.entry, identity.definition), saved.entry.askedAt, saved.isKept]
+}
+
+/** Takes such an entry back: whether it was of use, or of none, or does not fit the map's definition. */
+export const recallEntry = (known: Known, [, key, record, askedAt, isKept]: SavedEntry): 'used' | 'unused' | 'foreign' => {
+  if (record === '') known.recall(key, null, 0, false)
+  const decoded = record === '' ? 'invalid' : decodeRecord(record, known.identity.definition)
+  if (decoded === 'other-definition') return 'foreign'
+  return decoded !== 'invalid' && known.recall(key, decoded, askedAt, isKept) ? 'used' : 'unused'
+}
+
+const asideOf = (path: string): string => `${path}.before`
+
+const doubtsOf = ({ name, trust }: MysqlMap): SavedEntry => [name, doubtsKey, trust.encode(), 0, true]
+
+/** Pieces made of the entries for these keys when it is their turn. */
+const piecesOf = function* ({ lookup: { known } }: MysqlMap, keys: Iterable<string>): Generator<Buffer> {
+  let entries: SavedEntry[] = []
+  for (const key of keys) {
+    entries.push(entryFor(known, key))
+    if (entries.length < perPiece) continue
+    yield Buffer.from(JSON.stringify(entries))
+    entries = []
+  }
+  if (entries.length > 0) yield Buffer.from(JSON.stringify(entries))
+}
+
+const wholeOf = function* (maps: readonly MysqlMap[]): Generator<Buffer> {
+  yield head
+  for (const map of maps) {
+    yield Buffer.from(JSON.stringify([doubtsOf(map)]))
+    yield* piecesOf(map, map.memory.keysToSave())
   }
 }
 
-/** Writes what the maps know to the file `path`; a failure is logged, and the old file stays. */
-export const saveSnapshot = async (path: string, maps: Maps, log: Log): Promise<void> => {
-  try {
-    const count = await writeSnapshot(path, entriesOf(maps))
-    log.debug(`snapshot: ${count} answers written to ${path}`)
-  } catch (error) {
-    log.repeated('snapshot', `snapshot: ${path} can't be written: ${messageOf(error)}`)
-  }
+export type SnapshotParts = {
+  /** The file, if there is to be one, and the maps, of the configuration in force. */
+  readonly current: () => { readonly path: string | null, readonly maps: Maps }
+  readonly log: Log
+  readonly clock: Clock
 }
 
-/** Brings what `path` holds back into the maps that it still fits; a damaged file is logged and left alone. */
-export const recallSnapshot = async (path: string, maps: Maps, log: Log): Promise<void> => {
-  const snapshot = await readSnapshot(path)
-  switch (snapshot.kind) {
-    case 'none':
-      return
-    case 'damaged':
-      log.warn(`snapshot: ${path} is not used: ${snapshot.problem}; it will be written anew`)
-      return
-    case 'read': {
-      let recalled = 0
-      for (const [name, key, record, askedAt] of snapshot.entries) {
-        const map = maps.get(name)
-        if (map === undefined || !isRemembered(map)) continue
-        if (key === doubtsKey) map.trust.decode(record)
-        else if (recall(map.lookup.known, key, record, askedAt)) recalled++
-      }
-      log.info(`snapshot: ${recalled} of ${snapshot.entries.length} answers recalled from ${path}`)
-      return
+type SnapshotFile = { readonly path: string, readonly size: number, readonly at: number, end: PieceEnd }
+
+/** Saves what the maps know while it is open. */
+export class Snapshots {
+  readonly #parts: SnapshotParts
+  #cancel: () => void = () => undefined
+  #isClosed = false
+  /** Saves come one after the other. */
+  #saving: Promise<void> = Promise.resolve()
+  /** The file as it was last written as a whole, and where it ends now; null: it is to be written as a whole. */
+  #file: SnapshotFile | null = null
+  /** The doubts as they were last saved, by map. */
+  readonly #doubts = new Map<string, string>()
+  /** What becomes of the file aside when the snapshot is next written; null: it stays as it is. */
+  #aside: 'fill' | 'drop' | null = null
+
+  constructor(parts: SnapshotParts) {
+    this.#parts = parts
+    this.#plan()
+  }
+
+  /**
+   * Brings back what the last process saved. What does not fit the configuration may fit the next one, when its
+   * mistake is mended: that file is kept aside for a week, and read again. Never rejects.
+   */
+  async recall(): Promise<void> {
+    const { path, maps } = this.#parts.current()
+    if (path === null) return
+    const { log } = this.#parts
+    const aside = asideOf(path)
+    const isKept = await stat(aside).then(({ mtimeMs }) => Date.now() - mtimeMs < keepAsideMs, () => false)
+    const before = isKept ? await recallSnapshot(aside, maps, log) : { foreign: 0 }
+    const { foreign } = await recallSnapshot(path, maps, log)
+    if (before.foreign > 0) return
+    this.#aside = foreign > 0 ? 'fill' : 'drop'
+    if (foreign > 0) log.warn(`snapshot: ${foreign} answers do not fit the configuration; ${aside} keeps them for a week`)
+  }
+
+  /** Saves what changed since the last time. Never rejects. */
+  save(): Promise<void> {
+    return this.#saving = this.#saving.then(() => this.#save())
+  }
+
+  /** Saves everything for the last time. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#cancel()
+    await this.#saving
+    this.#file = null
+    await this.#save()
+  }
+
+  #plan(): void {
+    this.#cancel = this.#parts.clock.after(saveEveryMs, () => {
+      void this.save().then(() => {
+        if (!this.#isClosed) this.#plan()
+      })
+    })
+  }
+
+  async #save(): Promise<void> {
+    const { log } = this.#parts
+    const { path, maps } = this.#parts.current()
+    if (path === null) return
+    const saved = [...maps.values()].filter(isSaved)
+    const changes = saved.map(map => map.memory.takeChanges(savesAbsences(map)))
+    try {
+      const file = this.#isWholeDue(path) || changes.includes(null) ? null : this.#file
+      if (file === null) await this.#saveWhole(path, saved)
+      else await this.#append(file, saved, changes)
+    } catch (error) {
+      this.#file = null
+      log.repeated('snapshot', `snapshot: ${path} can't be written: ${messageOf(error)}`)
     }
-    default: snapshot satisfies never
   }
+
+  #isWholeDue(path: string): boolean {
+    if (this.#file?.path !== path) return true
+    const { size, at, end } = this.#file
+    return end.size > 2 * size + spareBytes || (end.size > size && this.#parts.clock.now() - at >= wholeEveryMs)
+  }
+
+  async #saveWhole(path: string, maps: readonly MysqlMap[]): Promise<void> {
+    this.#doubts.clear()
+    for (const { name, trust } of maps) this.#doubts.set(name, trust.encode())
+    if (this.#aside === 'fill') await rename(path, asideOf(path))
+    if (this.#aside === 'drop') await unlink(asideOf(path)).catch(() => undefined)
+    this.#aside = null
+    const end = await writePieces(path, wholeOf(maps))
+    this.#file = { path, size: end.size, at: this.#parts.clock.now(), end }
+    this.#parts.log.debug(`snapshot: ${path} written, ${end.size} bytes`)
+  }
+
+  async #append(
+    file: SnapshotFile, maps: readonly MysqlMap[], changes: readonly (readonly string[] | null)[],
+  ): Promise<void> {
+    const doubts = this.#doubts
+    const pieces = function* (): Generator<Buffer> {
+      for (const [index, map] of maps.entries()) {
+        const [, , text] = doubtsOf(map)
+        if (doubts.get(map.name) !== text) {
+          doubts.set(map.name, text)
+          yield Buffer.from(JSON.stringify([doubtsOf(map)]))
+        }
+        yield* piecesOf(map, changes[index] ?? [])
+      }
+    }
+    file.end = await appendPieces(file.path, file.end, pieces())
+  }
+}
+
+const isEntry = (value: unknown): value is SavedEntry => {
+  if (!Array.isArray(value) || value.length !== 5) return false
+  const [map, key, record, askedAt, isKept] = value as readonly unknown[]
+  return typeof map === 'string' && typeof key === 'string' && typeof record === 'string'
+    && typeof askedAt === 'number' && typeof isKept === 'boolean'
+}
+
+const entriesIn = (piece: Buffer): readonly SavedEntry[] => {
+  const value: unknown = JSON.parse(piece.toString('utf8'))
+  return Array.isArray(value) ? value.filter(isEntry) : []
+}
+
+/** Brings what a snapshot holds back into the maps that it still fits; tells how much of it didn't. Never rejects. */
+export const recallSnapshot = async (path: string, maps: Maps, log: Log): Promise<{ readonly foreign: number }> => {
+  const counts = { used: 0, unused: 0, foreign: 0 }
+  let isOurs = false
+  const problem = await readPieces(path, piece => {
+    if (!isOurs && !piece.equals(head)) throw new Error('it is not a snapshot of this version')
+    for (const entry of isOurs ? entriesIn(piece) : []) {
+      const [name, key, record] = entry
+      const map = maps.get(name)
+      if (map === undefined || !isSaved(map)) counts.foreign++
+      else if (key === doubtsKey) map.trust.decode(record)
+      else counts[recallEntry(map.lookup.known, entry)]++
+    }
+    isOurs = true
+  }).catch(messageOf)
+  if (problem !== null && problem !== 'none') log.warn(`snapshot: ${path}: ${problem}; what comes before that is used`)
+  if (problem !== 'none') log.info(`snapshot: ${counts.used} answers recalled from ${path}`)
+  return counts
 }

@@ -1,5 +1,7 @@
 import t from 'tap'
-import { bridge, decodeRecord, encodeRecord, isFresh, isKnownAbsent, makeEntry, statement } from '../../src/caches/entry.js'
+import {
+  bridge, decodeRecord, encodeRecord, isFresh, isKnownAbsent, makeEntry, statement,
+} from '../../src/caches/entry.js'
 import type { Lifetimes } from '../../src/config/config.js'
 import { absent, byteString, found } from '../../src/outcome.js'
 import type { ByteString } from '../../src/outcome.js'
@@ -54,7 +56,9 @@ t.test('an answer from the future is stale from the start and expires no later t
   t.equal(isFresh(entry, now), false)
   t.equal(isFresh(entry, now + 5_001), false, 'also when its time has come')
   t.equal(entry.expiredAt, now + 3_600_000)
-  t.equal(isFresh(makeEntry(statement(box, now + 5_000), lifetimes, now, 0), now), true, 'clocks may differ by five seconds')
+  t.equal(
+    isFresh(makeEntry(statement(box, now + 5_000), lifetimes, now, 0), now), true, 'clocks may differ by five seconds',
+  )
   t.end()
 })
 
@@ -80,7 +84,10 @@ t.test('without a stale time nothing is left when an entry is no longer fresh', 
 const definition = '0123456789abcdef'
 
 t.test('what was encoded is decoded, whatever bytes the value has', t => {
-  const values = ['x', 'box@example.net', 'with spaces : 5:x', 'two\nlines\r\n', 'caf\u00e9', '-', '1 0 0:', '\u0001\u00ff'.repeat(40_000)]
+  const values = [
+    'x', 'box@example.net', 'with spaces : 5:x', 'two\nlines\r\n', 'caf\u00e9', '-', '1 0 0:',
+    '\u0001\u00ff'.repeat(40_000),
+  ]
   for (const value of values) {
     const record = encodeRecord(statement(found(value as ByteString), now), definition)
     t.strictSame(decodeRecord(record, definition), statement(found(value as ByteString), now))
@@ -106,7 +113,8 @@ t.test('C113 a record cut at any point is invalid', t => {
 
 t.test('C113 other programs\' values and other versions are invalid', t => {
   for (const foreign of [
-    '', 'OK', 'box@example.net', '{"value":"box@example.net"}', `2 ${definition} ${now} 1:x`, `1 ${definition} ${now} 0:`,
+    '', 'OK', 'box@example.net', '{"value":"box@example.net"}', `2 ${definition} ${now} 1:x`,
+    `1 ${definition} ${now} 0:`,
     `1 ${definition} -1 1:x`, `1 ${definition} NaN 1:x`, `1 ${definition} ${now} 1:\0`, `1 ${definition} ${now} 01:xy`,
     `1 ${definition.toUpperCase()} ${now} 1:x`, `1 ${definition} ${now} --`, `\0asm`,
   ]) t.equal(decodeRecord(foreign, definition), 'invalid', JSON.stringify(foreign))

@@ -9,7 +9,10 @@ import { startRedis } from '../fixtures/redis.js'
 const now = 1_700_000_000_000
 const keepMs = 600_000
 
-/** Opens a channel where `count` flushes are kept, one each millisecond up to now; resolves with what it told once it knows them. */
+/**
+ * Opens a channel where `count` flushes are kept, one each millisecond up to now; resolves with what it told once it
+ * knows them.
+ */
 const join = async (t: Test, count: number) => {
   await loadClient()
   const redis = await startRedis()
@@ -18,9 +21,13 @@ const join = async (t: Test, count: number) => {
   t.teardown(() => client.disconnect())
   for (let from = 0; from < count; from += 1_000) {
     const some = Array.from({ length: Math.min(1_000, count - from) }, (_, index) => from + index)
-    await client.zadd('flushes', ...some.flatMap(index => [now - index, JSON.stringify(['alias', `user${index}@example.com`])]))
+    await client.zadd(
+      'flushes', ...some.flatMap(index => [now - index, JSON.stringify(['alias', `user${index}@example.com`])]),
+    )
   }
-  const told: { readonly flushes: Map<string | null, number>, readonly many: number[] } = { flushes: new Map(), many: [] }
+  const told: {
+    readonly flushes: Map<string | null, number>, readonly many: number[],
+  } = { flushes: new Map(), many: [] }
   const channel = new FlushChannel({
     client, settings: { path: redis.socket, keyPrefix: '', commandTimeoutMs: 5_000 }, keepMs, now: () => now,
     hooks: {

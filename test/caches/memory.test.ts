@@ -74,8 +74,28 @@ t.test('a value that is bigger than the whole memory is not kept, nor is what it
 t.test('an empty memory takes next to nothing, however much it may hold', t => {
   const used = (): number => process.memoryUsage().heapUsed + process.memoryUsage().external
   const before = used()
-  const memories = Array.from({ length: 10 }, () => new Memory({ entries: 1_000_000, bytes: 1e9, absentEntries: 1_000_000 }))
+  const memories = Array.from(
+    { length: 10 }, () => new Memory({ entries: 1_000_000, bytes: 1e9, absentEntries: 1_000_000 }),
+  )
   t.ok(used() - before < 10e6)
   t.equal(memories.length, 10)
+  t.end()
+})
+
+t.test('what is saved while entries come and go lacks none that stayed', t => {
+  const memory = new Memory({ entries: 1_000, bytes: 1_000_000, absentEntries: 10 })
+  for (let index = 0; index < 300; index++) memory.set(`key${index}`, index % 3 === 0 ? unknown : entry('1'), true)
+  memory.takeChanges(false)
+  const saved = new Set<string>()
+  let turn = 0
+  for (const key of memory.keysToSave()) {
+    saved.add(key)
+    turn++
+    if (turn % 3 === 0) memory.delete(`key${(turn * 7) % 300}`)
+    if (turn % 5 === 0) memory.set(`new${turn}`, entry('2'))
+    if (turn % 11 === 0) memory.get(`key${turn}`)
+  }
+  const changed = new Set(memory.takeChanges(false))
+  for (const [key] of memory.known()) t.ok(saved.has(key) || changed.has(key), key)
   t.end()
 })

@@ -27,7 +27,8 @@ t.test('an empty store finds nothing', async t => {
 t.test('rows are found as they were added, in their order, and after they were read back', async t => {
   const long = 'x'.repeat(300_000) as ByteString
   const written = await storeOf([
-    ['a', row('1', null, '')], ['b', row()], ['a', row('2')], ['', row('of the empty key')], ['a', row('\xff\0', long, '3')], ['k'.repeat(200), row('y'.repeat(127), 'z'.repeat(128))],
+    ['a', row('1', null, '')], ['b', row()], ['a', row('2')], ['', row('of the empty key')],
+    ['a', row('\xff\0', long, '3')], ['k'.repeat(200), row('y'.repeat(127), 'z'.repeat(128))],
   ])
   for (const store of [written, await again(written)]) {
     t.strictSame(store.find('a', 10), [row('1', null, ''), row('2'), row('\xff\0', long, '3')])
@@ -42,7 +43,9 @@ t.test('rows are found as they were added, in their order, and after they were r
 
 t.test('many keys are all found and no others, and any of them may be drawn', async t => {
   const count = 30_000
-  const written = await storeOf(Array.from({ length: count }, (_, number) => [`user${number}@example.com`, row(`value ${number}`)] as const))
+  const written = await storeOf(Array.from(
+    { length: count }, (_, number) => [`user${number}@example.com`, row(`value ${number}`)] as const,
+  ))
   for (const store of [written, await again(written)]) {
     let found = 0
     let wrong = 0
@@ -83,6 +86,8 @@ t.test('what is no store is damaged', async t => {
     const read = await RowStore.read([segment.subarray(0, length)])
     t.ok(read === null || read.rows === 1, `cut at ${length}`)
   }
-  for (const bytes of [Buffer.from('not a store of rows at all'), Buffer.alloc(100), Buffer.alloc(100, 255)]) t.equal(await RowStore.read([bytes]), null)
+  for (const bytes of [Buffer.from('not a store of rows at all'), Buffer.alloc(100), Buffer.alloc(100, 255)]) t.equal(
+    await RowStore.read([bytes]), null,
+  )
   t.equal(await RowStore.read([Buffer.concat(Array<Buffer>(20_000).fill(segment))]), null, 'a segment that is too long')
 })

@@ -1,4 +1,6 @@
-/** Redis behind Sentinels, as a cluster and over TLS: the same cache. Failovers are in test/scenarios/redis-failover. */
+/**
+ * Redis behind Sentinels, as a cluster and over TLS: the same cache. Failovers are in test/scenarios/redis-failover.
+ */
 import { readFileSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { Redis } from 'ioredis'
@@ -46,7 +48,7 @@ t.test('a cluster', async t => {
     }
   })
 
-  await t.test('a slot that two nodes say is the other\'s: given up after some hops, and used once it is settled', async t => {
+  await t.test('two nodes redirect to each other: given up after some hops, and used once it is settled', async t => {
     const [second, third] = cluster.nodes.slice(1).map(({ port }) => new Redis({ host: '127.0.0.1', port }))
     if (second === undefined || third === undefined) throw new Error('no nodes')
     t.teardown(() => [second, third].forEach(plain => plain.disconnect()))
@@ -57,7 +59,8 @@ t.test('a cluster', async t => {
     for (let number = 0; slot === -1; number++) {
       key = `moved${number}@example.com`
       const candidate = await second.cluster('KEYSLOT', `hf:alias:${key}`)
-      if (candidate > 5_461 && candidate <= 10_922 && await second.cluster('COUNTKEYSINSLOT', candidate) === 0) slot = candidate
+      if (candidate > 5_461 && candidate <= 10_922 && await second.cluster('COUNTKEYSINSLOT', candidate) === 0) slot =
+        candidate
     }
     await second.cluster('SETSLOT', slot, 'NODE', ids[1])
     await third.cluster('SETSLOT', slot, 'NODE', ids[0])
@@ -120,9 +123,14 @@ t.test('TLS', async t => {
   await certificate('addressed', 'IP:127.0.0.1')
   await certificate('other', 'DNS:redis.example.com')
   await certificate('client', 'DNS:client')
-  const material = (name: string) => ({ 'tls-cert-file': file(`${name}.pem`), 'tls-key-file': file(`${name}.key`), 'tls-ca-cert-file': file('ca.pem'), 'tls-auth-clients': 'yes' })
+  const material = (name: string) => ({
+    'tls-cert-file': file(`${name}.pem`), 'tls-key-file': file(`${name}.key`), 'tls-ca-cert-file': file('ca.pem'),
+    'tls-auth-clients': 'yes',
+  })
   const start = async (name: string) => {
-    const args = Object.entries({ ...material(name), ...name === 'addressed' ? {} : { 'tls-auth-clients': 'no' } }).flatMap(([parameter, value]) => [`--${parameter}`, value])
+    const args = Object.entries({
+      ...material(name), ...name === 'addressed' ? {} : { 'tls-auth-clients': 'no' },
+    }).flatMap(([parameter, value]) => [`--${parameter}`, value])
     const redis = await startRedis({ tls: 'alone', args })
     t.teardown(() => redis.stop())
     return redis.tlsPort
@@ -165,7 +173,9 @@ t.test('TLS', async t => {
     await opened.until('ready')
     await fill(opened)
     t.strictSame(await opened.cache.read(alias, keys), keys.map(() => known))
-    const stranger = open(t, { sentinels, master, sentinelPassword: 's3cret', tls: { ...tls, ca: read('stranger.pem') } })
+    const stranger = open(
+      t, { sentinels, master, sentinelPassword: 's3cret', tls: { ...tls, ca: read('stranger.pem') } },
+    )
     await stranger.until('down')
     t.equal(stranger.cache.read(alias, keys), null)
   })

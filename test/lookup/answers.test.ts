@@ -7,7 +7,9 @@ import type { Changes } from './stage.js'
 
 /** The known, the absent that was asked for a day ago, and one that nobody has asked for, in an outage. */
 const afterOutage = async (does: AbsenceEffect, changes: Changes = {}) => {
-  const { ask, clock, source, lookup } = stage({ 'known@example.com': 'box' }, { search: 'exact', ...changes, absence: { does, ...changes.absence } })
+  const { ask, clock, source, lookup } = stage(
+    { 'known@example.com': 'box' }, { search: 'exact', ...changes, absence: { does, ...changes.absence } },
+  )
   await ask('known@example.com')
   await ask('absent@example.com')
   await clock.advance(aDay)
@@ -47,7 +49,9 @@ t.test('in_outage: pass gives an absence for a key that nobody has asked for', a
 })
 
 t.test('in_outage: pass-strangers does so for domains that are not ours', async t => {
-  const { ask } = await afterOutage('passes', { absence: { inOutage: 'pass-strangers' }, isOurs: key => key.endsWith('@example.com') })
+  const { ask } = await afterOutage(
+    'passes', { absence: { inOutage: 'pass-strangers' }, isOurs: key => key.endsWith('@example.com') },
+  )
   t.equal(await ask('never@elsewhere.example'), absent)
   t.equal(await ask('never@example.com'), down)
 })

@@ -81,7 +81,7 @@ t.test('with as many keys under way as the map will queue, a known recipient is 
   t.strictSame(await ask('info@example.com'), stale('box@example.net'))
 })
 
-t.test('who asks after a flush joins no question from before it, and the late answer to that takes nothing away', async t => {
+t.test('a lookup after a flush joins no question from before it, and the late answer takes nothing away', async t => {
   for (const [about, before, after] of [
     ['edited', fresh('old'), fresh('new')], ['added', absent, fresh('new')], ['removed', fresh('old'), absent],
   ] as const) {
@@ -94,7 +94,9 @@ t.test('who asks after a flush joins no question from before it, and the late an
         return new Promise(resolve => { clock.after(latencyMs, () => resolve(outcome)) })
       }
       const said: [string, Outcome][] = []
-      const ask = (who: string): void => { void Promise.resolve(lookup.lookup('a@example.com')).then(outcome => said.push([who, outcome])) }
+      const ask = (who: string): void => {
+        void Promise.resolve(lookup.lookup('a@example.com')).then(outcome => said.push([who, outcome]))
+      }
       ask('before')
       await clock.advance(20)
       ask('joined')
@@ -105,7 +107,10 @@ t.test('who asks after a flush joins no question from before it, and the late an
       await clock.advance(20)
       ask('after, joined')
       await clock.advance(200)
-      t.strictSame(said, [['after', after], ['after, joined', after], ['before', before], ['joined', before]], `${about}, ${flushed ?? 'all'}`)
+      t.strictSame(
+        said, [['after', after], ['after, joined', after], ['before', before], ['joined', before]],
+        `${about}, ${flushed ?? 'all'}`,
+      )
       t.equal(source.asked.length, 2)
       t.equal(lookup.flights, 0)
       t.strictSame(await lookup.lookup('a@example.com'), after)

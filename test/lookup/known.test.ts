@@ -49,7 +49,9 @@ t.test('an answer that is given again and again', async t => {
     t.strictSame(source.asked, ['info@example.com'])
   })
   t.test('is stale at the end of its fresh time', async t => {
-    const { lookup, clock, ask, source, started } = await hammered({ lifetimes: { freshForMs: 6_000, staleForMs: minute, absentForMs: 1_000 } })
+    const {
+      lookup, clock, ask, source, started,
+    } = await hammered({ lifetimes: { freshForMs: 6_000, staleForMs: minute, absentForMs: 1_000 } })
     clock.set(started + 4_799)
     t.strictSame(lookup.lookup('info@example.com'), fresh('old'))
     clock.set(started + 6_000)
@@ -95,7 +97,9 @@ t.test('after a clock was set back, old answers bridge an outage all the same', 
 })
 
 t.test('what one node learned, another has from Redis while the table is down', async t => {
-  const { ask, open, source, redis } = stage({ 'info@example.com': 'box@example.net', '@example.org': 'catch@example.net' }, { withRedis: true })
+  const { ask, open, source, redis } = stage(
+    { 'info@example.com': 'box@example.net', '@example.org': 'catch@example.net' }, { withRedis: true },
+  )
   await ask('info@example.com')
   await ask('Anybody@example.org')
   source.fault = down
@@ -107,7 +111,9 @@ t.test('what one node learned, another has from Redis while the table is down', 
 })
 
 t.test('an answer from Redis is as old as its verification', async t => {
-  const { ask, open, source, clock } = stage({ 'info@example.com': 'box@example.net' }, { withRedis: true, lifetimes: anHour })
+  const { ask, open, source, clock } = stage(
+    { 'info@example.com': 'box@example.net' }, { withRedis: true, lifetimes: anHour },
+  )
   await ask('info@example.com')
   source.fault = down
   await clock.advance(4 * minute)
@@ -132,7 +138,9 @@ t.test('C119 what another definition of the map said is not used', async t => {
   const { ask, open, source } = stage({ 'info@example.com': 'box@example.net' }, { withRedis: true })
   await ask('info@example.com')
   source.fault = down
-  const changed = open({ definition: 'fedcba9876543210' }, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  const changed = open(
+    { definition: 'fedcba9876543210' }, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }),
+  )
   t.equal(await ask('info@example.com', changed), down)
 })
 
@@ -185,11 +193,15 @@ t.test('one node\'s absence that is vouched for bridges another\'s outage, but i
   t.equal(await ask('user@example.com', other), absent)
   t.ok(source.asked.length > asked, 'the table was asked')
   source.fault = down
-  t.equal(await ask('user@example.com', open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))), absent)
+  t.equal(
+    await ask('user@example.com', open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))), absent,
+  )
 })
 
 t.test('a map knows what it has found, fresh or stale, and not what it hasn\'t', async t => {
-  const { ask, lookup, clock } = stage({ 'info@example.com': 'box@example.net', '@example.org': 'catch@example.net' }, { lifetimes: anHour })
+  const { ask, lookup, clock } = stage(
+    { 'info@example.com': 'box@example.net', '@example.org': 'catch@example.net' }, { lifetimes: anHour },
+  )
   for (const key of ['info@example.com', 'any@example.org', 'nobody@example.com']) await ask(key)
   await clock.advance(30 * minute)
   t.ok(lookup.has('info@example.com'))
@@ -201,7 +213,9 @@ t.test('a map knows what it has found, fresh or stale, and not what it hasn\'t',
 })
 
 t.test('absent answers are not written to Redis, and a deleted key is removed from it', async t => {
-  const { ask, source, redis, clock } = stage({ 'info@example.com': 'box@example.net', '@example.org': 'catch@example.net' }, { withRedis: true })
+  const { ask, source, redis, clock } = stage(
+    { 'info@example.com': 'box@example.net', '@example.org': 'catch@example.net' }, { withRedis: true },
+  )
   await ask('info@example.com')
   await ask('anybody@example.org')
   await ask('nobody@example.com')
@@ -209,14 +223,19 @@ t.test('absent answers are not written to Redis, and a deleted key is removed fr
   source.rows.delete('info@example.com')
   await clock.advance(5 * minute)
   await ask('info@example.com')
-  t.equal(redis.records.get('alias:info@example.com')?.contradictedAt, clock.now(), 'the other nodes see that a server contradicts it')
+  t.equal(
+    redis.records.get('alias:info@example.com')?.contradictedAt, clock.now(),
+    'the other nodes see that a server contradicts it',
+  )
   await clock.advance(5 * minute)
   await ask('info@example.com')
   t.notOk(redis.records.has('alias:info@example.com'))
 })
 
 t.test('records live in Redis until they expire, counted from their verification', async t => {
-  const { ask, redis, source, clock } = stage({ 'info@example.com': 'box@example.net' }, { withRedis: true, lifetimes: anHour })
+  const { ask, redis, source, clock } = stage(
+    { 'info@example.com': 'box@example.net' }, { withRedis: true, lifetimes: anHour },
+  )
   source.latencyMs = 100
   const outcome = ask('info@example.com')
   await clock.advance(100)
@@ -227,7 +246,10 @@ t.test('records live in Redis until they expire, counted from their verification
 t.test('a newer answer in memory is not replaced by an older one from Redis', async t => {
   const { ask, source, redis, clock } = stage({ 'info@example.com': 'new@example.net' }, { withRedis: true })
   await ask('info@example.com')
-  redis.records.set('alias:info@example.com', { outcome: fresh('old@example.net'), verifiedAt: clock.now() - 1, table: 0, contradictedAt: 0, ttlMs: 1, definition: '0123456789abcdef' })
+  redis.records.set('alias:info@example.com', {
+    outcome: fresh('old@example.net'), verifiedAt: clock.now() - 1, table: 0, contradictedAt: 0, ttlMs: 1,
+    definition: '0123456789abcdef',
+  })
   source.fault = down
   await clock.advance(5 * minute)
   t.strictSame(await ask('info@example.com'), stale('new@example.net'))
@@ -236,7 +258,8 @@ t.test('a newer answer in memory is not replaced by an older one from Redis', as
 t.test('a record from a clock that runs ahead is verified before it counts, and bridges an outage', async t => {
   const { ask, source, redis, clock } = stage({ 'info@example.com': 'new@example.net' }, { withRedis: true })
   redis.records.set('alias:info@example.com', {
-    outcome: fresh('old@example.net'), verifiedAt: clock.now() + 60 * minute, table: 0, contradictedAt: 0, ttlMs: 1, definition: '0123456789abcdef',
+    outcome: fresh('old@example.net'), verifiedAt: clock.now() + 60 * minute, table: 0, contradictedAt: 0, ttlMs: 1,
+    definition: '0123456789abcdef',
   })
   source.fault = down
   t.strictSame(await ask('info@example.com'), stale('old@example.net'))
@@ -294,7 +317,9 @@ t.test('flush: an answer that was asked for before it and comes after it is not 
 })
 
 t.test('flush of a domain: its keys alone, absent ones too, and they bridge an outage', async t => {
-  const { clock, lookup, source, ask } = stage({ 'a@example.com': 'old', 'a@sub.example.com': 'old', '@example.com': 'all' })
+  const {
+    clock, lookup, source, ask,
+  } = stage({ 'a@example.com': 'old', 'a@sub.example.com': 'old', '@example.com': 'all' })
   for (const key of ['a@example.com', 'a@sub.example.com', 'x@example.com']) t.match(await ask(key), { kind: 'found' })
   source.rows.set('x@example.com', 'new')
   source.rows.set('a@example.com', 'new')
@@ -323,9 +348,13 @@ t.test('a flush of which the node has not heard yet: what Redis has is not fresh
   t.equal(lookup.flights, 0)
 })
 
-t.test('a Redis that is left alone is asked all the same when nobody else can be, for as long as the deadline lets it', async t => {
-  const { clock, redis, open, source, ask, askTimed, lookup } = stage({ 'a@example.com': 'a', '@catch.example': 'all' }, { withRedis: true })
-  for (const key of ['a@example.com', 'any@catch.example']) await ask(key, open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 })))
+t.test('a Redis that rests is asked all the same when nobody else can be, until the deadline', async t => {
+  const { clock, redis, open, source, ask, askTimed, lookup } = stage(
+    { 'a@example.com': 'a', '@catch.example': 'all' }, { withRedis: true },
+  )
+  for (const key of ['a@example.com', 'any@catch.example']) await ask(
+    key, open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 })),
+  )
   Object.assign(redis.state, { usable: false, connected: true, latencyMs: 500 })
   t.match(await askTimed('any@catch.example'), { outcome: fresh('all'), ms: 0 }, 'not while the table answers')
   source.fault = down

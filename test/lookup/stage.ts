@@ -1,4 +1,7 @@
-/** A map over scripted rows, for tests of the lookup: real code over a scripted table, a scripted Redis, and a clock that stands still. */
+/**
+ * A map over scripted rows, for tests of the lookup: real code over a scripted table, a scripted Redis, and a clock
+ * that stands still.
+ */
 import { Memory } from '../../src/caches/memory.js'
 import type { Statement } from '../../src/caches/entry.js'
 import type { MapIdentity, RedisCache } from '../../src/caches/redis.js'
@@ -45,21 +48,32 @@ export const scriptedRedis = (clock: FakeClock) => {
       if (!state.connected) return null
       return new Promise(resolve => {
         const isInTime = state.latencyMs <= patienceMs
-        clock.after(Math.min(state.latencyMs, patienceMs), () => resolve(keys.map(key => isInTime ? readOne(map, key) : null)))
+        clock.after(
+          Math.min(state.latencyMs, patienceMs), () => resolve(keys.map(key => isInTime ? readOne(map, key) : null)),
+        )
       })
     },
     write: (map, key, { outcome, verifiedAt, table, contradictedAt }, ttlMs) => {
-      if (state.usable) records.set(nameOf(map, key), { outcome, verifiedAt, table, contradictedAt, ttlMs, definition: map.definition })
+      if (state.usable) records.set(
+        nameOf(map, key), { outcome, verifiedAt, table, contradictedAt, ttlMs, definition: map.definition },
+      )
     },
     offer: (map, key, kept, ttlMs) => {
       if (!records.has(nameOf(map, key))) cache.write(map, key, kept, ttlMs)
     },
     remove: (map, key) => { if (state.usable) records.delete(nameOf(map, key)) },
-    all: async function* () { yield [] },
+    all: async function* (map, isWanted) {
+      const prefix = nameOf(map, '')
+      yield [...records].flatMap(([name, record]) => {
+        const key = name.slice(prefix.length)
+        return name.startsWith(prefix) && record.definition === map.definition && isWanted(key) ? [[key, record] as const] : []
+      })
+    },
     tried: Promise.resolve(),
     isUsable: () => state.usable,
     status: () => ({ state: 'ready', since: 0, hits: 0, misses: 0, faults: {
-      'timeout': 0, 'connection': 0, 'readonly': 0, 'oom': 0, 'auth': 0, 'loading': 0, 'cluster': 0, 'wrong-type': 0, 'invalid-record': 0, 'other': 0,
+      'timeout': 0, 'connection': 0, 'readonly': 0, 'oom': 0, 'auth': 0, 'loading': 0, 'cluster': 0, 'wrong-type': 0,
+      'invalid-record': 0, 'other': 0,
     } }),
     close: () => undefined,
   }
@@ -67,15 +81,22 @@ export const scriptedRedis = (clock: FakeClock) => {
 }
 
 /** Everything that one map of a test may have otherwise. */
-type Settings = Omit<LookupSettings, 'plan'> & { readonly plan: Plan, readonly definition: string, readonly lifetimes: Lifetimes }
+type Settings = Omit<LookupSettings, 'plan'> & {
+  readonly plan: Plan, readonly definition: string, readonly lifetimes: Lifetimes,
+}
 export type Changes = Partial<Omit<Settings, 'plan'>> & {
-  search?: Search, absence?: Partial<Absence>, withRedis?: boolean, isKnownElsewhere?: (key: string) => boolean, isOurs?: (key: string) => boolean
+  search?: Search, absence?: Partial<Absence>, withRedis?: boolean, isKnownElsewhere?: (key: string) =>
+    boolean, isOurs?: (key: string) => boolean
   onFound?: (value: string) => void, random?: number
 }
 
-/** A map over scripted rows: fresh 5 minutes, stale a week, absent 30 seconds, confirmed after 5 minutes; deadline 2 s, soft deadline 300 ms. */
+/**
+ * A map over scripted rows: fresh 5 minutes, stale a week, absent 30 seconds, confirmed after 5 minutes; deadline 2 s,
+ * soft deadline 300 ms.
+ */
 export const stage = (rows: Readonly<Record<string, string>>, {
-  search = 'virtual', absence = {}, withRedis = false, isKnownElsewhere = () => false, isOurs = () => true, onFound = () => undefined, random = 0, ...changes
+  search = 'virtual', absence = {}, withRedis =
+    false, isKnownElsewhere = () => false, isOurs = () => true, onFound = () => undefined, random = 0, ...changes
 }: Changes = {}) => {
   const clock = fakeClock()
   const source = scriptedSource(clock, rows)
@@ -84,7 +105,8 @@ export const stage = (rows: Readonly<Record<string, string>>, {
   const settings: Settings = {
     definition: '0123456789abcdef', policy: { unknown: 'reject', outage: 'defer' },
     plan: compileSearch(search, {
-      recipientDelimiter: '+', parentDomainMatchesSubdomains: new Set(), propagateUnmatchedExtensions: new Set(['virtual']), localDomains: new Set(),
+      recipientDelimiter: '+', parentDomainMatchesSubdomains: new Set(),
+      propagateUnmatchedExtensions: new Set(['virtual']), localDomains: new Set(),
     }),
     lifetimes: week, deadlineMs: 2_000, softDeadlineMs: 300, ...changes,
   }
@@ -95,7 +117,10 @@ export const stage = (rows: Readonly<Record<string, string>>, {
     const known = new Known({
       identity: { name: 'alias', definition }, plan: rest.plan, lifetimes, confirmForMs: 5 * minute,
       absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false, ...absence },
-    }, { memory: ownMemory, redis: withRedis ? redis.cache : null, isKnownElsewhere, isOurs, onFound, clock, random: () => random })
+    }, {
+      memory: ownMemory, redis: withRedis ? redis.cache : null, isKnownElsewhere, isOurs, onFound, clock,
+      random: () => random,
+    })
     const trust = new MapTrust([new TableTrust({ maxShrink: 0.3 }, {
       source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [],
       onChange: (_server, doubt, before) => { if ((doubt === null) !== (before === null)) known.dropAbsences() },

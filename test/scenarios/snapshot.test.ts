@@ -5,7 +5,7 @@
  *    its snapshot. MariaDB is killed. Holdfast starts again: what it had
  *    verified is answered, what it had not is deferred.
  * 2. The snapshot is damaged while Holdfast is down: it starts all the same,
- *    says so, and uses none of it.
+ *    says so, and uses what comes before the damage.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -30,16 +30,16 @@ t.test('a restart during an outage forgets nothing, and a damaged snapshot is no
   await mariadb.kill()
 
   await holdfast.start()
-  t.match(holdfast.log(), /snapshot: \d+ of \d+ answers recalled/)
+  t.match(holdfast.log(), /snapshot: \d+ answers recalled/)
   t.equal(await ask('info@v.example'), 'OK box@relay.example')
   t.equal(await ask('stranger@catch.example'), 'OK all@relay.example', 'a catch-all\'s answer too')
   t.match(await ask('multi@v.example'), /^TEMP /, 'never asked before')
   await holdfast.stop()
 
   const file = join(holdfast.dir, 'snapshot')
-  writeFileSync(file, readFileSync(file).subarray(0, -10))
+  writeFileSync(file, readFileSync(file).subarray(0, 100))
   await holdfast.start()
-  t.match(holdfast.log(), /snapshot: .* is not used: its checksum is wrong/)
+  t.match(holdfast.log(), /snapshot: .*: it is damaged: cut short or changed/)
   t.match(await ask('info@v.example'), /^TEMP /)
 })
 

@@ -15,18 +15,28 @@ const stage = () => {
   const clock = fakeClock()
   const source = scriptedSource(clock, { 'canary@example.com': 'c@b', 'info@example.com': 'a@b' })
   const changes: boolean[] = []
-  const canary = new Canary('alias', 'canary@example.com', (key, budgetMs) => source.outcomeOf(key, budgetMs), clock, ({ missing }) => { changes.push(missing) })
+  const canary = new Canary(
+    'alias', 'canary@example.com', (key, budgetMs) => source.outcomeOf(key, budgetMs), clock,
+    ({ missing }) => { changes.push(missing) },
+  )
   const plan = compileSearch('exact', {
-    recipientDelimiter: '', parentDomainMatchesSubdomains: new Set(), propagateUnmatchedExtensions: new Set(), localDomains: new Set(),
+    recipientDelimiter: '', parentDomainMatchesSubdomains: new Set(), propagateUnmatchedExtensions: new Set(),
+    localDomains: new Set(),
   })
   const known = new Known({
-    identity: { name: 'alias', definition: '0123456789abcdef' }, plan, lifetimes: { freshForMs: 60_000, staleForMs: 3_600_000, absentForMs: 30_000 },
+    identity: { name: 'alias', definition: '0123456789abcdef' }, plan, lifetimes: {
+      freshForMs: 60_000, staleForMs: 3_600_000, absentForMs: 30_000,
+    },
     confirmForMs: 300_000, absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false },
-  }, { memory: new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }), redis: null, isKnownElsewhere: () => false, isOurs: () => true, clock, random: () => 0 })
+  }, {
+    memory: new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }), redis: null, isKnownElsewhere: () => false,
+    isOurs: () => true, clock, random: () => 0,
+  })
   const table = new TableTrust({ maxShrink: 1 }, {
     source, clock, sample: () => [], canaries: [canary], onChange: () => undefined,
   })
-  const lookup = new MapLookup({ plan, policy: { unknown: 'reject', outage: 'defer' }, deadlineMs: 2_000, softDeadlineMs: 300 }, {
+  const lookup =
+    new MapLookup({ plan, policy: { unknown: 'reject', outage: 'defer' }, deadlineMs: 2_000, softDeadlineMs: 300 }, {
     known, tables: [table], clock, onBug: () => undefined,
   })
   const ask = async (key: string): Promise<Outcome> => {

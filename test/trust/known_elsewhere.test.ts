@@ -67,7 +67,9 @@ t.test('of where aliases lead, what was noted last is kept, and not without boun
   noted.note(byteString('first@gone.example'))
   for (let number = 0; number < count; number++) noted.note(byteString(address(number)))
   t.equal([...Array(100_000).keys()].every(back => noted.has(address(count - 1 - back))), true)
-  t.same([noted.has('@even.example'), noted.has('@odd.example')], [true, true], 'a domain that all lead to is among them')
+  t.same(
+    [noted.has('@even.example'), noted.has('@odd.example')], [true, true], 'a domain that all lead to is among them',
+  )
   t.same([noted.has('first@gone.example'), noted.has('@gone.example'), noted.has(address(0))], [false, false, false])
   t.end()
 })

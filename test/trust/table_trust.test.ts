@@ -38,7 +38,9 @@ const stage = ({ known = users, maxShrink = 0.3 }: { known?: readonly string[], 
     },
   })
   const ask = async (key: string): Promise<Outcome> => (await trust.ask(key, clock.now() + 2_000)).outcome
-  return { clock, rows, order, asked, evidence, changes, trust, ask, fail: (outcome: Outcome | null) => { fault = outcome } }
+  return {
+    clock, rows, order, asked, evidence, changes, trust, ask, fail: (outcome: Outcome | null) => { fault = outcome },
+  }
 }
 
 t.test('a table of which nothing is known is believed', async t => {

@@ -16,7 +16,8 @@ export const valueOf = (number: number): string => `box${number}@example.net`
 export const startTable = async (t: Test): Promise<Mariadb> => {
   const mariadb = await startMariadb({
     sql: `CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto VARCHAR(255));
-      INSERT INTO alias SELECT CONCAT('user', LPAD(seq, 6, '0'), '@example.com'), CONCAT('box', seq, '@example.net') FROM seq_0_to_${rows - 1}`,
+      INSERT INTO alias SELECT CONCAT('user', LPAD(seq, 6, '0'), '@example.com'),
+        CONCAT('box', seq, '@example.net') FROM seq_0_to_${rows - 1}`,
   })
   t.teardown(() => mariadb.stop())
   return mariadb
@@ -24,13 +25,15 @@ export const startTable = async (t: Test): Promise<Mariadb> => {
 
 /** The table through `at`: its server, or a proxy in front of it. */
 export const openTable = (
-  t: Test, { user, password, database: dbname }: Mariadb, at: { readonly socket: string }, query = 'SELECT goto FROM alias WHERE address=\'%s\'',
+  t: Test, { user, password, database: dbname }: Mariadb, at: { readonly socket: string },
+  query = 'SELECT goto FROM alias WHERE address=\'%s\'',
 ): Table & { readonly listing: OrderedListing } => {
   const defined = defineTable({ hosts: `unix:${at.socket}`, user, password, dbname, query }, parameter => parameter)
   if (!defined.ok) throw new Error(JSON.stringify(defined.problems))
   const { definition } = defined
   const servers = openServers({
-    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, statementMs: 60_000, idleMs: 60_000, maxLagMs: null, onState: () => undefined,
+    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, statementMs: 60_000,
+    idleMs: 60_000, maxLagMs: null, onState: () => undefined,
   })
   t.teardown(() => servers.close())
   const listing = typeof definition.listing === 'string' ? definition.listing : orderedListing(definition.listing)

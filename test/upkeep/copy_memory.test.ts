@@ -30,14 +30,17 @@ t.test(`a copy of ${rows} rows of 60 bytes takes at most ${maxBytesPerRow} bytes
   const folder = freshFolder()
   // 30 bytes of key and 30 of value.
   const mariadb = await startMariadb({ sql: `CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto VARCHAR(255));
-    INSERT INTO alias SELECT CONCAT('user', LPAD(seq, 9, '0'), '@mail.example.com'), CONCAT('box', LPAD(seq, 9, '0'), '@store.example.net') FROM seq_1_to_${rows}` })
+    INSERT INTO alias SELECT CONCAT('user', LPAD(seq, 9, '0'), '@mail.example.com'),
+        CONCAT('box', LPAD(seq, 9, '0'), '@store.example.net') FROM seq_1_to_${rows}` })
   const servers = openTestServers()
   t.teardown(async () => {
     servers.close()
     await mariadb.stop()
     removeFolder(folder)
   })
-  const { defined } = openTable(writeCf(folder, 'alias', { ...accountOf(mariadb), query: 'SELECT goto FROM alias WHERE address=\'%s\'' }), servers)
+  const { defined } = openTable(
+    writeCf(folder, 'alias', { ...accountOf(mariadb), query: 'SELECT goto FROM alias WHERE address=\'%s\'' }), servers,
+  )
   if (!defined.ok) throw new Error('the file has problems')
   const { definition } = defined
   const table = { definition, database: servers.database(definition.hosts, definition.login) }
@@ -53,9 +56,17 @@ t.test(`a copy of ${rows} rows of 60 bytes takes at most ${maxBytesPerRow} bytes
   if (typeof copy === 'string') throw new Error(copy)
   const after = inUse()
   const [used, resident] = [(after.used - before.used) / rows, (after.resident - before.resident) / rows]
-  t.comment(`${used.toFixed(1)} bytes a row in use, ${resident.toFixed(1)} resident; ${(copy.bytes / rows).toFixed(1)} by its own account; event loop held up for at most ${(delay.max / 1e6).toFixed(1)} ms, 99 % below ${(delay.percentile(99) / 1e6).toFixed(1)} ms`)
+  t.comment(
+    `${used.toFixed(1)} bytes a row in use, ${resident.toFixed(1)} resident; `
+    + `${(copy.bytes / rows).toFixed(1)} by its own account; `
+    + `event loop held up for at most ${(delay.max / 1e6).toFixed(1)} ms, `
+    + `99 % below ${(delay.percentile(99) / 1e6).toFixed(1)} ms`
+  )
   t.strictSame([copy.rows, copy.keys], [rows, rows])
-  t.match(copy.answer('user000123456@mail.example.com'), { kind: 'found', value: 'box000123456@store.example.net', age: 'stale' })
+  t.match(
+    copy.answer('user000123456@mail.example.com'),
+    { kind: 'found', value: 'box000123456@store.example.net', age: 'stale' },
+  )
   t.strictSame(copy.answer('user000000000@mail.example.com'), { kind: 'absent' })
   t.ok(used <= maxBytesPerRow, `${used.toFixed(1)} bytes in use`)
 

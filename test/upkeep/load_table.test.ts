@@ -32,7 +32,9 @@ t.test('every row of a table is written, in batches, in order', async t => {
   t.match(progress, { rows, keys: rows })
   t.ok(progress.batches >= rows / 1_000, String(progress.batches))
   t.equal(written.length, rows)
-  for (const number of [0, 1, 999, 1_000, 3_456, rows - 1]) t.match(written[number], { key: keyOf(number), outcome: { kind: 'found', value: valueOf(number) } })
+  for (const number of [0, 1, 999, 1_000, 3_456, rows - 1]) t.match(
+    written[number], { key: keyOf(number), outcome: { kind: 'found', value: valueOf(number) } },
+  )
 })
 
 t.test('the event loop is free for most of the time of a load', async t => {
@@ -73,14 +75,19 @@ t.test('a server that is lost midway: what came is written, and the load says wh
 
 t.test('a cache that fails ends the load with its error', async t => {
   let calls = 0
-  const { result, progress } = loading(openTable(t, mariadb, mariadb), { write: () => ++calls === 3 ? Promise.reject(new Error('OOM')) : Promise.resolve() })
+  const { result, progress } = loading(
+    openTable(t, mariadb, mariadb),
+    { write: () => ++calls === 3 ? Promise.reject(new Error('OOM')) : Promise.resolve() },
+  )
   await t.rejects(result, { message: 'OOM' })
   t.equal(calls, 3)
   t.equal(progress.batches, 2)
 })
 
 t.test('an objection ends the load before its next batch', async t => {
-  const { result, progress } = loading(openTable(t, mariadb, mariadb), { objection: () => progress.batches < 2 ? null : 'no more' })
+  const { result, progress } = loading(
+    openTable(t, mariadb, mariadb), { objection: () => progress.batches < 2 ? null : 'no more' },
+  )
   t.equal(await result, 'no more')
   t.equal(progress.batches, 2)
 })

@@ -1,49 +1,165 @@
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
+import type { Test } from 'tap'
 import { Memory } from '../../src/caches/memory.js'
+import { createLog } from '../../src/log.js'
 import type { MapLookup } from '../../src/lookup/lookup.js'
-import { absent, unavailable } from '../../src/outcome.js'
-import { recall, recordsOf } from '../../src/upkeep/snapshots.js'
-import { anHour, minute, down, stage } from '../lookup/stage.js'
+import type { MysqlMap } from '../../src/lookup/maps.js'
+import { absent } from '../../src/outcome.js'
+import { Snapshots } from '../../src/upkeep/snapshots.js'
+import { freshFolder, removeFolder } from '../fixtures/guard.js'
+import { anHour, down, minute, stage } from '../lookup/stage.js'
+import type { Changes } from '../lookup/stage.js'
 
-t.test('a snapshot holds the absences that are vouched for', async t => {
-  const { ask, clock, lookup, open, source } = stage({}, { isKnownElsewhere: () => true })
-  await ask('user@example.com')
-  const restarted = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
-  for (const known of recordsOf(lookup.known, clock.now())) t.ok(recall(restarted.known, ...known))
+const emptyMemory = (): Memory => new Memory({ entries: 1_000, bytes: 10_000_000, absentEntries: 100 })
+
+/** A map whose node saves to a file. */
+const openStage = (t: Test, rows: Readonly<Record<string, string>>, changes: Changes = {}) => {
+  const folder = freshFolder()
+  t.teardown(() => removeFolder(folder))
+  const path = join(folder, 'snapshot')
+  const staged = stage(rows, changes)
+  const lines: string[] = []
+  const log = createLog(
+    { level: 'debug', format: 'text', journal: false }, line => { lines.push(line) }, () => staged.clock.now(),
+  )
+  const nodeOf = (lookup: MapLookup & { readonly trust: MysqlMap['trust'] }): Snapshots => {
+    const map = {
+      kind: 'mysql', name: 'alias', lookup, memory: lookup.known.memory, trust: lookup.trust,
+      config: { sensitive: false, absence: lookup.known.absence },
+    } as unknown as MysqlMap
+    return new Snapshots({ current: () => ({ path, maps: new Map([['alias', map]]) }), log, clock: staged.clock })
+  }
+  /** A node that starts with what the file holds. */
+  const start = async (settings: Parameters<typeof staged.open>[0] = {}) => {
+    const lookup = staged.open(settings, emptyMemory())
+    const snapshots = nodeOf(lookup)
+    await snapshots.recall()
+    return { lookup, snapshots }
+  }
+  return { ...staged, path, lines, start }
+}
+
+t.test('what was learned more than 30 s before a kill is known after it, and is stale', async t => {
+  const { ask, clock, source, start, path } = openStage(t, { 'info@example.com': 'a@b', 'new@example.com': 'c@d' })
+  const first = await start()
+  await ask('info@example.com', first.lookup)
+  await ask('info+x@example.com', first.lookup)
+  await clock.advance(30_000)
+  await first.snapshots.save()
+  const size = readFileSync(path).length
+  await ask('new@example.com', first.lookup)
+  await clock.advance(30_000)
+  await first.snapshots.save()
+  t.ok(readFileSync(path).length > size, 'appended')
   source.fault = down
-  t.equal(await ask('user@example.com', restarted), absent)
+  const second = await start()
+  t.match(await ask('info@example.com', second.lookup), { kind: 'found', value: 'a@b', age: 'stale' })
+  t.match(await ask('info+x@example.com', second.lookup), { kind: 'found', value: 'a+x@b', age: 'stale' })
+  t.match(await ask('new@example.com', second.lookup), { kind: 'found', value: 'c@d', age: 'stale' })
 })
 
-t.test('what a snapshot held bridges an outage after a restart, but is not fresh by it', async t => {
-  const { ask, clock, lookup, open, source } = stage({ 'info@example.com': 'a@b' })
-  await ask('info@example.com')
-  await ask('info+x@example.com')
-  const records = [...recordsOf(lookup.known, clock.now())]
-  await clock.advance(6 * minute)
-  source.fault = unavailable('source-down', 'gone')
-  const restarted = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
-  t.ok(records.every(record => recall(restarted.known, ...record)))
-  t.match(await ask('info@example.com', restarted), { kind: 'found', value: 'a@b', age: 'stale' })
-  t.match(await ask('info+x@example.com', restarted), { kind: 'found', value: 'a+x@b', age: 'stale' })
+t.test('nothing is written while nothing changes', async t => {
+  const { ask, start, path } = openStage(t, { 'info@example.com': 'a@b' })
+  const { lookup, snapshots } = await start()
+  await ask('info@example.com', lookup)
+  await snapshots.save()
+  const before = readFileSync(path)
+  await ask('info@example.com', lookup)
+  await snapshots.save()
+  t.strictSame(readFileSync(path), before)
 })
 
-t.test('a snapshot of another definition, or from too long ago, is of no use', async t => {
-  const { ask, clock, lookup, open } = stage({ 'info@example.com': 'a@b' }, { lifetimes: anHour })
-  await ask('info@example.com')
-  const [record] = [...recordsOf(lookup.known, clock.now())]
-  const recalled = ({ known }: MapLookup): boolean => record !== undefined && recall(known, ...record)
-  t.notOk(recalled(open({ definition: 'fedcba9876543210' }, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))))
+t.test('a crash in the middle of a write loses that write alone', async t => {
+  const { ask, start, path, source } = openStage(t, { 'info@example.com': 'a@b' })
+  const { lookup, snapshots } = await start()
+  await ask('info@example.com', lookup)
+  await snapshots.save()
+  appendFileSync(path, 'half a piece')
+  source.fault = down
+  const second = await start()
+  t.match(await ask('info@example.com', second.lookup), { kind: 'found', age: 'stale' })
+})
+
+t.test('a confirmed deletion is not found again after a restart', async t => {
+  const { ask, clock, start, source } = openStage(t, { 'info@example.com': 'a@b' })
+  const { lookup, snapshots } = await start()
+  await ask('info@example.com', lookup)
+  await snapshots.save()
+  source.rows.delete('info@example.com')
+  await clock.advance(5 * minute)
+  t.match(await ask('info@example.com', lookup), { kind: 'found', age: 'stale' })
+  await snapshots.save()
+  const between = await start()
+  t.ok((between.lookup.known.memory.peek('info@example.com')?.contradictedAt ?? 0) > 0, 'the contradiction is kept')
+  await clock.advance(5 * minute)
+  t.equal(await ask('info@example.com', lookup), absent)
+  await snapshots.save()
+  const second = await start()
+  t.equal(await ask('info@example.com', second.lookup), absent)
+})
+
+t.test('an absence that passes mail stands in after a restart, too', async t => {
+  const { ask, start, source } = openStage(t, {}, { search: 'exact', absence: { does: 'passes' } })
+  const { lookup, snapshots } = await start()
+  await ask('stranger@example.org', lookup)
+  await snapshots.save()
+  source.fault = down
+  const second = await start()
+  t.equal(await ask('stranger@example.org', second.lookup), absent)
+  t.equal(await ask('another@example.org', second.lookup), down)
+})
+
+t.test('a snapshot holds the absences of recipients that are known elsewhere', async t => {
+  const { ask, start, source } = openStage(t, {}, { isKnownElsewhere: () => true })
+  const { lookup, snapshots } = await start()
+  await ask('user@example.com', lookup)
+  await snapshots.save()
+  source.fault = down
+  t.equal(await ask('user@example.com', (await start()).lookup), absent)
+})
+
+t.test('entries of another definition are kept aside until it is back', async t => {
+  const { ask, start, source, path } = openStage(t, { 'info@example.com': 'a@b' })
+  const first = await start()
+  await ask('info@example.com', first.lookup)
+  await first.snapshots.close()
+  source.fault = down
+  const mistaken = await start({ definition: 'fedcba9876543210' })
+  t.equal(await ask('info@example.com', mistaken.lookup), down)
+  await mistaken.snapshots.close()
+  const mended = await start()
+  t.match(await ask('info@example.com', mended.lookup), { kind: 'found', age: 'stale' })
+  await mended.snapshots.close()
+  t.notOk(existsSync(`${path}.before`))
+  t.match(await ask('info@example.com', (await start()).lookup), { kind: 'found', age: 'stale' })
+})
+
+t.test('an entry from too long ago is of no use', async t => {
+  const { ask, clock, start, source } = openStage(t, { 'info@example.com': 'a@b' }, { lifetimes: anHour })
+  const { lookup, snapshots } = await start()
+  await ask('info@example.com', lookup)
+  await snapshots.close()
   await clock.advance(61 * minute)
-  t.notOk(recalled(open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))))
+  source.fault = down
+  t.equal(await ask('info@example.com', (await start()).lookup), down)
 })
 
-t.test('found answers are told to whoever asks for that, from the table and from a snapshot', async t => {
+t.test('a file of another format is not used', async t => {
+  const { start, path, lines } = openStage(t, {})
+  writeFileSync(path, 'holdfast snapshot 2\n')
+  const { lookup } = await start()
+  t.strictSame([...lookup.known.memory.keysToSave()], [])
+  t.ok(lines.some(line => line.includes('snapshot: ')))
+})
+
+t.test('found answers from a snapshot are told to whoever asks for that', async t => {
   const heard: string[] = []
-  const { ask, clock, lookup, open } = stage({ 'info@example.com': 'a@b' }, { onFound: value => { heard.push(value) } })
-  await ask('info@example.com')
-  t.strictSame(heard, ['a@b'])
-  const [record] = [...recordsOf(lookup.known, clock.now())]
-  const restarted = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
-  if (record !== undefined) recall(restarted.known, ...record)
+  const { ask, start } = openStage(t, { 'info@example.com': 'a@b' }, { onFound: value => { heard.push(value) } })
+  const { lookup, snapshots } = await start()
+  await ask('info@example.com', lookup)
+  await snapshots.close()
+  await start()
   t.strictSame(heard, ['a@b', 'a@b'])
 })

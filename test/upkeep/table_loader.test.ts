@@ -8,8 +8,8 @@ import { decodeRecord, encodeRecord, statement } from '../../src/caches/entry.js
 import { byteString, found } from '../../src/outcome.js'
 import { TableLoader } from '../../src/upkeep/table_loader.js'
 import type { LoaderParts, LoadState } from '../../src/upkeep/table_loader.js'
-import { memoryTarget, redisTarget } from '../../src/upkeep/load_target.js'
-import type { LoadTarget } from '../../src/upkeep/load_target.js'
+import { memoryTarget, redisTarget } from '../../src/upkeep/load_table.js'
+import type { LoadTarget } from '../../src/upkeep/load_table.js'
 import { fakeClock } from '../fixtures/clock.js'
 import type { FakeClock } from '../fixtures/clock.js'
 import { startProxy } from '../fixtures/proxy.js'
@@ -21,9 +21,15 @@ const map = { name: 'alias', definition: '0123456789abcdef' }
 const hour = 3_600_000
 
 type Told = { readonly state: LoadState, readonly left: number } | { readonly problem: string }
-type Node = { readonly loader: TableLoader, readonly told: readonly Told[], readonly memory: Map<string, string>, readonly until: (count: number) => Promise<Told> }
+type Node = {
+  readonly loader: TableLoader, readonly told: readonly Told[], readonly memory: Map<string, string>,
+  readonly until: (count: number) => Promise<Told>,
+}
 
-/** A node that loads the table, into a memory of its own if `parts` has no other target; `until` resolves with what it told, so many times after its start. */
+/**
+ * A node that loads the table, into a memory of its own if `parts` has no other target; `until` resolves with what it
+ * told, so many times after its start.
+ */
 const startNode = (t: Test, clock: FakeClock, parts: Partial<LoaderParts>): Node => {
   const told: Told[] = []
   const watchers = new Set<() => void>()
@@ -33,7 +39,9 @@ const startNode = (t: Test, clock: FakeClock, parts: Partial<LoaderParts>): Node
   }
   const memory = new Map<string, string>()
   const loader = new TableLoader({
-    table: openTable(t, mariadb, mariadb), warm: 'auto', everyMs: 6 * hour, ready: Promise.resolve(), clock, random: () => 0.5,
+    table: openTable(
+      t, mariadb, mariadb,
+    ), warm: 'auto', everyMs: 6 * hour, ready: Promise.resolve(), clock, random: () => 0.5,
     target: memoryTarget(({ key, outcome }) => {
       memory.set(key, outcome.value)
       return true
@@ -74,7 +82,9 @@ const startShared = async (t: Test) => {
       t.teardown(() => client.disconnect())
       return redisTarget({ client, redis: settings, map, warm: 'auto', keepMs: 168 * hour })
     },
-    read: async (key: string): Promise<unknown> => decodeRecord(await plain.get(`hf:alias:${key}`) ?? '', map.definition),
+    read: async (key: string): Promise<unknown> => decodeRecord(
+      await plain.get(`hf:alias:${key}`) ?? '', map.definition,
+    ),
   }
 }
 /** Lets what is under way come to its end: nothing says that nothing happens. */
@@ -85,7 +95,9 @@ const untilIdle = async ({ loader }: Node): Promise<void> => {
 t.test('without Redis the table goes into memory at start, and again after the interval', async t => {
   const clock = fakeClock()
   const node = startNode(t, clock, {})
-  t.match(await node.until(1), { state: { state: 'idle', rows, keys: rows, loadedAt: clock.now(), problem: '' }, left: 0 })
+  t.match(
+    await node.until(1), { state: { state: 'idle', rows, keys: rows, loadedAt: clock.now(), problem: '' }, left: 0 },
+  )
   t.equal(node.memory.size, rows)
   t.equal(node.memory.get(keyOf(7)), valueOf(7))
   await clock.advance(5 * hour)
@@ -131,15 +143,21 @@ t.test('of two nodes that share a Redis one loads, and the other knows when', as
   // A Redis that lost everything is loaded again soon.
   await shared.plain.flushall()
   await clock.advance(70_000)
-  await Promise.race([...nodes, late].map(node => node.until(node === nodes[0] || node === nodes[1] ? node.told.length + 1 : 1)))
+  await Promise.race(
+    [...nodes, late].map(node => node.until(node === nodes[0] || node === nodes[1] ? node.told.length + 1 : 1))
+  )
   t.equal((await shared.plain.keys('hf:alias:*')).length, rows)
 })
 
 t.test('what another node noted since the load began stays as it is', async t => {
   const clock = fakeClock()
   const shared = await startShared(t)
-  await shared.plain.set(`hf:alias:${keyOf(8)}`, encodeRecord(statement(found(byteString('newer')), clock.now() + 1, 0), map.definition))
-  await shared.plain.set(`hf:alias:${keyOf(9)}`, encodeRecord(statement(found(byteString('older')), clock.now() - 1, 0), map.definition))
+  await shared.plain.set(
+    `hf:alias:${keyOf(8)}`, encodeRecord(statement(found(byteString('newer')), clock.now() + 1, 0), map.definition),
+  )
+  await shared.plain.set(
+    `hf:alias:${keyOf(9)}`, encodeRecord(statement(found(byteString('older')), clock.now() - 1, 0), map.definition),
+  )
   await startNode(t, clock, { target: shared.target() }).until(1)
   t.match(await shared.read(keyOf(8)), { outcome: { value: 'newer' } })
   t.match(await shared.read(keyOf(9)), { outcome: { value: valueOf(9) } })
@@ -214,11 +232,20 @@ t.test('a server that is no longer believed midway: the load ends', async t => {
 })
 
 t.test('an administrator\'s query is listed by its first column', async t => {
-  const node = startNode(t, fakeClock(), { warm: 'SELECT UPPER(address), CONCAT(goto, \'!\') AS target FROM alias WHERE goto <> \'box7@example.net\' -- all but one' })
+  const node = startNode(
+    t, fakeClock(),
+    {
+      warm: 'SELECT UPPER(address), CONCAT(goto, \'!\') AS target FROM alias '
+        + 'WHERE goto <> \'box7@example.net\' -- all but one',
+    },
+  )
   t.match(await node.until(1), { state: { keys: rows - 1 } })
   t.equal(node.memory.get(keyOf(8)), `${valueOf(8)}!`)
   t.notOk(node.memory.has(keyOf(7)))
-  for (const [warm, problem] of [['SELECT address FROM alias', /the key and, after that/], ['SELECT nothing FROM alias', /1054/], ['SELECT 1, 2; DROP TABLE alias', /1064/]] as const) {
+  for (const [warm, problem] of [
+    ['SELECT address FROM alias', /the key and, after that/], ['SELECT nothing FROM alias', /1054/],
+    ['SELECT 1, 2; DROP TABLE alias', /1064/],
+  ] as const) {
     t.match(await startNode(t, fakeClock(), { warm }).until(1), { problem }, warm)
   }
 })

@@ -1,12 +1,12 @@
 import t from 'tap'
-import { watchChanges } from '../../src/upkeep/changes.js'
+import { watchChanges } from '../../src/upkeep/flush.js'
 import { unavailable } from '../../src/outcome.js'
 import type { Unavailable } from '../../src/outcome.js'
 import { fakeClock } from '../fixtures/clock.js'
 
 const minute = 60_000
 
-t.test('it asks as far back as nothing is known, tells what is new, and of a long pause no more than can be fresh', async t => {
+t.test('changes are asked for since the last answer, but no further back than anything can be fresh', async t => {
   const clock = fakeClock()
   const asked: number[] = []
   const told: [string | null, boolean][] = []

@@ -1,0 +1,68 @@
+import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { appendPieces, readPieces, writePieces } from '../../src/caches/piece_file.js'
+import { freshFolder, removeFolder } from '../fixtures/guard.js'
+
+const folder = freshFolder()
+t.teardown(() => removeFolder(folder))
+const pieces = [Buffer.from('head'), Buffer.alloc(300_000, 7), Buffer.from([0])]
+
+const readAll = async (path: string): Promise<{ pieces: string[], problem: string | null }> => {
+  const read: string[] = []
+  const problem = await readPieces(path, piece => { read.push(piece.toString('latin1')) })
+  return { pieces: read, problem }
+}
+const texts = (buffers: readonly Buffer[]): string[] => buffers.map(each => each.toString('latin1'))
+
+t.test('what was written is read, piece by piece, and nobody else may read it', async t => {
+  const path = join(folder, 'new', 'copy')
+  await writePieces(path, pieces)
+  t.strictSame(await readAll(path), { pieces: texts(pieces), problem: null })
+  t.equal(statSync(path).mode & 0o777, 0o600, 'it holds addresses')
+  t.strictSame(readdirSync(join(folder, 'new')), ['copy'])
+})
+
+t.test('what is appended is read after what was there', async t => {
+  const path = join(folder, 'appended')
+  const end = await appendPieces(path, await writePieces(path, pieces), [Buffer.from('one')])
+  t.strictSame(await readAll(path), { pieces: [...texts(pieces), 'one'], problem: null })
+  // A crash left half a piece there.
+  writeFileSync(path, Buffer.concat([readFileSync(path), Buffer.from('half')]))
+  await appendPieces(path, end, [Buffer.from('two, which is longer')])
+  t.strictSame(await readAll(path), { pieces: [...texts(pieces), 'one', 'two, which is longer'], problem: null })
+})
+
+t.test('a file that isn\'t there is told from one that is damaged', async t => {
+  t.strictSame(await readAll(join(folder, 'none')), { pieces: [], problem: 'none' })
+})
+
+t.test('a file that is cut short or changed anywhere is read up to there', async t => {
+  const path = join(folder, 'damaged')
+  await writePieces(path, [Buffer.from('head'), Buffer.from('rows')])
+  const whole = readFileSync(path)
+  const second = whole.length / 2
+  for (let size = 0; size < whole.length; size++) {
+    const before = size < second ? [] : ['head']
+    writeFileSync(path, whole.subarray(0, size))
+    t.strictSame(await readAll(path), {
+      pieces: before, problem: size % second === 0 ? null : 'it is damaged: cut short or changed',
+    }, `cut to ${size} bytes`)
+    const changed = Buffer.from(whole)
+    changed[size] = (changed[size] ?? 0) ^ 1
+    writeFileSync(path, changed)
+    t.strictSame(await readAll(path), { pieces: before, problem: 'it is damaged: cut short or changed' },
+      `byte ${size} changed`)
+  }
+})
+
+t.test('a write that fails leaves the old file as it was', async t => {
+  const path = join(folder, 'kept')
+  await writePieces(path, pieces)
+  const failing = function* (): Generator<Buffer> {
+    yield Buffer.from('new')
+    throw new Error('no more')
+  }
+  await t.rejects(writePieces(path, failing()), { message: 'no more' })
+  t.strictSame(await readAll(path), { pieces: texts(pieces), problem: null })
+})
