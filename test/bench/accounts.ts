@@ -15,15 +15,29 @@ export const processTree = (pid: number): readonly number[] => {
   return pids
 }
 
+/** The sum of two neighbouring times (utime and stime, or cutime and cstime) of a process, in seconds. */
+const secondsOf = (pid: number, first: 14 | 16): number => {
+  // The second field is the command's name in brackets, which may hold anything.
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ')
+  return (Number(fields[first - 3]) + Number(fields[first - 2])) / ticksPerSecond
+}
+
 /** CPU seconds of these processes so far, user and system, all threads. */
-export const cpuSeconds = (pids: readonly number[]): number => {
-  let ticks = 0
-  for (const pid of pids) {
-    // The second field is the command's name in brackets, which may hold anything; the 14th and 15th are the times.
-    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ')
-    ticks += Number(fields[11]) + Number(fields[12])
+export const cpuSeconds = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + secondsOf(pid, 14), 0)
+
+/**
+ * CPU seconds of a process and all that descend from it, those that have ended
+ * included: for a server such as master(8), whose children come and go.
+ */
+export const familySeconds = (pid: number): number => {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean).map(Number)
+    return secondsOf(pid, 14) + secondsOf(pid, 16) + children.reduce((sum, child) => sum + familySeconds(child), 0)
+  } catch (error) {
+    // It has ended meanwhile: from now on its parent counts it.
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH')) return 0
+    throw error
   }
-  return ticks / ticksPerSecond
 }
 
 /** Resident memory of these processes, in bytes. */

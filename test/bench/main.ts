@@ -1,16 +1,18 @@
 /**
- * npm run bench -- [--smoke] [--json] [--seconds N] [--rounds N] [peers | start | growth | soak [MINUTES] | warm [ROWS]]
+ * npm run bench -- [--smoke] [--json] [--seconds N] [--rounds N]
+ *   [misses | mail [MESSAGES] | peers | start | growth | soak [MINUTES] | warm [ROWS]]
  *
  * Everything on this machine, in private instances. See NOTES.md.
  */
 import { parseArgs } from 'node:util'
 import { runGrowth } from './growth.js'
+import { runMail } from './mail.js'
 import { runPeers } from './peers.js'
 import { preparePrograms } from './programs.js'
 import { heading, line, ratioLine, ratios } from './report.js'
 import { runSoak } from './soak.js'
 import { runStart } from './start.js'
-import { runSuite } from './suite.js'
+import { runMisses, runSuite } from './suite.js'
 import type { Extent, Row } from './suite.js'
 import { runWarm } from './warm.js'
 
@@ -42,10 +44,10 @@ const say = (text: string): void => {
 const programs = await preparePrograms()
 say(`load generator in ${programs.generator.language}`)
 
-const suite = async (extent: Extent): Promise<unknown> => {
+const suite = async (extent: Extent, runCases: typeof runSuite): Promise<unknown> => {
   const rows: Row[] = []
   say(heading)
-  await runSuite(programs, extent, row => {
+  await runCases(programs, extent, row => {
     rows.push(row)
     say(line(row))
   })
@@ -58,7 +60,11 @@ const suite = async (extent: Extent): Promise<unknown> => {
 const [command, amount] = positionals
 const run = (): Promise<unknown> => {
   switch (command) {
-    case undefined: return suite(values.smoke ? smoke : full)
+    case undefined: return suite(values.smoke ? smoke : full, runSuite)
+    case 'misses': return suite(values.smoke ? smoke : full, runMisses)
+    case 'mail': return runMail(values.smoke
+      ? { messages: 20, rounds: 1, distancesMs: [0] }
+      : { messages: Number(amount ?? 1_000), rounds: full.rounds, distancesMs: [0, 1, 5] }, say)
     case 'peers': return runPeers(say)
     case 'start': return runStart(full.rounds, say)
     case 'growth': return runGrowth(programs, full.seconds, say)

@@ -80,6 +80,30 @@ export const fill = async (programs: Programs, served: Served, key: string, coun
     key, first: 0, count, order: 'once', connections, warmupSeconds: 0, seconds: 3_600,
   }, served.pids())
 
+const unixOnly = (extent: Extent): Extent => ({ ...extent, transports: ['unix'] })
+
+/** One in a hundred is a memory hit all the same; a smaller memory would lose answers between two steps. */
+const memoryOfMisses = (entries: number): number => Math.ceil(entries / 100)
+
+/** Runs what MySQL answers, beside a plain pool that asks the same. */
+export const runMisses = async (programs: Programs, extent: Extent, onRow: (row: Row) => void): Promise<void> => {
+  const table = await startTable(extent.entries)
+  const closers: (() => Promise<unknown>)[] = [() => table.stop()]
+  try {
+    const served = await startServed({ table, memoryEntries: memoryOfMisses(extent.entries) })
+    closers.push(() => served.close())
+    const pool = await startPoolFloor(programs.floorPool, table)
+    closers.push(() => pool.close())
+    const all = { key: knownKey, count: extent.entries, expect: 'found', behind: (): readonly number[] => [table.pid()] } as const
+    await compare(programs, [
+      { what: 'MySQL miss', served, ...all },
+      { what: 'floor', served: pool, ...all },
+    ], unixOnly(extent), onRow)
+  } finally {
+    for (const close of closers.reverse()) await close()
+  }
+}
+
 /** Runs everything and hands each row out as it comes; resolves when all servers have ended. */
 export const runSuite = async (programs: Programs, extent: Extent, onRow: (row: Row) => void): Promise<void> => {
   const { entries } = extent
@@ -101,25 +125,14 @@ export const runSuite = async (programs: Programs, extent: Extent, onRow: (row: 
       { what: 'absent hit', served: warm, key: unknownKey, count: fewEntries, expect: 'absent' },
     ], extent, onRow)
 
-    // One in a hundred is a memory hit all the same; a smaller memory would lose answers between two steps.
-    const memoryEntries = Math.ceil(entries / 100)
-    const overUnix: Extent = { ...extent, transports: ['unix'] }
+    const memoryEntries = memoryOfMisses(entries)
+    const overUnix = unixOnly(extent)
     const throughRedis = await startServed({ table, redis, memoryEntries })
     closers.push(() => throughRedis.close())
     await fill(programs, throughRedis, knownKey, entries)
     await compare(programs, [
       { what: 'memory hit', served: warm, ...found },
       { what: 'Redis hit', served: throughRedis, ...found, behind: () => [redis.pid()] },
-    ], overUnix, onRow)
-
-    const throughTable = await startServed({ table, memoryEntries })
-    closers.push(() => throughTable.close())
-    const pool = await startPoolFloor(programs.floorPool, table)
-    closers.push(() => pool.close())
-    const behind = (): readonly number[] => [table.pid()]
-    await compare(programs, [
-      { what: 'MySQL miss', served: throughTable, ...found, behind },
-      { what: 'floor', served: pool, ...found, behind },
     ], overUnix, onRow)
 
     // Few keys: each is tried again every few seconds, which is part of the price.
@@ -132,4 +145,5 @@ export const runSuite = async (programs: Programs, extent: Extent, onRow: (row: 
   } finally {
     for (const close of closers.reverse()) await close()
   }
+  await runMisses(programs, extent, onRow)
 }

@@ -1,0 +1,216 @@
+/**
+ * A Postfix for each way to reach the same tables: text files, `mysql:`,
+ * `proxy:mysql:`, `memcache:`, and Holdfast with and without Redis. All take mail
+ * for relay.example and discard it.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { startHoldfast } from '../fixtures/daemon.js'
+import { freshFolder } from '../fixtures/guard.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import type { Mariadb } from '../fixtures/mariadb.js'
+import { startMemcached } from '../fixtures/memcached.js'
+import { postmapMake, startPostfix } from '../fixtures/postfix.js'
+import type { Postfix } from '../fixtures/postfix.js'
+import { startProxy } from '../fixtures/proxy.js'
+import type { Proxy } from '../fixtures/proxy.js'
+import { startRedis } from '../fixtures/redis.js'
+import { processTree } from './accounts.js'
+
+export const ways = ['text tables', 'mysql:', 'proxy:mysql:', 'memcache:', 'Holdfast', 'Holdfast, Redis'] as const
+export type Way = typeof ways[number]
+
+/** How many parts a platform's main.cf puts into tables. */
+export type Platform = 'few maps' | 'all maps'
+
+export type Contestant = {
+  readonly way: Way
+  readonly platform: Platform
+  readonly postfix: Postfix
+  /** What works for it besides Postfix, MySQL excepted. */
+  readonly helpers: () => { readonly holdfast: readonly number[], readonly cache: readonly number[] }
+}
+
+export type MailStage = {
+  readonly mariadb: Mariadb
+  /** Stands between MySQL and every way but text tables when MySQL is at a distance. */
+  readonly proxy: Proxy
+  start(way: Way, platform: Platform, distant: boolean): Promise<Contestant & { stop(): Promise<void> }>
+  stop(): Promise<void>
+}
+
+type Table = { readonly parameter: string, readonly search: string, readonly query: string, readonly absence?: string }
+
+/** Enough to accept and route: what the drill's Postfix has in tables too. */
+const few: Readonly<Record<string, Table>> = {
+  virtual_domain: {
+    parameter: 'virtual_alias_domains', search: 'exact', query: "SELECT domain FROM virtual_domain WHERE domain='%s'",
+  },
+  virtual_alias: { parameter: 'virtual_alias_maps', search: 'virtual', query: "SELECT goto FROM alias WHERE address='%s'" },
+  relay_domain: { parameter: 'relay_domains', search: 'domain', query: "SELECT domain FROM relay_domain WHERE domain='%s'" },
+  relay_recipient: {
+    parameter: 'relay_recipient_maps', search: 'recipient', query: "SELECT 'ok' FROM relay_recipient WHERE address='%s'",
+  },
+  transport: { parameter: 'transport_maps', search: 'transport', query: "SELECT nexthop FROM transport WHERE pattern='%s'" },
+}
+
+/** What platforms add: they ask these with each client, sender and recipient. */
+const more: Readonly<Record<string, Table>> = {
+  client_access: {
+    parameter: 'check_client_access', search: 'access', absence: 'passes',
+    query: "SELECT action FROM client_access WHERE client='%s'",
+  },
+  sender_access: {
+    parameter: 'check_sender_access', search: 'access', absence: 'passes',
+    query: "SELECT action FROM sender_access WHERE sender='%s'",
+  },
+  recipient_access: {
+    parameter: 'check_recipient_access', search: 'access', absence: 'passes',
+    query: "SELECT action FROM recipient_access WHERE recipient='%s'",
+  },
+  sender_bcc: { parameter: 'sender_bcc_maps', search: 'recipient', query: "SELECT bcc FROM sender_bcc WHERE sender='%s'", absence: 'passes' },
+  recipient_bcc: {
+    parameter: 'recipient_bcc_maps', search: 'recipient', query: "SELECT bcc FROM recipient_bcc WHERE recipient='%s'", absence: 'passes',
+  },
+}
+
+/** The query's table: its rows fill the text file too. */
+const tableOf = (query: string): string => /FROM (\w+)/.exec(query)?.[1] ?? ''
+
+const sql = (recipients: number): string => `
+  CREATE TABLE virtual_domain (domain VARCHAR(255) PRIMARY KEY);
+  INSERT INTO virtual_domain VALUES ('v.example');
+  CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT NOT NULL);
+  INSERT INTO alias VALUES ('info@v.example', '1box@relay.example');
+  CREATE TABLE relay_domain (domain VARCHAR(255) PRIMARY KEY);
+  INSERT INTO relay_domain VALUES ('relay.example');
+  CREATE TABLE relay_recipient (address VARCHAR(255) PRIMARY KEY);
+  INSERT INTO relay_recipient SELECT CONCAT(seq, 'box@relay.example') FROM seq_1_to_${recipients};
+  CREATE TABLE transport (pattern VARCHAR(255) PRIMARY KEY, nexthop VARCHAR(255));
+  INSERT INTO transport VALUES ('relay.example', 'discard:'), ('*', 'discard:');
+  CREATE TABLE client_access (client VARCHAR(255) PRIMARY KEY, action VARCHAR(255));
+  INSERT INTO client_access VALUES ('192.0.2.1', 'REJECT');
+  CREATE TABLE sender_access (sender VARCHAR(255) PRIMARY KEY, action VARCHAR(255));
+  INSERT INTO sender_access VALUES ('spam@elsewhere.example', 'REJECT');
+  CREATE TABLE recipient_access (recipient VARCHAR(255) PRIMARY KEY, action VARCHAR(255));
+  INSERT INTO recipient_access VALUES ('closed@relay.example', 'REJECT');
+  CREATE TABLE sender_bcc (sender VARCHAR(255) PRIMARY KEY, bcc VARCHAR(255));
+  INSERT INTO sender_bcc VALUES ('boss@relay.example', '1box@relay.example');
+  CREATE TABLE recipient_bcc (recipient VARCHAR(255) PRIMARY KEY, bcc VARCHAR(255));
+  INSERT INTO recipient_bcc VALUES ('archive@relay.example', '1box@relay.example');
+`
+
+const mainCf = (tables: Readonly<Record<string, Table>>, name: (map: string) => string): Record<string, string> => {
+  const settings: Record<string, string> = {}
+  const restrictions: string[] = []
+  for (const [map, { parameter }] of Object.entries(tables)) {
+    if (parameter.startsWith('check_')) restrictions.push(`${parameter} ${name(map)}`)
+    else settings[parameter] = name(map)
+  }
+  return {
+    ...settings,
+    smtpd_recipient_restrictions: [...restrictions, 'reject_unauth_destination'].join(', '),
+    // A client that is slowed down would measure Postfix's patience.
+    smtpd_client_connection_count_limit: '0',
+    in_flow_delay: '0',
+    default_process_limit: '100',
+  }
+}
+
+/** Starts MariaDB with so many recipients `Nbox@relay.example`, N from 1. */
+export const startMailStage = async (recipients: number): Promise<MailStage> => {
+  const mariadb = await startMariadb({ args: ['--max-connections=800', '--innodb-buffer-pool-size=128M'], sql: sql(recipients) })
+  const proxy = await startProxy({ host: mariadb.host, port: mariadb.port })
+  const textDir = freshFolder()
+
+  const writeTexts = async (): Promise<void> => {
+    for (const { query } of Object.values({ ...few, ...more })) {
+      const table = tableOf(query)
+      const rows = await mariadb.sql(`SELECT * FROM ${table}`)
+      const file = join(textDir, table)
+      writeFileSync(file, rows.map(row => {
+        const [key, value = 'ok'] = Object.values(row).map(String)
+        return `${key} ${value}\n`
+      }).join(''))
+      const { stderr } = await postmapMake(`hash:${file}`)
+      if (stderr !== '') throw new Error(stderr)
+    }
+  }
+  await writeTexts()
+
+  const start: MailStage['start'] = async (way, platform, distant) => {
+    const tables = platform === 'few maps' ? few : { ...few, ...more }
+    const dir = freshFolder()
+    const server = distant ? `${proxy.host}:${proxy.port}` : `unix:${mariadb.socket}`
+    const stops: (() => unknown)[] = []
+    for (const [map, { query }] of Object.entries(tables)) {
+      writeFileSync(join(dir, `${map}.cf`), `hosts = ${server}\nuser = ${mariadb.user}\npassword = ${mariadb.password}\n`
+        + `dbname = ${mariadb.database}\nquery = ${query}\n`)
+    }
+    let holdfast: Awaited<ReturnType<typeof startHoldfast>> | undefined
+    const caches: (() => number)[] = []
+    const startDaemon = async (withRedis: boolean): Promise<void> => {
+      const redis = withRedis ? await startRedis() : undefined
+      if (redis !== undefined) {
+        stops.push(() => redis.stop())
+        caches.push(() => redis.pid())
+      }
+      holdfast = await startHoldfast(at => JSON.stringify({
+        listen: [{ socketmap: `unix:${at}/s`, mode: '0666' }],
+        health: 'off',
+        ...redis === undefined ? {} : { redis: { path: redis.socket } },
+        maps: Object.fromEntries(Object.entries(tables).map(([map, { search, absence }]) =>
+          [map, { search, cf: join(dir, `${map}.cf`), ...absence === undefined ? {} : { absence } }])),
+      }))
+      stops.push(() => holdfast?.kill())
+    }
+    const nameOf = async (): Promise<(map: string) => string> => {
+      switch (way) {
+        case 'text tables': return map => `hash:${join(textDir, tableOf(tables[map]?.query ?? ''))}`
+        case 'mysql:': return map => `mysql:${join(dir, `${map}.cf`)}`
+        case 'proxy:mysql:': return map => `proxy:mysql:${join(dir, `${map}.cf`)}`
+        case 'memcache:': {
+          const memcached = await startMemcached()
+          stops.push(() => memcached.stop())
+          caches.push(() => memcached.pid())
+          return map => {
+            const file = join(dir, `${map}.memcache.cf`)
+            writeFileSync(file, `memcache = inet:127.0.0.1:${memcached.port}\nkey_format = ${map}:%s\n`
+              + `backup = proxy:mysql:${join(dir, `${map}.cf`)}\n`)
+            return `memcache:${file}`
+          }
+        }
+        case 'Holdfast':
+        case 'Holdfast, Redis':
+          await startDaemon(way === 'Holdfast, Redis')
+          return map => `socketmap:unix:${join(holdfast?.dir ?? '', 's')}:${map}`
+        default: return way satisfies never
+      }
+    }
+    const postfix = await startPostfix({ mainCf: {
+      ...mainCf(tables, await nameOf()),
+      proxy_read_maps: Object.keys(tables).map(map => `proxy:mysql:${join(dir, `${map}.cf`)}`).join(' '),
+    } })
+    stops.push(() => postfix.stop())
+    return {
+      way, platform, postfix,
+      helpers: () => ({
+        holdfast: holdfast === undefined ? [] : processTree(holdfast.pid()),
+        cache: caches.map(pid => pid()),
+      }),
+      stop: async () => {
+        for (const each of stops.reverse()) await each()
+      },
+    }
+  }
+  return {
+    mariadb, proxy, start,
+    stop: async () => {
+      await proxy.stop()
+      await mariadb.stop()
+    },
+  }
+}
+
+/** The pid of the master(8) of a Postfix. */
+export const masterPid = ({ queueDir }: Postfix): number => Number(readFileSync(join(queueDir, 'pid', 'master.pid'), 'latin1'))
