@@ -8,6 +8,7 @@
 import { unavailable } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
+import { UnderWay } from '../runtime/under_way.js'
 import type { Walk } from './search.js'
 
 type Flight = { readonly walk: Walk, readonly reply: Promise<Outcome> }
@@ -23,7 +24,7 @@ export type FlightSettings = {
 export class Flights {
   readonly #settings: FlightSettings
   /** By the key as Postfix sent it. */
-  readonly #flights = new Map<string, Flight>()
+  readonly #flights = new UnderWay<string, Flight>()
 
   constructor(settings: FlightSettings) {
     this.#settings = settings

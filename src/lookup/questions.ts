@@ -10,6 +10,7 @@ import type { Entry } from '../caches/entry.js'
 import type { Absent, Found, Outcome } from '../outcome.js'
 import { absent, unavailable } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
+import { UnderWay } from '../runtime/under_way.js'
 import type { TableTrust } from '../trust/table_trust.js'
 import type { Known } from './known.js'
 
@@ -26,7 +27,7 @@ export type QuestionParts = {
 export class Questions {
   readonly #parts: QuestionParts
   /** By step key. */
-  readonly #underWay = new Map<string, Promise<StepAnswer>>()
+  readonly #underWay = new UnderWay<string, Promise<StepAnswer>>()
   /** How many keys the tables were asked for. */
   count = 0
 
@@ -58,7 +59,7 @@ export class Questions {
 
   /** Lets nobody join the questions about steps that are flushed. */
   flush(isFlushed: (stepKey: string) => boolean): void {
-    for (const stepKey of this.#underWay.keys()) if (isFlushed(stepKey)) this.#underWay.delete(stepKey)
+    for (const [stepKey] of this.#underWay) if (isFlushed(stepKey)) this.#underWay.delete(stepKey)
   }
 
   async #askTables(stepKey: string, askedAt: number, deadline: number): Promise<StepAnswer> {
