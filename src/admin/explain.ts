@@ -21,6 +21,7 @@ import type { Outcome } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import { systemClock } from '../runtime/clock.js'
 import type { CopyStatus } from '../upkeep/copies.js'
+import { whyNoCopy } from './outage.js'
 import { doubtTexts } from './status.js'
 
 /** What a cache holds for a key. Times are epoch ms. */
@@ -127,13 +128,6 @@ const bridgeOrigin = (known: Known, walk: Walk, now: number): Origin | null => {
   }
   const whole = known.memory.peek(wholeKey(walk))
   return whole === undefined ? null : { from: 'memory', at: whole.verifiedAt }
-}
-
-/** Why a map has no copies that could answer; '' if it has them. */
-export const whyNoCopy = (copies: readonly CopyStatus[]): string => {
-  const lacking = copies.find(({ takenAt }) => takenAt === null)
-  if (lacking === undefined) return ''
-  return `the table has no copy (${lacking.problem === '' ? 'not taken yet' : lacking.problem})`
 }
 
 /** Why nothing bridges an outage for this walk, or why absent may. */

@@ -10,7 +10,7 @@
  */
 import { compileSearch } from '../lookup/search.js'
 import { fold } from '../postfix/fold.js'
-import type { SearchSettings } from '../postfix/parameters.js'
+import type { Search, SearchSettings } from '../postfix/parameters.js'
 import { placeName } from '../postfix/postconf.js'
 import type { OwnUse } from './tables.js'
 
@@ -74,6 +74,27 @@ export const stopsOf = (uses: readonly OwnUse[]): readonly Stop[] => {
   const rank = ({ name }: Stop): number => asksOf.has(name) ? order.indexOf(name) : order.length
   return [...stops.values()].sort((a, b) => rank(a) - rank(b))
 }
+
+/** The parameter that a map is most likely in, by its search. */
+const likelyParameter: Readonly<Record<Search, string>> = {
+  virtual: 'virtual_alias_maps', canonical: 'canonical_maps', generic: 'smtp_generic_maps',
+  transport: 'transport_maps', recipient: 'relay_recipient_maps', domain: 'relay_domains',
+  access: 'check_recipient_access', exact: 'virtual_mailbox_domains',
+}
+
+/** Every map once, where nobody knows in which parameters they are. */
+export const likelyStops = (maps: readonly { readonly name: string, readonly search: string }[]): readonly Stop[] =>
+  maps.flatMap(({ name, search }) => {
+    const stop = { name: likelyParameter[search as Search], places: [], map: name, stepsOf: null }
+    const asks = (...kinds: readonly Asks[]): readonly Stop[] => kinds.map(kind => ({ ...stop, asks: kind }))
+    switch (search) {
+      case 'domain': return asks('domain')
+      // It may be a list of addresses or of domains.
+      case 'exact': return asks('domain', 'target')
+      case 'access': return asks('recipient', 'sender')
+      default: return asks('target')
+    }
+  })
 
 const domainOf = (address: string): string => address.slice(address.lastIndexOf('@') + 1)
 

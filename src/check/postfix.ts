@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { readPostconf } from '../postfix/postconf.js'
+import type { Postconf } from '../postfix/postconf.js'
 import type { Config } from '../config/config.js'
 import { accountOf, fileFindings, serviceAccount } from './access.js'
 import { listenerFor, reach } from './reach.js'
@@ -37,15 +38,16 @@ export const checkPostfix = async (configDir: string, config: Config): Promise<r
 /** By default Postfix asks virtual_alias_maps for domains, too. */
 const askedByDefault = ['virtual_alias_domains']
 
-/**
- * What the Postfix of `configDir` asks of this configuration's daemon; none if there is no Postfix. Rejects with
- * postconf(1)'s standard error if it fails.
- */
-export const ownUses = async (configDir: string, config: Config): Promise<readonly OwnUse[]> => {
-  if (!existsSync(join(configDir, 'main.cf'))) return []
+/** What the Postfix of `configDir` asks of this configuration's daemon. */
+export type Asking = { readonly postfix: Postconf, readonly uses: readonly OwnUse[] }
+
+/** null if there is no Postfix. Rejects with postconf(1)'s standard error if it fails. */
+export const askingOf = async (configDir: string, config: Config): Promise<Asking | null> => {
+  if (!existsSync(join(configDir, 'main.cf'))) return null
   const postfix = await readPostconf(configDir)
-  return usesOf(postfix, askedByDefault).flatMap(use => {
+  const uses = usesOf(postfix, askedByDefault).flatMap(use => {
     const listener = listenerFor(postfix, config, use)
     return listener === null ? [] : [{ use, tcpMap: listener.protocol === 'tcp_table' ? listener.map : null }]
   })
+  return { postfix, uses }
 }

@@ -1,22 +1,31 @@
-/** `holdfast check`: checks the configuration, each server, and that Postfix can ask the daemon. */
-import { checkPostfix } from '../check/postfix.js'
+/**
+ * `holdfast check`: checks the configuration, each server, and that Postfix can ask the daemon; with --outage, which
+ * mail would pass if MySQL went away.
+ */
+import type { Report } from '../admin/summary.js'
+import { whyNoCopy } from '../admin/outage.js'
+import type { OutageFacts } from '../admin/outage.js'
+import { likelyStops, stopsOf } from '../check/itinerary.js'
+import { outageLines, resolvesSenders } from '../check/outage.js'
+import { askingOf, checkPostfix } from '../check/postfix.js'
 import { loadConfig } from '../config/load.js'
 import type { Config } from '../config/config.js'
 import { messageOf } from '../log.js'
 import type { Problem } from '../log.js'
 import { findListing } from '../upkeep/load_table.js'
-import { exitConfig, exitTempfail, terminalLog } from './terminal.js'
+import { adminIn, call } from './daemon_at.js'
+import { Failure, exitConfig, exitTempfail, painter, span, table, terminalLog } from './terminal.js'
 import { sourcesOf } from '../daemon/watched.js'
 import type { WatchedSources } from '../daemon/watched.js'
 
-export type CheckOptions = { readonly configDir: string }
+export type CheckOptions = { readonly configDir: string, readonly outage?: true }
 
 /**
  * Prints what it finds. Exit code: 0, 78 if the configuration of Holdfast or of Postfix is wrong, 75 if a server can't
  * be used now.
  */
 export const check = async (
-  fileName: string, { configDir }: CheckOptions, process: NodeJS.Process,
+  fileName: string, { configDir, outage }: CheckOptions, process: NodeJS.Process,
 ): Promise<number> => {
   const say = (kind: string, { place, text }: Problem): void => {
     process.stdout.write(`${kind}: ${place}: ${text}\n`)
@@ -29,6 +38,7 @@ export const check = async (
   const { config } = loaded
   const tables = await checkTables(config, say, process)
   const isPostfixRight = await checkPostfixOf(config, configDir, say)
+  if (outage === true && tables !== 'wrong') process.stdout.write(await outageText(config, configDir, process))
   if (tables === 'wrong' || !isPostfixRight) return exitConfig
   if (tables === 'down') return exitTempfail
   process.stdout.write(`ok: ${fileName}: ${config.maps.length} maps\n`)
@@ -77,4 +87,67 @@ const checkPostfixOf = async (config: Config, configDir: string, say: Say): Prom
     say('warning', { place: configDir, text: `Postfix's side is not checked: ${messageOf(error)}` })
     return true
   }
+}
+
+/** What is known of a map's copies: why it has none ('' if it has them), and how to say that it has them. */
+type CopyFacts = { readonly whyNone: string, readonly text: string }
+
+/** The copies that the running daemon has, by map; null if it can't be asked. */
+const copiesOfDaemon = async (config: Config): Promise<ReadonlyMap<string, CopyFacts> | null> => {
+  const address = config.health ?? adminIn(config)
+  if (address === undefined) return null
+  try {
+    const { maps, now } = await call(address, '/status') as Report
+    return new Map(maps.map(({ name, copies }) => {
+      const rows = copies.reduce((sum, copy) => sum + copy.rows, 0)
+      const oldest = Math.min(...copies.map(({ takenAt }) => takenAt ?? now))
+      return [name, { whyNone: whyNoCopy(copies), text: `${rows} rows, ${span(now - oldest)} old` }]
+    }))
+  } catch (error) {
+    if (error instanceof Failure) return null
+    throw error
+  }
+}
+
+/** The copies that a daemon would take of the tables that can be listed, by map; those of text tables are left out. */
+const copiesToBe = (config: Config, process: NodeJS.Process): ReadonlyMap<string, CopyFacts> => {
+  const opened = sourcesOf(config, terminalLog('error', process))
+  if (!opened.ok) return new Map()
+  const copies = new Map(config.maps.flatMap(({ name }) => {
+    const source = opened.sources.of(name)
+    if (source.kind === 'text') return []
+    const obstacle = source.tables.map(({ definition: { listing } }) => listing).find(each => typeof each === 'string')
+    const whyNone = obstacle === undefined ? '' : `the table has no copy (${obstacle})`
+    return [[name, { whyNone, text: 'will be taken' }] as const]
+  }))
+  opened.sources.close()
+  return copies
+}
+
+/** Which mail would pass without MySQL, and for each map what decides it. */
+const outageText = async (config: Config, configDir: string, process: NodeJS.Process): Promise<string> => {
+  const paint = painter(process)
+  const daemons = await copiesOfDaemon(config)
+  const planned = copiesToBe(config, process)
+  const copyOf = (name: string): CopyFacts | null =>
+    planned.has(name) ? daemons?.get(name) ?? planned.get(name) ?? null : null
+  const factsOf = (name: string): OutageFacts | null => {
+    const [map, copy] = [config.maps.find(each => each.name === name), copyOf(name)]
+    if (map === undefined || copy === null) return null
+    return { absence: map.absence, staleForMs: map.lifetimes.staleForMs, whyNoCopy: copy.whyNone }
+  }
+  const asking = await askingOf(configDir, config).catch(() => null)
+  const stops = asking === null || asking.uses.length === 0 ? likelyStops(config.maps) : stopsOf(asking.uses)
+  const lines = outageLines(stops, factsOf, asking !== null && resolvesSenders(asking.postfix))
+  const rows = config.maps.map(({ name, absence: { does, inOutage } }) => {
+    const copy = copyOf(name)
+    return [name, does, inOutage, copy === null ? 'a text table' : copy.whyNone === '' ? copy.text : copy.whyNone]
+  })
+  return [
+    `\n${paint('bold', 'If MySQL went away now, mail')}\n`,
+    ...lines.map(({ mail, obstacles }) => obstacles.length === 0 ? `  ${mail}: ${paint('green', 'accepted')}\n`
+      : `  ${mail}: ${paint('red', 'deferred')} by\n${obstacles.map(each => `    ${each}\n`).join('')}`),
+    `\n${paint('bold', 'Maps')}\n`, table([['', 'absence', 'in_outage', 'copy'], ...rows]),
+    ...daemons === null ? ['  (No daemon answers: the copies are those that it would take.)\n'] : [], '\n',
+  ].join('')
 }

@@ -5,13 +5,13 @@
 import { isIP } from 'node:net'
 import type { Explained, ExplainedEntry, ExplainedStep, Origin } from '../admin/explain.js'
 import type { Report } from '../admin/summary.js'
-import { keysAt, stopsOf } from '../check/itinerary.js'
+import { keysAt, likelyStops, stopsOf } from '../check/itinerary.js'
 import type { Party, Stop } from '../check/itinerary.js'
-import { ownUses } from '../check/postfix.js'
+import { askingOf } from '../check/postfix.js'
 import { loadConfig } from '../config/load.js'
 import type { Endpoint } from '../config/endpoint.js'
 import { messageOf } from '../log.js'
-import type { Search, SearchSettings } from '../postfix/parameters.js'
+import type { SearchSettings } from '../postfix/parameters.js'
 import { adminAt, call } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
 import { painter, span } from './terminal.js'
@@ -45,38 +45,20 @@ const noSettings: SearchSettings = {
   localDomains: new Set(),
 }
 
-/** The parameter that a map is most likely in, by its search. */
-const likelyParameter: Readonly<Record<Search, string>> = {
-  virtual: 'virtual_alias_maps', canonical: 'canonical_maps', generic: 'smtp_generic_maps',
-  transport: 'transport_maps', recipient: 'relay_recipient_maps', domain: 'relay_domains',
-  access: 'check_recipient_access', exact: 'virtual_mailbox_domains',
-}
-
-/** Every map of the daemon once, where nobody knows in which parameters they are. */
-const stopsByStatus = async (admin: Endpoint): Promise<readonly Stop[]> => {
-  const { maps } = await call(admin, '/status') as Report
-  return maps.flatMap(({ name, search }) => {
-    const stop = { name: likelyParameter[search as Search], places: [], map: name, stepsOf: null }
-    // `exact` may be a list of addresses or of domains.
-    return [
-      ...search === 'domain' || search === 'exact' ? [{ ...stop, asks: 'domain' as const }] : [],
-      ...search === 'domain' ? [] : [{ ...stop, asks: 'target' as const }],
-    ]
-  })
-}
-
 const guideOf = async (options: ExplainOptions, environment: NodeJS.ProcessEnv): Promise<Guide> => {
   const admin = await adminAt(options, environment)
   const loaded = loadConfig(options.config, environment)
   const settings = loaded.ok ? loaded.config.search : noSettings
   let note = `${options.configDir} asks nothing of this Holdfast, so each map is asked once`
   try {
-    const stops = loaded.ok ? stopsOf(await ownUses(options.configDir, loaded.config)) : []
+    const asking = loaded.ok ? await askingOf(options.configDir, loaded.config) : null
+    const stops = stopsOf(asking?.uses ?? [])
     if (stops.length > 0) return { admin, settings, stops, note: '' }
   } catch (error) {
     note = `each map is asked once, for Postfix's parameters can't be read: ${messageOf(error)}`
   }
-  return { admin, settings, stops: await stopsByStatus(admin), note }
+  const { maps } = await call(admin, '/status') as Report
+  return { admin, settings, stops: likelyStops(maps), note }
 }
 
 type Question = { readonly map: string, readonly asked: string }

@@ -67,6 +67,7 @@ Signals: SIGHUP reads the configuration again; SIGTERM and SIGINT answer the req
       + 'exit code 0 if all is well, 78 if a configuration is wrong, 75 if a server can\'t be used now')
     .argument('[CONFIG]', 'the configuration file', standardConfig)
     .option('--config-dir <DIR>', 'the folder of Postfix\'s main.cf and master.cf', '/etc/postfix')
+    .option('--outage', 'say which mail would pass if MySQL went away, and what would defer the rest')
     .addHelpText('after', `${examples('sudo -u postfix holdfast check /etc/holdfast/holdfast.yaml')}\n
 Run by Postfix's user it sees what Postfix may see; run by root it also checks that the service may read its files.`)
     .action((config: string, options: CheckOptions) =>

@@ -3,7 +3,8 @@
  *
  * 1. It goes the way of a mail: domains, access, aliases and what they lead to, routes, next hops; and of one from
  *    that address; each parameter with its keys, the server that answers, the copies.
- * 2. It says what each key would get without MySQL. MariaDB dies, and every key gets just that.
+ * 2. It says what each key would get without MySQL, and `check --outage` which mail would pass. MariaDB dies, and
+ *    every key gets just that.
  * 3. In the outage it says where the answers come from now, and in a doubt what began it and what ends it.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'

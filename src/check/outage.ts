@@ -1,0 +1,59 @@
+/**
+ * `holdfast check --outage`: which mail would pass if MySQL went away, in general, and what stands in the way of the
+ * rest: by the parameters of main.cf and master.cf that ask our maps. Pure.
+ */
+import { ofKnownKey, ofUnseenKey } from '../admin/outage.js'
+import type { OutageFacts, OutageVerdict } from '../admin/outage.js'
+import { expand } from '../postfix/parameter_list.js'
+import { restrictionLists } from '../postfix/parameters.js'
+import type { Postconf } from '../postfix/postconf.js'
+import type { Stop } from './itinerary.js'
+
+/** Mail of one kind: accepted, or what defers it. */
+export type OutageLine = { readonly mail: string, readonly obstacles: readonly string[] }
+
+/**
+ * Whether smtpd(8) looks up the route of a sender, and so its domain in the lists of our domains: for
+ * reject_unknown_sender_domain, check_sender_access and the like (smtpd_check.c, smtpd_resolve_addr).
+ */
+export const resolvesSenders = ({ expanded, written, overrides }: Postconf): boolean => {
+  const classes = (expanded.get('smtpd_restriction_classes') ?? '').split(/[,\s]+/)
+  const lists: readonly string[] = [...restrictionLists, ...classes]
+  return [
+    ...lists.map(name => expanded.get(name) ?? ''),
+    ...overrides.map(({ value }) => expand(value, written) ?? value),
+  ].some(value => /\b(reject_unknown_sender_domain|reject_unverified_sender|reject_unlisted_sender|check_sender_\w+)/i
+    .test(value)) || expanded.get('smtpd_reject_unlisted_sender') === 'yes'
+}
+
+type Judge = (stop: Stop, facts: OutageFacts) => OutageVerdict | null
+
+/** Each kind of mail with what would defer it. `factsOf` gives null for a text table, which needs no MySQL. */
+export const outageLines = (
+  stops: readonly Stop[], factsOf: (map: string) => OutageFacts | null, areSendersResolved: boolean,
+): readonly OutageLine[] => {
+  const obstacles = (judge: Judge): readonly string[] => [...new Set(stops.flatMap(stop => {
+    const facts = factsOf(stop.map)
+    const verdict = facts === null ? null : judge(stop, facts)
+    if (verdict === null || verdict.passes) return []
+    return [`${stop.places.length === 0 ? '' : `${stop.name}, `}map ${stop.map}: ${verdict.why}`]
+  }))]
+  const isStrangers = ({ asks, name }: Stop): boolean => asks === 'sender' || asks === 'client'
+    || (areSendersResolved && (asks === 'domain' || name === 'transport_maps'))
+  return [
+    { mail: 'to known recipients', obstacles: obstacles((_, facts) => ofKnownKey(facts)) },
+    {
+      mail: 'to recipients never seen',
+      obstacles: obstacles(({ asks }, facts) =>
+        asks === 'recipient' || asks === 'target' ? ofUnseenKey(facts, true) : null),
+    },
+    {
+      mail: 'from senders and clients never seen',
+      obstacles: obstacles((stop, facts) => isStrangers(stop) ? ofUnseenKey(facts, false) : null),
+    },
+    {
+      mail: 'out to next hops without a known row',
+      obstacles: obstacles(({ asks }, facts) => asks === 'next hop' ? ofUnseenKey(facts, false) : null),
+    },
+  ]
+}

@@ -1,0 +1,61 @@
+/** `holdfast check --outage`: what it says of maps in general is what lookups get. */
+import t from 'tap'
+import { ofKnownKey, ofUnseenKey } from '../../src/admin/outage.js'
+import { statement } from '../../src/caches/entry.js'
+import { Memory } from '../../src/caches/memory.js'
+import { outageLines } from '../../src/check/outage.js'
+import { bridge } from '../../src/lookup/answers.js'
+import { Known } from '../../src/lookup/known.js'
+import { compileSearch, walkOf } from '../../src/lookup/search.js'
+import { absent, byteString, found } from '../../src/outcome.js'
+import { absenceEffects } from '../../src/postfix/parameters.js'
+import { systemClock } from '../../src/runtime/clock.js'
+
+const plan = compileSearch('exact', {
+  recipientDelimiter: '', parentDomainMatchesSubdomains: new Set(), propagateUnmatchedExtensions: new Set(),
+  localDomains: new Set(),
+})
+const noCopy = 'the table has no copy'
+
+t.test('a key that is known, or was never seen, gets in an outage what the verdict on its map says', async t => {
+  for (const does of absenceEffects) {
+    for (const inOutage of ['pass', 'pass-strangers', 'defer'] as const) {
+      for (const isOurs of [true, false]) {
+        for (const isCopied of [true, false]) {
+          for (const staleForMs of [0, 60_000]) {
+            const absence = { does, inOutage, isBelievedAtOnce: false }
+            const known = new Known({
+              identity: { name: 'm', definition: '0123456789abcdef' }, plan, absence, confirmForMs: 1,
+              lifetimes: { freshForMs: 0, staleForMs, absentForMs: 0 },
+            }, {
+              memory: new Memory({ entries: 9, bytes: 9_999, absentEntries: 9 }), redis: null, clock: systemClock,
+              isKnownElsewhere: () => false, isOurs: () => isOurs, random: () => 0.5,
+            })
+            // The table has our keys, and lacks those of strangers.
+            const row = isOurs ? found(byteString('x')) : absent
+            known.copied = () => isCopied ? { outcome: row, at: Date.now() } : null
+            const facts = { absence, staleForMs, whyNoCopy: isCopied ? '' : noCopy }
+            const isAnswered = (): boolean => bridge(known, walkOf(plan, 'k'), Date.now()) !== null
+            const title = JSON.stringify({ does, inOutage, isOurs, isCopied, staleForMs })
+            t.equal(ofUnseenKey(facts, isOurs).passes, isAnswered(), title)
+            if (!isOurs) continue
+            known.put('k', known.entryOf(statement(found(byteString('x')), Date.now()), true, Date.now()))
+            t.equal(ofKnownKey(facts).passes, isAnswered(), `known: ${title}`)
+          }
+        }
+      }
+    }
+  }
+})
+
+t.test('each kind of mail is deferred by the maps that it asks, and by no others', async t => {
+  const stop = (name: string, asks: 'recipient' | 'domain' | 'sender' | 'next hop') =>
+    ({ name, places: [name], map: name, asks, stepsOf: null })
+  const stops = [stop('r', 'recipient'), stop('d', 'domain'), stop('s', 'sender'), stop('n', 'next hop')]
+  const facts = { absence: { does: 'refuses', inOutage: 'defer' }, staleForMs: 1, whyNoCopy: noCopy } as const
+  const byMail = (areSendersResolved: boolean): readonly (readonly string[])[] =>
+    outageLines(stops, () => facts, areSendersResolved).map(({ obstacles }) => obstacles.map(each => each.charAt(0)))
+  t.strictSame(byMail(false), [[], ['r'], ['s'], ['n']])
+  t.strictSame(byMail(true), [[], ['r'], ['d', 's'], ['n']], 'the domains of senders are looked up, too')
+  t.strictSame(outageLines(stops, () => null, true).flatMap(({ obstacles }) => obstacles), [], 'text tables')
+})
