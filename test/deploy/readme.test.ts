@@ -1,0 +1,74 @@
+/** What README, CONTRIBUTING and the guides tell people to type: it exists, and the first steps work as written. */
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { createProgram } from '../../src/cli/program.js'
+import { schema } from '../../src/config/schema.js'
+import { absenceEffects, searches } from '../../src/postfix/parameters.js'
+import { run, startChild } from '../fixtures/child.js'
+import { mainFile } from '../fixtures/shipped.js'
+
+const root = fileURLToPath(new URL('../../..', import.meta.url))
+const guides = readdirSync(join(root, 'deploy/guides')).map(name => `deploy/guides/${name}`)
+const pages = ['README.md', '.github/CONTRIBUTING.md', ...guides]
+const readPage = (page: string): string => readFileSync(join(root, page), 'utf8')
+const scripts = (JSON.parse(readPage('package.json')) as { readonly scripts: Readonly<Record<string, string>> }).scripts
+
+for (const page of pages) {
+  const text = readPage(page)
+
+  t.test(`${page}: each link leads to a file`, async t => {
+    for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)#]+)/g)) {
+      t.ok(existsSync(join(root, dirname(page), target)), target)
+    }
+  })
+
+  t.test(`${page}: each npm script exists`, async t => {
+    for (const [command, name = ''] of text.matchAll(/npm (?:run )?(?!ci\b)([a-z]+)/g)) t.ok(name in scripts, command)
+  })
+
+  t.test(`${page}: each command of holdfast exists, with its options`, async t => {
+    const { commands } = createProgram(process)
+    const lines = [...text.matchAll(/(?:^ *|[`(;&] ?|npx )holdfast ([a-z]+)([^\n`#;&]*)/gm)]
+    for (const [line, name = '', rest = ''] of lines) {
+      const command = commands.find(each => each.name() === name)
+      if (!t.ok(command, line)) continue
+      for (const [option] of rest.matchAll(/--[a-z-]+/g)) t.ok(command?.options.some(({ long }) => long === option), line)
+    }
+  })
+}
+
+t.test('README: what is pasted after npm start answers', async t => {
+  const daemon = await startChild(process.execPath, [mainFile, 'serve', join(root, 'deploy/quickstart/holdfast.yaml')], { cwd: root })
+  t.teardown(() => daemon.kill())
+  await daemon.printed(/ready/)
+  const text = readPage('README.md')
+  for (const [, command = ''] of text.matchAll(/^ {4}((?:npx holdfast query|postmap|curl) .*)$/gm)) {
+    // The npm package isn't installed here; a system without a Postfix of its own has no main.cf.
+    const here = command.replace(/^npx holdfast/, `${process.execPath} ${mainFile}`).replace(/^postmap/, 'postmap -c "$FOLDER"')
+    const script = `FOLDER=$(mktemp -d); : > "$FOLDER/main.cf"; ${here}; code=$?; rm -r "$FOLDER"; exit $code`
+    const { code, stdout, stderr } = await run('sh', ['-c', script])
+    t.equal(code, 0, `${command}: ${stderr}`)
+    t.ok(stdout, command)
+  }
+})
+
+t.test('guides: each parameter that is written as one exists', async t => {
+  const map = schema.shape.maps.valueType.shape
+  const known = new Set([...Object.keys(schema.shape), ...Object.keys(map)])
+  for (const page of guides) {
+    for (const [, name = ''] of readPage(page).matchAll(/`([a-z]+_[a-z_]+):/g)) t.ok(known.has(name), `${page}: ${name}`)
+  }
+})
+
+t.test('the guide to operating explains each reason and each alert', async t => {
+  const guide = readPage('deploy/guides/operate.md')
+  for (const [, reason = ''] of readPage('src/outcome.ts').matchAll(/^ {2}\| '([a-z-]+)'/gm)) t.match(guide, `| \`${reason}\` |`)
+  for (const [, alert = ''] of readPage('deploy/alerts/holdfast.yaml').matchAll(/- alert: (\w+)/g)) t.match(guide, `| ${alert} |`)
+})
+
+t.test('the guide to migrating explains each search, and that to outages each effect of an absence', async t => {
+  for (const search of searches) t.match(readPage('deploy/guides/migrate.md'), `| \`${search}\` |`)
+  for (const effect of absenceEffects) t.match(readPage('deploy/guides/outages.md'), `| \`${effect}\` |`)
+})
