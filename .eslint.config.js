@@ -70,8 +70,6 @@ export default tseslint.config(
   },
   { files: ['proto/**'], rules: { 'no-restricted-imports': ['error', { patterns: [{ regex: '^(?!\\./)' }] }] } },
   ...layerRules,
-  // A `changes` query is read where the tables' queries are, and its faults belong to the configuration's.
-  { files: ['src/config/config.ts', 'src/config/maps_section.ts'], rules: { 'no-restricted-imports': 'off' } },
   {
     files: ['test/**'],
     rules: { '@typescript-eslint/no-floating-promises': 'off', '@typescript-eslint/require-await': 'off' },

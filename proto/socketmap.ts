@@ -9,8 +9,7 @@
  * sendmail crashes on it, so `OK` always comes with a value.
  */
 import { encodeNetstring } from './netstring.js'
-import { printableReason } from './reason.js'
-import { decodeUtf8 } from './utf8.js'
+import { decodeUtf8, printableReason } from './text.js'
 
 export type SocketmapRequest = { readonly map: string, readonly key: string }
 
@@ -21,7 +20,10 @@ export type SocketmapRequestError =
   /** The bytes are not UTF-8. Postfix sends such a key only where smtputf8_enable is off. */
   | 'not-utf8'
 
-/** The longest payload of a reply, with its `OK `, that every Postfix reads. A longer one puts the connection out of step. */
+/**
+ * The longest payload of a reply, with its `OK `, that every Postfix reads. A longer one puts the connection out of
+ * step.
+ */
 export const maxReplyBytes = 100_000
 
 const ok = 'OK '

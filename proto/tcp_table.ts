@@ -7,8 +7,7 @@
  * of ours may begin with it. It decodes the text of every reply, and a `%` that
  * starts no code spoils the reply.
  */
-import { printableReason } from './reason.js'
-import { decodeUtf8 } from './utf8.js'
+import { decodeUtf8, printableReason } from './text.js'
 
 /** Postfix sends no other request than `get`. `put` is in the protocol, to be refused. */
 export type TcpRequest = { readonly kind: 'get', readonly key: string } | { readonly kind: 'put' }
@@ -28,8 +27,11 @@ export type LineError = 'too-long'
 /** Takes the line `buffer[start..end)`, without its end: a view, true only during the call. */
 export type OnLine = (buffer: Buffer, start: number, end: number) => void
 
-/** The longest line, newline included: Postfix's limit for replies, ours for requests. */
+/** The longest line of a reply, newline included: Postfix reads no more. */
 export const maxLineBytes = 4096
+
+/** The longest line of a request: a key of 10,000 bytes, each of them coded, between `get ` and CR LF. */
+export const maxRequestBytes = 4 + 3 * 10_000 + 2
 
 const lf = 0x0a
 const cr = 0x0d

@@ -33,7 +33,7 @@ const repeatMs = 60_000
 const maxKinds = 200
 const maxTextBytes = 500
 
-/** `text` bounded and safe in a log line: no line ends, control characters or marks that change the direction of text. */
+/** `text` bounded and safe in a log line: without line ends, control characters and marks of writing direction. */
 export const printable = (text: string): string =>
   text.slice(0, maxTextBytes).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')
 

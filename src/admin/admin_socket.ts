@@ -4,7 +4,6 @@
  * group), nobody else can reach it. Answers hold keys and values.
  */
 import { Readable } from 'node:stream'
-import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import type { Log } from '../log.js'
 import type { Maps } from '../lookup/maps.js'
@@ -13,6 +12,7 @@ import { noMap, routeActions, textAt } from './actions.js'
 import type { Administered } from './actions.js'
 import { explain } from './explain.js'
 import type { ExplainQuestion } from './explain.js'
+import { createHttp } from './http.js'
 import { cachedMap, isRow, knownRows, takeRows } from './rows.js'
 import type { Row } from './rows.js'
 import { reportOf } from './summary.js'
@@ -80,9 +80,9 @@ const routeRows = (app: FastifyInstance, administered: () => Administered): void
 
 /** Serves on the socket at `path`, mode 0660. Rejects if it can't be had. */
 export const serveAdmin = async (
-  path: string, shown: Shown, administered: () => Administered, log: Log,
+  path: string, maxClients: number, shown: Shown, administered: () => Administered, log: Log,
 ): Promise<{ close: () => Promise<void> }> => {
-  const app = Fastify({ logger: false, forceCloseConnections: true, bodyLimit: bodyBytes })
+  const app = createHttp(bodyBytes, maxClients, 0)
   app.get('/status', () => reportOf(shown))
   routeExplain(app, administered, log)
   routeActions(app, administered, log)

@@ -21,6 +21,30 @@ import { createMetrics } from './metrics.js'
 import { reportOf, summarize } from './summary.js'
 import type { Shown } from './summary.js'
 
+/** A client that has not sent its whole request within this time (ms) is closed. */
+const requestMs = 10_000
+/** A client without another request for this time (ms) is closed. */
+const keepAliveMs = 5_000
+/** How often (ms) these are looked for. */
+const checkMs = 2_000
+
+/**
+ * An HTTP server that no client can hold up: the idle and the slow are closed, and more than `maxClients` are not
+ * let in. `silentMs`: a client that takes nothing for this time is closed, too; 0: it is not.
+ */
+export const createHttp = (bodyLimit: number, maxClients: number, silentMs: number): FastifyInstance => {
+  const app = Fastify({
+    logger: false, forceCloseConnections: true, bodyLimit,
+    connectionTimeout: silentMs, requestTimeout: requestMs, keepAliveTimeout: keepAliveMs,
+    http: { headersTimeout: requestMs, connectionsCheckingInterval: checkMs },
+  })
+  app.server.maxConnections = maxClients
+  return app
+}
+
+/** A client of `health` that takes nothing for this time (ms) is closed; the longest flush takes less. */
+const silentMs = 60_000
+
 type HealthServer = { readonly url: string, close(): Promise<void> }
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
@@ -89,9 +113,9 @@ const routeWithToken = async (app: FastifyInstance, administered: () => Administ
 
 /** Serves the page, `/livez`, `/readyz`, `/status`, `/metrics` and the actions. Rejects if the address can't be had. */
 export const serveHealth = async (
-  address: Endpoint, shown: Shown, administered: () => Administered, log: Log,
+  address: Endpoint, maxClients: number, shown: Shown, administered: () => Administered, log: Log,
 ): Promise<HealthServer> => {
-  const app = Fastify({ logger: false, forceCloseConnections: true, bodyLimit: 8_192 })
+  const app = createHttp(8_192, maxClients, silentMs)
   routePage(app)
   routeStatus(app, shown)
   await routeWithToken(app, administered, log)

@@ -9,7 +9,7 @@ import { statSync } from 'node:fs'
 import type { Stats } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Config } from '../config/config.js'
-import { groupName } from '../config/group.js'
+import { groupName } from '../config/endpoint.js'
 import { deferred } from './uses.js'
 import type { Finding, FindingText } from './uses.js'
 

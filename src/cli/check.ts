@@ -15,8 +15,8 @@ import type { Problem } from '../log.js'
 import { findListing } from '../upkeep/load_table.js'
 import { adminIn, call } from './daemon_at.js'
 import { Failure, exitConfig, exitTempfail, painter, span, table, terminalLog } from './terminal.js'
-import { sourcesOf } from '../daemon/watched.js'
-import type { WatchedSources } from '../daemon/watched.js'
+import { openMapSources } from '../daemon/open_sources.js'
+import type { MapSources } from '../daemon/open_sources.js'
 
 export type CheckOptions = { readonly configDir: string, readonly outage?: true }
 
@@ -49,7 +49,7 @@ type Say = (kind: string, problem: Problem) => void
 
 const checkTables = async (config: Config, say: Say, process: NodeJS.Process): Promise<'right' | 'wrong' | 'down'> => {
   // No warnings of the log: the problems are printed below.
-  const opened = sourcesOf(config, terminalLog('error', process))
+  const opened = openMapSources(config, terminalLog('error', process))
   for (const warning of opened.warnings) say('warning', warning)
   if (!opened.ok) {
     for (const problem of opened.problems) say('error', problem)
@@ -63,7 +63,7 @@ const checkTables = async (config: Config, say: Say, process: NodeJS.Process): P
 }
 
 /** The maps whose tables should be loaded ahead of demand, and can't be. */
-const checkLists = async ({ maps }: Config, sources: WatchedSources): Promise<readonly Problem[]> => {
+const checkLists = async ({ maps }: Config, sources: MapSources): Promise<readonly Problem[]> => {
   const problems: Problem[] = []
   for (const { name, place, warm } of maps) {
     const opened = sources.of(name)

@@ -17,7 +17,7 @@ import type { Outcome } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import type { Opened } from '../tables/open.js'
 import { askInOrder } from '../tables/source.js'
-import { sourcesOf } from '../daemon/watched.js'
+import { openMapSources } from '../daemon/open_sources.js'
 import { Failure, exitConfig, exitNoInput, exitTempfail, terminalLog } from './terminal.js'
 import { askDaemon } from './query.js'
 import type { DaemonAnswer } from './query.js'
@@ -131,7 +131,7 @@ async function* linesOf(keys: string, process: NodeJS.Process): AsyncGenerator<s
 
 /** The tables of `map` as they are now. Throws Failure (78) if they can't be opened. */
 const openSource = (config: Config, map: MapConfig, process: NodeJS.Process): { source: Opened, close: () => void } => {
-  const opened = sourcesOf({ ...config, maps: [map] }, terminalLog('error', process))
+  const opened = openMapSources({ ...config, maps: [map] }, terminalLog('error', process))
   if (!opened.ok) {
     throw new Failure(exitConfig, opened.problems.map(({ place, text }) => `${place}: ${text}`).join('\n'))
   }

@@ -13,7 +13,7 @@ import { recallSnapshot } from '../upkeep/snapshots.js'
 import { cachedMap, knownRows } from '../admin/rows.js'
 import type { Row } from '../admin/rows.js'
 import { textLine } from '../postfix/text_table.js'
-import { sourcesOf } from '../daemon/watched.js'
+import { openMapSources } from '../daemon/open_sources.js'
 import { adminAt, adminIn, callLines, configOf } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
 import { Failure, exitTempfail, terminalLog } from './terminal.js'
@@ -48,7 +48,7 @@ const fromCaches = async (config: Config, name: string, process: NodeJS.Process)
       + '(under systemd: set STATE_DIRECTORY=/var/lib/holdfast)')
   }
   const log = terminalLog('warn', process)
-  const opened = sourcesOf(config, log)
+  const opened = openMapSources(config, log)
   if (!opened.ok) throw new Failure(exitTempfail, `${fileName} has problems (see \`holdfast check\`)`)
   if (redis !== null) await loadClient()
   const open = openMaps(config, opened.sources, log, null)

@@ -1,14 +1,13 @@
 /** `holdfast serve`: runs the daemon in the foreground, until a signal ends it. */
 import type { Config } from '../config/config.js'
-import { roleMeans } from '../config/role_meaning.js'
-import { readConfiguration } from '../daemon/read_configuration.js'
+import { readConfiguration } from '../daemon/open_sources.js'
 import { startDaemon } from '../daemon/daemon.js'
 import type { Daemon } from '../daemon/daemon.js'
 import { createEvents } from '../admin/history.js'
 import { createLog, messageOf } from '../log.js'
 import type { Log } from '../log.js'
-import { createNotifier } from '../daemon/systemd.js'
-import { inheritedSockets } from '../server/inherited.js'
+import { roleMeans } from '../daemon/state_log.js'
+import { createNotifier, inheritedSockets } from '../daemon/systemd.js'
 import { exitConfig, exitUnavailable } from './terminal.js'
 
 /** Logs where the daemon listens, and lines for a new user to paste. */

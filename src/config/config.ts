@@ -1,7 +1,6 @@
 /** The configuration after its checks: every default filled in, times in ms, sizes in bytes. */
 import type { BlockList } from 'node:net'
 import type { AbsenceEffect, Search, SearchSettings } from '../postfix/parameters.js'
-import type { ChangesQuery } from '../tables/changes_query.js'
 import type { Endpoint, ListenAddress } from './endpoint.js'
 import type { ConfigFile } from './schema.js'
 
@@ -87,8 +86,8 @@ export type MapConfig = {
   readonly confirmForMs: number
   readonly maxShrink: number
   readonly canary: string | null
-  /** The query for the keys that changed recently. */
-  readonly changes: ChangesQuery | null
+  /** The query for the keys that changed recently, as it is written, and the file and line that has it. */
+  readonly changes: { readonly query: string, readonly place: string } | null
   /** `auto`, or a query that lists the whole table; null: the table is not loaded ahead of demand. */
   readonly warm: string | null
 }

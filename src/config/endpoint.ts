@@ -1,4 +1,8 @@
-/** Addresses as Postfix writes them: `unix:PATH`, `inet:HOST:PORT`, `HOST:PORT`, IPv6 in brackets. */
+/**
+ * Addresses as Postfix writes them: `unix:PATH`, `inet:HOST:PORT`, `HOST:PORT`, IPv6 in brackets; and the groups that
+ * a unix socket may belong to.
+ */
+import { readFileSync } from 'node:fs'
 
 export type Endpoint =
   | { readonly kind: 'unix', readonly path: string }
@@ -30,3 +34,20 @@ export const parseEndpoint = (text: string): Endpoint | string => {
   if (host === undefined || port > 65_535) return `'${text}': write unix:PATH, inet:HOST:PORT or HOST:PORT`
   return { kind: 'inet', host, port }
 }
+
+/** From group(5): Node has no getgrnam(3). */
+type Group = { readonly name: string, readonly gid: number }
+
+const groups = (): readonly Group[] => readFileSync('/etc/group', 'utf8').split('\n').flatMap(line => {
+  const [name, , gid] = line.split(':')
+  return name === undefined || gid === undefined ? [] : [{ name, gid: Number(gid) }]
+})
+
+/** The number of a group given by name or number; null if this machine has no such group. */
+export const groupId = (group: string): number | null => {
+  if (/^\d{1,10}$/.test(group)) return Number(group)
+  return groups().find(({ name }) => name === group)?.gid ?? null
+}
+
+/** The name of a group for people: its number if it has none. */
+export const groupName = (gid: number): string => groups().find(each => each.gid === gid)?.name ?? String(gid)

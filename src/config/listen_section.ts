@@ -1,9 +1,8 @@
 /** The `listen` section -> listeners, or what is wrong with them; and the addresses of `health` and `admin`. */
 import { BlockList, isIP } from 'node:net'
 import type { ListenerConfig } from './config.js'
-import { parseEndpoint } from './endpoint.js'
+import { groupId, parseEndpoint } from './endpoint.js'
 import type { Endpoint, ListenAddress } from './endpoint.js'
-import { groupId } from './group.js'
 import type { ParameterPath } from './parse.js'
 import type { Reading } from './reading.js'
 import type { ConfigFile, ListenerSection } from './schema.js'
@@ -35,20 +34,27 @@ const allowedOf = (
 /** A unix socket with its mode and group, or a host and port. */
 const addressOf = (
   { problem }: Reading, path: ParameterPath, endpoint: Endpoint, { group, mode }: ListenerSection,
+  maps: ConfigFile['maps'],
 ): ListenAddress => {
   const gid = group === undefined ? null : groupId(String(group))
   if (group !== undefined && gid === null) {
     problem([...path, 'group'], `group: there is no group '${group}' on this machine`)
   }
   if (endpoint.kind === 'inet') return endpoint
+  const secret = Object.keys(maps).find(name => maps[name]?.sensitive === true)
+  if (secret !== undefined && group === undefined && mode === undefined) {
+    problem([...path, 'socketmap'], `socketmap: every account of this machine could ask for ${secret}, which is `
+      + 'sensitive: write who may, such as `group: postfix`')
+  }
   // Postfix's processes run as its own user, which is in none of our groups unless `group` says so.
   return { ...endpoint, mode: parseInt(mode ?? (group === undefined ? '0666' : '0660'), 8), gid }
 }
 
 const listenerOf = (
-  reading: Reading, path: ParameterPath, section: ListenerSection, mapNames: readonly string[],
+  reading: Reading, path: ParameterPath, section: ListenerSection, maps: ConfigFile['maps'],
 ): ListenerConfig | null => {
   const { problem } = reading
+  const mapNames = Object.keys(maps)
   const { socketmap, tcp, map, allow } = section
   if ((socketmap === undefined) === (tcp === undefined)) {
     problem(path, 'a listener is either `socketmap: unix:PATH` (or inet:HOST:PORT) or `tcp: HOST:PORT` with `map:`')
@@ -60,7 +66,7 @@ const listenerOf = (
     problem([...path, name], `${name}: ${endpoint}`)
     return null
   }
-  const address = addressOf(reading, path, endpoint, section)
+  const address = addressOf(reading, path, endpoint, section, maps)
   const allowed = allowedOf(reading, [...path, 'allow'], allow)
   if (endpoint.kind === 'unix' && allow !== undefined) {
     problem([...path, 'allow'], 'allow: goes with TCP; a unix socket has `mode` and `group`')
@@ -85,7 +91,7 @@ const listenerOf = (
 
 /** The listeners, without those that have problems. */
 export const listenersOf = (reading: Reading, { listen, maps }: ConfigFile): readonly ListenerConfig[] =>
-  listen.flatMap((section, index) => listenerOf(reading, ['listen', index], section, Object.keys(maps)) ?? [])
+  listen.flatMap((section, index) => listenerOf(reading, ['listen', index], section, maps) ?? [])
 
 /** Where the status is shown; null if nowhere. */
 export const healthOf = ({ problem }: Reading, { health }: ConfigFile): Endpoint | null => {

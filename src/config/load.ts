@@ -11,12 +11,11 @@ import type { Config } from './config.js'
 import { adminOf, healthOf, listenersOf } from './listen_section.js'
 import { fallbackRejects, mapsOf } from './maps_section.js'
 import { parseConfig } from './parse.js'
-import { startReading } from './reading.js'
+import { adminTokenOf, startReading } from './reading.js'
 import type { Reading } from './reading.js'
 import { redisOf } from './redis_section.js'
 import type { ConfigFile } from './schema.js'
 import { fold } from '../postfix/fold.js'
-import { adminTokenOf } from './secrets.js'
 
 export type Loaded =
   | { readonly ok: true, readonly config: Config }
@@ -67,12 +66,18 @@ const checkRole = ({ problem }: Reading, { role, outage, unknown }: ConfigFile):
   if (role === 'fallback' && unknown === 'defer') problem(['unknown'], fallbackRejects)
 }
 
-const checkTimes = ({ problem }: Reading, { deadline, soft_deadline, copy_every, warm_every, changes_every }: ConfigFile): void => {
+const checkTimes = (
+  { problem }: Reading, { deadline, soft_deadline, copy_every, warm_every, changes_every, breaker, redis }: ConfigFile,
+): void => {
   if (soft_deadline >= deadline) problem(['soft_deadline'], 'soft_deadline: must be shorter than deadline')
   if (copy_every < 60_000) problem(['copy_every'], 'copy_every: at least 1m')
   if (warm_every < 60_000) problem(['warm_every'], 'warm_every: at least 1m')
   if (changes_every < 1_000) problem(['changes_every'], 'changes_every: at least 1s')
   if (deadline > 50_000) problem(['deadline'], 'deadline: at most 50s; Postfix itself gives up after 100s')
+  if (breaker.reset > 3_600_000) problem(['breaker', 'reset'], 'breaker.reset: at most 1h')
+  if (redis !== undefined && redis.command_timeout > 50_000) {
+    problem(['redis', 'command_timeout'], 'redis.command_timeout: at most 50s')
+  }
   if (deadline < 10) problem(['deadline'], 'deadline: at least 10ms')
 }
 

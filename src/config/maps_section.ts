@@ -2,13 +2,11 @@
 import { resolve } from 'node:path'
 import { absenceOfSearch } from '../postfix/parameters.js'
 import type { Search } from '../postfix/parameters.js'
-import { parseChanges } from '../tables/changes_query.js'
-import type { ChangesQuery } from '../tables/changes_query.js'
 import type { Absence, Lifetimes, MapConfig, Policy, SourceConfig } from './config.js'
 import type { ParameterPath } from './parse.js'
+import { secretOf } from './reading.js'
 import type { Reading } from './reading.js'
 import type { ConfigFile, MapSection } from './schema.js'
-import { secretOf } from './secrets.js'
 import { nearest } from './spelling.js'
 
 const minuteMs = 60_000
@@ -108,13 +106,11 @@ const inlineSource = (
 }
 
 const changesOf = (
-  { problem }: Reading, path: ParameterPath, { changes, text }: MapSection,
-): ChangesQuery | null => {
-  if (changes === undefined) return null
-  const parsed = parseChanges(changes)
+  { placeOf, problem }: Reading, path: ParameterPath, { changes: query, text }: MapSection,
+): MapConfig['changes'] => {
+  if (query === undefined) return null
   if (text !== undefined) problem(path, 'changes: a text table is read at start and on reload; remove this')
-  else if (typeof parsed === 'string') problem(path, `changes: ${parsed}`)
-  return typeof parsed === 'string' ? null : parsed
+  return { query, place: placeOf(path) }
 }
 
 const warmOf = ({ problem }: Reading, path: ParameterPath, { warm, text }: MapSection): string | null => {

@@ -3,10 +3,9 @@ import { createSecureContext } from 'node:tls'
 import { messageOf } from '../log.js'
 import type { RedisHost, RedisSettings, RedisTls } from './config.js'
 import { parseEndpoint } from './endpoint.js'
-import { readNamed } from './reading.js'
+import { readNamed, secretOf } from './reading.js'
 import type { Reading } from './reading.js'
 import type { ConfigFile } from './schema.js'
-import { secretOf } from './secrets.js'
 
 type RedisSection = NonNullable<ConfigFile['redis']>
 

@@ -138,8 +138,8 @@ const postfix = {
   local_domains: z.array(z.string()).default([]).describe('The domains of myorigin and mydestination, as in main.cf. '
     + 'Their users are also looked up without the domain'),
   static_domains: z.array(z.string()).default([]).describe('The domains that main.cf lists by name in mydestination, '
-    + 'relay_domains, virtual_alias_domains and virtual_mailbox_domains. In an outage Holdfast knows that mail is taken '
-    + 'for them'),
+    + 'relay_domains, virtual_alias_domains and virtual_mailbox_domains. In an outage Holdfast knows that mail is '
+    + 'accepted for them'),
 }
 
 const times = {
@@ -212,8 +212,8 @@ const upkeep = {
   remember_for: duration.prefault('30d').describe('The time after the last lookup of a key for which Holdfast verifies '
     + 'it again in the background, about once a day, so that `stale_for` counts from a recent check. 0 is never'),
   changes_every: duration.prefault('5s').describe('The time between two runs of the `changes` query of a map'),
-  copy_every: duration.prefault('15m').describe('The time between two copies of each table, which answer only while the '
-    + 'table can\'t be asked. At least 1m'),
+  copy_every: duration.prefault('15m').describe('The time between two copies of each table, which answer only while '
+    + 'the table can\'t be asked. At least 1m'),
   copy_rows: z.int().min(0).default(500_000)
     .describe('The largest number of rows of all copies together, the smallest tables first. 0 takes none'),
   copies: text.optional().describe('The folder that keeps the copies over a restart. The default is `copies` in the '

@@ -7,6 +7,9 @@ import * as z from 'zod'
 const msPerUnit = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const
 const bytesPerUnit = { '': 1, k: 1_024, m: 1_048_576, g: 1_073_741_824 } as const
 
+/** Ten years: added to the present it is still a date, for Redis too. */
+const longestMs = 3_650 * msPerUnit.d
+
 const durationHelp = 'is not a duration: write a number and ms, s, m, h, d or w, such as 300ms or 7d'
 
 /** A duration; a bare number counts seconds, as in main.cf. Gives ms. */
@@ -16,7 +19,10 @@ export const duration = z.union([z.number(), z.string()], durationHelp).transfor
     context.addIssue({ code: 'custom', message: `'${given}' ${durationHelp}` })
     return z.NEVER
   }
-  return Math.round(Number(match[1]) * msPerUnit[(match[2] ?? 's') as keyof typeof msPerUnit])
+  const ms = Math.round(Number(match[1]) * msPerUnit[(match[2] ?? 's') as keyof typeof msPerUnit])
+  if (ms <= longestMs) return ms
+  context.addIssue({ code: 'custom', message: `'${given}' is more than 3650d` })
+  return z.NEVER
 }).meta({
   id: 'duration', pattern: '^\\d+(\\.\\d+)? *(ms|s|m|h|d|w)?$',
   description: 'A number and ms, s, m, h, d or w, such as 300ms or 7d; a bare number counts seconds.',

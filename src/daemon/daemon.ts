@@ -15,18 +15,19 @@ import type { Log } from '../log.js'
 import { CurrentMaps } from '../lookup/maps.js'
 import { version } from '../runtime/package.js'
 import { bind } from '../server/bind.js'
-import type { Inherited } from '../server/inherited.js'
 import { Listener } from '../server/listener.js'
+import { ReplyRoom } from '../server/reply_room.js'
 import { socketmap } from '../server/socketmap.js'
 import { Tallies } from '../server/tally.js'
 import { tcpTable } from '../server/tcp_table.js'
 import { systemClock } from '../runtime/clock.js'
 import { Snapshots } from '../upkeep/snapshots.js'
-import { closeOthers, openHttp, openListeners, settingsOf } from './endpoints.js'
-import type { HttpServers, NamedListener } from './endpoints.js'
+import { closeOthers, openFilesLimit, openHttp, openListeners, placesOf, settingsOf } from './endpoints.js'
+import type { HttpServers, NamedListener, Places } from './endpoints.js'
 import { openMaps } from './open_maps.js'
 import type { OpenMaps } from './open_maps.js'
-import type { Configuration } from './read_configuration.js'
+import type { Configuration } from './open_sources.js'
+import type { Inherited } from './systemd.js'
 
 /**
  * The first client waits this long (ms) for Redis. After a restart in an outage of MySQL, Redis is all that is known,
@@ -48,6 +49,7 @@ export class Daemon {
   readonly #startedAt = Date.now()
   readonly #current = new CurrentMaps()
   readonly #tallies: Readonly<Record<ListenerConfig['protocol'], Tallies>>
+  readonly #room = new ReplyRoom()
   #maps: OpenMaps
   /** Maps that a reload replaced, until the last lookup in them has its answer. */
   readonly #leaving = new Map<OpenMaps, NodeJS.Timeout>()
@@ -150,25 +152,36 @@ export class Daemon {
     const fault = (problem: string): void => log.repeated(`fault ${protocol}`, `${protocol}: ${problem}`)
     const socket = await bind(address, this.#inherited.take(address), fault)
     const dialect = protocol === 'socketmap' ? socketmap : tcpTable
-    const context = { dialect, maps: this.#current, tallies: this.#tallies[protocol], log }
-    return new Listener(socket, context, settingsOf(config, this.#maps.config))
+    const context = { dialect, maps: this.#current, tallies: this.#tallies[protocol], log, room: this.#room }
+    return new Listener(socket, context, settingsOf(config, this.#places()))
   }
 
   #openHttp(config: Config): Promise<HttpServers> {
-    return openHttp(config, this.#http, this.#shown, () => this.#maps, this.#log)
+    return openHttp(config, this.#http, this.#places().http, this.#shown, () => this.#maps, this.#log)
+  }
+
+  #places(): Places {
+    return placesOf(this.#maps.config, this.#maps.sources.status().length, openFilesLimit())
   }
 
   /** `listeners` are those of `config`, in its order. */
   #configure(listeners: readonly NamedListener[], config: Config): void {
+    const places = this.#places()
+    const { clients, kept } = places
+    if (kept !== null) {
+      this.#log.warn(`max_connections: ${clients} instead of ${config.file.max_connections} for each listener: this `
+        + `process may have ${openFilesLimit()} files and connections open, of which ${kept} are kept for MySQL, Redis `
+        + 'and HTTP. Raise LimitNOFILE= of the service, or ulimit -n')
+    }
     const tcpMaps = new Set<string>()
     let hasSocketmap = false
     for (const [index, wanted] of config.listeners.entries()) {
-      listeners[index]?.listener.configure(settingsOf(wanted, config))
+      listeners[index]?.listener.configure(settingsOf(wanted, places))
       if (wanted.protocol === 'tcp_table') tcpMaps.add(wanted.map)
       else hasSocketmap = true
     }
-    this.#tallies.socketmap.setMaps(hasSocketmap ? config.maps.map(({ name }) => name) : [])
-    this.#tallies.tcp_table.setMaps([...tcpMaps])
+    this.#tallies.socketmap.setMaps(hasSocketmap ? config.maps : [])
+    this.#tallies.tcp_table.setMaps(config.maps.filter(({ name }) => tcpMaps.has(name)))
   }
 
   #status(): Status {

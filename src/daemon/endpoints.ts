@@ -1,4 +1,8 @@
-/** Listeners, and HTTP for people and supervisors. A reload keeps those whose address stays. */
+/**
+ * Listeners, and HTTP for people and supervisors. A reload keeps those whose address stays. How many clients each may
+ * have, so that descriptors are left for MySQL and Redis.
+ */
+import { readFileSync } from 'node:fs'
 import type { Administered } from '../admin/actions.js'
 import type { Shown } from '../admin/summary.js'
 import type { Config, ListenerConfig } from '../config/config.js'
@@ -13,12 +17,45 @@ export type NamedServer = { readonly name: string, readonly url?: string, close(
 
 export type HttpServers = { readonly health: NamedServer | null, readonly admin: NamedServer | null }
 
-export const settingsOf = (listener: ListenerConfig, { file }: Config): ListenerSettings => ({
+/** How many clients the listeners and HTTP servers of a configuration may have, each of them. */
+export type Places = {
+  readonly clients: number
+  /** Clients beyond those that are told so at a time. */
+  readonly turnedAway: number
+  readonly http: number
+  /** How many descriptors are kept for everything else, where the limit takes `max_connections` down; else null. */
+  readonly kept: number | null
+}
+
+const maxHttp = 64
+const maxTurnedAway = 64
+/** Redis and its subscriber, of a cluster too; files, the event loop, a socket of each listener. */
+const otherDescriptors = 48
+
+/** The descriptors that this process may have open (proc(5)); Infinity if there is no limit. */
+export const openFilesLimit = (): number =>
+  Number(/^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Infinity)
+
+/** The places for clients, where the process may have `limit` descriptors and talks to so many MySQL servers. */
+export const placesOf = ({ file, listeners, health, admin }: Config, servers: number, limit: number): Places => {
+  const http = Math.min(maxHttp, Math.floor(limit / 8))
+  const httpServers = [health, admin].filter(each => each !== null).length
+  const kept = Math.min(otherDescriptors, Math.floor(limit / 2)) + servers * file.connections + httpServers * http
+  const forEach = Math.max(2, Math.floor((limit - kept) / listeners.length))
+  const turnedAway = Math.min(maxTurnedAway, Math.floor(forEach / 4))
+  const clients = Math.max(1, Math.min(file.max_connections, forEach - turnedAway))
+  return { clients, turnedAway, http, kept: clients < file.max_connections ? kept : null }
+}
+
+export const settingsOf = (listener: ListenerConfig, { clients, turnedAway }: Places): ListenerSettings => ({
   map: listener.protocol === 'tcp_table' ? listener.map : null,
-  maxConnections: file.max_connections, allowed: listener.allowed,
+  maxConnections: clients, maxTurnedAway: turnedAway, allowed: listener.allowed,
 })
 
-/** The listeners in the order of the configuration; it opens those that `current` lacks. Rejects having closed these. */
+/**
+ * The listeners in the order of the configuration; it opens those that `current` lacks. If it rejects, it has closed
+ * these.
+ */
 export const openListeners = async (
   { listeners }: Config, current: readonly NamedListener[], open: (listener: ListenerConfig) => Promise<Listener>,
 ): Promise<readonly NamedListener[]> => {
@@ -42,17 +79,17 @@ export const closeOthers = (listeners: readonly NamedListener[], kept: readonly 
   for (const each of listeners) if (!kept.includes(each)) void each.listener.close(0)
 }
 
-/** The HTTP servers of a configuration; it opens those that `current` lacks. Rejects having closed these. */
+/** The HTTP servers of a configuration; it opens those that `current` lacks. If it rejects, it has closed these. */
 export const openHttp = async (
-  { health: address, admin: path }: Config, current: HttpServers,
+  { health: address, admin: path }: Config, current: HttpServers, maxClients: number,
   shown: Shown, administered: () => Administered, log: Log,
 ): Promise<HttpServers> => {
   const name = JSON.stringify(address)
   const health = address === null ? null : current.health?.name === name ? current.health
-    : { name, ...await (await import('../admin/http.js')).serveHealth(address, shown, administered, log) }
+    : { name, ...await (await import('../admin/http.js')).serveHealth(address, maxClients, shown, administered, log) }
   try {
     const admin = path === null ? null : current.admin?.name === path ? current.admin
-      : { name: path, ...await (await import('../admin/admin_socket.js')).serveAdmin(path, shown, administered, log) }
+      : { name: path, ...await (await import('../admin/admin_socket.js')).serveAdmin(path, maxClients, shown, administered, log) }
     return { health, admin }
   } catch (error) {
     if (health !== current.health) await health?.close()

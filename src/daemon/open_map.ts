@@ -22,13 +22,13 @@ import { MapTrust } from '../trust/map_trust.js'
 import { TableTrust } from '../trust/table_trust.js'
 import { createTargets, isKnownElsewhere, isOurs } from '../trust/known_elsewhere.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
+import type { MapSources } from './open_sources.js'
 import { logDoubt } from './state_log.js'
-import type { WatchedSources } from './watched.js'
 
 /** What the maps of one configuration have in common. */
 export type Surroundings = {
   readonly config: Config
-  readonly sources: Pick<WatchedSources, 'of'>
+  readonly sources: Pick<MapSources, 'of'>
   readonly log: Log
   readonly redis: RedisCache | null
   /** By the servers and databases that they vouch for. */

@@ -30,8 +30,8 @@ import { shareDoubts } from '../upkeep/share_doubts.js'
 import type { SharedDoubts } from '../upkeep/share_doubts.js'
 import { openMap } from './open_map.js'
 import type { Surroundings } from './open_map.js'
+import type { MapSources } from './open_sources.js'
 import { logCanary, logCopies, logRedis } from './state_log.js'
-import type { WatchedSources } from './watched.js'
 
 export type OpenMaps = {
   readonly config: Config
@@ -40,7 +40,7 @@ export type OpenMaps = {
   readonly maps: Maps
   /** Of maps whose tables are loaded ahead of demand. */
   readonly loaders: Loaders
-  readonly sources: WatchedSources
+  readonly sources: MapSources
   readonly canaries: readonly Canary[]
   readonly copies: Copies
   readonly redis: RedisCache | null
@@ -62,7 +62,7 @@ const changesBudgetMs = 2_000
 const longestFreshMs = ({ freshForMs, absentForMs }: Lifetimes): number => Math.max(freshForMs, absentForMs)
 
 /** Connects in the background. `previous` stays open and usable. */
-export const openMaps = (config: Config, sources: WatchedSources, log: Log, previous: OpenMaps | null): OpenMaps => {
+export const openMaps = (config: Config, sources: MapSources, log: Log, previous: OpenMaps | null): OpenMaps => {
   const redis = openRedis(config, log)
   const canaries = openCanaries(config, sources, log)
   const maps = openEachMap({
@@ -148,7 +148,7 @@ const openRedis = (config: Config, log: Log): OpenedRedis | null => {
 }
 
 /** The canaries by the servers and databases that they vouch for (`authorities`). */
-const openCanaries = (config: Config, sources: WatchedSources, log: Log): ReadonlyMap<string, readonly Canary[]> => {
+const openCanaries = (config: Config, sources: MapSources, log: Log): ReadonlyMap<string, readonly Canary[]> => {
   const canaries = new Map<string, readonly Canary[]>()
   for (const map of config.maps) {
     const opened = sources.of(map.name)
@@ -190,18 +190,20 @@ const openFlushes = (config: Config, client: Client, maps: Maps, log: Log): Flus
   return new FlushChannel({ client, settings: config.redis, keepMs, hooks, now: Date.now })
 }
 
-const tablesOf = (sources: WatchedSources, map: string): readonly Table[] => {
+const tablesOf = (sources: MapSources, map: string): readonly Table[] => {
   const opened = sources.of(map)
   return opened.kind === 'mysql' ? opened.tables : []
 }
 
 /** Flushes the rows that the map's `changes` query lists; gives the functions that end this. */
 const followChanges = (
-  config: Config, map: MysqlMap, sources: WatchedSources, announce: OpenMaps['announce'], log: Log,
+  config: Config, map: MysqlMap, sources: MapSources, announce: OpenMaps['announce'], log: Log,
 ): (() => void)[] => {
-  const { config: { changes, lifetimes }, name } = map
-  const [table] = tablesOf(sources, name)
-  if (changes === null || table === undefined) return []
+  const { config: { lifetimes }, name } = map
+  const opened = sources.of(name)
+  const [table] = map.tables
+  if (opened.kind === 'text' || opened.changes === null || table === undefined) return []
+  const { changes } = opened
   return [watchChanges({
     ask: seconds => askChanges(table.database, changes, seconds, changesBudgetMs),
     // The other nodes are told of a change once.

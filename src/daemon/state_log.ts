@@ -1,5 +1,6 @@
 /** What the log says when the state of something changes: one line, with how long the last state lasted (ms). */
 import type { RedisState } from '../caches/redis_server.js'
+import type { ConfigFile } from '../config/schema.js'
 import type { Log } from '../log.js'
 import type { CanaryState } from '../trust/canary.js'
 import { doubtCauses } from '../trust/doubt.js'
@@ -72,4 +73,20 @@ export const logDoubt = (map: string, log: Log): OnDoubt => (server, doubt, befo
   }
   log.error(`map ${map}: ${doubtCauses[doubt.cause]}, so it is NOT believed when it says absent: known recipients are still `
     + `accepted, other lookups are deferred. If the rows are gone on purpose: holdfast trust ${map}`, fields)
+}
+
+/** What `role`, `unknown` and `outage` together mean for mail, in a sentence. */
+export const roleMeans = ({ role, unknown, outage }: Pick<ConfigFile, 'role' | 'unknown' | 'outage'>): string => {
+  switch (role) {
+    case 'primary':
+      return 'role primary: what can\'t be known is deferred; a recipient that the table says is absent is '
+        + (unknown === 'defer' ? 'deferred too, so that the sender goes on to the next MX' : 'rejected')
+    case 'fallback':
+      return outage === 'reject'
+        ? 'role fallback, outage: reject: a recipient that is neither in MySQL nor in the cache is rejected, '
+          + 'during an outage too; if this node shares its database with the primaries, choose outage: defer'
+        : 'role fallback, outage: defer: a recipient that the table says is absent is rejected; '
+          + 'what can\'t be known during an outage is deferred'
+    default: return role satisfies never
+  }
 }

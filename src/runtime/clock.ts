@@ -8,12 +8,19 @@ export type Clock = {
   after(ms: number, run: () => void): () => void
 }
 
+/** The longest wait of Node's timers, 24.8 days; a longer one would run out at once. */
+const longestTimerMs = 2_147_483_647
+
 export const systemClock: Clock = {
   now: Date.now,
   elapsed: () => performance.now(),
   after: (ms, run) => {
-    const timer = setTimeout(run, ms)
-    timer.unref()
+    let timer: NodeJS.Timeout
+    const wait = (leftMs: number): void => {
+      timer = setTimeout(() => leftMs > longestTimerMs ? wait(leftMs - longestTimerMs) : run(),
+        Math.min(leftMs, longestTimerMs)).unref()
+    }
+    wait(ms)
     return () => clearTimeout(timer)
   },
 }

@@ -1,7 +1,7 @@
 /** The package that this program lies in: files of it that are read as they were written, and its version. */
 import { existsSync, readFileSync } from 'node:fs'
 
-/** The nearest folder above this code that has a package.json: it runs as tsc compiled it, or as it ships, in fewer files. */
+/** The nearest folder above this code that has a package.json: tsc compiles it to other folders than the build. */
 const findRoot = (folder: URL): URL => {
   const above = new URL('..', folder)
   return existsSync(new URL('package.json', folder)) || above.href === folder.href ? folder : findRoot(above)

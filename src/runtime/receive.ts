@@ -2,9 +2,8 @@
  * Reads a socket without its stream, for speed: a tenth of a memory hit at 16
  * connections, a fifth at 256 (test/bench/NOTES.md).
  *
- * Node hands each chunk that it has read to the socket's `push`, which gives it
- * to the listener of 'data', and then takes a tick to ask for more. Who takes
- * each chunk at once needs none of that.
+ * Node hands each chunk that it has read to the socket's `push`, which gives it to the listener of 'data', and then
+ * spends a tick on asking for more. A reader that takes each chunk at once needs none of that.
  */
 import { Socket } from 'node:net'
 
@@ -28,7 +27,10 @@ function onData(this: ReadSocket, chunk: Buffer): void {
   this[reader]?.take(chunk)
 }
 
-/** Hands each chunk to `to`, in order. What comes while the socket is paused, and until it is read, takes the stream's way. */
+/**
+ * Hands each chunk to `to`, in order. Chunks that come while the socket is paused, and those that wait behind them, go
+ * through the stream.
+ */
 export const receive = (socket: ReadSocket, to: ChunkReader): void => {
   socket[reader] = to
   socket.push = push

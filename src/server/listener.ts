@@ -13,6 +13,8 @@ export type ListenerSettings = {
   readonly map: string | null
   /** More clients than this get a temporary error and are closed. */
   readonly maxConnections: number
+  /** So many of these are told so at a time; more are closed at once. */
+  readonly maxTurnedAway: number
   /** TCP peers that may connect; null: everybody, where only this machine can. */
   readonly allowed: BlockList | null
 }
@@ -25,8 +27,8 @@ export type ListenerStatus = {
   readonly refused: number
 }
 
-/** Clients beyond the limit that are told so at a time; more are closed at once. */
-const maxRefusals = 64
+/** The share of the places that one address may hold, where other machines can connect. */
+const addressShare = 0.75
 /** The time (ms) that a client beyond the limit has for its request. */
 const refusalMs = 5_000
 /** A client that asks nothing for this time (ms), or up to twice as long, is closed. Postfix's own leave sooner. */
@@ -37,6 +39,8 @@ export class Listener {
   readonly #context: ClientContext
   #settings: ListenerSettings
   readonly #clients = new Set<Client>()
+  /** How many clients each address has; '' for unix sockets. */
+  readonly #clientsByAddress = new Map<string, number>()
   /** Clients beyond the limit that are being told so. */
   readonly #turnedAway = new Set<Client>()
   #refused = 0
@@ -91,7 +95,7 @@ export class Listener {
       }
       // Two turns of the event loop: what the kernel has received by now is read and answered too.
       setImmediate(() => setImmediate(() => {
-        this.#forEachClient(client => client.drain())
+        this.#forEachClient(client => client.leave())
         this.#onClosed()
       }))
     })
@@ -102,17 +106,31 @@ export class Listener {
   }
 
   #accept(socket: Socket): void {
-    const { allowed, maxConnections } = this.#settings
+    const { allowed, maxConnections, maxTurnedAway } = this.#settings
     if (allowed !== null && !isAllowed(allowed, socket)) {
       this.#refuse('a peer outside the networks that `allow` names')
       socket.destroy()
-    } else if (this.#clients.size < maxConnections) {
-      this.#serve(socket, this.#clients, this.#context)
-    } else {
-      this.#refuse(`more than ${maxConnections} clients: max_connections`)
-      if (this.#turnedAway.size < maxRefusals) this.#turnAway(socket)
-      else socket.destroy()
+      return
     }
+    const address = socket.remoteAddress ?? ''
+    const most = allowed === null ? maxConnections : Math.max(1, Math.floor(maxConnections * addressShare))
+    const isFull = this.#clients.size >= maxConnections
+    if (!isFull && (this.#clientsByAddress.get(address) ?? 0) < most) {
+      this.#count(address, 1)
+      socket.on('close', () => this.#count(address, -1))
+      this.#serve(socket, this.#clients, this.#context)
+      return
+    }
+    this.#refuse(isFull ? `more than ${maxConnections} clients: max_connections`
+      : `more than ${most} clients from one address, which may hold three quarters of max_connections`)
+    if (this.#turnedAway.size < maxTurnedAway) this.#turnAway(socket)
+    else socket.destroy()
+  }
+
+  #count(address: string, change: number): void {
+    const count = (this.#clientsByAddress.get(address) ?? 0) + change
+    if (count === 0) this.#clientsByAddress.delete(address)
+    else this.#clientsByAddress.set(address, count)
   }
 
   #serve(socket: Socket, clients: Set<Client>, context: ClientContext): Client {
@@ -139,7 +157,7 @@ export class Listener {
   #refuse(why: string): void {
     const { dialect: { protocol }, log } = this.#context
     this.#refused++
-    log.repeated(`fault ${protocol}`, `${protocol}: closing a connection: ${why}`)
+    log.repeated(`refused ${protocol}`, `${protocol}: closing a connection: ${why}`)
   }
 }
 

@@ -4,8 +4,7 @@ import type { NetstringError } from '../../proto/netstring.js'
 import {
   fits, maxReplyBytes, notFoundReply, okReply, parseRequest, permReply, tempReply,
 } from '../../proto/socketmap.js'
-import type { Outcome } from '../outcome.js'
-import { FramedRequests } from './framed_requests.js'
+import { FramedRequests, replyBy } from './dialect.js'
 import type { Dialect, ProtocolFault, Request } from './dialect.js'
 
 /** Postfix 3.12 limits the key to 10,000 bytes by default; older releases have no limit. */
@@ -24,7 +23,8 @@ const faultOf = (error: NetstringError): ProtocolFault => {
   switch (error) {
     // The length could be read, so the client still knows where a reply begins.
     case 'too-long': return tooLong
-    case 'bad-length': case 'missing-comma': return { kind: 'fault', problem: `not a netstring (${error})`, reply: null }
+    case 'bad-length': case 'missing-comma':
+      return { kind: 'fault', problem: `not a netstring (${error})`, reply: null }
     default: return error satisfies never
   }
 }
@@ -36,18 +36,12 @@ const requestOf = (buffer: Buffer, start: number, end: number): Request => {
   return { kind: 'lookup', map: request.map, key: request.key }
 }
 
-const reply = (outcome: Outcome): string => {
-  switch (outcome.kind) {
-    case 'found': return okReply(outcome.value)
-    case 'absent': return notFoundReply
-    case 'unavailable': return tempReply(`${outcome.reason}: ${outcome.detail}`)
-    default: return outcome satisfies never
-  }
-}
-
 export const socketmap: Dialect = {
   protocol: 'socketmap',
   createDecoder: () => new FramedRequests(new NetstringDecoder(maxRequestBytes), requestOf, faultOf),
-  fits, reply,
+  fits,
+  // With its netstring's length, colon and comma.
+  maxReplyBytes: maxReplyBytes + `${maxReplyBytes}:,`.length,
+  reply: replyBy({ found: okReply, absent: notFoundReply, temporary: tempReply }),
   limits: `the value is empty, has a NUL, or is over ${maxReplyBytes} bytes`,
 }

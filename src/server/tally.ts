@@ -3,6 +3,7 @@
  * reason, and logged. The counts are plain numbers, so that they cost a lookup
  * next to nothing; /metrics and /status read them.
  */
+import type { MapConfig } from '../config/config.js'
 import type { Log } from '../log.js'
 import { worded } from '../outcome.js'
 import type { Outcome, Reason, Unavailable } from '../outcome.js'
@@ -62,6 +63,8 @@ export class Tallies {
   readonly #byMap = new Map<string, Tally>()
   /** The maps that clients can ask for now. */
   #current: ReadonlyMap<string, Tally> = new Map<string, Tally>()
+  /** Those whose keys and values are logged at no level. */
+  #sensitive: ReadonlySet<string> = new Set<string>()
   readonly #others: Tally
 
   constructor(protocol: Protocol, log: Log) {
@@ -71,12 +74,13 @@ export class Tallies {
   }
 
   /** The maps that clients can ask for by this protocol from now on; none if it has no listener. */
-  setMaps(maps: readonly string[]): void {
-    for (const map of maps) if (!this.#byMap.has(map)) this.#byMap.set(map, createTally(map, this.#protocol))
-    this.#current = new Map(maps.flatMap(map => {
-      const tally = this.#byMap.get(map)
-      return tally === undefined ? [] : [[map, tally]]
+  setMaps(maps: readonly Pick<MapConfig, 'name' | 'sensitive'>[]): void {
+    this.#current = new Map(maps.map(({ name }) => {
+      const tally = this.#byMap.get(name) ?? createTally(name, this.#protocol)
+      this.#byMap.set(name, tally)
+      return [name, tally]
     }))
+    this.#sensitive = new Set(maps.filter(({ sensitive }) => sensitive).map(({ name }) => name))
   }
 
   /** One tally for each map, and one for all other names; none without a listener. */
@@ -86,7 +90,8 @@ export class Tallies {
 
   /**
    * Counts and logs an answer. `key` is null if it was not UTF-8; `waitedMs` is
-   * null if memory answered at once. Keys and values are logged at debug level only.
+   * null if memory answered at once. Keys and values are logged at debug level only,
+   * and those of a sensitive map never.
    */
   note(map: string, key: string | null, outcome: Outcome, waitedMs: number | null): void {
     const tally = this.#current.get(map) ?? this.#others
@@ -94,7 +99,9 @@ export class Tallies {
     if (waitedMs !== null) countWait(tally, waitedMs)
     if (outcome.kind === 'unavailable') this.#logUnavailable(tally.map, outcome)
     if (key === null) this.#log.repeated('bad-key', `${this.#protocol}: a key is not UTF-8: absent without a query`)
-    else if (this.#log.isDebug) this.#log.debug(`map ${tally.map}: ${key}: ${worded(outcome)}`)
+    else if (this.#log.isDebug) {
+      this.#log.debug(`map ${tally.map}: ${this.#sensitive.has(map) ? outcome.kind : `${key}: ${worded(outcome)}`}`)
+    }
   }
 
   #logUnavailable(map: string, { reason, detail }: Unavailable): void {

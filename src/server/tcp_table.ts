@@ -1,13 +1,12 @@
 /** The tcp_table dialect: tcp_table(5), lines of `get KEY`, replies 200, 500 (absent) and 400 (try again). */
 import {
-  LineDecoder, fits, maxLineBytes, notFoundReply, okReply, parseRequest, putReply, tempReply,
+  LineDecoder, fits, maxLineBytes, maxRequestBytes, notFoundReply, okReply, parseRequest, putReply, tempReply,
 } from '../../proto/tcp_table.js'
-import type { Outcome } from '../outcome.js'
-import { FramedRequests } from './framed_requests.js'
+import { FramedRequests, replyBy } from './dialect.js'
 import type { Dialect, ProtocolFault, Request } from './dialect.js'
 
 const tooLong: ProtocolFault = {
-  kind: 'fault', problem: `a request line of more than ${maxLineBytes} bytes`, reply: tempReply('request too long'),
+  kind: 'fault', problem: `a request line of more than ${maxRequestBytes} bytes`, reply: tempReply('request too long'),
 }
 
 const requestOf = (buffer: Buffer, start: number, end: number): Request => {
@@ -20,18 +19,11 @@ const requestOf = (buffer: Buffer, start: number, end: number): Request => {
   return { kind: 'lookup', map: null, key: request.key }
 }
 
-const reply = (outcome: Outcome): string => {
-  switch (outcome.kind) {
-    case 'found': return okReply(outcome.value)
-    case 'absent': return notFoundReply
-    case 'unavailable': return tempReply(`${outcome.reason}: ${outcome.detail}`)
-    default: return outcome satisfies never
-  }
-}
-
 export const tcpTable: Dialect = {
   protocol: 'tcp_table',
-  createDecoder: () => new FramedRequests(new LineDecoder(maxLineBytes), requestOf, () => tooLong),
-  fits, reply,
+  createDecoder: () => new FramedRequests(new LineDecoder(maxRequestBytes), requestOf, () => tooLong),
+  fits,
+  maxReplyBytes: maxLineBytes,
+  reply: replyBy({ found: okReply, absent: notFoundReply, temporary: tempReply }),
   limits: `result too long: the reply would be over ${maxLineBytes} bytes`,
 }

@@ -1,9 +1,11 @@
 /** Opens what stands behind each map; every problem of every map at once. */
 import { readFileSync } from 'node:fs'
-import type { SourceConfig } from '../config/config.js'
+import type { MapConfig } from '../config/config.js'
 import type { Outcome } from '../outcome.js'
 import { openServers } from '../mysql/database.js'
 import type { Database } from '../mysql/database.js'
+import { parseChanges } from './changes_query.js'
+import type { ChangesQuery } from './changes_query.js'
 import { defineFromCf, defineTable } from './definition.js'
 import type { Defined, TableDefinition } from './definition.js'
 import type { Host } from '../mysql/hosts.js'
@@ -29,7 +31,7 @@ type Placed = { readonly map: string, readonly place: string, readonly definitio
 /** A map's source: a table whole in memory, or a server that is asked. */
 export type Opened =
   | { readonly kind: 'text', readonly lookup: (key: string) => Outcome }
-  | { readonly kind: 'mysql', readonly tables: readonly Table[] }
+  | { readonly kind: 'mysql', readonly tables: readonly Table[], readonly changes: ChangesQuery | null }
 
 export type Sources = {
   of(map: string): Opened
@@ -47,19 +49,22 @@ export type OpenedSources =
   | { readonly ok: true, readonly sources: Sources, readonly warnings: readonly Problem[] }
   | { readonly ok: false, readonly problems: readonly Problem[], readonly warnings: readonly Problem[] }
 
+/** What is opened of a map. */
+type OpenedMap = Pick<MapConfig, 'name' | 'source' | 'changes'>
+
 /** A key that no table has, for trying a query out (RFC 2606). */
 const probe = 'holdfast-check@holdfast.invalid'
 const checkBudgetMs = 5_000
 
 /**
- * Reads the files that `configs` (by map) name, and makes a source of each. Connects nowhere yet. `onEmpty` is called
- * for each row with an empty value.
+ * Reads the files that `maps` name, and makes a source of each. Connects nowhere yet. `onEmpty` is called for each row
+ * with an empty value.
  */
 export const openSources = (
-  configs: ReadonlyMap<string, SourceConfig>, settings: ServerSettings, onEmpty: (map: string) => void,
+  maps: readonly OpenedMap[], settings: ServerSettings, onEmpty: (map: string) => void,
 ): OpenedSources => {
   const opener = new Opener(settings, onEmpty)
-  const opened = new Map([...configs].map(([map, config]) => [map, opener.open(map, config)]))
+  const opened = new Map(maps.map(map => [map.name, opener.open(map)]))
   const { problems, warnings, servers } = opener
   if (problems.length > 0) return { ok: false, problems, warnings }
   return {
@@ -90,15 +95,16 @@ class Opener {
     this.#onEmpty = onEmpty
   }
 
-  open(map: string, config: SourceConfig): Opened {
-    switch (config.kind) {
-      case 'text': return this.#openText(config.path)
-      case 'cf': return this.#openTables(map, config.paths.map(path => ({ place: path, defined: defineFromCf(path) })))
+  open({ name, source, changes }: OpenedMap): Opened {
+    switch (source.kind) {
+      case 'text': return this.#openText(source.path)
+      case 'cf':
+        return this.#openTables(name, changes, source.paths.map(path => ({ place: path, defined: defineFromCf(path) })))
       case 'inline': {
-        const defined = defineTable(config.parameters, config.placeOf)
-        return this.#openTables(map, [{ place: config.placeOf('query'), defined }])
+        const defined = defineTable(source.parameters, source.placeOf)
+        return this.#openTables(name, changes, [{ place: source.placeOf('query'), defined }])
       }
-      default: return config satisfies never
+      default: return source satisfies never
     }
   }
 
@@ -129,18 +135,28 @@ class Opener {
       return { kind: 'text', lookup: key => source.lookup(key) }
     } catch (error) {
       this.problems.push({ place: path, text: `can't be read: ${messageOf(error)}` })
-      return { kind: 'mysql', tables: [] }
+      return { kind: 'mysql', tables: [], changes: null }
     }
   }
 
-  #openTables(map: string, defined: readonly { readonly place: string, readonly defined: Defined }[]): Opened {
+  #openTables(
+    map: string, changes: MapConfig['changes'],
+    defined: readonly { readonly place: string, readonly defined: Defined }[],
+  ): Opened {
     const tables: Table[] = []
     for (const { place, defined: table } of defined) {
       this.warnings.push(...table.warnings)
       if (table.ok) tables.push(...this.#openTable(map, place, table.definition))
       else this.problems.push(...table.problems)
     }
-    return { kind: 'mysql', tables }
+    return { kind: 'mysql', tables, changes: this.#openChanges(changes) }
+  }
+
+  #openChanges(changes: MapConfig['changes']): ChangesQuery | null {
+    const parsed = changes === null ? null : parseChanges(changes.query)
+    if (typeof parsed !== 'string') return parsed
+    this.problems.push({ place: changes?.place ?? '', text: `changes: ${parsed}` })
+    return null
   }
 
   #openTable(map: string, place: string, definition: TableDefinition): readonly Table[] {

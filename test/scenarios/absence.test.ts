@@ -22,7 +22,7 @@ t.test('MariaDB killed: a known recipient is no alias still, and an address that
   t.teardown(() => mariadb.stop())
   const { socket, user, password, database } = mariadb
   const holdfast = await startHoldfast(dir => JSON.stringify({
-    listen: [{ socketmap: `unix:${dir}/s` }],
+    listen: [{ socketmap: `unix:${dir}/s`, mode: '0600' }],
     health: 'off',
     databases: { mail: { hosts: `unix:${socket}`, user, password, dbname: database } },
     maps: {

@@ -1,6 +1,7 @@
 /** Health over HTTP where `health:` says: on a unix socket, for supervisors that shouldn't need a port. */
 import { existsSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
@@ -69,4 +70,21 @@ t.test('status --watch shows the state anew, in colour on a terminal and plain e
   const { stdout } = await run(command[0] ?? '', command.slice(1), { env })
   t.match(stdout, 'Mail is safe. All is well')
   t.notMatch(stdout, '\x1b')
+})
+
+t.test('HTTP clients that send nothing, half a request or no second one are closed, and are bounded meanwhile', async t => {
+  const holdfast = await startHoldfast(config)
+  t.teardown(() => holdfast.kill())
+  const path = join(holdfast.dir, 'health')
+  const sent = ['', 'GET /livez HTTP/1.1\r\nHost: x\r\n', 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n']
+  const closed = Array.from({ length: 100 }, async (_, index) => {
+    const socket = connect({ path })
+    t.teardown(() => socket.destroy())
+    socket.on('error', () => undefined).resume()
+    const closed = new Promise(resolve => socket.once('close', resolve))
+    socket.write(sent[index % 3] ?? '')
+    await closed
+  })
+  await Promise.all(closed)
+  t.match(await ask(path, '/livez'), { code: 200 })
 })

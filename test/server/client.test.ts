@@ -8,6 +8,7 @@ import type { Test } from 'tap'
 import { absent, byteString, found, unavailable } from '../../src/outcome.js'
 import { Client } from '../../src/server/client.js'
 import type { Dialect } from '../../src/server/dialect.js'
+import { ReplyRoom } from '../../src/server/reply_room.js'
 import { socketmap } from '../../src/server/socketmap.js'
 import { tcpTable } from '../../src/server/tcp_table.js'
 import { answers } from '../fixtures/answers.js'
@@ -15,18 +16,19 @@ import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { openWire, socketmapRequest, tcpTableRequest } from '../fixtures/wire.js'
 import type { Wire } from '../fixtures/wire.js'
 
-type Settings = { dialect?: Dialect, patienceMs?: number }
+type Settings = { dialect?: Dialect, patienceMs?: number, roomBytes?: number }
 
 /** A server on a unix socket whose clients are under test. */
-const serve = async (t: Test, { dialect = socketmap, patienceMs = 60_000 }: Settings = {}) => {
+const serve = async (t: Test, { dialect = socketmap, patienceMs = 60_000, roomBytes }: Settings = {}) => {
   const folder = freshFolder()
   const path = join(folder, 's')
   const behind = answers()
+  const room = new ReplyRoom(roomBytes)
   const clients: Client[] = []
   const sockets: Socket[] = []
   const server: Server = createServer({ allowHalfOpen: true }, socket => {
     sockets.push(socket)
-    clients.push(new Client(socket, { ...behind.context, dialect }, patienceMs))
+    clients.push(new Client(socket, { ...behind.context, dialect, room }, patienceMs))
   })
   await new Promise<void>(resolve => server.listen(path, resolve))
   t.teardown(async () => {
@@ -161,9 +163,9 @@ t.test('a client that does not read its replies is not read from, and is closed 
   socket.pause()
   const request = socketmapRequest('alias', 'k'.repeat(10_000))
   let sent = 0
-  const flood = () => { while (!socket.destroyed && sent < 50_000_000 && socket.write(request)) sent += request.length }
-  socket.on('drain', flood)
-  flood()
+  const pour = () => { while (!socket.destroyed && sent < 50_000_000 && socket.write(request)) sent += request.length }
+  socket.on('drain', pour)
+  pour()
   await untilFault()
   t.strictSame(faults, ['socketmap: closing a connection: replies not read for 0.2 s'])
   t.ok(sent < 5_000_000, `${sent} bytes were taken`)
@@ -174,12 +176,14 @@ t.test('a client that reads late but in time gets everything', async t => {
   const { open, sockets } = await serve(t)
   const wire = await open()
   wire.pause()
-  for (let index = 0; index < 100; index++) wire.send(socketmapRequest('alias', `${index} ${'k'.repeat(10_000)}`))
+  for (let index = 0; index < 300; index++) wire.send(socketmapRequest('alias', `${index} ${'k'.repeat(10_000)}`))
   const peer = sockets[0]
   if (peer === undefined) throw new Error('not connected')
   while (!peer.isPaused()) await once(peer, 'pause')
   wire.resume()
-  for (let index = 0; index < 100; index++) t.ok((await wire.netstring()).toString().startsWith(`OK value of ${index} `))
+  for (let index = 0; index < 300; index++) {
+    t.ok((await wire.netstring()).toString().startsWith(`OK value of ${index} `))
+  }
 })
 
 t.test('a request without a map name gets a permanent error after the replies before it, and the connection ends', async t => {
@@ -285,7 +289,55 @@ t.test('tcp_table: replies in order as well, and a malformed line gets 400 and e
 t.test('tcp_table: a line without end gets 400 and ends the connection', async t => {
   const { open } = await serve(t, { dialect: tcpTable })
   const wire = await open()
-  wire.send(`get ${'x'.repeat(5_000)}`)
+  wire.send(`get ${'x'.repeat(40_000)}`)
   t.equal((await wire.line()).toString(), '400 request too long')
   t.equal((await wire.ended).length, 0)
+})
+
+/** Requests in 65 KB, each of which has a reply of 98 KB: 6 MB for every 65 requests. */
+const flood = Buffer.concat(Array.from({ length: 1_000 }, (_, index) =>
+  socketmapRequest('alias', `long${String(index).padStart(50, '0')}`)))
+const unread = (sockets: readonly Socket[]): number =>
+  sockets.reduce((sum, socket) => sum + socket.writableLength, 0)
+
+t.test('65 KB of pipelined requests for a value of 98 KB: replies wait within 1 MiB, and all come in order', async t => {
+  const { open, sockets, replies } = await serve(t)
+  const wire = await open()
+  wire.pause()
+  wire.send(flood)
+  const peer = sockets[0]
+  if (peer === undefined) throw new Error('not connected')
+  while (!peer.isPaused()) await once(peer, 'pause')
+  t.ok(unread(sockets) <= 1_048_576, `${unread(sockets)} bytes`)
+  t.ok(replies.length < 30, `${replies.length} lookups`)
+  wire.resume()
+  for (let index = 0; index < 1_000; index++) {
+    const reply = await wire.netstring()
+    if (reply.length !== 98_003 || !reply.toString('latin1', 0, 100).includes(String(index).padStart(50, '0'))) {
+      return t.fail(`reply ${index} is another one`)
+    }
+  }
+  t.equal(replies.length, 1_000)
+})
+
+t.test('replies that several clients leave unread are bounded together; a client that reads is answered', async t => {
+  const { open, sockets, replies } = await serve(t, { roomBytes: 3_000_000, patienceMs: 200 })
+  const greedy = []
+  for (let count = 0; count < 6; count++) {
+    const wire = await open()
+    wire.pause()
+    wire.send(flood)
+    greedy.push(wire)
+  }
+  const reader = await open()
+  reader.send(socketmapRequest('alias', 'now'))
+  t.equal((await reader.netstring()).toString(), 'OK value of now')
+  // Each may go over by its first one.
+  t.ok(unread(sockets) <= 3_000_000 + 6 * 100_009, `${unread(sockets)} bytes`)
+  t.ok(replies.length < 100, `${replies.length} lookups`)
+  // One that was held back by the others goes on when these are closed, since nobody reads their replies.
+  const last = greedy[5]
+  last?.resume()
+  for (let index = 0; index < 1_000; index++) await last?.netstring()
+  t.ok(unread(sockets.filter(socket => !socket.destroyed)) <= 3_000_000)
 })

@@ -1,5 +1,6 @@
+import { once } from 'node:events'
 import { chmodSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
-import { BlockList } from 'node:net'
+import { BlockList, connect } from 'node:net'
 import { join } from 'node:path'
 import { mock } from 'node:test'
 import t from 'tap'
@@ -202,7 +203,7 @@ t.test('a client beyond max_connections gets a temporary error and is closed, an
   first.send(socketmapRequest('m', 'a'))
   t.equal(String(await first.netstring()), 'OK value of a')
 
-  listener.configure({ map: null, maxConnections: 2, allowed: null })
+  listener.configure({ map: null, maxConnections: 2, maxTurnedAway: 64, allowed: null })
   t.equal(await socketmapAsk(path, 'm', 'a'), 'OK value of a')
 })
 
@@ -244,6 +245,40 @@ t.test('a peer outside the allowed networks is closed before it can ask', async 
 
   const allowed = new BlockList()
   allowed.addSubnet('127.0.0.0', 8, 'ipv4')
-  listener.configure({ map: null, maxConnections: 9, allowed })
+  listener.configure({ map: null, maxConnections: 9, maxTurnedAway: 64, allowed })
   t.equal(await socketmapAsk({ host: '127.0.0.1', port: address.port }, 'm', 'a'), 'OK value of a')
+})
+
+t.test('one address can\'t hold all places of a listener that other machines can reach', async t => {
+  const allowed = new BlockList()
+  allowed.addSubnet('127.0.0.0', 8, 'ipv4')
+  const { context, faults } = answers()
+  const listener = await startListening(anyPort, context, { allowed, maxConnections: 4 })
+  t.teardown(() => listener.close(0))
+  const { address } = listener
+  if (address.kind !== 'inet') throw new Error('not by TCP')
+  const open = async (localAddress: string) => {
+    const wire = await openWire({ host: '127.0.0.1', port: address.port, localAddress })
+    t.teardown(() => wire.close())
+    wire.send(socketmapRequest('m', 'a'))
+    return String(await wire.netstring())
+  }
+  for (let count = 0; count < 3; count++) t.equal(await open('127.0.0.2'), 'OK value of a')
+  t.match(await open('127.0.0.2'), /^TEMP overloaded/)
+  t.match(await open('127.0.0.2'), /^TEMP overloaded/)
+  t.equal(await open('127.0.0.3'), 'OK value of a')
+  t.match(faults[0], /^socketmap: closing a connection: more than 3 clients from one address/)
+})
+
+t.test('close: clients that don\'t close their side are not waited for, once they have their answers', async t => {
+  const path = join(folderFor(t), 's')
+  const { listener } = await serve(t, unix(path))
+  const idle = connect({ path, allowHalfOpen: true })
+  t.teardown(() => idle.destroy())
+  idle.write(socketmapRequest('alias', 'x'))
+  const [reply] = await once(idle, 'data') as [Buffer]
+  t.equal(String(reply), '13:OK value of x,')
+  // Longer than the test may take.
+  await listener.close(600_000)
+  t.equal(listener.status.connections, 0)
 })

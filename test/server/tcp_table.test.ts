@@ -87,10 +87,14 @@ t.test('a malformed line is a fault with a temporary reply, and nothing after it
   t.end()
 })
 
-t.test('a line of 4,096 bytes is a request, a longer one is a fault, also before its end has come', t => {
-  t.equal(decode(`get ${'x'.repeat(4_091)}\n`).requests.length, 1)
-  t.match(decode(`get ${'x'.repeat(4_092)}\n`).fault, { reply: '400 request too long\n' })
-  t.match(decode(`get ${'x'.repeat(4_092)}`).fault, { reply: '400 request too long\n' })
+t.test('a key of 10,000 bytes is a request, all of them coded or none; a longer line is a fault, even without end', t => {
+  const key = `${'é'.repeat(4_999)}aa`
+  t.strictSame(decode(tcpTableRequest(key)).requests, [`null|${key}`])
+  t.strictSame(decode(`get ${'x'.repeat(10_000)}\n`).requests, [`null|${'x'.repeat(10_000)}`])
+  const longest = 30_006 - 'get \n'.length
+  t.equal(decode(`get ${'x'.repeat(longest)}\n`).requests.length, 1)
+  t.match(decode(`get ${'x'.repeat(longest + 1)}\n`).fault, { reply: '400 request too long\n' })
+  t.match(decode(`get ${'x'.repeat(longest + 1)}`).fault, { reply: '400 request too long\n' })
   t.end()
 })
 

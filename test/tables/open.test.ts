@@ -4,6 +4,11 @@ import { accountOf, writeCf } from '../fixtures/cf.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { startBed, untilSessions } from '../mysql/bed.js'
 
+const settings = {
+  connections: 4, failures: 5, windowMs: 10_000, resetMs: 100, suspectMs: 60_000, statementMs: 60_000,
+  idleMs: 600_000, maxLagMs: null, onState: () => undefined,
+}
+
 t.test('idle_interval of a .cf file: its unused connection is closed after that time', async t => {
   const mariadb = await startBed(t)
   const folder = freshFolder()
@@ -12,10 +17,8 @@ t.test('idle_interval of a .cf file: its unused connection is closed after that 
     folder, 'alias',
     { ...accountOf(mariadb), query: 'SELECT goto FROM alias WHERE address = \'%s\'', idle_interval: '1' },
   )
-  const opened = openSources(new Map([['alias', { kind: 'cf', paths: [path] }]]), {
-    connections: 4, failures: 5, windowMs: 10_000, resetMs: 100, suspectMs: 60_000, statementMs: 60_000,
-    idleMs: 600_000, maxLagMs: null, onState: () => undefined,
-  }, () => undefined)
+  const source = { kind: 'cf', paths: [path] } as const
+  const opened = openSources([{ name: 'alias', source, changes: null }], settings, () => undefined)
   if (!opened.ok) throw new Error(JSON.stringify(opened.problems))
   t.teardown(() => opened.sources.close())
   const map = opened.sources.of('alias')
@@ -27,4 +30,17 @@ t.test('idle_interval of a .cf file: its unused connection is closed after that 
   t.equal(opened.sources.status()[0]?.connections, 1)
   await untilSessions(mariadb, sessions => sessions.length === 0)
   t.equal(opened.sources.status()[0]?.connections, 0)
+})
+
+t.test('a `changes` query that says nowhere where the time goes is a problem, with its place', async t => {
+  for (const query of ['SELECT a FROM t', 'SELECT a FROM t WHERE m > \'%d\'']) {
+    const folder = freshFolder()
+    t.teardown(() => removeFolder(folder))
+    const path = writeCf(folder, 'alias', { hosts: 'unix:/run/none', user: 'u', dbname: 'd', query: 'SELECT 1' })
+    const changes = { query, place: 'holdfast.yaml:7' }
+    const source = { kind: 'cf', paths: [path] } as const
+    const opened = openSources([{ name: 'alias', source, changes }], settings, () => undefined)
+    const problem = { place: 'holdfast.yaml:7', text: /^changes: say where the time goes, such as / }
+    t.match(opened, { ok: false, problems: [problem] })
+  }
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { roleMeans } from '../../src/config/role_meaning.js'
+import { roleMeans } from '../../src/daemon/state_log.js'
 
 t.test('each role has a sentence on what becomes of mail', async t => {
   t.match(roleMeans({ role: 'primary', unknown: 'reject', outage: undefined }), /can't be known is deferred; .* absent is rejected$/)
