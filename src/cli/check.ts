@@ -111,7 +111,7 @@ const copiesOfDaemon = async (config: Config): Promise<ReadonlyMap<string, CopyF
 
 /** The copies that a daemon would take of the tables that can be listed, by map; those of text tables are left out. */
 const copiesToBe = (config: Config, process: NodeJS.Process): ReadonlyMap<string, CopyFacts> => {
-  const opened = sourcesOf(config, terminalLog('error', process))
+  const opened = openMapSources(config, terminalLog('error', process))
   if (!opened.ok) return new Map()
   const copies = new Map(config.maps.flatMap(({ name }) => {
     const source = opened.sources.of(name)
