@@ -17,6 +17,7 @@ import type { Plan } from '../lookup/search.js'
 import { TextLookup } from '../lookup/maps.js'
 import { systemClock } from '../runtime/clock.js'
 import type { Opened, Table } from '../tables/open.js'
+import { asksTheTime } from '../tables/row_expression.js'
 import type { Canary } from '../trust/canary.js'
 import { MapTrust } from '../trust/map_trust.js'
 import { TableTrust } from '../trust/table_trust.js'
@@ -33,6 +34,8 @@ export type Surroundings = {
   readonly redis: RedisCache | null
   /** By the servers and databases that they vouch for. */
   readonly canaries: ReadonlyMap<string, readonly Canary[]>
+  /** What judges the tables, by the name of their database. */
+  readonly siblings: Map<string, TableTrust[]>
   /** The other maps of this node, those still to come too. */
   readonly neighbours: readonly Neighbour[]
   /** Is told of each doubt that begins or ends in a map. */
@@ -83,19 +86,30 @@ const openMysqlMap = (
 
 /** What judges the absences of a map's tables, each for itself. */
 const trustIn = (
-  map: MapConfig, tables: readonly Table[], known: Known, { canaries, log, onDoubt }: Surroundings,
+  map: MapConfig, tables: readonly Table[], known: Known, { canaries, siblings, log, onDoubt }: Surroundings,
 ): MapTrust => {
   const logChange = logDoubt(map.name, log)
-  return new MapTrust(tables.map(({ source, authority }, index) => new TableTrust({ maxShrink: map.maxShrink }, {
-    source, clock: systemClock, canaries: canaries.get(authority) ?? [],
-    sample: (count, since) => known.sample(index, count, since),
-    onChange: (server, doubt, before) => {
-      if ((doubt === null) === (before === null)) return
-      logChange(server, doubt, before)
-      known.dropAbsences()
-      onDoubt(map.name)
-    },
-  })))
+  const trusts = tables.map(({ source, authority, definition: { texts, login: { dbname } } }, index) => {
+    const inDatabase = siblings.get(dbname) ?? []
+    siblings.set(dbname, inDatabase)
+    // Rows that count for a while only come and go as they should.
+    const isTimed = texts.some(asksTheTime)
+    const trust = new TableTrust({
+      maxShrink: isTimed ? 1 : map.maxShrink, evidenceForMs: isTimed ? map.lifetimes.freshForMs : Infinity,
+    }, {
+      source, clock: systemClock, canaries: canaries.get(authority) ?? [], siblings: inDatabase,
+      sample: (count, since) => known.sample(index, count, since),
+      onChange: (server, doubt, before) => {
+        if ((doubt === null) === (before === null)) return
+        logChange(server, doubt, before)
+        known.dropAbsences()
+        onDoubt(map.name)
+      },
+    })
+    inDatabase.push(trust)
+    return trust
+  })
+  return new MapTrust(trusts)
 }
 
 const emptyMemory = ({ file: { memory } }: Config): Memory =>

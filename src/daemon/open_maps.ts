@@ -12,13 +12,12 @@ import type { Config, Lifetimes } from '../config/config.js'
 import type { Log } from '../log.js'
 import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
 import { fold } from '../postfix/fold.js'
-import type { Outcome } from '../outcome.js'
-import { askInOrder } from '../tables/source.js'
 import { systemClock } from '../runtime/clock.js'
 import { askChanges } from '../tables/changes_query.js'
 import type { Table } from '../tables/open.js'
 import { Canary } from '../trust/canary.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
+import type { TableTrust } from '../trust/table_trust.js'
 import { flushEverywhere, watchChanges } from '../upkeep/flush.js'
 import { keepCopies } from '../upkeep/copies.js'
 import type { Copies } from '../upkeep/copies.js'
@@ -103,13 +102,14 @@ export const openMaps = (config: Config, sources: MapSources, log: Log, previous
   }
 }
 
-const openEachMap = (surroundings: Omit<Surroundings, 'neighbours'>): Maps => {
+const openEachMap = (surroundings: Omit<Surroundings, 'neighbours' | 'siblings'>): Maps => {
   const { config } = surroundings
   const maps = new Map<string, ServedMap>()
+  const siblings = new Map<string, TableTrust[]>()
   // Each map sees all of them, those that come after it too.
   const neighbours: Neighbour[] = [{ search: 'exact', knows: key => config.staticDomains.has(key), isPartial: true }]
   for (const map of config.maps) {
-    const opened = openMap(map, { ...surroundings, neighbours })
+    const opened = openMap(map, { ...surroundings, neighbours, siblings })
     maps.set(map.name, opened)
     // That an address may log in, or that mail from it is copied, doesn't say that it takes mail.
     const saysWhoTakesMail = !map.sensitive && (map.absence.does === 'refuses' || map.search === 'virtual')
@@ -154,8 +154,7 @@ const openCanaries = (config: Config, sources: MapSources, log: Log): ReadonlyMa
     const opened = sources.of(map.name)
     if (map.canary === null || opened.kind === 'text') continue
     const tables = opened.tables.map(({ source }) => source)
-    const ask = (key: string, budgetMs: number): Promise<Outcome> => askInOrder(tables, key, budgetMs)
-    const canary = new Canary(map.name, fold(map.canary), ask, systemClock, logCanary(map.name, log))
+    const canary = new Canary(map.name, fold(map.canary), tables, systemClock, logCanary(map.name, log))
     // A half-open breaker lets one question through: this one.
     sources.onHalfOpen(() => canary.probe())
     for (const { authority } of opened.tables) canaries.set(authority, [...canaries.get(authority) ?? [], canary])

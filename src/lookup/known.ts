@@ -138,14 +138,16 @@ export class Known {
   /**
    * A server says at `askedAt` (epoch ms) that a key is absent: null if that is to be believed; else the found answer
    * that it contradicts, which is served on. It is believed once a second statement says so, `confirmForMs` later, and
-   * at once if the answer is from before `trustedAt`, when an administrator said that the table is right as it is.
+   * at once if the answer is from before `evidenceSince` of its table (epoch ms).
    */
-  contradict(key: string, askedAt: number, trustedAt: number, before?: Entry): Found | null {
+  contradict(
+    key: string, askedAt: number, evidenceSince: (table: number) => number, before?: Entry,
+  ): Found | null {
     const now = this.#parts.clock.now()
     const entry = this.memory.peekFound(key) ?? before ?? this.#entryOfCopy(key, now)
     const known = bridge(entry, now)
     if (entry === undefined || known === null) return null
-    if (this.absence.isBelievedAtOnce || entry.verifiedAt <= trustedAt) return null
+    if (this.absence.isBelievedAtOnce || entry.verifiedAt <= evidenceSince(entry.table)) return null
     const { contradictedAt } = entry
     if (contradictedAt > 0 && contradictedAt <= askedAt && askedAt - contradictedAt >= this.confirmForMs) return null
     // One from the future: the clock was set back.

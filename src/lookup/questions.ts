@@ -83,8 +83,9 @@ export class Questions {
     const { known, tables } = this.#parts
     // A flush came meanwhile, and somebody who asked after it already has the answer.
     if (known.isNewerThan(stepKey, askedAt)) return outcome
-    const trustedAt = Math.max(...tables.map(each => each.trustedAt))
-    const contradicted = outcome.kind === 'absent' ? known.contradict(stepKey, askedAt, trustedAt, before) : null
+    const evidenceSince = (of: number): number =>
+      tables[of]?.evidenceSince ?? Math.min(...tables.map(each => each.evidenceSince))
+    const contradicted = outcome.kind === 'absent' ? known.contradict(stepKey, askedAt, evidenceSince, before) : null
     if (contradicted !== null) return contradicted
     if (outcome.kind === 'absent') known.forget(stepKey)
     known.keep(stepKey, outcome, askedAt, table)

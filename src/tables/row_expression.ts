@@ -43,6 +43,12 @@ const isClock = (run: Run, index: number): boolean => {
 /** Whether what it gives depends on when it is asked. */
 export const hasClock = (run: Run): boolean => run.some((_, index) => isClock(run, index))
 
+const askedTime = /\b(?:NOW|SYSDATE|CURDATE|CURTIME|UNIX_TIMESTAMP)\s*\(\s*\d*\s*\)/i
+const timeWord = /\b(?:CURRENT_(?:DATE|TIME|TIMESTAMP)|LOCALTIME|LOCALTIMESTAMP|UTC_(?:DATE|TIME|TIMESTAMP))\b/i
+
+/** Whether a query's text asks what time it is: its rows then count for a while only. */
+export const asksTheTime = (text: string): boolean => askedTime.test(text) || timeWord.test(text)
+
 const checkWord = (word: SqlWord, next: SqlWord | undefined, isWithin: boolean): void => {
   if (word.kind === 'symbol') {
     if ('@:;'.includes(word.text)) refuse(word.text === '@' ? 'it has a variable' : `it has a ${word.text}`)

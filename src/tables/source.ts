@@ -2,6 +2,7 @@
 import { absent, unavailable } from '../outcome.js'
 import type { Outcome, Unavailable } from '../outcome.js'
 import type { Database } from '../mysql/database.js'
+import type { HeldConnection } from '../mysql/server.js'
 import type { Rows } from '../mysql/sql.js'
 import type { TableDefinition } from './definition.js'
 
@@ -13,11 +14,19 @@ export type AskOptions = {
   readonly avoid?: (server: string) => boolean
   /** The server to ask; no other one is. */
   readonly only?: string
+  /** Is called when a server says absent, while its connection is still held. The answer waits for it. */
+  readonly onAbsent?: (server: string, held: HeldSource) => Promise<void>
+}
+
+/** The connection on which a server said absent. */
+export type HeldSource = {
+  /** What it says of another key, of this table or of another one in the same database. */
+  again(key: string, of?: Source): Promise<Outcome>
   /**
-   * Is called when a server says absent, while its connection is still held: `again` asks that very connection for
-   * other keys. The answer waits for it.
+   * When the tables that the query names were created, as a text that changes when one of them is made anew (DROP and
+   * CREATE, a restore; not TRUNCATE). null: it can't be known.
    */
-  readonly onAbsent?: (server: string, again: (key: string) => Promise<Outcome>) => Promise<void>
+  createdAt(): Promise<string | null>
 }
 
 export type Source = {
@@ -31,6 +40,8 @@ export type Source = {
    * changed definition must not be served what the old one said.
    */
   readonly definition: string
+  /** What it asks, so that another source's connection can ask it. */
+  readonly asks?: Definition
 }
 
 /**
@@ -53,6 +64,7 @@ export type Definition =
 /** The source of one table. `onEmpty` is told of each empty value, of which Postfix warns. */
 export const mysqlSource = (definition: Definition, database: Pick<Database, 'ask'>, onEmpty?: () => void): Source => ({
   definition: definition.fingerprint,
+  asks: definition,
   ask: async (key, budgetMs, options) => {
     try {
       return await askTable(definition, database, key, performance.now() + budgetMs, options ?? {}, onEmpty)
@@ -69,28 +81,50 @@ const askTable = async (
   const values = definition.bind(key)
   // The key lacks what the query needs: Postfix answers "not found" without a query.
   if (values === null) return { outcome: absent, server: '' }
-  const read = (rows: Rows | null, asked: string): Outcome => outcomeOf(definition, rows, asked, onEmpty)
+  const read = (rows: Rows | null): Outcome => outcomeOf(definition, rows, key, onEmpty)
   let outcome = null as Outcome | null
   const reply = await database.ask(definition, values, until - performance.now(), {
     avoid, only,
     onReply: async ({ rows, server }, held) => {
-      outcome = read(rows, key)
+      outcome = read(rows)
       if (outcome.kind !== 'absent') return
       const doubt = await held.doubtAbsence()
       if (doubt !== null) {
         outcome = doubt
         return
       }
-      await onAbsent?.(server, async other => {
-        const bound = definition.bind(other)
-        if (bound === null) return absent
-        const answer = await held.again(definition, bound)
-        return answer.kind === 'unavailable' ? answer : read(answer.rows, other)
-      })
+      await onAbsent?.(server, heldSource(definition, held))
     },
   })
   if (reply.kind === 'unavailable') return { outcome: reply, server: '' }
-  return { outcome: outcome ?? read(reply.rows, key), server: reply.server }
+  return { outcome: outcome ?? read(reply.rows), server: reply.server }
+}
+
+const heldSource = (definition: Definition, held: HeldConnection): HeldSource => ({
+  again: async (key, of) => {
+    const asked = of?.asks ?? definition
+    const values = asked.bind(key)
+    if (values === null) return absent
+    const answer = await held.again(asked, values)
+    return answer.kind === 'unavailable' ? answer : outcomeOf(asked, answer.rows, key)
+  },
+  createdAt: async () => {
+    const names = [...new Set(definition.texts.join(' ').match(/[\w$\x80-\uffff]+/g) ?? [])].slice(0, maxNames)
+    const answer = await held.again({ texts: createdTexts(names.length) }, [...names, ...names])
+    return answer.kind === 'unavailable' || answer.rows?.length === 0 ? null : JSON.stringify(answer.rows)
+  },
+})
+
+/** A query has fewer words. */
+const maxNames = 100
+
+/** The creation times of tables, for so many words that may be their names or their schemas'. */
+const createdTexts = (count: number): readonly string[] => {
+  const commas = Array.from({ length: count - 1 }, () => ',')
+  return [
+    'SELECT TABLE_SCHEMA, TABLE_NAME, CREATE_TIME FROM information_schema.TABLES WHERE CREATE_TIME IS NOT NULL '
+      + 'AND TABLE_SCHEMA IN (DATABASE(),', ...commas, ') AND TABLE_NAME IN (', ...commas, ') ORDER BY 1, 2',
+  ]
 }
 
 const outcomeOf = (definition: Definition, rows: Rows | null, key: string, onEmpty?: () => void): Outcome => {

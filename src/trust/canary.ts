@@ -7,8 +7,10 @@
  * believed, and as the probe of a breaker that is half-open.
  */
 import type { Outcome, Unavailable } from '../outcome.js'
-import { unavailable } from '../outcome.js'
+import { absent, unavailable } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
+import { askInOrder } from '../tables/source.js'
+import type { HeldSource, Source } from '../tables/source.js'
 
 export type CanaryState = { readonly map: string, readonly missing: boolean, readonly since: number }
 
@@ -16,7 +18,7 @@ const askEveryMs = 10_000
 const budgetMs = 2_000
 
 export class Canary {
-  readonly #ask: (key: string, budgetMs: number) => Promise<Outcome>
+  readonly #sources: readonly Source[]
   readonly #key: string
   readonly #map: string
   readonly #clock: Clock
@@ -26,12 +28,11 @@ export class Canary {
   #since: number
   #cancel: () => void
 
-  /** `key` is folded; `ask` asks the map's tables for it. Starts at once. */
+  /** `key` is folded, `sources` are the map's tables. Starts at once. */
   constructor(
-    map: string, key: string, ask: (key: string, budgetMs: number) => Promise<Outcome>, clock: Clock,
-    onChange: (state: CanaryState) => void,
+    map: string, key: string, sources: readonly Source[], clock: Clock, onChange: (state: CanaryState) => void,
   ) {
-    this.#ask = ask
+    this.#sources = sources
     this.#key = key
     this.#map = map
     this.#clock = clock
@@ -46,7 +47,20 @@ export class Canary {
 
   /** Asks now: null if the canary is there, else why an absence can't be believed. */
   async check(withinMs: number): Promise<Unavailable | null> {
-    const outcome = await this.#ask(this.#key, withinMs)
+    return this.#conclude(await askInOrder(this.#sources, this.#key, withinMs))
+  }
+
+  /** The same by way of a connection that just stated an absence. */
+  async checkBy(held: HeldSource): Promise<Unavailable | null> {
+    let outcome: Outcome = absent
+    for (const source of this.#sources) {
+      outcome = await held.again(this.#key, source)
+      if (outcome.kind !== 'absent') break
+    }
+    return this.#conclude(outcome)
+  }
+
+  #conclude(outcome: Outcome): Unavailable | null {
     switch (outcome.kind) {
       case 'found':
         this.#enter(false)

@@ -11,7 +11,7 @@ export const doubtCauses = {
   'shrunk': 'too many known keys are missing from the table',
   /** A new copy of the table has lost more keys of the last one than `max_shrink` allows. */
   'copy-shrunk': 'a new copy of the table has lost too many keys',
-  /** DROP and CREATE, TRUNCATE, a restore. */
+  /** DROP and CREATE, as in a restore; or ALTER, and then it ends at once. */
   'recreated': 'the table was created anew',
 } as const
 

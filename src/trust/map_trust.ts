@@ -29,16 +29,18 @@ export class MapTrust {
 
   /** The doubts as text, for Redis and the snapshot. */
   encode(): string {
-    return JSON.stringify({ trustedAt: this.trustedAt, doubts: this.doubts })
+    const { trustedAt, doubts } = this
+    return JSON.stringify({ trustedAt, doubts, created: this.tables.map(({ created }) => created) })
   }
 
   /**
    * Goes on with what `encode` gave in another process, or in this one before a restart. Anything else says nothing.
    */
   decode(text: string): void {
-    const { trustedAt, doubts } = parse(text)
+    const { trustedAt, doubts, created } = parse(text)
     for (const [index, table] of this.tables.entries()) {
-      table.adopt(doubts.filter(each => each.table === index).map(({ server, ...doubt }) => [server, doubt]), trustedAt)
+      const own = doubts.filter(each => each.table === index)
+      table.adopt(own.map(({ server, ...doubt }) => [server, doubt]), trustedAt, created[index] ?? [])
     }
   }
 
@@ -51,7 +53,7 @@ export class MapTrust {
   inherit(earlier: MapTrust): void {
     for (const [index, table] of this.tables.entries()) {
       const before = earlier.tables[index]
-      if (before !== undefined) table.adopt(before.doubts, before.trustedAt)
+      if (before !== undefined) table.adopt(before.doubts, before.trustedAt, before.created)
     }
   }
 
@@ -60,20 +62,35 @@ export class MapTrust {
   }
 }
 
-const nothing = { trustedAt: 0, doubts: [] as readonly TableDoubt[] }
+type ServerText = readonly [server: string, text: string]
+
+type Encoded = {
+  readonly trustedAt: number
+  readonly doubts: readonly TableDoubt[]
+  /** By table. */
+  readonly created: readonly (readonly ServerText[])[]
+}
 
 const isTableDoubt = (value: unknown): value is TableDoubt => isDoubt(value) && 'table' in value && 'server' in value
   && typeof value.table === 'number' && typeof value.server === 'string'
 
-const parse = (text: string): typeof nothing => {
+const isServerText = (value: unknown): value is ServerText =>
+  Array.isArray(value) && value.length === 2 && value.every(each => typeof each === 'string')
+
+const parse = (text: string): Encoded => {
+  const nothing = { trustedAt: 0, doubts: [], created: [] }
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch {
     return nothing
   }
-  if (typeof value !== 'object' || value === null || !('trustedAt' in value) || !('doubts' in value)) return nothing
-  const { trustedAt, doubts } = value
+  if (typeof value !== 'object' || value === null) return nothing
+  const { trustedAt, doubts, created } = value as Readonly<Record<string, unknown>>
   if (typeof trustedAt !== 'number' || !Array.isArray(doubts)) return nothing
-  return { trustedAt, doubts: doubts.filter(isTableDoubt) }
+  const tables: readonly unknown[] = Array.isArray(created) ? created : []
+  return {
+    trustedAt, doubts: doubts.filter(isTableDoubt),
+    created: tables.map(table => Array.isArray(table) ? table.filter(isServerText) : []),
+  }
 }

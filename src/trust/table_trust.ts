@@ -5,15 +5,16 @@
  *
  * A server that says absent must show that its table is whole, by a known key that
  * is asked on the same connection right then. If that one is missing too, more
- * known keys are asked; if too many are missing, a doubt begins (doubt.ts), and the
- * server is not believed until it ends. The known keys are what the caches hold:
- * there is no list of witnesses beside them. Where nothing is known of a table yet,
- * its word counts.
+ * known keys are asked; if too many are missing, or the table was created anew, a
+ * doubt begins (doubt.ts), and the server is not believed until it ends. The known
+ * keys are what the caches hold: there is no list of witnesses beside them. A table
+ * with too few of them to judge by takes over the doubt of the others in its
+ * database. Where nothing is known of a table yet, its word counts.
  */
 import { unavailable } from '../outcome.js'
-import type { Outcome, Unavailable } from '../outcome.js'
+import type { Unavailable } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
-import type { Answer, Source } from '../tables/source.js'
+import type { Answer, HeldSource, Source } from '../tables/source.js'
 import type { Canary } from './canary.js'
 import { isShrunk, maxDoubtKeys, recheck } from './doubt.js'
 import type { Doubt, DoubtCause } from './doubt.js'
@@ -21,6 +22,8 @@ import type { Doubt, DoubtCause } from './doubt.js'
 export type TrustSettings = {
   /** A larger share of known keys missing begins a doubt; 1 switches that off. */
   readonly maxShrink: number
+  /** Rows count for a while only, by the clock: what was found longer ago than this (ms) is no evidence. */
+  readonly evidenceForMs: number
 }
 
 export type TrustParts = {
@@ -29,6 +32,8 @@ export type TrustParts = {
   readonly sample: (count: number, since: number) => readonly string[]
   /** Keys that must always be found by the table's servers, whatever map they are of. */
   readonly canaries: readonly Canary[]
+  /** What judges the tables of the same database, this one among them. */
+  readonly siblings: readonly TableTrust[]
   readonly clock: Clock
   /** Is told of each doubt that begins, ends, or is checked again. */
   readonly onChange: (server: string, doubt: Doubt | null, before: Doubt | null) => void
@@ -36,19 +41,27 @@ export type TrustParts = {
 
 /** How many known keys are asked when one is missing. */
 const sampleSize = 16
+/** A table of which fewer keys are known can't be judged by them. */
+const fewKeys = 5
+/** Whether a table was created anew is asked so often (ms) at most. */
+const createdEveryMs = 30_000
 /** While there is a doubt, its keys are asked again so often (ms), so many at once. */
 const recheckMs = 5_000
 const recheckBudgetMs = 4_000
 const atOnce = 8
+/** A doubt in a server that can't be asked any more (installed anew, it has another identity) ends after this (ms). */
+const longestUnheardMs = 7 * 86_400_000
+
+/** When a server's tables were created, as it says, and when it was asked (epoch ms; 0: by another process). */
+type Created = { readonly text: string, readonly askedAt: number }
 
 export class TableTrust {
   readonly #settings: TrustSettings
   readonly #parts: TrustParts
-  /** By server. */
+  /** By server, as all that follows. */
   readonly #doubts = new Map<string, Doubt>()
-  /**
-   * When an administrator last said that the table is right as it is (epoch ms): what was found before is no evidence.
-   */
+  readonly #created = new Map<string, Created>()
+  /** When an administrator last said that the table is right as it is (epoch ms). */
   #trustedAt = 0
   #cancelRecheck: (() => void) | null = null
   #isClosed = false
@@ -67,6 +80,16 @@ export class TableTrust {
     return this.#trustedAt
   }
 
+  /** When its tables were created, as each server says. */
+  get created(): readonly (readonly [server: string, text: string])[] {
+    return [...this.#created].map(([server, { text }]) => [server, text])
+  }
+
+  /** What was found before (epoch ms) is no evidence against an absence. */
+  get evidenceSince(): number {
+    return Math.max(this.#trustedAt, this.#parts.clock.now() - this.#settings.evidenceForMs)
+  }
+
   /**
    * Asks for a key until `deadline` (epoch ms): found, an absence that may be believed, or why there is no answer.
    * Rejects only for a bug.
@@ -78,12 +101,12 @@ export class TableTrust {
     const judged: { doubt: Unavailable | null } = { doubt: null }
     const answer = await source.ask(key, deadline - clock.now(), {
       avoid: server => this.#doubts.has(server),
-      onAbsent: async (server, again) => { judged.doubt = await this.#lookAt(server, again, key, deadline) },
+      onAbsent: async (server, held) => { judged.doubt = await this.#judge(server, held, key) },
     })
     return judged.doubt === null ? answer : { ...answer, outcome: judged.doubt }
   }
 
-  /** A doubt that did not come from a question: a new copy, or a table that was created anew. */
+  /** A doubt that did not come from a question: a new copy of the table has lost too many keys. */
   doubt(server: string, cause: DoubtCause): void {
     if (!this.#doubts.has(server)) this.#enter(server, this.#newDoubt(cause))
   }
@@ -96,10 +119,16 @@ export class TableTrust {
   }
 
   /** Goes on with what another process, or this one before a restart, knew. */
-  adopt(doubts: Iterable<readonly [server: string, doubt: Doubt]>, trustedAt: number): void {
+  adopt(
+    doubts: Iterable<readonly [server: string, doubt: Doubt]>, trustedAt: number,
+    created: Iterable<readonly [server: string, text: string]>,
+  ): void {
     this.#trustedAt = Math.max(this.#trustedAt, trustedAt)
     for (const [server, doubt] of doubts) {
       if (doubt.since > this.#trustedAt && !this.#doubts.has(server)) this.#enter(server, doubt)
+    }
+    for (const [server, text] of created) {
+      if (!this.#created.has(server)) this.#created.set(server, { text, askedAt: 0 })
     }
   }
 
@@ -108,36 +137,77 @@ export class TableTrust {
     this.#cancelRecheck?.()
   }
 
-  /** Looks at the table by way of the connection that just said absent: null if that may be believed. */
-  async #lookAt(
-    server: string, again: (key: string) => Promise<Outcome>, key: string, deadline: number,
-  ): Promise<Unavailable | null> {
-    const { sample, canaries, clock } = this.#parts
+  /** Judges the absence of a key by way of the connection that stated it: null if it may be believed. */
+  async #judge(server: string, held: HeldSource, key: string): Promise<Unavailable | null> {
     if (this.#doubts.has(server)) return doubted
-    for (const canary of canaries) {
-      const doubt = await canary.check(deadline - clock.now())
+    for (const canary of this.#parts.canaries) {
+      const doubt = await canary.checkBy(held)
       if (doubt !== null) return doubt
     }
     if (this.#settings.maxShrink >= 1) return null
-    const known = sample(sampleSize + 1, this.#trustedAt).filter(each => each !== key).slice(0, sampleSize)
+    const known = this.#sample(key)
+    if (known.length < fewKeys) {
+      const doubt = await this.#judgeBySiblings(server, held)
+      if (doubt !== null) return doubt
+    }
+    return await this.#lookForKnown(server, held, known) ?? this.#lookWhetherCreated(server, held)
+  }
+
+  /** The tables of the same database stand and fall together, where this one can't be judged by itself. */
+  async #judgeBySiblings(server: string, held: HeldSource): Promise<Unavailable | null> {
+    const siblings = this.#parts.siblings.filter(sibling => sibling !== this)
+    if (siblings.some(({ doubts }) => doubts.has(server))) return doubted
+    for (const sibling of siblings) {
+      const known = sibling.#settings.maxShrink < 1 ? sibling.#sample() : []
+      if (known.length < fewKeys) continue
+      const doubt = await sibling.#lookForKnown(server, held, known)
+      // An account that may not read that table says nothing about it.
+      if (doubt?.reason !== 'query-error') return doubt
+    }
+    return null
+  }
+
+  #sample(except?: string): readonly string[] {
+    return this.#parts.sample(sampleSize + 1, this.evidenceSince).filter(key => key !== except).slice(0, sampleSize)
+  }
+
+  /** Asks for known keys until one is there; if too many are missing, a doubt begins. */
+  async #lookForKnown(server: string, held: HeldSource, known: readonly string[]): Promise<Unavailable | null> {
     let missing = 0
-    for (const [index, each] of known.entries()) {
-      const outcome = await again(each)
+    for (const [index, key] of known.entries()) {
+      const outcome = await held.again(key, this.#parts.source)
       if (outcome.kind === 'unavailable') return outcome
       if (outcome.kind === 'absent') missing++
       // The first one is there: the table is whole as far as one key can tell.
       else if (index === 0) break
     }
-    if (isShrunk(missing, known.length, this.#settings.maxShrink)) {
-      this.#enter(server, this.#newDoubt('shrunk'))
-      return doubted
-    }
-    return null
+    if (!isShrunk(missing, known.length, this.#settings.maxShrink)) return null
+    this.doubt(server, 'shrunk')
+    return doubted
+  }
+
+  /** A table that was created anew since the last look is not believed until its known keys are back. */
+  async #lookWhetherCreated(server: string, held: HeldSource): Promise<Unavailable | null> {
+    const now = this.#parts.clock.now()
+    const before = this.#created.get(server)
+    if (before !== undefined && now >= before.askedAt && now - before.askedAt < createdEveryMs) return null
+    // Others who ask meanwhile need not.
+    if (before !== undefined) this.#created.set(server, { ...before, askedAt: now })
+    const text = await held.createdAt()
+    if (text === null) return null
+    this.#created.set(server, { text, askedAt: now })
+    if (before === undefined || before.text === text || this.#doubts.has(server)) return null
+    const doubt = this.#newDoubt('recreated')
+    if (doubt.keys.length === 0) return null
+    this.#enter(server, doubt)
+    // It may have been an ALTER or OPTIMIZE.
+    this.#planRecheck(0)
+    return doubted
   }
 
   #newDoubt(cause: DoubtCause): Doubt {
     const { sample, clock } = this.#parts
-    return { cause, since: clock.now(), keys: sample(maxDoubtKeys, this.#trustedAt), missing: null }
+    return { cause, since: clock.now(), keys: sample(maxDoubtKeys, this.evidenceSince), missing: null }
   }
 
   #enter(server: string, doubt: Doubt | null): void {
@@ -145,16 +215,15 @@ export class TableTrust {
     if (doubt === null) this.#doubts.delete(server)
     else this.#doubts.set(server, doubt)
     if (!this.#isClosed && (doubt !== null || before !== null)) this.#parts.onChange(server, doubt, before)
-    this.#planRecheck()
+    if (this.#cancelRecheck === null) this.#planRecheck(recheckMs)
   }
 
-  #planRecheck(): void {
-    if (this.#isClosed || this.#cancelRecheck !== null || this.doubts.size === 0) return
-    this.#cancelRecheck = this.#parts.clock.after(recheckMs, () => {
-      void this.#recheckAll().finally(() => {
-        this.#cancelRecheck = null
-        this.#planRecheck()
-      })
+  #planRecheck(inMs: number): void {
+    this.#cancelRecheck?.()
+    this.#cancelRecheck = null
+    if (this.#isClosed || this.doubts.size === 0) return
+    this.#cancelRecheck = this.#parts.clock.after(inMs, () => {
+      void this.#recheckAll().finally(() => this.#planRecheck(recheckMs))
     })
   }
 
@@ -162,7 +231,9 @@ export class TableTrust {
     for (const [server, doubt] of [...this.#doubts]) {
       const missing = await this.#countMissing(server, doubt.keys)
       // Meanwhile an administrator may have ended it.
-      if (missing !== null && this.#doubts.get(server) === doubt) this.#enter(server, recheck(doubt, missing))
+      if (this.#doubts.get(server) !== doubt) continue
+      if (missing !== null) this.#enter(server, recheck(doubt, missing))
+      else if (this.#parts.clock.now() - doubt.since > longestUnheardMs) this.#enter(server, null)
     }
   }
 

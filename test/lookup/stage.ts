@@ -66,7 +66,8 @@ export const scriptedRedis = (clock: FakeClock) => {
       const prefix = nameOf(map, '')
       yield [...records].flatMap(([name, record]) => {
         const key = name.slice(prefix.length)
-        return name.startsWith(prefix) && record.definition === map.definition && isWanted(key) ? [[key, record] as const] : []
+        const isOurs = name.startsWith(prefix) && record.definition === map.definition
+        return isOurs && isWanted(key) ? [[key, record] as const] : []
       })
     },
     tried: Promise.resolve(),
@@ -121,8 +122,8 @@ export const stage = (rows: Readonly<Record<string, string>>, {
       memory: ownMemory, redis: withRedis ? redis.cache : null, isKnownElsewhere, isOurs, onFound, clock,
       random: () => random,
     })
-    const trust = new MapTrust([new TableTrust({ maxShrink: 0.3 }, {
-      source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [],
+    const trust = new MapTrust([new TableTrust({ maxShrink: 0.3, evidenceForMs: Infinity }, {
+      source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [], siblings: [],
       onChange: (_server, doubt, before) => { if ((doubt === null) !== (before === null)) known.dropAbsences() },
     })])
     const lookup = new MapLookup(rest, { known, tables: trust.tables, clock, onBug: error => bugs.push(error) })

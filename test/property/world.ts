@@ -187,7 +187,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
       ask: async (key, budgetMs, { onAbsent } = {}) => {
         const until = clock.now() + budgetMs
         const outcome = await askTable(letter, key, budgetMs)
-        if (outcome.kind === 'absent') await onAbsent?.('server', async other => askTable(letter, other, until - clock.now()))
+        if (outcome.kind === 'absent') await onAbsent?.('server', { again: async other => askTable(letter, other, until - clock.now()), createdAt: async () => null })
         return { outcome, server: 'server' }
       },
     }
@@ -195,8 +195,8 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
     const known = new Known({
       identity: { name: 'alias', definition: letter }, plan, lifetimes, confirmForMs, absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false },
     }, { memory, isKnownElsewhere: () => false, isOurs: () => true, clock, random, redis: redisFor(() => node.alive) })
-    const trust = new MapTrust([new TableTrust({ maxShrink: setting.guard ? 0.3 : 1 }, {
-      source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [],
+    const trust = new MapTrust([new TableTrust({ maxShrink: setting.guard ? 0.3 : 1, evidenceForMs: Infinity }, {
+      source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [], siblings: [],
       onChange: (_server, doubt, before) => {
         node.distrustedAt = doubt === null ? clock.now() : Infinity
         if ((doubt === null) !== (before === null)) known.dropAbsences()

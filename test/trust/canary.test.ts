@@ -16,7 +16,7 @@ const stage = () => {
   const source = scriptedSource(clock, { 'canary@example.com': 'c@b', 'info@example.com': 'a@b' })
   const changes: boolean[] = []
   const canary = new Canary(
-    'alias', 'canary@example.com', (key, budgetMs) => source.outcomeOf(key, budgetMs), clock,
+    'alias', 'canary@example.com', [source], clock,
     ({ missing }) => { changes.push(missing) },
   )
   const plan = compileSearch('exact', {
@@ -32,8 +32,8 @@ const stage = () => {
     memory: new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }), redis: null, isKnownElsewhere: () => false,
     isOurs: () => true, clock, random: () => 0,
   })
-  const table = new TableTrust({ maxShrink: 1 }, {
-    source, clock, sample: () => [], canaries: [canary], onChange: () => undefined,
+  const table = new TableTrust({ maxShrink: 1, evidenceForMs: Infinity }, {
+    source, clock, sample: () => [], canaries: [canary], siblings: [], onChange: () => undefined,
   })
   const lookup =
     new MapLookup({ plan, policy: { unknown: 'reject', outage: 'defer' }, deadlineMs: 2_000, softDeadlineMs: 300 }, {

@@ -4,12 +4,16 @@ import type { Outcome } from '../../src/outcome.js'
 import type { Source } from '../../src/tables/source.js'
 import { TableTrust } from '../../src/trust/table_trust.js'
 import { fakeClock } from '../fixtures/clock.js'
+import type { FakeClock } from '../fixtures/clock.js'
 
 const users = Array.from({ length: 40 }, (_, index) => `user${index}@example.com`)
 
 /** A table on two servers, each with rows of its own; questions go to the first that is not avoided. */
-const stage = ({ known = users, maxShrink = 0.3 }: { known?: readonly string[], maxShrink?: number } = {}) => {
-  const clock = fakeClock()
+const stage = (
+  { known = users, maxShrink = 0.3, siblings = [], clock = fakeClock() }:
+  { known?: readonly string[], maxShrink?: number, siblings?: TableTrust[], clock?: FakeClock } = {},
+) => {
+  const created = new Map<string, string>()
   const rows = new Map([['one', new Set(users)], ['two', new Set(users)]])
   const order = ['one', 'two']
   const asked: string[] = []
@@ -23,23 +27,29 @@ const stage = ({ known = users, maxShrink = 0.3 }: { known?: readonly string[], 
     ask: async (key, _budgetMs, { avoid, only, onAbsent } = {}) => {
       const server = only ?? order.find(each => avoid?.(each) !== true) ?? order[0] ?? ''
       const outcome = answer(server, key)
-      if (outcome.kind === 'absent') await onAbsent?.(server, async other => answer(server, other))
+      if (outcome.kind === 'absent') await onAbsent?.(server, {
+        again: async (other, of) => of === undefined || of === source ? answer(server, other)
+          : (await of.ask(other, 1_000, { only: server })).outcome,
+        createdAt: async () => created.get(server) ?? null,
+      })
       return { outcome, server }
     },
   }
   const evidence = new Set(known)
   const changes: string[] = []
-  const trust = new TableTrust({ maxShrink }, {
+  const trust = new TableTrust({ maxShrink, evidenceForMs: Infinity }, {
     source, clock,
     sample: count => [...evidence].slice(0, count),
-    canaries: [],
+    canaries: [], siblings,
     onChange: (server, doubt, before) => {
       if ((doubt === null) !== (before === null)) changes.push(`${server} ${doubt?.cause ?? 'believed'}`)
     },
   })
+  siblings.push(trust)
   const ask = async (key: string): Promise<Outcome> => (await trust.ask(key, clock.now() + 2_000)).outcome
   return {
-    clock, rows, order, asked, evidence, changes, trust, ask, fail: (outcome: Outcome | null) => { fault = outcome },
+    clock, created, rows, order, asked, evidence, changes, trust, ask,
+    fail: (outcome: Outcome | null) => { fault = outcome },
   }
 }
 
@@ -108,7 +118,7 @@ t.test('a doubt goes on in the process that comes after', async t => {
   await ask('nobody@example.com')
   const next = stage({ known: [] })
   next.order.pop()
-  next.trust.adopt(trust.doubts, trust.trustedAt)
+  next.trust.adopt(trust.doubts, trust.trustedAt, trust.created)
   t.match(await next.ask('nobody@example.com'), { reason: 'distrusted' })
 })
 
@@ -117,4 +127,60 @@ t.test('max_shrink: 100% asks for no known key', async t => {
   rows.get('one')?.clear()
   t.equal(await ask('nobody@example.com'), absent)
   t.equal(asked.length, 1)
+})
+
+t.test('a table that was created anew is not believed until its known keys are back', async t => {
+  const { ask, created, rows, order, clock, changes } = stage()
+  order.pop()
+  created.set('one', 'at first')
+  t.equal(await ask('nobody@example.com'), absent)
+  created.set('one', 'later')
+  for (const user of users.slice(36)) rows.get('one')?.delete(user)
+  await clock.advance(30_000)
+  t.match(await ask('nobody@example.com'), { reason: 'distrusted' }, '90 % of the rows are there')
+  t.strictSame(changes, ['one recreated'])
+  rows.set('one', new Set(users))
+  await clock.advance(5_000)
+  t.equal(await ask('nobody@example.com'), absent)
+})
+
+t.test('an ALTER or OPTIMIZE, which leaves the rows, is over at once', async t => {
+  const { ask, created, order, clock, changes } = stage()
+  order.pop()
+  created.set('one', 'at first')
+  await ask('nobody@example.com')
+  created.set('one', 'later')
+  await clock.advance(30_000)
+  await ask('nobody@example.com')
+  await clock.advance(0)
+  t.strictSame(changes, ['one recreated', 'one believed'])
+  t.equal(await ask('nobody@example.com'), absent)
+})
+
+t.test('the process that comes after sees that a table was created anew meanwhile', async t => {
+  const { ask, created, trust } = stage()
+  created.set('one', 'at first')
+  await ask('nobody@example.com')
+  const next = stage()
+  next.order.pop()
+  next.created.set('one', 'later')
+  next.trust.adopt(trust.doubts, trust.trustedAt, trust.created)
+  t.match(await next.ask('nobody@example.com'), { reason: 'distrusted' })
+})
+
+t.test('a table with fewer than five known keys stands and falls with the others of its database', async t => {
+  const clock = fakeClock()
+  const siblings: TableTrust[] = []
+  const aliases = stage({ siblings, clock })
+  const domains = stage({ known: ['example.com'], siblings, clock })
+  for (const { order, rows } of [aliases, domains]) {
+    order.pop()
+    rows.get('one')?.clear()
+  }
+  t.match(await domains.ask('example.com'), { reason: 'distrusted' }, 'asked before anybody asked for an alias')
+  t.strictSame(aliases.changes, ['one shrunk'])
+  t.match(await domains.ask('example.com'), { reason: 'distrusted' })
+  aliases.rows.set('one', new Set(users))
+  await clock.advance(5_000)
+  t.equal(await domains.ask('example.com'), absent, 'the domain alone is gone: that is a deletion')
 })
