@@ -21,9 +21,10 @@ export type Administered = {
 /** One line for people: what was done, or why it can't be. */
 type ActionResult = { readonly done: string } | { readonly error: string }
 
-const trust = ({ name, trust: trusted }: MysqlMap, log: Log): ActionResult => {
+const trust = ({ name, trust: trusted, lookup }: MysqlMap, log: Log): ActionResult => {
   if (trusted.doubts.length === 0) return { done: `${name}: the table is not in doubt, so there is nothing to change` }
   trusted.trust()
+  lookup.questions.endTrouble()
   log.warn(`map ${name}: an administrator trusts the table as it is now`)
   return { done: `${name}: the table is believed as it is now` }
 }

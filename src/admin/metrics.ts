@@ -4,6 +4,7 @@
  * sets, never a key.
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import type { Reason } from '../outcome.js'
 import type { Tally } from '../server/tally.js'
 import type { MapStatus, Status, WarmStatus } from './status.js'
 import { summarize } from './summary.js'
@@ -23,13 +24,20 @@ type Define = (name: string, help: string, labels: readonly string[], samples: M
 const counter: Define = (name, help, labels, samples) => ({ kind: 'counter', name, help, labels, samples })
 const gauge: Define = (name, help, labels, samples) => ({ kind: 'gauge', name, help, labels, samples })
 
+/** 1 for the state that something is in, 0 for the others. */
+const inState = <State extends string>(
+  state: State, states: readonly State[], labels: Sample[0] = {},
+): readonly Sample[] => states.map(each => [{ ...labels, state: each }, each === state ? 1 : 0])
+
 const ofNode: readonly Metric[] = [
-  gauge('holdfast_build_info', 'Always 1; the version and the node\'s role as labels.', ['version', 'role', 'node'],
-    ({ version, role }) => [[{ version, role, node: process.version }, 1]]),
+  gauge('holdfast_build_info', 'Always 1; what runs here, as labels.', ['version', 'node', 'role', 'nodejs'],
+    ({ version, node, role }) => [[{ version, node, role, nodejs: process.version }, 1]]),
+  gauge('holdfast_state', '1 for the state of this node: /status says what is wrong, and which mail is affected.',
+    ['state'], status => inState(summarize(status).state, ['well', 'degraded', 'deferring', 'stopping'])),
   gauge('holdfast_ready', '1 while the node answers, 0 while it stops.', [], ({ ready }) => [[{}, ready ? 1 : 0]]),
   gauge('holdfast_degraded_parts', 'Parts that do not work now; /status says which.', [],
     status => [[{}, summarize(status).degraded.length]]),
-  gauge('holdfast_config_loaded_timestamp_seconds', 'When the configuration in force was read.', [],
+  gauge('holdfast_config_last_reload_success_timestamp_seconds', 'When the configuration in force was read.', [],
     ({ configuredAt }) => [[{}, configuredAt / 1_000]]),
 ]
 
@@ -44,10 +52,22 @@ const ofListeners: readonly Metric[] = [
 
 type Answered = readonly [outcome: string, reason: string, count: number]
 
-const answeredIn = ({ fresh, stale, absent, unavailable }: Tally): readonly Answered[] => [
-  ['fresh', '', fresh], ['stale', '', stale], ['absent', '', absent],
-  ...Object.entries(unavailable).map(([reason, count]): Answered => ['unavailable', reason, count]),
-]
+/** The reasons for which a configured map may have no answer. */
+const reasonsOfMaps: Readonly<Record<Exclude<Reason, 'unknown-map'>, 0>> = {
+  'timeout': 0, 'source-down': 0, 'breaker-open': 0, 'query-error': 0, 'overloaded': 0, 'bad-value': 0,
+  'distrusted': 0, 'unknown-deferred': 0, 'draining': 0, 'internal-error': 0,
+}
+/** For all other names. */
+const reasonsOfOthers = { 'unknown-map': 0 }
+
+/** Each series is there from the start, so that Prometheus sees the first increase of each. */
+const answeredIn = ({ map, fresh, stale, absent, unavailable }: Tally): readonly Answered[] => {
+  const reasons = Object.entries({ ...map === '' ? reasonsOfOthers : reasonsOfMaps, ...unavailable })
+  return [
+    ...map === '' ? [] : [['fresh', '', fresh], ['stale', '', stale], ['absent', '', absent]] as const,
+    ...reasons.map(([reason, count]): Answered => ['unavailable', reason, count]),
+  ]
+}
 
 const ofAnswers: readonly Metric[] = [
   counter('holdfast_lookups_total',
@@ -66,7 +86,7 @@ const cached = (samples: (map: string, cached: Cached) => readonly Sample[]): Me
   ({ maps }) => maps.flatMap(map => map.cached === null ? [] : samples(map.name, map.cached))
 
 const ofMaps: readonly Metric[] = [
-  counter('holdfast_answers_from_total',
+  counter('holdfast_answers_total',
     'Where found and absent answers came from: memory, redis, or the table itself.', ['map', 'origin'],
     cached((map, { origins: { memory, redis, table } }) =>
       Object.entries({ memory, redis, table }).map(([origin, count]) => [{ map, origin }, count]))),
@@ -76,12 +96,18 @@ const ofMaps: readonly Metric[] = [
     cached((map, { inFlight }) => [[{ map }, inFlight]])),
   gauge('holdfast_memory_entries', 'Answers held in memory.', ['map', 'kind'],
     cached((map, { memory }) => [[{ map, kind: 'found' }, memory.found], [{ map, kind: 'absent' }, memory.absent]])),
-  gauge('holdfast_memory_found_bytes', 'Memory taken by found answers, as counted against the limit.', ['map'],
+  gauge('holdfast_memory_bytes', 'Memory taken by found answers, as counted against the limit.', ['map'],
     cached((map, { memory }) => [[{ map }, memory.foundBytes]])),
-  gauge('holdfast_guard_trusted', '1 while the table is believed when it says absent, 0 while it is not.', ['map'],
-    cached((map, { doubts }) => [[{ map }, doubts.length === 0 ? 1 : 0]])),
-  gauge('holdfast_guard_gone_keys', 'Known keys that the table lacks, while it is in doubt.', ['map'],
+  gauge('holdfast_map_failing', '1 while the map\'s tables can\'t be asked, or are not believed.', ['map'],
+    cached((map, { trouble }) => [[{ map }, trouble === null ? 0 : 1]])),
+  gauge('holdfast_map_in_doubt', '1 while a table of the map is not believed when it says absent.', ['map'],
+    cached((map, { doubts }) => [[{ map }, doubts.length === 0 ? 0 : 1]])),
+  gauge('holdfast_map_missing_keys', 'Known keys that the table lacks, while it is in doubt.', ['map'],
     cached((map, { doubts }) => [[{ map }, Math.max(0, ...doubts.map(({ missing }) => missing ?? 0))]])),
+  gauge('holdfast_doubt_start_timestamp_seconds',
+    'Since when a table on a server is in doubt, and what began it; no series without a doubt.',
+    ['map', 'server', 'cause'],
+    cached((map, { doubts }) => doubts.map(({ server, cause, since }) => [{ map, server, cause }, since / 1_000]))),
   gauge('holdfast_copy_rows', 'Rows in the copies of a map\'s tables, which answer in an outage.', ['map'],
     ({ maps }) => maps.map(({ name, copies }) => [{ map: name }, copies.reduce((sum, { rows }) => sum + rows, 0)])),
   gauge('holdfast_copy_timestamp_seconds',
@@ -106,11 +132,6 @@ const ofLoads: readonly Metric[] = [
     'Loads that this node could not do or not finish; each is tried again.', ['map'],
     warmed(({ failures }) => failures)),
 ]
-
-/** 1 for the state that something is in, 0 for the others. */
-const inState = <State extends string>(
-  state: State, states: readonly State[], labels: Sample[0] = {},
-): readonly Sample[] => states.map(each => [{ ...labels, state: each }, each === state ? 1 : 0])
 
 const ofServers: readonly Metric[] = [
   gauge('holdfast_breaker_state', '1 for the state that the breaker of a MySQL server is in.', ['server', 'state'],
@@ -179,6 +200,13 @@ class WaitHistogram extends Histogram<'map'> {
   }
 }
 
+/** Of the two dozen metrics that prom-client has of every process, those that tell something of this one. */
+const usefulOfNode: ReadonlySet<string> = new Set([
+  'process_cpu_seconds_total', 'process_start_time_seconds', 'process_resident_memory_bytes', 'process_open_fds',
+  'process_max_fds', 'nodejs_heap_size_used_bytes', 'nodejs_eventloop_lag_min_seconds',
+  'nodejs_eventloop_lag_p99_seconds',
+])
+
 /** Has the registry read a metric when it is asked for it. */
 const register = (registry: Registry, metric: Metric, read: () => Status | null): void => {
   const { kind, name, help, labels, samples } = metric
@@ -225,6 +253,9 @@ export const createMetrics = (status: () => Status): Metrics => {
   // How often (ms) the event loop is looked at. A hundred times a second, the default, is most of what an idle daemon
   // does.
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 })
+  for (const { name } of registry.getMetricsAsArray()) {
+    if (!name.startsWith('holdfast_') && !usefulOfNode.has(name)) registry.removeSingleMetric(name)
+  }
   return {
     contentType: registry.contentType,
     render: async () => {

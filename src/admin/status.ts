@@ -5,8 +5,11 @@
  */
 import type { Memory } from '../caches/memory.js'
 import type { RedisCache } from '../caches/redis.js'
+import type { Absence } from '../config/config.js'
 import type { MapLookup } from '../lookup/lookup.js'
 import type { MysqlMap, ServedMap } from '../lookup/maps.js'
+import type { Trouble } from '../lookup/questions.js'
+import { nameOf } from '../mysql/database.js'
 import type { ServerStatus } from '../mysql/server.js'
 import type { ListenerStatus } from '../server/listener.js'
 import type { Tally } from '../server/tally.js'
@@ -34,6 +37,13 @@ export type MapStatus = {
     /** Lookups that wait for Redis or the table. */
     readonly inFlight: number
     readonly doubts: readonly DoubtStatus[]
+    /** What goes wrong when its tables are asked; null: nothing. */
+    readonly trouble: Trouble | null
+    /** The MySQL servers of its tables. */
+    readonly servers: readonly string[]
+    /** What decides its answers in an outage. */
+    readonly absence: Pick<Absence, 'does' | 'inOutage'>
+    readonly staleForMs: number
   } | null
   /** The copies of its tables for outages, in their order. */
   readonly copies: readonly CopyStatus[]
@@ -48,6 +58,8 @@ export type ServerReport = ServerStatus & {
 
 export type Status = {
   readonly version: string
+  /** The name of this node. */
+  readonly node: string
   readonly role: 'primary' | 'fallback'
   /** False only when Postfix would be better off without this node: while it stops. */
   readonly ready: boolean
@@ -70,6 +82,10 @@ export const mapStatus = (
   cached: map.kind === 'text' ? null : {
     origins: map.lookup.origins, memory: map.memory.size(), inFlight: map.lookup.flights,
     doubts: map.trust.doubts.map(doubtStatus),
+    trouble: map.lookup.questions.trouble,
+    servers: [...new Set(map.tables.flatMap(({ definition: { hosts } }) => hosts.map(nameOf)))],
+    absence: { does: map.config.absence.does, inOutage: map.config.absence.inOutage },
+    staleForMs: map.config.lifetimes.staleForMs,
   },
   copies,
   warm: loader?.state ?? null,

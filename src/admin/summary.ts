@@ -3,8 +3,10 @@
  * status` and /status show: the daemon at one moment.
  */
 import type { Event, Events, History, HistoryStep } from './history.js'
+import type { CopyStatus } from '../upkeep/copies.js'
+import { ofKnownKey, ofUnseenKey, whyNoCopy } from './outage.js'
 import { doubtText } from './status.js'
-import type { Status } from './status.js'
+import type { MapStatus, Status } from './status.js'
 
 type DegradedPart = {
   /** `mysql 127.0.0.1:3306`, `redis`, `map virtual_alias`. */
@@ -16,51 +18,135 @@ type DegradedPart = {
 }
 
 export type Summary = {
-  /** `degraded`: known recipients are still accepted; what isn't known yet may be deferred. */
-  readonly state: 'well' | 'degraded' | 'stopping'
+  /**
+   * `deferring`: known recipients are deferred, too; `degraded`: they are accepted, and what isn't known yet may be
+   * deferred.
+   */
+  readonly state: 'well' | 'degraded' | 'deferring' | 'stopping'
+  /** What this means for mail, in one sentence. */
+  readonly sentence: string
   readonly since: number
+  /** The worst first. */
   readonly degraded: readonly DegradedPart[]
 }
 
-const degradedParts = (status: Status): DegradedPart[] => {
-  const parts: DegradedPart[] = []
-  for (const { server, state, since, lastError } of status.servers) {
-    if (state === 'closed') continue
-    const because = lastError === '' ? '' : ` (${lastError})`
-    parts.push({ part: `mysql ${server}`, since, what: `breaker ${state}${because}; answers come from the caches` })
+/**
+ * What can't be seen to end, a question about a map that there is not or a replica's lag, is over after so long (ms).
+ */
+const oldMs = 60_000
+
+type Cached = NonNullable<MapStatus['cached']>
+
+/** What a map's lookups get while its tables can't be asked. */
+type Effect = 'deferred' | 'known answered' | 'answered'
+
+const effectOf = (
+  copies: readonly CopyStatus[], { absence, staleForMs, memory }: Cached, hasRedis: boolean,
+): Effect => {
+  const facts = { absence, staleForMs, whyNoCopy: whyNoCopy(copies) }
+  // Started in an outage, with nothing to recall.
+  const knowsNobody = memory.found === 0 && facts.whyNoCopy !== '' && !hasRedis && absence.does === 'refuses'
+  if (knowsNobody || !ofKnownKey(facts).passes) return 'deferred'
+  return ofUnseenKey(facts, true).passes ? 'answered' : 'known answered'
+}
+
+const effectTexts: Readonly<Record<Effect, string>> = {
+  'deferred': 'nothing is known of its keys, so mail that needs it is deferred',
+  'known answered': 'known keys are answered from the caches, others are deferred',
+  'answered': 'keys are answered from the caches and the copies of its tables',
+}
+
+/** A map that works not at all or in part: what is wrong, and what its lookups get. */
+type Affected = { readonly map: string, readonly effect: Effect, readonly part: DegradedPart | null }
+
+const affectedMap = ({ name, cached, copies }: MapStatus, status: Status): readonly Affected[] => {
+  if (cached === null) return []
+  const { trouble, doubts, servers } = cached
+  const effect = effectOf(copies, cached, status.redis?.state === 'ready')
+  const part = `map ${name}`
+  const affected: Affected[] = doubts.map(doubt => ({
+    map: name, effect: effect === 'answered' ? 'known answered' : effect,
+    part: { part, since: doubt.since, what: doubtText(name, doubt) },
+  }))
+  const its = status.servers.filter(({ server }) => servers.includes(server))
+  const isOut = its.length > 0 && its.every(({ state }) => state !== 'closed')
+  if (isOut) affected.push({ map: name, effect, part: null })
+  const isDoubted = doubts.length > 0 || status.canaries.some(({ missing }) => missing)
+  // The server or the doubt says so already.
+  const isOld = trouble !== null && status.now - trouble.lastAt >= oldMs
+  const isExplained = trouble === null || (trouble.reason === 'distrusted' ? isDoubted || isOld : isOut)
+  if (!isExplained) {
+    const what = `its table can't be asked (${trouble.reason}: ${trouble.detail}); ${effectTexts[effect]}`
+    affected.push({ map: name, effect, part: { part, since: trouble.since, what } })
   }
-  for (const { map, missing, since } of status.canaries) {
-    if (!missing) continue
-    parts.push({
-      part: `canary of ${map}`, since,
-      what: 'missing, so nothing that its server says is believed; known recipients are still accepted, '
-        + 'other lookups are deferred',
-    })
+  return affected
+}
+
+const degradedServers = ({ servers, canaries }: Status): readonly DegradedPart[] => [
+  ...servers.filter(({ state }) => state !== 'closed').map(({ server, since, lastError }) => ({
+    part: `mysql ${server}`, since, what: `does not answer${lastError === '' ? '' : ` (${lastError})`}, and is tried `
+      + 'again every few seconds; answers come from the caches',
+  })),
+  ...canaries.filter(({ missing }) => missing).map(({ map, since }) => ({
+    part: `canary of ${map}`, since, what: 'missing, so nothing that its server says is believed',
+  })),
+]
+
+const degradedRest = ({ redis, answers, now }: Status): readonly DegradedPart[] => [
+  ...answers.filter(({ map, unavailableAt }) => map === '' && now - unavailableAt < oldMs)
+    .map(({ unavailableAt }) => ({
+      part: 'main.cf', since: unavailableAt,
+      what: 'clients ask for maps that the configuration doesn\'t have, and their mail is deferred; '
+        + 'run `holdfast check`',
+    })),
+  ...redis === null || redis.state === 'ready' ? [] : [{
+    part: 'redis', since: redis.since,
+    what: `${redis.state}; answers come from memory and MySQL, and nodes don't share what they learn`,
+  }],
+]
+
+const listed = (names: readonly string[]): string => {
+  const [shown, more] = [names.slice(0, 3).join(', '), names.length - 3]
+  return `${names.length === 1 ? 'map' : 'maps'} ${shown}${more > 0 ? ` and ${more} more` : ''}`
+}
+
+const sentenceOf = (affected: readonly Affected[], parts: readonly DegradedPart[], status: Status): string => {
+  const mapsWith = (effect: Effect): readonly string[] =>
+    [...new Set(affected.filter(each => each.effect === effect).map(({ map }) => map))]
+  const [deferred, bridged] = [mapsWith('deferred'), mapsWith('known answered')]
+  if (deferred.length > 0) return `Mail is deferred: ${listed(deferred)} can't be answered.`
+  if (bridged.length > 0) {
+    return `Known recipients are accepted. Mail that needs a key never seen in ${listed(bridged)} is deferred.`
   }
-  for (const { name, cached } of status.maps) {
-    for (const doubt of cached?.doubts ?? []) {
-      parts.push({ part: `map ${name}`, since: doubt.since, what: doubtText(name, doubt) })
-    }
-  }
-  if (status.redis !== null && status.redis.state !== 'ready') {
-    const { state, since } = status.redis
-    parts.push({ part: 'redis', since, what: `${state}; answers come from memory and MySQL` })
-  }
-  return parts
+  const isMissing = status.canaries.some(({ missing }) => missing)
+  if (isMissing) return 'Known recipients are accepted. Others are deferred.'
+  if (affected.length > 0) return 'Existing recipients are accepted. Unknown ones are deferred, not refused.'
+  return parts.length === 1 ? 'Mail is accepted. One part is degraded.'
+    : `Mail is accepted. ${parts.length} parts are degraded.`
 }
 
 /** `since`: when the first of the degraded parts became so, or the last of all recovered, at the earliest the start. */
 export const summarize = (status: Status): Summary => {
-  const degraded = degradedParts(status)
-  if (!status.ready) return { state: 'stopping', since: status.now, degraded }
+  const affected = status.maps.flatMap(map => affectedMap(map, status))
+  const degraded = [
+    ...degradedServers(status), ...affected.flatMap(({ part }) => part ?? []), ...degradedRest(status),
+  ]
+  if (!status.ready) {
+    return { state: 'stopping', sentence: 'This node is stopping.', since: status.now, degraded }
+  }
   if (degraded.length > 0) {
-    return { state: 'degraded', since: Math.min(...degraded.map(({ since }) => since)), degraded }
+    return {
+      state: affected.some(({ effect }) => effect === 'deferred') ? 'deferring' : 'degraded',
+      sentence: sentenceOf(affected, degraded, status), since: Math.min(
+        ...degraded.map(({ since }) => since),
+      ), degraded,
+    }
   }
   const changes = [
     status.startedAt, ...status.servers.map(({ since }) => since), ...status.canaries.map(({ since }) => since),
     status.redis?.since ?? 0,
   ]
-  return { state: 'well', since: Math.max(...changes), degraded }
+  return { state: 'well', sentence: 'Mail is safe. All is well.', since: Math.max(...changes), degraded }
 }
 
 /** Where a report comes from. */

@@ -12,14 +12,9 @@ export type StatusOptions = DaemonOptions & { readonly watch?: true, readonly js
 const watchMs = 2_000
 const clearScreen = '\x1b[H\x1b[2J'
 
-const headline = ({ summary, now }: Report, paint: Paint): string => {
-  const since = `for ${span(now - summary.since)}`
-  switch (summary.state) {
-    case 'well': return paint('green', `Mail is safe. All is well, ${since}.`)
-    case 'degraded': return paint('yellow', `Known recipients are accepted. Degraded ${since}:`)
-    case 'stopping': return paint('red', 'Stopping.')
-    default: return summary.state satisfies never
-  }
+const headline = ({ summary: { state, sentence, since }, now }: Report, paint: Paint): string => {
+  const color = state === 'well' ? 'green' : state === 'degraded' ? 'yellow' : 'red'
+  return `${paint(color, sentence)} ${paint('dim', `(for ${span(now - since)})`)}`
 }
 
 /** A row for each map: its lookups of the last hour, and what memory holds. */
@@ -54,7 +49,7 @@ const eventLine = ({ at, level, text }: Report['events'][number], paint: Paint):
 
 /** What the status page shows, as text. */
 const reportText = (report: Report, paint: Paint): string => {
-  const { summary, events, now, startedAt, version, role } = report
+  const { summary, events, now, startedAt, version, node, role } = report
   return [
     `${headline(report, paint)}\n`,
     ...summary.degraded.map(({ part, what, since }) => `  ${paint('bold', part)}: ${what}, for ${span(now - since)}\n`),
@@ -63,7 +58,7 @@ const reportText = (report: Report, paint: Paint): string => {
     `\n${paint('bold', 'Parts')}\n`, table(partRows(report)),
     ...events.length === 0 ? [] : [`\n${paint('bold', 'Last events')}\n`],
     ...events.slice(0, 5).map(event => eventLine(event, paint)),
-    `\n${paint('dim', `holdfast ${version}, ${role}, up for ${span(now - startedAt)}`)}\n`,
+    `\n${paint('dim', `holdfast ${version} on ${node}, ${role}, up for ${span(now - startedAt)}`)}\n`,
   ].join('')
 }
 

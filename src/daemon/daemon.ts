@@ -3,6 +3,7 @@
  * (endpoints.ts), and behind them the maps of one configuration
  * (open_maps.ts), which a reload replaces as a whole.
  */
+import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createHistory, stepMs } from '../admin/history.js'
 import type { Events } from '../admin/history.js'
@@ -187,7 +188,7 @@ export class Daemon {
   #status(): Status {
     const { config, openedAt, maps, loaders, sources, canaries, copies, redis } = this.#maps
     return {
-      version, role: config.file.role, ready: !this.#isStopping,
+      version, node: hostname(), role: config.file.role, ready: !this.#isStopping,
       now: Date.now(), startedAt: this.#startedAt, configuredAt: openedAt,
       listeners: this.#listeners.map(({ listener }) => listener.status),
       redis: redis?.status() ?? null,

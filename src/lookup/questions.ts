@@ -7,15 +7,27 @@
  */
 import { isFresh } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
-import type { Absent, Found, Outcome } from '../outcome.js'
+import type { Absent, Found, Outcome, Unavailable } from '../outcome.js'
 import { absent, unavailable } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
 import { UnderWay } from '../runtime/under_way.js'
 import type { TableTrust } from '../trust/table_trust.js'
 import type { Known } from './known.js'
 
+/** A slow server fails now and then: answers end that trouble only so long (ms) after the last failure. */
+const slowMs = 60_000
+
 /** What a step came to, with the time (epoch ms) at which the table was asked. */
 export type StepAnswer = { readonly outcome: Outcome, readonly verifiedAt: number }
+
+/** What goes wrong when the tables are asked. */
+export type Trouble = {
+  readonly reason: Unavailable['reason']
+  readonly detail: string
+  /** The first and the last failure (epoch ms). */
+  readonly since: number
+  readonly lastAt: number
+}
 
 export type QuestionParts = {
   /** In the order in which they are asked. */
@@ -30,9 +42,15 @@ export class Questions {
   readonly #underWay = new UnderWay<string, Promise<StepAnswer>>()
   /** How many keys the tables were asked for. */
   count = 0
+  #trouble: Trouble | null = null
 
   constructor(parts: QuestionParts) {
     this.#parts = parts
+  }
+
+  /** null while the tables answer. */
+  get trouble(): Trouble | null {
+    return this.#trouble
   }
 
   /**
@@ -69,11 +87,29 @@ export class Questions {
     const before = known.memory.peekFound(stepKey)
     for (const [index, table] of tables.entries()) {
       const { outcome } = await table.ask(stepKey, deadline)
+      this.#note(outcome)
       if (outcome.kind === 'absent') continue
       if (outcome.kind === 'found') this.#learn(stepKey, outcome, askedAt, index, before)
       return { outcome, verifiedAt: askedAt }
     }
     return { outcome: this.#learn(stepKey, absent, askedAt, -1, before), verifiedAt: askedAt }
+  }
+
+  #note(outcome: Outcome): void {
+    if (outcome.kind === 'unavailable') {
+      const now = this.#parts.clock.now()
+      const { reason, detail } = outcome
+      this.#trouble = { reason, detail, since: this.#trouble?.since ?? now, lastAt: now }
+    } else if (this.#trouble !== null) {
+      const { reason, lastAt } = this.#trouble
+      const isSlow = reason === 'timeout' || reason === 'overloaded'
+      if (!isSlow || this.#parts.clock.now() - lastAt >= slowMs) this.#trouble = null
+    }
+  }
+
+  /** An administrator has dealt with what went wrong. */
+  endTrouble(): void {
+    this.#trouble = null
   }
 
   /** Keeps an answer of the tables; gives what is to be answered with it. */

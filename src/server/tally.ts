@@ -23,12 +23,14 @@ export type Tally = {
   stale: number
   absent: number
   readonly unavailable: Partial<Record<Reason, number>>
+  /** When the last lookup got a temporary error (epoch ms); 0: none did. */
+  unavailableAt: number
   /** Of lookups that memory could not answer at once: a count for each of `boundsMs`, and one beyond; not cumulated. */
   readonly waits: { readonly boundsMs: readonly number[], readonly counts: number[], sumMs: number }
 }
 
 const createTally = (map: string, protocol: Protocol): Tally => ({
-  map, protocol, fresh: 0, stale: 0, absent: 0, unavailable: {},
+  map, protocol, fresh: 0, stale: 0, absent: 0, unavailable: {}, unavailableAt: 0,
   waits: { boundsMs: waitBoundsMs, counts: new Array<number>(waitBoundsMs.length + 1).fill(0), sumMs: 0 },
 })
 
@@ -42,6 +44,7 @@ const count = (tally: Tally, outcome: Outcome): void => {
       tally.absent++
       return
     case 'unavailable':
+      tally.unavailableAt = Date.now()
       tally.unavailable[outcome.reason] = (tally.unavailable[outcome.reason] ?? 0) + 1
       return
     default: outcome satisfies never

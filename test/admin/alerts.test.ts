@@ -33,10 +33,19 @@ t.test('each alert asks for metrics that there are, and says what it means and w
 
 /** What Prometheus has seen, a value each minute, and which alerts there are at that minute. */
 const cases = [
+  {
+    series: 'holdfast_state{instance="mx1",state="deferring"}',
+    values: '0 1x5', minute: 3, alerts: ['HoldfastMailDeferred'],
+  },
+  { series: 'holdfast_map_failing{instance="mx1",map="alias"}', values: '0 1x3', minute: 3, alerts: [] },
+  {
+    series: 'holdfast_map_failing{instance="mx1",map="alias"}', values: '0 1x9', minute: 8,
+    alerts: ['HoldfastMapFailing'],
+  },
   { series: 'up{job="holdfast",instance="mx1"}', values: '1 0x5', minute: 4, alerts: ['HoldfastDown'] },
   {
-    series: 'holdfast_guard_trusted{instance="mx1",map="alias"}',
-    values: '1 0x5', minute: 1, alerts: ['HoldfastTableDoubted'],
+    series: 'holdfast_map_in_doubt{instance="mx1",map="alias"}',
+    values: '0 1x5', minute: 1, alerts: ['HoldfastTableDoubted'],
   },
   {
     series: 'holdfast_canary_missing{instance="mx1",map="alias"}',

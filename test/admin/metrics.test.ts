@@ -1,5 +1,7 @@
 import t from 'tap'
 import { createMetrics } from '../../src/admin/metrics.js'
+import { run } from '../fixtures/child.js'
+import { findPromtool } from '../fixtures/promtool.js'
 import { wellStatus } from '../fixtures/status.js'
 
 const pageOf = (changes = {}): Promise<string> => createMetrics(() => wellStatus(changes)).render()
@@ -10,7 +12,7 @@ t.test('answers are counted by map, protocol, outcome and reason', async t => {
     'holdfast_lookups_total{map="alias",protocol="socketmap",outcome="fresh",reason=""} 8',
     'holdfast_lookups_total{map="alias",protocol="socketmap",outcome="unavailable",reason="timeout"} 2',
     'holdfast_saved_total{map="alias"} 1',
-    'holdfast_answers_from_total{map="alias",origin="memory"} 7',
+    'holdfast_answers_total{map="alias",origin="memory"} 7',
   ]) t.ok(page.includes(`${line}\n`), line)
 })
 
@@ -60,4 +62,39 @@ t.test('a scrape shows the figures of its own moment', async t => {
 
 t.test('without Redis there are no figures of Redis', async t => {
   t.notMatch(await pageOf({ redis: null }), /^holdfast_redis_\w+[{ ]/m)
+})
+
+t.test('each counter is there from the start, so that Prometheus sees its first increase', async t => {
+  const [answers] = wellStatus().answers
+  if (answers === undefined) throw new Error('the fixture has no answers')
+  const page = await pageOf({ answers: [{ ...answers, unavailable: {} }, { ...answers, map: '', unavailable: {} }] })
+  for (const reason of ['timeout', 'source-down', 'breaker-open', 'query-error', 'overloaded', 'distrusted']) {
+    const series = `holdfast_lookups_total{map="alias",protocol="socketmap",outcome="unavailable",reason="${reason}"}`
+    t.ok(page.includes(`${series} 0\n`), reason)
+  }
+  t.match(page, 'holdfast_lookups_total{map="",protocol="socketmap",outcome="unavailable",reason="unknown-map"} 0\n')
+  t.match(page, /^holdfast_redis_faults_total\{reason="timeout"\} 0$/m)
+})
+
+t.test('a doubt has its cause, its server and its start; a table that can\'t be asked is failing', async t => {
+  const [map] = wellStatus().maps
+  if (map?.cached == null) throw new Error('the fixture has no map')
+  const doubts = [{ table: 0, server: 'db#1', cause: 'recreated' as const, since: 1_500_000, known: 9, missing: 7 }]
+  const trouble = { reason: 'query-error', detail: 'no such table', since: 1_500_000, lastAt: 1_900_000 } as const
+  const page = await pageOf({ maps: [{ ...map, cached: { ...map.cached, doubts, trouble } }] })
+  for (const line of [
+    'holdfast_doubt_start_timestamp_seconds{map="alias",server="db#1",cause="recreated"} 1500',
+    'holdfast_map_in_doubt{map="alias"} 1', 'holdfast_map_missing_keys{map="alias"} 7',
+    'holdfast_map_failing{map="alias"} 1', 'holdfast_state{state="degraded"} 1', 'holdfast_state{state="well"} 0',
+  ]) t.ok(page.includes(`${line}\n`), line)
+  t.notMatch(await pageOf(), /^holdfast_doubt_start/m)
+})
+
+const promtool = await findPromtool()
+const skip = 'whyNot' in promtool ? promtool.whyNot : false
+t.test('promtool has nothing to say about the names', { skip }, async t => {
+  if ('whyNot' in promtool) return
+  t.match(
+    await run(promtool.path, ['check', 'metrics'], { stdin: await pageOf() }), { code: 0, stdout: '', stderr: '' },
+  )
 })

@@ -8,7 +8,9 @@ const [map] = wellStatus().maps
 const { redis } = wellStatus()
 
 t.test('all is well since the last part recovered', async t => {
-  t.same(summarize(wellStatus()), { state: 'well', since: 1_000_500, degraded: [] })
+  t.same(summarize(wellStatus()), {
+    state: 'well', sentence: 'Mail is safe. All is well.', since: 1_000_500, degraded: [],
+  })
 })
 
 const cases = new Map<string, Partial<Status>>([
@@ -45,4 +47,43 @@ t.test('of several degraded parts, the first one says since when', async t => {
 
 t.test('a node that is not ready is stopping, whatever else is degraded', async t => {
   t.equal(summarize(wellStatus({ ready: false, ...cases.get('redis') })).state, 'stopping')
+})
+
+t.test('the sentence says which mail is affected', async t => {
+  if (map?.cached == null || server === undefined) throw new Error('the fixture has neither')
+  const down = { servers: [{ ...server, state: 'open' as const, since: 1 }] }
+  const noCopy = [{ rows: 0, bytes: 0, takenAt: null, problem: 'it makes one row of several' }]
+  const nothing = { found: 0, foundBytes: 0, absent: 0 }
+  const trouble = { reason: 'query-error', detail: 'no such table', since: 1_500_000, lastAt: 1_900_000 } as const
+  const [answers] = wellStatus().answers
+  const others = answers === undefined ? [] : [{ ...answers, map: '', unavailableAt: 1_990_000 }]
+  const { cached } = map
+  for (const [about, changes, state, sentence] of [
+    ['a server is out, its tables have copies', down, 'degraded', /^Existing recipients are accepted\. Unknown/],
+    ['a server is out, a table has no copy', { ...down, maps: [{ ...map, copies: noCopy }] }, 'degraded',
+      /^Known recipients are accepted\. .* never seen in map alias is deferred/],
+    ['nothing is known, with neither copy nor Redis',
+      { ...down, redis: null, maps: [{ ...map, copies: noCopy, cached: { ...cached, memory: nothing } }] },
+      'deferring', /^Mail is deferred: map alias can't be answered/],
+    ['known answers are not to be used', {
+      ...down, maps: [{ ...map, copies: noCopy, cached: { ...cached, staleForMs: 0 } }],
+    },
+      'deferring', /^Mail is deferred/],
+    ['a query is broken', { maps: [{ ...map, cached: { ...cached, trouble } }] }, 'degraded', /^Existing recipients/],
+    ['clients ask for maps that there are not', { answers: others }, 'degraded', /^Mail is accepted\. One part/],
+    ['Redis is down', cases.get('redis') ?? {}, 'degraded', /^Mail is accepted\. One part/],
+  ] as const) {
+    const summary = summarize(wellStatus(changes))
+    t.equal(summary.state, state, about)
+    t.match(summary.sentence, sentence, about)
+  }
+  t.match(summarize(wellStatus({ maps: [{ ...map, cached: { ...cached, trouble } }] })).degraded, [
+    {
+      part: 'map alias', since: 1_500_000,
+      what: /can't be asked \(query-error: no such table\); keys are answered from/,
+    },
+  ])
+  t.equal(summarize(wellStatus({
+    ...down, maps: [{ ...map, cached: { ...cached, trouble: { ...trouble, reason: 'breaker-open' } } }],
+  })).degraded.length, 1, 'what the server explains is said once')
 })

@@ -48,3 +48,28 @@ t.test('metrics and status tell of an outage: saved lookups, reasons, the open b
   )
   t.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200)
 })
+
+t.test('a map whose query fails is failing in status and metrics, though known keys are answered; until it works', {
+  timeout: 60_000,
+}, async t => {
+  const mariadb = await startMariadb({ sql: tableSql('(\'known\', \'value\')') })
+  t.teardown(() => mariadb.stop())
+  const port = await freePort()
+  const holdfast = await startHoldfast(dir => tableConfig(dir, mariadb, { m: { search: 'exact', fresh_for: '0s' } }, {
+    health: `127.0.0.1:${port}`,
+  }))
+  t.teardown(() => holdfast.kill())
+  const ask = (key: string): Promise<string> => socketmapAsk(join(holdfast.dir, 's'), 'm', key)
+  const get = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${port}/${path}`)).text()
+  t.equal(await ask('known'), 'OK value')
+  t.match(JSON.parse(await get('status')), { summary: { state: 'well' } })
+  await mariadb.sql('RENAME TABLE a TO gone')
+  t.equal(await ask('known'), 'OK value', 'from memory')
+  t.match(JSON.parse(await get('status')), {
+    summary: { state: 'degraded', degraded: [{ part: 'map m', what: /can't be asked \(query-error: .*gone|query-error/ }] },
+  })
+  t.match(await get('metrics'), 'holdfast_map_failing{map="m"} 1\n')
+  await mariadb.sql('RENAME TABLE gone TO a')
+  while (!(await get('metrics')).includes('holdfast_map_failing{map="m"} 0\n')) await ask('another')
+  t.match(JSON.parse(await get('status')), { summary: { state: 'well' } })
+})

@@ -38,7 +38,7 @@ t.test('the page shows that all is well, which part is degraded, its recovery, a
   await mariadb.kill()
   t.equal(await ask('known'), 'OK value')
   t.match(await ask('unknown'), /^TEMP /)
-  await page.getByText('Known recipients are accepted. One part is degraded.').waitFor()
+  await page.getByText('Existing recipients are accepted.').waitFor()
   await page.locator('#degraded', { hasText: `mysql 127.0.0.1:${mariadb.port}` }).waitFor()
   await page.locator('#events', { hasText: 'breaker open' }).waitFor()
   t.equal(await page.locator('#maps rect.stale').count(), 1)
