@@ -2,7 +2,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { createConnection } from 'mysql2/promise'
-import type { Connection } from 'mysql2/promise'
+import type { Connection, RowDataPacket } from 'mysql2/promise'
 import { untilUnsure } from './probe.js'
 import { deadlineMs } from './stage.js'
 import type { Stage } from './stage.js'
@@ -33,20 +33,23 @@ const startMysql = async ({ mariadb, proxy }: Stage): Promise<void> => {
   await proxy.pass()
 }
 
-/** Takes every connection that the server has, from those that have one too. */
-const takeAllConnections = async ({ mariadb }: Stage): Promise<readonly Connection[]> => {
+/** Takes every connection that the server has, from those that have one too; gives what frees them. */
+const takeAllConnections = async ({ mariadb }: Stage): Promise<() => Promise<void>> => {
+  // It holds its connection: the server lets an administrator in over the limit, but only one.
+  const admin = await createConnection({ socketPath: mariadb.socket, user: 'root' })
   const taken: Connection[] = []
-  // The least that it lets one set. One more is for the administrator.
+  // The least that it lets one set.
   const limit = 10
-  await mariadb.sql(`SET GLOBAL max_connections = ${limit}`)
-  const others = async (): Promise<readonly unknown[]> => {
-    const rows = await mariadb.sql(`SELECT id FROM information_schema.processlist WHERE user = '${mariadb.user}'`)
-    return rows.map(({ id }) => id).filter(id => !taken.some(({ threadId }) => threadId === id))
+  await admin.query(`SET GLOBAL max_connections = ${limit}`)
+  const others = async (): Promise<readonly number[]> => {
+    const [rows] = await admin.query<RowDataPacket[]>('SELECT id FROM information_schema.processlist WHERE user = ?', [mariadb.user])
+    return rows.map(({ id }) => Number(id)).filter(id => !taken.some(({ threadId }) => threadId === id))
   }
-  while (taken.length < limit) {
-    for (const id of await others()) await mariadb.sql(`KILL ${String(id)}`).catch(() => undefined)
+  // The administrator's own connection is one of them.
+  while (taken.length < limit - 1) {
+    for (const id of await others()) await admin.query(`KILL ${id}`).catch(() => undefined)
     try {
-      while (taken.length < limit) {
+      while (taken.length < limit - 1) {
         const { host, port, user, password, database } = mariadb
         taken.push(await createConnection({ host, port, user, password, database }))
       }
@@ -54,7 +57,19 @@ const takeAllConnections = async ({ mariadb }: Stage): Promise<readonly Connecti
       // Somebody was faster.
     }
   }
-  return taken
+  return async () => {
+    for (const connection of taken) connection.destroy()
+    await admin.query('SET GLOBAL max_connections = 151')
+    await admin.end()
+  }
+}
+
+/** Has Holdfast read its configuration with these parameters in addition. */
+const reconfigure = async ({ holdfast, configure }: Stage, more: Readonly<Record<string, unknown>>): Promise<void> => {
+  const from = holdfast.log().length
+  configure(more)
+  holdfast.reload()
+  await holdfast.logged(/reloaded/, from)
 }
 
 const redisCommand = async ({ redis }: Stage, ...commands: readonly (readonly [string, ...string[]])[]): Promise<void> => {
@@ -65,6 +80,7 @@ const redisCommand = async ({ redis }: Stage, ...commands: readonly (readonly [s
 }
 
 const reloadEveryMs = 1_000
+const restoreEveryMs = 500
 
 /** Microseconds a key: the few keys of the drill then take longer than any phase. */
 const loadDelay = String(2_000_000)
@@ -120,6 +136,40 @@ export const phases: readonly Phase[] = [
     },
   },
   {
+    name: 'tables restored in key order',
+    go: async ({ mariadb }) => {
+      await mariadb.sql('CREATE TABLE kept SELECT * FROM alias; CREATE TABLE kept2 SELECT * FROM relay_recipient')
+      await mariadb.sql('TRUNCATE alias; TRUNCATE relay_recipient')
+      let isOver = false
+      const restore = async (): Promise<void> => {
+        if (isOver) return
+        await mariadb.sql(`
+          INSERT INTO alias SELECT * FROM kept WHERE address NOT IN (SELECT address FROM alias) ORDER BY address LIMIT 5;
+          INSERT INTO relay_recipient SELECT * FROM kept2 WHERE address NOT IN (SELECT address FROM relay_recipient)
+            ORDER BY address LIMIT 5`)
+        await setTimeout(restoreEveryMs)
+        return restore()
+      }
+      const restoring = restore()
+      return async () => {
+        isOver = true
+        await restoring
+        await mariadb.sql(`INSERT IGNORE INTO alias SELECT * FROM kept; INSERT IGNORE INTO relay_recipient SELECT * FROM kept2;
+          DROP TABLE kept; DROP TABLE kept2`)
+      }
+    },
+  },
+  {
+    // Without a word to anybody, it says "no such row" to every question.
+    name: 'second host empty', quick: true,
+    go: async stage => {
+      const { proxy, emptyMariadb: { host, port }, mariadb: { user, password, database } } = stage
+      const hosts = [`${proxy.host}:${proxy.port}`, `${host}:${port}`]
+      await reconfigure(stage, { databases: { mail: { hosts, user, password, dbname: database } } })
+      return () => reconfigure(stage, {})
+    },
+  },
+  {
     name: 'recipient table dropped',
     go: async ({ mariadb }) => {
       // To everybody else a table by another name is gone.
@@ -137,13 +187,7 @@ export const phases: readonly Phase[] = [
   },
   {
     name: 'max_connections exhausted',
-    go: async stage => {
-      const taken = await takeAllConnections(stage)
-      return async () => {
-        for (const connection of taken) connection.destroy()
-        await stage.mariadb.sql('SET GLOBAL max_connections = 151')
-      }
-    },
+    go: takeAllConnections,
   },
   {
     // Its primary, where the operator inserts, is out of reach. What it has is right, what it lacks may exist.
@@ -206,14 +250,11 @@ export const phases: readonly Phase[] = [
   },
   {
     name: 'configuration reloaded',
-    go: ({ holdfast, configure }) => {
+    go: stage => {
       let isOver = false
       const reload = async (count: number): Promise<void> => {
         if (isOver) return
-        const from = holdfast.log().length
-        configure({ soft_deadline: `${300 + count % 2}ms` })
-        holdfast.reload()
-        await holdfast.logged(/reloaded/, from)
+        await reconfigure(stage, { soft_deadline: `${300 + count % 2}ms` })
         await setTimeout(reloadEveryMs)
         return reload(count + 1)
       }

@@ -43,14 +43,22 @@ export const schemaSql = `
   CREATE TABLE relay_domain (domain VARCHAR(255) PRIMARY KEY);
   CREATE TABLE relay_recipient (address VARCHAR(255) PRIMARY KEY);
   CREATE TABLE transport (pattern VARCHAR(255) PRIMARY KEY, nexthop VARCHAR(255));
+  CREATE TABLE access (pattern VARCHAR(255) PRIMARY KEY, action VARCHAR(255));
+  INSERT INTO access VALUES ('192.0.2.1', 'REJECT');
+  CREATE TABLE relayhost (sender VARCHAR(255) PRIMARY KEY, nexthop VARCHAR(255));
+  INSERT INTO relayhost VALUES ('known1@${relayDomain}', '[127.0.0.1]');
+  CREATE TABLE bcc (address VARCHAR(255) PRIMARY KEY, copy_to VARCHAR(255));
+  INSERT INTO bcc VALUES ('archive@${relayDomain}', 'known1@${relayDomain}');
+  CREATE TABLE tls_policy (destination VARCHAR(255) PRIMARY KEY, policy VARCHAR(255));
 `
 
-/** The tables with all known and rare recipients. Mail is thrown away at the next hop. */
-export const setupSql = `
+/** The tables with all known and rare recipients, whose mail goes to a port of 127.0.0.1. */
+export const setupSql = (nextHopPort: number): string => `
   ${schemaSql}
   INSERT INTO virtual_domain VALUES ('${aliasDomain}');
   INSERT INTO relay_domain VALUES ('${relayDomain}');
-  INSERT INTO transport VALUES ('${relayDomain}', 'discard:');
+  INSERT INTO transport VALUES ('${relayDomain}', 'smtp:[127.0.0.1]:${nextHopPort}'), ('*', ':');
+  INSERT INTO tls_policy VALUES ('[127.0.0.1]:${nextHopPort}', 'may');
   ${insertSql([...known, ...rare])}
 `
 

@@ -2,7 +2,7 @@
 import type { PhaseReport } from './run.js'
 import { deadlineMs, peers } from './stage.js'
 
-const columns = ['known', 'rare', 'new', 'deferred', 'rejected', 'no reply', 'FALSE REJ', 'bounced', 'p50 s', 'p99 s', 'max s']
+const columns = ['known', 'rare', 'new', 'deferred', 'rejected', 'no reply', 'FALSE REJ', 'bounced', 'queued', 'p50 s', 'p99 s', 'max s']
 
 const row = (name: string, cells: readonly string[]): string =>
   `  ${name.padEnd(14)}${cells.map(cell => cell.padStart(10)).join('')}`
@@ -17,10 +17,10 @@ export const phaseText = ({ phase, healed, peers: summaries, evidence }: PhaseRe
   ...peers.flatMap(peer => {
     const summary = summaries[peer]
     if (summary === undefined) return []
-    const { accepted, deferred, rejected, unanswered, falseRejects, bounced, p50, p99, max } = summary
+    const { accepted, deferred, rejected, unanswered, falseRejects, bounced, queued, p50, p99, max } = summary
     return [row(peer, [
       percent(accepted.known), percent(accepted.rare), percent(accepted.new),
-      ...[deferred, rejected, unanswered, falseRejects, bounced].map(String), ...[p50, p99, max].map(seconds => seconds.toFixed(3)),
+      ...[deferred, rejected, unanswered, falseRejects, bounced, queued].map(String), ...[p50, p99, max].map(seconds => seconds.toFixed(3)),
     ])]
   }),
   ...evidence.map(line => `    ${line}`),
@@ -39,7 +39,7 @@ export type Miss = { readonly kind: 'unsafe' | 'unserved' | 'slow', readonly tex
  */
 export const misses = (reports: readonly PhaseReport[]): readonly Miss[] => reports.flatMap(({ phase, stopsHoldfast, peers: { holdfast } }) => {
   if (holdfast === undefined) return []
-  const { accepted, falseRejects, bounced, messages, max } = holdfast
+  const { accepted, falseRejects, bounced, queued, messages, max } = holdfast
   const found: Miss[] = []
   const miss = (kind: Miss['kind'], text: string): void => { found.push({ kind, text: `${phase}: ${text}` }) }
   if (falseRejects > 0) miss('unsafe', `${falseRejects} false rejects`)
@@ -51,6 +51,7 @@ export const misses = (reports: readonly PhaseReport[]): readonly Miss[] => repo
   }
   const unsent = messages.deferred + messages.unanswered
   if (unsent > 0) miss('unserved', `${unsent} messages to accepted recipients deferred`)
+  if (queued > 0) miss('unserved', `${queued} deliveries of accepted mail deferred`)
   if (max > deadlineMs / 1_000 + grace) miss('slow', `RCPT took up to ${max.toFixed(3)} s`)
   return found
 })

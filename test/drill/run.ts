@@ -14,10 +14,13 @@ export type PhaseReport = {
   readonly stopsHoldfast: boolean
   /** Seconds after the mending until Holdfast could tell again who is unknown. */
   readonly healed: number
-  readonly peers: Readonly<Partial<Record<Peer, Summary & { readonly bounced: number }>>>
+  readonly peers: Readonly<Partial<Record<Peer, Summary & { readonly bounced: number, readonly queued: number }>>>
   /** A few of Holdfast's false rejects and bounces, to look into. */
   readonly evidence: readonly string[]
 }
+
+/** How often accepted mail had to wait in the queue, in the log from that character on. */
+const deferrals = ({ postfix }: Contestant, from: number): number => postfix.log().slice(from).match(/status=deferred/g)?.length ?? 0
 
 /** Recipients that bounced though they had been accepted, in the log from that character on. */
 const bounces = ({ postfix }: Contestant, from: number): readonly string[] =>
@@ -55,11 +58,12 @@ const runPhase = async (stage: Stage, phase: Phase, isContinued: boolean, load: 
     await untilSure(stage.holdfast, ['virtual_alias', 'relay_recipient'])
   }
   const healed = (performance.now() - from) / 1_000
-  const peers: Partial<Record<Peer, Summary & { bounced: number }>> = {}
+  const peers: Partial<Record<Peer, Summary & { bounced: number, queued: number }>> = {}
   const evidence: string[] = []
   for (const [contestant, summary, falseRejects] of results) {
-    const bounced = bounces(contestant, logged.get(contestant.peer) ?? 0)
-    peers[contestant.peer] = { ...summary, bounced: bounced.length }
+    const loggedFrom = logged.get(contestant.peer) ?? 0
+    const bounced = bounces(contestant, loggedFrom)
+    peers[contestant.peer] = { ...summary, bounced: bounced.length, queued: deferrals(contestant, loggedFrom) }
     if (contestant.peer === 'holdfast') evidence.push(...falseRejects.slice(0, 5), ...bounced.slice(0, 5))
   }
   return { phase: phase.name, stopsHoldfast: phase.stopsHoldfast === true, healed, peers, evidence }

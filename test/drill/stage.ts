@@ -18,7 +18,8 @@ import type { Proxy } from '../fixtures/proxy.js'
 import { startRedis } from '../fixtures/redis.js'
 import type { Redis } from '../fixtures/redis.js'
 import { user } from '../fixtures/sql_server.js'
-import { Recipients, setupSql } from './recipients.js'
+import { startSmtpSink } from '../fixtures/smtp.js'
+import { Recipients, schemaSql, setupSql } from './recipients.js'
 
 /** What Postfix has behind its tables. */
 export type Peer = 'holdfast' | 'mysql:' | 'proxy:mysql:' | 'memcache:'
@@ -28,6 +29,8 @@ export type Contestant = { readonly peer: Peer, readonly postfix: Postfix, reado
 
 export type Stage = {
   readonly mariadb: Mariadb
+  /** A second server, whose tables are empty; nobody asks it unless a phase says so. */
+  readonly emptyMariadb: Mariadb
   /** In front of MariaDB, for everybody. */
   readonly proxy: Proxy
   readonly redis: Redis
@@ -42,13 +45,18 @@ export type Stage = {
 export const deadlineMs = 2_000
 const lifetimes = { fresh_for: '3s', absent_for: '1s' }
 
-/** The maps, with the search that each stands for and its query. */
+/** The maps of a platform, as `adopt` writes them. */
 const maps = {
   virtual_domain: { search: 'exact', query: "SELECT domain FROM virtual_domain WHERE domain='%s'" },
   virtual_alias: { search: 'virtual', query: "SELECT goto FROM alias WHERE address='%s'" },
   relay_domain: { search: 'domain', query: "SELECT domain FROM relay_domain WHERE domain='%s'" },
   relay_recipient: { search: 'recipient', query: "SELECT 'ok' FROM relay_recipient WHERE address='%s'" },
   transport: { search: 'transport', query: "SELECT nexthop FROM transport WHERE pattern='%s'" },
+  client_access: { search: 'access', query: "SELECT action FROM access WHERE pattern='%s'", max_shrink: '100%' },
+  sender_relayhost: { search: 'recipient', query: "SELECT nexthop FROM relayhost WHERE sender='%s'", absence: 'reroutes' },
+  sender_bcc: { search: 'recipient', query: "SELECT copy_to FROM bcc WHERE address='%s'", absence: 'passes' },
+  recipient_bcc: { search: 'recipient', query: "SELECT copy_to FROM bcc WHERE address='%s'", absence: 'passes' },
+  tls_policy: { search: 'exact', query: "SELECT policy FROM tls_policy WHERE destination='%s'", absence: 'weakens' },
 } as const
 type MapName = keyof typeof maps
 const mapNames = Object.keys(maps) as readonly MapName[]
@@ -76,6 +84,13 @@ export const mainCf = (table: (map: MapName) => string): Readonly<Record<string,
   relay_domains: table('relay_domain'),
   relay_recipient_maps: table('relay_recipient'),
   transport_maps: table('transport'),
+  // Not check_sender_access: it has Postfix ask the domain lists for the sender's domain, which nothing but MySQL may deny.
+  smtpd_recipient_restrictions:
+    `check_client_access ${table('client_access')}, reject_unauth_destination`,
+  sender_dependent_relayhost_maps: table('sender_relayhost'),
+  sender_bcc_maps: table('sender_bcc'),
+  recipient_bcc_maps: table('recipient_bcc'),
+  smtp_tls_policy_maps: table('tls_policy'),
 })
 
 /** Writes the mysql_table(5) and memcache_table(5) files; tells each peer's table for a map. */
@@ -121,7 +136,11 @@ export const startStage = async (wanted: readonly Peer[]): Promise<Stage> => {
     for (const each of stops.reverse()) await each()
   }
   try {
-    const mariadb = await startMariadb({ sql: `${setupSql} GRANT SLAVE MONITOR ON *.* TO '${user}'@'%'` })
+    const sink = await startSmtpSink()
+    stops.push(() => sink.stop())
+    const emptyMariadb = await startMariadb({ sql: schemaSql })
+    stops.push(() => emptyMariadb.stop())
+    const mariadb = await startMariadb({ sql: `${setupSql(sink.port)} GRANT SLAVE MONITOR ON *.* TO '${user}'@'%'` })
     stops.push(() => mariadb.stop())
     const proxy = await startProxy({ host: mariadb.host, port: mariadb.port })
     stops.push(() => proxy.stop())
@@ -146,7 +165,7 @@ export const startStage = async (wanted: readonly Peer[]): Promise<Stage> => {
       stops.push(() => postfix.stop())
       contestants.push({ peer, postfix, recipients: new Recipients() })
     }
-    return { mariadb, proxy, redis, holdfast, configure, contestants, stop }
+    return { mariadb, emptyMariadb, proxy, redis, holdfast, configure, contestants, stop }
   } catch (error) {
     await stop()
     throw error
