@@ -1,12 +1,15 @@
 /**
- * npm run bench -- [--smoke] [--json] [--seconds N] [--rounds N]
+ * npm run bench -- [--smoke] [--json] [--seconds N] [--rounds N] [--chart FILE.svg]
  *   [misses | mail [MESSAGES] | peers | start | growth | soak [MINUTES] | warm [ROWS]]
  *
  * Everything on this machine, in private instances. See NOTES.md.
  */
+import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { runGrowth } from './growth.js'
 import { runMail } from './mail.js'
+import type { MailExtent } from './mail.js'
+import { mailChart } from './mail_chart.js'
 import { runPeers } from './peers.js'
 import { preparePrograms } from './programs.js'
 import { heading, line, ratioLine, ratios } from './report.js'
@@ -23,6 +26,7 @@ const { values, positionals } = parseArgs({
     json: { type: 'boolean', default: false },
     seconds: { type: 'string', default: '1' },
     rounds: { type: 'string', default: '7' },
+    chart: { type: 'string' },
   },
 })
 
@@ -57,14 +61,20 @@ const suite = async (extent: Extent, runCases: typeof runSuite): Promise<unknown
   return { rows, ratios: compared }
 }
 
+const mail = async (extent: MailExtent): Promise<unknown> => {
+  const result = await runMail(extent, say)
+  if (values.chart !== undefined) writeFileSync(values.chart, mailChart(result.rows))
+  return result
+}
+
 const [command, amount] = positionals
 const run = (): Promise<unknown> => {
   switch (command) {
     case undefined: return suite(values.smoke ? smoke : full, runSuite)
     case 'misses': return suite(values.smoke ? smoke : full, runMisses)
-    case 'mail': return runMail(values.smoke
+    case 'mail': return mail(values.smoke
       ? { messages: 20, rounds: 1, distancesMs: [0] }
-      : { messages: Number(amount ?? 1_000), rounds: full.rounds, distancesMs: [0, 1, 5] }, say)
+      : { messages: Number(amount ?? 1_000), rounds: full.rounds, distancesMs: [0, 1, 5] })
     case 'peers': return runPeers(say)
     case 'start': return runStart(full.rounds, say)
     case 'growth': return runGrowth(programs, full.seconds, say)

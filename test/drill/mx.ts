@@ -1,14 +1,14 @@
 /**
  * The second drill: a sending Postfix and its three primary MX and one
- * fallback, each a Postfix on its own Holdfast. The nodes' databases die, and
- * no valid message may bounce.
+ * fallback, each a Postfix on its own Holdfast. Databases, Holdfasts,
+ * Postfixes and whole nodes die, and no valid message may bounce.
  *
  * The sender has an ordered list of next hops for each domain, as its MX
  * records would give it: the primaries in another order for each, the fallback
- * last. The primaries defer also what their table says is absent (the classic
- * soft-fail); the fallback says no.
+ * last.
  */
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
 import { startMariadb } from '../fixtures/mariadb.js'
@@ -22,13 +22,17 @@ import { untilSure } from './probe.js'
 import { schemaSql } from './recipients.js'
 import { holdfastConfig, mainCf } from './stage.js'
 
-const domains = ['a.example', 'b.example', 'c.example']
+/** The sender of the last one asks the fallback first: some take the hosts in any order. */
+const domains = ['a.example', 'b.example', 'c.example', 'd.example']
 const primaryCount = 3
 const eachKind = 4
 
 /** known: mailed to before. new: never. mistyped: in no table. */
 const kinds = ['known', 'new', 'mistyped'] as const
 type Kind = typeof kinds[number]
+
+/** What the primaries do with a recipient that their table says is absent. */
+type Unknown = 'defer' | 'reject'
 
 type Fate = 'sent' | 'bounced' | 'deferred'
 
@@ -54,6 +58,8 @@ export type MxReport = {
 type Expectation = {
   readonly phase: string
   readonly expect: Readonly<Record<Kind, Fate>>
+  /** The same where the primaries reject what their table says is absent. */
+  readonly ifRejecting?: Readonly<Record<Kind, Fate>>
   /** A fallback with `outage: reject` refuses what neither table nor cache can tell: the operator chose that. */
   readonly newMayBounce?: true
   go(nodes: readonly Node[], fallback: Node): Promise<void>
@@ -64,49 +70,78 @@ const cutOff = ({ proxy }: Node): void => {
   proxy.dropAll()
 }
 
+const allSent = { known: 'sent', new: 'sent', mistyped: 'bounced' } as const
+const onlyKnownSent = { known: 'sent', new: 'deferred', mistyped: 'deferred' } as const
+
+const bringBack = async (nodes: readonly Node[]): Promise<void> => {
+  for (const { proxy, holdfast } of nodes) {
+    await proxy.pass()
+    await untilSure(holdfast, ['virtual_alias'])
+  }
+}
+
+/** A fallback with `outage: reject` has to see its server out for `outage_after` (1m) first. */
+const outageAfterMs = 65_000
+
 /** Each phase goes on from the one before. */
 const phases: readonly Expectation[] = [
+  { phase: 'all is well', expect: allSent, go: () => Promise.resolve() },
   {
-    phase: 'all is well', expect: { known: 'sent', new: 'sent', mistyped: 'bounced' },
-    go: () => Promise.resolve(),
-  },
-  {
-    phase: 'the database of one primary dies', expect: { known: 'sent', new: 'sent', mistyped: 'bounced' },
-    go: nodes => {
-      nodes.slice(0, 1).forEach(cutOff)
+    phase: 'the database of one primary dies', expect: allSent,
+    go: ([first]) => {
+      if (first !== undefined) cutOff(first)
       return Promise.resolve()
     },
   },
   {
-    phase: 'the databases of all primaries die', expect: { known: 'sent', new: 'sent', mistyped: 'bounced' },
+    phase: 'the databases of all primaries die', expect: allSent,
     go: nodes => {
       nodes.forEach(cutOff)
       return Promise.resolve()
     },
   },
   {
-    phase: 'that of the fallback too, outage: reject', expect: { known: 'sent', new: 'bounced', mistyped: 'bounced' }, newMayBounce: true,
+    phase: 'that of the fallback too', expect: onlyKnownSent,
     go: (_, fallback) => {
       cutOff(fallback)
       return Promise.resolve()
     },
   },
+  { phase: 'all databases are back', expect: allSent, go: (nodes, fallback) => bringBack([...nodes, fallback]) },
   {
-    phase: 'all dead, fallback with outage: defer', expect: { known: 'sent', new: 'deferred', mistyped: 'deferred' },
-    go: async (_, fallback) => {
-      const from = fallback.holdfast.log().length
-      fallback.configure({ role: 'fallback', outage: 'defer' })
-      fallback.holdfast.reload()
-      await fallback.holdfast.logged(/reloaded/, from)
+    phase: 'Holdfast dies on one primary', expect: allSent,
+    go: async ([first]) => { await first?.holdfast.kill() },
+  },
+  {
+    phase: 'Holdfast dies on the fallback too', expect: { known: 'sent', new: 'sent', mistyped: 'deferred' }, ifRejecting: allSent,
+    go: async (_, fallback) => { await fallback.holdfast.kill() },
+  },
+  {
+    phase: 'both are back, and Postfix stops on another primary', expect: allSent,
+    go: async ([first, second], fallback) => {
+      await first?.holdfast.start()
+      await fallback.holdfast.start()
+      await second?.postfix.stop()
     },
   },
   {
-    phase: 'all databases are back', expect: { known: 'sent', new: 'sent', mistyped: 'bounced' },
-    go: async (nodes, fallback) => {
-      for (const { proxy, holdfast } of [...nodes, fallback]) {
-        await proxy.pass()
-        await untilSure(holdfast, ['virtual_alias'])
-      }
+    phase: 'a whole node goes away besides', expect: allSent,
+    go: async ([, , third]) => {
+      await third?.postfix.stop()
+      await third?.holdfast.kill()
+    },
+  },
+  {
+    phase: 'all databases die for a minute, fallback with outage: reject',
+    expect: { known: 'sent', new: 'bounced', mistyped: 'bounced' }, newMayBounce: true,
+    go: async ([first], fallback) => {
+      const from = fallback.holdfast.log().length
+      fallback.configure({ role: 'fallback', outage: 'reject' })
+      fallback.holdfast.reload()
+      await fallback.holdfast.logged(/reloaded/, from)
+      const left = [fallback, ...first === undefined ? [] : [first]]
+      left.forEach(cutOff)
+      await setTimeout(outageAfterMs)
     },
   },
 ]
@@ -133,7 +168,8 @@ const startNode = async (mariadb: Mariadb, role: Readonly<Record<string, unknown
 const startSender = (nodes: readonly Node[], fallback: Node): Promise<Postfix> => {
   const hop = ({ postfix }: Node): string => `[127.0.0.1]:${postfix.smtpPort}`
   const routes = domains.map((domain, first) => {
-    const hops = [...nodes.slice(first), ...nodes.slice(0, first), fallback].map(hop)
+    const primaries = [...nodes.slice(first), ...nodes.slice(0, first)]
+    const hops = (first < nodes.length ? [...primaries, fallback] : [fallback, ...primaries]).map(hop)
     return `{ ${domain} = smtp:${hops.join(', ')} }`
   })
   return startPostfix({ mainCf: {
@@ -161,8 +197,10 @@ const fateOf = async (sender: Postfix, recipient: string, from: number): Promise
 }
 
 const runPhase = async (
-  { phase, expect, newMayBounce }: Expectation, sender: Postfix, mariadb: Mariadb, earlier: readonly string[],
+  { phase, expect: wanted, ifRejecting, newMayBounce }: Expectation, unknown: Unknown,
+  sender: Postfix, mariadb: Mariadb, earlier: readonly string[],
 ): Promise<{ report: MxReport, deferred: readonly string[] }> => {
+  const expect = unknown === 'reject' ? ifRejecting ?? wanted : wanted
   const recipients = kinds.flatMap(kind => addresses(kind).map(address => ({ kind, address })))
   await mariadb.sql(insertSql(recipients.filter(({ kind }) => kind === 'new').map(({ address }) => address)))
   const from = sender.log().length
@@ -198,11 +236,14 @@ const runPhase = async (
     if (isValid && fate === 'bounced') evidence.push(line)
     if (fate !== expect[isValid ? 'new' : 'mistyped']) missed.push(`deferred before, now ${fate}: ${line}`)
   }
-  return { report: { phase, fates, seconds, evidence, missed }, deferred }
+  return { report: { phase: `unknown: ${unknown}: ${phase}`, fates, seconds, evidence, missed }, deferred }
 }
 
-/** Runs the drill; `onPhase` hears of each phase as it ends. */
-export const runMxDrill = async (onPhase: (report: MxReport) => void): Promise<readonly MxReport[]> => {
+/** Runs the drill, first with primaries that defer what is absent, then with such that reject it. */
+export const runMxDrill = async (onPhase: (report: MxReport) => void): Promise<readonly MxReport[]> =>
+  [...await runMxPhases('defer', onPhase), ...await runMxPhases('reject', onPhase)]
+
+const runMxPhases = async (unknown: Unknown, onPhase: (report: MxReport) => void): Promise<readonly MxReport[]> => {
   const stops: (() => unknown)[] = []
   try {
     const mariadb = await startMariadb({ sql: `
@@ -213,7 +254,7 @@ export const runMxDrill = async (onPhase: (report: MxReport) => void): Promise<r
     stops.push(() => mariadb.stop())
     const nodes: Node[] = []
     for (let count = 0; count < primaryCount; count++) {
-      nodes.push(await startNode(mariadb, { role: 'primary', unknown: 'defer' }, stops))
+      nodes.push(await startNode(mariadb, { role: 'primary', unknown }, stops))
     }
     const fallback = await startNode(mariadb, { role: 'fallback' }, stops)
     const sender = await startSender(nodes, fallback)
@@ -222,7 +263,7 @@ export const runMxDrill = async (onPhase: (report: MxReport) => void): Promise<r
     let deferred: readonly string[] = []
     for (const expectation of phases) {
       await expectation.go(nodes, fallback)
-      const outcome = await runPhase(expectation, sender, mariadb, deferred)
+      const outcome = await runPhase(expectation, unknown, sender, mariadb, deferred)
       deferred = outcome.deferred
       reports.push(outcome.report)
       onPhase(outcome.report)
