@@ -48,7 +48,7 @@ const look = (path: string): Stats | null | 'hidden' => {
 }
 
 /** Owner, group and mode as ls(1) has them, for people. */
-const ownership = ({ uid, gid, mode }: Permissions): string =>
+export const ownership = ({ uid, gid, mode }: Permissions): string =>
   `owner ${uid}, group ${groupName(gid)}, mode ${(mode & 0o7777).toString(8).padStart(4, '0')}`
 
 type Obstacle =
@@ -123,14 +123,25 @@ const folderFinding = (inTheWay: Obstacle, account: Account): FindingText => {
 /** As in deploy/systemd. */
 const service = 'holdfast'
 
-const filesOf = ({ fileName, maps }: Config): readonly string[] => [fileName, ...maps.flatMap(({ source }) => {
+/** The files that the configuration is read from, each once. */
+export const filesOf = (
+  { fileName, maps }: Config,
+): readonly string[] => [...new Set([fileName, ...maps.flatMap(({ source }) => {
   switch (source.kind) {
     case 'cf': return source.paths
     case 'text': return [source.path]
     case 'inline': return []
     default: return source satisfies never
   }
-})]
+})])]
+
+/** Owner, group and mode of a file that every account can read; null if some can't, or there is none. */
+export const readableByOthers = (file: string): Stats | null => {
+  const anybody: Account = { name: 'anybody', uid: -1, gids: [] }
+  const stats = look(file)
+  if (stats === null || stats === 'hidden' || obstacle(file, '/', anybody) !== null) return null
+  return mayDo(stats, anybody, 'read') ? stats : null
+}
 
 /** The account that the package makes, with Postfix's groups, which the unit adds; null where it isn't there. */
 export const serviceAccount = async (postfix: Account | null): Promise<Account | null> => {
@@ -149,7 +160,7 @@ const obstacleTo = (file: string, account: Account): string | null => {
 
 /** A finding for each file of the configuration that `account` can't read. */
 export const fileFindings = (config: Config, account: Account): readonly Finding[] =>
-  [...new Set(filesOf(config))].flatMap((place): readonly Finding[] => {
+  filesOf(config).flatMap((place): readonly Finding[] => {
     const why = obstacleTo(place, account)
     return why === null ? [] : [{
       level: 'error', place,

@@ -6,7 +6,7 @@ import type { Postconf } from '../postfix/postconf.js'
 import type { Config } from '../config/config.js'
 import { accountOf, fileFindings, serviceAccount } from './access.js'
 import { listenerFor, reach } from './reach.js'
-import { tableFindings } from './tables.js'
+import { settingFindings, tableFindings } from './tables.js'
 import type { OwnUse } from './tables.js'
 import { usesOf } from './uses.js'
 import type { Finding } from './uses.js'
@@ -31,6 +31,7 @@ export const checkPostfix = async (configDir: string, config: Config): Promise<r
   const service = await serviceAccount(account)
   return [
     ...reached.flatMap(({ findings }) => findings), ...tableFindings(postfix, config, ours),
+    ...settingFindings(postfix, config, ours),
     ...service === null ? [] : fileFindings(config, service),
   ]
 }

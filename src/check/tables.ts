@@ -2,6 +2,7 @@
 import { virtualAgent } from '../adopt/circumstances.js'
 import type { Postconf } from '../postfix/postconf.js'
 import type { Config, MapConfig } from '../config/config.js'
+import { splitList } from '../postfix/parameter_list.js'
 import type { AbsenceEffect, Search } from '../postfix/parameters.js'
 import { nearest } from '../config/spelling.js'
 import { deferred, fileAndName } from './uses.js'
@@ -134,4 +135,38 @@ export const tableFindings = (postfix: Postconf, { maps }: Config, uses: readonl
     return mapFindings(postfix, maps, own).map(({ level, text }) => ({ level, place, text }))
   })
   return [...new Map(findings.map(finding => [`${finding.place}\0${finding.text}`, finding])).values()]
+}
+
+const sorted = (characters: string): string => Array.from(characters).sort().join('')
+
+/** The parameters of main.cf that decide the steps, where the maps in use have other steps than Postfix would do. */
+export const settingFindings = (
+  postfix: Postconf, { fileName, maps, search: settings }: Config, uses: readonly OwnUse[],
+): readonly Finding[] => {
+  const names = new Set(uses.map(({ use, tcpMap }) => use.map ?? tcpMap ?? ''))
+  const searches = new Set(maps.filter(({ name }) => names.has(name)).map(({ search }) => search))
+  const set = (parameter: string): ReadonlySet<string> =>
+    new Set(splitList(postfix.expanded.get(parameter) ?? '').map(({ text }) => text))
+  const differs = (
+    parameter: string, ours: ReadonlySet<string>, by: readonly (readonly [name: string, search: Search])[],
+  ): readonly string[] => {
+    const theirs = set(parameter)
+    return by.filter(([name, search]) => searches.has(search) && ours.has(name) !== theirs.has(name)).map(([name]) =>
+      `${parameter}: ${name} is ${theirs.has(name) ? 'in' : 'not in'} main.cf's list, and `
+      + `${ours.has(name) ? 'in' : 'not in'} this one: the steps of lookups differ. Write what main.cf has`)
+  }
+  const [theirs, ours] = [postfix.expanded.get('recipient_delimiter') ?? '', settings.recipientDelimiter]
+  const isDelimited = [...addressSearches, 'transport', 'access'].some(search => searches.has(search as Search))
+  return [
+    ...isDelimited && sorted(theirs) !== sorted(ours) ? [
+      `recipient_delimiter: main.cf has '${theirs}', and this configuration '${ours}': plus addresses are looked up `
+      + 'otherwise than Postfix would. Write the same here',
+    ] : [],
+    ...differs('propagate_unmatched_extensions', settings.propagateUnmatchedExtensions, [
+      ['virtual', 'virtual'], ['canonical', 'canonical'], ['generic', 'generic'],
+    ]),
+    ...differs('parent_domain_matches_subdomains', settings.parentDomainMatchesSubdomains, [
+      ['relay_domains', 'domain'], ['smtpd_access_maps', 'access'], ['transport_maps', 'transport'],
+    ]),
+  ].map(text => ({ level: 'warning', place: fileName, text }))
 }

@@ -5,6 +5,7 @@
 import type { Report } from '../admin/summary.js'
 import { whyNoCopy } from '../admin/outage.js'
 import type { OutageFacts } from '../admin/outage.js'
+import { exposureFindings } from '../check/exposure.js'
 import { likelyStops, stopsOf } from '../check/itinerary.js'
 import { outageLines, resolvesSenders } from '../check/outage.js'
 import { askingOf, checkPostfix } from '../check/postfix.js'
@@ -36,6 +37,7 @@ export const check = async (
     return exitConfig
   }
   const { config } = loaded
+  for (const { level, ...problem } of exposureFindings(config)) say(level, problem)
   const tables = await checkTables(config, say, process)
   const isPostfixRight = await checkPostfixOf(config, configDir, say)
   if (outage === true && tables !== 'wrong') process.stdout.write(await outageText(config, configDir, process))

@@ -82,16 +82,17 @@ export const compareAnswers = (
   }
 }
 
-type Counts = { keys: number, differs: number, notAsked: number }
+type Counts = { keys: number, found: number, differs: number, notAsked: number }
 
 /** Compares the answers for each key, and gives `say` a line for each that differs. */
 const compareAll = async (
   lines: AsyncIterable<string>, compareKey: (key: string) => Promise<Comparison>, say: (line: string) => void,
 ): Promise<Counts> => {
-  const counts = { keys: 0, differs: 0, notAsked: 0 }
+  const counts = { keys: 0, found: 0, differs: 0, notAsked: 0 }
   const one = async (key: string): Promise<void> => {
     const { verdict: result, direct, daemon } = await compareKey(key)
     counts.keys++
+    if (direct.startsWith('found')) counts.found++
     if (result === 'same') return
     if (result === 'differs') counts.differs++
     else counts.notAsked++
@@ -155,10 +156,13 @@ export const compare = async (name: string, options: CompareOptions, process: No
     return compareAnswers(direct, reply, map)
   }
   try {
-    const { keys, differs, notAsked } =
+    const { keys, found: foundKeys, differs, notAsked } =
       await compareAll(linesOf(options.keys, process), compareKey, line => process.stdout.write(line))
-    process.stderr.write(`holdfast compare: ${name}: ${keys} keys, ${differs} with different answers, `
-      + `${notAsked} could not be asked\n`)
+    process.stderr.write(`holdfast compare: ${name}: ${keys} keys, ${foundKeys} found in the tables, `
+      + `${differs} with different answers, ${notAsked} could not be asked\n`)
+    if (keys > 0 && foundKeys === 0) {
+      process.stderr.write('holdfast compare: no key was found, so this says little: are they keys of this map?\n')
+    }
     return differs > 0 ? 1 : notAsked > 0 ? exitTempfail : 0
   } finally {
     close()

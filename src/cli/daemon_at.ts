@@ -3,7 +3,7 @@ import { request } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { createInterface } from 'node:readline'
 import type { Config } from '../config/config.js'
-import { parseEndpoint } from '../config/endpoint.js'
+import { endpointName, parseEndpoint } from '../config/endpoint.js'
 import type { Endpoint } from '../config/endpoint.js'
 import { messageOf } from '../log.js'
 import { Failure, exitConfig, exitTempfail, exitUsage } from './terminal.js'
@@ -22,41 +22,64 @@ export const configOf = async ({ config }: DaemonOptions, environment: NodeJS.Pr
   throw new Failure(exitConfig, `${config} has problems (see \`holdfast check\`); or name the socket with --at`)
 }
 
+/** Where the daemon is, and what says so. */
+export type DaemonAddress = Endpoint & { readonly setting?: string }
+
+/** Why nobody can be asked there, and what to do. */
+export const unreachable = (address: DaemonAddress, error: unknown): string => {
+  const { setting } = address
+  const where = `${endpointName(address)}${setting === undefined ? '' : `, as ${setting} says`}`
+  const code = error instanceof Error && 'code' in error ? error.code : ''
+  switch (code) {
+    case 'ECONNREFUSED': case 'ENOENT':
+      return `nobody listens on ${where}. Does the daemon run (systemctl status holdfast), with this configuration? `
+        + 'Otherwise name its address with --at'
+    case 'EACCES': case 'EPERM':
+      return `this account may not connect to ${where}. Run it as root, or as a member of the socket's group`
+    default: return messageOf(error)
+  }
+}
+
 /** `endpointIn` finds the endpoint in a configuration; `what` names it for people. */
 const daemonAt = async (
   options: DaemonOptions, environment: NodeJS.ProcessEnv,
-  endpointIn: (config: Config) => Endpoint | undefined, what: string,
-): Promise<Endpoint> => {
+  endpointIn: (config: Config) => DaemonAddress | undefined, what: string,
+): Promise<DaemonAddress> => {
   if (options.at !== undefined) {
     const endpoint = parseEndpoint(options.at.replace(/^socketmap:/, ''))
     if (typeof endpoint === 'string') throw new Failure(exitUsage, `--at: ${endpoint}`)
-    return endpoint
+    return { ...endpoint, setting: '--at' }
   }
   const endpoint = endpointIn(await configOf(options, environment))
   if (endpoint === undefined) throw new Failure(exitConfig, `${options.config} has no ${what}`)
-  return endpoint
+  return { ...endpoint, setting: `${endpoint.setting ?? ''} in ${options.config}` }
 }
 
 /** The admin socket that a configuration names. */
-export const adminIn = ({ admin }: Config): Endpoint | undefined =>
-  admin === null ? undefined : { kind: 'unix', path: admin }
+export const adminIn = ({ admin }: Config): DaemonAddress | undefined =>
+  admin === null ? undefined : { kind: 'unix', path: admin, setting: '`admin:`' }
 
-const socketmapIn = ({ listeners }: Config): Endpoint | undefined =>
-  listeners.find(({ protocol }) => protocol === 'socketmap')?.address
+const socketmapIn = ({ listeners }: Config): DaemonAddress | undefined => {
+  const listener = listeners.find(({ protocol }) => protocol === 'socketmap')
+  return listener === undefined ? undefined : { ...listener.address, setting: '`listen:`' }
+}
 
 /** The socketmap listener. Throws Failure if none is named. */
-export const socketmapAt = (options: DaemonOptions, environment: NodeJS.ProcessEnv): Promise<Endpoint> =>
+export const socketmapAt = (options: DaemonOptions, environment: NodeJS.ProcessEnv): Promise<DaemonAddress> =>
   daemonAt(options, environment, socketmapIn, 'socketmap listener')
 
 const adminText = '`admin:` socket, such as unix:/run/holdfast/admin.sock'
 
 /** The admin socket. Throws Failure if none is named. */
-export const adminAt = (options: DaemonOptions, environment: NodeJS.ProcessEnv): Promise<Endpoint> =>
+export const adminAt = (options: DaemonOptions, environment: NodeJS.ProcessEnv): Promise<DaemonAddress> =>
   daemonAt(options, environment, adminIn, adminText)
 
+const healthIn = (config: Config): DaemonAddress | undefined =>
+  config.health === null ? adminIn(config) : { ...config.health, setting: '`health:`' }
+
 /** The health address, else the admin socket. Throws Failure if neither is named. */
-export const statusAt = (options: DaemonOptions, environment: NodeJS.ProcessEnv): Promise<Endpoint> =>
-  daemonAt(options, environment, config => config.health ?? adminIn(config), adminText)
+export const statusAt = (options: DaemonOptions, environment: NodeJS.ProcessEnv): Promise<DaemonAddress> =>
+  daemonAt(options, environment, healthIn, adminText)
 
 type Body = Readonly<Record<string, unknown>>
 
@@ -92,21 +115,22 @@ const whole = async (reply: IncomingMessage): Promise<unknown> => {
   throw new Error(hasReason ? String(value.error) : `it answers ${reply.statusCode ?? ''}`)
 }
 
-const failed = (error: unknown): Failure => new Failure(exitTempfail, messageOf(error), { cause: error })
+const failed = (address: DaemonAddress, error: unknown): Failure =>
+  new Failure(exitTempfail, unreachable(address, error), { cause: error })
 
 /** The daemon's reply as data. Throws Failure (75, caused by the system's error) if there is none or it is an error. */
-export const call = async (address: Endpoint, path: string, body?: Body): Promise<unknown> => {
+export const call = async (address: DaemonAddress, path: string, body?: Body): Promise<unknown> => {
   try {
     return await whole(await send(address, path, body))
   } catch (error) {
-    throw failed(error)
+    throw failed(address, error)
   }
 }
 
 /** The lines of the reply, as data, as they come. Throws as `call` does. */
-export const callLines = async (address: Endpoint, path: string, body: Body): Promise<AsyncIterable<unknown>> => {
-  const reply = await send(address, path, body).catch((error: unknown) => { throw failed(error) })
-  if (reply.statusCode !== 200) await whole(reply).catch((error: unknown) => { throw failed(error) })
+export const callLines = async (address: DaemonAddress, path: string, body: Body): Promise<AsyncIterable<unknown>> => {
+  const reply = await send(address, path, body).catch((error: unknown) => { throw failed(address, error) })
+  if (reply.statusCode !== 200) await whole(reply).catch((error: unknown) => { throw failed(address, error) })
   return (async function* () {
     for await (const line of createInterface(reply)) yield parsed(line)
   })()

@@ -2,12 +2,11 @@
 import { connect } from 'node:net'
 import { NetstringDecoder, encodeNetstring } from '../../proto/netstring.js'
 import { endpointName } from '../config/endpoint.js'
-import type { Endpoint } from '../config/endpoint.js'
 import { messageOf } from '../log.js'
 import { byteString, readable } from '../outcome.js'
 import type { ByteString } from '../outcome.js'
-import { socketmapAt } from './daemon_at.js'
-import type { DaemonOptions } from './daemon_at.js'
+import { socketmapAt, unreachable } from './daemon_at.js'
+import type { DaemonAddress, DaemonOptions } from './daemon_at.js'
 import { Failure, exitTempfail, exitUsage } from './terminal.js'
 
 export type QueryOptions = DaemonOptions & { readonly timeout: string }
@@ -22,7 +21,7 @@ export type DaemonAnswer =
 const maxReplyBytes = 100_000
 
 /** Sends `request` (bytes) in a netstring; resolves with the payload of the reply. Rejects if there is none in time. */
-const ask = (address: Endpoint, request: string, timeoutMs: number) => new Promise<string>((resolve, reject) => {
+const ask = (address: DaemonAddress, request: string, timeoutMs: number) => new Promise<string>((resolve, reject) => {
   const socket = connect(address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port })
   const decoder = new NetstringDecoder(maxReplyBytes)
   const fail = (why: string): void => {
@@ -31,7 +30,7 @@ const ask = (address: Endpoint, request: string, timeoutMs: number) => new Promi
   }
   socket.setTimeout(timeoutMs, () => fail(`no reply within ${timeoutMs} ms`))
   socket.on('connect', () => socket.write(encodeNetstring(request), 'latin1'))
-  socket.on('error', error => fail(error.message))
+  socket.on('error', error => reject(new Error(unreachable(address, error))))
   socket.on('close', () => fail('connection closed without a reply'))
   socket.on('data', chunk => {
     const error = decoder.push(chunk, (buffer, start, end) => {
@@ -44,7 +43,7 @@ const ask = (address: Endpoint, request: string, timeoutMs: number) => new Promi
 
 /** Asks the daemon at `address` for `key` in `map`. Resolves within `timeoutMs`; rejects never. */
 export const askDaemon = async (
-  address: Endpoint, map: string, key: string, timeoutMs: number,
+  address: DaemonAddress, map: string, key: string, timeoutMs: number,
 ): Promise<DaemonAnswer> => {
   let reply: string
   try {

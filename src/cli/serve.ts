@@ -20,7 +20,7 @@ const announce = (daemon: Daemon, { file, maps }: Config, log: Log): void => {
   const socketmap = addresses.find(address => address.startsWith('socketmap:'))
   const [map] = maps
   if (socketmap !== undefined && map !== undefined) {
-    log.info(`try: npx holdfast query --at ${socketmap.slice('socketmap:'.length)} ${map.name} KEY`)
+    log.info(`try: holdfast query --at ${socketmap.slice('socketmap:'.length)} ${map.name} KEY`)
     log.info(`try: postmap -q KEY ${socketmap}:${map.name}`)
   }
   log.info(`ready: ${mapNames(maps)}`)

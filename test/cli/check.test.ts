@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Test } from 'tap'
 import { fileFindings } from '../../src/check/access.js'
+import { exposureFindings } from '../../src/check/exposure.js'
 import { checkPostfix } from '../../src/check/postfix.js'
 import { loadConfig } from '../../src/config/load.js'
 import { groupId } from '../../src/config/endpoint.js'
@@ -357,6 +358,50 @@ t.test('a file or a folder that the service\'s account can\'t read is an error',
   t.strictSame(files(), [], 'its group may')
   chmodSync(dir, 0o700)
   t.match(files(), [/holdfast\.yaml: .*can't go through DIR/, /table: .*can't go through DIR/])
+})
+
+t.test('a parameter that decides the steps and differs from main.cf is a warning', async t => {
+  await finds(
+    t, { main: { recipient_delimiter: '+-' } },
+    /^warning: DIR\/holdfast\.yaml: recipient_delimiter: main\.cf has '\+-'/,
+  )
+  await finds(t, { main: { propagate_unmatched_extensions: 'canonical' } },
+    /^warning: .*propagate_unmatched_extensions: virtual is not in main\.cf's list, and in this one/)
+  await finds(t, { main: { parent_domain_matches_subdomains: 'smtpd_access_maps' } },
+    /^warning: .*parent_domain_matches_subdomains: relay_domains is not in main\.cf's list/)
+  const none = { relay_domains: '', transport_maps: '', smtpd_sender_restrictions: '' }
+  t.strictSame(await said(t, { main: { ...none, parent_domain_matches_subdomains: '' } }), [], 'no map in use minds it')
+})
+
+t.test('files with passwords that every account can read, and a public status page, are warnings', async t => {
+  const dir = freshFolder()
+  chmodSync(dir, 0o755)
+  const [config, cf] = [join(dir, 'holdfast.yaml'), join(dir, 'alias.cf')]
+  writeFileSync(cf, 'hosts = 127.0.0.1:1\nuser = u\npassword = p\ndbname = d\nquery = SELECT v FROM a WHERE k=\'%s\'\n')
+  const findings = (health: string): readonly string[] => {
+    writeFileSync(config, JSON.stringify({
+      health, listen: [{ socketmap: `unix:${dir}/s` }], maps: { alias: { search: 'virtual', cf: 'alias.cf' } },
+    }))
+    const loaded = loadConfig(config, {})
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+    return exposureFindings(loaded.config).map(({ level, place, text }) => `${level}: ${place}: ${text}`.replaceAll(
+      dir, 'DIR',
+    ))
+  }
+  chmodSync(cf, 0o644)
+  t.match(
+    findings('off'), [/^warning: DIR\/alias\.cf: it holds a password, and every account can read it \(.*mode 0644\)/],
+  )
+  chmodSync(cf, 0o640)
+  for (const address of ['127.0.0.1:1', '10.1.2.3:1', '[::1]:1', '[fd00::1]:1']) {
+    t.strictSame(findings(address), [], address)
+  }
+  for (const address of ['0.0.0.0:1', '192.0.2.1:1', '[2001:db8::1]:1', '[::]:1']) {
+    t.match(findings(address), [/^warning: .*health: .* is no private address/], address)
+  }
+  chmodSync(cf, 0o644)
+  chmodSync(dir, 0o750)
+  t.strictSame(findings('off'), [], 'nobody else gets into its folder')
 })
 
 t.test('the command prints all findings, and its exit code counts errors alone', async t => {
