@@ -24,10 +24,10 @@ export const readable = (value: ByteString): string =>
 export type Reason =
   /** No answer within the deadline. Look at the table's server: slow, hung or cut off. */
   | 'timeout'
-  /**
-   * The server can't be reached or refuses to serve: connection refused or lost, log-in failed, too many connections.
-   */
+  /** The server can't be reached, or the connection was lost. */
   | 'source-down'
+  /** The server answers, and refuses to serve us: log-in failed, too many connections, a limit of the account. */
+  | 'source-refused'
   /** The breaker is open: the server failed lately, so it was not asked. */
   | 'breaker-open'
   /**
@@ -67,7 +67,7 @@ export const unavailable = (reason: Reason, detail: string): Unavailable => ({ k
 /** Whether the server could not be asked: another one, or the same one later, may well have the answer. */
 export const isOutage = (reason: Reason): boolean => {
   switch (reason) {
-    case 'timeout': case 'source-down': case 'breaker-open': return true
+    case 'timeout': case 'source-down': case 'source-refused': case 'breaker-open': return true
     case 'query-error': case 'overloaded': case 'bad-value': case 'distrusted': case 'unknown-map':
     case 'unknown-deferred': case 'draining': case 'internal-error': return false
     default: return reason satisfies never

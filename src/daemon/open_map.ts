@@ -19,6 +19,7 @@ import { systemClock } from '../runtime/clock.js'
 import type { Opened, Table } from '../tables/open.js'
 import { asksTheTime } from '../tables/row_expression.js'
 import type { Canary } from '../trust/canary.js'
+import { Outage } from '../trust/outage.js'
 import { MapTrust } from '../trust/map_trust.js'
 import { TableTrust } from '../trust/table_trust.js'
 import { createTargets, isKnownElsewhere, isOurs } from '../trust/known_elsewhere.js'
@@ -34,6 +35,8 @@ export type Surroundings = {
   readonly redis: RedisCache | null
   /** By the servers and databases that they vouch for. */
   readonly canaries: ReadonlyMap<string, readonly Canary[]>
+  /** By the servers and the database that answer. */
+  readonly outages: Map<string, Outage>
   /** What judges the tables, by the name of their database. */
   readonly siblings: Map<string, TableTrust[]>
   /** The other maps of this node, those still to come too. */
@@ -86,18 +89,21 @@ const openMysqlMap = (
 
 /** What judges the absences of a map's tables, each for itself. */
 const trustIn = (
-  map: MapConfig, tables: readonly Table[], known: Known, { canaries, siblings, log, onDoubt }: Surroundings,
+  map: MapConfig, tables: readonly Table[], known: Known,
+  { config, canaries, outages, siblings, log, onDoubt }: Surroundings,
 ): MapTrust => {
   const logChange = logDoubt(map.name, log)
   const trusts = tables.map(({ source, authority, definition: { texts, login: { dbname } } }, index) => {
     const inDatabase = siblings.get(dbname) ?? []
     siblings.set(dbname, inDatabase)
+    const outage = outages.get(authority) ?? new Outage(config.file.outage_after, systemClock)
+    outages.set(authority, outage)
     // Rows that count for a while only come and go as they should.
     const isTimed = texts.some(asksTheTime)
     const trust = new TableTrust({
       maxShrink: isTimed ? 1 : map.maxShrink, evidenceForMs: isTimed ? map.lifetimes.freshForMs : Infinity,
     }, {
-      source, clock: systemClock, canaries: canaries.get(authority) ?? [], siblings: inDatabase,
+      source, clock: systemClock, canaries: canaries.get(authority) ?? [], siblings: inDatabase, outage,
       sample: (count, since) => known.sample(index, count, since),
       onChange: (server, doubt, before) => {
         if ((doubt === null) === (before === null)) return

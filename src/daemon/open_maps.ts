@@ -17,6 +17,7 @@ import { askChanges } from '../tables/changes_query.js'
 import type { Table } from '../tables/open.js'
 import { Canary } from '../trust/canary.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
+import type { Outage } from '../trust/outage.js'
 import type { TableTrust } from '../trust/table_trust.js'
 import { flushEverywhere, watchChanges } from '../upkeep/flush.js'
 import { keepCopies } from '../upkeep/copies.js'
@@ -102,14 +103,15 @@ export const openMaps = (config: Config, sources: MapSources, log: Log, previous
   }
 }
 
-const openEachMap = (surroundings: Omit<Surroundings, 'neighbours' | 'siblings'>): Maps => {
+const openEachMap = (surroundings: Omit<Surroundings, 'neighbours' | 'siblings' | 'outages'>): Maps => {
   const { config } = surroundings
   const maps = new Map<string, ServedMap>()
   const siblings = new Map<string, TableTrust[]>()
+  const outages = new Map<string, Outage>()
   // Each map sees all of them, those that come after it too.
   const neighbours: Neighbour[] = [{ search: 'exact', knows: key => config.staticDomains.has(key), isPartial: true }]
   for (const map of config.maps) {
-    const opened = openMap(map, { ...surroundings, neighbours, siblings })
+    const opened = openMap(map, { ...surroundings, neighbours, siblings, outages })
     maps.set(map.name, opened)
     // That an address may log in, or that mail from it is copied, doesn't say that it takes mail.
     const saysWhoTakesMail = !map.sensitive && (map.absence.does === 'refuses' || map.search === 'virtual')

@@ -14,6 +14,7 @@ import type { Outcome } from '../outcome.js'
 import { absent, unavailable } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import type { Clock } from '../runtime/clock.js'
+import { lateMs } from '../trust/outage.js'
 import type { TableTrust } from '../trust/table_trust.js'
 import { answerFromMemory, bridge, bridgeFound } from './answers.js'
 import { Flights } from './flights.js'
@@ -102,8 +103,17 @@ export class MapLookup {
       if (now >= entry.askAgainAt) this.#refresh(asked, entry, now)
       return entry.outcome
     }
+    const lateAt = clock.elapsed() + this.#settings.deadlineMs + lateMs
     const outcome = this.#lookUp(asked, key, now)
-    return outcome instanceof Promise ? outcome.then(settled => applyRole(settled, policy)) : applyRole(outcome, policy)
+    return outcome instanceof Promise ? outcome.then(settled => applyRole(settled, policy, this.#isLongOutage(lateAt)))
+      : applyRole(outcome, policy, this.#isLongOutage(lateAt))
+  }
+
+  /** Whether a table's servers have been out for long. False if this process was held up, or Redis could not be read. */
+  #isLongOutage(lateAt: number): boolean {
+    const { known: { redis }, tables, clock } = this.#parts
+    if (clock.elapsed() > lateAt || redis?.isUsable() === false) return false
+    return tables.some(({ outage }) => outage.isLong)
   }
 
   /** What the table says of a key now, whatever is cached, and whatever the role makes of it. Never rejects. */

@@ -4,25 +4,33 @@
  *
  * Absent means a permanent error to whoever sent the mail, so each way to it
  * is listed here:
- * - the table said so, just now or within `absent_for`, and no guard objects
- *   (guard.ts): absent, unless the operator wants also these deferred;
- * - a fallback node with `outage: reject`, for a reason that means "the
- *   server could not be asked". Faults of the map itself, an answer that
- *   can't be sent, overload and distrust stay temporary on every node.
+ * - the table said so, just now or within `absent_for`, and is believed
+ *   (trust/table_trust.ts), or what is known says so in an outage (answers.ts):
+ *   absent, unless the operator wants also these deferred;
+ * - a fallback node with `outage: reject`, if the server could not be asked and
+ *   has been out for `outage_after` (trust/outage.ts). This node's own trouble,
+ *   faults of the map itself, an answer that can't be sent, overload and distrust
+ *   stay temporary on every node.
  */
 import type { Policy } from '../config/config.js'
-import type { Outcome } from '../outcome.js'
+import type { Outcome, Reason } from '../outcome.js'
 import { absent, isOutage, unavailable } from '../outcome.js'
 
-/** The outcome that this node gives for what the lookup found out. */
-export const applyRole = (outcome: Outcome, policy: Policy): Outcome => {
+/**
+ * The outcome that this node gives for what the lookup found out. `isLongOutage`: the servers have been out for long,
+ * and all that is known could be read.
+ */
+export const applyRole = (outcome: Outcome, policy: Policy, isLongOutage = false): Outcome => {
   switch (outcome.kind) {
     case 'found': return outcome
     case 'absent':
       return policy.unknown === 'reject' ? outcome
         : unavailable('unknown-deferred', 'not in the table; this node defers unknowns')
     case 'unavailable':
-      return policy.outage === 'reject' && isOutage(outcome.reason) ? absent : outcome
+      return policy.outage === 'reject' && isLongOutage && isOut(outcome.reason) ? absent : outcome
     default: return outcome satisfies never
   }
 }
+
+/** A server that refuses to serve this node is not out. */
+const isOut = (reason: Reason): boolean => isOutage(reason) && reason !== 'source-refused'

@@ -50,14 +50,18 @@ export const queryFault = (detail: string): Fault => ({
 const serverErrors: ReadonlySet<number> = new Set([
   1037, // ER_OUTOFMEMORY
   1038, // ER_OUT_OF_SORTMEMORY
-  1040, // ER_CON_COUNT_ERROR: also what a proxy says for its back end
   1041, // ER_OUT_OF_RESOURCES
   1047, // ER_UNKNOWN_COM_ERROR: a Galera node that isn't ready
+  3032, // ER_SERVER_OFFLINE_MODE
+  3168, // ER_SERVER_ISNT_AVAILABLE
+])
+
+/** The server is well, and does not serve us: no outage, on which a fallback node might reject. */
+const refusals: ReadonlySet<number> = new Set([
+  1040, // ER_CON_COUNT_ERROR: also what a proxy says for its back end
   1203, // ER_TOO_MANY_USER_CONNECTIONS
   1226, // ER_USER_LIMIT_REACHED: so many queries an hour
   1820, // ER_MUST_CHANGE_PASSWORD
-  3032, // ER_SERVER_OFFLINE_MODE
-  3168, // ER_SERVER_ISNT_AVAILABLE
 ])
 
 /** The server gave up the session; the next one may be well, at once if this one had been idle. */
@@ -153,7 +157,8 @@ export const faultOf = (error: unknown, phase: Phase): Fault => {
     return { ...server, detail: clientErrorText(facts, phase), again: 'new', broken: true }
   }
   const detail = serverErrorText(errno, facts)
-  if (phase === 'connect') return { ...server, detail, again: 'no', broken: true }
+  const refused = { ...server, reason: 'source-refused', detail, again: 'no', broken: true } as const
+  if (phase === 'connect' || refusals.has(errno)) return refused
   if (sessionLost.has(errno)) return { ...server, detail, again: 'new', broken: true }
   // 2000 to 2999 are a client library's own errors, 9000 and up a SQL proxy's: both about a back end.
   if (serverErrors.has(errno) || (errno >= 2000 && errno <= 2999) || errno >= 9000) {

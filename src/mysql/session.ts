@@ -83,7 +83,10 @@ export const openConnection = async (
 }
 
 /** A connection without its session is of no use, whatever the fault was. */
-const withoutSession = (fault: Fault): Fault => ({ ...fault, blame: 'server', reason: 'source-down', broken: true, again: 'no' })
+const withoutSession = (fault: Fault): Fault => ({
+  ...fault, blame: 'server', reason: fault.reason === 'source-refused' ? fault.reason : 'source-down',
+  broken: true, again: 'no',
+})
 
 /** Adds what to look at after a refused log-in. To an account that needs TLS, too, servers only say "access denied". */
 const withRemedy = (fault: Fault, { ssl, host }: Target): Fault => {

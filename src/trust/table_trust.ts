@@ -18,6 +18,7 @@ import type { Answer, HeldSource, Source } from '../tables/source.js'
 import type { Canary } from './canary.js'
 import { isShrunk, maxDoubtKeys, recheck } from './doubt.js'
 import type { Doubt, DoubtCause } from './doubt.js'
+import type { Outage } from './outage.js'
 
 export type TrustSettings = {
   /** A larger share of known keys missing begins a doubt; 1 switches that off. */
@@ -32,6 +33,8 @@ export type TrustParts = {
   readonly sample: (count: number, since: number) => readonly string[]
   /** Keys that must always be found by the table's servers, whatever map they are of. */
   readonly canaries: readonly Canary[]
+  /** Of the table's servers. */
+  readonly outage: Outage
   /** What judges the tables of the same database, this one among them. */
   readonly siblings: readonly TableTrust[]
   readonly clock: Clock
@@ -76,6 +79,10 @@ export class TableTrust {
     return this.#doubts
   }
 
+  get outage(): Outage {
+    return this.#parts.outage
+  }
+
   get trustedAt(): number {
     return this.#trustedAt
   }
@@ -99,10 +106,13 @@ export class TableTrust {
     // What the servers say while a canary is missing may be from the wrong database.
     for (const { doubt } of canaries) if (doubt !== null) return { outcome: doubt, server: '' }
     const judged: { doubt: Unavailable | null } = { doubt: null }
-    const answer = await source.ask(key, deadline - clock.now(), {
+    const budgetMs = deadline - clock.now()
+    const until = clock.elapsed() + budgetMs
+    const answer = await source.ask(key, budgetMs, {
       avoid: server => this.#doubts.has(server),
       onAbsent: async (server, held) => { judged.doubt = await this.#judge(server, held, key) },
     })
+    this.outage.note(answer.outcome, until)
     return judged.doubt === null ? answer : { ...answer, outcome: judged.doubt }
   }
 

@@ -256,7 +256,7 @@ const runMxPhases = async (unknown: Unknown, onPhase: (report: MxReport) => void
     for (let count = 0; count < primaryCount; count++) {
       nodes.push(await startNode(mariadb, { role: 'primary', unknown }, stops))
     }
-    const fallback = await startNode(mariadb, { role: 'fallback' }, stops)
+    const fallback = await startNode(mariadb, { role: 'fallback', outage: 'reject', outage_after: '5s' }, stops)
     const sender = await startSender(nodes, fallback)
     stops.push(() => sender.stop())
     const reports: MxReport[] = []

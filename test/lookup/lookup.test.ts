@@ -1,6 +1,8 @@
 import t from 'tap'
 import { absent, unavailable } from '../../src/outcome.js'
+import type { Outcome } from '../../src/outcome.js'
 import { aDay, down, fresh, minute, stage, stale } from './stage.js'
+import type { Changes } from './stage.js'
 
 t.test('what the table says is what is answered, found and absent', async t => {
   const { ask } = stage({ 'info@example.com': 'box@example.net' })
@@ -170,9 +172,53 @@ t.test('fallback with outage: reject rejects what is not known, and only what co
   source.fault = down
   await clock.advance(5 * minute)
   t.strictSame(await ask('info@example.com'), stale('box@example.net'))
-  t.equal(await ask('nobody@example.com'), absent)
+  for (let second = 0; second < 60; second += 10) {
+    t.equal(await ask('nobody@example.com'), down, `after ${second} s`)
+    await clock.advance(10_000)
+  }
+  t.equal(await ask('nobody@example.com'), absent, 'the server has been out for outage_after')
   source.fault = unavailable('query-error', 'no such table')
   t.match(await ask('nobody@example.com'), { reason: 'query-error' })
+  source.fault = down
+  t.equal(await ask('nobody@example.com'), down, 'it answered meanwhile')
+})
+
+t.test('outage: reject: this node\'s own trouble is no outage', async t => {
+  const longOutage = async (fault: Outcome & { kind: 'unavailable' }, changes: Changes = {}) => {
+    const staged = stage({}, { policy: { unknown: 'reject', outage: 'reject' }, ...changes })
+    staged.source.fault = fault
+    for (let second = 0; second <= 120; second += 10) {
+      await staged.ask('nobody@example.com')
+      await staged.clock.advance(10_000)
+    }
+    return staged
+  }
+  t.test('a server that answers with a refusal is not out', async t => {
+    const refused = unavailable('source-refused', 'error 1226')
+    const { ask, source } = await longOutage(refused)
+    t.equal(await ask('nobody@example.com'), refused)
+    source.fault = unavailable('breaker-open', 'not asked after failures')
+    t.match(await ask('nobody@example.com'), { reason: 'breaker-open' })
+  })
+  t.test('a Redis that can\'t be read may know the recipient', async t => {
+    const { ask, redis } = await longOutage(down, { withRedis: true })
+    t.equal(await ask('nobody@example.com'), absent)
+    redis.state.usable = false
+    t.equal(await ask('nobody@example.com'), down)
+  })
+  t.test('a process that was held up, or that nobody asked, knows nothing', async t => {
+    const { ask, clock, source } = await longOutage(down)
+    source.fault = unavailable('breaker-open', 'not asked after failures')
+    await clock.advance(60_000)
+    t.match(await ask('nobody@example.com'), { reason: 'breaker-open' })
+  })
+  t.test('a clock that is set forward makes no outage longer', async t => {
+    const { ask, clock, source } = stage({}, { policy: { unknown: 'reject', outage: 'reject' } })
+    source.fault = down
+    await ask('nobody@example.com')
+    clock.set(clock.now() + 10 * minute)
+    t.equal(await ask('nobody@example.com'), down)
+  })
 })
 
 t.test('unknown: defer defers what the table says is absent', async t => {

@@ -8,6 +8,7 @@ import type { Reason } from '../../src/outcome.js'
 const reasons: Readonly<Record<Reason, 'outage' | 'always deferred'>> = {
   'timeout': 'outage',
   'source-down': 'outage',
+  'source-refused': 'always deferred',
   'breaker-open': 'outage',
   'query-error': 'always deferred',
   'overloaded': 'always deferred',
@@ -31,7 +32,8 @@ for (const policy of policies) {
   for (const [reason, meaning] of Object.entries(reasons) as [Reason, string][]) {
     const outcome = unavailable(reason, 'detail')
     const becomes = policy.outage === 'reject' && meaning === 'outage' ? absent : outcome
-    t.equal(applyRole(outcome, policy), becomes, `${name}: ${reason} becomes ${becomes.kind}`)
+    t.equal(applyRole(outcome, policy, true), becomes, `${name}: ${reason} becomes ${becomes.kind}`)
+    t.equal(applyRole(outcome, policy), outcome, `${name}: ${reason} stays, if the outage is not known to be long`)
   }
   for (const age of ['fresh', 'stale'] as const) {
     const outcome = found(byteString('box@example.net'), age)

@@ -6,6 +6,7 @@ import { Memory } from '../../src/caches/memory.js'
 import type { Statement } from '../../src/caches/entry.js'
 import type { MapIdentity, RedisCache } from '../../src/caches/redis.js'
 import { MapTrust } from '../../src/trust/map_trust.js'
+import { Outage } from '../../src/trust/outage.js'
 import { TableTrust } from '../../src/trust/table_trust.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
 import type { LookupSettings } from '../../src/lookup/lookup.js'
@@ -123,7 +124,7 @@ export const stage = (rows: Readonly<Record<string, string>>, {
       random: () => random,
     })
     const trust = new MapTrust([new TableTrust({ maxShrink: 0.3, evidenceForMs: Infinity }, {
-      source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [], siblings: [],
+      source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [], siblings: [], outage: new Outage(60_000, clock),
       onChange: (_server, doubt, before) => { if ((doubt === null) !== (before === null)) known.dropAbsences() },
     })])
     const lookup = new MapLookup(rest, { known, tables: trust.tables, clock, onBug: error => bugs.push(error) })

@@ -51,7 +51,7 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
         await mysql.sql(before)
         const fault = await openConnection({ ...target, ...changed, password: 'wrong-secret' }, 5_000, () => undefined)
         if (fault instanceof Connection) throw new Error('connected')
-        t.match(fault, { blame: 'server', reason: 'source-down', detail: /^error 1045: Access denied for user 'holdfast'.*; check user and password/ })
+        t.match(fault, { blame: 'server', reason: 'source-refused', detail: /^error 1045: Access denied for user 'holdfast'.*; check user and password/ })
         t.notMatch(fault.detail, 'wrong-secret')
       }
     })

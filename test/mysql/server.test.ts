@@ -282,13 +282,13 @@ t.test('a deadlock or a lock wait is tried once more', async t => {
   }
 })
 
-t.test('C83 too many connections: source-down', async t => {
+t.test('C83 too many connections: source-refused', async t => {
   const small = await startBed(t, ['--max-connections=10'])
   const { servers } = serversFor(t)
   const others = await Promise.all(Array.from({ length: 10 }, () =>
     createConnection({ socketPath: small.socket, user: small.user, password: small.password })))
   const database = servers.database([inet(small)], loginTo(small))
-  t.match(await database.ask(lookAlias, [known], 5_000), { reason: 'source-down', detail: /error 1040 ER_CON_COUNT_ERROR$/ })
+  t.match(await database.ask(lookAlias, [known], 5_000), { reason: 'source-refused', detail: /error 1040 ER_CON_COUNT_ERROR$/ })
   await Promise.all(others.map(other => other.end()))
   await untilSessions(small, all => all.length === 0)
   t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)

@@ -12,6 +12,7 @@ import type { Lifetimes } from '../../src/config/config.js'
 import { Memory } from '../../src/caches/memory.js'
 import type { RedisCache } from '../../src/caches/redis.js'
 import { MapTrust } from '../../src/trust/map_trust.js'
+import { Outage } from '../../src/trust/outage.js'
 import { TableTrust } from '../../src/trust/table_trust.js'
 import { Known } from '../../src/lookup/known.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
@@ -196,7 +197,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
       identity: { name: 'alias', definition: letter }, plan, lifetimes, confirmForMs, absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false },
     }, { memory, isKnownElsewhere: () => false, isOurs: () => true, clock, random, redis: redisFor(() => node.alive) })
     const trust = new MapTrust([new TableTrust({ maxShrink: setting.guard ? 0.3 : 1, evidenceForMs: Infinity }, {
-      source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [], siblings: [],
+      source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [], siblings: [], outage: new Outage(60_000, clock),
       onChange: (_server, doubt, before) => {
         node.distrustedAt = doubt === null ? clock.now() : Infinity
         if ((doubt === null) !== (before === null)) known.dropAbsences()

@@ -223,7 +223,7 @@ t.test('C83 the account has a limit of connections, or of queries', async t => {
   const some: string[] = []
   for (let at = 0; at < 20; at++) some.push(await sparing.ask('echo', `${at}@example.com`))
   t.equal(some[0], 'OK 0@example.com')
-  t.match(some.at(-1), /^TEMP (source-down|breaker-open): .*error 1226/)
+  t.match(some.at(-1), /^TEMP (source-refused|breaker-open): .*error 1226/)
 })
 
 t.test('C85 a cluster node that isn\'t ready: the other host answers; alone it is a temporary error', async t => {

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Memory } from '../../src/caches/memory.js'
 import { Canary } from '../../src/trust/canary.js'
+import { Outage } from '../../src/trust/outage.js'
 import { TableTrust } from '../../src/trust/table_trust.js'
 import { Known } from '../../src/lookup/known.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
@@ -33,7 +34,7 @@ const stage = () => {
     isOurs: () => true, clock, random: () => 0,
   })
   const table = new TableTrust({ maxShrink: 1, evidenceForMs: Infinity }, {
-    source, clock, sample: () => [], canaries: [canary], siblings: [], onChange: () => undefined,
+    source, clock, sample: () => [], canaries: [canary], siblings: [], outage: new Outage(60_000, clock), onChange: () => undefined,
   })
   const lookup =
     new MapLookup({ plan, policy: { unknown: 'reject', outage: 'defer' }, deadlineMs: 2_000, softDeadlineMs: 300 }, {

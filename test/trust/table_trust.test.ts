@@ -2,6 +2,7 @@ import t from 'tap'
 import { absent, byteString, found, unavailable } from '../../src/outcome.js'
 import type { Outcome } from '../../src/outcome.js'
 import type { Source } from '../../src/tables/source.js'
+import { Outage } from '../../src/trust/outage.js'
 import { TableTrust } from '../../src/trust/table_trust.js'
 import { fakeClock } from '../fixtures/clock.js'
 import type { FakeClock } from '../fixtures/clock.js'
@@ -40,7 +41,7 @@ const stage = (
   const trust = new TableTrust({ maxShrink, evidenceForMs: Infinity }, {
     source, clock,
     sample: count => [...evidence].slice(0, count),
-    canaries: [], siblings,
+    canaries: [], siblings, outage: new Outage(60_000, clock),
     onChange: (server, doubt, before) => {
       if ((doubt === null) !== (before === null)) changes.push(`${server} ${doubt?.cause ?? 'believed'}`)
     },
