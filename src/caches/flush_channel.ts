@@ -1,11 +1,13 @@
 /**
- * Tells the nodes that share a Redis of each other's flushes: at once those that
- * are connected (a channel), and later those that connect while a flush still
- * matters (a sorted set, by time). The channel has a connection of its own;
- * after it was lost, messages may have been missed.
+ * Tells the nodes that share a Redis of each other's flushes. Those that are
+ * connected hear of each flush at once (a channel). Those that connect later read
+ * when each map was last flushed (a hash), and take everything in it from before
+ * then for stale. The channel has a connection of its own; after it was lost,
+ * messages may have been missed.
  *
- * Anybody may have written what Redis holds. It is checked, and can do no more
- * than make keys stale.
+ * The hash has a mark of its own: where that is missing, Redis lost the hash, and
+ * anything may have been flushed. Anybody may have written what Redis holds: it is
+ * checked, and can do no more than make keys stale.
  */
 import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
@@ -20,10 +22,8 @@ export type Flush = { readonly map: string, readonly what: string | null }
 export type FlushHooks = {
   /** A flush by another node, at epoch ms. */
   readonly onFlush: (flush: Flush, at: number) => void
-  /** There were too many to read: all keys of all maps count as flushed at epoch ms. */
-  readonly onMany: (at: number) => void
-  /** Flushes may have been missed: no entry in memory is surely fresh. */
-  readonly onGap: () => void
+  /** Flushes of any map may have been missed, up to epoch ms. */
+  readonly onLost: (at: number) => void
   /** Whether all flushes by other nodes are known, and new ones arrive at once. */
   readonly onInTouch: (isInTouch: boolean) => void
   readonly onProblem: (problem: string) => void
@@ -33,8 +33,10 @@ const reconnectMs = 500
 /** A ping this often (ms) finds a connection that hangs. */
 const pingMs = 5_000
 const maxMessageBytes = 2_000
-/** At most so many of the kept flushes are read, the latest first. */
-const maxRead = 10_000
+/** Clocks of nodes differ by up to this (ms), and so late may a message come that was sent before a connection broke. */
+const slackMs = 10_000
+/** The field of the hash that says that it is whole. No map has a blank in its name. */
+const mark = 'since then'
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== '' && value.length <= 1_000
 
@@ -56,8 +58,6 @@ export type FlushChannelParts = {
   /** For what isn't listening. It stays the caller's. */
   readonly client: Client
   readonly settings: RedisSettings
-  /** Flushes are kept in Redis for so long (ms). */
-  readonly keepMs: number
   readonly hooks: FlushHooks
   /** Epoch ms. */
   readonly now: () => number
@@ -67,13 +67,14 @@ export class FlushChannel {
   /** Resolves when the flushes of other nodes are known, or the first attempt has failed. */
   readonly tried: Promise<void>
   readonly #parts: FlushChannelParts
-  /** Names of the channel and of the sorted set in Redis. */
+  /** Names of the channel and of the hash in Redis. */
   readonly #channel: string
-  readonly #kept: string
+  readonly #hash: string
   /** Tells our own messages from those of other nodes. */
   readonly #self = randomBytes(8).toString('hex')
   #subscriber: Redis | null = null
-  #wasSubscribed = false
+  /** When the connection last stood (epoch ms): what was flushed well before then, it heard of. */
+  #heardAt = 0
   #isClosed = false
   #attempts = 0
   #reconnecting: NodeJS.Timeout | undefined
@@ -83,18 +84,16 @@ export class FlushChannel {
   constructor(parts: FlushChannelParts) {
     this.#parts = parts
     this.#channel = `${parts.settings.keyPrefix}flush`
-    this.#kept = `${parts.settings.keyPrefix}flushes`
+    this.#hash = `${parts.settings.keyPrefix}flushed`
     this.tried = new Promise(resolve => { this.#onTried = resolve })
     this.#connect()
   }
 
   /** Tells the other nodes. Resolves with null when all of them know, else with why some may not. */
   async announce({ map, what }: Flush): Promise<string | null> {
-    const { client, keepMs, now } = this.#parts
-    const at = now()
+    const { client, now } = this.#parts
     // Kept before it is published: a node that connects in between reads it there.
-    const keeping = await client.zadd(this.#kept, at, JSON.stringify([map, what]))
-      .then(() => client.zremrangebyscore(this.#kept, '-inf', at - keepMs)).then(() => null, messageOf)
+    const keeping = await client.hset(this.#hash, map, now()).then(() => null, messageOf)
     const publishing = await client.publish(this.#channel, JSON.stringify([map, what, this.#self]))
       .then(() => null, messageOf)
     return publishing ?? keeping
@@ -110,7 +109,11 @@ export class FlushChannel {
     if (this.#isClosed) return
     const redis = openSubscriber(this.#parts.settings, this.#attempts++)
     this.#subscriber = redis
-    const pinging = setInterval(() => { redis.ping().catch(() => redis.disconnect()) }, pingMs).unref()
+    const ping = (): void => {
+      const at = this.#parts.now()
+      redis.ping().then(() => { if (this.#heardAt > 0) this.#heardAt = at }, () => redis.disconnect())
+    }
+    const pinging = setInterval(ping, pingMs).unref()
     redis.on('error', error => this.#fail(error))
     redis.on('ready', () => void this.#listen(redis))
     redis.on('message', (_channel: string, text: string) => this.#receive(text))
@@ -123,12 +126,12 @@ export class FlushChannel {
   }
 
   async #listen(redis: Redis): Promise<void> {
-    const { hooks } = this.#parts
+    const { hooks, now } = this.#parts
     try {
       await redis.subscribe(this.#channel)
-      if (this.#wasSubscribed) hooks.onGap()
-      await this.#readKept()
-      this.#wasSubscribed = true
+      const at = now()
+      await this.#readHash()
+      this.#heardAt = at
       hooks.onInTouch(true)
     } catch (error) {
       this.#fail(error)
@@ -137,20 +140,20 @@ export class FlushChannel {
     this.#onTried()
   }
 
-  async #readKept(): Promise<void> {
-    const { client, keepMs, hooks, now } = this.#parts
-    const since = now() - keepMs
-    const kept = await client.zrevrangebyscore(this.#kept, '+inf', since, 'WITHSCORES', 'LIMIT', 0, maxRead)
-    let at = 0
-    for (let index = 0; index + 1 < kept.length; index += 2) {
-      const flush = decode(kept[index] ?? '')
-      at = Number(kept[index + 1])
-      if (flush === null) hooks.onProblem(`${this.#kept} holds something that no node of this version writes`)
-      // A flush from the future would never end.
-      else if (at >= since) hooks.onFlush(flush, Math.min(at, now()))
+  /** Tells of the flushes that this node may not have heard of. */
+  async #readHash(): Promise<void> {
+    const { client, hooks, now } = this.#parts
+    const times = await client.hgetall(this.#hash)
+    if (times[mark] === undefined) {
+      hooks.onLost(now())
+      // A Redis that can't be written to has lost nothing by it.
+      await client.hsetnx(this.#hash, mark, now()).catch(() => undefined)
     }
-    // The flushes that were not read are no later than the last one that was.
-    if (kept.length >= maxRead * 2) hooks.onMany(Math.min(at, now()))
+    for (const [map, text] of Object.entries(times)) {
+      // A flush from the future would never end.
+      const at = Math.min(Number(text), now())
+      if (map !== mark && at > Math.max(0, this.#heardAt - slackMs)) hooks.onFlush({ map, what: null }, at)
+    }
   }
 
   #receive(text: string): void {

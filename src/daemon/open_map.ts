@@ -76,6 +76,7 @@ const openMysqlMap = (
     ...search === 'virtual' ? { onFound: value => targets.note(value) } : {},
   })
   known.knowsFlushes = redis === null
+  if (earlier !== null) known.inheritFlushes(earlier.lookup.known)
   const trust = trustIn(map, tables, known, surroundings)
   if (earlier !== null) trust.inherit(earlier.trust)
   const lookup = new MapLookup({

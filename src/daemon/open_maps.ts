@@ -54,8 +54,6 @@ export type OpenMaps = {
   close(): void
 }
 
-/** Flushes are kept in Redis for this time (ms) longer than anything is fresh. */
-const flushGraceMs = 60_000
 const changesBudgetMs = 2_000
 
 /** For this time (ms) an answer may be given without another question. */
@@ -176,19 +174,17 @@ const openDoubts = (config: Config, redis: OpenedRedis, maps: readonly MysqlMap[
 const openFlushes = (config: Config, client: Client, maps: Maps, log: Log): FlushChannel | null => {
   if (config.redis === null) return null
   const lookups = [...maps.values()].flatMap(map => map.kind === 'mysql' ? [map.lookup] : [])
-  const keepMs = Math.max(...config.maps.map(({ lifetimes }) => longestFreshMs(lifetimes))) + flushGraceMs
   const hooks: FlushHooks = {
     onFlush: ({ map: name, what }, at) => {
       const map = maps.get(name)
       if (map?.kind === 'mysql') map.lookup.flush(what, at)
     },
-    onMany: at => { for (const lookup of lookups) lookup.flush(null, at) },
-    onGap: () => { for (const lookup of lookups) lookup.known.expire() },
+    onLost: at => { for (const lookup of lookups) lookup.flush(null, at) },
     onInTouch: isInTouch => { for (const lookup of lookups) lookup.known.knowsFlushes = isInTouch },
     onProblem: problem =>
       log.repeated('redis flush', `redis: flushes by other nodes may not reach this one at once: ${problem}`),
   }
-  return new FlushChannel({ client, settings: config.redis, keepMs, hooks, now: Date.now })
+  return new FlushChannel({ client, settings: config.redis, hooks, now: Date.now })
 }
 
 const tablesOf = (sources: MapSources, map: string): readonly Table[] => {

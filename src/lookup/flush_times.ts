@@ -1,7 +1,7 @@
 /**
  * When what is known of a map was flushed: all of it, the keys of a domain, or
  * a key. What was verified before then is not fresh, wherever it comes from and
- * whenever it comes. Bounded: more than `maxKeys` at once are taken for all.
+ * whenever it comes. Bounded: more than `maxKeys` are taken for all.
  */
 const maxKeys = 10_000
 
@@ -12,14 +12,8 @@ export type Flushed = string | null
 export const domainOf = (key: string): string => key.slice(key.lastIndexOf('@') + 1)
 
 export class FlushTimes {
-  /** FlushTimes older than this (ms) say nothing any more: nothing that old is fresh. */
-  readonly #keepMs: number
   #allAt = 0
   readonly #at = new Map<string, number>()
-
-  constructor(keepMs: number) {
-    this.#keepMs = keepMs
-  }
 
   /** `at` is epoch ms. */
   note(what: Flushed, at: number): void {
@@ -29,10 +23,14 @@ export class FlushTimes {
     }
     this.#at.set(what, Math.max(this.#at.get(what) ?? 0, at))
     if (this.#at.size <= maxKeys) return
-    for (const [key, then] of this.#at) if (then < at - this.#keepMs) this.#at.delete(key)
-    if (this.#at.size <= maxKeys) return
     for (const then of this.#at.values()) this.#allAt = Math.max(this.#allAt, then)
     this.#at.clear()
+  }
+
+  /** Goes on with what an earlier configuration knew. */
+  inherit(earlier: FlushTimes): void {
+    this.note(null, earlier.#allAt)
+    for (const [what, at] of earlier.#at) this.note(what, at)
   }
 
   /** The last flush (epoch ms) that concerns this folded key; 0 if there was none. */

@@ -66,7 +66,7 @@ export class Known {
   knowsFlushes = true
   readonly #plan: Plan
   readonly #parts: KnownParts
-  readonly #flushTimes: FlushTimes
+  readonly #flushTimes = new FlushTimes()
 
   constructor(settings: KnownSettings, parts: KnownParts) {
     const { identity, lifetimes } = settings
@@ -80,7 +80,6 @@ export class Known {
     this.redis = parts.redis
     this.#plan = settings.plan
     this.#parts = parts
-    this.#flushTimes = new FlushTimes(Math.max(lifetimes.freshForMs, lifetimes.absentForMs) + clockSkewMs)
   }
 
   /**
@@ -332,10 +331,9 @@ export class Known {
     return isFlushed
   }
 
-  /** Makes everything in memory stale: changes elsewhere may have been missed. It still bridges an outage. */
-  expire(): void {
-    const now = this.#parts.clock.now()
-    for (const [, entry] of this.memory.all()) this.#makeStale(entry, now)
+  /** Goes on with the flushes that an earlier configuration of this map knew of. */
+  inheritFlushes(earlier: Known): void {
+    this.#flushTimes.inherit(earlier.#flushTimes)
   }
 
   /** Makes an entry stale if it was verified before `at` (epoch ms), even by the clock of another node. */

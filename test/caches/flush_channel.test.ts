@@ -1,4 +1,5 @@
-/** What a node learns of the flushes that were before it was there, from a real Redis. */
+/** What a node learns of the flushes that it did not hear of, from a real Redis. */
+import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -6,50 +7,66 @@ import { loadClient } from '../../src/caches/redis_client.js'
 import { FlushChannel } from '../../src/caches/flush_channel.js'
 import { startRedis } from '../fixtures/redis.js'
 
-const now = 1_700_000_000_000
-const keepMs = 600_000
+const start = 1_700_000_000_000
+const redis = await startRedis()
+t.teardown(() => redis.stop())
+const client = new Redis({ path: redis.socket })
+t.teardown(() => client.disconnect())
+await loadClient()
 
-/**
- * Opens a channel where `count` flushes are kept, one each millisecond up to now; resolves with what it told once it
- * knows them.
- */
-const join = async (t: Test, count: number) => {
-  await loadClient()
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
-  const client = new Redis({ path: redis.socket })
-  t.teardown(() => client.disconnect())
-  for (let from = 0; from < count; from += 1_000) {
-    const some = Array.from({ length: Math.min(1_000, count - from) }, (_, index) => from + index)
-    await client.zadd(
-      'flushes', ...some.flatMap(index => [now - index, JSON.stringify(['alias', `user${index}@example.com`])]),
-    )
-  }
-  const told: {
-    readonly flushes: Map<string | null, number>, readonly many: number[],
-  } = { flushes: new Map(), many: [] }
+/** A node with that key prefix; `told` is what it was told so far, by map. */
+const join = async (t: Test, keyPrefix: string, now = start) => {
+  const told: (readonly [map: string, what: string | null, at: number] | readonly [lost: number])[] = []
+  const inTouch: boolean[] = []
   const channel = new FlushChannel({
-    client, settings: { path: redis.socket, keyPrefix: '', commandTimeoutMs: 5_000 }, keepMs, now: () => now,
+    client, settings: { path: redis.socket, keyPrefix, commandTimeoutMs: 5_000 }, now: () => now,
     hooks: {
-      onFlush: ({ what }, at) => told.flushes.set(what, at), onMany: at => told.many.push(at),
-      onGap: () => t.fail('no gap'), onInTouch: () => undefined, onProblem: problem => t.fail(problem),
+      onFlush: ({ map, what }, at) => told.push([map, what, at]), onLost: at => told.push([at]),
+      onInTouch: isInTouch => { inTouch.push(isInTouch) }, onProblem: () => undefined,
     },
   })
   t.teardown(() => channel.close())
   await channel.tried
-  return told
+  const until = async (isSo: () => boolean): Promise<void> => { while (!isSo()) await setTimeout(5) }
+  return { channel, told, inTouch, until }
 }
 
-t.test('flushes that are kept are told one by one, each with its time', async t => {
-  const { flushes, many } = await join(t, 2_500)
-  t.equal(flushes.size, 2_500)
-  t.equal(flushes.get('user2499@example.com'), now - 2_499)
-  t.strictSame(many, [])
+t.test('the first node of a new Redis takes everything for flushed once, the next one does not', async t => {
+  t.strictSame((await join(t, 'new:')).told, [[start]])
+  t.strictSame((await join(t, 'new:', start + 1)).told, [])
 })
 
-t.test('of more than can be told, the latest are, and all keys count as flushed when the others were', async t => {
-  const { flushes, many } = await join(t, 10_500)
-  t.equal(flushes.size, 10_000)
-  t.equal(flushes.get('user0@example.com'), now)
-  t.strictSame(many, [now - 9_999])
+t.test('a node hears of a flush at once, and one that joins later reads its time', async t => {
+  const first = await join(t, 'later:')
+  const second = await join(t, 'later:')
+  t.equal(await first.channel.announce({ map: 'alias', what: 'user@example.com' }), null)
+  await second.until(() => second.told.length > 0)
+  t.strictSame(second.told, [['alias', 'user@example.com', start]])
+  t.strictSame((await join(t, 'later:', start + 86_400_000)).told, [['alias', null, start]], 'however long ago')
+})
+
+t.test('a Redis that lost the times of the flushes tells a node that joins that anything may be flushed', async t => {
+  const { channel } = await join(t, 'lost:')
+  await channel.announce({ map: 'alias', what: null })
+  await client.del('lost:flushed')
+  t.strictSame((await join(t, 'lost:', start + 5)).told, [[start + 5]])
+  await client.del('lost:flushed')
+  await channel.announce({ map: 'domains', what: null })
+  t.strictSame((await join(t, 'lost:', start + 9)).told, [[start + 9], ['domains', null, start]], 'also if one came since')
+})
+
+t.test('a node whose connection broke reads what it may have missed, and no more', async t => {
+  await client.hset('gap:flushed', 'since then', start - 100_000, 'old', start - 100_000)
+  const node = await join(t, 'gap:')
+  node.told.length = 0
+  await client.hset('gap:flushed', 'alias', start)
+  await client.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+  await node.until(() => node.inTouch.length === 3)
+  t.strictSame(node.inTouch, [true, false, true])
+  t.strictSame(node.told, [['alias', null, start]])
+})
+
+t.test('what anybody writes there is harmless', async t => {
+  await client.hset('odd:flushed', 'since then', start, 'alias', 'x', 'domains', String(start * 2), '', '-1')
+  t.strictSame((await join(t, 'odd:')).told, [['domains', null, start]], 'no flush is from the future')
 })
