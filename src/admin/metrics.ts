@@ -54,8 +54,8 @@ type Answered = readonly [outcome: string, reason: string, count: number]
 
 /** The reasons for which a configured map may have no answer. */
 const reasonsOfMaps: Readonly<Record<Exclude<Reason, 'unknown-map'>, 0>> = {
-  'timeout': 0, 'source-down': 0, 'breaker-open': 0, 'query-error': 0, 'overloaded': 0, 'bad-value': 0,
-  'distrusted': 0, 'unknown-deferred': 0, 'draining': 0, 'internal-error': 0,
+  'timeout': 0, 'source-down': 0, 'source-refused': 0, 'breaker-open': 0, 'query-error': 0, 'overloaded': 0,
+  'bad-value': 0, 'distrusted': 0, 'unknown-deferred': 0, 'draining': 0, 'internal-error': 0,
 }
 /** For all other names. */
 const reasonsOfOthers = { 'unknown-map': 0 }

@@ -33,7 +33,7 @@ const reconnectMs = 500
 /** A ping this often (ms) finds a connection that hangs. */
 const pingMs = 5_000
 const maxMessageBytes = 2_000
-/** Clocks of nodes differ by up to this (ms), and so late may a message come that was sent before a connection broke. */
+/** Clocks of nodes differ by up to this (ms), and a message from before a connection broke may be so late. */
 const slackMs = 10_000
 /** The field of the hash that says that it is whole. No map has a blank in its name. */
 const mark = 'since then'

@@ -113,8 +113,8 @@ const node = {
   outage: z.enum(['reject', 'defer']).optional()
     .describe('On a fallback: what becomes of a recipient that can\'t be known in an outage. The default is defer'),
   outage_after: duration.prefault('1m').describe('With outage: reject: the time for which connections or queries must '
-    + 'have failed before the node rejects. Its own trouble (a limit of the server, a refused log-in, a process that was '
-    + 'held up, a Redis that can\'t be read) is no outage'),
+    + 'have failed before the node rejects. Its own trouble is no outage: a limit of the server, a refused log-in, a '
+    + 'process that was held up, a Redis that can\'t be read'),
 }
 
 const addresses = {

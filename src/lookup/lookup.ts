@@ -109,7 +109,7 @@ export class MapLookup {
       : applyRole(outcome, policy, this.#isLongOutage(lateAt))
   }
 
-  /** Whether a table's servers have been out for long. False if this process was held up, or Redis could not be read. */
+  /** Whether a table's servers have been out for long. False if this process was held up, or Redis can't be read. */
   #isLongOutage(lateAt: number): boolean {
     const { known: { redis }, tables, clock } = this.#parts
     if (clock.elapsed() > lateAt || redis?.isUsable() === false) return false

@@ -52,7 +52,8 @@ t.test('a Redis that lost the times of the flushes tells a node that joins that 
   t.strictSame((await join(t, 'lost:', start + 5)).told, [[start + 5]])
   await client.del('lost:flushed')
   await channel.announce({ map: 'domains', what: null })
-  t.strictSame((await join(t, 'lost:', start + 9)).told, [[start + 9], ['domains', null, start]], 'also if one came since')
+  const { told } = await join(t, 'lost:', start + 9)
+  t.strictSame(told, [[start + 9], ['domains', null, start]], 'also if one came since')
 })
 
 t.test('a node whose connection broke reads what it may have missed, and no more', async t => {

@@ -34,7 +34,8 @@ const stage = () => {
     isOurs: () => true, clock, random: () => 0,
   })
   const table = new TableTrust({ maxShrink: 1, evidenceForMs: Infinity }, {
-    source, clock, sample: () => [], canaries: [canary], siblings: [], outage: new Outage(60_000, clock), onChange: () => undefined,
+    source, clock, sample: () => [], canaries: [canary], siblings: [],
+    outage: new Outage(60_000, clock), onChange: () => undefined,
   })
   const lookup =
     new MapLookup({ plan, policy: { unknown: 'reject', outage: 'defer' }, deadlineMs: 2_000, softDeadlineMs: 300 }, {
