@@ -9,7 +9,7 @@
  * sendmail crashes on it, so `OK` always comes with a value.
  */
 import { encodeNetstring } from './netstring.js'
-import { decodeUtf8, printableReason } from './text.js'
+import { decodeKey, printableReason } from './text.js'
 
 export type SocketmapRequest = { readonly map: string, readonly key: string }
 
@@ -17,8 +17,6 @@ export type SocketmapRequest = { readonly map: string, readonly key: string }
 export type SocketmapRequestError =
   /** Nothing separates a map from a key. */
   | 'no-space'
-  /** The bytes are not UTF-8. Postfix sends such a key only where smtputf8_enable is off. */
-  | 'not-utf8'
 
 /**
  * The longest payload of a reply, with its `OK `, that every Postfix reads. A longer one puts the connection out of
@@ -40,10 +38,8 @@ export const parseRequest = (
   end: number,
 ): SocketmapRequest | SocketmapRequestError => {
   const cut = payload.indexOf(space, start)
-  if (cut < 0 || cut >= end) return decodeUtf8(payload, start, end) === null ? 'not-utf8' : 'no-space'
-  const map = decodeUtf8(payload, start, cut)
-  const key = decodeUtf8(payload, cut + 1, end)
-  return map === null || key === null ? 'not-utf8' : { map, key }
+  if (cut < 0 || cut >= end) return 'no-space'
+  return { map: decodeKey(payload, start, cut), key: decodeKey(payload, cut + 1, end) }
 }
 
 /**

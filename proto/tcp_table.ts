@@ -7,7 +7,7 @@
  * of ours may begin with it. It decodes the text of every reply, and a `%` that
  * starts no code spoils the reply.
  */
-import { decodeUtf8, printableReason } from './text.js'
+import { decodeKey, printableReason } from './text.js'
 
 /** Postfix sends no other request than `get`. `put` is in the protocol, to be refused. */
 export type TcpRequest = { readonly kind: 'get', readonly key: string } | { readonly kind: 'put' }
@@ -18,8 +18,6 @@ export type TcpRequestError =
   | 'bad-request'
   /** A byte that had to be coded, or a `%` without two hexadecimal digits. */
   | 'bad-coding'
-  /** The key is coded well, but its bytes are not UTF-8. */
-  | 'not-utf8'
 
 /** The one fault a stream of lines can have: no LF within the limit. */
 export type LineError = 'too-long'
@@ -127,8 +125,7 @@ export const parseRequest = (line: Buffer, start: number, end: number): TcpReque
   if (!coded) return { kind: 'get', key: line.toString('latin1', keyStart, end) }
   const bytes = decodeHex(line, keyStart, end)
   if (bytes === null) return 'bad-coding'
-  const key = decodeUtf8(bytes, 0, bytes.length)
-  return key === null ? 'not-utf8' : { kind: 'get', key }
+  return { kind: 'get', key: decodeKey(bytes, 0, bytes.length) }
 }
 
 const startsWith = (line: Buffer, start: number, end: number, word: string): boolean => {

@@ -4,6 +4,8 @@
  * protocol words.
  */
 
+import { encodeKey } from '../proto/text.js'
+
 declare const bytes: unique symbol
 
 /**
@@ -13,8 +15,8 @@ declare const bytes: unique symbol
  */
 export type ByteString = string & { readonly [bytes]: true }
 
-/** The bytes of `text` in UTF-8, as a ByteString. */
-export const byteString = (text: string): ByteString => Buffer.from(text, 'utf8').toString('latin1') as ByteString
+/** The bytes of `text`, a key or a part of one, as a ByteString. */
+export const byteString = (text: string): ByteString => encodeKey(text).toString('latin1') as ByteString
 
 /** The readable text of a ByteString (UTF-8; bytes that aren't become U+FFFD). For people, never for the wire. */
 export const readable = (value: ByteString): string =>

@@ -12,6 +12,7 @@ import type { Log } from '../log.js'
 import { answerFromMemory, bridge } from '../lookup/answers.js'
 import { Known } from '../lookup/known.js'
 import { MapLookup } from '../lookup/lookup.js'
+import { keyIn } from '../lookup/maps.js'
 import type { MysqlMap, ServedMap } from '../lookup/maps.js'
 import { applyRole } from '../lookup/role.js'
 import { foldedWholeKey, walkOf, wholeKey } from '../lookup/search.js'
@@ -210,9 +211,10 @@ const scratchLookup = (map: MysqlMap, walk: Walk, settings: ExplainSettings, log
 
 /** Explains one question. `copies` are those of the map's tables; a table has the deadline for each step. */
 export const explain = async (
-  { map, asked }: ExplainQuestion, copies: readonly CopyStatus[], settings: ExplainSettings, log: Log,
+  { map, asked: text }: ExplainQuestion, copies: readonly CopyStatus[], settings: ExplainSettings, log: Log,
 ): Promise<Explained> => {
-  const common = { map: map.name, search: map.config.search, asked }
+  const common = { map: map.name, search: map.config.search, asked: text }
+  const asked = keyIn(map, text)
   if (map.kind === 'text') {
     const outcome = map.lookup.lookup(asked)
     return {

@@ -1,5 +1,6 @@
 /** `holdfast export` and `import`: the known rows of a map, to a text table and from one. */
 import type { Statement } from '../caches/entry.js'
+import { keyIn } from '../lookup/maps.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
 import { offerRow, rowKeys, rowValue } from '../lookup/known_rows.js'
 import { isRowKey } from '../lookup/search.js'
@@ -75,7 +76,7 @@ export const takeRows = async (map: MysqlMap, rows: readonly Row[], madeAt: numb
   }
   const results = await Promise.all(rows.map(async ([key, value]) => {
     const isFit = key !== '' && !`${key}${value}`.includes('\0') && value !== '' && value.length <= maxValueBytes
-    return isFit ? offerRow(lookup.known, fold(key), value, verifiedAt, Date.now) : 'unfit'
+    return isFit ? offerRow(lookup.known, fold(keyIn(map, key)), value, verifiedAt, Date.now) : 'unfit'
   }))
   const count = (kind: string): number => results.filter(result => result === kind).length
   return { kept: count('kept'), known: count('known'), noRoom: count('no room'), unfit: count('unfit') }

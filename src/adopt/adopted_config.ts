@@ -10,6 +10,9 @@ import type { AdoptionPlan, PlannedMap } from './draft.js'
 import { placeName } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 
+/** The addresses of hosts, by name. */
+export type Hosts = ReadonlyMap<string, readonly string[]>
+
 const names = (postfix: Postconf, parameter: string): readonly string[] =>
   splitList(postfix.expanded.get(parameter) ?? '').map(({ text }) => text)
 
@@ -24,24 +27,31 @@ const originOf = (postfix: Postconf): string => {
   }
 }
 
+/** The names among inet_interfaces and proxy_interfaces, which stand for addresses. */
+export const interfaceNames = (postfix: Postconf): readonly string[] => interfacesOf(postfix)
+  .filter(name => isIP(name) === 0 && name !== 'all' && name !== 'loopback-only')
+
+const interfacesOf = (postfix: Postconf): readonly string[] => ['inet_interfaces', 'proxy_interfaces']
+  .flatMap(parameter => names(postfix, parameter)).map(name => name.replace(/^\[|\]$/g, ''))
+
 /** The addresses at which Postfix receives mail for itself, as in `user@[192.0.2.1]`. */
-const addressLiterals = (postfix: Postconf): readonly string[] => {
+const addressLiterals = (postfix: Postconf, hosts: Hosts): readonly string[] => {
   const machine = Object.values(networkInterfaces()).flatMap(addresses => addresses ?? [])
   const protocols = postfix.expanded.get('inet_protocols') ?? 'all'
-  return ['inet_interfaces', 'proxy_interfaces'].flatMap(parameter => names(postfix, parameter)).flatMap(name => {
+  return interfacesOf(postfix).flatMap(name => {
     if (name === 'all') return machine.map(({ address }) => address)
     if (name === 'loopback-only') return machine.filter(({ internal }) => internal).map(({ address }) => address)
-    return name.replace(/^\[|\]$/g, '')
+    return hosts.get(name) ?? name
   }).flatMap(address => {
     const family = isIP(address)
-    if (family === 4) return [`[${address}]`]
+    if (family === 4) return /all|ipv4/.test(protocols) ? [`[${address}]`] : []
     return family === 6 && /all|ipv6/.test(protocols) ? [`[ipv6:${address}]`] : []
   })
 }
 
 /** The domains whose users Postfix also looks up without the domain, as far as main.cf itself names them. */
-const localDomains = (postfix: Postconf): readonly string[] => {
-  const all = [...localNames(postfix) ?? [], originOf(postfix), ...addressLiterals(postfix)]
+const localDomains = (postfix: Postconf, hosts: Hosts): readonly string[] => {
+  const all = [...localNames(postfix) ?? [], originOf(postfix), ...addressLiterals(postfix, hosts)]
   return [...new Set(all.filter(name => name !== '').map(name => name.toLowerCase()))]
 }
 
@@ -63,8 +73,11 @@ export const socketPath = (postfix: Postconf): string =>
 // Every string of JSON is one of YAML.
 const list = (values: readonly string[]): string => `[${values.map(value => JSON.stringify(value)).join(', ')}]`
 
+const knowsUtf8 = (postfix: Postconf): boolean => postfix.expanded.get('smtputf8_enable') !== 'no'
+
 /** One map of the `maps` section, a line each. */
-const mapLines = ({ name, search, sensitive, absence, isAccess, files, usedBy }: PlannedMap): readonly string[] => {
+const mapLines = (postfix: Postconf, map: PlannedMap): readonly string[] => {
+  const { name, search, sensitive, absence, smtputf8, isAccess, files, usedBy } = map
   // With `search: exact` Postfix does the steps; a new route still shows as soon as with `search: transport`.
   const isRoutes = search === 'exact' && usedBy.some(({ parameter }) => /transport_maps$/.test(parameter))
   return [
@@ -72,6 +85,7 @@ const mapLines = ({ name, search, sensitive, absence, isAccess, files, usedBy }:
     `    search: ${search}`,
     ...files.length === 1 ? [`    cf: ${JSON.stringify(files[0])}`]
       : ['    cf:', ...files.map(file => `      - ${JSON.stringify(file)}`)],
+    ...smtputf8 === knowsUtf8(postfix) ? [] : [`    smtputf8_enable: ${smtputf8 ? 'yes' : 'no'}`],
     ...absence === absenceOfSearch(search) ? [] : [`    absence: ${absence}`],
     // Better some spam than every sender kept waiting; only search: access has this by default.
     ...isAccess && absence === 'passes' && search !== 'access' ? ['    in_outage: pass'] : [],
@@ -101,17 +115,23 @@ export const outageText = ({ maps }: AdoptionPlan): string => {
   return maps.map(map => `  ${map.name.padEnd(width)}  ${inOutage(map)}\n`).join('')
 }
 
-/** YAML with comments. `group` is the group of Postfix's processes; null: unknown, so everybody may use the socket. */
-export const configText = (postfix: Postconf, plan: AdoptionPlan, group: string | null): string => {
+/**
+ * YAML with comments. `group` is the group of Postfix's processes; null: unknown, so everybody may use the socket.
+ * `hosts` has the addresses of {@link interfaceNames}.
+ */
+export const configText = (
+  postfix: Postconf, plan: AdoptionPlan, group: string | null, hosts: Hosts = new Map(),
+): string => {
   return `${[
     `# From ${postfix.configDir}, by holdfast adopt.`,
     '',
     '# As in main.cf; repeat here what you change there:',
+    `smtputf8_enable: ${knowsUtf8(postfix) ? 'yes' : 'no'}`,
     `recipient_delimiter: ${JSON.stringify(postfix.expanded.get('recipient_delimiter') ?? '')}`,
     `propagate_unmatched_extensions: ${list(names(postfix, 'propagate_unmatched_extensions'))}`,
     `parent_domain_matches_subdomains: ${list(names(postfix, 'parent_domain_matches_subdomains'))}`,
     '# mydestination, myorigin and the addresses of inet_interfaces and proxy_interfaces',
-    `local_domains: ${list(localDomains(postfix))}`,
+    `local_domains: ${list(localDomains(postfix, hosts))}`,
     `# ${domainLists.join(', ')}, as far as main.cf names the domains`,
     `static_domains: ${list(staticDomains(postfix))}`,
     '',
@@ -121,6 +141,6 @@ export const configText = (postfix: Postconf, plan: AdoptionPlan, group: string 
     ...group === null ? ['    mode: "0666"'] : [`    group: ${JSON.stringify(group)}`, '    mode: "0660"'],
     '',
     'maps:',
-    ...plan.maps.flatMap(mapLines),
+    ...plan.maps.flatMap(map => mapLines(postfix, map)),
   ].join('\n')}\n`
 }

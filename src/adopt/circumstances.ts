@@ -1,11 +1,26 @@
-/** What decides how the tables of a Postfix can be adopted: its version, its local domains, its delivery agents. */
-import { splitList } from '../postfix/parameter_list.js'
-import type { Postconf, Service } from '../postfix/postconf.js'
+/**
+ * What decides how the tables of a Postfix can be adopted: its version, the values
+ * that its services have in place of main.cf's, its local domains, its delivery
+ * agents. Pure.
+ */
+import { namesIn, splitList } from '../postfix/parameter_list.js'
+import { programsOf } from '../postfix/parameters.js'
+import type { Search } from '../postfix/parameters.js'
+import { valueIn } from '../postfix/postconf.js'
+import type { ParameterPlace, Postconf, Service } from '../postfix/postconf.js'
 
 /** Whether unionmap: distinguishes an error from an absence: not before Postfix 3.0.7, and not in 3.1.0 to 3.1.2. */
 export const unionmapIsSafe = (version: string): boolean => {
-  const [major = 0, minor = 0, patch = 0] = version.split('.').map(part => parseInt(part, 10))
+  const [major = 0, minor = 0, patch = 0] = versionOf(version)
   return major > 3 || (major === 3 && (minor > 1 || patch >= (minor === 1 ? 3 : 7)))
+}
+
+const versionOf = (version: string): readonly number[] => version.split('.').map(part => parseInt(part, 10))
+
+/** Whether mysql: tables obey `charset`: since Postfix 3.9. */
+export const obeysCharset = (version: string): boolean => {
+  const [major = 0, minor = 0] = versionOf(version)
+  return major > 3 || (major === 3 && minor >= 9)
 }
 
 /** The domains of mydestination; null if only Postfix knows them all: some are in a table or a file, or excluded. */
@@ -20,6 +35,91 @@ export const localNames = (postfix: Postconf): readonly string[] | null => {
  */
 export const isChrooted = (postfix: Postconf, { chroot }: Service): boolean =>
   chroot === 'y' || (chroot === '-' && parseInt(postfix.expanded.get('compatibility_level') ?? '0', 10) < 1)
+
+/** The services that read a parameter's value at this place. */
+export const servicesOf = (postfix: Postconf, { service, parameter }: ParameterPlace): readonly Service[] => {
+  if (service !== null) return postfix.services.filter(({ name }) => name === service)
+  const programs = programsOf(parameter)
+  const overriding = postfix.overrides.filter(override => override.parameter === parameter)
+  return postfix.services.filter(({ name, command }) =>
+    programs.includes(command) && !overriding.some(override => override.service === name))
+}
+
+/** The service that overrides a parameter to which `text` leads, and so gives `text` another value there; or null. */
+export const overriderOf = (postfix: Postconf, { service }: ParameterPlace, text: string): string | null => {
+  const names = namesIn(text, postfix.written)
+  const overriding = postfix.overrides.find(override =>
+    names.has(override.parameter) && (service === null || override.service === service))
+  return overriding === undefined ? null : `${overriding.service} overrides $${overriding.parameter}`
+}
+
+const oneBlank = (value: string | null | undefined): string | null =>
+  value === null || value === undefined ? null : splitList(value).map(({ text }) => text).join(' ')
+
+/** The first of these services for which a parameter has another value than in main.cf; null if there is none. */
+const overriding = (postfix: Postconf, services: readonly Service[], parameter: string): string | null =>
+  services.find(({ name }) =>
+    oneBlank(valueIn(postfix, name, parameter)) !== oneBlank(postfix.expanded.get(parameter)))?.name ?? null
+
+const ofLocal = ['mydestination', 'myorigin', 'inet_interfaces', 'proxy_interfaces'] as const
+const ofExtensions = ['recipient_delimiter', 'double_bounce_sender', 'owner_request_special'] as const
+const ofRewriting = ['allow_percent_hack', 'swap_bangpath'] as const
+
+/** The parameters of main.cf, besides smtputf8_enable, that decide the steps of a search. */
+const settingsOf = (search: Search): readonly string[] => {
+  switch (search) {
+    case 'virtual': case 'canonical': case 'generic':
+      return ['propagate_unmatched_extensions', 'append_at_myorigin', ...ofLocal, ...ofExtensions, ...ofRewriting]
+    case 'recipient': return ['append_at_myorigin', ...ofLocal, ...ofExtensions]
+    case 'transport': return ['parent_domain_matches_subdomains', ...ofExtensions]
+    case 'access': return ['parent_domain_matches_subdomains', 'smtpd_null_access_lookup_key', ...ofExtensions]
+    case 'domain': return ['parent_domain_matches_subdomains']
+    case 'exact': return []
+    default: return search satisfies never
+  }
+}
+
+/** Whether main.cf says no to a parameter whose default is yes. */
+const isOff = (postfix: Postconf, parameter: string): boolean => postfix.expanded.get(parameter) === 'no'
+
+/** Why the settings of main.cf are none that a search obeys; null if they are. */
+const unusualSetting = (postfix: Postconf, search: Search): string | null => {
+  const settings = settingsOf(search)
+  const has = (parameter: string): boolean => settings.includes(parameter)
+  if (has('mydestination') && localNames(postfix) === null) return 'only Postfix knows all domains of mydestination'
+  const delimiters = Array.from(postfix.expanded.get('recipient_delimiter') ?? '')
+  const bounce = postfix.expanded.get('double_bounce_sender') ?? 'double-bounce'
+  const isCut = (localpart: string): boolean => delimiters.some(delimiter => localpart.includes(delimiter))
+  if (has('recipient_delimiter')) {
+    if (delimiters.includes('-') && isOff(postfix, 'owner_request_special')) return 'owner_request_special = no'
+    if (bounce !== 'double-bounce' && (isCut(bounce) || isCut('double-bounce'))) {
+      return `double_bounce_sender = ${bounce} with this recipient_delimiter`
+    }
+  }
+  for (const parameter of ['append_at_myorigin', ...ofRewriting]) {
+    if (has(parameter) && isOff(postfix, parameter)) return `${parameter} = no`
+  }
+  const nullKey = postfix.expanded.get('smtpd_null_access_lookup_key') ?? '<>'
+  return has('smtpd_null_access_lookup_key') && nullKey !== '<>' ? `smtpd_null_access_lookup_key = ${nullKey}` : null
+}
+
+/** Why Postfix has to go on doing the steps of a search for these services; null if Holdfast can do them. */
+export const stepsProblem = (postfix: Postconf, services: readonly Service[], search: Search): string | null => {
+  const unusual = unusualSetting(postfix, search)
+  if (unusual !== null) return unusual
+  for (const parameter of [...settingsOf(search), 'smtputf8_enable']) {
+    const service = overriding(postfix, services, parameter)
+    if (service !== null) return `${service} has a ${parameter} of its own`
+  }
+  return null
+}
+
+/** Whether some of these services know no UTF-8: to them letters beyond ASCII are bytes. */
+export const smtputf8In = (postfix: Postconf, services: readonly Service[]): boolean => {
+  const ofMain = postfix.expanded.get('smtputf8_enable')
+  const values = services.map(({ name }) => valueIn(postfix, name, 'smtputf8_enable'))
+  return ![...values, ...services.length === 0 ? [ofMain] : []].includes('no')
+}
 
 const transports = [
   'virtual_transport', 'local_transport', 'relay_transport', 'default_transport', 'mailbox_transport',

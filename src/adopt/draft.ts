@@ -1,8 +1,9 @@
 /** The plan of a switch-over as it grows: the maps so far, the parameters to change, the tables that stay. */
-import { unionmapIsSafe } from './circumstances.js'
+import { overriderOf, servicesOf, smtputf8In, stepsProblem, unionmapIsSafe } from './circumstances.js'
 import { absenceOfAccess } from '../postfix/allow_lists.js'
+import { expand } from '../postfix/parameter_list.js'
 import type { AbsenceEffect, Search } from '../postfix/parameters.js'
-import { placeName } from '../postfix/postconf.js'
+import { placeName, withOverride } from '../postfix/postconf.js'
 import type { ParameterPlace, Postconf } from '../postfix/postconf.js'
 
 export type PlannedMap = {
@@ -10,8 +11,12 @@ export type PlannedMap = {
   readonly search: Search
   readonly sensitive: boolean
   readonly absence: AbsenceEffect
+  /** False: some of the services that ask it have smtputf8_enable = no. */
+  readonly smtputf8: boolean
   /** Asked by check_*_access: its rows may come and go. */
   readonly isAccess: boolean
+  /** Why Postfix goes on doing the steps; null if Holdfast does them, or there are none. */
+  readonly stepsStay: string | null
   /** mysql_table(5) files in the order in which they are asked. */
   readonly files: readonly string[]
   readonly usedBy: readonly ParameterPlace[]
@@ -55,6 +60,23 @@ export class Draft {
     this.#unsuitable = unsuitable
   }
 
+  /**
+   * `text` with the values of each $name; null, and noted as left alone where a mysql: table is in it, if it has a
+   * condition, or a name that a service overrides: then only Postfix knows what it comes to.
+   */
+  plain(place: ParameterPlace, text: string): string | null {
+    const plain = expand(text, this.postfix.written)
+    const overrider = overriderOf(this.postfix, place, text)
+    if (plain !== null && overrider === null) return plain
+    if ((plain ?? text).includes('mysql:')) this.leave(place, text, overrider ?? 'a conditional value')
+    return null
+  }
+
+  /** Why Postfix has to go on doing the steps of this search at this place; null if Holdfast can do them. */
+  stepsProblem(place: ParameterPlace, search: Search): string | null {
+    return stepsProblem(this.postfix, servicesOf(this.postfix, place), search)
+  }
+
   /** Why no table may be put behind unionmap: here; null if it may. */
   unionmapProblem(): string | null {
     const version = this.postfix.expanded.get('mail_version') ?? ''
@@ -80,9 +102,10 @@ export class Draft {
    * The name of the map with these properties; a new one is called `wish` unless another map has that name. A table
    * whose absences do different things in two places is two maps, so that each place gets what it needs in an outage.
    */
-  mapFor(place: ParameterPlace, wish: string, wanted: Omit<PlannedMap, 'name' | 'usedBy'>): string {
-    const propertiesOf = ({ search, sensitive, absence, isAccess, files }: typeof wanted): string =>
-      JSON.stringify([search, sensitive, absence, isAccess, files])
+  mapFor(place: ParameterPlace, wish: string, rules: Omit<PlannedMap, 'name' | 'smtputf8' | 'usedBy'>): string {
+    const wanted = { ...rules, smtputf8: smtputf8In(this.postfix, servicesOf(this.postfix, place)) }
+    const propertiesOf = ({ search, sensitive, absence, smtputf8, isAccess, files }: typeof wanted): string =>
+      JSON.stringify([search, sensitive, absence, smtputf8, isAccess, files])
     const index = this.#maps.findIndex(map => propertiesOf(map) === propertiesOf(wanted))
     const same = this.#maps[index]
     if (same !== undefined) {
@@ -100,11 +123,22 @@ export class Draft {
   /** Notes a parameter's new value, unless it asks Holdfast for nothing: then only its blanks may have changed. */
   change(place: ParameterPlace, from: string, to: string): void {
     if (!to.includes(socketInQueue)) return
+    const { service, parameter } = place
+    const entry = this.postfix.services.find(({ name }) => name === service)?.entry
+    if (service !== null && (entry === undefined || withOverride(entry, parameter, to) === null)) {
+      this.leave(place, from, 'postconf(1) can\'t edit it')
+      return
+    }
     const wasDefault = place.service === null && !this.postfix.inMainCf.has(place.parameter)
     this.#edits.push({ ...place, from, to, wasDefault })
   }
 
   plan(): AdoptionPlan {
-    return { maps: this.#maps, edits: this.#edits, leftAlone: this.#leftAlone }
+    const used = new Set(this.#edits.map(placeName))
+    const maps = this.#maps.flatMap(map => {
+      const usedBy = map.usedBy.filter(place => used.has(placeName(place)))
+      return usedBy.length === 0 ? [] : [{ ...map, usedBy }]
+    })
+    return { maps, edits: this.#edits, leftAlone: this.#leftAlone }
   }
 }

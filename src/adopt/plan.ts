@@ -8,14 +8,16 @@
  * together in such a parameter become one map, which keeps that order. If
  * tables that stay with Postfix are among them, Postfix has to go on doing the
  * steps: then each table becomes an `exact` map behind unionmap:, whose first
- * member, an empty inline: table, makes Postfix ask it for every key.
+ * member, an empty table, makes Postfix ask it for every key. So do tables for
+ * which services have other settings than main.cf, or main.cf has some that no
+ * search obeys (circumstances.ts).
  *
  * The plan names the socket by a path relative to the queue folder. Every process
  * of Postfix works there, and one in a chroot jail has that folder as its /.
  *
  * Bugs: conditional values (${name?text}) are taken as what they are now.
  */
-import { virtualAgent } from './circumstances.js'
+import { overriderOf, virtualAgent } from './circumstances.js'
 import { Draft } from './draft.js'
 import type { AdoptionPlan } from './draft.js'
 import { rewriteList, rewriteRestrictions } from './rewrite.js'
@@ -43,9 +45,8 @@ const adoptLists = (draft: Draft): void => {
     adoptList(draft, { service: null, parameter }, written.get(parameter) ?? '', expanded.get(parameter) ?? '')
   }
   for (const { service, parameter, value } of overrides) {
-    const plain = expand(value, written)
+    const plain = purposes.has(parameter) ? draft.plain({ service, parameter }, value) : null
     if (plain !== null) adoptList(draft, { service, parameter }, value, plain)
-    else if (value.includes('mysql:')) draft.leave({ service, parameter }, value, 'a conditional value')
   }
 }
 
@@ -60,8 +61,14 @@ const adoptList = (draft: Draft, place: ParameterPlace, value: string, expanded:
     return
   }
   if (purpose.kind === 'refused' || isAdoptedElsewhere(draft.postfix, parameter, purpose, value)) return
+  const overrider = overriderOf(draft.postfix, place, value)
+  const hasCondition = expand(value, draft.postfix.written) === null
+  if (hasCondition && overrider !== null) {
+    draft.leave(place, value, overrider)
+    return
+  }
   // With a condition in it, only what it comes to is a list of tables.
-  const list = expand(value, draft.postfix.written) === null ? expanded : value
+  const list = hasCondition ? expanded : value
   draft.change(place, value, rewriteList(draft, place, list, purpose))
 }
 
@@ -79,12 +86,18 @@ const isAdoptedElsewhere = (postfix: Postconf, parameter: string, purpose: Purpo
   const name = only === undefined || others.length > 0 ? null : referenceOf(only.text)
   const isLeft = name === 'virtual_mailbox_maps' && virtualAgent(postfix) !== null
   const other = name === null || name === parameter || isLeft ? undefined : purposes.get(name)
-  if (other?.kind !== 'search') return parameter === 'fast_flush_domains' && name === 'relay_domains'
-  if (parameter === 'fast_flush_domains') return other.search === 'domain'
+  if (other?.kind !== 'search') return false
+  if (parameter === 'fast_flush_domains') return other.search === 'domain' && hasSameParents(postfix)
   if (purpose.kind !== 'search' || other.absence !== purpose.absence) return false
   // For a bare domain, the searches of addresses do what `exact` does.
   return other.search === purpose.search
     || (purpose.search === 'exact' && ['virtual', 'canonical', 'recipient'].includes(other.search))
+}
+
+/** Whether fast_flush_domains takes parent domains for matches just where relay_domains does. */
+const hasSameParents = (postfix: Postconf): boolean => {
+  const names = splitList(postfix.expanded.get('parent_domain_matches_subdomains') ?? '').map(({ text }) => text)
+  return names.includes('fast_flush_domains') === names.includes('relay_domains')
 }
 
 /** The lists of restrictions, in master.cf and in main.cf; gives their names. */

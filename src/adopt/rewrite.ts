@@ -1,16 +1,15 @@
 /** A parameter's value with socketmap: in place of the mysql: tables that Holdfast can ask. */
-import { localNames } from './circumstances.js'
 import { socketInQueue } from './draft.js'
 import type { Draft, PlannedMap } from './draft.js'
-import { expand, joinList, parseTable, referenceOf, splitList } from '../postfix/parameter_list.js'
+import { joinList, parseTable, referenceOf, splitList } from '../postfix/parameter_list.js'
 import type { ListPiece, ListedTable } from '../postfix/parameter_list.js'
 import { isKeyMajor, restrictionSearch } from '../postfix/parameters.js'
 import type { Purpose, Search } from '../postfix/parameters.js'
 import type { ParameterPlace } from '../postfix/postconf.js'
 
 const socketmapOf = (map: string): string => `socketmap:unix:${socketInQueue}:${map}`
-// An empty first member makes Postfix ask for every partial key, as it would ask a mysql: table.
-const nothing = 'inline:{__none__=x}'
+// An empty table as the first member makes Postfix ask for every partial key, as it would ask a mysql: table.
+const nothing = 'internal:none'
 const withSteps = (map: string): string => `unionmap:{${nothing},${socketmapOf(map)}}`
 
 /** A map's name from its file's: `/etc/postfix/mysql-virtual_sender.cf` gives `virtual_sender`. */
@@ -45,7 +44,9 @@ const rewriteCompound = (
   const texts = table.members.map((member, i) => {
     const file = files[i]
     if (typeof file === 'string') {
-      const map = draft.mapFor(place, fileWish(file), { search: 'exact', ...rules, files: [file] })
+      const map = draft.mapFor(place, fileWish(file), {
+        search: 'exact', ...rules, stepsStay: 'a table made of several', files: [file],
+      })
       return i > 0 ? socketmapOf(map) : table.kind === 'union' ? `${nothing},${socketmapOf(map)}` : withSteps(map)
     }
     const inner = parseTable(member)
@@ -66,8 +67,7 @@ type ListItem = ListPiece & {
 
 const itemOf = (draft: Draft, place: ParameterPlace, { separator, text }: ListPiece): ListItem => {
   const negation = /^!*/.exec(text)?.[0] ?? ''
-  const plain = expand(text.slice(negation.length), draft.postfix.written)
-  if (plain === null && /mysql:/.test(text)) draft.leave(place, text, 'a conditional value')
+  const plain = draft.plain(place, text.slice(negation.length))
   const table = plain === null ? null : parseTable(plain)
   const file = table?.kind === 'mysql' ? draft.usableFile(place, table.name) : null
   return { separator, text, negation, table, file }
@@ -81,7 +81,7 @@ const itemsOf = (draft: Draft, place: ParameterPlace, value: string, depth = 0):
   const { written } = draft.postfix
   return splitList(value).flatMap(piece => {
     const name = referenceOf(piece.text)
-    const leadsToMysql = depth < maxDepth && expand(piece.text, written)?.includes('mysql:') === true
+    const leadsToMysql = depth < maxDepth && draft.plain(place, piece.text)?.includes('mysql:') === true
     if (name === null || !leadsToMysql) return [itemOf(draft, place, piece)]
     draft.inlined.add(name)
     const inner = itemsOf(draft, place, written.get(name) ?? '', depth + 1)
@@ -89,20 +89,22 @@ const itemsOf = (draft: Draft, place: ParameterPlace, value: string, depth = 0):
   })
 }
 
-/**
- * Only Postfix can keep the order of the steps: another table is among these, or
- * a table that Holdfast doesn't read says which domains have local users.
- */
-const isLeftToPostfix = (draft: Draft, search: Search, items: readonly ListItem[]): boolean => isKeyMajor(search)
-  && (items.some(({ file }) => file === null) || (localNames(draft.postfix) === null && search !== 'transport'))
+/** Why only Postfix can do the steps, or keep their order; null if Holdfast can. */
+const whyStepsStay = (draft: Draft, place: ParameterPlace, search: Search, items: readonly ListItem[]): string | null =>
+  isKeyMajor(search) && items.some(({ file }) => file === null) ? 'other tables stand among the mysql: ones'
+    : draft.stepsProblem(place, search)
 
-/** Items in groups: usable tables that stand together, which become one map, and each other item by itself. */
-const groupsOf = (items: readonly ListItem[]): readonly (readonly ListItem[])[] => {
+/**
+ * Items in groups: usable tables that stand together, which become one map, and each other item by itself. Postfix
+ * looks for a domain and all of its parents in one table before it asks the next, so such tables don't join.
+ */
+const groupsOf = (items: readonly ListItem[], search: Search | null): readonly (readonly ListItem[])[] => {
   const groups: ListItem[][] = []
   for (const item of items) {
     const last = groups.at(-1)
     const [first] = last ?? []
-    const joins = first !== undefined && first.file !== null && item.file !== null && first.negation === item.negation
+    const joins = search !== 'domain' && first !== undefined && first.file !== null && item.file !== null
+      && first.negation === item.negation
     if (joins) last?.push(item)
     else groups.push([item])
   }
@@ -115,9 +117,12 @@ export const rewriteList = (
 ): string => {
   const rules = { sensitive: purpose.sensitive, absence: purpose.absence, isAccess: false }
   const items = itemsOf(draft, place, value)
-  const search = purpose.kind === 'search' && !isLeftToPostfix(draft, purpose.search, items) ? purpose.search : null
+  const why = purpose.kind === 'search' ? whyStepsStay(draft, place, purpose.search, items)
+    : 'no search of Holdfast does them'
+  const search = purpose.kind === 'search' && why === null ? purpose.search : null
   const problem = search === null ? draft.unionmapProblem() : null
-  return joinList(groupsOf(items).flatMap((group): readonly ListPiece[] => {
+  const listed = purpose.kind === 'search' ? purpose.search : null
+  return joinList(groupsOf(items, listed).flatMap((group): readonly ListPiece[] => {
     const [first] = group
     if (first === undefined) return []
     const { separator, text, negation, table } = first
@@ -132,7 +137,7 @@ export const rewriteList = (
       return group
     }
     const wish = place.parameter.replace(/_maps$/, '')
-    const map = draft.mapFor(place, wish, { search: search ?? 'exact', ...rules, files })
+    const map = draft.mapFor(place, wish, { search: search ?? 'exact', ...rules, stepsStay: why, files })
     return [{ separator, text: `${negation}${search === null ? withSteps(map) : socketmapOf(map)}` }]
   }))
 }
@@ -156,8 +161,7 @@ export const rewriteRestrictions = (
 
 /** The new text of what stands behind `restriction`; null if it stays as it is. */
 const rewriteRestriction = (draft: Draft, place: ParameterPlace, restriction: string, text: string): string | null => {
-  const plain = expand(text, draft.postfix.written)
-  if (plain === null && text.includes('mysql:')) draft.leave(place, text, 'a conditional value')
+  const plain = draft.plain(place, text)
   if (plain?.includes('mysql:') !== true) return null
   const table = parseTable(plain)
   if (table === null) {
@@ -171,5 +175,16 @@ const rewriteRestriction = (draft: Draft, place: ParameterPlace, restriction: st
   const file = draft.usableFile(place, table.name)
   if (file === null) return null
   const search = restrictionSearch(restriction)
-  return socketmapOf(draft.mapFor(place, fileWish(file), { search, ...rules, files: [file] }))
+  // An address as HELO name is a name here, with its parent domains; a client's address is in networks.
+  const why = /^check_helo_access$/i.test(restriction) ? 'a HELO name may look like an address'
+    : draft.stepsProblem({ ...place, parameter: 'smtpd_restriction_classes' }, search)
+  const problem = why === null ? null : draft.unionmapProblem()
+  if (why !== null && problem !== null) {
+    draft.leave(place, text, `the steps have to stay with Postfix (${why}), and ${problem}`)
+    return null
+  }
+  const map = draft.mapFor(place, fileWish(file), {
+    search: why === null ? search : 'exact', ...rules, stepsStay: why, files: [file],
+  })
+  return why === null ? socketmapOf(map) : withSteps(map)
 }

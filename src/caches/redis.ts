@@ -21,9 +21,18 @@ import { scanValues } from './scan.js'
 /** A map's name, and the hash of its definition, which every record carries. */
 export type MapIdentity = { readonly name: string, readonly definition: string }
 
+// A byte that stands by itself in a key (proto/text.ts) is no text: here it is a letter of Unicode's private use, which
+// no key of the same map has.
+const strayBytes = /[\udc80-\udcff]/gu
+const privateUses = /[\u{10ff80}-\u{10ffff}]/gu
+const toStorable = (key: string): string =>
+  key.replace(strayBytes, unit => String.fromCodePoint(0x10ff00 + unit.charCodeAt(0) - 0xdc00))
+const fromStorable = (key: string): string =>
+  key.replace(privateUses, letter => String.fromCharCode(0xdc00 + (letter.codePointAt(0) ?? 0) - 0x10ff00))
+
 /** The key in Redis under which the answer for `key` of `map` stands. */
 export const redisKey = (keyPrefix: string, map: Pick<MapIdentity, 'name'>, key: string): string =>
-  `${keyPrefix}${map.name}:${key}`
+  `${keyPrefix}${map.name}:${toStorable(key)}`
 
 /** What the rest of Holdfast uses of it. A type by itself, so that a test can be a Redis that misbehaves. */
 export type RedisCache = Omit<RedisAnswers, 'client'>
@@ -102,10 +111,10 @@ export class RedisAnswers {
    */
   async *all(map: MapIdentity, isWanted: (key: string) => boolean): RedisRows {
     const prefix = this.#keyOf(map, '')
-    for await (const values of scanValues(this.client, prefix, key => isWanted(key.slice(prefix.length)))) {
+    for await (const values of scanValues(this.client, prefix, key => isWanted(fromStorable(key.slice(prefix.length))))) {
       yield values.flatMap(([key, bytes]) => {
         const known = bytes === null ? 'invalid' : decodeRecord(bytes.toString('latin1'), map.definition)
-        return typeof known === 'string' ? [] : [[key.slice(prefix.length), known] as const]
+        return typeof known === 'string' ? [] : [[fromStorable(key.slice(prefix.length)), known] as const]
       })
     }
   }

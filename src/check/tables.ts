@@ -1,5 +1,5 @@
 /** Whether the maps that Postfix asks for exist, do the steps that it expects, and may be asked by it at all. Pure. */
-import { virtualAgent } from '../adopt/circumstances.js'
+import { smtputf8In, stepsProblem, virtualAgent } from '../adopt/circumstances.js'
 import type { Postconf } from '../postfix/postconf.js'
 import type { Config, MapConfig } from '../config/config.js'
 import { splitList } from '../postfix/parameter_list.js'
@@ -43,7 +43,7 @@ const searchProblem = ({ asked, purpose, table }: Use, { name, search }: MapConf
     return {
       level: 'warning',
       text: `${table}: ${wholeKeyOnly}, and no search does the steps of this parameter. `
-        + `Write unionmap:{inline:{__none__=x},${table}} and search: exact`,
+        + `Write unionmap:{internal:none,${table}} and search: exact`,
     }
   }
   if (search === wanted) return null
@@ -106,7 +106,35 @@ const orderProblem = ({ hasNeighbours, asked, purpose, table }: Use, { search }:
     level: 'warning',
     text: `${table}: other tables stand beside it, and Postfix asks them only after all of its steps: `
       + 'a catch-all here takes the mail of an address there. Put them into one map (`cf: [a.cf, b.cf]`), '
-      + `or write unionmap:{inline:{__none__=x},${table}} and search: exact`,
+      + `or write unionmap:{internal:none,${table}} and search: exact`,
+  }
+}
+
+/** Do all services that ask it have the settings by which the map does the steps? */
+const settingProblem = (
+  postfix: Postconf, { asked, services, table }: Use, { search }: MapConfig,
+): FindingText | null => {
+  const why = asked === 'whole' && search !== 'exact' ? stepsProblem(postfix, services, search) : null
+  if (why === null) return null
+  return {
+    level: 'warning',
+    text: `${table}: Postfix would do other steps than Holdfast does (${why}). Let Postfix do them: write `
+      + `unionmap:{internal:none,${table}} and search: exact`,
+  }
+}
+
+/** Does the map know as much of UTF-8 as Postfix does? */
+const lettersProblem = (
+  postfix: Postconf, { services, table }: Use, { name, smtputf8 }: MapConfig,
+): FindingText | null => {
+  const wanted = smtputf8In(postfix, services)
+  if (wanted === smtputf8) return null
+  const differs = wanted ? 'letters beyond ASCII keep their case, and Postfix folds it'
+    : 'the case of letters beyond ASCII is folded, and Postfix keeps it: a key may find another row'
+  return {
+    level: 'warning',
+    text: `${table}: map ${name} has smtputf8_enable: ${smtputf8 ? 'yes' : 'no'}, but a service that asks it has `
+      + `${wanted ? 'yes' : 'no'}: ${differs}. Set smtputf8_enable: ${wanted ? 'yes' : 'no'}`,
   }
 }
 
@@ -120,7 +148,10 @@ const mapFindings = (
   const map = maps.find(each => each.name === name)
   if (map !== undefined) {
     const steps = refusal(postfix, use) ?? searchProblem(use, map)
-    return [steps, orderProblem(use, map), absenceProblem(use, map)].flatMap(finding => finding ?? [])
+    return [
+      steps ?? settingProblem(postfix, use, map), orderProblem(use, map), absenceProblem(use, map),
+      lettersProblem(postfix, use, map),
+    ].flatMap(finding => finding ?? [])
   }
   const names = maps.map(each => each.name)
   const near = nearest(name, names)

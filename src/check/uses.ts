@@ -5,12 +5,12 @@
  * Bugs: a table in braces behind the name of a restriction is not found, nor one
  * in a custom parameter to which no known one refers.
  */
-import { isChrooted } from '../adopt/circumstances.js'
+import { isChrooted, servicesOf } from '../adopt/circumstances.js'
 import { absenceOfAccess } from '../postfix/allow_lists.js'
 import { expand, splitList } from '../postfix/parameter_list.js'
 import { placeName } from '../postfix/postconf.js'
 import type { ParameterPlace, Postconf, Service } from '../postfix/postconf.js'
-import { isKeyMajor, purposes, restrictionLists, restrictionSearch } from '../postfix/parameters.js'
+import { isKeyMajor, programsOf, purposes, restrictionLists, restrictionSearch } from '../postfix/parameters.js'
 import type { Purpose } from '../postfix/parameters.js'
 
 /**
@@ -85,42 +85,10 @@ const tablesIn = (text: string, asked: Use['asked'], isProxied = false): readonl
   return address === undefined ? [] : [{ ...common, protocol: 'tcp', endpoint: `inet:${address}`, map: null }]
 }
 
-const readers: readonly (readonly [programs: readonly string[], parameters: readonly string[]])[] = [
-  [['smtpd', 'cleanup'], [
-    'virtual_alias_maps', 'virtual_maps', 'canonical_maps', 'sender_canonical_maps', 'recipient_canonical_maps',
-  ]],
-  [['cleanup'], [
-    'sender_bcc_maps', 'recipient_bcc_maps', 'header_checks', 'mime_header_checks', 'nested_header_checks',
-    'body_checks',
-  ]],
-  [['smtpd'], [
-    'virtual_mailbox_maps', 'relay_recipient_maps', 'local_recipient_maps', 'relay_clientcerts', 'rbl_reply_maps',
-  ]],
-  [['smtpd', 'trivial-rewrite'], ['mydestination', 'relocated_maps']],
-  [['local'], ['alias_maps', 'mailbox_command_maps', 'mailbox_transport_maps', 'fallback_transport_maps']],
-  [['virtual'], ['virtual_uid_maps', 'virtual_gid_maps']],
-  [['smtpd', 'postscreen'], ['mynetworks']],
-  [['flush'], ['fast_flush_domains']],
-]
-
-/** The programs that open a parameter's tables. trivial-rewrite(8) opens routes and classes of domains. */
-const readersOf = (parameter: string): readonly string[] => {
-  const known = readers.find(([, parameters]) => parameters.includes(parameter))
-  if (known !== undefined) return known[0]
-  const program = /^(smtpd|smtp|lmtp|postscreen)_/.exec(parameter)?.[1]
-  return program !== undefined ? [program] : purposes.has(parameter) ? ['trivial-rewrite'] : []
-}
-
-const servicesOf = (
-  postfix: Postconf, { service, parameter }: ParameterPlace, isProxied: boolean,
-): readonly Service[] => {
-  if (isProxied) return postfix.services.filter(({ command }) => command === 'proxymap')
-  if (service !== null) return postfix.services.filter(({ name }) => name === service)
-  const programs = readersOf(parameter)
-  const overriding = postfix.overrides.filter(override => override.parameter === parameter)
-  return postfix.services.filter(({ name, command }) =>
-    programs.includes(command) && !overriding.some(override => override.service === name))
-}
+const usersOf = (
+  postfix: Postconf, place: ParameterPlace, isProxied: boolean,
+): readonly Service[] => isProxied ? postfix.services.filter(({ command }) => command === 'proxymap')
+  : servicesOf(postfix, place)
 
 const usesInList = (postfix: Postconf, place: ParameterPlace, value: string): readonly Use[] => {
   const purpose = purposes.get(place.parameter) ?? null
@@ -128,7 +96,7 @@ const usesInList = (postfix: Postconf, place: ParameterPlace, value: string): re
   const hasNeighbours = pieces.length > 1 && purpose?.kind === 'search' && isKeyMajor(purpose.search)
   return pieces.flatMap(({ text }) => tablesIn(text, 'whole').map(({ isProxied, ...table }) =>
     ({
-      ...place, ...table, purpose, restriction: '', hasNeighbours, services: servicesOf(postfix, place, isProxied),
+      ...place, ...table, purpose, restriction: '', hasNeighbours, services: usersOf(postfix, place, isProxied),
     })))
 }
 
@@ -142,7 +110,7 @@ const usesInRestrictions = (postfix: Postconf, place: ParameterPlace, value: str
     previous = text
     return tablesIn(text, 'whole').map(({ isProxied, ...table }) => {
       // smtpd(8) reads restriction classes too, whatever they are called.
-      const services = servicesOf(postfix, { ...place, parameter: 'smtpd_restriction_classes' }, isProxied)
+      const services = usersOf(postfix, { ...place, parameter: 'smtpd_restriction_classes' }, isProxied)
       return { ...place, ...table, purpose, restriction, hasNeighbours: false, services }
     })
   })
@@ -161,7 +129,7 @@ export const usesOf = (postfix: Postconf, defaults: readonly string[] = []): rea
   ]
   return places.flatMap(({ value, ...place }) => {
     if (restrictions.has(place.parameter)) return usesInRestrictions(postfix, place, value)
-    const isKnown = purposes.has(place.parameter) || readersOf(place.parameter).length > 0
+    const isKnown = purposes.has(place.parameter) || programsOf(place.parameter).length > 0
     return isKnown ? usesInList(postfix, place, value) : []
   })
 }

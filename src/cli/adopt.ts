@@ -4,15 +4,18 @@
  * Postfix only with --apply.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { applyChanges } from '../adopt/apply.js'
-import { folderOption, shellLines, shellWord, switchBack, switchOver } from '../adopt/commands.js'
-import { configText, outageText, socketPath } from '../adopt/adopted_config.js'
-import type { AdoptionPlan } from '../adopt/draft.js'
+import { basename, dirname } from 'node:path'
+import { lookup } from 'node:dns/promises'
+import { configText, interfaceNames, outageText, socketPath } from '../adopt/adopted_config.js'
+import type { Hosts } from '../adopt/adopted_config.js'
+import { obeysCharset } from '../adopt/circumstances.js'
+import { applyChanges, folderOption, shellLines, shellWord, switchBack, switchOver } from '../adopt/switch_over.js'
+import type { AdoptionPlan, PlannedMap } from '../adopt/draft.js'
 import { planAdoption } from '../adopt/plan.js'
 import { placeName, readPostconf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import { groupId } from '../config/endpoint.js'
+import { parseCf } from '../tables/cf.js'
 import { defineFromCf } from '../tables/definition.js'
 import { standardConfig } from './daemon_at.js'
 import { Failure, exitCantCreate, exitConfig, exitTempfail, exitUnavailable } from './terminal.js'
@@ -56,8 +59,37 @@ const unanswered = async (postfix: Postconf, plan: AdoptionPlan): Promise<readon
 
 const indent = (text: string): string => text.replace(/^(?=.)/gm, '    ')
 
-const leftAloneText = (plan: AdoptionPlan): string => plan.leftAlone.length === 0 ? ''
-  : `Left alone:\n${plan.leftAlone.map(left => `  ${placeName(left)}: ${left.table}\n      ${left.why}\n`).join('')}\n`
+/** What becomes of each table, for a glance. */
+const summaryText = ({ maps, leftAlone }: AdoptionPlan): string => {
+  const lines = (chosen: readonly PlannedMap[]): readonly string[] => chosen.flatMap(({ files, usedBy, stepsStay }) =>
+    usedBy.map(place => `${placeName(place)}: ${files.map(file => basename(file)).join(', ')}`
+      + (stepsStay === null ? '' : ` (${stepsStay})`)))
+  const part = (title: string, texts: readonly string[]): string =>
+    texts.length === 0 ? '' : `${title}\n${texts.map(text => `  ${text}\n`).join('')}`
+  return [
+    part('Moved whole:', lines(maps.filter(({ stepsStay }) => stepsStay === null))),
+    part('Moved; Postfix goes on doing the steps:', lines(maps.filter(({ stepsStay }) => stepsStay !== null))),
+    part('Left alone:', leftAlone.map(left => `${placeName(left)}: ${left.table}\n      ${left.why}`)),
+    '\n',
+  ].join('')
+}
+
+/** What Postfix and Holdfast do not do alike, as far as this main.cf and its tables have it. */
+const differencesText = (postfix: Postconf, { maps }: AdoptionPlan): string => {
+  const version = postfix.expanded.get('mail_version') ?? ''
+  const withCharset = obeysCharset(version) ? [] : [...new Set(maps.flatMap(({ files }) => files))]
+    .filter(file => !/^(utf8|$)/.test(parseCf(readFileSync(file), file).parameters.get('charset')?.value ?? ''))
+  return withCharset.map(file => `Note: ${file} has a charset, which Postfix ${version} ignores and Holdfast obeys: `
+    + 'keys beyond ASCII may find other rows.\n\n').join('')
+}
+
+/** The addresses of the names that main.cf has for interfaces. */
+const hostsOf = async (postfix: Postconf): Promise<Hosts> => new Map(await Promise.all(
+  interfaceNames(postfix).map(async name => {
+    const found = await lookup(name, { all: true }).catch(() => [])
+    return [name, found.map(({ address }) => address)] as const
+  }),
+))
 
 /** A warning where the rows of transport_maps, which we don't read, may send mail to virtual(8). */
 const virtualHint = (postfix: Postconf, plan: AdoptionPlan): string => {
@@ -71,7 +103,7 @@ const virtualHint = (postfix: Postconf, plan: AdoptionPlan): string => {
 const reloadCommand = (postfix: Postconf): string => ['postfix', ...folderOption(postfix), 'reload'].join(' ')
 
 const backText = (postfix: Postconf, plan: AdoptionPlan): string => {
-  const calls = switchBack(plan).map(call => shellLines(postfix, call))
+  const calls = switchBack(postfix, plan).map(call => shellLines(postfix, call))
   return `To switch back:\n\n${indent([...calls, reloadCommand(postfix)].join('\n'))}\n`
 }
 
@@ -84,7 +116,7 @@ const planText = (postfix: Postconf, plan: AdoptionPlan, { yaml, group, output }
   // The account that the package makes.
   const owner = groupId('holdfast') === null ? 'root' : 'holdfast'
   return [
-    leftAloneText(plan), virtualHint(postfix, plan),
+    summaryText(plan), differencesText(postfix, plan), virtualHint(postfix, plan),
     'While MySQL is down, known keys are answered from the caches. Others:\n', outageText(plan), '\n',
     output === undefined ? `1. Write the configuration, ${file} (--output FILE does it):\n\n${yaml}\n`
       : `1. The configuration is in ${file}\n\n`,
@@ -96,7 +128,7 @@ const planText = (postfix: Postconf, plan: AdoptionPlan, { yaml, group, output }
       ...plan.maps.map(({ name }) => `holdfast compare ${shellWord(name)}${option} --keys KEYS`),
     ].join('\n')), '\n\n',
     '3. Switch over (--apply does it, and keeps copies of main.cf and master.cf):\n\n',
-    indent([...switchOver(plan).map(call => shellLines(postfix, call)), reloadCommand(postfix)].join('\n')), '\n\n',
+    indent([...switchOver(postfix, plan).map(call => shellLines(postfix, call)), reloadCommand(postfix)].join('\n')), '\n\n',
     backText(postfix, plan),
   ].join('')
 }
@@ -124,9 +156,8 @@ const switchPostfix = async (postfix: Postconf, plan: AdoptionPlan): Promise<str
       + 'Start it with the configuration that `holdfast adopt` prints, and try again.')
   }
   try {
-    const copies = await applyChanges(postfix.configDir, switchOver(plan), stampOf(new Date()))
-    const edited = plan.edits.map(placeName).join(', ')
-    return `${leftAloneText(plan)}Switched over: ${edited}\nAs it was: ${copies.join(', ')}\n`
+    const copies = await applyChanges(postfix.configDir, switchOver(postfix, plan), stampOf(new Date()))
+    return `${summaryText(plan)}As it was: ${copies.join(', ')}\n`
       + `Now run: ${reloadCommand(postfix)}\n\n${backText(postfix, plan)}`
   } catch (error) {
     throw new Failure(exitUnavailable, `nothing is changed: ${messageOf(error)}`)
@@ -141,12 +172,12 @@ export const adopt = async ({ configDir, output, apply }: AdoptOptions, process:
   const postfix = await postconfOf(configDir)
   const plan = planAdoption(postfix, unsuitable)
   if (plan.edits.length === 0) {
-    process.stdout.write(leftAloneText(plan))
+    process.stdout.write(summaryText(plan))
     throw new Failure(exitConfig, `${configDir} has no mysql: table that Holdfast could take over`)
   }
   const owner = postfix.expanded.get('mail_owner') ?? ''
   const group = groupId(owner) === null ? null : owner
-  const yaml = configText(postfix, plan, group)
+  const yaml = configText(postfix, plan, group, await hostsOf(postfix))
   const problem = output === undefined ? null : writeConfig(output, yaml)
   if (problem !== null) throw new Failure(exitCantCreate, problem)
   const text = apply === undefined ? planText(postfix, plan, { yaml, group, output })

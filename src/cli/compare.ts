@@ -9,6 +9,7 @@ import type { Config, MapConfig } from '../config/config.js'
 import { loadConfig } from '../config/load.js'
 import type { Endpoint } from '../config/endpoint.js'
 import { messageOf } from '../log.js'
+import { keyIn } from '../lookup/maps.js'
 import { compileSearch, completeValue } from '../lookup/search.js'
 import type { Plan } from '../lookup/search.js'
 import { applyRole } from '../lookup/role.js'
@@ -151,7 +152,7 @@ export const compare = async (name: string, options: CompareOptions, process: No
   const { source, close } = openSource(loaded.config, map, process)
   const compareKey = async (key: string): Promise<Comparison> => {
     const [direct, reply] = await Promise.all([
-      askDirectly(source, plan, key), askDaemon(listener, name, key, timeoutMs),
+      askDirectly(source, plan, keyIn({ config: map }, key)), askDaemon(listener, name, key, timeoutMs),
     ])
     return compareAnswers(direct, reply, map)
   }

@@ -76,6 +76,8 @@ export type MapConfig = {
   /** File and line of its section. */
   readonly place: string
   readonly search: Search
+  /** False: letters beyond ASCII are bytes to Postfix, and their case is not folded. */
+  readonly smtputf8: boolean
   readonly source: SourceConfig
   readonly lifetimes: Lifetimes
   readonly policy: Policy

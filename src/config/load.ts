@@ -15,7 +15,8 @@ import { adminTokenOf, startReading } from './reading.js'
 import type { Reading } from './reading.js'
 import { redisOf } from './redis_section.js'
 import type { ConfigFile } from './schema.js'
-import { fold } from '../postfix/fold.js'
+import { canonicalLiteral } from '../postfix/address.js'
+import { asBytes, fold } from '../postfix/fold.js'
 
 export type Loaded =
   | { readonly ok: true, readonly config: Config }
@@ -54,7 +55,9 @@ const configOf = (reading: Reading, file: ConfigFile): Config => {
       recipientDelimiter: file.recipient_delimiter,
       parentDomainMatchesSubdomains: new Set(file.parent_domain_matches_subdomains),
       propagateUnmatchedExtensions: new Set(file.propagate_unmatched_extensions),
-      localDomains: new Set(file.local_domains.map(domain => domain.toLowerCase())),
+      // As text and as the bytes that a map without smtputf8_enable has.
+      localDomains: new Set(file.local_domains.flatMap(domain =>
+        [canonicalLiteral(fold(domain)), fold(asBytes(domain))])),
     },
   }
 }

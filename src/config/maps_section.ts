@@ -141,6 +141,7 @@ export const mapsOf = (reading: Reading, file: ConfigFile): readonly MapConfig[]
       name, source,
       place: placeOf(path),
       search: map.search,
+      smtputf8: (map.smtputf8_enable ?? file.smtputf8_enable) === 'yes',
       lifetimes: lifetimesOf(map),
       policy: policyOf(file, map),
       sensitive: map.sensitive,

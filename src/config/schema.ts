@@ -81,6 +81,7 @@ const mapSchema = z.strictObject({
     + 'the table. The default is 30s, and 5s for domain and transport'),
   sensitive: z.boolean().default(false).describe('true: the map grants rights or holds secrets. It is never kept in '
     + 'Redis or in the snapshot, nor logged'),
+  smtputf8_enable: z.enum(['yes', 'no']).optional().describe('Overrides `smtputf8_enable` for this map'),
   unknown: z.enum(['reject', 'defer']).optional().describe('Overrides `unknown` for this map'),
   absence: z.enum(absenceEffects).optional().describe('What happens to mail if this map says absent, which decides '
     + 'what it answers in an outage. refuses: a recipient or a domain is refused, so it never says so then. reroutes: '
@@ -132,6 +133,8 @@ const addresses = {
 }
 
 const postfix = {
+  smtputf8_enable: z.enum(['yes', 'no']).default('yes').describe('As in main.cf. no: only the case of ASCII letters '
+    + 'makes no difference, and keys that aren\'t UTF-8 are looked up as well'),
   recipient_delimiter: z.string().default('').describe('As in main.cf'),
   propagate_unmatched_extensions: z.array(z.string()).default(['canonical', 'virtual']).describe('As in main.cf'),
   parent_domain_matches_subdomains: z.array(z.string()).default([

@@ -144,7 +144,7 @@ const definitionOf = (tables: readonly Table[], config: Config, map: MapConfig):
   const { search } = config
   return createHash('sha256').update(JSON.stringify([
     tables.map(({ source, definition: { login } }) => [login.user, source.definition]), map.search,
-    search.recipientDelimiter, [...search.parentDomainMatchesSubdomains],
+    map.smtputf8, search.recipientDelimiter, [...search.parentDomainMatchesSubdomains],
     [...search.propagateUnmatchedExtensions], [...search.localDomains],
   ])).digest('hex').slice(0, 16)
 }

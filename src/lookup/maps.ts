@@ -5,6 +5,7 @@ import type { MapConfig, Policy } from '../config/config.js'
 import { printable } from '../log.js'
 import { absent, found, unavailable } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
+import { asBytes } from '../postfix/fold.js'
 import type { Table } from '../tables/open.js'
 import type { MapTrust } from '../trust/map_trust.js'
 import type { Targets } from '../trust/known_elsewhere.js'
@@ -48,6 +49,10 @@ export type ServedMap = TextMap | MysqlMap
 
 export type Maps = ReadonlyMap<string, ServedMap>
 
+/** A key as text -> the key by which the map knows it, before folding: without smtputf8_enable, letters are bytes. */
+export const keyIn = ({ config }: { readonly config: Pick<MapConfig, 'smtputf8'> }, text: string): string =>
+  config.smtputf8 ? text : asBytes(text)
+
 /** The maps of the configuration in force, for clients. A reload replaces all of them between two requests. */
 export class CurrentMaps {
   #maps: Maps = new Map()
@@ -56,12 +61,10 @@ export class CurrentMaps {
     this.#maps = maps
   }
 
-  /** The outcome for a key as Postfix sent it; `key` is null if its bytes aren't UTF-8. Never rejects. */
-  lookup(name: string, key: string | null): Outcome | Promise<Outcome> {
-    // Postfix's own tables answer "not found" too, without a query.
-    if (key === null) return absent
+  /** The outcome for a key as Postfix sent it. Never rejects. */
+  lookup(name: string, key: string): Outcome | Promise<Outcome> {
     const map = this.#maps.get(name)
-    if (map !== undefined) return map.lookup.lookup(key)
+    if (map !== undefined) return map.lookup.lookup(keyIn(map, key))
     return unavailable('unknown-map', `map '${printable(name.slice(0, maxNameBytes))}' is not configured in holdfast`)
   }
 }

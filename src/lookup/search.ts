@@ -24,17 +24,15 @@
  * `@example.com` of `alias` takes the mail of `user@example.com`, which only
  * `mailbox` has; in `mysql:mailbox.cf, socketmap:...:alias` it takes that of
  * `user+tag@example.com`. So with neighbours, all the tables are `exact` and
- * Postfix does the steps (unionmap:{inline:{__none__=x},socketmap:...} for
+ * Postfix does the steps (unionmap:{internal:none,socketmap:...} for
  * each), or one map has all the rows. Only where no row of one table can stand
  * for an address in another, as with tables of different domains, do searches
  * side by side give Postfix's answers.
  *
- * Bugs: double_bounce_sender and owner_request_special are taken to have their
- * default values. An address without a domain (append_at_myorigin = no) is not
- * relieved of its extension, for a bare domain that is looked up in an address
- * map (virtual_alias_domains = $virtual_alias_maps) looks the same. An IP
- * address as HELO name finds network rows as a client's address does, which
- * Postfix would not look for.
+ * Bugs: double_bounce_sender, owner_request_special, allow_percent_hack,
+ * swap_bangpath, append_at_myorigin and smtpd_null_access_lookup_key are taken to
+ * have their default values, and a HELO name is taken for a client's. Where main.cf
+ * has it otherwise, `adopt` leaves the steps to Postfix.
  *
  * Each step's answer is kept under the step's key. An answer found beyond the first
  * step is also kept *whole*, under a key of its own, so that the known answer of a
@@ -44,7 +42,8 @@
 import { isIP } from 'node:net'
 import { byteString, found, type ByteString } from '../outcome.js'
 import type { Search, SearchSettings } from '../postfix/parameters.js'
-import { appendExtension, extensionStart, quoteAddress, quoteLocalpart, unquoteAddress } from '../postfix/address.js'
+import { canonicalLiteral, extensionStart, quoteAddress, quoteLocalpart, unquoteAddress } from '../postfix/address.js'
+import { appendExtension } from '../postfix/address_list.js'
 import type { Found } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 
@@ -68,9 +67,9 @@ export type Plan = {
 
 /** The value found at `step` as Postfix would have made it of a mysql: table's. May grow: check its size after. */
 export const completeValue = (step: Step, value: ByteString): ByteString => {
-  if (step.extension !== '') return appendExtension(value, step.extension)
+  if (step.extension !== '') return appendExtension(value, step.extension, step.key)
   if (step.localpart !== '' && value.startsWith('@')) {
-    return (byteString(quoteLocalpart(step.localpart)) + value) as ByteString
+    return quoteAddress(byteString(step.localpart) + value) as ByteString
   }
   return value
 }
@@ -166,7 +165,7 @@ const addressSteps = (strategy: Strategy, key: string, asked: string): readonly 
   if (stripped !== null) forms(`${stripped}@${domain}`, quoteAddress, cut)
 
   if (strategy.rest === 'at-domain') {
-    if (strategy.localDomains.size > 0 && strategy.localDomains.has(domain.replace(/(?<=[^.])\.$/, ''))) {
+    if (strategy.localDomains.size > 0 && strategy.localDomains.has(localName(domain))) {
       forms(localpart, quoteLocalpart, asItStands)
       if (stripped !== null) forms(stripped, quoteLocalpart, cut)
     }
@@ -181,6 +180,10 @@ const addressSteps = (strategy: Strategy, key: string, asked: string): readonly 
   }
   return steps
 }
+
+/** A domain without the dot at its end, and an IPv6 address in the one spelling that the set of local domains has. */
+const localName = (domain: string): string =>
+  domain.startsWith('[ipv6:') ? canonicalLiteral(domain) : domain.replace(/(?<=[^.])\.$/, '')
 
 const afterCut = (extension: 'propagate' | 'drop', { localpart, stripped }: Address): Completion => {
   if (stripped === null) return asItStands

@@ -7,6 +7,7 @@
  * default collation of the character set that `SET NAMES` named.
  */
 import type { FieldPacket } from 'mysql2'
+import { byteString } from '../outcome.js'
 import type { ByteString } from '../outcome.js'
 import { queryFault, strangeReply } from './fault.js'
 import type { Fault } from './fault.js'
@@ -43,7 +44,7 @@ const wordStart = /^[\w$\x80-\uffff]/
 export const sqlOf = ({ texts }: Query, values: readonly string[], charset: string): string => {
   let sql = texts[0] ?? ''
   for (const [index, value] of values.entries()) {
-    const hex = Buffer.from(value, 'utf8').toString('hex')
+    const hex = Buffer.from(byteString(value), 'latin1').toString('hex')
     const next = texts[index + 1] ?? ''
     sql += `${wordEnd.test(sql) ? ' ' : ''}_${charset} ${hex === '' ? '\'\'' : `0x${hex}`}${wordStart.test(next) ? ' ' : ''}${next}`
   }

@@ -1,13 +1,12 @@
 /**
  * Mail addresses as Postfix takes them apart: the quoted form by which it asks
- * tables, the unquoted form from which it cuts extensions, and how it puts an
- * extension back on. Pure text; rules from RFC 822 s6.1 as Postfix reads it
- * (quote_822_local, split_addr, mail_addr_crunch in its source).
+ * tables, and the unquoted form from which it cuts extensions. Pure text; rules from
+ * RFC 822 s6.1 as Postfix reads it (quote_822_local, split_addr in its source).
  *
  * All functions work on keys (any text) and on ByteStrings alike: beyond ASCII
  * nothing is special.
  */
-import { byteString, type ByteString } from '../outcome.js'
+import { SocketAddress, isIP } from 'node:net'
 
 // The domain is never quoted, and neither is a source route ("@a,@b:").
 const localpartStart = (address: string): number => address.startsWith('@') ? address.indexOf(':') + 1 : 0
@@ -78,42 +77,9 @@ export const extensionStart = (localpart: string, delimiters: string): number =>
   return first
 }
 
-// A word or a quoted string, then perhaps a domain or an address literal. No
-// part has a separator of addresses, or what Postfix's parser gives a meaning.
-// White space is spelled out, since \s matches 0xA0, a byte of many UTF-8 characters.
-const localpartPattern = /"(?:[^"\\\t\r\n]|\\[^\t\r\n])+"|[^ \t\r\n()<>[\]@,;:\\"]+/
-const domainPattern = /\[[^ \t\r\n()<>[\]@,;\\"]*\]|[^ \t\r\n()<>[\]@,;:\\"!%|]+/
-const plainAddress = new RegExp(`(${localpartPattern.source})(@(?:${domainPattern.source}))?`, 'y')
-const separator = /[ \t\r\n,]*/y
-
-/**
- * `value`, a list of addresses, with `extension` (delimiter included) added to
- * the localpart of each, as Postfix does (mail_addr_map, mail_addr_crunch) with
- * the result of a lookup for which it dropped that extension.
- *
- * A value that isn't a list of plain addresses comes back unchanged: the mail
- * arrives, without its extension. Such are `@other.example`, where Postfix puts
- * the whole localpart in front, comments, <>, groups, source routes and user%domain.
- */
-export const appendExtension = (value: ByteString, extension: string): ByteString => {
-  if (extension === '') return value
-  const suffix = byteString(extension)
-  const separated = (from: number): number => {
-    separator.lastIndex = from
-    return from + (separator.exec(value)?.[0].length ?? 0)
-  }
-  let at = separated(0)
-  let extended = value.slice(0, at)
-  while (at < value.length) {
-    plainAddress.lastIndex = at
-    const [address, localpart = '', domain = ''] = plainAddress.exec(value) ?? ['']
-    const next = separated(at + address.length)
-    const alone = next > at + address.length || next === value.length
-    // Operators at an edge bind to the neighbour across a space; % and ! without a domain are routes.
-    if (!alone || /^[.|%!]|[.|%!]$/.test(address) || (domain === '' && /^[^"]*[%!]/.test(localpart))) return value
-    const bare = localpart.startsWith('"') ? unquoteAddress(localpart) : localpart
-    extended += quoteLocalpart(bare + suffix) + domain + value.slice(at + address.length, next)
-    at = next
-  }
-  return extended as ByteString
+/** `[ipv6:2001:db8:0::1]` (folded) as `[ipv6:2001:db8::1]`, whatever the spelling; other domains as they are. */
+export const canonicalLiteral = (domain: string): string => {
+  const address = /^\[ipv6:(.*)\]$/.exec(domain)?.[1]
+  return address === undefined || isIP(address) !== 6 ? domain
+    : `[ipv6:${new SocketAddress({ family: 'ipv6', address }).address}]`
 }

@@ -1,11 +1,13 @@
 /**
  * How Postfix makes keys of different case one key: its casefold(), which is
  * Unicode's full case folding (CaseFolding.txt, status C and F) where
- * smtputf8_enable is on, and lower case for ASCII either way.
+ * smtputf8_enable is on, and lower case for ASCII either way. Where it is off, every
+ * byte beyond ASCII stands by itself in a key (proto/text.ts), and has no case.
  *
  * Bugs: the tables are Node's, so letters younger than the installed Postfix's
  * ICU may fold here and not there.
  */
+import { byteString } from '../outcome.js'
 
 /** Cherokee, the one script that folds to its capitals. */
 const cherokee = /[\u13a0-\u13ff\uab70-\uabbf]/
@@ -38,3 +40,10 @@ export const fold = (key: string): string => {
   }
   return isLower ? key : key.toLowerCase()
 }
+
+/** A key as a Postfix without smtputf8_enable knows it: every byte beyond ASCII by itself. */
+export const asBytes = (key: string): string => /^[\x00-\x7f]*$/.test(key) ? key
+  : byteString(key).replace(/[\x80-\xff]/g, byte => String.fromCharCode(0xdc00 + byte.charCodeAt(0)))
+
+/** Whether a byte of the key stands by itself. */
+export const hasStrayBytes = (key: string): boolean => /[\udc80-\udcff]/u.test(key)

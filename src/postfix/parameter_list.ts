@@ -48,6 +48,18 @@ export const expand = (text: string, values: ReadonlyMap<string, string>, depth 
   return unknown.length === 0 ? expanded : null
 }
 
+/** The parameters to which `text` leads, by whatever number of others, conditions included. */
+export const namesIn = (
+  text: string, values: ReadonlyMap<string, string>, names: Set<string> = new Set(),
+): ReadonlySet<string> => {
+  for (const [, name = ''] of text.matchAll(/\$[{(]?(\w+)/g)) {
+    if (names.has(name)) continue
+    names.add(name)
+    namesIn(values.get(name) ?? '', values, names)
+  }
+  return names
+}
+
 /** A table in a list: one that asks MySQL, or one made of several. */
 export type ListedTable =
   | { readonly kind: 'mysql', readonly name: string }

@@ -163,6 +163,32 @@ export const restrictionLists = [
 export const restrictionSearch = (restriction: string): 'access' | 'exact' =>
   /^check_(sasl|ccert)_access$/i.test(restriction) ? 'exact' : 'access'
 
+const readers: readonly (readonly [programs: readonly string[], parameters: readonly string[]])[] = [
+  [['smtpd', 'cleanup'], [
+    'virtual_alias_maps', 'virtual_maps', 'canonical_maps', 'sender_canonical_maps', 'recipient_canonical_maps',
+  ]],
+  [['cleanup'], [
+    'sender_bcc_maps', 'recipient_bcc_maps', 'header_checks', 'mime_header_checks', 'nested_header_checks',
+    'body_checks',
+  ]],
+  [['smtpd'], [
+    'virtual_mailbox_maps', 'relay_recipient_maps', 'local_recipient_maps', 'relay_clientcerts', 'rbl_reply_maps',
+  ]],
+  [['smtpd', 'trivial-rewrite'], ['mydestination', 'relocated_maps']],
+  [['local'], ['alias_maps', 'mailbox_command_maps', 'mailbox_transport_maps', 'fallback_transport_maps']],
+  [['virtual'], ['virtual_uid_maps', 'virtual_gid_maps']],
+  [['smtpd', 'postscreen'], ['mynetworks']],
+  [['flush'], ['fast_flush_domains']],
+]
+
+/** The programs that open a parameter's tables. trivial-rewrite(8) opens routes and classes of domains. */
+export const programsOf = (parameter: string): readonly string[] => {
+  const known = readers.find(([, parameters]) => parameters.includes(parameter))
+  if (known !== undefined) return known[0]
+  const program = /^(smtpd|smtp|lmtp|postscreen)_/.exec(parameter)?.[1]
+  return program !== undefined ? [program] : purposes.has(parameter) ? ['trivial-rewrite'] : []
+}
+
 /** Lists that only say which tables proxymap(8) may open. They may stay: Postfix asks nothing of it any more. */
 export const proxyLists: ReadonlySet<string> = new Set(['proxy_read_maps', 'proxy_write_maps'])
 

@@ -1,5 +1,6 @@
 /** The configuration of a Postfix, as postconf(1) prints it: so we need not read main.cf and master.cf. */
 import { execFile } from 'node:child_process'
+import { expand, namesIn } from './parameter_list.js'
 
 export type Service = {
   /** As postconf -P names it: `submission/inet`. */
@@ -7,6 +8,8 @@ export type Service = {
   /** The column of that name: `y`, `n`, or `-` for the default. */
   readonly chroot: string
   readonly command: string
+  /** Its whole entry in master.cf, on a line. */
+  readonly entry: string
 }
 
 /** Where a parameter stands: in main.cf, or in a service's -o in master.cf (`submission/inet`). */
@@ -31,6 +34,17 @@ export type Postconf = {
   readonly overrides: readonly Override[]
 }
 
+/** A parameter's value for a service, with the values of $name in their place; null if a condition decides it there. */
+export const valueIn = (
+  { written, expanded, overrides }: Postconf, service: string, parameter: string,
+): string | null => {
+  const own = overrides.filter(override => override.service === service)
+  const names = namesIn(`$${parameter}`, written)
+  if (!own.some(override => names.has(override.parameter))) return expanded.get(parameter) ?? ''
+  const values = new Map([...written, ...own.map(override => [override.parameter, override.value] as const)])
+  return expand(values.get(parameter) ?? '', values)
+}
+
 const maxOutputBytes = 16 * 1_048_576
 
 /** Runs postconf(1) on `configDir` and gives its standard output. Rejects with its standard error if it fails. */
@@ -51,25 +65,68 @@ export const parseParameters = (text: string): ReadonlyMap<string, string> => ne
 export const parseServices = (text: string): readonly Service[] => text.split('\n').flatMap(line => {
   const [name, type, , , chroot, , , command] = line.trim().split(/\s+/)
   if (name === undefined || type === undefined || chroot === undefined || command === undefined) return []
-  return [{ name: `${name}/${type}`, chroot, command }]
+  return [{ name: `${name}/${type}`, chroot, command, entry: line.trim() }]
 })
 
-/** The lines of `postconf -P`: `service/type/parameter = value`. A service's name may have slashes itself. */
-export const parseOverrides = (text: string): readonly Override[] => [...parseParameters(text)].map(([name, value]) => {
-  const slash = name.lastIndexOf('/')
-  return { service: name.slice(0, slash), parameter: name.slice(slash + 1), value }
-})
+/** A -o PARAMETER=VALUE in an entry of master.cf: its parts, and where the text after -o stands. */
+type Option = { readonly parameter: string, readonly value: string, readonly start: number, readonly end: number }
+
+const optionsOf = (entry: string): readonly Option[] => {
+  const options: Option[] = []
+  let isOption = false
+  for (const { start, end } of wordsOf(entry)) {
+    const word = entry.slice(start, end)
+    const setting = word.startsWith('{') ? word.slice(1, -1) : word
+    const equals = setting.indexOf('=')
+    if (isOption && equals > 0) {
+      options.push({ parameter: setting.slice(0, equals).trim(), value: setting.slice(equals + 1).trim(), start, end })
+    }
+    isOption = word === '-o'
+  }
+  return options
+}
+
+/** What a service's entry overrides; the last of two counts. `postconf -P` would not keep every blank. */
+export const overridesOf = ({ name, entry }: Service): readonly Override[] =>
+  [...new Map(optionsOf(entry).map(({ parameter, value }) => [parameter, value]))]
+    .map(([parameter, value]) => ({ service: name, parameter, value }))
+
+/** A service's entry in master.cf with another value for its -o PARAMETER=...; null if it has none. */
+export const withOverride = (entry: string, parameter: string, value: string): string | null => {
+  const option = optionsOf(entry).findLast(each => each.parameter === parameter)
+  if (option === undefined) return null
+  const changed = `${parameter}=${value}`
+  return entry.slice(0, option.start) + (/[\s{}]/.test(value) ? `{${changed}}` : changed) + entry.slice(option.end)
+}
+
+/** Where the words of an entry are: {...} is one, whatever blanks it has. */
+function* wordsOf(entry: string): Generator<{ readonly start: number, readonly end: number }> {
+  let start = -1
+  let depth = 0
+  for (let at = 0; at <= entry.length; at++) {
+    const char = entry.charAt(at)
+    if (depth === 0 && (char === '' || /\s/.test(char))) {
+      if (start >= 0) yield { start, end: at }
+      start = -1
+      continue
+    }
+    if (start < 0) start = at
+    if (char === '{') depth++
+    else if (char === '}' && depth > 0) depth--
+  }
+}
 
 /** Runs postconf(1) for each part; changes nothing. Rejects if main.cf or master.cf can't be read. */
 export const readPostconf = async (configDir: string): Promise<Postconf> => {
-  const [written, expanded, inMainCf, services, overrides] = await Promise.all(
-    [[], ['-x'], ['-n'], ['-M'], ['-P']].map(args => runPostconf(configDir, args)))
+  const [written, expanded, inMainCf, entries] = await Promise.all(
+    [[], ['-x'], ['-n'], ['-M']].map(args => runPostconf(configDir, args)))
+  const services = parseServices(entries ?? '')
   return {
     configDir,
     written: parseParameters(written ?? ''),
     expanded: parseParameters(expanded ?? ''),
     inMainCf: new Set(parseParameters(inMainCf ?? '').keys()),
-    services: parseServices(services ?? ''),
-    overrides: parseOverrides(overrides ?? ''),
+    services,
+    overrides: services.flatMap(overridesOf),
   }
 }

@@ -10,7 +10,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
-import { absent, found } from '../outcome.js'
+import { absent, byteString, found } from '../outcome.js'
 import type { ByteString, Outcome } from '../outcome.js'
 import { fold } from './fold.js'
 import { firstBlank, isBlank, logicalLines, trimBlanks } from './logical_lines.js'
@@ -76,9 +76,11 @@ export const parseTextTable = (bytes: Buffer, path: string, foldKey: (key: strin
  * a newline, bytes that aren't UTF-8.
  */
 export const textLine = (key: string, value: ByteString): string | null => {
-  const line = Buffer.concat([Buffer.from(`${key}\t`, 'utf8'), Buffer.from(value, 'latin1')])
-  const { entries } = parseTextTable(line, '')
-  return entries.size === 1 && entries.get(key) === value && isUtf8(line) ? line.toString('utf8') : null
+  const bytes = Buffer.from(byteString(key), 'latin1')
+  const line = Buffer.concat([bytes, Buffer.from('\t'), Buffer.from(value, 'latin1')])
+  const { entries } = parseTextTable(line, '', text => text)
+  const isWhole = entries.size === 1 && entries.get(bytes.toString('utf8')) === value
+  return isWhole && isUtf8(line) ? line.toString('utf8') : null
 }
 
 /** A Source that always answers at once. */

@@ -152,7 +152,7 @@ export class Client implements ChunkReader {
     }
   }
 
-  #lookUp(map: string, key: string | null): void {
+  #lookUp(map: string, key: string): void {
     const outcome = this.#ask(map, key)
     if (!(outcome instanceof Promise)) return this.#owe(this.#replyTo(map, key, outcome, null))
     const { maxReplyBytes } = this.#context.dialect
@@ -173,7 +173,7 @@ export class Client implements ChunkReader {
     this.#replyBytes += text.length
   }
 
-  #ask(map: string, key: string | null): Outcome | Promise<Outcome> {
+  #ask(map: string, key: string): Outcome | Promise<Outcome> {
     try {
       return this.#context.maps.lookup(map, key)
     } catch (error) {
@@ -187,7 +187,7 @@ export class Client implements ChunkReader {
   }
 
   /** The reply for an outcome, which is counted here and logged. */
-  #replyTo(map: string, key: string | null, outcome: Outcome, waitedMs: number | null): string {
+  #replyTo(map: string, key: string, outcome: Outcome, waitedMs: number | null): string {
     const { dialect, tallies } = this.#context
     const isSent = outcome.kind !== 'found' || dialect.fits(outcome.value)
     const sent = isSent ? outcome : unavailable('bad-value', dialect.limits)

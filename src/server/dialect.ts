@@ -6,8 +6,8 @@ import type { ByteString, Outcome } from '../outcome.js'
 
 /** What a client sent. */
 export type Request =
-  /** `map` is null where the protocol has no map names; `key` is null if its bytes aren't UTF-8. */
-  | { readonly kind: 'lookup', readonly map: string | null, readonly key: string | null }
+  /** `map` is null where the protocol has no map names. */
+  | { readonly kind: 'lookup', readonly map: string | null, readonly key: string }
   /** Its reply needs no lookup. */
   | { readonly kind: 'answered', readonly reply: string }
   | ProtocolFault

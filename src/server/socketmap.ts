@@ -32,7 +32,6 @@ const faultOf = (error: NetstringError): ProtocolFault => {
 const requestOf = (buffer: Buffer, start: number, end: number): Request => {
   const request = parseRequest(buffer, start, end)
   if (request === 'no-space') return noMapName
-  if (request === 'not-utf8') return { kind: 'lookup', map: null, key: null }
   return { kind: 'lookup', map: request.map, key: request.key }
 }
 

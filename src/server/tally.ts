@@ -92,17 +92,15 @@ export class Tallies {
   }
 
   /**
-   * Counts and logs an answer. `key` is null if it was not UTF-8; `waitedMs` is
-   * null if memory answered at once. Keys and values are logged at debug level only,
+   * Counts and logs an answer. `waitedMs` is null if memory answered at once. Keys and values are logged at debug level only,
    * and those of a sensitive map never.
    */
-  note(map: string, key: string | null, outcome: Outcome, waitedMs: number | null): void {
+  note(map: string, key: string, outcome: Outcome, waitedMs: number | null): void {
     const tally = this.#current.get(map) ?? this.#others
     count(tally, outcome)
     if (waitedMs !== null) countWait(tally, waitedMs)
     if (outcome.kind === 'unavailable') this.#logUnavailable(tally.map, outcome)
-    if (key === null) this.#log.repeated('bad-key', `${this.#protocol}: a key is not UTF-8: absent without a query`)
-    else if (this.#log.isDebug) {
+    if (this.#log.isDebug) {
       this.#log.debug(`map ${tally.map}: ${this.#sensitive.has(map) ? outcome.kind : `${key}: ${worded(outcome)}`}`)
     }
   }

@@ -11,7 +11,6 @@ const tooLong: ProtocolFault = {
 
 const requestOf = (buffer: Buffer, start: number, end: number): Request => {
   const request = parseRequest(buffer, start, end)
-  if (request === 'not-utf8') return { kind: 'lookup', map: null, key: null }
   if (typeof request === 'string') {
     return { kind: 'fault', problem: `not a tcp_table request (${request})`, reply: tempReply('malformed request') }
   }

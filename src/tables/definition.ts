@@ -9,6 +9,7 @@
  * are no names, no user. Where .cf and option file both say something, the .cf
  * counts.
  */
+import { isUtf8 } from 'node:buffer'
 import { diskFiles, parseCf } from './cf.js'
 import type { Files } from './cf.js'
 import { nearest } from '../config/spelling.js'
@@ -29,6 +30,8 @@ import type { AnswerRows } from './result.js'
 import { bindKey, scanQuery } from './query_template.js'
 import type { Bind, KeyedStatement, SqlMode } from './query_template.js'
 import { messageOf } from '../log.js'
+import { byteString } from '../outcome.js'
+import { hasStrayBytes } from '../postfix/fold.js'
 
 export type TableDefinition = {
   readonly hosts: readonly Host[]
@@ -198,7 +201,7 @@ export const defineTable = (
     ok: true, warnings,
     definition: {
       hosts, login, texts, unfitModes, requireResultSet, idleIntervalMs,
-      bind: bindWithin(domains, bindKey(statement, needs)),
+      bind: bindWithin(domains, bindReadable(login.charset, bindKey(statement, needs))),
       answer: answerRows(scannedFormat.pieces, needs, limit),
       listing: deriveListing(statement),
       fingerprint: JSON.stringify([
@@ -212,6 +215,14 @@ export const defineTable = (
 /** Whether the key stands in the pattern of a LIKE. */
 const hasLike = ({ texts, parameters }: KeyedStatement): boolean => texts.slice(0, -1).some((before, index) =>
   /\blike\s*$/i.test(before) && parameters[index]?.some(piece => typeof piece !== 'string') === true)
+
+/** What isn't text in the session's character set is in no row, and the server would take it for a mistake. */
+const bindReadable = (charset: string, bind: Bind): Bind => !charset.startsWith('utf8') ? bind : key => {
+  const values = bind(key)
+  const isText = (value: string): boolean =>
+    !hasStrayBytes(value) || isUtf8(Buffer.from(byteString(value), 'latin1'))
+  return values?.every(isText) === true ? values : null
+}
 
 /** Binds only addresses in these domains. null: every key. */
 const bindWithin = (domains: DomainList | null, bind: Bind): Bind => domains === null ? bind : key => {

@@ -1,6 +1,7 @@
 /** Opens what stands behind each map; every problem of every map at once. */
 import { readFileSync } from 'node:fs'
 import type { MapConfig } from '../config/config.js'
+import { byteString, readable } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
 import { openServers } from '../mysql/database.js'
 import type { Database } from '../mysql/database.js'
@@ -13,6 +14,7 @@ import type { ServerSettings, ServerStatus } from '../mysql/server.js'
 import { mysqlSource } from './source.js'
 import type { Problem } from '../log.js'
 import type { Source } from './source.js'
+import { fold, hasStrayBytes } from '../postfix/fold.js'
 import { parseTextTable, textSource } from '../postfix/text_table.js'
 import { messageOf } from '../log.js'
 
@@ -132,7 +134,9 @@ class Opener {
       const table = parseTextTable(bytes, path)
       const source = textSource(table, bytes)
       this.warnings.push(...table.warnings)
-      return { kind: 'text', lookup: key => source.lookup(key) }
+      // A text table folds every letter, whatever smtputf8_enable says.
+      const textOf = (key: string): string => hasStrayBytes(key) ? fold(readable(byteString(key))) : key
+      return { kind: 'text', lookup: key => source.lookup(textOf(key)) }
     } catch (error) {
       this.problems.push({ place: path, text: `can't be read: ${messageOf(error)}` })
       return { kind: 'mysql', tables: [], changes: null }

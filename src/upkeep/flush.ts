@@ -3,6 +3,7 @@
  * nodes that share its Redis.
  */
 import type { FlushChannel } from '../caches/flush_channel.js'
+import { keyIn } from '../lookup/maps.js'
 import type { MysqlMap } from '../lookup/maps.js'
 import { fold } from '../postfix/fold.js'
 import type { Unavailable } from '../outcome.js'
@@ -15,9 +16,10 @@ export type Announce = FlushChannel['announce']
  * Makes keys of a map stale on every node: all (null), those of `@domain`, or one. '' or why some node may not know.
  */
 export const flushEverywhere = async (map: MysqlMap, what: string | null, announce: Announce): Promise<string> => {
-  map.lookup.flush(what, Date.now())
+  const key = what === null ? null : keyIn(map, what)
+  map.lookup.flush(key, Date.now())
   // Keys of a sensitive map stay out of Redis.
-  const problem = await announce({ map: map.name, what: map.config.sensitive || what === null ? null : fold(what) })
+  const problem = await announce({ map: map.name, what: map.config.sensitive || key === null ? null : fold(key) })
   return problem === null ? '' : `; other nodes could not be told: ${problem}`
 }
 
@@ -30,7 +32,7 @@ export const flush = async (map: MysqlMap, what: string | null, announce: Announ
     return `${name}: ${keys} is asked anew when it is next asked for; until then what is known bridges an outage`
       + untold
   }
-  const outcome = await map.lookup.renew(what)
+  const outcome = await map.lookup.renew(keyIn(map, what))
   const answer = outcome.kind === 'unavailable' ? `${outcome.reason}: ${outcome.detail}` : outcome.kind
   return `${name}: asked anew: ${answer}${untold}`
 }

@@ -13,7 +13,7 @@ import { parseConfig } from '../../src/config/parse.js'
 
 /** `socketmap:map` and `steps:map` stand for the two ways in which Postfix is told to ask. */
 const short = (value: string): string => value
-  .replace(/unionmap:\{inline:\{__none__=x\},socketmap:unix:holdfast\/holdfast\.sock:([^},]*)\}/g, 'steps:$1')
+  .replace(/unionmap:\{internal:none,socketmap:unix:holdfast\/holdfast\.sock:([^},]*)\}/g, 'steps:$1')
   .replaceAll('socketmap:unix:holdfast/holdfast.sock:', 'socketmap:')
 
 const lines = (
@@ -210,11 +210,20 @@ for (const [shape, expected] of Object.entries(shapes)) {
 
 const postfixWith = (
   main: Readonly<Record<string, string>>,
-  { overrides = [], services = [] }: { overrides?: readonly Override[], services?: readonly Service[] } = {},
+  { overrides = [], services = [] }: {
+    overrides?: readonly Override[], services?: readonly Omit<Service, 'entry'>[],
+  } = {},
 ): Postconf => {
+  const known = services.map(({ name }) => name)
+  const others = [...new Set(overrides.map(({ service }) => service))].filter(name => !known.includes(name))
+    .map(name => ({ name, chroot: 'n', command: 'smtpd' }))
+  const options = (name: string): string => overrides.filter(({ service }) => service === name)
+    .map(({ parameter, value }) => ` -o {${parameter}=${value}}`).join('')
   const written = new Map(Object.entries({ mail_version: '3.7.11', mydestination: 'localhost', ...main }))
   return {
-    configDir: '/etc/postfix', written, overrides, services,
+    configDir: '/etc/postfix', written, overrides,
+    services: [...services, ...others]
+      .map(service => ({ ...service, entry: `x y n - n - - ${service.command}${options(service.name)}` })),
     expanded: new Map([...written].map(([name, value]) => [name, expand(value, written) ?? ''])),
     inMainCf: new Set(written.keys()),
   }
@@ -273,8 +282,8 @@ t.test('a parameter that repeats another one\'s table for another purpose has a 
 
 t.test('a table that is excluded by ! stays excluded, and by itself', async t => {
   t.strictSame(planOf({ relay_domains: '!mysql:/no.cf mysql:/a.cf mysql:/b.cf example.com' }), {
-    maps: ['relay_domains domain no.cf', 'relay_domains_2 domain a.cf b.cf'],
-    edits: ['relay_domains = !socketmap:relay_domains socketmap:relay_domains_2 example.com'],
+    maps: ['relay_domains domain no.cf', 'relay_domains_2 domain a.cf', 'relay_domains_3 domain b.cf'],
+    edits: ['relay_domains = !socketmap:relay_domains socketmap:relay_domains_2 socketmap:relay_domains_3 example.com'],
     leftAlone: [],
   })
 })
@@ -315,7 +324,7 @@ t.test('each member of unionmap: and pipemap: is a map, and Postfix does the ste
     { virtual_alias_maps: 'proxy:unionmap:{mysql:/a.cf, mysql:/b.cf}, pipemap:{mysql:/c.cf, hash:/d}' },
   ), {
     maps: ['a exact a.cf', 'b exact b.cf', 'c exact c.cf'],
-    edits: ['virtual_alias_maps = unionmap:{inline:{__none__=x},socketmap:a,socketmap:b}, pipemap:{steps:c,hash:/d}'],
+    edits: ['virtual_alias_maps = unionmap:{internal:none,socketmap:a,socketmap:b}, pipemap:{steps:c,hash:/d}'],
     leftAlone: [],
   })
 })

@@ -114,7 +114,7 @@ t.test('check has no findings on a sound Postfix, chrooted or not', async t => {
     await said(
       t,
       {
-        main: { virtual_alias_maps: `unionmap:{inline:{__none__=x},${socketmap('mailbox')}}` },
+        main: { virtual_alias_maps: `unionmap:{internal:none,${socketmap('mailbox')}}` },
         search: { mailbox: 'exact' },
       },
     ),

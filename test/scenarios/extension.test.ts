@@ -49,9 +49,15 @@ const value = (kind: Kind): string => {
   const domains = ['@b.example', '@b.example', '@B.Example', '@[192.0.2.9]', '@bücher.example'] as const
   const element = (): string => pick<string>(localparts) + pick<string>(domains)
   const unqualified = (): string => pick<string>(['box', 'box+own', '"a b"', 'boîte'])
-  const single = pick<() => string>([element, element, element, unqualified, () => '@other.example'])()
+  const odd = (): string => pick<(address: string) => string>([
+    address => `<${address}>`, address => `Name <${address}>`, address => `"Name, Other" <${address}> (c)`,
+    address => `@a.example:${address}`, address => `${address}.`, address => `${address} (comment)`, () => 'box%b.example',
+    () => 'b.example!box', () => 'a!b.example!box', address => `group: ${address}, other@b.example;`,
+    address => address.replace('@', ' (c) @ '), () => '"a".b@b.example',
+  ])(element())
+  const single = pick<() => string>([element, element, element, odd, unqualified, () => '@other.example'])()
   if (kind !== 'virtual' || single.startsWith('@') || random() < 0.5) return single
-  return [single, element(), pick([element, unqualified])()].slice(0, pick<number>([2, 3])).join(pick<string>([',', ', ', ' ', '\n', ' , ']))
+  return [single, pick([element, odd])(), pick([element, unqualified])()].slice(0, pick<number>([2, 3])).join(pick<string>([',', ', ', ' ', '\n', ' , ']))
 }
 
 const makeCase = (kind: Kind, number: number): Case => {
@@ -163,7 +169,7 @@ t.test(`cleanup and smtp make the same recipients of one answer as of all the ro
         : ['unix n - n - 0 cleanup', `cleanup_service_name=${name}`]
       return `127.0.0.1:${port} inet n - n - - smtpd -o ${wayThere}\n`
         + `${name} ${service} -o propagate_unmatched_extensions=${propagate ? kinds.join(',') : ''}\n`
-        + `  -o { ${parameter} = ${manner === 'steps' ? table : `unionmap:{inline:{__none__=x},${table}}`} }\n`
+        + `  -o { ${parameter} = ${manner === 'steps' ? table : `unionmap:{internal:none,${table}}`} }\n`
     }).join(''),
   })
   t.teardown(() => postfix.stop())

@@ -1,0 +1,136 @@
+/** What a Postfix did with the sessions of a scenario, without what differs from run to run. */
+import { connect } from 'node:net'
+import type { Received } from '../fixtures/smtp.js'
+import type { Session } from './scenario.js'
+
+/** Replies, log lines and messages, sorted where their order means nothing. */
+export type Observed = {
+  /** For each session the commands with their replies. */
+  readonly replies: readonly (readonly string[])[]
+  /** By Message-ID what the log says of it; of notifications together, under `other`. */
+  readonly log: ReadonlyMap<string, readonly string[]>
+  /** The envelopes and headers that came to the sink. */
+  readonly messages: readonly string[]
+}
+
+/** The reply to a command, its lines one after the other. */
+type Ask = (line: string) => Promise<string>
+
+const openClient = async (port: number): Promise<{ readonly ask: Ask, readonly close: () => void }> => {
+  const socket = connect({ host: '127.0.0.1', port, noDelay: true })
+  let buffered = ''
+  let take: (() => void) | null = null
+  let ended = false
+  socket.setEncoding('latin1').on('data', (chunk: string) => {
+    buffered += chunk
+    take?.()
+  }).on('error', () => undefined).on('close', () => {
+    ended = true
+    take?.()
+  })
+  const reply = (): Promise<string> => new Promise(resolve => {
+    take = () => {
+      const whole = /^(?:\d{3}-.*\r\n)*\d{3}(?: .*)?\r\n/.exec(buffered)?.[0]
+      if (whole === undefined && !ended) return
+      take = null
+      buffered = buffered.slice(whole?.length ?? 0)
+      resolve(whole?.trimEnd() ?? 'the connection ended')
+    }
+    take()
+  })
+  await reply()
+  return {
+    ask: line => {
+      socket.write(`${line}\r\n`, 'latin1')
+      return reply()
+    },
+    close: () => socket.destroy(),
+  }
+}
+
+const queueId = /\b[0-9A-F]{8,14}\b/g
+const steady = (text: string): string => text.replace(queueId, 'ID')
+
+const runSession = async (port: number, { helo, xclient, steps }: Session): Promise<readonly string[]> => {
+  const { ask, close } = await openClient(port)
+  const replies: string[] = []
+  const say = async (line: string): Promise<string> => {
+    const reply = await ask(line)
+    replies.push(steady(`${line}: ${reply}`))
+    return reply
+  }
+  if (xclient !== null) {
+    await ask('EHLO x.example')
+    await ask(`XCLIENT ${xclient}`)
+  }
+  await say(`EHLO ${helo}`)
+  let accepted = 0
+  for (const { verb, text } of steps) {
+    switch (verb) {
+      case 'MAIL':
+        accepted = 0
+        await say(`MAIL FROM:${text}`)
+        break
+      case 'RCPT':
+        if ((await say(`RCPT TO:${text}`)).startsWith('250')) accepted++
+        break
+      case 'DATA':
+        if (accepted > 0 && (await say('DATA')).startsWith('354')) replies.push(steady(await ask(`${text}\r\n.`)))
+        break
+      case 'VRFY': case 'ETRN': case 'RSET':
+        await say(`${verb} ${text}`.trimEnd())
+        break
+      default: verb satisfies never
+    }
+  }
+  await ask('QUIT')
+  close()
+  return replies
+}
+
+/** Runs the sessions one after the other. */
+export const runSessions = async (port: number, sessions: readonly Session[]): Promise<Observed['replies']> => {
+  const replies: (readonly string[])[] = []
+  for (const session of sessions) replies.push(await runSession(port, session))
+  return replies
+}
+
+const isOurs = (id: string | undefined): id is string => id?.startsWith('<s') === true
+
+/** The log's lines about messages, by Message-ID. */
+export const readLog = (log: string): Observed['log'] => {
+  const idOf = new Map<string, string>()
+  const events: (readonly [queueId: string, text: string])[] = []
+  for (const line of log.split('\n')) {
+    const [, program = '', id = '', rest = ''] = /^\w+ +\d+ [\d:]+ \S+ (\S+?)\[\d+\]: ([0-9A-F]{8,14}): (.*)$/.exec(
+      line,
+    ) ?? []
+    const messageId = /^(?:resent-)?message-id=(\S+)/.exec(rest)?.[1]
+    if (messageId !== undefined) idOf.set(id, messageId)
+    else if (/^(?:to|from|orig_to)=/.test(rest) || (/cleanup|smtpd/.test(program) && !rest.startsWith('client='))) {
+      const text = rest.replace(/, delays?=[\d./]*(, delays=[\d./]*)?/g, '').replace(/size=\d+, /, '')
+        .replace(/, conn_use=\d+/, '').replace(/127\.0\.0\.1\]:\d+/g, '127.0.0.1]:PORT')
+        // Deliveries to one next hop share the spelling of the first.
+        .replace(/(?<=status=sent \()[^)]*/, nexthop => nexthop.toLowerCase())
+      events.push([id, steady(`${program} ${text}`)])
+    }
+  }
+  const lines = new Map<string, string[]>()
+  for (const [id, text] of events) {
+    const messageId = idOf.get(id)
+    const key = isOurs(messageId) ? messageId : 'other'
+    lines.set(key, [...lines.get(key) ?? [], text])
+  }
+  return new Map([...lines].map(([key, texts]) => [key, texts.sort()]))
+}
+
+/** A message as it came to the sink: its envelope and headers, but for those that say when and where. */
+export const readMessage = ({ sender, recipients, body }: Received): string => {
+  const [head = ''] = body.split('\n\n', 1)
+  const headers = head.replace(/^Received:.*(?:\n[ \t].*)*\n?/gm, '').replace(/^Date:.*\n?/gm, '')
+  const messageId = /^Message-I[dD]:\s*(\S+)/m.exec(headers)?.[1]
+  const kept = isOurs(messageId) ? headers : headers.split('\n').filter(
+    line => /^(?:To|From|Subject):/.test(line),
+  ).join('\n')
+  return `${sender} -> ${[...recipients].sort().join(' ')}\n${kept}`
+}

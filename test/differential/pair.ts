@@ -1,0 +1,207 @@
+/**
+ * Two Postfix side by side on one database: one on mysql: tables, one moved over
+ * to Holdfast by `adopt --apply`. Both get the same sessions; what they replied,
+ * logged and sent is compared.
+ */
+import { appendFileSync, chmodSync, mkdirSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { run, startChild } from '../fixtures/child.js'
+import type { Child } from '../fixtures/child.js'
+import { mainFile } from '../fixtures/daemon.js'
+import { freshFolder, removeFolder } from '../fixtures/guard.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import type { Mariadb } from '../fixtures/mariadb.js'
+import { freePort } from '../fixtures/port.js'
+import { settle, startPostfix } from '../fixtures/postfix.js'
+import type { Postfix } from '../fixtures/postfix.js'
+import { startSmtpSink } from '../fixtures/smtp.js'
+import { startNames } from './nameserver.js'
+import { readLog, readMessage, runSessions } from './observed.js'
+import type { Observed } from './observed.js'
+import type { Row, Scenario } from './scenario.js'
+
+/** What one Postfix did and the other did not. */
+export type Difference = {
+  /** The session it is of, if it is of one. */
+  readonly session: number | null
+  readonly what: string
+  readonly before: readonly string[]
+  readonly after: readonly string[]
+}
+
+export type Compared =
+  | {
+    readonly kind: 'compared'
+    readonly differences: readonly Difference[]
+    readonly recipients: number
+    readonly said: string
+  }
+  /** No table that Holdfast could take over, or a plan that can't be carried out. */
+  | { readonly kind: 'not moved', readonly said: string }
+
+/** The tables: `bin` compares by bytes, `ci` by a collation. */
+const schema = ['bin', 'ci'].map(name => `
+  CREATE TABLE ${name} (tab VARCHAR(60), k VARCHAR(300), v MEDIUMTEXT, id INT AUTO_INCREMENT PRIMARY KEY, KEY (tab, k))
+  CHARACTER SET utf8mb4 COLLATE ${name === 'bin' ? 'utf8mb4_bin' : 'utf8mb4_general_ci'};`).join('')
+
+const literal = (text: string | null): string =>
+  text === null ? 'NULL' : `'${text.replaceAll('\\', '\\\\').replaceAll('\'', '\'\'')}'`
+
+const fill = async (mariadb: Mariadb, rows: readonly Row[]): Promise<void> => {
+  const values = rows.map(({ table, key, value }) => `(${[table, key, value].map(literal).join(', ')})`).join(', ')
+  await mariadb.sql(['bin', 'ci'].map(name =>
+    `TRUNCATE ${name};${values === '' ? '' : `INSERT INTO ${name} (tab, k, v) VALUES ${values};`}`).join('\n'))
+}
+
+const options = (overrides: Readonly<Record<string, string>>): string =>
+  Object.entries(overrides).map(([name, value]) => ` -o {${name}=${value}}`).join('')
+
+const masterCf = (port: number, { smtpd, cleanup, rewrite }: Scenario['overrides']): string => `
+127.0.0.1:${port} inet n - n - - smtpd${options(smtpd)}
+cleanup unix n - n - 0 cleanup${options(cleanup)}
+rewrite unix - - n - - trivial-rewrite${options(rewrite)}
+${['t1', 't2', 'smtp', 'relay', 'lmtp', 'local']
+    .map(name => `${name} unix - - n - - discard -o syslog_name=${name}`).join('\n')}
+gsm unix - - n - - smtp
+lm unix - - n - - lmtp
+`
+
+/** Whether nothing waits for a first attempt. */
+const isIdle = (queueDir: string): boolean => ['incoming', 'active', 'maildrop'].every(name => {
+  try {
+    return readdirSync(join(queueDir, name), { recursive: true }).length === 0
+  } catch {
+    // A folder within it that was there a moment ago.
+    return false
+  }
+})
+
+const settleQueue = async (queueDir: string): Promise<void> => {
+  for (let idle = 0, tries = 0; idle < 3 && tries < 600; tries++) {
+    idle = isIdle(queueDir) ? idle + 1 : 0
+    await setTimeout(50)
+  }
+}
+
+/** The elements that `list` has more often than `other`. */
+const beyond = (list: readonly string[], other: readonly string[]): readonly string[] => {
+  const left = [...other]
+  return list.filter(text => {
+    const at = left.indexOf(text)
+    if (at >= 0) left.splice(at, 1)
+    return at < 0
+  })
+}
+
+const compare = (before: Observed, after: Observed): readonly Difference[] => {
+  const differences: Difference[] = []
+  const note = (session: number | null, what: string, one: readonly string[], other: readonly string[]): void => {
+    const [missing, added] = [beyond(one, other), beyond(other, one)]
+    if (missing.length + added.length > 0) differences.push({ session, what, before: missing, after: added })
+  }
+  for (const [session, replies] of before.replies.entries()) {
+    note(session, 'replies', replies, after.replies[session] ?? [])
+  }
+  for (const id of new Set([...before.log.keys(), ...after.log.keys()])) {
+    const session = /^<s\d+\.(\d+)\./.exec(id)?.[1]
+    const number = session === undefined ? null : Number(session)
+    note(number, `log of ${id}`, before.log.get(id) ?? [], after.log.get(id) ?? [])
+  }
+  note(null, 'messages', before.messages, after.messages)
+  return differences
+}
+
+type Side = {
+  readonly postfix: Postfix
+  observe(scenario: Scenario): Promise<Observed>
+  stop(): Promise<void>
+}
+
+export type Stage = {
+  /** Begins each mysql_table(5) file. */
+  readonly login: string
+  run(scenario: Scenario): Promise<Compared>
+  stop(): Promise<void>
+}
+
+export const startStage = async (): Promise<Stage> => {
+  const mariadb = await startMariadb({ sql: schema })
+  const names = await startNames()
+
+  const startOne = async ({ main, overrides }: Scenario): Promise<Side> => {
+    const port = await freePort()
+    const sink = await startSmtpSink()
+    const mailboxes = freshFolder()
+    chmodSync(mailboxes, 0o777)
+    const postfix = await startPostfix({
+      command: names.command, masterCf: masterCf(port, overrides),
+      mainCf: {
+        smtpd_authorized_xclient_hosts: '127.0.0.1', notify_classes: '', smtp_tcp_port: String(sink.port),
+        lmtp_tcp_port: String(sink.port), lm_destination_recipient_limit: '1', compatibility_level: '3.6',
+        virtual_mailbox_base: mailboxes, virtual_uid_maps: 'static:65534', virtual_gid_maps: 'static:65534',
+        virtual_minimum_uid: '1', default_process_limit: '20', local_recipient_maps: '$alias_maps', ...main,
+      },
+    })
+    return {
+      postfix,
+      observe: async ({ sessions }) => {
+        const replies = await runSessions(port, sessions)
+        await settleQueue(postfix.queueDir)
+        return { replies, log: readLog(postfix.log()), messages: sink.received.map(readMessage) }
+      },
+      stop: async () => {
+        await postfix.stop()
+        await sink.stop()
+        removeFolder(mailboxes)
+      },
+    }
+  }
+
+  /** Moves a Postfix over; gives the daemon and what `adopt` said. */
+  const moveOver = async (postfix: Postfix): Promise<{ daemon: Child | null, said: string }> => {
+    const { configDir, queueDir } = postfix
+    const config = join(configDir, 'holdfast.yaml')
+    const adopt = (...args: readonly string[]) =>
+      run(process.execPath, [mainFile, 'adopt', '--config-dir', configDir, ...args])
+    const planned = await adopt('--output', config)
+    if (planned.code !== 0) return { daemon: null, said: planned.stdout + planned.stderr }
+    appendFileSync(config, 'health: "off"\n')
+    mkdirSync(join(queueDir, 'holdfast'))
+    const daemon = await startChild(process.execPath, [mainFile, 'serve', config])
+    await daemon.printed(/\bready\b/)
+    const applied = await adopt('--apply')
+    if (applied.code !== 0) {
+      await daemon.kill()
+      return { daemon: null, said: applied.stdout + applied.stderr }
+    }
+    for (const name of ['main.cf', 'master.cf']) settle(join(configDir, name))
+    await postfix.reload()
+    return { daemon, said: planned.stdout }
+  }
+
+  return {
+    login: `hosts = unix:${mariadb.socket}\nuser = ${mariadb.user}\npassword = ${mariadb.password}\n`
+      + `dbname = ${mariadb.database}\n`,
+    run: async scenario => {
+      await fill(mariadb, scenario.rows)
+      const [before, after] = await Promise.all([startOne(scenario), startOne(scenario)])
+      let daemon: Child | null = null
+      try {
+        const moved = await moveOver(after.postfix)
+        daemon = moved.daemon
+        if (daemon === null) return { kind: 'not moved', said: moved.said }
+        const [one, other] = await Promise.all([before.observe(scenario), after.observe(scenario)])
+        const recipients = scenario.sessions.flatMap(({ steps }) => steps).filter(({ verb }) => verb === 'RCPT').length
+        const said = `${moved.said}\n${daemon.output()}`
+        return { kind: 'compared', differences: compare(one, other), recipients, said }
+      } finally {
+        await Promise.all([before.stop(), after.stop(), daemon?.kill()])
+      }
+    },
+    stop: async () => {
+      await names.stop()
+      await mariadb.stop()
+    },
+  }
+}
