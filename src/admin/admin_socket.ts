@@ -88,7 +88,7 @@ export const serveAdmin = async (
   routeActions(app, administered, log)
   routeRows(app, administered)
   await app.ready()
-  const remove = await listenOnUnixSocket(app.server, { path, mode: 0o660, gid: null })
+  const { remove } = await listenOnUnixSocket(app.server, { path, mode: 0o660, gid: null })
   return {
     close: () => {
       remove()

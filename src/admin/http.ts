@@ -124,7 +124,7 @@ export const serveHealth = async (
     return { url, close: () => app.close() }
   }
   await app.ready()
-  const remove = await listenOnUnixSocket(app.server, { path: address.path, mode: 0o666, gid: null })
+  const { remove } = await listenOnUnixSocket(app.server, { path: address.path, mode: 0o666, gid: null })
   return {
     url: `unix:${address.path}`,
     close: () => {

@@ -34,7 +34,8 @@ const ofNode: readonly Metric[] = [
     ({ version, node, role }) => [[{ version, node, role, nodejs: process.version }, 1]]),
   gauge('holdfast_state', '1 for the state of this node: /status says what is wrong, and which mail is affected.',
     ['state'], status => inState(summarize(status).state, ['well', 'degraded', 'deferring', 'stopping'])),
-  gauge('holdfast_ready', '1 while the node answers, 0 while it stops.', [], ({ ready }) => [[{}, ready ? 1 : 0]]),
+  gauge('holdfast_ready', '1 while clients reach the node, 0 while it stops or a socket is gone.', [],
+    ({ ready }) => [[{}, ready ? 1 : 0]]),
   gauge('holdfast_degraded_parts', 'Parts that do not work now; /status says which.', [],
     status => [[{}, summarize(status).degraded.length]]),
   gauge('holdfast_config_last_reload_success_timestamp_seconds', 'When the configuration in force was read.', [],
@@ -114,6 +115,9 @@ const ofMaps: readonly Metric[] = [
     'When the oldest copy of a map\'s tables was taken; 0: a table has none.', ['map'],
     ({ maps }) => maps.flatMap(({ name, source, copies }) =>
       source === 'text' ? [] : [[{ map: name }, Math.min(...copies.map(({ takenAt }) => (takenAt ?? 0) / 1_000))]])),
+  gauge('holdfast_map_faults', 'Faults of a map\'s definition; /status says which.', ['map'],
+    ({ maps, faults }) => [...new Set([...maps.map(({ name }) => name), ...faults.map(({ map }) => map)])].map(map =>
+      [{ map }, faults.find(each => each.map === map)?.problems.length ?? 0])),
   gauge('holdfast_canary_missing', '1 while the canary of this map is missing.', ['map'],
     ({ canaries }) => canaries.map(({ map, missing }) => [{ map }, missing ? 1 : 0])),
 ]

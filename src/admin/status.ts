@@ -9,6 +9,7 @@ import type { Absence } from '../config/config.js'
 import type { MapLookup } from '../lookup/lookup.js'
 import type { MysqlMap, ServedMap } from '../lookup/maps.js'
 import type { Trouble } from '../lookup/questions.js'
+import type { Problem } from '../log.js'
 import { nameOf } from '../mysql/database.js'
 import type { ServerStatus } from '../mysql/server.js'
 import type { ListenerStatus } from '../server/listener.js'
@@ -56,6 +57,14 @@ export type ServerReport = ServerStatus & {
   readonly opened: number
 }
 
+/** A map whose definition has faults; `isServed` by its last good one. */
+export type MapFaults = {
+  readonly map: string
+  readonly problems: readonly Problem[]
+  readonly isServed: boolean
+  readonly since: number
+}
+
 export type Status = {
   readonly version: string
   /** The name of this node. */
@@ -71,6 +80,7 @@ export type Status = {
   readonly redis: ReturnType<RedisCache['status']> | null
   readonly servers: readonly ServerReport[]
   readonly canaries: readonly CanaryState[]
+  readonly faults: readonly MapFaults[]
   readonly maps: readonly MapStatus[]
   readonly answers: readonly Tally[]
 }

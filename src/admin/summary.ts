@@ -6,7 +6,7 @@ import type { Event, Events, History, HistoryStep } from './history.js'
 import type { CopyStatus } from '../upkeep/copies.js'
 import { ofKnownKey, ofUnseenKey, whyNoCopy } from './outage.js'
 import { doubtText } from './status.js'
-import type { MapStatus, Status } from './status.js'
+import type { MapFaults, MapStatus, Status } from './status.js'
 
 type DegradedPart = {
   /** `mysql 127.0.0.1:3306`, `redis`, `map virtual_alias`. */
@@ -82,6 +82,19 @@ const affectedMap = ({ name, cached, copies }: MapStatus, status: Status): reado
   return affected
 }
 
+/** A map whose definition has faults: it is deferred, or served by its last good definition. */
+const faultyMap = ({ map, problems, isServed, since }: MapFaults): readonly Affected[] => {
+  const faults = problems.map(({ place, text }) => `${place}: ${text}`).join('; ')
+  const effect = isServed ? 'its last good definition stays in use' : 'its lookups are deferred'
+  return [{
+    map, effect: isServed ? 'answered' : 'deferred', part: { part: `map ${map}`, since, what: `${faults}; ${effect}` },
+  }]
+}
+
+const unreachableListeners = ({ listeners }: Status): readonly DegradedPart[] =>
+  listeners.flatMap(({ address, problem }) =>
+    problem === null ? [] : [{ part: `listener ${address}`, since: problem.since, what: problem.text }])
+
 const degradedServers = ({ servers, canaries }: Status): readonly DegradedPart[] => [
   ...servers.filter(({ state }) => state !== 'closed').map(({ server, since, lastError }) => ({
     part: `mysql ${server}`, since, what: `does not answer${lastError === '' ? '' : ` (${lastError})`}, and is tried `
@@ -120,26 +133,30 @@ const sentenceOf = (affected: readonly Affected[], parts: readonly DegradedPart[
   }
   const isMissing = status.canaries.some(({ missing }) => missing)
   if (isMissing) return 'Known recipients are accepted. Others are deferred.'
-  if (affected.length > 0) return 'Existing recipients are accepted. Unknown ones are deferred, not refused.'
+  if (affected.some(({ part, map }) => part === null || !status.faults.some(fault => fault.map === map))) {
+    return 'Existing recipients are accepted. Unknown ones are deferred, not refused.'
+  }
   return parts.length === 1 ? 'Mail is accepted. One part is degraded.'
     : `Mail is accepted. ${parts.length} parts are degraded.`
 }
 
 /** `since`: when the first of the degraded parts became so, or the last of all recovered, at the earliest the start. */
 export const summarize = (status: Status): Summary => {
-  const affected = status.maps.flatMap(map => affectedMap(map, status))
+  const isReachable = status.listeners.every(({ problem }) => problem === null)
+  const affected = [...status.faults.flatMap(faultyMap), ...status.maps.flatMap(map => affectedMap(map, status))]
   const degraded = [
-    ...degradedServers(status), ...affected.flatMap(({ part }) => part ?? []), ...degradedRest(status),
+    ...unreachableListeners(status), ...degradedServers(status), ...affected.flatMap(({ part }) => part ?? []),
+    ...degradedRest(status),
   ]
-  if (!status.ready) {
+  if (!status.ready && isReachable) {
     return { state: 'stopping', sentence: 'This node is stopping.', since: status.now, degraded }
   }
   if (degraded.length > 0) {
     return {
-      state: affected.some(({ effect }) => effect === 'deferred') ? 'deferring' : 'degraded',
-      sentence: sentenceOf(affected, degraded, status), since: Math.min(
-        ...degraded.map(({ since }) => since),
-      ), degraded,
+      state: !isReachable || affected.some(({ effect }) => effect === 'deferred') ? 'deferring' : 'degraded',
+      sentence: isReachable ? sentenceOf(affected, degraded, status)
+        : 'Mail is deferred: Postfix can\'t reach this node.',
+      since: Math.min(...degraded.map(({ since }) => since)), degraded,
     }
   }
   const changes = [

@@ -9,7 +9,7 @@ import { exposureFindings } from '../check/exposure.js'
 import { likelyStops, stopsOf } from '../check/itinerary.js'
 import { outageLines, resolvesSenders } from '../check/outage.js'
 import { askingOf, checkPostfix } from '../check/postfix.js'
-import { loadConfig } from '../config/load.js'
+import { loadConfig, problemsOf } from '../config/load.js'
 import type { Config } from '../config/config.js'
 import { messageOf } from '../log.js'
 import type { Problem } from '../log.js'
@@ -38,7 +38,9 @@ export const check = async (
   }
   const { config } = loaded
   for (const { level, ...problem } of exposureFindings(config)) say(level, problem)
-  const tables = await checkTables(config, say, process)
+  for (const problem of problemsOf(config.faults)) say('error', problem)
+  const checked = await checkTables(config, say, process)
+  const tables = config.faults.size > 0 ? 'wrong' : checked
   const isPostfixRight = await checkPostfixOf(config, configDir, say)
   if (outage === true && tables !== 'wrong') process.stdout.write(await outageText(config, configDir, process))
   if (tables === 'wrong' || !isPostfixRight) return exitConfig
@@ -53,21 +55,19 @@ const checkTables = async (config: Config, say: Say, process: NodeJS.Process): P
   // No warnings of the log: the problems are printed below.
   const opened = openMapSources(config, terminalLog('error', process))
   for (const warning of opened.warnings) say('warning', warning)
-  if (!opened.ok) {
-    for (const problem of opened.problems) say('error', problem)
-    return 'wrong'
-  }
+  for (const problem of problemsOf(opened.faults)) say('error', problem)
   const problems = await opened.sources.check()
   for (const problem of problems) say('error', problem)
   if (problems.length === 0) for (const warning of await checkLists(config, opened.sources)) say('warning', warning)
   opened.sources.close()
-  return problems.length > 0 ? 'down' : 'right'
+  return opened.faults.size > 0 ? 'wrong' : problems.length > 0 ? 'down' : 'right'
 }
 
 /** The maps whose tables should be loaded ahead of demand, and can't be. */
 const checkLists = async ({ maps }: Config, sources: MapSources): Promise<readonly Problem[]> => {
   const problems: Problem[] = []
   for (const { name, place, warm } of maps) {
+    if (!sources.has(name)) continue
     const opened = sources.of(name)
     const table = opened.kind === 'mysql' ? opened.tables[0] : undefined
     if (warm === null || table === undefined) continue
@@ -114,8 +114,8 @@ const copiesOfDaemon = async (config: Config): Promise<ReadonlyMap<string, CopyF
 /** The copies that a daemon would take of the tables that can be listed, by map; those of text tables are left out. */
 const copiesToBe = (config: Config, process: NodeJS.Process): ReadonlyMap<string, CopyFacts> => {
   const opened = openMapSources(config, terminalLog('error', process))
-  if (!opened.ok) return new Map()
   const copies = new Map(config.maps.flatMap(({ name }) => {
+    if (!opened.sources.has(name)) return []
     const source = opened.sources.of(name)
     if (source.kind === 'text') return []
     const obstacle = source.tables.map(({ definition: { listing } }) => listing).find(each => typeof each === 'string')

@@ -6,7 +6,7 @@
 import { open } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import type { Config, MapConfig } from '../config/config.js'
-import { loadConfig } from '../config/load.js'
+import { loadConfig, problemsOf } from '../config/load.js'
 import type { Endpoint } from '../config/endpoint.js'
 import { messageOf } from '../log.js'
 import { keyIn } from '../lookup/maps.js'
@@ -134,8 +134,8 @@ async function* linesOf(keys: string, process: NodeJS.Process): AsyncGenerator<s
 /** The tables of `map` as they are now. Throws Failure (78) if they can't be opened. */
 const openSource = (config: Config, map: MapConfig, process: NodeJS.Process): { source: Opened, close: () => void } => {
   const opened = openMapSources({ ...config, maps: [map] }, terminalLog('error', process))
-  if (!opened.ok) {
-    throw new Failure(exitConfig, opened.problems.map(({ place, text }) => `${place}: ${text}`).join('\n'))
+  if (opened.faults.size > 0) {
+    throw new Failure(exitConfig, problemsOf(opened.faults).map(({ place, text }) => `${place}: ${text}`).join('\n'))
   }
   return { source: opened.sources.of(map.name), close: () => opened.sources.close() }
 }

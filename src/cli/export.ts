@@ -42,16 +42,16 @@ const fromDaemon = async (address: Endpoint, map: string): Promise<Export> => {
 
 /** The entries that the last daemon left in its snapshot and in Redis. Throws Failure if it left neither. */
 const fromCaches = async (config: Config, name: string, process: NodeJS.Process): Promise<Export> => {
-  const { snapshotPath, redis, fileName } = config
+  const { snapshotPath, redis } = config
   if (snapshotPath === null && redis === null) {
     throw new Failure(exitTempfail, 'the daemon is down, and the configuration names neither `redis:` nor `snapshot:` '
       + '(under systemd: set STATE_DIRECTORY=/var/lib/holdfast)')
   }
   const log = terminalLog('warn', process)
   const opened = openMapSources(config, log)
-  if (!opened.ok) throw new Failure(exitTempfail, `${fileName} has problems (see \`holdfast check\`)`)
   if (redis !== null) await loadClient()
-  const open = openMaps(config, opened.sources, log, null)
+  const maps = config.maps.filter(map => opened.sources.has(map.name))
+  const open = openMaps({ ...config, maps }, opened.sources, log, null)
   const map = cachedMap(open.maps, name)
   if (typeof map === 'string') {
     open.close()

@@ -62,6 +62,12 @@ const addServing = (program: Command, process: NodeJS.Process): void => {
 Signals: SIGHUP reads the configuration again; SIGTERM and SIGINT answer the requests under way and stop.`)
     .action((config: string) => run('serve', process, async () => (await import('./serve.js')).serve(config, process)))
 
+  program.command('reload')
+    .description('for the service manager: have the daemon read its configuration again, and wait for what comes of '
+      + 'it; exit code 0 if all of it is in force, 78 if not')
+    .addHelpText('after', examples('systemctl reload holdfast'))
+    .action(() => run('reload', process, async () => (await import('./reload.js')).reload(process)))
+
   program.command('check')
     .description('check the configuration, log in to each server, and check that Postfix can ask; '
       + 'exit code 0 if all is well, 78 if a configuration is wrong, 75 if a server can\'t be used now')

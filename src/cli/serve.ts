@@ -1,5 +1,6 @@
 /** `holdfast serve`: runs the daemon in the foreground, until a signal ends it. */
 import type { Config } from '../config/config.js'
+import { problemsOf } from '../config/load.js'
 import { readConfiguration } from '../daemon/open_sources.js'
 import { startDaemon } from '../daemon/daemon.js'
 import type { Daemon } from '../daemon/daemon.js'
@@ -28,22 +29,40 @@ const announce = (daemon: Daemon, { file, maps }: Config, log: Log): void => {
 
 const mapNames = (maps: Config['maps']): string => `${maps.length} maps: ${maps.map(({ name }) => name).join(', ')}`
 
-/** Serves by the configuration as it is now. If it has problems, the daemon goes on as before: null. */
+/** Reloads that are asked for, from now on: those before `start` is called wait for it. */
+const queueReloads = (process: NodeJS.Process): { start(reload: () => Promise<void>): void, readonly idle: Promise<void> } => {
+  let [isAsked, queue] = [false, Promise.resolve()]
+  let reload: (() => Promise<void>) | null = null
+  const ask = (): void => {
+    // One after the other.
+    if (reload === null) isAsked = true
+    else queue = queue.then(reload)
+  }
+  process.on('SIGHUP', ask)
+  return {
+    start: given => {
+      reload = given
+      if (isAsked) ask()
+    },
+    get idle() {
+      return queue
+    },
+  }
+}
+
+/** Serves by the configuration as it is now; if what is wrong concerns all of it, as before: null. */
 const reload = async (
   daemon: Daemon, fileName: string, environment: NodeJS.ProcessEnv, log: Log,
 ): Promise<Config | null> => {
-  const next = await readConfiguration(fileName, environment, log)
-  if (next === null) {
-    log.error('not reloaded: the configuration has problems; serving as before')
-    return null
-  }
+  const next = await readConfiguration(fileName, environment, log, daemon.configuration)
   try {
+    if (next === null) throw new Error('the configuration has problems')
     await daemon.reload(next)
+    return next.config
   } catch (error) {
     log.error(`not reloaded: ${messageOf(error)}; serving as before`)
     return null
   }
-  return next.config
 }
 
 /** Resolves with the name of the signal that ends the daemon. */
@@ -63,7 +82,8 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
   const events = createEvents(Date.now)
   const log = events.recording(base)
 
-  const first = await readConfiguration(fileName, env, log)
+  const reloads = queueReloads(process)
+  const first = await readConfiguration(fileName, env, log, null)
   if (first === null) return exitConfig
   base.configure({ ...first.config.file.log, journal })
   const notifier = createNotifier(env, text => log.warn(text))
@@ -79,26 +99,22 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
     log.warn(`the service manager listens on ${name}, which the configuration doesn't name: nobody answers there`)
   }
 
-  // One reload after the other.
-  let reloading = Promise.resolve()
-  process.on('SIGHUP', () => {
-    reloading = reloading.then(async () => {
-      await notifier.reloading()
-      const config = await reload(daemon, fileName, env, log)
-      if (config !== null) {
-        base.configure({ ...config.file.log, journal })
-        log.info(`reloaded: ${mapNames(config.maps)}`)
-      }
-      await notifier.ready()
-    })
-  })
-
   const signalled = endSignal(process)
   announce(daemon, first.config, base)
   await notifier.ready()
+  reloads.start(async () => {
+    await notifier.reloading()
+    const config = await reload(daemon, fileName, env, log)
+    if (config !== null) {
+      base.configure({ ...config.file.log, journal })
+      log.info(`reloaded: ${mapNames(config.maps)}`)
+    }
+    await notifier.reloaded(config === null ? ['not reloaded: the log says why; serving as before']
+      : problemsOf(config.faults).map(({ place, text }) => `${place}: ${text}`))
+  })
   log.info(`stopping on ${await signalled}: answering the requests under way`)
   await notifier.stopping()
-  await reloading
+  await reloads.idle
   await daemon.close()
   log.info('stopped')
   return 0

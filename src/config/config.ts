@@ -1,6 +1,7 @@
 /** The configuration after its checks: every default filled in, times in ms, sizes in bytes. */
 import type { BlockList } from 'node:net'
 import type { AbsenceEffect, Search, SearchSettings } from '../postfix/parameters.js'
+import type { Problem } from '../log.js'
 import type { Endpoint, ListenAddress } from './endpoint.js'
 import type { ConfigFile } from './schema.js'
 
@@ -94,6 +95,9 @@ export type MapConfig = {
   readonly warm: string | null
 }
 
+/** The problems of each map that has some. One faulty map doesn't stop the others. */
+export type Faults = ReadonlyMap<string, readonly Problem[]>
+
 export type Config = {
   readonly file: ConfigFile
   readonly fileName: string
@@ -112,4 +116,6 @@ export type Config = {
   /** Folded: the domains that main.cf lists by name. */
   readonly staticDomains: ReadonlySet<string>
   readonly maps: readonly MapConfig[]
+  /** What is wrong with maps that are not among these, by their names. */
+  readonly faults: Faults
 }

@@ -54,7 +54,7 @@ const listenerOf = (
   reading: Reading, path: ParameterPath, section: ListenerSection, maps: ConfigFile['maps'],
 ): ListenerConfig | null => {
   const { problem } = reading
-  const mapNames = Object.keys(maps)
+  const mapNames = [...Object.keys(maps), ...reading.faults.keys()]
   const { socketmap, tcp, map, allow } = section
   if ((socketmap === undefined) === (tcp === undefined)) {
     problem(path, 'a listener is either `socketmap: unix:PATH` (or inet:HOST:PORT) or `tcp: HOST:PORT` with `map:`')

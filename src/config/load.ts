@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { messageOf } from '../log.js'
 import type { Problem } from '../log.js'
-import type { Config } from './config.js'
+import type { Config, Faults } from './config.js'
 import { adminOf, healthOf, listenersOf } from './listen_section.js'
 import { fallbackRejects, mapsOf } from './maps_section.js'
 import { parseConfig } from './parse.js'
@@ -32,9 +32,20 @@ export const loadConfig = (fileName: string, environment: NodeJS.ProcessEnv): Lo
   }
   const parsed = parseConfig(text, fileName)
   if (!parsed.ok) return parsed
-  const reading = startReading(fileName, parsed.placeOf, environment)
-  const config = configOf(reading, parsed.file)
-  return reading.problems.length > 0 ? { ok: false, problems: reading.problems } : { ok: true, config }
+  const { file, placeOf } = parsed
+  const mapsWith = (database: string): readonly string[] =>
+    Object.keys(file.maps).filter(name => file.maps[name]?.database === database)
+  const reading = startReading(fileName, placeOf, environment, parsed.faults, mapsWith)
+  const config = configOf(reading, file)
+  if (reading.problems.length === 0 && config.maps.length > 0) return { ok: true, config }
+  return { ok: false, problems: [...reading.problems, ...problemsOf(reading.faults)] }
+}
+
+/** All problems of all maps; one that several maps have is there once. */
+export const problemsOf = (faults: Faults): readonly Problem[] => {
+  const all = [...faults.values()].flat()
+  return all.filter(({ place, text }, index) =>
+    all.findIndex(other => other.place === place && other.text === text) === index)
 }
 
 const configOf = (reading: Reading, file: ConfigFile): Config => {
@@ -43,9 +54,9 @@ const configOf = (reading: Reading, file: ConfigFile): Config => {
   const admin = adminOf(reading, file)
   checkRole(reading, file)
   checkTimes(reading, file)
-  const maps = mapsOf(reading, file)
+  const maps = mapsOf(reading, file).filter(({ name }) => !reading.faults.has(name))
   return {
-    file, fileName: reading.fileName, listeners, health, admin, maps,
+    file, fileName: reading.fileName, listeners, health, admin, maps, faults: reading.faults,
     adminToken: adminTokenOf(reading, file),
     redis: file.redis === undefined ? null : redisOf(reading, file.redis),
     snapshotPath: snapshotPathOf(reading, file),

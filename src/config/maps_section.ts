@@ -128,7 +128,7 @@ const warmOf = ({ problem }: Reading, path: ParameterPath, { warm, text }: MapSe
 export const mapsOf = (reading: Reading, file: ConfigFile): readonly MapConfig[] => {
   const { folder, placeOf, problem } = reading
   const sections = Object.entries(file.maps)
-  if (sections.length === 0) problem(['maps'], 'maps: name at least one map')
+  if (sections.length + reading.faults.size === 0) problem(['maps'], 'maps: name at least one map')
   const passwords = new Map(Object.entries(file.databases)
     .map(([name, database]) => [name, secretOf(reading, ['databases', name], database)] as const))
   return sections.map(([name, map]) => {

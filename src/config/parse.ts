@@ -10,6 +10,7 @@ import type { Problem } from '../log.js'
 import { schema } from './schema.js'
 import type { ConfigFile } from './schema.js'
 import { messageOf } from '../log.js'
+import type { Faults } from './config.js'
 
 /** The names and indices that lead to a parameter: `['listen', 0, 'group']`. */
 export type ParameterPath = readonly PropertyKey[]
@@ -18,7 +19,8 @@ export type ParameterPath = readonly PropertyKey[]
 export type PlaceOf = (path: ParameterPath) => string
 
 export type Parsed =
-  | { readonly ok: true, readonly file: ConfigFile, readonly placeOf: PlaceOf }
+  /** `faults`: the problems of maps that the file has and `file` lacks. */
+  | { readonly ok: true, readonly file: ConfigFile, readonly placeOf: PlaceOf, readonly faults: Faults }
   | { readonly ok: false, readonly problems: readonly Problem[] }
 
 const dotted = (path: ParameterPath): string => path.map(String).join('.')
@@ -146,7 +148,24 @@ export const parseConfig = (text: string, fileName: string): Parsed => {
     return { ok: false, problems: [atLine(lineOfAlias(document, lines), problem)] }
   }
   const result = schema.safeParse(values ?? {}, { reportInput: true })
-  if (result.success) return { ok: true, file: result.data, placeOf }
-  const problems = result.error.issues.flatMap(explain)
-  return { ok: false, problems: problems.map(({ path, text: problem }) => ({ place: placeOf(path), text: problem })) }
+  if (result.success) return { ok: true, file: result.data, placeOf, faults: new Map() }
+  const found = result.error.issues.flatMap(explain)
+  const faults = new Map<string, Problem[]>()
+  for (const { path, text: problem } of found) {
+    const map = mapOf(path)
+    if (map !== null) faults.set(map, [...faults.get(map) ?? [], { place: placeOf(path), text: problem }])
+  }
+  const rest = found.every(({ path }) => mapOf(path) !== null) ? schema.safeParse(withoutMaps(values, faults)) : null
+  if (rest?.success === true) return { ok: true, file: rest.data, placeOf, faults }
+  return { ok: false, problems: found.map(({ path, text: problem }) => ({ place: placeOf(path), text: problem })) }
+}
+
+/** The map that a path leads into; null for everything else. */
+export const mapOf = ([section, name]: ParameterPath): string | null =>
+  section === 'maps' && name !== undefined ? String(name) : null
+
+/** The values of a file without some of its maps. */
+const withoutMaps = (values: unknown, left: ReadonlyMap<string, unknown>): unknown => {
+  const { maps, ...others } = values as { readonly maps: Readonly<Record<string, unknown>> }
+  return { ...others, maps: Object.fromEntries(Object.entries(maps).filter(([name]) => !left.has(name))) }
 }

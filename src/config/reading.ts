@@ -5,6 +5,8 @@ import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { Problem } from '../log.js'
 import { messageOf } from '../log.js'
+import type { Faults } from './config.js'
+import { mapOf } from './parse.js'
 import type { ParameterPath, PlaceOf } from './parse.js'
 
 export type Reading = {
@@ -15,15 +17,30 @@ export type Reading = {
   readonly placeOf: PlaceOf
   /** Notes what is wrong with the parameter at `path`. */
   readonly problem: (path: ParameterPath, text: string) => void
+  /** Those of the whole. */
   readonly problems: readonly Problem[]
+  /** Those of single maps, by their names. */
+  readonly faults: Map<string, readonly Problem[]>
 }
 
-/** A reading without problems so far. */
-export const startReading = (fileName: string, placeOf: PlaceOf, environment: NodeJS.ProcessEnv): Reading => {
+/** A reading without other problems so far than `given`; `mapsWith` names the maps that use a database. */
+export const startReading = (
+  fileName: string, placeOf: PlaceOf, environment: NodeJS.ProcessEnv, given: Faults,
+  mapsWith: (database: string) => readonly string[],
+): Reading => {
   const problems: Problem[] = []
+  const faults = new Map<string, readonly Problem[]>(given)
+  const mapsAt = (path: ParameterPath): readonly string[] => {
+    const map = mapOf(path)
+    return map !== null ? [map] : path[0] === 'databases' && path[1] !== undefined ? mapsWith(String(path[1])) : []
+  }
   return {
-    fileName, folder: dirname(resolve(fileName)), environment, placeOf, problems,
-    problem: (path, text) => { problems.push({ place: placeOf(path), text }) },
+    fileName, folder: dirname(resolve(fileName)), environment, placeOf, problems, faults,
+    problem: (path, text) => {
+      const [problem, maps] = [{ place: placeOf(path), text }, mapsAt(path)]
+      if (maps.length === 0) problems.push(problem)
+      for (const map of maps) faults.set(map, [...faults.get(map) ?? [], problem])
+    },
   }
 }
 

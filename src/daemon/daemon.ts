@@ -81,7 +81,7 @@ export class Daemon {
   /** Opens listeners and HTTP. Rejects if an address can't be had, having closed everything. */
   async open(): Promise<void> {
     const { config } = this.#maps
-    this.#current.replace(this.#maps.maps)
+    this.#current.replace(this.#maps.maps, this.#maps.config.faults)
     try {
       this.#listeners = await openListeners(config, [], listener => this.#openListener(listener))
       this.#configure(this.#listeners, config)
@@ -108,6 +108,11 @@ export class Daemon {
     return this.#http.health?.url ?? null
   }
 
+  /** The configuration in force. */
+  get configuration(): Configuration {
+    return this.#maps
+  }
+
   /**
    * Takes another configuration over: clients stay, addresses that are new open, those that are gone close, and every
    * map changes at the same moment. Rejects if a new address can't be had; then all is as it was, and `sources` are
@@ -126,7 +131,7 @@ export class Daemon {
     }
     // From here nothing can fail, and nothing waits: all maps change between two requests.
     this.#maps = openMaps(config, sources, this.#log, before)
-    this.#current.replace(this.#maps.maps)
+    this.#current.replace(this.#maps.maps, this.#maps.config.faults)
     this.#listeners = listeners
     this.#configure(listeners, config)
     for (const each of listeners) if (!oldListeners.includes(each)) each.listener.start()
@@ -181,19 +186,26 @@ export class Daemon {
       if (wanted.protocol === 'tcp_table') tcpMaps.add(wanted.map)
       else hasSocketmap = true
     }
-    this.#tallies.socketmap.setMaps(hasSocketmap ? config.maps : [])
-    this.#tallies.tcp_table.setMaps(config.maps.filter(({ name }) => tcpMaps.has(name)))
+    // What a map without a definition is asked is counted, and logged as if it were sensitive.
+    const maps = [...config.maps, ...[...config.faults.keys()].flatMap(name =>
+      config.maps.some(map => map.name === name) ? [] : [{ name, sensitive: true }])]
+    this.#tallies.socketmap.setMaps(hasSocketmap ? maps : [])
+    this.#tallies.tcp_table.setMaps(maps.filter(({ name }) => tcpMaps.has(name)))
   }
 
   #status(): Status {
     const { config, openedAt, maps, loaders, sources, canaries, copies, redis } = this.#maps
+    const listeners = this.#listeners.map(({ listener }) => listener.status)
     return {
-      version, node: hostname(), role: config.file.role, ready: !this.#isStopping,
+      version, node: hostname(), role: config.file.role,
+      ready: !this.#isStopping && listeners.every(({ problem }) => problem === null),
       now: Date.now(), startedAt: this.#startedAt, configuredAt: openedAt,
-      listeners: this.#listeners.map(({ listener }) => listener.status),
+      listeners,
       redis: redis?.status() ?? null,
       servers: sources.status(),
       canaries: canaries.map(({ state }) => state),
+      faults: [...config.faults].map(([map, problems]) =>
+        ({ map, problems, isServed: maps.has(map), since: openedAt })),
       maps: [...maps.values()].map(map => mapStatus(map, copies.of(map.name), loaders.get(map.name))),
       answers: [...this.#tallies.socketmap.list(), ...this.#tallies.tcp_table.list()],
     }

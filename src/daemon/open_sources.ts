@@ -4,13 +4,13 @@
  */
 import type { ServerReport } from '../admin/status.js'
 import { loadClient } from '../caches/redis_client.js'
-import type { Config } from '../config/config.js'
-import { loadConfig } from '../config/load.js'
-import type { Log, Problem } from '../log.js'
+import type { Config, MapConfig } from '../config/config.js'
+import { loadConfig, problemsOf } from '../config/load.js'
+import type { Log } from '../log.js'
 import { loadDriver } from '../mysql/session.js'
 import type { ServerSettings } from '../mysql/server.js'
 import { openSources } from '../tables/open.js'
-import type { Sources } from '../tables/open.js'
+import type { OpenedSources, Sources } from '../tables/open.js'
 
 const breakerWindowMs = 10_000
 const idleMs = 60_000
@@ -24,37 +24,49 @@ export type MapSources = Omit<Sources, 'status'> & {
   status(): readonly ServerReport[]
 }
 
-export type OpenedMapSources =
-  | { readonly ok: false, readonly problems: readonly Problem[], readonly warnings: readonly Problem[] }
-  | { readonly ok: true, readonly sources: MapSources, readonly warnings: readonly Problem[] }
+export type OpenedMapSources = Omit<OpenedSources, 'sources'> & { readonly sources: MapSources }
 
-/** A configuration without faults, and its open sources. */
+/** A configuration without its faulty maps, and its open sources. */
 export type Configuration = { readonly config: Config, readonly sources: MapSources }
 
-/** Logs all problems and warnings; resolves with null if there are problems. Connects nowhere yet. */
+/**
+ * Reads the file and logs all problems and warnings. A map with faults is served by its last good definition, the one
+ * of `current`, or not at all; null if no map can be served, or what is wrong concerns all of them. Connects nowhere
+ * yet.
+ */
 export const readConfiguration = async (
-  fileName: string, environment: NodeJS.ProcessEnv, log: Log,
+  fileName: string, environment: NodeJS.ProcessEnv, log: Log, current: Configuration | null,
 ): Promise<Configuration | null> => {
   const loaded = loadConfig(fileName, environment)
   if (!loaded.ok) {
     for (const { place, text } of loaded.problems) log.error(`${place}: ${text}`)
     return null
   }
-  const { maps, redis } = loaded.config
+  const lastGood = (name: string): MapConfig | undefined => current?.config.maps.find(map => map.name === name)
+  const wanted = [...loaded.config.maps, ...[...loaded.config.faults.keys()].flatMap(name => lastGood(name) ?? [])]
   // These libraries take as long to load as all the rest: so not during a lookup, and only if they are needed.
-  const hasMysql = maps.some(({ source }) => source.kind !== 'text')
-  await Promise.all([redis === null ? null : loadClient(), hasMysql ? loadDriver() : null])
-  const opened = openMapSources(loaded.config, log)
+  const hasMysql = wanted.some(({ source }) => source.kind !== 'text')
+  await Promise.all([loaded.config.redis === null ? null : loadClient(), hasMysql ? loadDriver() : null])
+  const opened = openMapSources({ ...loaded.config, maps: wanted }, log, current?.sources)
   for (const { place, text } of opened.warnings) log.warn(`${place}: ${text}`)
-  if (!opened.ok) {
-    for (const { place, text } of opened.problems) log.error(`${place}: ${text}`)
+  const faults = new Map([...opened.faults, ...loaded.config.faults])
+  // Source and search go together: a map whose source has faults keeps all of its last good definition.
+  const maps = wanted.map(map => opened.faults.has(map.name) ? lastGood(map.name) ?? map : map)
+    .filter(({ name }) => opened.sources.has(name))
+  for (const { place, text } of problemsOf(faults)) log.error(`${place}: ${text}`)
+  if (maps.length === 0) {
+    opened.sources.close()
     return null
   }
-  return { config: loaded.config, sources: opened.sources }
+  for (const name of faults.keys()) {
+    log.error(`map ${name}: ${opened.sources.has(name) ? 'its last good definition stays in use'
+      : 'not served: its lookups get a temporary error until its definition is mended and reloaded'}`)
+  }
+  return { config: { ...loaded.config, maps, faults }, sources: opened.sources }
 }
 
-/** What is behind each map of a configuration. Connects nowhere yet. */
-export const openMapSources = (config: Config, log: Log): OpenedMapSources => {
+/** What is behind each map of a configuration; `last`: those to open maps by that now have faults. Connects nowhere. */
+export const openMapSources = (config: Config, log: Log, last?: MapSources): OpenedMapSources => {
   const { connections, breaker, deadline, soft_deadline, max_lag } = config.file
   const breakers = followBreakers(log)
   const opened = openSources(config.maps, {
@@ -63,11 +75,10 @@ export const openMapSources = (config: Config, log: Log): OpenedMapSources => {
     onState: breakers.onState,
   }, map => {
     log.repeated(`empty ${map}`, `map ${map}: a row with an empty value: skipped, as Postfix does`)
-  })
-  if (!opened.ok) return opened
-  const { sources, warnings } = opened
+  }, map => last?.has(map) === true ? last.of(map) : null)
+  const { sources } = opened
   return {
-    ok: true, warnings,
+    ...opened,
     sources: {
       ...sources, onHalfOpen: breakers.onHalfOpen,
       status: () => sources.status().map(report => ({ ...report, ...breakers.historyOf(report) })),

@@ -7,26 +7,38 @@
  */
 import { execFile } from 'node:child_process'
 import { readFileSync, readlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Endpoint } from '../config/endpoint.js'
+import { messageOf } from '../log.js'
+import { replaceFile } from '../runtime/replace_file.js'
 
 export type Notifier = {
   ready(): Promise<void>
   reloading(): Promise<void>
+  /** A reload is over; `problems` say what of the configuration is not in force. */
+  reloaded(problems: readonly string[]): Promise<void>
   stopping(): Promise<void>
+}
+
+/**
+ * The file that says what came of the last reload, a line for each problem: sd_notify(3) has no word for a reload that
+ * failed. It is in the unit's RuntimeDirectory; null if there is none.
+ */
+export const verdictFile = (environment: NodeJS.ProcessEnv): string | null => {
+  const folder = environment['RUNTIME_DIRECTORY']?.split(':', 1)[0] ?? ''
+  return folder === '' ? null : join(folder, 'reload')
 }
 
 /** `onProblem` gets one line that says why systemd could not be told. */
 export const createNotifier = (environment: NodeJS.ProcessEnv, onProblem: (text: string) => void): Notifier => {
-  if (environment['NOTIFY_SOCKET'] === undefined) {
-    const nobody = (): Promise<void> => Promise.resolve()
-    return { ready: nobody, reloading: nobody, stopping: nobody }
-  }
   const tell = (...words: string[]): Promise<void> => new Promise(resolve => {
+    if (environment['NOTIFY_SOCKET'] === undefined) return resolve()
     execFile('systemd-notify', words, { timeout: 10_000 }, error => {
       if (error !== null) onProblem(`systemd-notify: ${error.message.split('\n', 1)[0] ?? ''}`)
       resolve()
     })
   })
+  const verdict = verdictFile(environment)
   const watchdogMs = Number(environment['WATCHDOG_USEC'] ?? 0) / 1_000
   let watchdog: NodeJS.Timeout | null = null
   return {
@@ -36,6 +48,15 @@ export const createNotifier = (environment: NodeJS.ProcessEnv, onProblem: (text:
       return tell('--ready')
     },
     reloading: () => tell('RELOADING=1'),
+    reloaded: async problems => {
+      try {
+        const text = problems.map(problem => `${problem}\n`).join('')
+        if (verdict !== null) await replaceFile(verdict, append => append(text))
+      } catch (error) {
+        onProblem(`what came of the reload can't be written: ${messageOf(error)}`)
+      }
+      await tell('--ready')
+    },
     stopping: () => {
       if (watchdog !== null) clearInterval(watchdog)
       return tell('STOPPING=1')

@@ -1,7 +1,7 @@
 /** The maps that this node serves, by the name that Postfix asks by. */
 import type { MapIdentity, RedisCache } from '../caches/redis.js'
 import type { Memory } from '../caches/memory.js'
-import type { MapConfig, Policy } from '../config/config.js'
+import type { Faults, MapConfig, Policy } from '../config/config.js'
 import { printable } from '../log.js'
 import { absent, found, unavailable } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
@@ -56,15 +56,20 @@ export const keyIn = ({ config }: { readonly config: Pick<MapConfig, 'smtputf8'>
 /** The maps of the configuration in force, for clients. A reload replaces all of them between two requests. */
 export class CurrentMaps {
   #maps: Maps = new Map()
+  #faults: Faults = new Map()
 
-  replace(maps: Maps): void {
+  /** `faults`: what is wrong with the maps that can't be served. */
+  replace(maps: Maps, faults: Faults): void {
     this.#maps = maps
+    this.#faults = faults
   }
 
   /** The outcome for a key as Postfix sent it. Never rejects. */
   lookup(name: string, key: string): Outcome | Promise<Outcome> {
     const map = this.#maps.get(name)
     if (map !== undefined) return map.lookup.lookup(keyIn(map, key))
+    const fault = this.#faults.get(name)?.[0]
+    if (fault !== undefined) return unavailable('query-error', `the map's definition has faults: ${fault.place}`)
     return unavailable('unknown-map', `map '${printable(name.slice(0, maxNameBytes))}' is not configured in holdfast`)
   }
 }

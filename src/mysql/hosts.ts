@@ -5,6 +5,7 @@
  * Postfix's own reading, an IPv6 address may stand in brackets, or bare if no
  * port follows; Postfix takes those for a host named `[::1]` or `:`.
  */
+import { readFileSync } from 'node:fs'
 import { isIPv6 } from 'node:net'
 
 export type Host =
@@ -16,10 +17,22 @@ export type HostDefaults = { readonly host: string | null, readonly port: number
 
 const hostName = /^[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?$/i
 
+/** The port of a TCP service by its name, from services(5): Node has no getservbyname(3); null if there is none. */
+const servicePort = (name: string): number | null => {
+  if (name === 'mysql') return 3306
+  try {
+    for (const line of readFileSync('/etc/services', 'utf8').split('\n')) {
+      const [service = '', port = '', ...aliases] = line.replace(/#.*/, '').trim().split(/\s+/)
+      if (port.endsWith('/tcp') && [service, ...aliases].includes(name)) return Number(port.slice(0, -'/tcp'.length))
+    }
+  } catch {
+    // Minimal installations have no such file.
+  }
+  return null
+}
+
 const parsePort = (text: string): number | null => {
-  // The one service that /etc/services would be asked for here.
-  if (text === 'mysql') return 3306
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : servicePort(text) ?? 0
   return port >= 1 && port <= 65_535 ? port : null
 }
 

@@ -2,18 +2,24 @@
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import type { ListenAddress } from '../config/endpoint.js'
-import { backlog, listenOnUnixSocket } from './unix_socket.js'
+import { backlog, identityOf, listenOnUnixSocket } from './unix_socket.js'
 
 export type BoundSocket = {
   /** Where clients reach it; with port 0 in the configuration, the port that the system gave. */
   readonly address: ListenAddress
   /** Hands over each client, a paused socket that allows half-open; first those that have come already. */
   serve(onClient: (socket: Socket) => void): void
+  /** Whether clients still find it: somebody may remove or replace a unix socket. */
+  isThere(): boolean
+  /** Makes a unix socket that is not there anew. Rejects as `bind` does; one that systemd made only systemd can. */
+  renew(): Promise<void>
   /** Accepts nobody from now on; who was accepted stays. */
   close(): void
 }
 
-const listen = (server: Server, where: { fd: number } | { host: string, port: number }): Promise<void> =>
+type Where = { readonly fd: number } | { readonly host: string, readonly port: number }
+
+const listen = (server: Server, where: Where): Promise<void> =>
   new Promise((resolve, reject) => {
     server.once('error', reject)
     server.listen({ ...where, backlog }, () => {
@@ -24,36 +30,56 @@ const listen = (server: Server, where: { fd: number } | { host: string, port: nu
 
 /**
  * Listens on `address`, or on the descriptor `fd`, which does so already. Rejects with the system's error (address in
- * use, no such folder, no permission); nothing is left open then. `onFault` is told when a client could not be
- * accepted, such as for want of a file descriptor; the others go on.
+ * use, no permission), or as listenOnUnixSocket does; nothing is left open then. `onFault` is called when a client
+ * could not be accepted, such as for want of a file descriptor; the others go on.
  */
 export const bind = async (
   address: ListenAddress, fd: number | null, onFault: (problem: string) => void,
 ): Promise<BoundSocket> => {
-  // Paused: not a byte is read before the client is served.
-  const server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true })
   const early: Socket[] = []
-  const hold = (socket: Socket): void => void early.push(socket)
-  server.on('connection', hold)
-  let remove = (): void => undefined
-  let bound = address
-  if (fd !== null) await listen(server, { fd })
-  else if (address.kind === 'unix') remove = await listenOnUnixSocket(server, address)
-  else {
-    await listen(server, { host: address.host, port: address.port })
+  let onClient = (socket: Socket): void => void early.push(socket)
+  const open = async (): Promise<Omit<BoundSocket, 'serve' | 'renew'>> => {
+    // Paused: not a byte is read before the client is served.
+    const server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true })
+    server.on('connection', socket => onClient(socket))
+    if (fd === null && address.kind === 'unix') {
+      const { isThere, remove } = await listenOnUnixSocket(server, address)
+      server.on('error', error => onFault(error.message))
+      return {
+        address, isThere,
+        close: () => {
+          server.close()
+          remove()
+        },
+      }
+    }
+    await listen(server, fd !== null ? { fd } : address.kind === 'inet' ? address : { host: '', port: 0 })
+    server.on('error', error => onFault(error.message))
     const given = server.address()
-    if (typeof given === 'object' && given !== null) bound = { ...address, port: given.port }
+    const bound = address.kind === 'inet' && fd === null && typeof given === 'object' && given !== null
+      ? { ...address, port: given.port } : address
+    const made = address.kind === 'unix' ? identityOf(address.path) : null
+    return {
+      address: bound, close: () => server.close(),
+      isThere: () => address.kind !== 'unix' || identityOf(address.path) === made,
+    }
   }
-  server.on('error', error => onFault(error.message))
+  let current = await open()
   return {
-    address: bound,
-    serve: onClient => {
-      server.off('connection', hold).on('connection', onClient)
+    address: current.address,
+    isThere: () => current.isThere(),
+    renew: async () => {
+      if (fd !== null) throw new Error('the service manager made it: systemctl restart holdfast.socket holdfast')
+      const former = current
+      current = await open()
+      former.close()
+    },
+    serve: then => {
+      onClient = then
       for (const socket of early.splice(0)) onClient(socket)
     },
     close: () => {
-      server.close()
-      remove()
+      current.close()
       for (const socket of early.splice(0)) socket.destroy()
     },
   }

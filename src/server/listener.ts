@@ -2,6 +2,7 @@
 import type { BlockList, Socket } from 'node:net'
 import { endpointName } from '../config/endpoint.js'
 import type { ListenAddress } from '../config/endpoint.js'
+import { messageOf } from '../log.js'
 import { unavailable } from '../outcome.js'
 import type { BoundSocket } from './bind.js'
 import { Client } from './client.js'
@@ -25,6 +26,8 @@ export type ListenerStatus = {
   readonly connections: number
   /** Clients turned away since the start. */
   readonly refused: number
+  /** Why no client can reach it; null if clients can. */
+  readonly problem: { readonly text: string, readonly since: number } | null
 }
 
 /** The share of the places that one address may hold, where other machines can connect. */
@@ -33,6 +36,8 @@ const addressShare = 0.75
 const refusalMs = 5_000
 /** A client that asks nothing for this time (ms), or up to twice as long, is closed. Postfix's own leave sooner. */
 const idleMs = 3_600_000
+/** How often (ms) a listener looks whether its socket is still there. */
+const watchMs = 5_000
 
 export class Listener {
   readonly #socket: BoundSocket
@@ -45,16 +50,20 @@ export class Listener {
   readonly #turnedAway = new Set<Client>()
   #refused = 0
   #onClosed = (): void => undefined
-  /** One timer for all clients. */
-  readonly #idleTimer: NodeJS.Timeout
+  /** One for all clients, and one for the socket. */
+  readonly #timers: readonly NodeJS.Timeout[]
+  #problem: ListenerStatus['problem'] = null
 
   constructor(socket: BoundSocket, context: Omit<ClientContext, 'map'>, settings: ListenerSettings) {
     this.#socket = socket
     this.#context = { ...context, map: settings.map }
     this.#settings = settings
-    this.#idleTimer = setInterval(() => {
-      for (const client of this.#clients) client.closeIfIdle()
-    }, idleMs).unref()
+    this.#timers = [
+      setInterval(() => {
+        for (const client of this.#clients) client.closeIfIdle()
+      }, idleMs).unref(),
+      setInterval(() => void this.#watch(), watchMs).unref(),
+    ]
   }
 
   /** Serves clients from now on; those that have come already wait for it. */
@@ -75,7 +84,7 @@ export class Listener {
   get status(): ListenerStatus {
     return {
       address: endpointName(this.address), protocol: this.#context.dialect.protocol,
-      connections: this.#clients.size, refused: this.#refused,
+      connections: this.#clients.size, refused: this.#refused, problem: this.#problem,
     }
   }
 
@@ -85,7 +94,7 @@ export class Listener {
    */
   close(graceMs: number): Promise<void> {
     this.#socket.close()
-    clearInterval(this.#idleTimer)
+    for (const timer of this.#timers) clearInterval(timer)
     return new Promise(resolve => {
       const timer = setTimeout(() => this.#forEachClient(client => client.destroy()), graceMs)
       this.#onClosed = () => {
@@ -99,6 +108,26 @@ export class Listener {
         this.#onClosed()
       }))
     })
+  }
+
+  /** Makes the socket anew if it is gone, or says why clients can't reach it. */
+  async #watch(): Promise<void> {
+    const { log } = this.#context
+    const name = endpointName(this.address)
+    if (this.#socket.isThere()) {
+      if (this.#problem !== null) log.info(`${name}: clients reach it again`)
+      this.#problem = null
+      return
+    }
+    try {
+      await this.#socket.renew()
+      this.#problem = null
+      log.warn(`${name}: the socket was removed or replaced; it is made anew, and clients reach it again`)
+    } catch (error) {
+      const text = `no client can reach it, the socket was removed or replaced: ${messageOf(error)}`
+      this.#problem = { text, since: this.#problem?.since ?? Date.now() }
+      log.repeated(`unreachable ${name}`, `${name}: ${text}`)
+    }
   }
 
   #forEachClient(act: (client: Client) => void): void {

@@ -155,9 +155,7 @@ class Parameters {
       if (isKnown(name)) continue
       const near = nearest(name, parameterNames)
       const hint = near === null ? '' : `; did you mean '${near}'?`
-      // Postfix would go on with the default of the parameter that was meant.
-      if (near !== null && !this.#values.has(near)) this.problem(name, `is no parameter of mysql_table(5)${hint}`)
-      else this.warning(name, `is no parameter of mysql_table(5) and is ignored, as Postfix does${hint}`)
+      this.warning(name, `is no parameter of mysql_table(5) and is ignored, as Postfix does${hint}`)
     }
   }
 }

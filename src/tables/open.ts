@@ -1,6 +1,6 @@
 /** Opens what stands behind each map; every problem of every map at once. */
 import { readFileSync } from 'node:fs'
-import type { MapConfig } from '../config/config.js'
+import type { Faults, MapConfig } from '../config/config.js'
 import { byteString, readable } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
 import { openServers } from '../mysql/database.js'
@@ -36,6 +36,8 @@ export type Opened =
   | { readonly kind: 'mysql', readonly tables: readonly Table[], readonly changes: ChangesQuery | null }
 
 export type Sources = {
+  /** Whether the map could be opened. */
+  has(map: string): boolean
   of(map: string): Opened
   /** Each MySQL server with its breaker's state and its last error. */
   status(): readonly ServerStatus[]
@@ -47,9 +49,12 @@ export type Sources = {
   close(): void
 }
 
-export type OpenedSources =
-  | { readonly ok: true, readonly sources: Sources, readonly warnings: readonly Problem[] }
-  | { readonly ok: false, readonly problems: readonly Problem[], readonly warnings: readonly Problem[] }
+/** `faults`: the maps that can't be opened as they are defined, and why. */
+export type OpenedSources = {
+  readonly sources: Sources
+  readonly faults: Faults
+  readonly warnings: readonly Problem[]
+}
 
 /** What is opened of a map. */
 type OpenedMap = Pick<MapConfig, 'name' | 'source' | 'changes'>
@@ -60,19 +65,28 @@ const checkBudgetMs = 5_000
 
 /**
  * Reads the files that `maps` name, and makes a source of each. Connects nowhere yet. `onEmpty` is called for each row
- * with an empty value.
+ * with an empty value. A map with faults is opened by its last good definition, if `lastGood` has one.
  */
 export const openSources = (
   maps: readonly OpenedMap[], settings: ServerSettings, onEmpty: (map: string) => void,
+  lastGood: (map: string) => Opened | null = () => null,
 ): OpenedSources => {
   const opener = new Opener(settings, onEmpty)
-  const opened = new Map(maps.map(map => [map.name, opener.open(map)]))
-  const { problems, warnings, servers } = opener
-  if (problems.length > 0) return { ok: false, problems, warnings }
+  const opened = new Map<string, Opened>()
+  const faults = new Map<string, readonly Problem[]>()
+  for (const map of maps) {
+    const source = opener.open(map)
+    const problems = opener.problems.splice(0)
+    if (problems.length === 0) opened.set(map.name, source)
+    else faults.set(map.name, problems)
+    const last = problems.length === 0 ? null : lastGood(map.name)
+    if (last !== null) opened.set(map.name, opener.openAgain(map.name, last))
+  }
+  const { warnings, servers } = opener
   return {
-    ok: true,
-    warnings,
+    warnings, faults,
     sources: {
+      has: map => opened.has(map),
       of: map => {
         const source = opened.get(map)
         if (source === undefined) throw new Error(`no source was opened for map ${map}`)
@@ -108,6 +122,12 @@ class Opener {
       }
       default: return source satisfies never
     }
+  }
+
+  /** Opens a map by what it was opened by before, for another set of servers. */
+  openAgain(map: string, last: Opened): Opened {
+    if (last.kind === 'text') return last
+    return { ...last, tables: last.tables.flatMap(({ definition }) => this.#openTable(map, map, definition)) }
   }
 
   /** Each query on each of its hosts: that one of them answers doesn't say that the others would. */

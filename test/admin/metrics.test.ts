@@ -53,7 +53,7 @@ t.test('a breaker has the value 1 in the state that it is in, 0 in the others', 
 t.test('a scrape shows the figures of its own moment', async t => {
   let connections = 1
   const metrics = createMetrics(() => wellStatus({
-    listeners: [{ address: 'inet:127.0.0.1:1', protocol: 'tcp_table', connections, refused: 0 }],
+    listeners: [{ address: 'inet:127.0.0.1:1', protocol: 'tcp_table', connections, refused: 0, problem: null }],
   }))
   await metrics.render()
   connections = 2

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { loadConfig } from '../../src/config/load.js'
+import { loadConfig, problemsOf } from '../../src/config/load.js'
 import type { Config } from '../../src/config/config.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
 
@@ -22,7 +22,7 @@ const load = (t: Test, text: string, { environment = {}, files = {} }: { environ
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content)
   writeFileSync(join(folder, 'c.yaml'), text)
   const loaded = loadConfig(join(folder, 'c.yaml'), environment)
-  return { folder, loaded, problems: loaded.ok ? [] : loaded.problems.map(({ place, text }) => `${place.slice(folder.length + 1)} ${text}`) }
+  return { folder, loaded, problems: (loaded.ok ? problemsOf(loaded.config.faults) : loaded.problems).map(({ place, text }) => `${place.slice(folder.length + 1)} ${text}`) }
 }
 const configOf = (t: Test, ...given: Parameters<typeof load> extends [Test, ...infer Rest] ? Rest : never): Config => {
   const { loaded, problems } = load(t, ...given)

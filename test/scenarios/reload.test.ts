@@ -3,7 +3,7 @@
  * added, one goes, one listener opens, one closes; then a configuration with
  * faults, and one whose address is taken: all stays as it was.
  */
-import { copyFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
@@ -138,4 +138,54 @@ t.test('a reload reads certificates anew: an authority that is exchanged is trus
   await holdfast.logged(/reloaded/)
   wire.send(socketmapRequest('m', 'key'))
   t.equal(String(await wire.netstring()), 'OK value')
+})
+
+t.test('C147 one faulty map does not stop the others, at the start or on a reload', async t => {
+  const port = await freePort()
+  const yaml = (dir: string): string => `listen:
+  - socketmap: unix:${dir}/s
+health: 127.0.0.1:${port}
+maps:
+  one: {search: exact, text: a}
+  two: {search: exact, text: b}
+  three: {search: exct, text: a}
+  four: {search: exact, cf: four.cf}
+  five: {search: exact, database: none, query: SELECT 1}
+`
+  const holdfast = await startHoldfast(dir => {
+    writeFileSync(join(dir, 'a'), 'key one\n')
+    writeFileSync(join(dir, 'b'), 'key two\n')
+    return yaml(dir)
+  })
+  t.teardown(() => holdfast.kill())
+  const ask = (map: string): Promise<string> => socketmapAsk(join(holdfast.dir, 's'), map, 'key')
+  t.equal(await ask('one'), 'OK one')
+  t.equal(await ask('two'), 'OK two')
+  for (const [map, place] of [['three', 'holdfast.yaml:7'], ['four', 'four.cf'], ['five', 'holdfast.yaml:9']] as const) {
+    t.match(await ask(map), new RegExp(`^TEMP query-error: the map's definition has faults: .*${place}$`))
+    t.match(holdfast.log(), new RegExp(`error: .*${place}: `))
+    t.match(holdfast.log(), `map ${map}: not served`)
+  }
+  const get = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${port}/${path}`)).text()
+  t.match(JSON.parse(await get('readyz')), { status: 'ready', summary: { state: 'degraded' } })
+  t.match(await get('readyz'), 'its lookups are deferred')
+  t.match(await get('metrics'), /holdfast_map_faults\{map="one"\} 0\n[^]*holdfast_map_faults\{map="four"\} 1\n/)
+  t.match(await get('metrics'), 'holdfast_lookups_total')
+
+  // The last good definition stays, whatever is wrong with the new one; what is good is taken over.
+  rmSync(join(holdfast.dir, 'b'))
+  writeFileSync(join(holdfast.dir, 'a'), 'key changed\n')
+  holdfast.configure(yaml(holdfast.dir).replace('three: {search: exct', 'three: {search: exact'))
+  holdfast.reload()
+  await holdfast.logged(/reloaded: 3 maps/)
+  t.equal(await ask('one'), 'OK changed')
+  t.equal(await ask('two'), 'OK two')
+  t.equal(await ask('three'), 'OK changed')
+  t.match(holdfast.log(), 'map two: its last good definition stays in use')
+  t.match(await get('readyz'), 'its last good definition stays in use')
+  holdfast.configure(yaml(holdfast.dir).replace('two: {search: exact', 'two: {search: exct'))
+  const before = holdfast.log().length
+  holdfast.reload()
+  await holdfast.logged(/reloaded: 3 maps/, before)
+  t.equal(await ask('two'), 'OK two')
 })

@@ -2,11 +2,11 @@
  * The daemon as a service: it tells systemd its state, takes a socket over,
  * and loses no lookup while it is replaced.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
-import { run } from '../fixtures/child.js'
+import { run, startChild } from '../fixtures/child.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { startNotifySocket, superviseWithSocket } from '../fixtures/service.js'
 import { openWire, socketmapAsk, socketmapRequest } from '../fixtures/wire.js'
@@ -87,9 +87,87 @@ t.test('systemd rates the unit at most 2.0, and finds no fault in it', async t =
   for (const name of ['holdfast.service', 'holdfast.socket']) {
     // The program and the manual page aren't installed here.
     const text = readFileSync(new URL(`../../../deploy/systemd/${name}`, import.meta.url), 'utf8')
-      .replace('/usr/bin/holdfast', '/bin/true').replace(/^Documentation=.*$/m, '')
+      .replaceAll('/usr/bin/holdfast', '/bin/true').replace(/^Documentation=.*$/m, '')
     writeFileSync(join(folder, name), text)
   }
   const verified = await run('systemd-analyze', ['verify', '--man=no', join(folder, 'holdfast.service'), join(folder, 'holdfast.socket')])
   t.same(verified.stderr.split('\n').filter(line => line.includes(folder) || line.startsWith('holdfast.')), [])
+})
+
+t.test('`holdfast reload`, which systemd runs, waits for the verdict, and fails if a definition has faults', async t => {
+  const holdfast = await startHoldfast(config, { env: { ...process.env, RUNTIME_DIRECTORY: freshFolder() } })
+  t.teardown(() => holdfast.kill())
+  const env = readFileSync(`/proc/${holdfast.pid()}/environ`, 'utf8').split('\0')
+  const folder = env.find(line => line.startsWith('RUNTIME_DIRECTORY='))?.slice('RUNTIME_DIRECTORY='.length)
+  const reload = () => run(process.execPath, [mainFile, 'reload'], {
+    env: { ...process.env, RUNTIME_DIRECTORY: folder, MAINPID: String(holdfast.pid()) },
+  })
+  t.match(await reload(), { code: 0, stderr: '' })
+  holdfast.configure(`${config(holdfast.dir)}  n: {search: exact, text: none}\n`)
+  t.match(await reload(), { code: 78, stderr: /none: can't be read: ENOENT/ })
+  holdfast.configure('listen: 1')
+  t.match(await reload(), { code: 78, stderr: /not reloaded/ })
+  holdfast.configure(config(holdfast.dir))
+  t.match(await reload(), { code: 0 })
+})
+
+t.test('SIGHUP while the daemon starts does not end it, and it reads its configuration again once it is ready', async t => {
+  const dir = freshFolder()
+  writeFileSync(join(dir, 'holdfast.yaml'), config(dir))
+  // Node handles no signal before the first line of the program has run; this file is loaded before that.
+  const early = join(dir, 'early.cjs')
+  writeFileSync(early, `const on = process.on
+process.on = (name, ...rest) => {
+  on.call(process, name, ...rest)
+  if (name === 'SIGHUP') process.kill(process.pid, 'SIGHUP')
+  return process
+}`)
+  const child = await startChild(process.execPath, ['--require', early, mainFile, 'serve', join(dir, 'holdfast.yaml')])
+  t.teardown(() => child.kill())
+  await child.printed(/ready: 1 maps[^]*reloaded: 1 maps/)
+  t.equal(await socketmapAsk(join(dir, 's'), 'm', 'key'), 'OK value')
+})
+
+t.test('C144 a second start does not take a running daemon\'s socket, and says who has it', async t => {
+  const holdfast = await startHoldfast(config)
+  t.teardown(() => holdfast.kill())
+  const second = await run(process.execPath, [mainFile, 'serve', join(holdfast.dir, 'holdfast.yaml')])
+  t.equal(second.code, 69)
+  t.match(second.stderr, `/s: another process answers there (`)
+  t.match(second.stderr, `process ${holdfast.pid()}); stop that one first`)
+  t.equal(await socketmapAsk(join(holdfast.dir, 's'), 'm', 'key'), 'OK value')
+})
+
+t.test('a socket that is removed, or replaced by a dead one, is made anew', async t => {
+  const holdfast = await startHoldfast(config)
+  t.teardown(() => holdfast.kill())
+  const path = join(holdfast.dir, 's')
+  const wire = await openWire({ path })
+  t.teardown(() => wire.close())
+  for (const spoil of [() => rmSync(path), () => { rmSync(path); writeFileSync(path, '') }]) {
+    const before = holdfast.log().length
+    spoil()
+    if (existsSync(path)) {
+      await holdfast.logged(/no client can reach it, .* exists and is not a socket/, before)
+      rmSync(path)
+    }
+    await holdfast.logged(/made anew/, before)
+    t.equal(await socketmapAsk(path, 'm', 'key'), 'OK value')
+  }
+  wire.send(socketmapRequest('m', 'key'))
+  t.equal(String(await wire.netstring()), 'OK value', 'who was connected stays')
+  await holdfast.stop()
+  t.notOk(existsSync(path))
+})
+
+t.test('N21 a folder that another account owns is named, with what to do', async t => {
+  const dir = freshFolder()
+  writeFileSync(join(dir, 'holdfast.yaml'), config(dir).replace(`${dir}/s`, `${dir}/queue/s`))
+  mkdirSync(join(dir, 'queue'), { mode: 0o700 })
+  chmodSync(dir, 0o755)
+  const { code, stderr } = await run('setpriv', [
+    '--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, mainFile, 'serve', join(dir, 'holdfast.yaml'),
+  ], { env: { ...process.env, NODE_OPTIONS: '' } })
+  t.equal(code, 69)
+  t.match(stderr, /may not make a socket in .*\/queue, which has owner 0, group root and mode 700: chown 65534 .*queue/)
 })

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { chmodSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { BlockList, connect } from 'node:net'
 import { join } from 'node:path'
 import { mock } from 'node:test'
@@ -55,16 +55,24 @@ for (const umask of [0o077, 0o022, 0o777]) {
   })
 }
 
-t.test('C145 a new listener takes the path over, and no client is refused, then or when the old one closes', async t => {
+t.test('C144 a path at which somebody answers is not taken', async t => {
+  const path = join(folderFor(t), 's')
+  await serve(t, unix(path))
+  await t.rejects(startListening(unix(path), answers().context), {
+    message: new RegExp(`^${path}: another process answers there \\(.*, process ${process.pid}\\); stop that one first$`),
+  })
+  t.equal(await socketmapAsk(path, 'alias', 'x'), 'OK value of x')
+})
+
+t.test('C145 a listener whose path another process has taken leaves it there when it closes', async t => {
   const path = join(folderFor(t), 's')
   const old = await serve(t, unix(path))
   const client = await openWire({ path })
   t.teardown(() => client.close())
   client.send(socketmapRequest('alias', 'later'))
   await old.untilWaiting(1)
-  const young = await serve(t, unix(path))
-  t.equal(await socketmapAsk(path, 'alias', 'x'), 'OK value of x')
-  t.equal(young.replies.length, 1, 'the new one is asked')
+  rmSync(path)
+  await serve(t, unix(path))
   const closed = old.listener.close(60_000)
   old.settle('later', absent)
   t.equal((await client.netstring()).toString(), 'NOTFOUND ', 'the old one answers what it was asked')

@@ -19,7 +19,6 @@ t.test('idle_interval of a .cf file: its unused connection is closed after that 
   )
   const source = { kind: 'cf', paths: [path] } as const
   const opened = openSources([{ name: 'alias', source, changes: null }], settings, () => undefined)
-  if (!opened.ok) throw new Error(JSON.stringify(opened.problems))
   t.teardown(() => opened.sources.close())
   const map = opened.sources.of('alias')
   if (map.kind !== 'mysql') throw new Error('not MySQL')
@@ -41,6 +40,8 @@ t.test('a `changes` query that says nowhere where the time goes is a problem, wi
     const source = { kind: 'cf', paths: [path] } as const
     const opened = openSources([{ name: 'alias', source, changes }], settings, () => undefined)
     const problem = { place: 'holdfast.yaml:7', text: /^changes: say where the time goes, such as / }
-    t.match(opened, { ok: false, problems: [problem] })
+    t.match(opened.faults.get('alias'), [problem])
+    t.notOk(opened.sources.has('alias'))
+    opened.sources.close()
   }
 })
