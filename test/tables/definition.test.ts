@@ -78,14 +78,15 @@ t.test('numbers and booleans are taken as Postfix takes them, and nothing else',
   t.end()
 })
 
-t.test('a slip for a parameter that isn\'t there is refused, any other unknown name is a warning', t => {
+t.test('C06 C22 an unknown parameter is ignored, as Postfix does, with a warning that has its line and what it may be', t => {
   t.match(
-    problems(`user = pf\ndbname = mail\nhost = 127.0.0.1:3307\n${query}`), [/^\/f\.cf:3 host: .*did you mean 'hosts'/],
+    warnings(`user = pf\ndbname = mail\nhost = 127.0.0.1:3307\n${query}`),
+    [/^\/f\.cf:3 host: .*ignored.*did you mean 'hosts'/],
   )
   t.match(warnings(`${base}${query}host = x\n`), [/^\/f\.cf:6 host: .*ignored.*did you mean 'hosts'/])
   t.match(warnings(`${base}${query}comment = x\n`), [/^\/f\.cf:6 comment: .*ignored/])
   t.match(
-    problems(`${base}${query}domain\u00a0= a.test\n`),
+    warnings(`${base}${query}domain\u00a0= a.test\n`),
     [/^\/f\.cf:6 domain\?\?: is no parameter .*did you mean 'domain'/], 'a blank that is none is shown',
   )
   t.end()
