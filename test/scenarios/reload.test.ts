@@ -167,7 +167,7 @@ maps:
     t.match(holdfast.log(), `map ${map}: not served`)
   }
   const get = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${port}/${path}`)).text()
-  t.match(JSON.parse(await get('readyz')), { status: 'ready', summary: { state: 'degraded' } })
+  t.match(JSON.parse(await get('readyz')), { status: 'ready', summary: { state: 'deferring' } })
   t.match(await get('readyz'), 'its lookups are deferred')
   t.match(await get('metrics'), /holdfast_map_faults\{map="one"\} 0\n[^]*holdfast_map_faults\{map="four"\} 1\n/)
   t.match(await get('metrics'), 'holdfast_lookups_total')
