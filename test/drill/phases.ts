@@ -3,7 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { createConnection } from 'mysql2/promise'
 import type { Connection, RowDataPacket } from 'mysql2/promise'
-import { untilUnsure } from './probe.js'
+import { untilRunning, untilUnsure } from './probe.js'
 import { deadlineMs } from './stage.js'
 import type { Stage } from './stage.js'
 
@@ -13,6 +13,8 @@ export type Phase = {
   readonly continues?: true
   /** Nothing that the operator inserts arrives: new recipients exist, but not in the table that is asked. */
   readonly isCutOff?: true
+  /** Mail comes in once it is broken, not while it breaks. */
+  readonly isBrokenFirst?: true
   /** A short drill has it too. */
   readonly quick?: true
   /** Holdfast itself is down for a moment. */
@@ -266,10 +268,11 @@ export const phases: readonly Phase[] = [
     },
   },
   {
-    name: 'mysqld, then Holdfast killed', stopsHoldfast: true,
+    name: 'Holdfast restarted while mysqld is down', quick: true, isBrokenFirst: true,
     go: async stage => {
       await killMysql(stage)
       await stage.holdfast.kill()
+      await untilRunning(stage.holdfast)
       return () => startMysql(stage)
     },
   },

@@ -31,3 +31,8 @@ export const untilSure = async (holdfast: Holdfast, maps: readonly MapName[]): P
 export const untilUnsure = async (holdfast: Holdfast): Promise<void> => {
   while (await ask(holdfast, 'virtual_alias') === 'NOTFOUND ') await setTimeout(pauseMs)
 }
+
+/** Resolves when it answers, whatever it says. */
+export const untilRunning = async (holdfast: Holdfast): Promise<void> => {
+  while (await ask(holdfast, 'virtual_alias') === 'not running') await setTimeout(pauseMs)
+}

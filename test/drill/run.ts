@@ -41,7 +41,11 @@ const runPhase = async (stage: Stage, phase: Phase, isContinued: boolean, load: 
       return [contestant, summarize(tally), tally.falseRejects] as const
     }))
   let results: Awaited<ReturnType<typeof loads>>
-  if (phase.continues === true || phase.isCutOff === true) {
+  if (phase.isBrokenFirst === true) {
+    await insertNew(stage, phase, newNeeded(load.durationMs))
+    mend = await phase.go(stage)
+    results = await loads()
+  } else if (phase.continues === true || phase.isCutOff === true) {
     mend = await phase.go(stage)
     await insertNew(stage, phase, newNeeded(load.durationMs))
     results = await loads()

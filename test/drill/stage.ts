@@ -149,7 +149,10 @@ export const startStage = async (wanted: readonly Peer[]): Promise<Stage> => {
     stops.push(() => redis.stop())
     const memcached = await startMemcached()
     stops.push(() => memcached.stop())
-    const holdfast = await startHoldfast(dir => holdfastConfig(dir, { host: proxy.host, port: proxy.port, mariadb, redis }))
+    const holdfast = await startHoldfast(dir => holdfastConfig(dir, { host: proxy.host, port: proxy.port, mariadb, redis }), {
+      // As the unit gives it one: for the snapshot and the copies.
+      env: { ...process.env, STATE_DIRECTORY: freshFolder() },
+    })
     const configure: Stage['configure'] = more =>
       holdfast.configure(holdfastConfig(holdfast.dir, { host: proxy.host, port: proxy.port, mariadb, redis }, more))
     stops.push(() => holdfast.stop())
