@@ -35,6 +35,9 @@ export type Compared =
     readonly kind: 'compared'
     readonly differences: readonly Difference[]
     readonly recipients: number
+    /** What the Postfix on mysql: tables did. */
+    readonly before: Observed
+    /** What `adopt` said. */
     readonly said: string
   }
   /** No table that Holdfast could take over, or a plan that can't be carried out. */
@@ -193,8 +196,7 @@ export const startStage = async (): Promise<Stage> => {
         if (daemon === null) return { kind: 'not moved', said: moved.said }
         const [one, other] = await Promise.all([before.observe(scenario), after.observe(scenario)])
         const recipients = scenario.sessions.flatMap(({ steps }) => steps).filter(({ verb }) => verb === 'RCPT').length
-        const said = `${moved.said}\n${daemon.output()}`
-        return { kind: 'compared', differences: compare(one, other), recipients, said }
+        return { kind: 'compared', differences: compare(one, other), recipients, before: one, said: moved.said }
       } finally {
         await Promise.all([before.stop(), after.stop(), daemon?.kill()])
       }

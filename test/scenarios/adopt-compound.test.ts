@@ -18,13 +18,15 @@ import { startSocketmap } from '../fixtures/socketmap.js'
 const planFor = (main: Readonly<Record<string, string>>): AdoptionPlan => {
   const values = new Map(Object.entries({ mail_version: '3.7.11', ...main }))
   return planAdoption({
-    configDir: '/etc/postfix', written: values, expanded: values, inMainCf: new Set(values.keys()), services: [], overrides: [],
+    configDir: '/etc/postfix', written: values, expanded: values, inMainCf: new Set(values.keys()), services: [],
+    overrides: [],
   }, () => null)
 }
 
 const rows: Readonly<Record<string, string>> = {
   'first @pipe.example': 'Key', 'second key': 'ann@elsewhere.example',
-  'left @union.example': 'ann@elsewhere.example', 'right @union.example': 'bob@elsewhere.example', 'right user@union.example': 'bob@elsewhere.example',
+  'left @union.example': 'ann@elsewhere.example', 'right @union.example': 'bob@elsewhere.example',
+  'right user@union.example': 'bob@elsewhere.example',
 }
 
 t.test('tables in a pipe or a union are asked for the keys that mysql: tables are', async t => {
@@ -42,7 +44,9 @@ t.test('tables in a pipe or a union are asked for the keys that mysql: tables ar
   t.teardown(() => postfix.stop())
   mkdirSync(join(postfix.queueDir, 'holdfast'))
   symlinkSync(server.path, join(postfix.queueDir, 'holdfast', 'holdfast.sock'))
-  const asked = (map: string): readonly string[] => [...new Set(server.asked.filter(question => question.map === map).map(({ key }) => key))]
+  const asked = (map: string): readonly string[] => [
+    ...new Set(server.asked.filter(question => question.map === map).map(({ key }) => key)),
+  ]
 
   t.equal((await rcptReply(postfix.smtpPort, 'User+Tag@Pipe.example')).code, 250, 'found through the pipe')
   t.strictSame(asked('first'), ['user+tag@pipe.example', 'user@pipe.example', '@pipe.example'])
@@ -50,7 +54,10 @@ t.test('tables in a pipe or a union are asked for the keys that mysql: tables ar
 
   t.equal((await rcptReply(postfix.smtpPort, 'any+tag@union.example')).code, 250, 'found in the union')
   for (const map of ['left', 'right']) {
-    t.strictSame(asked(map).filter(key => key.includes('union')), ['any+tag@union.example', 'any@union.example', '@union.example'], map)
+    t.strictSame(
+      asked(map).filter(key => key.includes('union')), ['any+tag@union.example', 'any@union.example', '@union.example'],
+      map,
+    )
   }
   t.notMatch(postfix.log(), /fatal|bad syntax|lookup error/)
 })

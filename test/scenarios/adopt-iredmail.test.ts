@@ -2,4 +2,7 @@
 import t from 'tap'
 import { iredmail, moveThroughOutage } from './adopt.js'
 
-t.test('C142 the same answers before, after, and after switching back, chrooted and not', t => moveThroughOutage(t, iredmail))
+t.test(
+  'C142 the same answers before, after, and after switching back, chrooted and not',
+  t => moveThroughOutage(t, iredmail),
+)

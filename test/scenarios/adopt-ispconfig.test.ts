@@ -1,4 +1,4 @@
-/** The steps of adopt.ts on the shape of ispconfig: text tables before MySQL's, and access tables among the restrictions. */
+/** The steps of adopt.ts on ispconfig's shape: text tables before MySQL's, and access tables in the restrictions. */
 import t from 'tap'
 import { ispconfig, moveThroughOutage } from './adopt.js'
 

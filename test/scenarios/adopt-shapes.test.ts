@@ -14,12 +14,14 @@ const shapes: readonly Shape[] = [
     // No probes of recipients, and nobody to ask for a policy.
     name: 'modoboa',
     files: [
-      [/sql-domains/, 'domains'], [/domain-aliases/, 'alias_domains'], [/sql-aliases/, 'alias'], [/relaydomains/, 'relay'],
+      [/sql-domains/, 'domains'], [/domain-aliases/, 'alias_domains'], [/sql-aliases/, 'alias'],
+      [/relaydomains/, 'relay'],
       [/sql-transport/, 'transport'], [/login/, 'mailbox'], [/maintain/, 'refused'],
     ],
     settings: {
       smtpd_recipient_restrictions: 'check_recipient_access proxy:${dbtype}:/etc/postfix/sql-maintain.cf '
-        + 'check_recipient_access proxy:${dbtype}:/etc/postfix/sql-relay-recipient-verification.cf reject_unauth_destination',
+        + 'check_recipient_access proxy:${dbtype}:/etc/postfix/sql-relay-recipient-verification.cf '
+        + 'reject_unauth_destination',
     },
   },
   {
@@ -30,16 +32,21 @@ const shapes: readonly Shape[] = [
   {
     // Parameters of a table in main.cf itself; local(8)'s aliases, which are local recipients by default.
     name: 'froxlor',
-    files: [[/mailbox_domains/, 'domains'], [/mailbox_maps|sender_permissions/, 'mailbox'], [/alias_maps/, 'alias'], [/aliases/, 'rewritten']],
+    files: [
+      [/mailbox_domains/, 'domains'], [/mailbox_maps|sender_permissions/, 'mailbox'], [/alias_maps/, 'alias'],
+      [/aliases/, 'rewritten'],
+    ],
     settings: {
-      local_recipient_maps: null, virtual_alias_domains: 'w.example', rewrite_query: 'SELECT target FROM rewritten WHERE address=\'%s\'',
+      local_recipient_maps: null, virtual_alias_domains: 'w.example',
+      rewrite_query: 'SELECT target FROM rewritten WHERE address=\'%s\'',
     },
     keeps: ['alias_maps', 'canonical_maps'],
   },
   {
     name: 'docker-mailserver',
     files: [
-      [/domains/, 'domains'], [/mailboxes|senders/, 'mailbox'], [/aliases/, 'alias'], [/rewrite/, 'rewritten'], [/banned|no-outgoing/, 'refused'],
+      [/domains/, 'domains'], [/mailboxes|senders/, 'mailbox'], [/aliases/, 'alias'], [/rewrite/, 'rewritten'],
+      [/banned|no-outgoing/, 'refused'],
     ],
     settings: { virtual_alias_domains: 'w.example' },
     keeps: ['header_checks'],
@@ -50,5 +57,8 @@ const mariadb = await startMariadb({ sql: schema })
 t.teardown(() => mariadb.stop())
 
 for (const shape of shapes) {
-  t.test(`${shape.name}: the same answers before, after, and after switching back`, async t => moveOverAndBack(t, await startBed(t, shape, mariadb)))
+  t.test(
+    `${shape.name}: the same answers before, after, and after switching back`,
+    async t => moveOverAndBack(t, await startBed(t, shape, mariadb)),
+  )
 }

@@ -17,10 +17,11 @@
  * the daemon serves the maps; `compare` finds the tables' answers in the daemon's;
  * with MariaDB killed, those who are known are still accepted.
  */
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type * as Tap from 'tap'
+import { groupId } from '../../src/config/endpoint.js'
 import { parseParameters, runPostconf } from '../../src/postfix/postconf.js'
 import { run, startChild } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/daemon.js'
@@ -33,21 +34,25 @@ import { smtpSession } from '../fixtures/smtp.js'
 
 export const schema = `
   CREATE TABLE domain (name varchar(255), kind varchar(20), route varchar(255));
-  INSERT INTO domain VALUES ('v.example', 'mailbox', 'discard:'), ('w.example', 'alias', 'discard:'), ('r.example', 'relay', 'discard:');
+  INSERT INTO domain VALUES
+    ('v.example', 'mailbox', 'discard:'), ('w.example', 'alias', 'discard:'), ('r.example', 'relay', 'discard:');
   CREATE TABLE alias (address varchar(255), target varchar(255));
   INSERT INTO alias VALUES ('info@v.example', 'ann@v.example'), ('list@v.example', 'ann@v.example,bob@v.example'),
     ('@w.example', 'ann@v.example'), ('sub@v.example', 'nobody@v.example'),
     -- Where a table of aliases says who may send.
     ('sender@elsewhere.example', 'OK');
   CREATE TABLE mailbox (address varchar(255), path varchar(255));
-  INSERT INTO mailbox VALUES ('ann@v.example', 'v.example/ann/'), ('bob@v.example', 'v.example/bob/'), ('rex@r.example', 'OK');
+  INSERT INTO mailbox VALUES
+    ('ann@v.example', 'v.example/ann/'), ('bob@v.example', 'v.example/bob/'), ('rex@r.example', 'OK');
   CREATE TABLE refused (address varchar(255), action varchar(255));
-  INSERT INTO refused VALUES ('bob@v.example', 'REJECT not him'), ('spam@elsewhere.example', 'REJECT no thanks'), ('sub.r.example', 'REJECT nor there');
+  INSERT INTO refused VALUES
+    ('bob@v.example', 'REJECT not him'), ('spam@elsewhere.example', 'REJECT no thanks'),
+    ('sub.r.example', 'REJECT nor there');
   CREATE TABLE rewritten (address varchar(255), target varchar(255));
   INSERT INTO rewritten VALUES ('old@v.example', 'renamed'), ('renamed', 'ann@v.example'), ('root', 'ann@v.example');
 `
 
-/** The queries of the tables that the fixtures name. Where a project has several for one purpose, only one has rows here. */
+/** The queries of the fixtures' tables. Where a project has several for one purpose, only one has rows here. */
 const queries: Readonly<Record<string, string>> = {
   domains: 'SELECT name FROM domain WHERE name=\'%s\' AND kind=\'mailbox\'',
   alias_domains: 'SELECT name FROM domain WHERE name=\'%s\' AND kind=\'alias\'',
@@ -74,17 +79,21 @@ export type Shape = {
 export const ispconfig: Shape = {
   name: 'ispconfig',
   files: [
-    [/virtual_alias_domains/, 'alias_domains'], [/virtual_domains/, 'domains'], [/relaydomains/, 'relay'], [/forwardings/, 'alias'],
-    [/mailboxes|relayrecipientmaps/, 'mailbox'], [/transports/, 'transport'], [/sender\.cf|_recipient\.cf/, 'refused'], [/./, 'none'],
+    [/virtual_alias_domains/, 'alias_domains'], [/virtual_domains/, 'domains'], [/relaydomains/, 'relay'],
+    [/forwardings/, 'alias'],
+    [/mailboxes|relayrecipientmaps/, 'mailbox'], [/transports/, 'transport'], [/sender\.cf|_recipient\.cf/, 'refused'],
+    [/./, 'none'],
   ],
   keeps: ['virtual_gid_maps', 'virtual_uid_maps'],
   settings: {
     virtual_transport: 'discard', greylisting: 'check_client_access mysql:/etc/postfix/mysql-virtual_client.cf',
-    virtual_alias_maps: 'texthash:TEXT, proxy:mysql:/etc/postfix/mysql-virtual_forwardings.cf, proxy:mysql:/etc/postfix/mysql-virtual_email2email.cf',
+    virtual_alias_maps: 'texthash:TEXT, proxy:mysql:/etc/postfix/mysql-virtual_forwardings.cf, '
+      + 'proxy:mysql:/etc/postfix/mysql-virtual_email2email.cf',
     transport_maps: 'texthash:TEXT, proxy:mysql:/etc/postfix/mysql-virtual_transports.cf',
     smtpd_sender_restrictions: 'check_sender_access proxy:mysql:/etc/postfix/mysql-virtual_sender.cf',
     smtpd_client_restrictions: 'check_client_access proxy:mysql:/etc/postfix/mysql-virtual_client.cf',
-    smtpd_recipient_restrictions: 'reject_unauth_destination, check_recipient_access proxy:mysql:/etc/postfix/mysql-virtual_recipient.cf',
+    smtpd_recipient_restrictions: 'reject_unauth_destination, check_recipient_access '
+      + 'proxy:mysql:/etc/postfix/mysql-virtual_recipient.cf',
   },
 }
 
@@ -92,7 +101,8 @@ export const ispconfig: Shape = {
 export const iredmail: Shape = {
   name: 'iredmail',
   files: [
-    [/virtual_mailbox_domains/, 'domains'], [/relay_domains/, 'relay'], [/virtual_alias_maps/, 'alias'], [/virtual_mailbox_maps/, 'mailbox'],
+    [/virtual_mailbox_domains/, 'domains'], [/relay_domains/, 'relay'], [/virtual_alias_maps/, 'alias'],
+    [/virtual_mailbox_maps/, 'mailbox'],
     [/transport_maps_domain/, 'transport'], [/./, 'none'],
   ],
   settings: { virtual_transport: 'discard', virtual_alias_domains: 'w.example', smtpd_sender_restrictions: '' },
@@ -102,7 +112,8 @@ export const postfixadmin: Shape = {
   // virtual(8) delivers, and reads virtual_mailbox_maps too.
   name: 'postfixadmin',
   files: [
-    [/domains_maps/, 'domains'], [/relay_domains/, 'relay'], [/virtual_alias_maps/, 'alias'], [/virtual_mailbox_maps|sender_login/, 'mailbox'],
+    [/domains_maps/, 'domains'], [/relay_domains/, 'relay'], [/virtual_alias_maps/, 'alias'],
+    [/virtual_mailbox_maps|sender_login/, 'mailbox'],
     [/transport/, 'transport'],
   ],
   settings: { virtual_alias_domains: 'w.example' },
@@ -111,18 +122,25 @@ export const postfixadmin: Shape = {
 
 const sender = 'sender@elsewhere.example'
 const recipients = [
-  'ann@v.example', 'Ann@V.Example', 'ann+tag@v.example', 'bob@v.example', 'info@v.example', 'info+tag@v.example', 'list@v.example',
-  'sub@v.example', 'nobody@v.example', 'anyone@w.example', 'any+one@w.example', 'rex@r.example', 'nobody@r.example', 'rex@sub.r.example',
-  'user@none.example', '"odd one"@v.example', '"odd one"@w.example', 'o\'neil@v.example', 'old@v.example', 'other@text.example', 'root', 'nobody',
+  'ann@v.example', 'Ann@V.Example', 'ann+tag@v.example', 'bob@v.example', 'info@v.example', 'info+tag@v.example',
+  'list@v.example',
+  'sub@v.example', 'nobody@v.example', 'anyone@w.example', 'any+one@w.example', 'rex@r.example', 'nobody@r.example',
+  'rex@sub.r.example',
+  'user@none.example', '"odd one"@v.example', '"odd one"@w.example', 'o\'neil@v.example', 'old@v.example',
+  'other@text.example', 'root', 'nobody',
 ]
-export const known = ['ann@v.example', 'Ann@V.Example', 'info@v.example', 'list@v.example', 'anyone@w.example', 'rex@r.example']
+export const known = [
+  'ann@v.example', 'Ann@V.Example', 'info@v.example', 'list@v.example', 'anyone@w.example', 'rex@r.example',
+]
 const refusedSender = 'spam@elsewhere.example'
 
 /** What smtpd says to each recipient. */
 const replies = async (port: number): Promise<readonly string[]> => {
   const said: string[] = []
   const session = await smtpSession(port)
-  for (const [from, to] of [...recipients.map(recipient => [sender, recipient] as const), [refusedSender, 'ann@v.example'] as const]) {
+  for (const [from, to] of [
+    ...recipients.map(recipient => [sender, recipient] as const), [refusedSender, 'ann@v.example'] as const,
+  ]) {
     await session.mail(from)
     const { code, text } = await session.rcpt(to)
     said.push(`${from} ${to}: ${code} ${text}`)
@@ -140,31 +158,55 @@ export const startBed = async (t: Tap.Test, shape: Shape, mariadb: Mariadb) => {
   const source = fileURLToPath(new URL(`../../../test/fixtures/adopt/${shape.name}`, import.meta.url))
   const text = join(folder, 'text')
   const write = (file: string, content: string): void => {
-    writeFileSync(file, content)
+    writeFileSync(file, content, { mode: 0o640 })
+    // proxymap(8) runs as Postfix's account.
+    chownSync(file, 0, groupId('postfix') ?? 0)
     settle(file)
   }
   write(text, 'other@v.example ann@v.example\n')
   write(join(folder, 'vhost'), 'text.example\n')
   const here = (value: string): string => value.replaceAll('TEXT', text)
-    .replace(/\$sql_dir/g, '/etc/postfix/mysql').replaceAll('/etc/postfix', folder).replace(/\b(hash|texthash|regexp|pcre):[^ ,}]+/g, `texthash:${text}`)
-  const server = { hosts: `inet:${mariadb.host}:${mariadb.port}`, user: mariadb.user, password: mariadb.password, dbname: mariadb.database }
+    .replace(/\$sql_dir/g, '/etc/postfix/mysql').replaceAll('/etc/postfix', folder).replace(
+      /\b(hash|texthash|regexp|pcre):[^ ,}]+/g, `texthash:${text}`,
+    )
+  const server = {
+    hosts: `inet:${mariadb.host}:${mariadb.port}`, user: mariadb.user, password: mariadb.password,
+    dbname: mariadb.database,
+  }
 
   const [all, overridden] = await Promise.all([runPostconf(source, ['-n']), runPostconf(source, ['-P'])])
   const own = [...parseParameters(all)]
-    .filter(([name]) => !['compatibility_level', 'config_directory', 'myhostname', 'sql_dir', 'proxy_read_maps'].includes(name))
+    .filter(
+      ([name]) => ![
+        'compatibility_level', 'config_directory', 'myhostname', 'sql_dir', 'proxy_read_maps',
+      ].includes(name),
+    )
   // Tables may have their parameters in main.cf itself, where a $ is doubled.
   const inMainCf = own.flatMap(([name, value]) => /_maps$/.test(name) ? /\bmysql:(\w+)/.exec(value)?.[1] ?? [] : [])
-    .flatMap(table => Object.entries(server).map(([name, value]) => [`${table}_${name}`, value.replaceAll('$', '$$$$')] as const))
-  const settings: Readonly<Record<string, string | null>> = Object.fromEntries([...own, ...inMainCf, ...Object.entries(shape.settings)]
+    .flatMap(
+      table => Object.entries(server).map(
+        ([name, value]) => [`${table}_${name}`, value.replaceAll('$', '$$$$')] as const,
+      ),
+    )
+  const settings: Readonly<Record<string, string | null>> = Object.fromEntries([
+    ...own, ...inMainCf, ...Object.entries(shape.settings),
+  ]
     .map(([name, value]) => [name, value === null ? null : here(value)]))
   const overrides = ['smtpd_helo_restrictions=check_helo_access,mysql:/etc/postfix/mysql-helo.cf',
-    ...[...parseParameters(overridden)].filter(([name, value]) => /\/inet\/smtpd_\w+_restrictions$/.test(name) && /mysql:|\$/.test(value))
+    ...[...parseParameters(overridden)].filter(
+      ([name, value]) => /\/inet\/smtpd_\w+_restrictions$/.test(name) && /mysql:|\$/.test(value),
+    )
       .map(([name, value]) => `${name.replace(/.*\//, '')}=${value}`)].map(here)
   for (const value of [...Object.values(settings), ...overrides]) {
     for (const [, file = ''] of (value ?? '').matchAll(/(?:mysql|\$\{dbtype\}):(\/[^ ,}]+)/g)) {
       mkdirSync(join(file, '..'), { recursive: true })
       const query = shape.files.find(([name]) => name.test(file))?.[1] ?? 'none'
-      write(file, [...Object.entries(server), ['query', queries[query] ?? '']].map(([name = '', said = '']) => `${name} = ${said}\n`).join(''))
+      write(
+        file,
+        [
+          ...Object.entries(server), ['query', queries[query] ?? ''],
+        ].map(([name = '', said = '']) => `${name} = ${said}\n`).join(''),
+      )
     }
   }
   const chrootedPort = await freePort()
@@ -174,28 +216,42 @@ export const startBed = async (t: Tap.Test, shape: Shape, mariadb: Mariadb) => {
       local_recipient_maps: '', alias_maps: '',
       local_transport: 'discard', relay_transport: 'discard', default_transport: 'discard',
       ...settings,
-      proxy_read_maps: ['$local_recipient_maps', ...Object.values(settings).flatMap(value => value?.match(/proxy:[^ ,]+/g) ?? [])].join(' '),
+      proxy_read_maps: [
+        '$local_recipient_maps', ...Object.values(settings).flatMap(value => value?.match(/proxy:[^ ,]+/g) ?? []),
+      ].join(' '),
     },
-    masterCf: `127.0.0.1:${chrootedPort} inet n - y - - smtpd\n  -o smtpd_helo_required=yes\n${overrides.map(text => `  -o ${text.includes(' ') ? `{ ${text} }` : text}\n`).join('')}`
+    masterCf: `127.0.0.1:${chrootedPort} inet n - y - - smtpd\n  -o smtpd_helo_required=yes\n${overrides.map(
+      text => `  -o ${text.includes(' ') ? `{ ${text} }` : text}\n`,
+    ).join('')}`
       + 'cleanup unix n - y - 0 cleanup\nrewrite unix - - y - - trivial-rewrite\n',
   })
   t.teardown(() => postfix.stop())
   return {
     postfix, folder, shape,
-    answers: async (): Promise<readonly string[]> => [...await replies(postfix.smtpPort), ...await replies(chrootedPort)],
-    /** Both files, as Postfix understands them: in master.cf a comma between a list's elements is as good as a blank. */
+    answers: async (): Promise<readonly string[]> => [
+      ...await replies(postfix.smtpPort), ...await replies(chrootedPort),
+    ],
+    /** Both files, as Postfix understands them. */
     settings: async (): Promise<string> => {
       for (const name of ['main.cf', 'master.cf']) settle(join(postfix.configDir, name))
-      const [main = '', ...master] = await Promise.all([['-n'], ['-M'], ['-P']].map(args => runPostconf(postfix.configDir, args)))
+      const [main = '', ...master] = await Promise.all(
+        [['-n'], ['-M'], ['-P']].map(args => runPostconf(postfix.configDir, args)),
+      )
       return main + master.join('').replace(/[ ,{}]+/g, ' ').replaceAll(' = ', '=').replace(/ +$/gm, '')
     },
-    adopt: (...args: readonly string[]) => run(process.execPath, [mainFile, 'adopt', '--config-dir', postfix.configDir, ...args]),
+    adopt: (...args: readonly string[]) => run(
+      process.execPath, [mainFile, 'adopt', '--config-dir', postfix.configDir, ...args],
+    ),
   }
 }
 
-/** Runs the steps above as tests; `meanwhile` while Postfix asks Holdfast, told its configuration file and the answers of before. */
+/**
+ * Runs the steps above as tests; `meanwhile` while Postfix asks Holdfast, with its configuration file and the answers
+ * of before.
+ */
 export const moveOverAndBack = async (
-  t: Tap.Test, bed: Bed, meanwhile: (config: string, before: readonly string[]) => Promise<void> = () => Promise.resolve(),
+  t: Tap.Test, bed: Bed,
+  meanwhile: (config: string, before: readonly string[]) => Promise<void> = () => Promise.resolve(),
 ): Promise<void> => {
   const before = { answers: await bed.answers(), settings: await bed.settings() }
   t.match(before.answers.join('\n'), /: 250 [^]*: 5\d\d /, 'some are accepted, some are not')
@@ -208,7 +264,9 @@ export const moveOverAndBack = async (
 
   mkdirSync(join(bed.postfix.queueDir, 'holdfast'))
   // However slow the machine: what an outage finds in memory isn't to be a matter of seconds.
-  const patient = readFileSync(config, 'utf8').replace(/^ {4}absent_for:.*\n/gm, '').replace(/^ {4}search:/gm, '    absent_for: 1h\n$&')
+  const patient = readFileSync(config, 'utf8').replace(/^ {4}absent_for:.*\n/gm, '').replace(
+    /^ {4}search:/gm, '    absent_for: 1h\n$&',
+  )
   writeFileSync(config, `${patient}health: "off"\n`)
   const daemon = await startChild(process.execPath, [mainFile, 'serve', config])
   t.teardown(() => daemon.kill())
@@ -222,12 +280,19 @@ export const moveOverAndBack = async (
   t.match(checked, { code: 0, stdout: /^ok: [^\n]*\n$/ }, 'and nothing is to be said of it')
   await bed.postfix.reload()
   t.strictSame(await bed.answers(), before.answers, 'the answers are those of before')
-  const left = [...parseParameters(await runPostconf(bed.postfix.configDir, ['-n'])), ...parseParameters(await runPostconf(bed.postfix.configDir, ['-P']))]
-  t.strictSame(left.filter(([name, value]) => value.includes('mysql:') && name !== 'proxy_read_maps').map(([name]) => name).sort(),
+  const left = [
+    ...parseParameters(await runPostconf(bed.postfix.configDir, ['-n'])),
+    ...parseParameters(await runPostconf(bed.postfix.configDir, ['-P'])),
+  ]
+  t.strictSame(left.filter(
+    ([name, value]) => value.includes('mysql:') && name !== 'proxy_read_maps',
+  ).map(([name]) => name).sort(),
     bed.shape.keeps ?? [], 'MySQL is asked by nobody but Holdfast')
   await meanwhile(config, before.answers)
 
-  const back = applied.stdout.slice(applied.stdout.indexOf('To switch back:')).split('\n').slice(1).filter(line => !line.includes('reload'))
+  const back = applied.stdout.slice(
+    applied.stdout.indexOf('To switch back:'),
+  ).split('\n').slice(1).filter(line => !line.includes('reload'))
   const { code, stderr } = await run('sh', ['-e'], { stdin: back.join('\n') })
   t.equal(code, 0, stderr)
   t.equal(await bed.settings(), before.settings, 'main.cf and master.cf say what they said')
@@ -246,7 +311,9 @@ export const moveThroughOutage = async (t: Tap.Test, shape: Shape): Promise<void
   t.equal(await bed.settings(), settings, 'and changes nothing')
 
   await moveOverAndBack(t, bed, async (config, before) => {
-    const compared = await run(process.execPath, [mainFile, 'compare', 'virtual_alias', '--config', config], { stdin: recipients.join('\n') })
+    const compared = await run(
+      process.execPath, [mainFile, 'compare', 'virtual_alias', '--config', config], { stdin: recipients.join('\n') },
+    )
     t.equal(compared.code, 0, `${compared.stdout}${compared.stderr}`)
     await mariadb.kill()
     const accepted = (answers: readonly string[]): readonly string[] =>

@@ -1,0 +1,177 @@
+/**
+ * Settings, overrides and values that once made a difference, each with what Postfix
+ * itself says on its mysql: tables.
+ */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import type { Test } from 'tap'
+import { freshFolder } from '../fixtures/guard.js'
+import { settle } from '../fixtures/postfix.js'
+import { startStage } from './pair.js'
+import type { Stage } from './pair.js'
+import type { Scenario, Session, Step } from './scenario.js'
+
+const stage: Stage = await startStage()
+t.teardown(() => stage.stop())
+
+const folder = freshFolder()
+/** A mysql: table; its rows have its name. */
+const table = (name: string, query = `SELECT v FROM bin WHERE tab='${name}' AND k='%s' ORDER BY id`): string => {
+  const file = join(folder, `${name}.cf`)
+  writeFileSync(file, `${stage.login}query = ${query}\n`)
+  settle(file)
+  return `mysql:${file}`
+}
+const rowsOf = (rows: Readonly<Record<string, readonly (readonly [key: string, value: string])[]>>): Scenario['rows'] =>
+  Object.entries(rows).flatMap(([name, list]) => list.map(([key, value]) => ({ table: name, key, value })))
+
+/** One session with a mail to each of these; every letter is a byte. */
+const mailTo = (
+  recipients: readonly string[], more: Partial<Session> = {}, sender = 'someone@out.example',
+): Session => ({
+  helo: 'helo.example', xclient: null, ...more,
+  steps: recipients.flatMap((recipient, number): readonly Step[] => [
+    { verb: 'MAIL', text: `<${sender}>` }, { verb: 'RCPT', text: `<${recipient}>` },
+    { verb: 'DATA', text: `Message-ID: <s0.0.${number}@m.example>\r\nFrom: <x@out.example>\r\n\r\nx` },
+    { verb: 'RSET', text: '' },
+  ]),
+})
+
+const none: Scenario['overrides'] = { smtpd: {}, cleanup: {}, rewrite: {} }
+const common = {
+  default_transport: 't2:', virtual_transport: 't1:', relay_transport: 'relay', recipient_delimiter: '+',
+}
+
+/** Runs it, and gives Postfix's replies to RCPT TO and its log lines about messages. */
+const same = async (
+  t: Test, scenario: Pick<Scenario, 'main' | 'rows' | 'sessions'> & Partial<Scenario>,
+): Promise<{ readonly replies: readonly string[], readonly log: string, readonly said: string }> => {
+  const compared = await stage.run({ seed: 0, overrides: none, ...scenario, main: { ...common, ...scenario.main } })
+  if (compared.kind === 'not moved') throw new Error(compared.said)
+  t.strictSame(compared.differences, [])
+  const replies = compared.before.replies.flat().flatMap(line => {
+    const [, recipient = '', code = ''] = /^RCPT TO:<(.*)>: (\d+)/.exec(line) ?? []
+    return code === '' ? [] : [`${code} ${recipient}`]
+  })
+  return { replies, log: [...compared.before.log.values()].flat().join('\n'), said: compared.said }
+}
+
+const latin1 = (text: string): string => Buffer.from(text, 'utf8').toString('latin1')
+
+t.test('without smtputf8_enable keys are bytes, and only ASCII is folded', async t => {
+  const { replies, log } = await same(t, {
+    main: {
+      smtputf8_enable: 'no', relay_domains: 'rel.example', relay_recipient_maps: table('relay'),
+      virtual_mailbox_domains: 'vm.example', virtual_mailbox_maps: table('mailbox'), virtual_alias_maps: table('alias'),
+      smtpd_recipient_restrictions: `check_recipient_access ${table('access')}, permit`,
+    },
+    rows: rowsOf({
+      relay: [['@rel.example', 'x']], mailbox: [['@vm.example', 'x'], ['\u00fc2@vm.example', 'x']],
+      alias: [['\u00fc1@vm.example', 'wrong@rel.example'], ['@vm.example', 'right@rel.example']],
+      access: [['refused.example', 'REJECT']],
+    }),
+    sessions: [mailTo([
+      'jos\xe9@rel.example', 'jos\xe9+x@rel.example', 'jos\xe9@refused.example', latin1('\u00dc1@vm.example'),
+      latin1('\u00fc1@vm.example'), latin1('\u00dc2@vm.example'),
+    ])],
+  })
+  t.match(replies, [/^250/, /^250/, /^554/, /^250/, /^250/, /^250/])
+  t.match(log, /to=<right@rel\.example>/)
+})
+
+t.test('services with settings of their own keep them, and names that they override are not main.cf\'s', async t => {
+  const { replies, said } = await same(t, {
+    main: {
+      my_aliases: table('mine'), virtual_alias_maps: '$my_aliases', virtual_alias_domains: 'va.example',
+      relay_domains: table('domains'), relay_recipient_maps: table('recipients'), transport_maps: table('routes'),
+      parent_domain_matches_subdomains: 'relay_domains',
+    },
+    overrides: {
+      smtpd: {
+        recipient_delimiter: '-', my_aliases: table('theirs'),
+        smtpd_recipient_restrictions: `check_recipient_access ${table('access')}, check_recipient_access `
+          + 'inline:{ {u9@rel.example = REJECT go  away}, {u1-x@rel.example = PREPEND X-A: b  c} }, permit',
+      },
+      cleanup: { recipient_delimiter: '-', my_aliases: table('cleaned') },
+      rewrite: { parent_domain_matches_subdomains: 'transport_maps' },
+    },
+    rows: rowsOf({
+      mine: [['a@va.example', 'u1@rel.example']], theirs: [['b@va.example', 'u1@rel.example']],
+      cleaned: [['b@va.example', 'u1@rel.example'], ['c@va.example', 'u1@rel.example']],
+      domains: [['rel.example', 'x']],
+      recipients: [['u1@rel.example', 'x'], ['u9@rel.example', 'x']], routes: [['rel.example', 't1:']],
+      access: [['u2@rel.example', 'REJECT']],
+    }),
+    sessions: [mailTo([
+      'u1-x@rel.example', 'u1+x@rel.example', 'u2-x@rel.example', 'u9@rel.example', 'a@va.example', 'b@va.example',
+      'u1@sub.rel.example',
+    ])],
+  })
+  t.match(replies, [/^250/, /^550/, /^554/, /^554/, /^550/, /^250/, /^554/])
+  t.match(said, /^Left alone:\n(?:.*\n)* {2}virtual_alias_maps: \$my_aliases\n.*overrides \$my_aliases$/m)
+  t.match(said, /^Moved; Postfix goes on.*:\n(?:.*\n)* {2}relay_recipient_maps: .* has a recipient_delimiter of/m)
+})
+
+t.test('the empty table before a map has no address, and each table of domains is asked for parents', async t => {
+  // Each key of these domains is an error there (1242).
+  const broken = 'SELECT IF(\'%s\' LIKE \'%%.example\', (SELECT k FROM bin), NULL)'
+  const { replies } = await same(t, {
+    main: {
+      relay_domains: `${table('first')} ${table('broken', broken)}`,
+      parent_domain_matches_subdomains: 'relay_domains', virtual_mailbox_domains: 'vm.example',
+      virtual_mailbox_maps: `${table('boxes')} inline:{other@vm.example=x}`,
+    },
+    rows: rowsOf({ first: [['rel.example', 'x']], boxes: [['u1@vm.example', 'x']] }),
+    sessions: [mailTo([
+      'u1@sub.rel.example', 'u1@other.example', '__none__@vm.example', 'none@vm.example', 'u1@vm.example',
+    ])],
+  })
+  t.match(replies, [/^250/, /^45/, /^550/, /^550/, /^250/])
+})
+
+t.test('an extension comes back onto every address of a value, whatever its form', async t => {
+  const values = [
+    'Name <u2@out.example>', 'u2@out.example (comment)', 'u2%out.example', 'u2@out.example.',
+    '<@va.example:u2@out.example>',
+    'group: u2@out.example, u3@out.example;', 'u2@out.example u3@out.example', 'out.example!u2', '"a".b@out.example',
+    'u2@out.example, @other.example', '@other.example, u2@out.example', 'Name <u2>, "x y"@out.example',
+  ]
+  const { replies, log } = await same(t, {
+    main: { virtual_alias_domains: 'va.example', virtual_alias_maps: table('values'), myorigin: 'origin.example' },
+    rows: rowsOf({ values: values.map((value, index) => [`v${index}@va.example`, value] as const) }),
+    sessions: [mailTo(values.map((_, index) => `v${index}+Ext@va.example`))],
+  })
+  t.strictSame(replies.filter(reply => !reply.startsWith('250')), [])
+  t.match(log, /to=<u2\+Ext@out\.example>/)
+})
+
+t.test('local domains are known by every spelling, and odd settings are left to Postfix', async t => {
+  const local = {
+    inet_interfaces: 'localhost', inet_protocols: 'all', mydestination: 'Stra\u00dfe.example, $myhostname',
+    local_recipient_maps: table('locals'), local_transport: 'local', recipient_delimiter: '-',
+  }
+  const rows = rowsOf({
+    locals: [['u1', 'x'], ['owner', 'x']], senders: [['null@va.example', 'REJECT'], ['va.example', 'OK']],
+  })
+  const recipients = [
+    'u1@[127.0.0.1]', 'u1@[IPv6:0:0:0:0:0:0:0:1]', 'u1@[ipv6:::1]', 'u1-x@mx.test.example',
+    'owner-list@mx.test.example', 'u2@mx.test.example',
+  ]
+  const usual = await same(t, { main: local, rows, sessions: [mailTo(recipients)] })
+  t.match(usual.replies[0], /^250/)
+  t.match(usual.replies.slice(3), [/^250/, /^550/, /^550/])
+  const odd = await same(t, {
+    main: {
+      ...local, owner_request_special: 'no', smtpd_null_access_lookup_key: 'null@va.example',
+      smtpd_helo_restrictions: `check_helo_access ${table('names')}`,
+      smtpd_sender_restrictions: `check_sender_access ${table('senders')}`,
+    },
+    rows: [...rows, ...rowsOf({ names: [['192.0.2', 'REJECT'], ['0.2.9', 'REJECT']] })],
+    sessions: [
+      mailTo(recipients), mailTo(['u1@[127.0.0.1]'], {}, ''), mailTo(['u1@[127.0.0.1]'], { helo: '192.0.2.1' }),
+      mailTo(['u1@[127.0.0.1]'], { helo: '192.0.2.9' }),
+    ],
+  })
+  t.match(odd.replies.slice(4, 5), [/^250/])
+})
