@@ -69,6 +69,8 @@ export type Event = {
 }
 
 const maxEvents = 50
+/** What is well in the first moments (ms) is no change: Redis is reached, copies are taken. */
+const startMs = 10_000
 
 export type Events = {
   /** Newest first. */
@@ -79,6 +81,7 @@ export type Events = {
 
 export const createEvents = (now: () => number): Events => {
   const events: Event[] = []
+  const startedAt = now()
   const add = (level: Event['level'], text: string): void => {
     events.unshift({ at: now(), level, text })
     events.length = Math.min(events.length, maxEvents)
@@ -92,7 +95,7 @@ export const createEvents = (now: () => number): Events => {
         return log.isDebug
       },
       info: (text, fields) => {
-        add('info', text)
+        if (now() - startedAt >= startMs) add('info', text)
         log.info(text, fields)
       },
       warn: (text, fields) => {

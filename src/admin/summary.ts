@@ -17,6 +17,9 @@ type DegradedPart = {
   readonly what: string
 }
 
+/** What a map's lookups get while its tables can't be asked: nothing, or what is known, or what the copies have. */
+type Effect = 'deferred' | 'known answered' | 'answered'
+
 export type Summary = {
   /**
    * `deferring`: known recipients are deferred, too; `degraded`: they are accepted, and what isn't known yet may be
@@ -28,6 +31,8 @@ export type Summary = {
   readonly since: number
   /** The worst first. */
   readonly degraded: readonly DegradedPart[]
+  /** What lookups get in the maps that don't work as they should, by map. */
+  readonly affected: Readonly<Record<string, Effect>>
 }
 
 /**
@@ -36,9 +41,6 @@ export type Summary = {
 const oldMs = 60_000
 
 type Cached = NonNullable<MapStatus['cached']>
-
-/** What a map's lookups get while its tables can't be asked. */
-type Effect = 'deferred' | 'known answered' | 'answered'
 
 const effectOf = (
   copies: readonly CopyStatus[], { absence, staleForMs, memory }: Cached, hasRedis: boolean,
@@ -51,7 +53,7 @@ const effectOf = (
 }
 
 const effectTexts: Readonly<Record<Effect, string>> = {
-  'deferred': 'nothing is known of its keys, so mail that needs it is deferred',
+  'deferred': 'there are neither known keys nor copies of its tables to answer from, so mail that needs it is deferred',
   'known answered': 'known keys are answered from the caches, others are deferred',
   'answered': 'keys are answered from the caches and the copies of its tables',
 }
@@ -70,7 +72,9 @@ const affectedMap = ({ name, cached, copies }: MapStatus, status: Status): reado
   }))
   const its = status.servers.filter(({ server }) => servers.includes(server))
   const isOut = its.length > 0 && its.every(({ state }) => state !== 'closed')
-  if (isOut) affected.push({ map: name, effect, part: null })
+  // The server's part says the rest.
+  const lost = { part, since: Math.max(...its.map(({ since }) => since)), what: effectTexts.deferred }
+  if (isOut) affected.push({ map: name, effect, part: effect === 'deferred' ? lost : null })
   const isDoubted = doubts.length > 0 || status.canaries.some(({ missing }) => missing)
   // The server or the doubt says so already.
   const isOld = trouble !== null && status.now - trouble.lastAt >= oldMs
@@ -148,22 +152,23 @@ export const summarize = (status: Status): Summary => {
     ...unreachableListeners(status), ...degradedServers(status), ...affected.flatMap(({ part }) => part ?? []),
     ...degradedRest(status),
   ]
+  const common = { degraded, affected: Object.fromEntries(affected.map(({ map, effect }) => [map, effect])) }
   if (!status.ready && isReachable) {
-    return { state: 'stopping', sentence: 'This node is stopping.', since: status.now, degraded }
+    return { state: 'stopping', sentence: 'This node is stopping.', since: status.now, ...common }
   }
   if (degraded.length > 0) {
     return {
       state: !isReachable || affected.some(({ effect }) => effect === 'deferred') ? 'deferring' : 'degraded',
       sentence: isReachable ? sentenceOf(affected, degraded, status)
         : 'Mail is deferred: Postfix can\'t reach this node.',
-      since: Math.min(...degraded.map(({ since }) => since)), degraded,
+      since: Math.min(...degraded.map(({ since }) => since)), ...common,
     }
   }
   const changes = [
     status.startedAt, ...status.servers.map(({ since }) => since), ...status.canaries.map(({ since }) => since),
     status.redis?.since ?? 0,
   ]
-  return { state: 'well', sentence: 'Mail is safe. All is well.', since: Math.max(...changes), degraded }
+  return { state: 'well', sentence: 'Mail is safe. All is well.', since: Math.max(...changes), ...common }
 }
 
 /** Where a report comes from. */

@@ -52,7 +52,8 @@ const reportText = (report: Report, paint: Paint): string => {
   const { summary, events, now, startedAt, version, node, role } = report
   return [
     `${headline(report, paint)}\n`,
-    ...summary.degraded.map(({ part, what, since }) => `  ${paint('bold', part)}: ${what}, for ${span(now - since)}\n`),
+    ...summary.degraded.map(({ part, what, since }) =>
+      `  ${paint('bold', part)} (for ${span(now - since)}): ${what}\n`),
     `\n${paint('bold', 'Maps, the last hour')}\n`,
     table([['', 'lookups', 'cached', 'saved', 'deferred', 'known'], ...mapRows(report)]),
     `\n${paint('bold', 'Parts')}\n`, table(partRows(report)),

@@ -9,7 +9,7 @@ const { redis } = wellStatus()
 
 t.test('all is well since the last part recovered', async t => {
   t.same(summarize(wellStatus()), {
-    state: 'well', sentence: 'Mail is safe. All is well.', since: 1_000_500, degraded: [],
+    state: 'well', sentence: 'Mail is safe. All is well.', since: 1_000_500, degraded: [], affected: {},
   })
 })
 
