@@ -8,13 +8,13 @@ import { freshFolder } from './fixtures/guard.js'
 import { packageFile } from '../src/runtime/package.js'
 
 t.test('the built file can be run as it is, as npx does', async t => {
-  t.match(await run(mainFile, ['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ })
+  t.match(await run(mainFile, ['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+ \(Node\.js \d+\.\d+\.\d+\)\n$/ })
 })
 
 t.test('npx runs the built program, and before a build it says how to build it', async t => {
   const { bin } = JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { bin: { holdfast: string } }
   const start = fileURLToPath(packageFile(bin.holdfast))
-  t.match(await run(start, ['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ })
+  t.match(await run(start, ['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+ \(Node\.js \d+\.\d+\.\d+\)\n$/ })
   const folder = freshFolder()
   mkdirSync(join(folder, 'deploy'))
   cpSync(start, join(folder, 'deploy/start.js'))

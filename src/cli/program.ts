@@ -20,7 +20,7 @@ export const createProgram = (process: NodeJS.Process): Command => {
   const program = new Command('holdfast')
     .description('Answers Postfix\'s table lookups from MySQL through a cache, '
       + 'and never says "not found" if MySQL could not be asked.')
-    .version(version)
+    .version(`${version} (Node.js ${process.versions.node})`)
     .showHelpAfterError()
     .configureHelp({ showGlobalOptions: true })
     .addHelpText('after', `
@@ -65,7 +65,7 @@ Signals: SIGHUP reads the configuration again; SIGTERM and SIGINT answer the req
   program.command('reload')
     .description('for the service manager: have the daemon read its configuration again, and wait for what comes of '
       + 'it; exit code 0 if all of it is in force, 78 if not')
-    .addHelpText('after', examples('systemctl reload holdfast'))
+    .addHelpText('after', examples('systemctl reload holdfast    # ExecReload=/usr/bin/holdfast reload'))
     .action(() => run('reload', process, async () => (await import('./reload.js')).reload(process)))
 
   program.command('check')

@@ -25,7 +25,6 @@ const nextVersion = async (folder: string, deb: string): Promise<string> => {
   await must('sh', '-ec', `dpkg-deb -R "$2" "$1"
 sed -i 's/^Version: .*/Version: 9/' "$1/DEBIAN/control"
 sed -i 's/"version": ".*"/"version": "9.0.0"/' "$1/usr/lib/holdfast/package.json"
-echo '# The sample of version 9' >> "$1/etc/holdfast/holdfast.yaml"
 dpkg-deb -Znone -b "$1"`, 'sh', join(folder, 'next'), deb)
   return join(folder, 'next.deb')
 }
@@ -42,7 +41,7 @@ maps:
 
 t.test('the package is installed, started as its unit says, upgraded with what was configured kept, removed and purged', { timeout: 110_000, skip: await noOverlay() }, async t => {
   const folder = freshFolder()
-  const built = await must('sh', 'deploy/debian/build.sh', folder)
+  const built = await must('sh', 'deploy/debian/build.sh', folder, '')
   const deb = join(folder, `holdfast_${version}_all.deb`)
   t.equal(built.trim(), deb)
   const machine = await overlay()
@@ -50,7 +49,8 @@ t.test('the package is installed, started as its unit says, upgraded with what w
   // Node may be here by another way than Debian's.
   const install = (file: string): Promise<string> =>
     machine.sh('dpkg --force-unsafe-io --force-confdef --ignore-depends=nodejs -i "$1" < /dev/null', file)
-  await install(deb)
+  t.match(await install(deb), /holdfast adopt --output [^]*systemctl enable --now holdfast.socket holdfast/)
+  t.match(await machine.sh('ls /usr/share/doc/holdfast/examples'), 'holdfast.yaml')
   t.match(await machine.sh('holdfast --version'), version)
   t.match(await machine.sh('getent passwd holdfast'), /^holdfast:.*:\/var\/lib\/holdfast:\/usr\/sbin\/nologin$/m)
   t.equal(await machine.sh('stat -c "%U %G %a" /var/spool/postfix/holdfast'), 'holdfast postfix 750\n')
@@ -85,12 +85,13 @@ exec setpriv --reuid=holdfast --regid=holdfast --groups "$(getent group postfix 
   await install(await nextVersion(folder, deb))
   t.match(await machine.sh('holdfast --version'), '9.0.0')
   t.equal((await machine.sh('cat /etc/holdfast/holdfast.yaml')).trim(), configuration.trim())
-  t.match(await machine.sh('cat /etc/holdfast/holdfast.yaml.dpkg-dist'), 'The sample of version 9')
+  t.equal(await machine.sh('find /etc/holdfast -name "*dpkg*"'), '', 'an upgrade asks nothing')
   const stopNext = await serve()
   t.equal(await ask(), 'ann@example.com\n')
   t.equal(await stopNext(), 0)
 
-  await machine.sh('dpkg -r holdfast')
+  await machine.sh('echo "virtual_alias_maps = socketmap:unix:holdfast/holdfast.sock:virtual_alias" >> /etc/postfix/main.cf')
+  t.match(await machine.sh('dpkg -r holdfast 2>&1'), /WARNING: Postfix still asks Holdfast/)
   t.equal((await machine.sh('cat /etc/holdfast/holdfast.yaml')).trim(), configuration.trim(), 'removal keeps the configuration')
   await machine.sh('rm /etc/holdfast/aliases; dpkg -P holdfast')
   t.equal(await machine.sh('find /etc /lib /run /usr /var -xdev -name "*holdfast*"'), '')

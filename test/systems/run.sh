@@ -1,0 +1,75 @@
+#!/bin/bash
+# The body of `npm run systems`: installs the package on Debian 12, 13 and sid, each booted with its own systemd, moves
+# a Postfix over, breaks MariaDB, restarts, reloads, upgrades and removes (trial.sh), and prints a table.
+# Needs root, and Debian's packages mmdebstrap and systemd-container. Arguments name single releases.
+set -eu
+cd "$(dirname "$0")/../.."
+deb=$(ls "$PWD"/dist/holdfast_*_"$(dpkg --print-architecture)".deb)
+releases=${*:-bookworm trixie sid}
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/holdfast-test/systems
+work=$(mktemp -d)
+trap 'rm -rf --one-file-system "$work"' EXIT
+mkdir -p "$cache"
+
+# The same package as if it were version 9.
+dpkg-deb -R "$deb" "$work/next"
+sed -i 's/^Version: .*/Version: 9/' "$work/next/DEBIAN/control"
+sed -i 's/"version": ".*"/"version": "9.0.0"/' "$work/next/usr/lib/holdfast/package.json"
+dpkg-deb --root-owner-group -Zxz -z0 -b "$work/next" "$work/next.deb" > /dev/null
+rm -rf "$work/next"
+
+for release in $releases; do
+    tar=$cache/$release.tar
+    if [ ! -f "$tar" ]; then
+        mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Languages "none"' \
+            --aptopt='Acquire::Check-Valid-Until "false"' \
+            --include=systemd,systemd-sysv,dbus,postfix,postfix-mysql,mariadb-server,procps,libatomic1 \
+            "$release" "$tar.part" http://deb.debian.org/debian
+        mv "$tar.part" "$tar"
+    fi
+    root=$work/$release
+    mkdir "$root"
+    tar -xf "$tar" -C "$root"
+    mkdir "$root/trial"
+    cp "$deb" "$root/trial/this.deb"
+    cp "$work/next.deb" "$root/trial/next.deb"
+    cp test/systems/trial.sh "$root/trial"
+    cat > "$root/etc/systemd/system/trial.service" << 'EOF'
+[Unit]
+After=multi-user.target
+[Service]
+Type=oneshot
+ExecStart=/bin/bash /trial/trial.sh
+ExecStopPost=/bin/systemctl poweroff --no-block
+TimeoutStartSec=900
+StandardOutput=file:/trial/log
+StandardError=inherit
+[Install]
+WantedBy=default.target
+EOF
+    mkdir -p "$root/etc/systemd/system/default.target.wants"
+    ln -sf ../trial.service "$root/etc/systemd/system/default.target.wants/trial.service"
+    rm -f "$root/usr/sbin/policy-rc.d"
+    # Only loopback: a trial reaches nobody.
+    SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout -k 10 1200 systemd-nspawn --quiet -b --register=no --keep-unit \
+        --private-network --link-journal=no -D "$root" > "$work/$release.console" 2>&1 < /dev/null || true
+    cp "$root/trial/log" "$work/$release.log" 2> /dev/null || cp "$work/$release.console" "$work/$release.log"
+    cp "$root/trial/result" "$work/$release.result" 2> /dev/null || : > "$work/$release.result"
+    grep -q '^end ok' "$work/$release.result" || { echo "== $release"; tail -50 "$work/$release.log"; }
+    rm -rf --one-file-system "$root"
+done
+
+printf '%-52s' step
+printf '%-10s' $releases
+echo
+failed=0
+while read -r step; do
+    printf '%-52s' "$step"
+    for release in $releases; do
+        outcome=$(sed -n "s/^$step \(ok\|FAILED\)$/\1/p" "$work/$release.result" | head -1)
+        [ "$outcome" = ok ] || failed=1
+        printf '%-10s' "${outcome:-missing}"
+    done
+    echo
+done < <(cat "$work"/*.result | sed 's/ \(ok\|FAILED\)$//' | awk '!seen[$0]++')
+exit $failed

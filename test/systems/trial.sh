@@ -1,0 +1,138 @@
+#!/bin/bash
+# What a trial does on a booted system (run.sh): each step is a line of /trial/result.
+exec 2>&1
+step() {
+    local name=$1
+    shift
+    echo "--- $name"
+    if "$@"; then echo "$name ok" >> /trial/result; else echo "$name FAILED" >> /trial/result; fi
+}
+
+# The replies to a mail for $1, in one line: "250 250 250", or up to the first that is not.
+smtp() {
+    exec 3<> /dev/tcp/127.0.0.1/25 || return 1
+    local line replies=
+    reply() {
+        while read -r -t 60 line <&3; do [[ $line =~ ^[0-9]{3}- ]] || break; done
+        line=${line%$'\r'}
+    }
+    reply
+    for command in 'EHLO c.example' 'MAIL FROM:<a@sender.example>' "RCPT TO:<$1>" DATA $'Subject: x\r\n\r\nx\r\n.' QUIT; do
+        printf '%s\r\n' "$command" >&3
+        reply
+        case $command in MAIL*|RCPT*|Subject*) replies+="${line:0:3} " ;; esac
+        [[ $command != RCPT* || $line == 250* ]] || break
+    done
+    exec 3>&-
+    echo "${replies% } ($line)" >&2
+    answer=${replies% }
+}
+accepted() { smtp "$1" && [ "$answer" = '250 250 250' ]; }
+refused() { smtp "$1" && [[ $answer == '250 550' ]]; }
+deferred() { smtp "$1" && [[ $answer == '250 4'?? ]]; }
+
+prepare() {
+    systemctl start mariadb
+    mariadb << 'EOF'
+CREATE DATABASE mail; USE mail;
+CREATE TABLE domain (domain VARCHAR(255) PRIMARY KEY);
+CREATE TABLE mailbox (username VARCHAR(255) PRIMARY KEY, maildir VARCHAR(255));
+CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT);
+INSERT INTO domain VALUES ('example.com');
+INSERT INTO mailbox SELECT CONCAT('user', seq, '@example.com'), 'x/' FROM seq_1_to_200;
+INSERT INTO alias SELECT CONCAT('user', seq, '@example.com'), CONCAT('user', seq, '@example.com') FROM seq_1_to_200;
+CREATE USER pf@localhost IDENTIFIED BY 's3cret'; GRANT SELECT ON mail.* TO pf@localhost;
+EOF
+    for map in domain:domain:domain mailbox:username:maildir alias:address:goto; do
+        IFS=: read -r table key value <<< "$map"
+        cat > /etc/postfix/mysql-$table.cf << EOF
+hosts = unix:/run/mysqld/mysqld.sock
+user = pf
+password = s3cret
+dbname = mail
+query = SELECT $value FROM $table WHERE $key='%s'
+EOF
+    done
+    chgrp postfix /etc/postfix/mysql-*.cf
+    chmod 640 /etc/postfix/mysql-*.cf
+    [ -f /etc/postfix/main.cf ] || cp /usr/share/postfix/main.cf.debian /etc/postfix/main.cf
+    postconf -e inet_interfaces=127.0.0.1 inet_protocols=ipv4 myhostname=mx.example.com mydestination= \
+        alias_maps= alias_database= virtual_transport=discard: disable_dns_lookups=yes smtpd_relay_restrictions=reject_unauth_destination \
+        virtual_mailbox_domains=proxy:mysql:/etc/postfix/mysql-domain.cf \
+        virtual_mailbox_maps=proxy:mysql:/etc/postfix/mysql-mailbox.cf \
+        virtual_alias_maps=proxy:mysql:/etc/postfix/mysql-alias.cf
+    systemctl restart postfix
+}
+
+move_over() {
+    holdfast adopt --output /etc/holdfast/holdfast.yaml || return 1
+    cat /etc/holdfast/holdfast.yaml
+    systemctl enable --now holdfast.socket holdfast || return 1
+    holdfast check
+    holdfast adopt --apply || return 1
+    systemctl reload postfix
+    sleep 2
+    postconf -n | grep -q 'virtual_alias_maps = .*socketmap:'
+}
+
+copies_taken() {
+    for _ in $(seq 60); do
+        journalctl -u holdfast | grep -q 'copy of its table' && sleep 3 && return 0
+        sleep 1
+    done
+    return 1
+}
+
+# Mail goes on while the service restarts five times.
+restart() {
+    local failures=0
+    (for _ in 1 2 3 4 5; do systemctl restart holdfast; sleep 1; done) &
+    while kill -0 $! 2> /dev/null; do accepted "user$((RANDOM % 200 + 1))@example.com" || failures=$((failures + 1)); done
+    echo "$failures mails were not accepted"
+    [ $failures = 0 ]
+}
+
+faulty_reload() {
+    cp /etc/postfix/mysql-alias.cf /root
+    echo nonsense >> /etc/postfix/mysql-alias.cf
+    systemctl reload holdfast && return 1
+    accepted user5@example.com || return 1
+    cp /root/mysql-alias.cf /etc/postfix/mysql-alias.cf
+    systemctl reload holdfast
+}
+
+stops_at_once() {
+    local since=$SECONDS
+    systemctl stop holdfast
+    systemctl start holdfast
+    [ $((SECONDS - since)) -le 2 ]
+}
+
+remove() {
+    dpkg -r holdfast | tee /root/removed
+    grep -q 'WARNING: Postfix still asks Holdfast' /root/removed
+    deferred user1@example.com
+}
+
+: > /trial/result
+cat /etc/debian_version; postconf -d mail_version; mariadbd --version; systemctl --version | head -1
+step 'a Postfix on mysql: delivers' eval 'prepare && sleep 3 && accepted user1@example.com && refused nobody@example.com'
+step 'install, without Node.js of the system' eval '! command -v node && dpkg -i /trial/this.deb < /dev/null && holdfast --version'
+step 'adopt, enable, check, adopt --apply' move_over
+step 'known accepted, unknown refused' eval 'accepted user2@example.com && refused nobody@example.com'
+step 'copies are taken' copies_taken
+systemctl stop mariadb
+sleep 40
+step 'MariaDB down: known accepted' eval 'accepted user2@example.com && accepted user150@example.com'
+step 'MariaDB down: unknown deferred' deferred nobody2@example.com
+step 'MariaDB down, restart: known accepted' eval 'systemctl restart holdfast && accepted user2@example.com && accepted user151@example.com'
+systemctl start mariadb
+sleep 8
+step 'MariaDB back: unknown refused' refused nobody3@example.com
+step 'restarts lose no mail' restart
+step 'stops and starts within two seconds' stops_at_once
+step 'reload with a faulty file fails, mail goes on' faulty_reload
+step 'upgrade without a question' eval 'dpkg -i /trial/next.deb < /dev/null && holdfast --version | grep 9.0.0 && accepted user3@example.com'
+step 'remove warns, mail waits' remove
+step end true
+journalctl -u holdfast -u holdfast.socket --no-pager | tail -100
