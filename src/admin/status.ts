@@ -10,7 +10,7 @@ import type { MapLookup } from '../lookup/lookup.js'
 import type { MysqlMap, ServedMap } from '../lookup/maps.js'
 import type { Trouble } from '../lookup/questions.js'
 import type { Problem } from '../log.js'
-import { nameOf } from '../mysql/database.js'
+import { serverName } from '../mysql/hosts.js'
 import type { ServerStatus } from '../mysql/server.js'
 import type { ListenerStatus } from '../server/listener.js'
 import type { Tally } from '../server/tally.js'
@@ -52,11 +52,6 @@ export type MapStatus = {
   readonly warm: WarmStatus | null
 }
 
-export type ServerReport = ServerStatus & {
-  /** How often its breaker has opened since the start. */
-  readonly opened: number
-}
-
 /** A map whose definition has faults; `isServed` by its last good one. */
 export type MapFaults = {
   readonly map: string
@@ -78,7 +73,7 @@ export type Status = {
   readonly configuredAt: number
   readonly listeners: readonly ListenerStatus[]
   readonly redis: ReturnType<RedisCache['status']> | null
-  readonly servers: readonly ServerReport[]
+  readonly servers: readonly ServerStatus[]
   readonly canaries: readonly CanaryState[]
   readonly faults: readonly MapFaults[]
   readonly maps: readonly MapStatus[]
@@ -93,7 +88,8 @@ export const mapStatus = (
     origins: map.lookup.origins, memory: map.memory.size(), inFlight: map.lookup.flights,
     doubts: map.trust.doubts.map(doubtStatus),
     trouble: map.lookup.questions.trouble,
-    servers: [...new Set(map.tables.flatMap(({ definition: { hosts } }) => hosts.map(nameOf)))],
+    servers: [...new Set(map.tables.flatMap(({ definition: { hosts, login } }) =>
+      hosts.map(host => serverName(host, login))))],
     absence: { does: map.config.absence.does, inOutage: map.config.absence.inOutage },
     staleForMs: map.config.lifetimes.staleForMs,
   },

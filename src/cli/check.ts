@@ -17,7 +17,7 @@ import { findListing } from '../upkeep/load_table.js'
 import { adminIn, call } from './daemon_at.js'
 import { Failure, exitConfig, exitTempfail, painter, span, table, terminalLog } from './terminal.js'
 import { openMapSources } from '../daemon/open_sources.js'
-import type { MapSources } from '../daemon/open_sources.js'
+import type { Sources } from '../tables/open.js'
 
 export type CheckOptions = { readonly configDir: string, readonly outage?: true }
 
@@ -64,7 +64,7 @@ const checkTables = async (config: Config, say: Say, process: NodeJS.Process): P
 }
 
 /** The maps whose tables should be loaded ahead of demand, and can't be. */
-const checkLists = async ({ maps }: Config, sources: MapSources): Promise<readonly Problem[]> => {
+const checkLists = async ({ maps }: Config, sources: Sources): Promise<readonly Problem[]> => {
   const problems: Problem[] = []
   for (const { name, place, warm } of maps) {
     if (!sources.has(name)) continue

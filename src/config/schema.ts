@@ -193,14 +193,17 @@ const redis = z.strictObject({
 
 const breaker = z.strictObject({
   failures: z.int().min(1).default(5)
-    .describe('The number of lookups in 10 s from which on the share of failures counts'),
-  reset: duration.prefault('5s').describe('The time after which an open breaker lets one lookup through, as a probe'),
+    .describe('So many failures in a row, or more than half of so many lookups in 10 s, and Holdfast stops asking'),
+  reset: duration.prefault('5s').describe('The time after which Holdfast tries a server again that failed, '
+    + 'in the background, whether or not anybody asks'),
 })
 
 const servers = {
   databases: z.record(z.string(), database).default({})
     .describe('MySQL servers for maps with `query`: a name of your choice, and parameters as in mysql_table(5)'),
   connections: z.int().min(1).max(1_000).default(8).describe('The number of connections to each MySQL server'),
+  connect_timeout: duration.prefault('10s').describe('The longest time for opening a connection to a MySQL server. It '
+    + 'opens in the background: no lookup waits longer than its own deadline'),
   breaker: breaker.prefault({}).describe('When Holdfast stops asking a MySQL server that fails'),
 }
 

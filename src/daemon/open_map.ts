@@ -16,7 +16,7 @@ import { compileSearch } from '../lookup/search.js'
 import type { Plan } from '../lookup/search.js'
 import { TextLookup } from '../lookup/maps.js'
 import { systemClock } from '../runtime/clock.js'
-import type { Opened, Table } from '../tables/open.js'
+import type { Opened, Sources, Table } from '../tables/open.js'
 import { asksTheTime } from '../tables/row_expression.js'
 import type { Canary } from '../trust/canary.js'
 import { Outage } from '../trust/outage.js'
@@ -24,13 +24,12 @@ import { MapTrust } from '../trust/map_trust.js'
 import { TableTrust } from '../trust/table_trust.js'
 import { createTargets, isKnownElsewhere, isOurs } from '../trust/known_elsewhere.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
-import type { MapSources } from './open_sources.js'
 import { logDoubt } from './state_log.js'
 
 /** What the maps of one configuration have in common. */
 export type Surroundings = {
   readonly config: Config
-  readonly sources: Pick<MapSources, 'of'>
+  readonly sources: Pick<Sources, 'of'>
   readonly log: Log
   readonly redis: RedisCache | null
   /** By the servers and databases that they vouch for. */

@@ -14,7 +14,7 @@ import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
 import { fold } from '../postfix/fold.js'
 import { systemClock } from '../runtime/clock.js'
 import { askChanges } from '../tables/changes_query.js'
-import type { Table } from '../tables/open.js'
+import type { Sources, Table } from '../tables/open.js'
 import { Canary } from '../trust/canary.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
 import type { Outage } from '../trust/outage.js'
@@ -30,7 +30,6 @@ import { shareDoubts } from '../upkeep/share_doubts.js'
 import type { SharedDoubts } from '../upkeep/share_doubts.js'
 import { openMap } from './open_map.js'
 import type { Surroundings } from './open_map.js'
-import type { MapSources } from './open_sources.js'
 import { logCanary, logCopies, logRedis } from './state_log.js'
 
 export type OpenMaps = {
@@ -40,7 +39,7 @@ export type OpenMaps = {
   readonly maps: Maps
   /** Of maps whose tables are loaded ahead of demand. */
   readonly loaders: Loaders
-  readonly sources: MapSources
+  readonly sources: Sources
   readonly canaries: readonly Canary[]
   readonly copies: Copies
   readonly redis: RedisCache | null
@@ -60,7 +59,7 @@ const changesBudgetMs = 2_000
 const longestFreshMs = ({ freshForMs, absentForMs }: Lifetimes): number => Math.max(freshForMs, absentForMs)
 
 /** Connects in the background. `previous` stays open and usable. */
-export const openMaps = (config: Config, sources: MapSources, log: Log, previous: OpenMaps | null): OpenMaps => {
+export const openMaps = (config: Config, sources: Sources, log: Log, previous: OpenMaps | null): OpenMaps => {
   const redis = openRedis(config, log)
   const canaries = openCanaries(config, sources, log)
   const maps = openEachMap({
@@ -148,15 +147,13 @@ const openRedis = (config: Config, log: Log): OpenedRedis | null => {
 }
 
 /** The canaries by the servers and databases that they vouch for (`authorities`). */
-const openCanaries = (config: Config, sources: MapSources, log: Log): ReadonlyMap<string, readonly Canary[]> => {
+const openCanaries = (config: Config, sources: Sources, log: Log): ReadonlyMap<string, readonly Canary[]> => {
   const canaries = new Map<string, readonly Canary[]>()
   for (const map of config.maps) {
     const opened = sources.of(map.name)
     if (map.canary === null || opened.kind === 'text') continue
     const tables = opened.tables.map(({ source }) => source)
     const canary = new Canary(map.name, fold(map.canary), tables, systemClock, logCanary(map.name, log))
-    // A half-open breaker lets one question through: this one.
-    sources.onHalfOpen(() => canary.probe())
     for (const { authority } of opened.tables) canaries.set(authority, [...canaries.get(authority) ?? [], canary])
   }
   return canaries
@@ -187,14 +184,14 @@ const openFlushes = (config: Config, client: Client, maps: Maps, log: Log): Flus
   return new FlushChannel({ client, settings: config.redis, hooks, now: Date.now })
 }
 
-const tablesOf = (sources: MapSources, map: string): readonly Table[] => {
+const tablesOf = (sources: Sources, map: string): readonly Table[] => {
   const opened = sources.of(map)
   return opened.kind === 'mysql' ? opened.tables : []
 }
 
 /** Flushes the rows that the map's `changes` query lists; gives the functions that end this. */
 const followChanges = (
-  config: Config, map: MysqlMap, sources: MapSources, announce: OpenMaps['announce'], log: Log,
+  config: Config, map: MysqlMap, sources: Sources, announce: OpenMaps['announce'], log: Log,
 ): (() => void)[] => {
   const { config: { lifetimes }, name } = map
   const opened = sources.of(name)

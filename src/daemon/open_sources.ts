@@ -1,33 +1,20 @@
-/**
- * Reads the configuration file and opens the sources that it names. The servers' changes of state are logged and
- * counted here.
- */
-import type { ServerReport } from '../admin/status.js'
+/** Reads the configuration file and opens the sources that it names. */
 import { loadClient } from '../caches/redis_client.js'
 import type { Config, MapConfig } from '../config/config.js'
 import { loadConfig, problemsOf } from '../config/load.js'
 import type { Log } from '../log.js'
 import { loadDriver } from '../mysql/session.js'
-import type { ServerSettings } from '../mysql/server.js'
 import { openSources } from '../tables/open.js'
 import type { OpenedSources, Sources } from '../tables/open.js'
+import { logServers } from './state_log.js'
 
-const breakerWindowMs = 10_000
-const idleMs = 60_000
-/** Checks of our own wait longer than a lookup. */
-const longestCheckMs = 5_000
-
-export type MapSources = Omit<Sources, 'status'> & {
-  /** Calls `run` whenever the breaker of a server is half-open: the question that `run` asks is the probe. */
-  onHalfOpen(run: () => void): void
-  /** Each MySQL server with its breaker's state, its last error, and how often the breaker opened. */
-  status(): readonly ServerReport[]
-}
-
-export type OpenedMapSources = Omit<OpenedSources, 'sources'> & { readonly sources: MapSources }
+/** What no user needs to set for MySQL servers (ms). */
+const serverDefaults = { standing: 2, idleMs: 60_000, maxAgeMs: 15 * 60_000, windowMs: 10_000 }
+/** A statement has at least so long (ms), however impatient lookups are. */
+const minStatementMs = 1_000
 
 /** A configuration without its faulty maps, and its open sources. */
-export type Configuration = { readonly config: Config, readonly sources: MapSources }
+export type Configuration = { readonly config: Config, readonly sources: Sources }
 
 /**
  * Reads the file and logs all problems and warnings. A map with faults is served by its last good definition, the one
@@ -66,72 +53,13 @@ export const readConfiguration = async (
 }
 
 /** What is behind each map of a configuration; `last`: those to open maps by that now have faults. Connects nowhere. */
-export const openMapSources = (config: Config, log: Log, last?: MapSources): OpenedMapSources => {
-  const { connections, breaker, deadline, soft_deadline, max_lag } = config.file
-  const breakers = followBreakers(log)
-  const opened = openSources(config.maps, {
-    connections, failures: breaker.failures, windowMs: breakerWindowMs, resetMs: breaker.reset,
-    suspectMs: soft_deadline, statementMs: deadline + longestCheckMs, idleMs, maxLagMs: max_lag ?? null,
-    onState: breakers.onState,
+export const openMapSources = (config: Config, log: Log, last?: Sources): OpenedSources => {
+  const { connections, connect_timeout, breaker, deadline, soft_deadline, max_lag } = config.file
+  return openSources(config.maps, {
+    ...serverDefaults, connections, connectTimeoutMs: connect_timeout, failures: breaker.failures,
+    resetMs: breaker.reset, suspectMs: soft_deadline, statementMs: Math.max(deadline, minStatementMs),
+    maxLagMs: max_lag ?? null, onState: logServers(log),
   }, map => {
     log.repeated(`empty ${map}`, `map ${map}: a row with an empty value: skipped, as Postfix does`)
   }, map => last?.has(map) === true ? last.of(map) : null)
-  const { sources } = opened
-  return {
-    ...opened,
-    sources: {
-      ...sources, onHalfOpen: breakers.onHalfOpen,
-      status: () => sources.status().map(report => ({ ...report, ...breakers.historyOf(report) })),
-    },
-  }
-}
-
-type Breakers = {
-  readonly onState: ServerSettings['onState']
-  readonly onHalfOpen: MapSources['onHalfOpen']
-  /** When a server's breaker last opened or closed (half-open is part of open), and how often it opened. */
-  historyOf(report: { readonly server: string, readonly since: number }): Pick<ServerReport, 'since' | 'opened'>
-}
-
-/** Logs the changes of all breakers, and keeps their history. */
-const followBreakers = (log: Log): Breakers => {
-  const startedAt = Date.now()
-  const sinceByServer = new Map<string, number>()
-  const openedByServer = new Map<string, number>()
-  const openServers = new Set<string>()
-  const probes: (() => void)[] = []
-  const lasted = (server: string): { lasted_ms: number } => {
-    const now = Date.now()
-    const lasted_ms = now - (sinceByServer.get(server) ?? startedAt)
-    sinceByServer.set(server, now)
-    return { lasted_ms }
-  }
-  return {
-    onHalfOpen: run => void probes.push(run),
-    historyOf: ({ server, since }) =>
-      ({ since: sinceByServer.get(server) ?? since, opened: openedByServer.get(server) ?? 0 }),
-    onState: (server, state, detail) => {
-      switch (state) {
-        case 'closed':
-          openServers.delete(server)
-          log.info(`mysql ${server}: breaker closed: it answers again`, lasted(server))
-          return
-        case 'half-open':
-          log.debug(`mysql ${server}: breaker half-open: trying it`)
-          for (const probe of probes) probe()
-          return
-        case 'open':
-          openedByServer.set(server, (openedByServer.get(server) ?? 0) + 1)
-          // A probe that fails again is no change.
-          if (openServers.has(server)) log.debug(`mysql ${server}: breaker open again: ${detail}`)
-          else {
-            log.warn(`mysql ${server}: breaker open: left alone but for a probe now and then: ${detail}`,
-              lasted(server))
-          }
-          openServers.add(server)
-          return
-        default: state satisfies never
-      }
-    },
-  }
 }

@@ -2,6 +2,7 @@
 import type { RedisState } from '../caches/redis_server.js'
 import type { ConfigFile } from '../config/schema.js'
 import type { Log } from '../log.js'
+import type { ServerSettings } from '../mysql/server.js'
 import type { CanaryState } from '../trust/canary.js'
 import { doubtCauses } from '../trust/doubt.js'
 import type { Doubt } from '../trust/doubt.js'
@@ -31,6 +32,27 @@ export const logRedis = (log: Log): ((state: RedisState, detail: string, since: 
     else if (state === 'ready') log.info(text, lasted)
     else log.warn(text, lasted)
     before = state
+  }
+}
+
+/** For `onState` of the MySQL servers. */
+export const logServers = (log: Log): ServerSettings['onState'] => {
+  const isOpen = new Set<string>()
+  return (server, state, detail, lasted_ms) => {
+    switch (state) {
+      case 'closed':
+        isOpen.delete(server)
+        return log.info(`mysql ${server}: answers again`, { lasted_ms })
+      case 'half-open':
+        return log.debug(`mysql ${server}: trying it again`)
+      case 'open':
+        // A try that fails is no change.
+        if (isOpen.has(server)) log.debug(`mysql ${server}: still not answering: ${detail}`)
+        else log.warn(`mysql ${server}: not answering: ${detail}; answers come from the caches`, { lasted_ms })
+        isOpen.add(server)
+        return
+      default: state satisfies never
+    }
   }
 }
 

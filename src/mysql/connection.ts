@@ -40,7 +40,8 @@ const sessionSql = 'SELECT @@SESSION.sql_mode, @@hostname, @@port, @@server_id /
 
 /** `HOST:PORT#ID`, with MySQL's UUID behind it. */
 const identityOf = ([, host, port, id, uuid]: RawRow): string =>
-  `${host ?? ''}:${port ?? ''}#${id ?? ''}${uuid === undefined || uuid === null ? '' : ` ${uuid}`}`.replaceAll(/[^\x20-\x7e]/g, '?')
+  `${host ?? ''}:${port ?? ''}#${id ?? ''}${uuid === undefined || uuid === null ? '' : ` ${uuid}`}`
+    .replaceAll(/[^\x20-\x7e]/g, '?')
 
 export class Connection {
   readonly #driver: Driver
@@ -55,8 +56,9 @@ export class Connection {
   #bytesLeft = Infinity
   /** Called once when the connection ends, unless by `end` or `destroy`. */
   onLost: ((connection: Connection) => void) | null = null
-  /** For its server: when it was last used (of `performance.now()`). */
-  idleSince = 0
+  /** When the server was last heard on it, and when it was last used (of `performance.now()`). */
+  heardAt = performance.now()
+  idleSince = performance.now()
 
   /** Takes over a driver that has logged in. `charset` is the name of a character set, letters and digits only. */
   constructor(driver: Driver, charset: string) {
@@ -72,6 +74,7 @@ export class Connection {
     driver.on('warn', (error: unknown) => this.#lose(faultOf(error, 'query')))
     stream.on('close', () => this.#lose(connectionLost))
     stream.on('data', (chunk: Buffer) => {
+      this.heardAt = performance.now()
       this.#bytesLeft -= chunk.length
       if (this.#bytesLeft < 0 && this.#fail !== null) this.#lose(tooLargeFault(maxResultBytes))
     })

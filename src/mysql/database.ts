@@ -5,6 +5,7 @@
  */
 import { isOutage, unavailable } from '../outcome.js'
 import type { Unavailable } from '../outcome.js'
+import { serverName } from './hosts.js'
 import type { Host } from './hosts.js'
 import { Server } from './server.js'
 import type { Choice, Reply, ServerSettings, ServerStatus } from './server.js'
@@ -24,8 +25,8 @@ export type Login = {
 }
 
 export type Access = Login & {
-  /** How long an unused connection is kept, if not as long as others. */
-  readonly idleMs?: number
+  /** How long an unused connection is kept, if not as others: then none stand ready. */
+  readonly idleMs?: number | undefined
 }
 
 export type Database = {
@@ -52,12 +53,6 @@ export type Servers = {
   close(): void
 }
 
-/** As it is written in `hosts`. */
-export const nameOf = (host: Host): string => {
-  if (host.kind === 'unix') return `unix:${host.path}`
-  return `${host.host.includes(':') ? `[${host.host}]` : host.host}:${host.port}`
-}
-
 const shuffled = <Item>(items: readonly Item[]): readonly Item[] =>
   items.map(item => ({ item, at: Math.random() })).sort((a, b) => a.at - b.at).map(({ item }) => item)
 
@@ -70,9 +65,10 @@ export const openServers = (settings: ServerSettings): Servers => {
     const identity = JSON.stringify([host, login])
     const standing = servers.get(identity)
     if (standing !== undefined) return standing
-    const { tls, idleMs = settings.idleMs, ...account } = login
+    const { tls, idleMs, ...account } = login
     const ssl = tls === null ? null : readTls(tls)
-    const server = new Server(nameOf(host), { ...account, host, ssl, statementMs: settings.statementMs }, { ...settings, idleMs })
+    const ofServer = idleMs === undefined ? settings : { ...settings, idleMs, standing: 0 }
+    const server = new Server(serverName(host, login), { ...account, host, ssl }, ofServer)
     servers.set(identity, server)
     return server
   }
@@ -106,7 +102,8 @@ const databaseOn = (servers: readonly Server[]): Database => {
     for (const [index, server] of candidates.entries()) {
       if (performance.now() >= deadline) return failure
       const answer = await server.ask(query, values, deadline, candidates.length - index, choice)
-      if (answer.kind !== 'unavailable' || !isOutage(answer.reason)) return answer
+      if (answer.kind === 'rows') return answer
+      if (!isOutage(answer.reason) && answer.reason !== 'overloaded') return answer
       failure = answer
     }
     const { avoid, ...anyServer } = choice

@@ -2,19 +2,20 @@
  * What went wrong with a server or a query, classified once: whom to blame, whether to ask
  * again, and one line for the log. Nothing above this looks at a driver's error.
  *
- * The line has error numbers and names. It has the server's own words only for errors whose
- * text names tables, columns and accounts: other messages can hold the key or a piece of a row.
+ * The line has the server's own words while connecting, when there is no key yet; later only
+ * for errors whose text is fixed, or names tables, columns and accounts: others can hold the
+ * key or a piece of a row, and the line has their number and name.
  */
 import { unavailable } from '../outcome.js'
 import type { Reason, Unavailable } from '../outcome.js'
 
 export type Fault = {
   readonly kind: 'fault'
-  /** server: it would fail any question, so ask another server and count the failure. query: only this question fails. */
+  /** server: it would fail any question, so the breaker counts it. query: only this question fails. */
   readonly blame: 'server' | 'query'
   readonly reason: Reason
   readonly detail: string
-  /** Whether the same question may succeed at once: same: on any connection. new: on a new one, if this one had been idle. */
+  /** Whether to ask again at once: same: on any connection. new: on another one than those that stood. */
   readonly again: 'no' | 'same' | 'new'
   /** The connection's state is unknown: it must not be used any more. */
   readonly broken: boolean
@@ -94,17 +95,16 @@ const contention: ReadonlySet<number> = new Set([
   1213, // ER_LOCK_DEADLOCK
 ])
 
-/** Errors whose text is safe to show and says more than their name: which table, column, routine, account. */
+/** Errors whose text says more than their name and is safe: fixed, or which table, column, routine, account. */
 const tellingErrors: ReadonlySet<number> = new Set([
-  1044, 1045, 1049, 1054, 1109, 1115, 1129, 1130, 1142, 1143, 1146, 1194, 1227, 1305, 1356, 1370, 1698, 1932, 3118, 3159,
+  1044, 1045, 1047, 1049, 1054, 1109, 1115, 1129, 1130, 1142, 1143, 1146, 1194, 1203, 1226, 1227, 1305, 1356, 1370, 1449,
+  1698, 1820, 1862, 1932, 3032, 3118, 3159, 3168, 4151,
 ])
 
 /** Names that the driver doesn't know. */
 const mariadbNames: ReadonlyMap<number, string> = new Map([
   [1927, 'ER_CONNECTION_KILLED'],
-  [1932, 'ER_NO_SUCH_TABLE_IN_ENGINE'],
   [1969, 'ER_STATEMENT_TIMEOUT'],
-  [4151, 'ER_ACCOUNT_HAS_BEEN_LOCKED'],
 ])
 
 const maxDetailLength = 250
@@ -125,8 +125,8 @@ const factsOf = (error: unknown): Facts => {
 
 const printable = (text: string): string => text.replaceAll(/[^\x20-\x7e]+/g, ' ').trim().slice(0, maxDetailLength)
 
-const serverErrorText = (errno: number, { code, message }: Facts): string => {
-  if (tellingErrors.has(errno)) return printable(`error ${errno}: ${message}`)
+const serverErrorText = (errno: number, { code, message }: Facts, phase: Phase): string => {
+  if (phase === 'connect' || tellingErrors.has(errno)) return printable(`error ${errno}: ${message}`)
   const name = mariadbNames.get(errno) ?? (code?.startsWith('ER_') === true ? code : '')
   return printable(`error ${errno} ${name}`)
 }
@@ -139,8 +139,9 @@ const clientErrorText = ({ code, message }: Facts, phase: Phase): string => {
     case 'HANDSHAKE_NO_SSL_SUPPORT': return 'the server offers no TLS'
     case 'AUTH_SWITCH_PLUGIN_ERROR': {
       const plugin = /unknown plugin ([\w-]+)/.exec(message)?.[1]
-      return plugin === undefined ? 'log-in failed in the authentication plug-in'
-        : `the account needs the authentication plug-in ${plugin}, which is not supported; give it, or an account of Holdfast's own, mysql_native_password or caching_sha2_password`
+      if (plugin === undefined) return 'log-in failed in the authentication plug-in'
+      return `the account needs the authentication plug-in ${plugin}, which is not supported; give it, or an account of `
+        + 'Holdfast\'s own, mysql_native_password or caching_sha2_password'
     }
     case 'MYSQL_CLEAR_PASSWORD_NOT_ENABLED': return 'the server wants the password in clear text, which is refused'
     default: return phase === 'connect' && code === 'HANDSHAKE_SSL_ERROR' ? printable(`TLS: ${message}`) : printable(code)
@@ -156,7 +157,7 @@ export const faultOf = (error: unknown, phase: Phase): Fault => {
     // Lost, reset, or not the protocol.
     return { ...server, detail: clientErrorText(facts, phase), again: 'new', broken: true }
   }
-  const detail = serverErrorText(errno, facts)
+  const detail = serverErrorText(errno, facts, phase)
   const refused = { ...server, reason: 'source-refused', detail, again: 'no', broken: true } as const
   if (phase === 'connect' || refusals.has(errno)) return refused
   if (sessionLost.has(errno)) return { ...server, detail, again: 'new', broken: true }
@@ -164,8 +165,9 @@ export const faultOf = (error: unknown, phase: Phase): Fault => {
   if (serverErrors.has(errno) || (errno >= 2000 && errno <= 2999) || errno >= 9000) {
     return { ...server, detail, again: 'no', broken: true }
   }
-  if (statementTimeouts.has(errno)) return { ...server, reason: 'timeout', detail, again: 'no', broken: false }
   const query = { kind: 'fault', blame: 'query', reason: 'query-error', detail } as const
+  // The server answers: it is the statement that is slow, or a table that is locked.
+  if (statementTimeouts.has(errno)) return { ...query, reason: 'timeout', again: 'no', broken: false }
   if (contention.has(errno)) return { ...query, again: 'same', broken: false }
   // ER_NET_PACKET_TOO_LARGE: the server hangs up after saying so.
   return { ...query, again: 'no', broken: errno === 1153 }

@@ -12,6 +12,16 @@ export type Host =
   | { readonly kind: 'unix', readonly path: string }
   | { readonly kind: 'inet', readonly host: string, readonly port: number }
 
+/** As it is written in `hosts`. */
+export const nameOf = (host: Host): string => {
+  if (host.kind === 'unix') return `unix:${host.path}`
+  return `${host.host.includes(':') ? `[${host.host}]` : host.host}:${host.port}`
+}
+
+/** ACCOUNT@HOST/DATABASE, by which log-ins on one server are told apart. */
+export const serverName = (host: Host, { user, dbname }: { readonly user: string, readonly dbname: string }): string =>
+  `${user}@${nameOf(host)}/${dbname}`
+
 /** What an item that leaves something open means; from the option files, or the library's own. */
 export type HostDefaults = { readonly host: string | null, readonly port: number, readonly socket: string }
 
@@ -59,7 +69,8 @@ export const parseHost = (item: string, defaults: HostDefaults): Host | string =
   const text = item.startsWith('inet:') ? item.slice('inet:'.length) : item
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text)
   if (bracketed?.[1] !== undefined) {
-    return isIPv6(bracketed[1]) ? inet(bracketed[1], bracketed[2] ?? null, defaults) : `'${bracketed[1]}' is not an IPv6 address`
+    if (!isIPv6(bracketed[1])) return `'${bracketed[1]}' is not an IPv6 address`
+    return inet(bracketed[1], bracketed[2] ?? null, defaults)
   }
   if (isIPv6(text)) return inet(text, null, defaults)
   const colon = text.lastIndexOf(':')
@@ -67,7 +78,9 @@ export const parseHost = (item: string, defaults: HostDefaults): Host | string =
 }
 
 /** The whole list, in its order; an empty one means `localhost`. */
-export const parseHosts = (list: string, defaults: HostDefaults): { readonly hosts: readonly Host[], readonly problems: readonly string[] } => {
+export const parseHosts = (
+  list: string, defaults: HostDefaults,
+): { readonly hosts: readonly Host[], readonly problems: readonly string[] } => {
   const items = list.split(/[, \t\r\n]+/).filter(item => item !== '')
   const hosts: Host[] = []
   const problems: string[] = []

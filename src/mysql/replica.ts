@@ -1,60 +1,169 @@
 /**
- * Whether a server may lack rows that its primary has: a replica that lags or has stopped, a
- * Galera node that isn't synced. What it has is believed all the same.
+ * Whether a server may lack rows that others have: a replica that lags, has stopped or hears nothing of its source, a
+ * Galera node that isn't ready or synced. What it has is believed all the same.
  *
- * Reads SHOW REPLICA STATUS (MySQL 8.0.22, MariaDB 10.5.1) or its older name: one row for
- * each primary, none on a server that is no replica. And of a Galera node wsrep_ready and
- * wsrep_local_state. Both take the privilege REPLICATION CLIENT (MariaDB 10.5: SLAVE MONITOR).
+ * Reads SHOW ALL REPLICAS STATUS (MariaDB 10.5.1), SHOW REPLICA STATUS (MySQL 8.0.22) or their older names: a row for
+ * each channel, none on a server that is no replica. They take the privilege REPLICATION CLIENT (MariaDB 10.5: SLAVE
+ * MONITOR); to notice a silent source, MySQL also needs SELECT on performance_schema.replication_connection_status.
+ * A Galera node's state takes no privilege.
  */
 import type { Unavailable } from '../outcome.js'
-import type { Result } from './sql.js'
+import type { Query, Result } from './sql.js'
 
-/** The newer name first; a server that doesn't know it calls it a syntax error. */
-const replicaStatements = ['SHOW REPLICA STATUS', 'SHOW SLAVE STATUS'] as const
-const galeraStatement = 'SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS '
-  + 'WHERE VARIABLE_NAME IN (\'wsrep_cluster_size\',\'wsrep_ready\',\'wsrep_local_state\')'
+export type AskServer = (query: Query, values: readonly string[]) => Promise<Result | Unavailable>
 
-/** Why the server's word for an absence isn't good enough; null if it is. `ask` sends one statement; never rejects if it doesn't. */
-export const askReplication = async (
-  ask: (sql: string) => Promise<Result | Unavailable>, maxLagMs: number,
-): Promise<string | null> => {
-  let answer = await ask(replicaStatements[0])
-  if (answer.kind === 'unavailable' && answer.reason === 'query-error') answer = await ask(replicaStatements[1])
-  if (answer.kind === 'unavailable') return `its replication can't be looked at: ${answer.detail}`
-  const lag = replicaDoubt(answer, maxLagMs)
-  if (lag !== null) return lag
-  const galera = await ask(galeraStatement)
-  // MySQL has no such table, and no Galera.
-  return galera.kind === 'unavailable' ? null : galeraDoubt(galera)
+/** A server that doesn't know one of these calls it a syntax error. */
+const replicaStatements = [
+  'SHOW ALL REPLICAS STATUS', 'SHOW REPLICA STATUS', 'SHOW ALL SLAVES STATUS', 'SHOW SLAVE STATUS',
+] as const
+const heartbeatSql = 'SELECT CHANNEL_NAME, COUNT_RECEIVED_HEARTBEATS '
+  + 'FROM performance_schema.replication_connection_status'
+const galeraSql = 'SHOW GLOBAL STATUS WHERE Variable_name IN '
+  + '(\'wsrep_provider_name\', \'wsrep_ready\', \'wsrep_local_state\')'
+
+/** A server is looked at so often (ms) at most. */
+const lookEveryMs = 1_000
+
+/** One replication channel. `signs`: changes with whatever comes from the source; null: that can't be seen. */
+type Channel = {
+  readonly name: string
+  readonly isConnected: boolean
+  readonly isApplying: boolean
+  readonly behindSeconds: number | null
+  readonly heartbeatSeconds: number | null
+  readonly signs: string | null
 }
 
-/** Why a replica's word for an absence isn't good enough; null if it is, as on a server that is no replica. */
-export const replicaDoubt = ({ columns, rows }: Result, maxLagMs: number): string | null => {
+export class Replication {
+  readonly #maxLagMs: number | null
+  /** By identity of the server. */
+  readonly #looks = new Map<string, { readonly at: number, readonly doubt: Promise<string | null> }>()
+  /** When the signs of a channel last changed, by server and channel. */
+  readonly #heard = new Map<string, { readonly signs: string, readonly at: number }>()
+  readonly #withoutGalera = new Set<string>()
+
+  /** `maxLagMs` null: only whether a Galera node is ready matters. */
+  constructor(maxLagMs: number | null) {
+    this.#maxLagMs = maxLagMs
+  }
+
+  /** How often to look (ms) though nobody asks, so that the silence of a source is measured; null: there is no need. */
+  get lookEveryMs(): number | null {
+    return this.#maxLagMs === null ? null : Math.max(lookEveryMs, Math.min(5_000, this.#maxLagMs / 3))
+  }
+
+  /** Why the server's word for an absence isn't good enough; null if it is. `ask` asks that very server. */
+  doubt(server: string, ask: AskServer): Promise<string | null> {
+    const now = performance.now()
+    const last = this.#looks.get(server)
+    if (last !== undefined && now - last.at < lookEveryMs) return last.doubt
+    const doubt = this.#look(server, ask)
+    this.#looks.set(server, { at: now, doubt })
+    return doubt
+  }
+
+  async #look(server: string, ask: AskServer): Promise<string | null> {
+    if (this.#maxLagMs !== null) {
+      const channels = await readChannels(ask)
+      if (typeof channels === 'string') return channels
+      for (const channel of channels) {
+        const doubt = channelDoubt(channel, this.#maxLagMs) ?? this.#silence(server, channel, this.#maxLagMs)
+        if (doubt !== null) return doubt
+      }
+    }
+    if (this.#withoutGalera.has(server)) return null
+    const answer = await ask({ texts: [galeraSql] }, [])
+    if (answer.kind === 'unavailable' && answer.reason !== 'query-error') return answer.detail
+    const node = answer.kind === 'rows' ? galeraNode(answer) : null
+    if (node === null) this.#withoutGalera.add(server)
+    return node === null ? null : nodeDoubt(node, this.#maxLagMs !== null)
+  }
+
+  /** A source that is cut off without a word leaves the I/O thread running and the replica zero seconds behind. */
+  #silence(server: string, { name, signs, heartbeatSeconds }: Channel, maxLagMs: number): string | null {
+    if (signs === null) return null
+    const now = performance.now()
+    const place = JSON.stringify([server, name])
+    const last = this.#heard.get(place)
+    if (last?.signs !== signs) {
+      this.#heard.set(place, { signs, at: now })
+      return null
+    }
+    if (now - last.at <= maxLagMs) return null
+    const heartbeat = heartbeatSeconds === null ? '' : `; its heartbeat comes every ${heartbeatSeconds} s`
+    return `the replica has heard nothing of its primary for ${Math.round((now - last.at) / 1_000)} s${heartbeat}`
+  }
+}
+
+/** The channels of a server, or why they can't be read. */
+export const readChannels = async (ask: AskServer): Promise<readonly Channel[] | string> => {
+  let problem = ''
+  for (const sql of replicaStatements) {
+    const answer = await ask({ texts: [sql] }, [])
+    if (answer.kind === 'unavailable') {
+      problem = `its replication can't be looked at: ${answer.detail}`
+      if (answer.reason === 'query-error') continue
+      return problem
+    }
+    const isMysql = answer.columns.some(({ name }) => name === 'Replica_IO_Running')
+    const heartbeats = isMysql && (answer.rows ?? []).length > 0 ? await ask({ texts: [heartbeatSql] }, []) : null
+    return channelsOf(answer, heartbeats?.kind === 'rows' ? heartbeats : null)
+  }
+  return problem
+}
+
+/** `heartbeats`: of each channel by name, how many MySQL has received. */
+export const channelsOf = ({ columns, rows }: Result, heartbeats: Result | null): readonly Channel[] => {
   const names = columns.map(({ name }) => name)
-  for (const row of rows ?? []) {
+  const received = new Map((heartbeats?.rows ?? []).map(([name, count]) => [String(name), String(count)]))
+  return (rows ?? []).map(row => {
     // MySQL renamed the columns with the statement; MariaDB kept them.
-    const column = (newer: string, older: string): string | null => {
-      const index = names.includes(newer) ? names.indexOf(newer) : names.indexOf(older)
+    const column = (...either: readonly string[]): string | null => {
+      const index = names.findIndex(name => either.includes(name))
       return row[index] ?? null
     }
-    if (column('Replica_IO_Running', 'Slave_IO_Running') !== 'Yes') return 'the replica is not connected to its primary'
-    if (column('Replica_SQL_Running', 'Slave_SQL_Running') !== 'Yes') return 'the replica has stopped applying changes'
     const behind = column('Seconds_Behind_Source', 'Seconds_Behind_Master')
-    if (behind === null) return 'the replica can\'t say how far it is behind'
-    if (Number(behind) * 1_000 > maxLagMs) return `the replica is ${behind} s behind its primary`
-  }
-  return null
+    const name = column('Channel_Name', 'Connection_name') ?? ''
+    const heartbeatCount = column('Slave_received_heartbeats') ?? received.get(name) ?? null
+    const period = column('Slave_heartbeat_period')
+    return {
+      name,
+      isConnected: column('Replica_IO_Running', 'Slave_IO_Running') === 'Yes',
+      isApplying: column('Replica_SQL_Running', 'Slave_SQL_Running') === 'Yes',
+      behindSeconds: behind === null ? null : Number(behind),
+      heartbeatSeconds: period === null ? null : Number(period),
+      signs: heartbeatCount === null ? null : JSON.stringify([
+        heartbeatCount, column('Source_Log_File', 'Master_Log_File'),
+        column('Read_Source_Log_Pos', 'Read_Master_Log_Pos'),
+      ]),
+    }
+  })
+}
+
+/** Why an absence that a replica states isn't good enough, as far as it knows itself; null if it is. */
+export const channelDoubt = (channel: Channel, maxLagMs: number): string | null => {
+  const { name, isConnected, isApplying, behindSeconds } = channel
+  const replica = `the replica${name === '' ? '' : ` (channel ${name})`}`
+  if (!isConnected) return `${replica} is not connected to its primary`
+  if (!isApplying) return `${replica} has stopped applying changes`
+  if (behindSeconds === null) return `${replica} can't say how far it is behind`
+  return behindSeconds * 1_000 > maxLagMs ? `${replica} is ${behindSeconds} s behind its primary` : null
+}
+
+type GaleraNode = { readonly isReady: boolean, readonly state: string }
+
+/** null: the server is no node of a Galera cluster. One that was only built with Galera has the variables too. */
+export const galeraNode = ({ rows }: Result): GaleraNode | null => {
+  const variables = new Map((rows ?? []).map(([name, value]) => [String(name).toLowerCase(), value ?? '']))
+  if ((variables.get('wsrep_provider_name') ?? '') === '') return null
+  return { isReady: variables.get('wsrep_ready') === 'ON', state: variables.get('wsrep_local_state') ?? 'unknown' }
 }
 
 /** wsrep_local_state of a node that has what the others have; a donor or joiner may lack something. */
 const synced = '4'
 
-/** The same for a node of a Galera cluster; null where there is none. */
-export const galeraDoubt = ({ rows }: Result): string | null => {
-  const variables = new Map((rows ?? []).map(([name, value]) => [String(name).toLowerCase(), value]))
-  // A server that was built with Galera and runs alone has these variables too, but no cluster.
-  if ((variables.get('wsrep_cluster_size') ?? '0') === '0') return null
-  if (variables.get('wsrep_ready') !== 'ON') return 'the Galera node is not ready'
-  const state = variables.get('wsrep_local_state')
-  return state === synced ? null : `the Galera node is not synced (wsrep_local_state ${state ?? 'unknown'})`
+/** With wsrep_dirty_reads a node that has lost its cluster answers all the same. */
+export const nodeDoubt = ({ isReady, state }: GaleraNode, mustBeSynced: boolean): string | null => {
+  if (!isReady) return 'the Galera node is not ready'
+  return mustBeSynced && state !== synced ? `the Galera node is not synced (wsrep_local_state ${state})` : null
 }

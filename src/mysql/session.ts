@@ -1,8 +1,8 @@
 /** Opens connections: the socket, the driver, the log-in, and the session's settings. */
-import { connect, isIP } from 'node:net'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import type { SslOptions } from 'mysql2'
 import { Connection } from './connection.js'
+import { Dialer } from './dial.js'
 import { faultOf, timeoutFault } from './fault.js'
 import type { Fault } from './fault.js'
 import type { Host } from './hosts.js'
@@ -16,8 +16,8 @@ export type Target = {
   /** The name of a character set, letters and digits only. */
   readonly charset: string
   readonly ssl: SslOptions | null
-  /** The server itself ends each statement after this; 0: never. */
-  readonly statementMs: number
+  /** The server itself ends each statement after this (ms); 0: never. */
+  readonly limitMs: number
 }
 
 /** What the driver would ask for by default. IGNORE_SPACE makes columns that are named like functions an error. */
@@ -26,26 +26,18 @@ const unwantedFlags = [
 ]
 
 /** Reads the driver's code, which a node without MySQL needn't wait for. */
-export const loadDriver = () => import('./driver.js')
+export const loadDriver = () => import('mysql2')
 
-const connectTo = (host: Host): Socket => {
-  if (host.kind === 'unix') return connect(host.path)
-  const socket = connect({ host: host.host, port: host.port, noDelay: true, keepAlive: true })
-  // Node checks a certificate against this name, but leaves it out for addresses and would take any certificate for `localhost`.
-  return isIP(host.host) === 0 ? socket : Object.assign(socket, { _host: host.host })
-}
-
-/**
- * Connects, logs in and sets up the session within `timeoutMs`. `onLost` is called once when
- * the open connection ends, unless by its own `end` or `destroy`.
- */
+/** Connects, logs in and sets up the session within `timeoutMs`, unless `signal` ends it. */
 export const openConnection = async (
-  target: Target, timeoutMs: number, onLost: (connection: Connection) => void,
+  target: Target, timeoutMs: number,
+  { dialer = new Dialer(target.host), signal }: { readonly dialer?: Dialer, readonly signal?: AbortSignal } = {},
 ): Promise<Connection | Fault> => {
-  const until = performance.now() + timeoutMs
   const { createConnection } = await loadDriver()
   const { host, ssl } = target
-  const socket = connectTo(host)
+  const patience = AbortSignal.any([AbortSignal.timeout(timeoutMs), ...signal === undefined ? [] : [signal]])
+  const socket = await dialer.dial(patience)
+  if (!(socket instanceof Socket)) return socket
   const driver = createConnection({
     stream: () => socket,
     ...host.kind === 'unix' ? { socketPath: host.path } : { host: host.host },
@@ -64,20 +56,21 @@ export const openConnection = async (
     const settle = (opened: Connection | Fault): void => {
       if (isSettled) return
       isSettled = true
-      clearTimeout(timer)
-      if (opened instanceof Connection) opened.onLost = onLost
-      else {
+      patience.removeEventListener('abort', onAbort)
+      if (!(opened instanceof Connection)) {
         driver.destroy()
         socket.destroy()
       }
       resolve(opened)
     }
-    const timer = setTimeout(() => settle(timeoutFault('connect')), until - performance.now())
+    const onAbort = (): void => settle(timeoutFault('connect'))
+    patience.addEventListener('abort', onAbort)
     // Stays for good: an error event without a listener would end the process.
     driver.on('error', (error: unknown) => settle(withRemedy(faultOf(error, 'connect'), target)))
     driver.once('connect', () => {
       const connection = new Connection(driver, target.charset)
-      void connection.setUp(target.statementMs, timeoutMs).then(fault => settle(fault === null ? connection : withoutSession(fault)))
+      void connection.setUp(target.limitMs, timeoutMs)
+        .then(fault => settle(fault === null ? connection : withoutSession(fault)))
     })
   })
 }
@@ -88,7 +81,7 @@ const withoutSession = (fault: Fault): Fault => ({
   broken: true, again: 'no',
 })
 
-/** Adds what to look at after a refused log-in. To an account that needs TLS, too, servers only say "access denied". */
+/** Adds what to look at after a refused log-in. To an account that needs TLS servers only say "access denied". */
 const withRemedy = (fault: Fault, { ssl, host }: Target): Fault => {
   const [, code] = /^error (1045|1698|3159)\b/.exec(fault.detail) ?? []
   if (code === undefined) return fault

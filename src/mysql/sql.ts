@@ -46,12 +46,14 @@ export const sqlOf = ({ texts }: Query, values: readonly string[], charset: stri
   for (const [index, value] of values.entries()) {
     const hex = Buffer.from(byteString(value), 'latin1').toString('hex')
     const next = texts[index + 1] ?? ''
-    sql += `${wordEnd.test(sql) ? ' ' : ''}_${charset} ${hex === '' ? '\'\'' : `0x${hex}`}${wordStart.test(next) ? ' ' : ''}${next}`
+    const literal = `_${charset} ${hex === '' ? '\'\'' : `0x${hex}`}`
+    sql += `${wordEnd.test(sql) ? ' ' : ''}${literal}${wordStart.test(next) ? ' ' : ''}${next}`
   }
   return sql
 }
 
-const isColumn = (field: unknown): field is FieldPacket => typeof field === 'object' && field !== null && 'columnType' in field
+const isColumn = (field: unknown): field is FieldPacket =>
+  typeof field === 'object' && field !== null && 'columnType' in field
 
 /**
  * What the driver called back with -> the one result set. The driver gives one as rows and

@@ -48,7 +48,7 @@ export type TableDefinition = {
   readonly answer: AnswerRows
   /** False: a statement without a result set means absent, not a fault. */
   readonly requireResultSet: boolean
-  readonly idleIntervalMs: number
+  readonly idleIntervalMs: number | undefined
   /** Changes whenever other answers could come out; holds no secret. */
   readonly fingerprint: string
 }
@@ -180,7 +180,8 @@ export const defineTable = (
   const limit = parameters.integer('expansion_limit', 0, -maxInteger)
   const domains = domainsOf(parameters, files)
   const requireResultSet = parameters.boolean('require_result_set', true)
-  const idleIntervalMs = Math.min(parameters.integer('idle_interval', 60, 1) * 1_000, longestTimerMs)
+  const idleIntervalS = parameters.integer('idle_interval', 60, 1)
+  const idleIntervalMs = parameters.has('idle_interval') ? Math.min(idleIntervalS * 1_000, longestTimerMs) : undefined
   parameters.integer('retry_interval', 60, 1)
   if (parameters.has('retry_interval')) {
     parameters.warning('retry_interval', 'has no effect: all maps share the breaker of a server, which decides when to '

@@ -3,8 +3,7 @@
  * something is wrong with the whole server (an empty replica, the wrong
  * database, a restore under way), and every map on it counts as unavailable.
  *
- * It is asked on an interval, anew before any absence from its server is
- * believed, and as the probe of a breaker that is half-open.
+ * It is asked on an interval, and anew before any absence from its server is believed.
  */
 import type { Outcome, Unavailable } from '../outcome.js'
 import { absent, unavailable } from '../outcome.js'
@@ -78,11 +77,6 @@ export class Canary {
   /** Why nothing of this server counts now; null if the canary was there when last asked. */
   get doubt(): Unavailable | null {
     return this.#missing ? missing : null
-  }
-
-  /** Asks in the background. */
-  probe(): void {
-    void this.check(budgetMs)
   }
 
   close(): void {

@@ -1,15 +1,18 @@
 /** What the tests of the MySQL source share: statements, log-ins and servers in small. */
 import { startMariadb } from '../fixtures/mariadb.js'
+import { startProxy } from '../fixtures/proxy.js'
+import type { Proxy } from '../fixtures/proxy.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 import { Connection } from '../../src/mysql/connection.js'
 import { openServers } from '../../src/mysql/database.js'
-import type { Access, Servers } from '../../src/mysql/database.js'
+import type { Access, Database, Servers } from '../../src/mysql/database.js'
 import type { Host } from '../../src/mysql/hosts.js'
 import type { Fault } from '../../src/mysql/fault.js'
-import type { BreakerState, ServerSettings } from '../../src/mysql/server.js'
+import type { BreakerState, ServerSettings, ServerStatus } from '../../src/mysql/server.js'
 import { openConnection } from '../../src/mysql/session.js'
 import type { Target } from '../../src/mysql/session.js'
 import type { Result, Query } from '../../src/mysql/sql.js'
+import { serverSettings } from '../fixtures/server_settings.js'
 import type { Unavailable } from '../../src/outcome.js'
 
 /** tap's test object, as far as it is needed here. */
@@ -52,12 +55,12 @@ export const loginTo = ({ user, password, database }: Mariadb, changed: Partial<
 
 export const targetOf = (mariadb: Mariadb, changed: Partial<Target> = {}): Target => {
   const { user, password, database } = mariadb
-  return { host: unix(mariadb), user, password, dbname: database, charset: 'utf8mb4', ssl: null, statementMs: 0, ...changed }
+  return { host: unix(mariadb), user, password, dbname: database, charset: 'utf8mb4', ssl: null, limitMs: 0, ...changed }
 }
 
 /** Opens one connection and ends it after the test; throws if it can't be had. */
 export const connectTo = async (t: Test, mariadb: Mariadb, changed: Partial<Target> = {}): Promise<Connection> => {
-  const connection = await openConnection(targetOf(mariadb, changed), 10_000, () => undefined)
+  const connection = await openConnection(targetOf(mariadb, changed), 10_000)
   if (!(connection instanceof Connection)) throw new Error(connection.detail)
   t.teardown(() => connection.end())
   return connection
@@ -72,14 +75,13 @@ export const serversFor = (t: Test, changed: Partial<ServerSettings> = {}): {
 } => {
   const changes: { server: string, state: BreakerState, detail: string }[] = []
   const watchers = new Set<() => void>()
-  const servers = openServers({
-    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, statementMs: 60_000, idleMs: 60_000, maxLagMs: null,
+  const servers = openServers(serverSettings({
     onState: (server, state, detail) => {
       changes.push({ server, state, detail })
       for (const watcher of watchers) watcher()
     },
     ...changed,
-  })
+  }))
   t.teardown(() => servers.close())
   return {
     servers, changes,
@@ -111,4 +113,32 @@ export const untilSessions = async (
   mariadb: Mariadb, wanted: (sessions: readonly Readonly<Record<string, unknown>>[]) => boolean,
 ): Promise<void> => {
   while (!wanted(await sessions(mariadb)));
+}
+
+/** A proxy in front of the server, until the test ends. */
+export const proxied = async (t: Test, target: Mariadb): Promise<Proxy> => {
+  const proxy = await startProxy({ path: target.socket })
+  t.teardown(() => proxy.stop())
+  return proxy
+}
+
+/** The status of the only server. */
+export const statusOf = (servers: Servers): ServerStatus => {
+  const [status] = servers.status()
+  if (status === undefined) throw new Error('no server')
+  return status
+}
+
+/** Asks slow questions until so many connections stand. */
+export const fill = async (database: Database, servers: Servers, count: number): Promise<void> => {
+  while (statusOf(servers).connections < count) {
+    await Promise.all(Array.from({ length: count }, () => database.ask(queryOf('SELECT SLEEP(?)'), ['0.02'], 5_000)))
+  }
+}
+
+/** What each of so many questions, one after the other, comes to. */
+export const reasons = async (database: Database, count: number, budgetMs = 5_000): Promise<readonly string[]> => {
+  const all: string[] = []
+  for (let asked = 0; asked < count; asked++) all.push(reasonOf(await database.ask(lookAlias, [known], budgetMs)))
+  return all
 }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { startProxy } from '../fixtures/proxy.js'
 import type { Proxy } from '../fixtures/proxy.js'
-import { nameOf } from '../../src/mysql/database.js'
+import { nameOf } from '../../src/mysql/hosts.js'
 import { inet, known, knownAnswer, lookAlias, loginTo, reasonOf, serversFor, seen, startBed, queryOf, unix } from './bed.js'
 import type { Test } from './bed.js'
 
@@ -46,7 +46,7 @@ t.test('the first hangs: it gets its share of the time, and the second answers i
   const { servers, changes } = serversFor(t, { failures: 1 })
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
   for (let asked = 0; asked < 5; asked++) t.same(seen(await database.ask(lookAlias, [known], 4_000)), knownAnswer)
-  t.match(changes, [{ server: nameOf(unix(first)), state: 'open', detail: 'no connection in time' }])
+  t.match(changes, [{ server: `holdfast@${nameOf(unix(first))}/mail`, state: 'open', detail: 'no connection in time' }])
   t.equal(first.accepted(), 1)
 })
 
@@ -58,7 +58,7 @@ t.test('the first is a cluster node that isn\'t ready: the second answers', asyn
   const { servers } = serversFor(t)
   const database = servers.database([unix(mariadb), inet(mariadb)], loginTo(mariadb))
   t.same(seen(await database.ask(queryOf('CALL not_ready_by_socket(?)'), [known], 5_000)), knownAnswer)
-  t.equal(servers.status()[0]?.lastError, 'error 1047 ER_UNKNOWN_COM_ERROR')
+  t.match(servers.status()[0]?.lastError, /^error 1047: /)
 })
 
 t.test('an error of the query is not asked of the second', async t => {
@@ -76,30 +76,27 @@ t.test('the first is left alone while its breaker is open, and used again afterw
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
   for (let asked = 0; asked < 5; asked++) t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
   await first.pass()
-  await until('half-open')
-  const accepted = first.accepted()
+  await until('closed')
+  const accepted = second.accepted()
+  second.dropAll()
   t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
-  t.equal(first.accepted(), accepted + 1)
+  t.equal(second.accepted(), accepted)
 })
 
-t.test('a probe that hangs keeps nobody else: the others go straight to the second', async t => {
+t.test('the first swallows everything: once its breaker is open nobody waits for it', async t => {
   const [first, second] = await twoWays(t)
-  first.refuse()
-  const { servers, until } = serversFor(t, { resetMs: 100 })
+  const { servers, until } = serversFor(t, { resetMs: 50, statementMs: 100, suspectMs: 20 })
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
-  for (let asked = 0; asked < 3; asked++) await database.ask(lookAlias, [known], 5_000)
-  await first.pass()
-  first.stall()
+  t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
+  first.blackhole()
+  // Each gets its answer from the second in the rest of its time.
+  const answers: unknown[] = []
+  while (servers.status()[0]?.state === 'closed') answers.push(seen(await database.ask(lookAlias, [known], 400)))
+  t.ok(answers.length <= 8, String(answers.length))
+  for (const answer of answers) t.same(answer, knownAnswer)
   await until('half-open')
-  let probeIsOver = false
-  const probe = database.ask(lookAlias, [known], 60_000).then(answer => {
-    probeIsOver = true
-    return answer
-  })
-  for (let asked = 0; asked < 5; asked++) t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
-  t.notOk(probeIsOver)
-  first.dropAll()
-  t.same(seen(await probe), knownAnswer)
+  // Longer than this file may take: whoever waited for the first would not be back.
+  for (let asked = 0; asked < 5; asked++) t.same(seen(await database.ask(lookAlias, [known], 6_000_000)), knownAnswer)
 })
 
 t.test('all fail: the last one\'s reason, then breaker-open with the first one\'s', async t => {
@@ -108,8 +105,8 @@ t.test('all fail: the last one\'s reason, then breaker-open with the first one\'
   second.refuse()
   const { servers } = serversFor(t)
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
-  for (let asked = 0; asked < 3; asked++) t.match(await database.ask(lookAlias, [known], 5_000), { reason: 'source-down', detail: `${nameOf(inet(second))}: ECONNREFUSED` })
-  t.match(await database.ask(lookAlias, [known], 5_000), { reason: 'breaker-open', detail: `${nameOf(unix(first))}: not asked after failures; last error: ENOENT` })
+  for (let asked = 0; asked < 3; asked++) t.match(await database.ask(lookAlias, [known], 5_000), { reason: 'source-down', detail: `holdfast@${nameOf(inet(second))}/mail: ECONNREFUSED` })
+  t.match(await database.ask(lookAlias, [known], 5_000), { reason: 'breaker-open', detail: `holdfast@${nameOf(unix(first))}/mail: not asked after failures; last error: ENOENT` })
 })
 
 t.test('a list is begun on the second if the first refuses', async t => {

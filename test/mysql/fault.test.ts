@@ -40,8 +40,8 @@ const cases: readonly (readonly [string, Error | null, Phase, string])[] = [
   ['subquery of two rows', serverError(1242), 'query', 'query query-error no whole'],
   ['mixed collations', serverError(1267), 'query', 'query query-error no whole'],
   ['query killed', serverError(1317), 'query', 'query query-error no whole'],
-  ['ended for its time by MariaDB', serverError(1969), 'query', 'server timeout no whole'],
-  ['ended for its time by MySQL', serverError(3024), 'query', 'server timeout no whole'],
+  ['ended for its time by MariaDB', serverError(1969), 'query', 'query timeout no whole'],
+  ['ended for its time by MySQL', serverError(3024), 'query', 'query timeout no whole'],
   ['packet too large', serverError(1153), 'query', 'query query-error no broken'],
 ]
 for (const [name, error, phase, expected] of cases) {

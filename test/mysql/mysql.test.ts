@@ -15,6 +15,7 @@ import { readTls } from '../../src/mysql/tls.js'
 import { makeCertificates } from '../fixtures/certificates.js'
 import { noMysql, startMysql } from '../fixtures/mysql.js'
 import { connectTo, inet, known, knownAnswer, lookAlias, loginTo, noRows, seen, serversFor, queryOf, tables, targetOf, unix, untilSessions } from './bed.js'
+import { serverSettings } from '../fixtures/server_settings.js'
 
 t.test('MySQL 9', { skip: noMysql }, async t => {
   const { file, authority, certificate, remove } = await makeCertificates()
@@ -49,7 +50,7 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
     await t.test(`over ${way}: a wrong password is told, with what to look at`, async t => {
       for (const before of ['FLUSH PRIVILEGES', 'SELECT 1']) {
         await mysql.sql(before)
-        const fault = await openConnection({ ...target, ...changed, password: 'wrong-secret' }, 5_000, () => undefined)
+        const fault = await openConnection({ ...target, ...changed, password: 'wrong-secret' }, 5_000)
         if (fault instanceof Connection) throw new Error('connected')
         t.match(fault, { blame: 'server', reason: 'source-refused', detail: /^error 1045: Access denied for user 'holdfast'.*; check user and password/ })
         t.notMatch(fault.detail, 'wrong-secret')
@@ -59,13 +60,13 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
 
   await t.test('a certificate of a stranger gets no password', async t => {
     await mysql.sql('FLUSH PRIVILEGES')
-    t.match(await openConnection({ ...target, host: inet(mysql), ssl: tls('stranger.pem') }, 5_000, () => undefined), { detail: /^TLS: .*certificate/ })
+    t.match(await openConnection({ ...target, host: inet(mysql), ssl: tls('stranger.pem') }, 5_000), { detail: /^TLS: .*certificate/ })
   })
 
   await t.test('an account that needs TLS: the refusal says what to set', async t => {
     await mysql.sql('CREATE USER private IDENTIFIED BY \'secret\' REQUIRE SSL; GRANT SELECT ON mail.* TO private')
     const login = { ...target, host: inet(mysql), user: 'private', password: 'secret' }
-    t.match(await openConnection(login, 5_000, () => undefined), { detail: /if the account needs TLS, set tls_CAfile$/ })
+    t.match(await openConnection(login, 5_000), { detail: /if the account needs TLS, set tls_CAfile$/ })
     const connection = await connectTo(t, mysql, { ...login, ssl: tls('ca.pem') })
     t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)
   })
@@ -116,7 +117,7 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
   })
 
   await t.test('a query that takes too long is ended by the server itself', async t => {
-    const { servers } = serversFor(t, { statementMs: 300 })
+    const { servers } = serversFor(t, { statementMs: 400 })
     const connected = servers.database([unix(mysql)], loginTo(mysql))
     const slow = queryOf('SELECT SLEEP(100) /* slow */ FROM alias WHERE address = ?')
     t.match(await connected.ask(slow, [known], 200), { kind: 'unavailable', reason: 'timeout' })
@@ -128,19 +129,19 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
   await t.test('a session has the limit of a statement that was asked for, or none', async t => {
     await mysql.sql('SET GLOBAL max_execution_time = 7000')
     for (const statementMs of [1_500, 0]) {
-      const connection = await connectTo(t, mysql, { statementMs })
+      const connection = await connectTo(t, mysql, { limitMs: statementMs })
       t.same(seen(await connection.ask(queryOf('SELECT @@max_execution_time'), [], 5_000)), { kind: 'rows', rows: [[String(statementMs)]] })
     }
     await mysql.sql('SET GLOBAL max_execution_time = 0')
-    const connection = await connectTo(t, mysql, { statementMs: 50 })
+    const connection = await connectTo(t, mysql, { limitMs: 50 })
     const slow = queryOf('SELECT COUNT(*) FROM information_schema.COLUMNS a, information_schema.COLUMNS b, information_schema.COLUMNS c')
-    t.match(await connection.ask(slow, [], 10_000), { kind: 'fault', blame: 'server', reason: 'timeout', detail: 'error 3024 ER_QUERY_TIMEOUT' })
+    t.match(await connection.ask(slow, [], 10_000), { kind: 'fault', blame: 'query', reason: 'timeout', detail: 'error 3024 ER_QUERY_TIMEOUT' })
     t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)
   })
 
   await t.test('with max_lag: a server that is no replica is believed, one that is cut off from its primary is not', async t => {
     await mysql.sql(`GRANT REPLICATION CLIENT ON *.* TO ${user}`)
-    const servers = openServers({ connections: 2, failures: 5, windowMs: 10_000, resetMs: 100, suspectMs: 60_000, statementMs: 60_000, idleMs: 60_000, maxLagMs: 1, onState: () => undefined })
+    const servers = openServers(serverSettings({ connections: 2, failures: 5, resetMs: 100, maxLagMs: 1 }))
     t.teardown(() => servers.close())
     const doubt = async (name: string): Promise<unknown> => {
       // Another log-in for another server object: what it knows of its replication is kept for a second.
@@ -172,7 +173,7 @@ t.test('MySQL 9 without an RSA key: plain TCP is refused until the server knows 
   const mysql = await startMysql({ sql: tables, args: ['--caching-sha2-password-auto-generate-rsa-keys=OFF', '--caching-sha2-password-private-key-path=none.pem'] })
   t.teardown(() => mysql.stop())
   const plainTcp = targetOf(mysql, { host: inet(mysql) })
-  t.match(await openConnection(plainTcp, 5_000, () => undefined), { kind: 'fault', blame: 'server', detail: /^error 1045.*set tls_CAfile/ })
+  t.match(await openConnection(plainTcp, 5_000), { kind: 'fault', blame: 'server', detail: /^error 1045.*set tls_CAfile/ })
   await connectTo(t, mysql)
   const connection = await connectTo(t, mysql, plainTcp)
   t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)

@@ -1,54 +1,70 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import type { Result } from '../../src/mysql/sql.js'
-import { galeraDoubt, replicaDoubt } from '../../src/mysql/replica.js'
+import { channelDoubt, channelsOf, galeraNode, nodeDoubt } from '../../src/mysql/replica.js'
 import { mysqlSource } from '../../src/tables/source.js'
 import { defineTable } from '../../src/tables/definition.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
+import { startProxy } from '../fixtures/proxy.js'
+import type { Proxy } from '../fixtures/proxy.js'
 import { serversFor, unix } from './bed.js'
 
 const result = (row: Readonly<Record<string, string | null>>): Result =>
   ({ kind: 'rows', columns: Object.keys(row).map(name => ({ name })), rows: [Object.values(row)] } as unknown as Result)
 
+const doubtOf = (row: Readonly<Record<string, string | null>>, maxLagMs: number): string | null => {
+  const [channel] = channelsOf(result(row), null)
+  return channel === undefined ? 'no channel' : channelDoubt(channel, maxLagMs)
+}
+
 t.test('the columns of MySQL and of MariaDB tell the same', async t => {
   const mysql = { Replica_IO_Running: 'Yes', Replica_SQL_Running: 'Yes', Seconds_Behind_Source: '3' }
   const mariadb = { Slave_IO_Running: 'Yes', Slave_SQL_Running: 'Yes', Seconds_Behind_Master: '3' }
   for (const row of [mysql, mariadb]) {
-    t.equal(replicaDoubt(result(row), 3_000), null)
-    t.match(replicaDoubt(result(row), 2_999), /3 s behind/)
+    t.equal(doubtOf(row, 3_000), null)
+    t.match(doubtOf(row, 2_999), /3 s behind/)
   }
-  t.match(replicaDoubt(result({ ...mysql, Replica_IO_Running: 'Connecting' }), 9_000), /not connected/)
-  t.match(replicaDoubt(result({ ...mariadb, Slave_SQL_Running: 'No' }), 9_000), /stopped/)
-  t.match(replicaDoubt(result({ ...mariadb, Seconds_Behind_Master: null }), 9_000), /can't say/)
+  t.match(doubtOf({ ...mysql, Replica_IO_Running: 'Connecting' }, 9_000), /not connected/)
+  t.match(doubtOf({ ...mariadb, Slave_SQL_Running: 'No' }, 9_000), /stopped/)
+  t.match(doubtOf({ ...mariadb, Seconds_Behind_Master: null, Connection_name: 'east' }, 9_000), /\(channel east\) can't say/)
 })
 
 t.test('no row is no replica', async t => {
-  t.equal(replicaDoubt({ kind: 'rows', columns: [], rows: [] }, 0), null)
+  t.same(channelsOf({ kind: 'rows', columns: [], rows: [] }, null), [])
 })
 
-t.test('a Galera node has to be ready and synced; a server without a cluster has not', async t => {
-  const node = (size: string, ready: string, state: string): Result =>
-    ({ kind: 'rows', columns: [], rows: [['WSREP_CLUSTER_SIZE', size], ['WSREP_READY', ready], ['WSREP_LOCAL_STATE', state]] } as unknown as Result)
-  t.equal(galeraDoubt(node('3', 'ON', '4')), null)
-  t.match(galeraDoubt(node('3', 'ON', '2')), /not synced/)
-  t.match(galeraDoubt(node('3', 'OFF', '0')), /not ready/)
-  t.equal(galeraDoubt(node('0', 'OFF', '0')), null)
-  t.equal(galeraDoubt({ kind: 'rows', columns: [], rows: [] }), null)
+t.test('a Galera node has to be ready, and synced where lag matters; a server without a cluster has not', async t => {
+  const node = (provider: string, ready: string, state: string): Result => ({
+    kind: 'rows', columns: [],
+    rows: [['WSREP_PROVIDER_NAME', provider], ['wsrep_ready', ready], ['wsrep_local_state', state]],
+  } as unknown as Result)
+  const doubt = (answer: Result, mustBeSynced: boolean): string | null => {
+    const found = galeraNode(answer)
+    return found === null ? 'no node' : nodeDoubt(found, mustBeSynced)
+  }
+  t.equal(doubt(node('Galera', 'ON', '4'), true), null)
+  t.match(doubt(node('Galera', 'ON', '2'), true), /not synced/)
+  t.equal(doubt(node('Galera', 'ON', '2'), false), null)
+  t.match(doubt(node('Galera', 'OFF', '0'), false), /not ready/)
+  t.equal(doubt(node('', 'OFF', '0'), true), 'no node')
+  t.equal(doubt({ kind: 'rows', columns: [], rows: [] }, true), 'no node')
 })
 
 /** A primary and a replica that follows it. */
-const startPair = async (t: Test): Promise<{ primary: Mariadb, replica: Mariadb }> => {
+const startPair = async (t: Test, more = ''): Promise<{ primary: Mariadb, replica: Mariadb, between: Proxy }> => {
   const primary = await startMariadb({ args: ['--server-id=1', '--log-bin=changes', '--binlog-format=ROW'] })
   t.teardown(() => primary.stop())
   await primary.sql('CREATE USER \'follower\'@\'%\' IDENTIFIED BY \'f\'; GRANT REPLICATION SLAVE ON *.* TO \'follower\'@\'%\'')
   const replica = await startMariadb({ args: ['--server-id=2'], sql: 'GRANT SLAVE MONITOR ON *.* TO \'holdfast\'@\'%\'' })
   t.teardown(() => replica.stop())
+  const between = await startProxy(primary)
+  t.teardown(() => between.stop())
   const [position] = await primary.sql('SHOW MASTER STATUS')
-  await replica.sql(`CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=${primary.port}, MASTER_USER='follower', MASTER_PASSWORD='f', `
+  await replica.sql(`CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=${between.port}, MASTER_USER='follower', MASTER_PASSWORD='f', ${more}`
     + `MASTER_LOG_FILE='${String(position?.['File'])}', MASTER_LOG_POS=${String(position?.['Position'])}; START SLAVE`)
   await primary.sql('CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT); INSERT INTO alias VALUES (\'old@example.com\', \'box\')')
-  return { primary, replica }
+  return { primary, replica, between }
 }
 
 const caughtUp = async (primary: Mariadb, replica: Mariadb): Promise<void> => {
@@ -101,4 +117,47 @@ t.test('a server that replicates from nobody is believed', async t => {
   const { servers } = serversFor(t, { maxLagMs: 1_000 })
   const source = mysqlSource(defined.definition, servers.database([unix(mariadb)], defined.definition.login))
   t.match(await source.ask('nobody@example.com', 10_000), { outcome: { kind: 'absent' } })
+})
+
+t.test('a source that is cut off without a word: the I/O thread runs on, and absences are not believed', async t => {
+  const { primary, replica, between } = await startPair(t, 'MASTER_HEARTBEAT_PERIOD=0.2, ')
+  await caughtUp(primary, replica)
+  const defined = defineTable({
+    hosts: `unix:${replica.socket}`, user: replica.user, password: replica.password, dbname: 'mail',
+    query: 'SELECT goto FROM alias WHERE address=\'%s\'',
+  }, name => name)
+  if (!defined.ok) throw new Error('not defined')
+  const { servers } = serversFor(t, { maxLagMs: 2_000 })
+  const source = mysqlSource(defined.definition, servers.database([unix(replica)], defined.definition.login))
+  const lookup = async (key: string) => (await source.ask(key, 10_000)).outcome
+  t.match(await lookup('new@example.com'), { kind: 'absent' })
+  between.blackhole()
+  await primary.sql('INSERT INTO alias VALUES (\'new@example.com\', \'box\')')
+  let outcome = await lookup('new@example.com')
+  while (outcome.kind === 'absent') outcome = await lookup('new@example.com')
+  t.match(outcome, { reason: 'distrusted', detail: /heard nothing of its primary for [23] s; its heartbeat comes every 0\.2 s/ })
+  const [status] = await replica.sql('SHOW SLAVE STATUS')
+  t.match(status, { Slave_IO_Running: 'Yes', Seconds_Behind_Master: 0 }, 'the server itself sees nothing wrong')
+  await between.pass()
+  between.dropAll()
+  while (outcome.kind !== 'found') outcome = await lookup('new@example.com')
+  // The last look, a second ago at most, may have been before the source was back.
+  let nobody = await lookup('nobody@example.com')
+  while (nobody.kind !== 'absent') nobody = await lookup('nobody@example.com')
+  t.pass('believed again')
+})
+
+t.test('of several channels one that has stopped is enough', async t => {
+  const { primary, replica } = await startPair(t)
+  await replica.sql(`CHANGE MASTER 'east' TO MASTER_HOST='127.0.0.1', MASTER_PORT=${primary.port}, MASTER_USER='follower',
+    MASTER_PASSWORD='f'`)
+  await caughtUp(primary, replica)
+  const { servers } = serversFor(t, { maxLagMs: 60_000 })
+  const { user, password } = replica
+  const database = servers.database([unix(replica)], { user, password, dbname: 'mail', charset: 'utf8mb4', tls: null })
+  let doubt: unknown
+  await database.ask({ texts: ['SELECT 1'] }, [], 10_000, {
+    onReply: async (_reply, held) => { doubt = await held.doubtAbsence() },
+  })
+  t.match(doubt, { reason: 'distrusted', detail: /replica \(channel east\) is not connected/ })
 })

@@ -29,8 +29,8 @@ for (const server of [named, addressed]) {
 
 /** The cipher in use, or why there is no connection. */
 const cipher = async (host: Host, tls: Partial<Tls>, user = 'private'): Promise<string> => {
-  const target = { host, user, password: 'secret', dbname: '', charset: 'utf8mb4', ssl: readTls({ ...none, ...tls }), statementMs: 0 }
-  const connection = await openConnection(target, 10_000, () => undefined)
+  const target = { host, user, password: 'secret', dbname: '', charset: 'utf8mb4', ssl: readTls({ ...none, ...tls }), limitMs: 0 }
+  const connection = await openConnection(target, 10_000)
   if (!(connection instanceof Connection)) return connection.detail
   const result = await connection.ask(queryOf('SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = \'Ssl_cipher\''), [], 5_000)
   connection.end()
@@ -80,11 +80,12 @@ t.test('over TLS too, an ended connection is noticed and a large result is not r
   const lost: Connection[] = []
   const target = {
     host: inet(named), user: 'private', password: 'secret', dbname: '', charset: 'utf8mb4',
-    ssl: readTls({ ...none, caFile: file('ca.pem') }), statementMs: 0,
+    ssl: readTls({ ...none, caFile: file('ca.pem') }), limitMs: 0,
   }
   const open = async (): Promise<Connection> => {
-    const connection = await openConnection(target, 10_000, ended => lost.push(ended))
+    const connection = await openConnection(target, 10_000)
     if (!(connection instanceof Connection)) throw new Error(connection.detail)
+    connection.onLost = ended => lost.push(ended)
     return connection
   }
   const killed = await open()

@@ -36,14 +36,14 @@ t.test('metrics and status tell of an outage: saved lookups, reasons, the open b
     page,
     /holdfast_lookups_total\{map="m",protocol="socketmap",outcome="unavailable",reason="(source-down|breaker-open)"\} 1\n/,
   )
-  t.match(page, `holdfast_breaker_state{server="127.0.0.1:${mariadb.port}",state="open"} 1\n`)
+  t.match(page, `holdfast_breaker_state{server="holdfast@127.0.0.1:${mariadb.port}/mail",state="open"} 1\n`)
   t.notMatch(page, /known-7|routed-9|unknown-8/)
   const status = JSON.parse(await get('/status')) as unknown
   t.match(
     status,
     {
-      ready: true, summary: { state: 'degraded', degraded: [{ part: `mysql 127.0.0.1:${mariadb.port}` }] },
-      events: [{ level: 'warn', text: /breaker open/ }],
+      ready: true, summary: { state: 'degraded', degraded: [{ part: `mysql holdfast@127.0.0.1:${mariadb.port}/mail` }] },
+      events: [{ level: 'warn', text: /not answering/ }],
     },
   )
   t.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200)

@@ -41,7 +41,7 @@ t.test('the page shows that all is well, which part is degraded, its recovery, a
   t.match(await ask('unknown'), /^TEMP /)
   await page.getByText('Existing recipients are accepted.').waitFor()
   await page.locator('#degraded', { hasText: `mysql 127.0.0.1:${mariadb.port}` }).waitFor()
-  await page.locator('#events', { hasText: 'breaker open' }).waitFor()
+  await page.locator('#events', { hasText: 'not answering' }).waitFor()
   t.equal(await page.locator('#maps rect.stale').count(), 1)
   keepScreenshot('outage', await page.screenshot())
   await page.setViewportSize({ width: 390, height: 844 })
@@ -53,7 +53,7 @@ t.test('the page shows that all is well, which part is degraded, its recovery, a
 
   await mariadb.start()
   // Whoever asks next after the pause of the breaker finds the server well.
-  while (!holdfast.log().includes('breaker closed')) await ask('known')
+  while (!holdfast.log().includes('answers again')) await ask('known')
   await page.getByText('Mail is safe. All is well.').waitFor()
   keepScreenshot('after-phone-dark', await page.screenshot())
 

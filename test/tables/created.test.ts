@@ -7,6 +7,7 @@ import { mysqlSource } from '../../src/tables/source.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { noMysql, startMysql } from '../fixtures/mysql.js'
 import { inet, loginTo } from '../mysql/bed.js'
+import { serverSettings } from '../fixtures/server_settings.js'
 
 const products = [
   { name: 'MariaDB', start: startMariadb, skip: false },
@@ -17,10 +18,7 @@ for (const { name, start, skip } of products) t.test(name, { skip }, async t => 
   const table = 'CREATE TABLE alias (address VARCHAR(90) PRIMARY KEY, goto VARCHAR(90));'
   const server = await start({ sql: `${table} CREATE TABLE other (a INT);` })
   t.teardown(() => server.stop())
-  const servers = openServers({
-    connections: 1, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, statementMs: 60_000,
-    idleMs: 60_000, maxLagMs: null, onState: () => undefined,
-  })
+  const servers = openServers(serverSettings({ connections: 1 }))
   t.teardown(() => servers.close())
   const { user, password, database: dbname, port } = server
   const createdBy = async (query: string): Promise<string | null> => {

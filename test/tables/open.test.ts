@@ -3,11 +3,9 @@ import { openSources } from '../../src/tables/open.js'
 import { accountOf, writeCf } from '../fixtures/cf.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { startBed, untilSessions } from '../mysql/bed.js'
+import { serverSettings } from '../fixtures/server_settings.js'
 
-const settings = {
-  connections: 4, failures: 5, windowMs: 10_000, resetMs: 100, suspectMs: 60_000, statementMs: 60_000,
-  idleMs: 600_000, maxLagMs: null, onState: () => undefined,
-}
+const settings = serverSettings({ failures: 5, resetMs: 100, idleMs: 600_000 })
 
 t.test('idle_interval of a .cf file: its unused connection is closed after that time', async t => {
   const mariadb = await startBed(t)

@@ -19,6 +19,7 @@ import { startMariadb } from '../fixtures/mariadb.js'
 import { noMysql, startMysql } from '../fixtures/mysql.js'
 import type { Settings, SqlServer } from '../fixtures/sql_server.js'
 import { inet, loginTo } from '../mysql/bed.js'
+import { serverSettings } from '../fixtures/server_settings.js'
 
 /** Each server with the collations that only it has. */
 type Product = {
@@ -44,10 +45,7 @@ const products: readonly Product[] = [
 for (const { name: product, start, skip, collations } of products) t.test(product, { skip }, async t => {
   const server = await start({ sql: fieldDatabase })
   t.teardown(() => server.stop())
-  const servers = openServers({
-    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, statementMs: 60_000,
-    idleMs: 60_000, maxLagMs: null, onState: () => undefined,
-  })
+  const servers = openServers(serverSettings())
   t.teardown(() => servers.close())
   const database = servers.database([inet(server)], loginTo(server))
 
@@ -68,9 +66,9 @@ for (const { name: product, start, skip, collations } of products) t.test(produc
     if (typeof listing === 'string') return null
     const connection = await openConnection(
       {
-        host: inet(server), ...loginTo(server), charset: parameters['charset'] ?? 'utf8mb4', ssl: null, statementMs: 0,
+        host: inet(server), ...loginTo(server), charset: parameters['charset'] ?? 'utf8mb4', ssl: null, limitMs: 0,
       },
-      10_000, () => undefined,
+      10_000,
     )
     if (!(connection instanceof Connection)) throw new Error(connection.detail)
     const entries = collectEntries(definition, listing.maxRows)

@@ -8,6 +8,7 @@ import { mysqlSource } from '../../src/tables/source.js'
 import type { Table } from '../../src/tables/open.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
+import { serverSettings } from '../fixtures/server_settings.js'
 
 export const rows = 6_000
 export const keyOf = (number: number): string => `user${String(number).padStart(6, '0')}@example.com`
@@ -31,10 +32,7 @@ export const openTable = (
   const defined = defineTable({ hosts: `unix:${at.socket}`, user, password, dbname, query }, parameter => parameter)
   if (!defined.ok) throw new Error(JSON.stringify(defined.problems))
   const { definition } = defined
-  const servers = openServers({
-    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, statementMs: 60_000,
-    idleMs: 60_000, maxLagMs: null, onState: () => undefined,
-  })
+  const servers = openServers(serverSettings())
   t.teardown(() => servers.close())
   const listing = typeof definition.listing === 'string' ? definition.listing : orderedListing(definition.listing)
   if (typeof listing === 'string') throw new Error(listing)

@@ -20,6 +20,7 @@ import { startMariadb } from '../fixtures/mariadb.js'
 import { noMysql, startMysql } from '../fixtures/mysql.js'
 import type { Settings, SqlServer } from '../fixtures/sql_server.js'
 import { inet, loginTo } from '../mysql/bed.js'
+import { serverSettings } from '../fixtures/server_settings.js'
 
 /** Each server with the collations that only it has. */
 const products: readonly {
@@ -47,10 +48,7 @@ type Taking = {
 }
 
 const takingFrom = (t: Test, server: SqlServer): Taking => {
-  const servers = openServers({
-    connections: 4, failures: 3, windowMs: 10_000, resetMs: 60_000, suspectMs: 60_000, statementMs: 60_000,
-    idleMs: 60_000, maxLagMs: null, onState: () => undefined,
-  })
+  const servers = openServers(serverSettings())
   t.teardown(() => servers.close())
   const database = servers.database([inet(server)], loginTo(server))
   const define = (parameters: Parameters): TableDefinition => {

@@ -1,0 +1,75 @@
+/**
+ * Connects to a host: all addresses of its name are tried, each with the whole time, one more whenever one fails or
+ * keeps silent for a moment, as in RFC 8305. (Node itself gives up each address after 250 ms.) The name is resolved
+ * anew for each connection, and the address that worked last comes first.
+ */
+import { lookup } from 'node:dns/promises'
+import { connect, isIP, Socket } from 'node:net'
+import { faultOf, timeoutFault } from './fault.js'
+import type { Fault } from './fault.js'
+import type { Host } from './hosts.js'
+
+/** After so long (ms) without an answer the next address is tried too. RFC 8305, section 5, proposes 250 ms. */
+const nextAddressMs = 250
+
+export class Dialer {
+  readonly #host: Host
+  #lastGood = ''
+
+  constructor(host: Host) {
+    this.#host = host
+  }
+
+  /** A connected socket, or why there is none. What is under way ends with `signal`. */
+  async dial(signal: AbortSignal): Promise<Socket | Fault> {
+    const host = this.#host
+    if (host.kind === 'unix') return firstConnected([() => connect(host.path)], signal)
+    try {
+      const addresses = (await lookup(host.host, { all: true, verbatim: true })).map(({ address }) => address)
+      const inOrder = [...addresses].sort((a, b) => Number(b === this.#lastGood) - Number(a === this.#lastGood))
+      const socket = await firstConnected(inOrder.map(address =>
+        () => connect({ host: address, port: host.port, noDelay: true, keepAlive: true })), signal)
+      if (!(socket instanceof Socket)) return socket
+      this.#lastGood = socket.remoteAddress ?? ''
+      // Node checks a certificate against this name, but leaves it out for addresses and would take any certificate
+      // for `localhost`.
+      return isIP(host.host) === 0 ? socket : Object.assign(socket, { _host: host.host })
+    } catch (error) {
+      return faultOf(error, 'connect')
+    }
+  }
+}
+
+/** The first of these to connect; if none does, why the last one failed. The others are dropped. */
+const firstConnected = (dials: readonly (() => Socket)[], signal: AbortSignal): Promise<Socket | Fault> =>
+  new Promise(resolve => {
+    const sockets = new Set<Socket>()
+    const rest = [...dials]
+    let timer: NodeJS.Timeout | undefined
+    const settle = (result: Socket | Fault): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onAbort)
+      rest.length = 0
+      for (const socket of sockets) if (socket !== result) socket.destroy()
+      sockets.clear()
+      resolve(result)
+    }
+    const onAbort = (): void => settle(timeoutFault('connect'))
+    const dialNext = (): void => {
+      clearTimeout(timer)
+      const socket = rest.shift()?.()
+      if (socket === undefined) return
+      sockets.add(socket)
+      if (rest.length > 0) timer = setTimeout(dialNext, nextAddressMs)
+      socket.once('connect', () => settle(socket))
+      // Stays: an error event without a listener would end the process.
+      socket.on('error', error => {
+        sockets.delete(socket)
+        if (rest.length > 0) dialNext()
+        else if (sockets.size === 0) settle(faultOf(error, 'connect'))
+      })
+    }
+    signal.addEventListener('abort', onAbort)
+    if (signal.aborted) onAbort()
+    else dialNext()
+  })

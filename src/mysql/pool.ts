@@ -1,0 +1,355 @@
+/**
+ * The connections to one server under one log-in. They open in the background, with a patience of their own, and some
+ * stand ready; a lookup waits for one until its time is over, and never ends a handshake. Old connections are replaced,
+ * so that what changes on the server (a variable, a view's definer, an address) is taken up.
+ *
+ * How many statements the server gets at once adapts to what it takes, as in TCP (RFC 5681): after an outage one, then
+ * one more with each answer; half as many when statements take too long, then one more for each round of answers.
+ */
+import { Connection } from './connection.js'
+import type { Fault } from './fault.js'
+
+export type PoolSettings = {
+  /** Connections at most. */
+  readonly connections: number
+  /** So many stand ready while the server is in use. */
+  readonly standing: number
+  /** An unused connection is closed after this, but for those that stand ready. */
+  readonly idleMs: number
+  /** A connection is replaced after this, between two statements; a tenth more or less. */
+  readonly maxAgeMs: number
+}
+
+/** Whom to ask, by the servers' identities. */
+export type Wanted = {
+  /** Servers to pass over, as long as there are others. */
+  readonly avoid?: ((server: string) => boolean) | undefined
+  /** The server to ask; no other one is. */
+  readonly only?: string | undefined
+}
+
+export type PoolHooks = {
+  /** Opens a connection, however long that takes. */
+  readonly open: () => Promise<Connection | Fault>
+  /** A connection stands. */
+  readonly onOpened: () => void
+  /** None could be had, and none stands. */
+  readonly onRefused: (fault: Fault) => void
+}
+
+export type PoolCounts = {
+  readonly connections: number
+  readonly busy: number
+  readonly limit: number
+  readonly waiting: number
+}
+
+type Waiting = { readonly wanted: Wanted, misses: number, readonly settle: (given: Connection | Fault) => void }
+
+/** No more lookups wait for a connection, each for its own time. */
+const maxWaiting = 1_000
+/** After a fault, connections that nobody waits for are tried again after this (ms). */
+const restMs = 1_000
+/** So many connections are opened in search of a server that is wanted; one never seen is searched so often (ms). */
+const maxMisses = 4
+const searchEveryMs = 5_000
+
+const ownFault = (reason: Fault['reason'], blame: Fault['blame'], detail: string): Fault =>
+  ({ kind: 'fault', blame, reason, detail, again: 'no', broken: false })
+const full = ownFault('overloaded', 'query', 'too many lookups wait for a connection')
+const busy = ownFault('overloaded', 'query', 'no free connection in time')
+/** The server has not let anybody in: other than with `busy`, it is to blame. */
+const notYet = ownFault('timeout', 'server', 'no connection in time')
+/** Behind this address stand several servers, or another one than before. */
+const elsewhere = ownFault('source-down', 'query', 'the address leads to another server now')
+const closing = ownFault('draining', 'query', 'stopping')
+
+/** Whether a server of this identity is wanted. */
+const isWanted = ({ avoid, only }: Wanted, server: string): boolean =>
+  only === undefined ? avoid?.(server) !== true : server === only
+
+export class Pool {
+  readonly #settings: PoolSettings
+  readonly #hooks: PoolHooks
+  readonly #limit: Limit
+  /** With the time (of `performance.now()`) from which each is too old. */
+  readonly #connections = new Map<Connection, number>()
+  /** The unused ones, the last used at the end. */
+  readonly #idle: Connection[] = []
+  readonly #openings = new Set<Promise<Fault | null>>()
+  /** In the order of asking. */
+  readonly #waiting: Waiting[] = []
+  /** The servers that this address has led to, with the time of the last connection. */
+  readonly #servers = new Map<string, number>()
+  /** When a server was last searched for that this address had not led to. */
+  #searchedAt = -Infinity
+  readonly #sweep: NodeJS.Timeout
+  #lastTakenAt = -Infinity
+  #restUntil = -Infinity
+  #retry: NodeJS.Timeout | undefined
+  /** Nothing is opened but by `probe`. */
+  #isResting = false
+  #isClosed = false
+
+  constructor(settings: PoolSettings, hooks: PoolHooks) {
+    this.#settings = settings
+    this.#hooks = hooks
+    this.#limit = new Limit(settings.connections)
+    this.#sweep = setInterval(() => this.#endUnused(), Math.min(settings.idleMs, settings.maxAgeMs) / 4).unref()
+  }
+
+  get counts(): PoolCounts {
+    return {
+      connections: this.#connections.size, busy: this.#used, limit: this.#limit.value, waiting: this.#waiting.length,
+    }
+  }
+
+  /** A connection to use and then to `release`, or why there is none until `until` (of `performance.now()`). */
+  take(wanted: Wanted, until: number): Connection | Fault | Promise<Connection | Fault> {
+    this.#lastTakenAt = performance.now()
+    if (this.#isClosed) return closing
+    const connection = this.#fitting(wanted)
+    if (connection !== undefined) return connection
+    if (this.#waiting.length >= maxWaiting) return full
+    if (!this.#mayLeadTo(wanted)) return elsewhere
+    return new Promise(resolve => {
+      const waiting: Waiting = {
+        wanted, misses: 0,
+        settle: given => {
+          clearTimeout(timer)
+          resolve(given)
+        },
+      }
+      const timer = setTimeout(
+        () => this.#dismiss(waiting, this.#connections.size === 0 ? notYet : busy), until - this.#lastTakenAt)
+      this.#waiting.push(waiting)
+      this.#grow()
+    })
+  }
+
+  /** Gives a connection back. */
+  release(connection: Connection): void {
+    connection.idleSince = performance.now()
+    if (!connection.isOpen || this.#isClosed) this.#end(connection)
+    else if (connection.idleSince > (this.#connections.get(connection) ?? 0)) this.#end(connection)
+    else this.#idle.push(connection)
+    this.#serve()
+  }
+
+  /** A statement was answered. */
+  answered(): void {
+    this.#limit.grow()
+  }
+
+  /** A statement that was sent at that time (of `performance.now()`) took too long. */
+  tookTooLong(sentAt: number): void {
+    this.#limit.shrink(sentAt)
+  }
+
+  /** Drops the unused connections on which nothing was heard since: one that was used then is dead. */
+  dropSilentSince(time: number): void {
+    for (const connection of this.#idle.filter(({ heardAt }) => heardAt < time)) this.#drop(connection)
+    this.#grow()
+  }
+
+  /** The server failed: drops all connections, sends away all that wait, and opens none but by `probe`. */
+  rest(fault: Fault): void {
+    this.#isResting = true
+    this.#limit.restart()
+    for (const connection of this.#connections.keys()) this.#drop(connection)
+    for (const { settle } of this.#waiting.splice(0)) settle(fault)
+  }
+
+  /** The server is well again. */
+  resume(): void {
+    this.#isResting = false
+    this.#grow()
+  }
+
+  /** Opens a connection if none is being opened: null when it stands, or why not. */
+  probe(): Promise<Fault | null> {
+    const [opening] = this.#openings
+    return opening ?? this.#open()
+  }
+
+  /** Ends the connections; those in use are cut off. */
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    clearInterval(this.#sweep)
+    clearTimeout(this.#retry)
+    for (const { settle } of this.#waiting.splice(0)) settle(closing)
+    for (const connection of [...this.#idle]) this.#end(connection)
+    for (const connection of this.#connections.keys()) connection.destroy()
+  }
+
+  /** How many connections stand ready; none once nobody has asked for a while. */
+  get #standing(): number {
+    const { standing, connections, maxAgeMs } = this.#settings
+    return performance.now() - this.#lastTakenAt < maxAgeMs ? Math.min(standing, connections) : 0
+  }
+
+  get #used(): number {
+    return this.#connections.size - this.#idle.length
+  }
+
+  /** An unused connection to a server that is wanted, if there is a turn. */
+  #fitting(wanted: Wanted): Connection | undefined {
+    if (this.#used >= this.#limit.value) return undefined
+    const index = this.#idle.findLastIndex(({ server }) => isWanted(wanted, server))
+    return index === -1 ? undefined : this.#idle.splice(index, 1)[0]
+  }
+
+  /** Whether a connection may lead to a server that is wanted: others did lately, or nobody has tried for a while. */
+  #mayLeadTo(wanted: Wanted): boolean {
+    if (wanted.only === undefined && wanted.avoid === undefined) return true
+    const now = performance.now()
+    for (const [server, seenAt] of this.#servers) {
+      if (now - seenAt > 2 * this.#settings.maxAgeMs) this.#servers.delete(server)
+      else if (isWanted(wanted, server)) return true
+    }
+    if (this.#servers.size > 0 && now - this.#searchedAt < searchEveryMs) return false
+    this.#searchedAt = now
+    return true
+  }
+
+  #serve(): void {
+    for (const waiting of [...this.#waiting]) {
+      if (this.#idle.length === 0) break
+      const connection = this.#fitting(waiting.wanted)
+      if (connection !== undefined) this.#dismiss(waiting, connection)
+    }
+    this.#grow()
+  }
+
+  #dismiss(waiting: Waiting, given: Connection | Fault): void {
+    this.#waiting.splice(this.#waiting.indexOf(waiting), 1)
+    waiting.settle(given)
+  }
+
+  /** Opens connections for those who wait, and to stand ready: one at first, then as many at a time as stand. */
+  #grow(): void {
+    if (this.#isClosed || this.#isResting) return
+    const now = performance.now()
+    const ready = now < this.#restUntil ? 0 : this.#standing - this.#connections.size
+    const turns = Math.min(this.#waiting.length, this.#limit.value - this.#used)
+    // Those who wait don't try in vain what was just refused, as long as there are connections to wait for.
+    const forWaiting = this.#connections.size > 0 && now < this.#restUntil ? 0 : turns
+    const wanted = Math.max(ready, forWaiting)
+    while (this.#openings.size < Math.min(wanted, Math.max(1, this.#connections.size))) {
+      const [oldest] = this.#idle
+      if (this.#connections.size + this.#openings.size >= this.#settings.connections) {
+        if (oldest === undefined) return
+        // It leads to a server that those who wait don't want.
+        this.#end(oldest)
+      }
+      void this.#open()
+    }
+  }
+
+  #open(): Promise<Fault | null> {
+    const opening = this.#hooks.open().then(opened => {
+      this.#openings.delete(opening)
+      if (opened instanceof Connection) {
+        this.#add(opened)
+        return null
+      }
+      this.#refused(opened)
+      return opened
+    })
+    this.#openings.add(opening)
+    return opening
+  }
+
+  #add(connection: Connection): void {
+    const now = performance.now()
+    if (this.#isClosed) return connection.end()
+    this.#connections.set(connection, now + this.#settings.maxAgeMs * (0.9 + Math.random() * 0.2))
+    this.#servers.set(connection.server, now)
+    this.#idle.push(connection)
+    connection.onLost = () => {
+      this.#forget(connection)
+      this.#serve()
+    }
+    this.#hooks.onOpened()
+    for (const waiting of this.#waiting.filter(({ wanted }) => !isWanted(wanted, connection.server))) {
+      if (++waiting.misses < maxMisses) continue
+      for (const server of this.#servers.keys()) if (isWanted(waiting.wanted, server)) this.#servers.delete(server)
+      this.#dismiss(waiting, elsewhere)
+    }
+    this.#serve()
+  }
+
+  #refused(fault: Fault): void {
+    if (this.#isClosed) return
+    this.#restUntil = performance.now() + restMs
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => this.#grow(), restMs).unref()
+    // The server takes no more than stand: its own limit, or ours there.
+    if (this.#connections.size > 0) return
+    for (const { settle } of this.#waiting.splice(0)) settle(fault)
+    this.#hooks.onRefused(fault)
+  }
+
+  #endUnused(): void {
+    const now = performance.now()
+    for (const connection of [...this.#idle]) {
+      const isOld = now > (this.#connections.get(connection) ?? 0)
+      const isSpare = this.#connections.size > this.#standing
+      if (isOld || (isSpare && now - connection.idleSince > this.#settings.idleMs)) this.#end(connection)
+    }
+    this.#grow()
+  }
+
+  #end(connection: Connection): void {
+    this.#forget(connection)
+    connection.end()
+  }
+
+  #drop(connection: Connection): void {
+    this.#forget(connection)
+    connection.destroy()
+  }
+
+  #forget(connection: Connection): void {
+    this.#connections.delete(connection)
+    const index = this.#idle.indexOf(connection)
+    if (index !== -1) this.#idle.splice(index, 1)
+  }
+}
+
+/** How many statements the server gets at once: slow start, additive increase, multiplicative decrease (RFC 5681). */
+class Limit {
+  readonly #max: number
+  #exact: number
+  /** Below this it grows with each answer, above it with each round of answers. */
+  #threshold: number
+  #shrunkAt = -Infinity
+
+  constructor(max: number) {
+    this.#max = max
+    this.#exact = max
+    this.#threshold = max
+  }
+
+  get value(): number {
+    return Math.floor(this.#exact)
+  }
+
+  grow(): void {
+    if (this.#exact === this.#max) return
+    this.#exact = Math.min(this.#max, this.#exact + (this.#exact < this.#threshold ? 1 : 1 / this.#exact))
+  }
+
+  /** Once for all statements that were sent before the last time. */
+  shrink(sentAt: number): void {
+    if (sentAt < this.#shrunkAt) return
+    this.#threshold = this.#exact = Math.max(1, this.#exact / 2)
+    this.#shrunkAt = performance.now()
+  }
+
+  restart(): void {
+    this.#exact = 1
+    this.#threshold = this.#max
+  }
+}

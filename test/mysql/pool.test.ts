@@ -1,0 +1,219 @@
+import { setTimeout } from 'node:timers/promises'
+import t from 'tap'
+import { createConnection } from 'mysql2/promise'
+import {
+  fill, inet, known, knownAnswer, lookAlias, loginTo, proxied, queryOf, reasonOf, reasons, seen, serversFor, sessions, startBed, statusOf, unix, untilSessions,
+} from './bed.js'
+
+const mariadb = await startBed(t)
+
+t.test('many questions at once share the connections', async t => {
+  const { servers } = serversFor(t, { connections: 3 })
+  const database = servers.database([unix(mariadb)], loginTo(mariadb))
+  const answers = await Promise.all(Array.from({ length: 100 }, () => database.ask(lookAlias, [known], 5_000)))
+  for (const answer of answers) t.same(seen(answer), knownAnswer)
+  t.match(statusOf(servers), { connections: 3, busy: 0, waiting: 0, limit: 3, state: 'closed', lastError: '' })
+})
+
+t.test('a server that hangs gets no more handshakes at a time than connections stood, and none is ended before its time', async t => {
+  const { servers, until } = serversFor(t, { resetMs: 20, connections: 8, standing: 2, suspectMs: 20, statementMs: 100 })
+  const proxy = await proxied(t, mariadb)
+  const database = servers.database([inet(proxy)], loginTo(mariadb))
+  await fill(database, servers, 2)
+  proxy.stall()
+  proxy.dropAll()
+  const accepted = proxy.accepted()
+  const hung = await Promise.all(Array.from({ length: 20 }, () => database.ask(lookAlias, [known], 100)))
+  t.same(new Set(hung.map(reasonOf)), new Set(['timeout', 'breaker-open']))
+  await until('half-open')
+  t.ok(proxy.accepted() <= accepted + 2, String(proxy.accepted() - accepted))
+  t.equal(proxy.standing(), proxy.accepted() - accepted)
+})
+
+t.test('after an outage the server gets one statement at a time at first, and one more with each answer', async t => {
+  const { servers, until } = serversFor(t, { resetMs: 50, connections: 4 })
+  const proxy = await proxied(t, mariadb)
+  const database = servers.database([inet(proxy)], loginTo(mariadb))
+  proxy.refuse()
+  await reasons(database, 3)
+  await proxy.pass()
+  await until('closed')
+  const limits: number[] = [statusOf(servers).limit]
+  for (let asked = 0; asked < 4; asked++) {
+    await database.ask(lookAlias, [known], 5_000)
+    limits.push(statusOf(servers).limit)
+  }
+  t.same(limits, [1, 2, 3, 4, 4])
+})
+
+t.test('a server on which statements take too long gets half as many at once, and answers those', async t => {
+  const { servers, changes } = serversFor(t, { connections: 8, statementMs: 400 })
+  const database = servers.database([inet(mariadb)], loginTo(mariadb))
+  const slow = queryOf('SELECT SLEEP(?)')
+  const answers = await Promise.all(Array.from({ length: 8 }, () => database.ask(slow, ['60'], 5_000)))
+  t.same(new Set(answers.map(reasonOf)), new Set(['timeout']))
+  t.equal(statusOf(servers).limit, 4)
+  await reasons(database, 5)
+  t.equal(statusOf(servers).limit, 5)
+  t.same(changes, [], 'it answered each: that its time is over')
+})
+
+t.test('an address moves to another server, and eight connections are dead without a word: the third lookup is answered', async t => {
+  const moved = await startBed(t)
+  const { servers, changes } = serversFor(t, { connections: 8, statementMs: 200 })
+  const proxy = await proxied(t, mariadb)
+  const database = servers.database([inet(proxy)], loginTo(mariadb))
+  await fill(database, servers, 8)
+  proxy.forsake()
+  proxy.lead({ path: moved.socket })
+  t.equal(reasonOf(await database.ask(lookAlias, [known], 300)), 'timeout')
+  t.same(await reasons(database, 5, 300), Array(5).fill('rows'))
+  t.equal(statusOf(servers).connections, 1, 'the dead ones are gone')
+  t.same(changes, [])
+})
+
+t.test('a log-in that takes longer than any lookup waits: it goes on, and then everything is answered', async t => {
+  const { servers } = serversFor(t, { suspectMs: 20 })
+  const proxy = await proxied(t, mariadb)
+  const database = servers.database([inet(proxy)], loginTo(mariadb))
+  proxy.slow(100)
+  t.equal(reasonOf(await database.ask(lookAlias, [known], 150)), 'timeout')
+  while (statusOf(servers).connections === 0) await setTimeout(5)
+  t.same(await reasons(database, 20, 300), Array(20).fill('rows'))
+  t.equal(proxy.accepted(), 1)
+})
+
+t.test('37 lookups at once of a slow query on eight connections: some come too late, and the server is not to blame', async t => {
+  const { servers, changes } = serversFor(t, { connections: 8 })
+  const database = servers.database([inet(mariadb)], loginTo(mariadb))
+  const answers = await Promise.all(Array.from({ length: 37 }, () =>
+    database.ask(queryOf('SELECT SLEEP(?)'), ['0.25'], 600)))
+  const byReason = new Set(answers.map(reasonOf))
+  t.ok(byReason.has('rows') && byReason.has('overloaded'), [...byReason].join(' '))
+  t.same(changes, [])
+  t.same(await reasons(database, 8), Array(8).fill('rows'))
+})
+
+t.test('the account may have three connections: all are answered on these, and the server is not to blame', async t => {
+  await mariadb.sql(`CREATE USER few IDENTIFIED BY 'few' WITH MAX_USER_CONNECTIONS 3; GRANT SELECT ON mail.* TO few`)
+  const { servers, changes } = serversFor(t, { connections: 8 })
+  const database = servers.database([inet(mariadb)], loginTo(mariadb, { user: 'few', password: 'few' }))
+  const answers = await Promise.all(Array.from({ length: 40 }, () => database.ask(queryOf('SELECT SLEEP(?)'), ['0.02'], 5_000)))
+  t.same(new Set(answers.map(reasonOf)), new Set(['rows']))
+  t.equal(statusOf(servers).connections, 3)
+  t.same(changes, [])
+})
+
+t.test('connections stand ready, and come back by themselves when the server closes them', async t => {
+  const { servers } = serversFor(t, { standing: 2 })
+  await untilSessions(mariadb, all => all.length === 0)
+  const database = servers.database([inet(mariadb)], loginTo(mariadb))
+  await reasons(database, 1)
+  const ids = async (): Promise<readonly unknown[]> => (await sessions(mariadb)).map(({ id }) => id)
+  await untilSessions(mariadb, all => all.length === 2)
+  const before = await ids()
+  for (const id of before) await mariadb.sql(`KILL ${String(id)}`)
+  await untilSessions(mariadb, all => all.length === 2 && all.every(({ id }) => !before.includes(id)))
+  t.match(statusOf(servers), { state: 'closed', lastError: '' })
+})
+
+t.test('connections are replaced when they are old: a variable that was raised is in force, and no question fails', async t => {
+  const { servers } = serversFor(t, { standing: 2, maxAgeMs: 200 })
+  const database = servers.database([inet(mariadb)], loginTo(mariadb))
+  const variable = queryOf('SELECT @@group_concat_max_len')
+  const value = async (): Promise<unknown> => {
+    const answer = await database.ask(variable, [], 5_000)
+    return answer.kind === 'rows' ? answer.rows?.[0]?.[0] : answer
+  }
+  const before = await value()
+  t.match(before, /^\d+$/)
+  await mariadb.sql('SET GLOBAL group_concat_max_len = 123456')
+  t.teardown(() => mariadb.sql('SET GLOBAL group_concat_max_len = DEFAULT'))
+  const values = new Set<unknown>()
+  while (!values.has('123456')) values.add(await value())
+  t.same(values, new Set([before, '123456']))
+})
+
+t.test('killed and started again with the pool idle: no question notices', async t => {
+  const restarted = await startBed(t)
+  const { servers, changes } = serversFor(t)
+  const database = servers.database([inet(restarted)], loginTo(restarted))
+  await Promise.all(Array.from({ length: 20 }, () => database.ask(lookAlias, [known], 5_000)))
+  await restarted.kill()
+  await restarted.start()
+  t.same(await reasons(database, 100), Array(100).fill('rows'))
+  t.same(changes, [])
+})
+
+t.test('idle connections killed by the server, or dead without a word: the next question gets a new one', async t => {
+  const { servers, changes } = serversFor(t)
+  const proxy = await proxied(t, mariadb)
+  const database = servers.database([inet(proxy)], loginTo(mariadb))
+  for (let round = 0; round < 5; round++) {
+    t.same(await reasons(database, 1), ['rows'])
+    for (const { id } of await sessions(mariadb)) await mariadb.sql(`KILL ${String(id)}`)
+    t.same(await reasons(database, 1), ['rows'])
+    // The reset has not yet arrived when the question leaves.
+    proxy.dropAll()
+    t.same(await reasons(database, 1), ['rows'])
+  }
+  t.same(changes, [])
+  t.equal(statusOf(servers).state, 'closed')
+})
+
+t.test('all connections busy: overloaded when the time is over, and the breaker stays out of it', async t => {
+  const { servers, changes } = serversFor(t, { connections: 2 })
+  const database = servers.database([inet(mariadb)], loginTo(mariadb))
+  const lock = await createConnection({ socketPath: mariadb.socket, user: 'root', database: 'mail' })
+  t.teardown(() => lock.end())
+  await lock.query('SELECT GET_LOCK(\'held\', 0)')
+  const held = queryOf('SELECT GET_LOCK(?, 60)')
+  const busy = [database.ask(held, ['held'], 60_000), database.ask(held, ['held'], 60_000)]
+  await untilSessions(mariadb, all => all.filter(({ info }) => String(info).includes('GET_LOCK')).length === 2)
+  const late = await Promise.all(Array.from({ length: 20 }, () => database.ask(lookAlias, [known], 50)))
+  t.same(new Set(late.map(reasonOf)), new Set(['overloaded']))
+  const patient = database.ask(lookAlias, [known], 60_000)
+  await lock.query('SELECT RELEASE_ALL_LOCKS()')
+  t.same(seen(await patient), knownAnswer)
+  servers.close()
+  await Promise.all(busy)
+  t.same(changes, [])
+})
+
+t.test('C83 too many connections: source-refused', async t => {
+  const small = await startBed(t, ['--max-connections=10'])
+  const { servers } = serversFor(t)
+  const others = await Promise.all(Array.from({ length: 10 }, () =>
+    createConnection({ socketPath: small.socket, user: small.user, password: small.password })))
+  const database = servers.database([inet(small)], loginTo(small))
+  t.match(await database.ask(lookAlias, [known], 5_000), { reason: 'source-refused', detail: /error 1040: Too many connections$/ })
+  await Promise.all(others.map(other => other.end()))
+  await untilSessions(small, all => all.length === 0)
+  t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
+})
+
+t.test('an unused connection is closed after the idle time, with leave taken', async t => {
+  const { servers } = serversFor(t, { idleMs: 20 })
+  await untilSessions(mariadb, all => all.length === 0)
+  const before = await mariadb.sql('SHOW GLOBAL STATUS LIKE \'Aborted_clients\'')
+  const database = servers.database([inet(mariadb)], loginTo(mariadb))
+  t.same(await reasons(database, 1), ['rows'])
+  await untilSessions(mariadb, all => all.length === 0)
+  t.equal(statusOf(servers).connections, 0)
+  t.same(await mariadb.sql('SHOW GLOBAL STATUS LIKE \'Aborted_clients\''), before)
+  t.same(await reasons(database, 1), ['rows'])
+})
+
+t.test('closed: the connections are gone, what waits is sent away, and nothing is asked any more', async t => {
+  const { servers } = serversFor(t, { connections: 1 })
+  const database = servers.database([inet(mariadb)], loginTo(mariadb))
+  await reasons(database, 1)
+  const busy = database.ask(queryOf('SELECT SLEEP(?)'), ['600'], 600_000)
+  const waiting = database.ask(lookAlias, [known], 600_000)
+  await untilSessions(mariadb, all => all.some(({ info }) => String(info).includes('SLEEP')))
+  servers.close()
+  t.equal(reasonOf(await waiting), 'draining')
+  t.equal(reasonOf(await busy), 'draining')
+  t.equal(reasonOf(await database.ask(lookAlias, [known], 5_000)), 'draining')
+  await mariadb.sql('SELECT 1')
+})
