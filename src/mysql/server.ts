@@ -13,7 +13,7 @@ import { unavailable } from '../outcome.js'
 import type { Unavailable } from '../outcome.js'
 import { Connection } from './connection.js'
 import { Dialer } from './dial.js'
-import { unavailableFor } from './fault.js'
+import { faultOf, unavailableFor } from './fault.js'
 import type { Fault } from './fault.js'
 import { Pool } from './pool.js'
 import type { PoolSettings, Wanted } from './pool.js'
@@ -122,7 +122,8 @@ export class Server {
     this.#settings = settings
     const dialer = new Dialer(target.host)
     this.#pool = new Pool(settings, {
-      open: () => openConnection(this.#target, settings.connectTimeoutMs, { dialer, signal: this.#stop.signal }),
+      open: () => openConnection(this.#target, settings.connectTimeoutMs, { dialer, signal: this.#stop.signal })
+        .catch((error: unknown) => faultOf(error, 'connect')),
       onOpened: () => this.#succeeded(),
       onRefused: fault => this.#failed(fault),
     })

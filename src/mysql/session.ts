@@ -26,7 +26,7 @@ const unwantedFlags = [
 ]
 
 /** Reads the driver's code, which a node without MySQL needn't wait for. */
-export const loadDriver = () => import('mysql2')
+export const loadDriver = async () => (await import('mysql2')).default
 
 /** Connects, logs in and sets up the session within `timeoutMs`, unless `signal` ends it. */
 export const openConnection = async (

@@ -127,7 +127,7 @@ t.test('two log-ins on one server are told apart, and what the server says of on
   const expired = servers.database([host], loginTo(mariadb, { user: 'old', password: 'old' }))
   await reasons(good, 1)
   t.match(await expired.ask(lookAlias, [known], 5_000), {
-    reason: 'source-down', detail: new RegExp(`^old@127\\.0\\.0\\.1:${mariadb.port}/mail: error 18\\d\\d: .*password`, 'i'),
+    reason: 'source-refused', detail: new RegExp(`^old@127\\.0\\.0\\.1:${mariadb.port}/mail: error 18\\d\\d: .*password`, 'i'),
   })
   t.same(servers.status().map(({ server, lastError }) => [server, lastError === '']), [
     [`holdfast@127.0.0.1:${mariadb.port}/mail`, true], [`old@127.0.0.1:${mariadb.port}/mail`, false],
