@@ -39,11 +39,13 @@ const absenceOf = ({ absence, in_outage: inOutage, search, sensitive }: MapSecti
   }
 }
 
-const policyOf = ({ role, unknown, outage }: ConfigFile, { unknown: ofMap, search, sensitive }: MapSection): Policy => {
+const policyOf = ({ role, unknown, outage }: ConfigFile, map: MapSection): Policy => {
   const mayReject = role === 'fallback' && outage === 'reject'
+  // BCC, sender and password tables have the same search, but most keys are absent there.
+  const refusesRecipients = absenceOf(map).does === 'refuses' && !map.sensitive
   return {
-    unknown: ofMap ?? (search === 'recipient' && !sensitive ? unknown : 'reject'),
-    outage: mayReject && rejectsInOutage.has(search) && !sensitive ? 'reject' : 'defer',
+    unknown: map.unknown ?? (refusesRecipients && map.search === 'recipient' ? unknown : 'reject'),
+    outage: mayReject && refusesRecipients && rejectsInOutage.has(map.search) ? 'reject' : 'defer',
   }
 }
 
@@ -62,8 +64,10 @@ const checkMap = ({ problem }: Reading, path: ParameterPath, map: MapSection, { 
     problem([...path, 'in_outage'], 'in_outage: goes with `absence: passes` or `reroutes`; '
       + 'in this map an absence that is not known would refuse mail')
   }
-  if (map.unknown === 'defer' && mostlyAbsent.has(map.search)) {
-    problem([...path, 'unknown'], `unknown: in a ${map.search} map most keys are absent, senders' too; `
+  const { does } = absenceOf(map)
+  if (map.unknown === 'defer' && (mostlyAbsent.has(map.search) || does !== 'refuses')) {
+    const kind = mostlyAbsent.has(map.search) ? `a ${map.search} map` : `a map with absence: ${does}`
+    problem([...path, 'unknown'], `unknown: in ${kind} most keys are absent, senders' too; `
       + 'to defer these would stop all mail')
   }
   if (map.unknown === 'defer' && role === 'fallback') problem([...path, 'unknown'], fallbackRejects)

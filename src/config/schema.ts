@@ -109,8 +109,8 @@ const node = {
   role: z.enum(['primary', 'fallback']).default('primary').describe('primary: the node always defers what it can\'t '
     + 'know. fallback: the node is the last MX and may reject'),
   unknown: z.enum(['reject', 'defer']).default('reject').describe('On a primary: what becomes of a recipient that the '
-    + 'table says is absent. defer: the client goes on to the next MX. It acts on maps with search: recipient, and on '
-    + 'maps that set it themselves'),
+    + 'table says is absent. defer: the client goes on to the next MX. It acts on maps with search: recipient and '
+    + 'absence: refuses, and on maps that set it themselves'),
   outage: z.enum(['reject', 'defer']).optional()
     .describe('On a fallback: what becomes of a recipient that can\'t be known in an outage. The default is defer'),
   outage_after: duration.prefault('1m').describe('With outage: reject: the time for which connections or queries must '

@@ -104,6 +104,7 @@ const mapMistakes: readonly (readonly [string, RegExp])[] = [
   ['{search: exact, database: mail}', /^c.yaml:4 maps.m: database goes with `query:`$/],
   ['{search: transport, text: t, unknown: defer}', /^c.yaml:4 unknown: in a transport map most keys are absent/],
   ['{search: domain, text: t, unknown: defer}', /^c.yaml:4 unknown: in a domain map most keys are absent/],
+  ['{search: recipient, absence: passes, text: t, unknown: defer}', /^c.yaml:4 unknown: in a map with absence: passes most keys are absent/],
   ['{search: exact, text: t, fresh_for: 1h, stale_for: 10m}', /^c.yaml:4 stale_for: counts from the verification, like fresh_for, so it must be longer/],
   ['{search: exact, text: t, warm: auto}', /^c.yaml:4 warm: a text table is whole in memory as it is; remove this$/],
   ['{search: exact, cf: c, warm: yes please}', /^c.yaml:4 warm: write auto, or a query such as SELECT address, goto FROM alias; 'yes please' is neither$/],
@@ -236,6 +237,17 @@ t.test('a primary defers what it can\'t know in every map; unknown: defer acts o
   t.strictSame(maps.map(({ policy }) => policy), [
     { unknown: 'reject', outage: 'defer' }, { unknown: 'defer', outage: 'defer' }, { unknown: 'reject', outage: 'defer' },
   ])
+  t.end()
+})
+
+t.test('unknown: defer and outage: reject leave maps alone whose absence refuses no recipient', t => {
+  const tables = '  users: {search: recipient, text: u}\n  bcc: {search: recipient, absence: passes, text: b}\n'
+    + '  relayhosts: {search: recipient, absence: reroutes, text: r}\n  passwords: {search: recipient, sensitive: true, text: p}\n'
+  const policies = (head: string) =>
+    configOf(t, `${head}\n${small.replace(/^(\s+- socketmap: .*)$/m, '$1\n    mode: "0660"')}${tables}`)
+      .maps.filter(({ name }) => tables.includes(` ${name}:`)).map(({ policy }) => policy)
+  t.strictSame(policies('unknown: defer').map(({ unknown }) => unknown), ['defer', 'reject', 'reject', 'reject'])
+  t.strictSame(policies('role: fallback\noutage: reject').map(({ outage }) => outage), ['reject', 'defer', 'defer', 'defer'])
   t.end()
 })
 

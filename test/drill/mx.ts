@@ -8,7 +8,6 @@
  * last.
  */
 import { join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
 import { startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
 import { startMariadb } from '../fixtures/mariadb.js'
@@ -18,7 +17,7 @@ import type { Postfix } from '../fixtures/postfix.js'
 import { startProxy } from '../fixtures/proxy.js'
 import type { Proxy } from '../fixtures/proxy.js'
 import { smtpSession } from '../fixtures/smtp.js'
-import { untilSure } from './probe.js'
+import { askFor, untilSure } from './probe.js'
 import { schemaSql } from './recipients.js'
 import { holdfastConfig, mainCf } from './stage.js'
 
@@ -141,7 +140,7 @@ const phases: readonly Expectation[] = [
       await fallback.holdfast.logged(/reloaded/, from)
       const left = [fallback, ...first === undefined ? [] : [first]]
       left.forEach(cutOff)
-      await setTimeout(outageAfterMs)
+      await askFor(fallback.holdfast, outageAfterMs)
     },
   },
 ]
@@ -256,7 +255,7 @@ const runMxPhases = async (unknown: Unknown, onPhase: (report: MxReport) => void
     for (let count = 0; count < primaryCount; count++) {
       nodes.push(await startNode(mariadb, { role: 'primary', unknown }, stops))
     }
-    const fallback = await startNode(mariadb, { role: 'fallback', outage: 'reject', outage_after: '5s' }, stops)
+    const fallback = await startNode(mariadb, { role: 'fallback' }, stops)
     const sender = await startSender(nodes, fallback)
     stops.push(() => sender.stop())
     const reports: MxReport[] = []

@@ -36,3 +36,11 @@ export const untilUnsure = async (holdfast: Holdfast): Promise<void> => {
 export const untilRunning = async (holdfast: Holdfast): Promise<void> => {
   while (await ask(holdfast, 'virtual_alias') === 'not running') await setTimeout(pauseMs)
 }
+
+/** Asks once a second for so long (ms), as the mail of a quiet host would. */
+export const askFor = async (holdfast: Holdfast, durationMs: number): Promise<void> => {
+  for (const until = performance.now() + durationMs; performance.now() < until;) {
+    await ask(holdfast, 'virtual_alias')
+    await setTimeout(1_000)
+  }
+}
