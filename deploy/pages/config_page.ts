@@ -12,6 +12,8 @@ const formOf = (part: Schema): string => {
   if (part.$ref !== undefined) return part.$ref.replace('#/$defs/', '')
   if (part.enum !== undefined) return part.enum.map(String).join(' | ')
   if (part.anyOf?.some(each => isSchema(each) && each.type === 'array') === true) return 'text, or a list of texts'
+  const words = part.anyOf?.find(each => each.enum !== undefined)
+  if (words !== undefined) return `${formOf(words)}, or a section of names`
   const types: readonly unknown[] = [part.type].flat()
   if (part.type === 'array') return 'list of texts'
   if (part.type === 'boolean') return 'true | false'

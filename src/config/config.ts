@@ -98,8 +98,21 @@ export type MapConfig = {
 /** The problems of each map that has some. One faulty map doesn't stop the others. */
 export type Faults = ReadonlyMap<string, readonly Problem[]>
 
+export type Role = ConfigFile['role']
+
+/** Which node of those that have this file this one is. */
+export type NodeConfig = {
+  readonly name: string
+  readonly role: Role
+  /** Why it has this role, for people. */
+  readonly why: string
+  /** The roles of the nodes that `role:` names; empty where it is one word. */
+  readonly roles: ReadonlyMap<string, Role>
+}
+
 export type Config = {
   readonly file: ConfigFile
+  readonly node: NodeConfig
   readonly fileName: string
   readonly listeners: readonly ListenerConfig[]
   readonly health: Endpoint | null

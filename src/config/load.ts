@@ -14,7 +14,8 @@ import { parseConfig } from './parse.js'
 import { adminTokenOf, startReading } from './reading.js'
 import type { Reading } from './reading.js'
 import { redisOf } from './redis_section.js'
-import type { ConfigFile } from './schema.js'
+import { nodeOf, withRole } from './role_section.js'
+import type { ConfigFile, WrittenFile } from './schema.js'
 import { canonicalLiteral } from '../postfix/address.js'
 import { asBytes, fold } from '../postfix/fold.js'
 
@@ -48,7 +49,9 @@ export const problemsOf = (faults: Faults): readonly Problem[] => {
     all.findIndex(other => other.place === place && other.text === text) === index)
 }
 
-const configOf = (reading: Reading, file: ConfigFile): Config => {
+const configOf = (reading: Reading, written: WrittenFile): Config => {
+  const node = nodeOf(reading, written)
+  const file = withRole(written, node)
   const listeners = listenersOf(reading, file)
   const health = healthOf(reading, file)
   const admin = adminOf(reading, file)
@@ -56,7 +59,7 @@ const configOf = (reading: Reading, file: ConfigFile): Config => {
   checkTimes(reading, file)
   const maps = mapsOf(reading, file).filter(({ name }) => !reading.faults.has(name))
   return {
-    file, fileName: reading.fileName, listeners, health, admin, maps, faults: reading.faults,
+    file, node, fileName: reading.fileName, listeners, health, admin, maps, faults: reading.faults,
     adminToken: adminTokenOf(reading, file),
     redis: file.redis === undefined ? null : redisOf(reading, file.redis),
     snapshotPath: snapshotPathOf(reading, file),

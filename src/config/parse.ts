@@ -1,5 +1,5 @@
 /**
- * YAML text -> ConfigFile, or every problem at once, each with its line, its
+ * YAML text -> WrittenFile, or every problem at once, each with its line, its
  * parameter and what would be right.
  */
 import { LineCounter, isMap, isNode, parseDocument, visit } from 'yaml'
@@ -8,7 +8,7 @@ import type * as z from 'zod'
 import { nearest } from './spelling.js'
 import type { Problem } from '../log.js'
 import { schema } from './schema.js'
-import type { ConfigFile } from './schema.js'
+import type { WrittenFile } from './schema.js'
 import { messageOf } from '../log.js'
 import type { Faults } from './config.js'
 
@@ -20,7 +20,7 @@ export type PlaceOf = (path: ParameterPath) => string
 
 export type Parsed =
   /** `faults`: the problems of maps that the file has and `file` lacks. */
-  | { readonly ok: true, readonly file: ConfigFile, readonly placeOf: PlaceOf, readonly faults: Faults }
+  | { readonly ok: true, readonly file: WrittenFile, readonly placeOf: PlaceOf, readonly faults: Faults }
   | { readonly ok: false, readonly problems: readonly Problem[] }
 
 const dotted = (path: ParameterPath): string => path.map(String).join('.')

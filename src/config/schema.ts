@@ -105,9 +105,15 @@ const mapSchema = z.strictObject({
 })
 export type MapSection = z.output<typeof mapSchema>
 
+const roleName = z.enum(['primary', 'fallback'])
+
 const node = {
-  role: z.enum(['primary', 'fallback']).default('primary').describe('primary: the node always defers what it can\'t '
-    + 'know. fallback: the node is the last MX and may reject'),
+  role: z.union([roleName, z.record(z.string().min(1), roleName)], 'must be one of primary, fallback; or a section of '
+    + 'host names with the role of each')
+    .default('primary').describe('primary: the node always defers what it can\'t know. fallback: the node is the last '
+      + 'MX and may reject. Or a section of host names, so that all nodes can have the same file: {default: primary, '
+      + 'mx9.example.com: fallback}. In it, `unknown: defer` is for the primaries and `outage` for the fallback'),
+  node: text.optional().describe('The name of this node. The default is the host\'s name'),
   unknown: z.enum(['reject', 'defer']).default('reject').describe('On a primary: what becomes of a recipient that the '
     + 'table says is absent. defer: the client goes on to the next MX. It acts on maps with search: recipient and '
     + 'absence: refuses, and on maps that set it themselves'),
@@ -251,4 +257,7 @@ export const schema = z.strictObject({
   ...upkeep,
   log: log.prefault({}).describe('The log, on standard error'),
 })
-export type ConfigFile = z.output<typeof schema>
+/** What is written in the file. */
+export type WrittenFile = z.output<typeof schema>
+/** The same, with the role of this node. */
+export type ConfigFile = Omit<WrittenFile, 'role'> & { readonly role: z.output<typeof roleName> }

@@ -3,7 +3,6 @@
  * (endpoints.ts), and behind them the maps of one configuration
  * (open_maps.ts), which a reload replaces as a whole.
  */
-import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createHistory, stepMs } from '../admin/history.js'
 import type { Events } from '../admin/history.js'
@@ -197,7 +196,7 @@ export class Daemon {
     const { config, openedAt, maps, loaders, sources, canaries, copies, redis } = this.#maps
     const listeners = this.#listeners.map(({ listener }) => listener.status)
     return {
-      version, node: hostname(), role: config.file.role,
+      version, node: config.node.name, role: config.file.role,
       ready: !this.#isStopping && listeners.every(({ problem }) => problem === null),
       now: Date.now(), startedAt: this.#startedAt, configuredAt: openedAt,
       listeners,

@@ -33,7 +33,7 @@ const configOf = (t: Test, ...given: Parameters<typeof load> extends [Test, ...i
 // What is added to the small file above, and the problem: the line, the parameter, what would be right.
 const mistakes: readonly (readonly [string, RegExp])[] = [
   ['deadlin: 2s', /^c.yaml:5 unknown parameter 'deadlin', did you mean 'deadline'\?$/],
-  ['zzz: 2s', /^c.yaml:5 unknown parameter 'zzz'; known here: role, unknown, /],
+  ['zzz: 2s', /^c.yaml:5 unknown parameter 'zzz'; known here: role, node, unknown, /],
   ['memory:\n  absent_entires: 4', /^c.yaml:6 unknown parameter 'absent_entires', did you mean 'absent_entries'\?$/],
   ['databases:\n  mail:\n    host: localhost', /^c.yaml:7 unknown parameter 'host', did you mean 'hosts'\?$/],
   ['deadline: soon', /^c.yaml:5 deadline: 'soon' is not a duration: .* such as 300ms or 7d$/],
@@ -53,7 +53,7 @@ const mistakes: readonly (readonly [string, RegExp])[] = [
   ['connections: 1.5', /^c.yaml:5 connections: must be a whole number$/],
   ['connections: 5000', /^c.yaml:5 connections: must be at most 1000$/],
   ['max_shrink: 130%', /^c.yaml:5 max_shrink: '130%' is not a share: write a percentage such as 30%$/],
-  ['role: primry', /^c.yaml:5 role: must be one of primary, fallback$/],
+  ['role: primry', /^c.yaml:5 role: must be one of primary, fallback; or a section of host names/],
   ['local_domains: example.com', /^c.yaml:5 local_domains: must be a list$/],
   ['recipient_delimiter: 1', /^c.yaml:5 recipient_delimiter: must be text, in quotes where it looks like a number$/],
   ['redis:', /^c.yaml:5 redis: is empty: remove it, or write a section of NAME: VALUE$/],
@@ -298,5 +298,25 @@ maps:
   })
   t.equal(source.placeOf('user'), `${folder}/c.yaml:6`)
   t.equal(source.placeOf('query'), `${folder}/c.yaml:14`)
+  t.end()
+})
+
+t.test('one file has the roles of all nodes: each takes its own', t => {
+  const file = (node: string, more = '') => load(t, `${small}node: ${node}\nunknown: defer\noutage: reject\n`
+    + `role: {default: primary, mx9.example.com: fallback, MX8.example.com.: fallback${more}}\n`)
+  for (const [node, name, role, unknown, outage] of [
+    ['mx1.example.com', 'mx1.example.com', 'primary', 'defer', undefined],
+    ['mx9.example.com', 'mx9.example.com', 'fallback', 'reject', 'reject'],
+    // A host's name without its domain.
+    ['mx8', 'mx8.example.com', 'fallback', 'reject', 'reject'],
+    ['mx9.other.example', 'mx9.other.example', 'primary', 'defer', undefined],
+  ] as const) {
+    const { loaded, problems } = file(node)
+    t.strictSame(problems, [], node)
+    const config = loaded.ok ? loaded.config : undefined
+    t.match(config, { node: { name, role }, file: { role, unknown, outage } }, node)
+    t.equal(config?.node.roles.size, 2)
+  }
+  t.match(file('mx9', ', mx9.example.net: primary').problems, [/role: mx9\.example\.com and mx9\.example\.net may each be/])
   t.end()
 })

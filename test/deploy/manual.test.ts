@@ -37,7 +37,7 @@ t.test('holdfast(8) has every command, with its options and an example', async t
   t.same(shown.filter(name => name !== 'help' && !commands.includes(name)), [], 'the first examples are of commands that there are')
   const sections = new Map(commands.map(command => [command, new RegExp(`^ {5}${command}\\b[^]*?(?=^ {5}\\w|^\\w)`, 'm').exec(text.slice(text.indexOf('\nCOMMANDS\n')))?.[0] ?? '']))
   // The page takes its examples from the help.
-  for (const [command, own] of sections) t.match(own, new RegExp(`^ {19}.*\\bholdfast ${command}\\b`, 'm'), `the help of ${command} has an example`)
+  for (const [command, own] of sections) t.match(own, new RegExp(`^ {19}.*\\b(?:holdfast ${command}|${command} holdfast)\\b`, 'm'), `the help of ${command} has an example`)
   for (const command of ['adopt', 'flush']) {
     const own = await holdfast(command, '--help')
     t.match(own, `\nExample:\n  holdfast ${command} `)
