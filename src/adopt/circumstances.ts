@@ -125,19 +125,19 @@ const transports = [
   'virtual_transport', 'local_transport', 'relay_transport', 'default_transport', 'mailbox_transport',
   'fallback_transport',
 ]
+/** Tables whose rows name transports. */
+const routes = ['transport_maps', 'sender_dependent_default_transport_maps']
 
-/** Why virtual(8) reads main.cf's virtual_mailbox_maps, or null if no transport in use is virtual(8). */
-export const virtualAgent = (postfix: Postconf): string | null => {
-  for (const parameter of transports) {
-    const transport = (postfix.expanded.get(parameter) ?? '').split(':', 1)[0] ?? ''
-    const service = postfix.services.find(({ name }) => name === `${transport}/unix`)
-    if (service?.command !== 'virtual') continue
-    const overrides = postfix.overrides.filter(override => override.service === service.name)
-    if (!overrides.some(override => override.parameter === 'virtual_mailbox_maps')) {
-      return `${parameter} = ${transport}: virtual(8) reads it too and takes no socketmap. Give the service `
-        + `${service.name} in master.cf a -o virtual_mailbox_maps of its own, with the mysql: tables; `
-        + 'then only smtpd(8) asks this one'
-    }
-  }
-  return null
+/**
+ * The services of virtual(8) that read main.cf's virtual_mailbox_maps and get mail: a parameter names them, or, with
+ * `orRouted`, rows of a table may.
+ */
+export const virtualAgents = (postfix: Postconf, orRouted: boolean): readonly Service[] => {
+  const valueOf = (parameter: string): string => postfix.expanded.get(parameter) ?? ''
+  const hasRoutes = orRouted && routes.some(parameter => valueOf(parameter) !== '')
+  const named = new Set(transports.map(parameter => `${valueOf(parameter).split(':', 1)[0] ?? ''}/unix`))
+  const own = new Set(postfix.overrides.filter(({ parameter }) => parameter === 'virtual_mailbox_maps')
+    .map(({ service }) => service))
+  return postfix.services.filter(({ name, command }) =>
+    command === 'virtual' && !own.has(name) && (hasRoutes || named.has(name)))
 }

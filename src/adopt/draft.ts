@@ -4,7 +4,7 @@ import { absenceOfAccess } from '../postfix/allow_lists.js'
 import { expand } from '../postfix/parameter_list.js'
 import type { AbsenceEffect, Search } from '../postfix/parameters.js'
 import { placeName, withOverride } from '../postfix/postconf.js'
-import type { ParameterPlace, Postconf } from '../postfix/postconf.js'
+import type { ParameterPlace, Postconf, Service } from '../postfix/postconf.js'
 
 export type PlannedMap = {
   readonly name: string
@@ -25,7 +25,7 @@ export type PlannedMap = {
 export type Edit = ParameterPlace & {
   readonly from: string
   readonly to: string
-  /** The parameter had its default and gets it again when Postfix is switched back. */
+  /** The parameter was not set there, and is taken out again when Postfix is switched back. */
   readonly wasDefault: boolean
 }
 
@@ -131,6 +131,14 @@ export class Draft {
     }
     const wasDefault = place.service === null && !this.postfix.inMainCf.has(place.parameter)
     this.#edits.push({ ...place, from, to, wasDefault })
+  }
+
+  /** Gives a service that takes no socketmap a -o with the value of before, if that place of main.cf changes. */
+  keepFor({ name }: Service, place: ParameterPlace, value: string): void {
+    if (!this.#edits.some(edit => isSamePlace(edit, place))) return
+    const own = { service: name, parameter: place.parameter }
+    this.#edits.push({ ...own, from: '', to: value, wasDefault: true })
+    this.leave(own, value, 'virtual(8) takes no socketmap, so it keeps them in a -o of its own')
   }
 
   plan(): AdoptionPlan {

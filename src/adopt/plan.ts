@@ -17,7 +17,7 @@
  *
  * Bugs: conditional values (${name?text}) are taken as what they are now.
  */
-import { overriderOf, virtualAgent } from './circumstances.js'
+import { overriderOf, virtualAgents } from './circumstances.js'
 import { Draft } from './draft.js'
 import type { AdoptionPlan } from './draft.js'
 import { rewriteList, rewriteRestrictions } from './rewrite.js'
@@ -70,22 +70,23 @@ const adoptList = (draft: Draft, place: ParameterPlace, value: string, expanded:
   // With a condition in it, only what it comes to is a list of tables.
   const list = hasCondition ? expanded : value
   draft.change(place, value, rewriteList(draft, place, list, purpose))
+  if (parameter !== 'virtual_mailbox_maps' || service !== null) return
+  // Not with references, whose own values change.
+  for (const agent of virtualAgents(draft.postfix, true)) draft.keepFor(agent, place, expanded)
 }
 
 /** Why Postfix takes no socketmap there; null if it does. */
-const refusal = (postfix: Postconf, { service, parameter }: ParameterPlace, purpose: Purpose): string | null => {
+const refusal = (postfix: Postconf, { service }: ParameterPlace, purpose: Purpose): string | null => {
   if (purpose.kind === 'refused') return purpose.why
   const command = postfix.services.find(({ name }) => name === service)?.command
-  if (command === 'virtual') return 'virtual(8) takes no socketmap'
-  return parameter === 'virtual_mailbox_maps' && service === null ? virtualAgent(postfix) : null
+  return command === 'virtual' ? 'virtual(8) takes no socketmap' : null
 }
 
 /** The value is another parameter's, which is switched over itself and whose map answers here as well. */
 const isAdoptedElsewhere = (postfix: Postconf, parameter: string, purpose: Purpose, value: string): boolean => {
   const [only, ...others] = splitList(value)
   const name = only === undefined || others.length > 0 ? null : referenceOf(only.text)
-  const isLeft = name === 'virtual_mailbox_maps' && virtualAgent(postfix) !== null
-  const other = name === null || name === parameter || isLeft ? undefined : purposes.get(name)
+  const other = name === null || name === parameter ? undefined : purposes.get(name)
   if (other?.kind !== 'search') return false
   if (parameter === 'fast_flush_domains') return other.search === 'domain' && hasSameParents(postfix)
   if (purpose.kind !== 'search' || other.absence !== purpose.absence) return false

@@ -16,24 +16,27 @@ export type PostconfCall = readonly string[]
 const inMain = ({ service }: Edit): boolean => service === null
 
 /** Each service whose values change, with its whole entry: postconf -Pe takes no blanks in a value, which -Me does. */
-const entries = ({ services }: Postconf, edits: readonly Edit[], value: (edit: Edit) => string): readonly string[] =>
-  services.flatMap(({ name, entry }) => {
-    const own = edits.filter(edit => edit.service === name)
-    const changed = own.reduce((text, edit) => withOverride(text, edit.parameter, value(edit)) ?? text, entry)
-    return own.length === 0 ? [] : [`${name}=${changed}`]
-  })
+const entries = (
+  { services }: Postconf, edits: readonly Edit[], change: (entry: string, edit: Edit) => string | null,
+): readonly string[] => services.flatMap(({ name, entry }) => {
+  const own = edits.filter(edit => edit.service === name)
+  const changed = own.reduce((text, edit) => change(text, edit) ?? text, entry)
+  return own.length === 0 ? [] : [`${name}=${changed}`]
+})
 
 /** The calls that put the new values into main.cf and master.cf. */
 export const switchOver = (postfix: Postconf, { edits }: AdoptionPlan): readonly PostconfCall[] => [
-  ['-Me', ...entries(postfix, edits, edit => edit.to)],
+  ['-Me', ...entries(postfix, edits, (entry, { parameter, to, wasDefault }) =>
+    wasDefault ? `${entry} -o {${parameter}=${to}}` : withOverride(entry, parameter, to))],
   ['-e', ...edits.filter(inMain).map(edit => `${edit.parameter}=${edit.to}`)],
 ].filter(call => call.length > 1)
 
 /** The calls that restore the old values, and remove the parameters that main.cf did not have. */
 export const switchBack = (postfix: Postconf, { edits }: AdoptionPlan): readonly PostconfCall[] => [
   ['-e', ...edits.filter(edit => inMain(edit) && !edit.wasDefault).map(edit => `${edit.parameter}=${edit.from}`)],
-  ['-X', ...edits.filter(edit => edit.wasDefault).map(edit => edit.parameter)],
-  ['-Me', ...entries(postfix, edits, edit => edit.from)],
+  ['-X', ...edits.filter(edit => inMain(edit) && edit.wasDefault).map(edit => edit.parameter)],
+  ['-Me', ...entries(postfix, edits, (entry, { parameter, from, wasDefault }) =>
+    wasDefault ? entry : withOverride(entry, parameter, from))],
 ].filter(call => call.length > 1)
 
 /** `word` for sh(1). */

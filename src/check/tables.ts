@@ -1,5 +1,5 @@
 /** Whether the maps that Postfix asks for exist, do the steps that it expects, and may be asked by it at all. Pure. */
-import { smtputf8In, stepsProblem, virtualAgent } from '../adopt/circumstances.js'
+import { smtputf8In, stepsProblem, virtualAgents } from '../adopt/circumstances.js'
 import type { Postconf } from '../postfix/postconf.js'
 import type { Config, MapConfig } from '../config/config.js'
 import { splitList } from '../postfix/parameter_list.js'
@@ -92,7 +92,10 @@ const refusal = (postfix: Postconf, { parameter, service, purpose, table }: Use)
   }
   const isVirtuals = postfix.services.some(({ name, command }) => name === service && command === 'virtual')
   if (parameter !== 'virtual_mailbox_maps' || (service !== null && !isVirtuals)) return null
-  const why = isVirtuals ? `virtual(8) takes no socketmap. ${insteadUse}` : virtualAgent(postfix)
+  const [agent] = virtualAgents(postfix, false)
+  const why = isVirtuals ? `virtual(8) takes no socketmap. ${insteadUse}` : agent === undefined ? null
+    : `virtual(8) reads it too and takes no socketmap. Give the service ${agent.name} in master.cf a `
+      + '-o virtual_mailbox_maps of its own, with the mysql: tables'
   if (why === null) return null
   return { level: 'error', text: `${table}: mail that virtual(8) delivers is deferred, ${systemError}: ${why}` }
 }

@@ -91,15 +91,6 @@ const hostsOf = async (postfix: Postconf): Promise<Hosts> => new Map(await Promi
   }),
 ))
 
-/** A warning where the rows of transport_maps, which we don't read, may send mail to virtual(8). */
-const virtualHint = (postfix: Postconf, plan: AdoptionPlan): string => {
-  const adopted = plan.edits.some(({ service, parameter }) => service === null && parameter === 'virtual_mailbox_maps')
-  const routed = (postfix.expanded.get('transport_maps') ?? '') !== ''
-  if (!adopted || !routed || !postfix.services.some(({ command }) => command === 'virtual')) return ''
-  return 'Note: if transport_maps sends mail to `virtual:`, virtual(8) reads virtual_mailbox_maps too.\n'
-    + '  It takes no socketmap: so give its line in master.cf a -o virtual_mailbox_maps with the mysql: tables.\n\n'
-}
-
 const reloadCommand = (postfix: Postconf): string => ['postfix', ...folderOption(postfix), 'reload'].join(' ')
 
 const backText = (postfix: Postconf, plan: AdoptionPlan): string => {
@@ -116,7 +107,7 @@ const planText = (postfix: Postconf, plan: AdoptionPlan, { yaml, group, output }
   // The account that the package makes.
   const owner = groupId('holdfast') === null ? 'root' : 'holdfast'
   return [
-    summaryText(plan), differencesText(postfix, plan), virtualHint(postfix, plan),
+    summaryText(plan), differencesText(postfix, plan),
     'While MySQL is down, known keys are answered from the caches. Others:\n', outageText(plan), '\n',
     output === undefined ? `1. Write the configuration, ${file} (--output FILE does it):\n\n${yaml}\n`
       : `1. The configuration is in ${file}\n\n`,
@@ -128,7 +119,9 @@ const planText = (postfix: Postconf, plan: AdoptionPlan, { yaml, group, output }
       ...plan.maps.map(({ name }) => `holdfast compare ${shellWord(name)}${option} --keys KEYS`),
     ].join('\n')), '\n\n',
     '3. Switch over (--apply does it, and keeps copies of main.cf and master.cf):\n\n',
-    indent([...switchOver(postfix, plan).map(call => shellLines(postfix, call)), reloadCommand(postfix)].join('\n')), '\n\n',
+    indent([
+      ...switchOver(postfix, plan).map(call => shellLines(postfix, call)), reloadCommand(postfix),
+    ].join('\n')), '\n\n',
     backText(postfix, plan),
   ].join('')
 }

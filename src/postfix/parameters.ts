@@ -174,7 +174,9 @@ const readers: readonly (readonly [programs: readonly string[], parameters: read
   [['smtpd'], [
     'virtual_mailbox_maps', 'relay_recipient_maps', 'local_recipient_maps', 'relay_clientcerts', 'rbl_reply_maps',
   ]],
-  [['smtpd', 'trivial-rewrite'], ['mydestination', 'relocated_maps']],
+  [['smtpd', 'trivial-rewrite'], ['relocated_maps']],
+  // Whoever looks for addresses looks for those of local domains without the domain.
+  [['smtpd', 'cleanup', 'trivial-rewrite', 'smtp', 'lmtp', 'local'], ['mydestination']],
   [['local'], ['alias_maps', 'mailbox_command_maps', 'mailbox_transport_maps', 'fallback_transport_maps']],
   [['virtual'], ['virtual_uid_maps', 'virtual_gid_maps']],
   [['smtpd', 'postscreen'], ['mynetworks']],

@@ -20,11 +20,13 @@ const place = { service: null, parameter: 'virtual_alias_maps' }
 const plan: AdoptionPlan = {
   maps: [
     {
-      name: 'virtual_alias', search: 'virtual', sensitive: false, absence: 'refuses', isAccess: false, smtputf8: true, stepsStay: null,
+      name: 'virtual_alias', search: 'virtual', sensitive: false, absence: 'refuses', isAccess: false, smtputf8: true,
+      stepsStay: null,
       files: ['/etc/a.cf', '/etc/b: "c".cf'], usedBy: [place],
     },
     {
-      name: '2', search: 'access', sensitive: true, absence: 'passes', isAccess: true, smtputf8: true, stepsStay: null, files: ['/etc/d.cf'],
+      name: '2', search: 'access', sensitive: true, absence: 'passes', isAccess: true, smtputf8: true, stepsStay: null,
+      files: ['/etc/d.cf'],
       usedBy: [place, { service: 'smtp/inet', parameter: 'x' }],
     },
   ],
@@ -47,7 +49,8 @@ t.test('the configuration has each map, with its files in order', async t => {
 
 t.test('an absent route is forgotten after 5 s, even if Postfix does the steps', async t => {
   const map = {
-    name: 'transport', search: 'exact', sensitive: false, absence: 'reroutes', isAccess: false, smtputf8: true, stepsStay: null, files: ['/t.cf'],
+    name: 'transport', search: 'exact', sensitive: false, absence: 'reroutes', isAccess: false, smtputf8: true,
+    stepsStay: null, files: ['/t.cf'],
     usedBy: [{ service: null, parameter: 'transport_maps' }],
   } as const
   t.equal(parsed(configText(postfix, { ...plan, maps: [map] }, null)).maps['transport']?.absent_for, 5_000)
@@ -77,7 +80,8 @@ t.test('the domains that main.cf names are written down, as far as they stand fo
 t.test('what an absence does is written where it isn\'t the default, and told in a line for each map', async t => {
   const map = (name: string, more: Partial<PlannedMap>): PlannedMap =>
     ({
-      name, search: 'recipient', sensitive: false, absence: 'passes', isAccess: false, smtputf8: true, stepsStay: null, files: ['/a.cf'],
+      name, search: 'recipient', sensitive: false, absence: 'passes', isAccess: false, smtputf8: true, stepsStay: null,
+      files: ['/a.cf'],
       usedBy: [place], ...more,
     })
   const maps = [

@@ -36,6 +36,7 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
       'transport transport mysql_transport_maps.cf',
       'relay_domains domain mysql_relay_domains.cf',
       'virtual_mailbox_domains exact mysql_virtual_domains_maps.cf',
+      'virtual_mailbox recipient mysql_virtual_mailbox_maps.cf mysql_virtual_alias_domain_mailbox_maps.cf',
       'smtpd_sender_login recipient passes sensitive mysql_sender_login_maps.cf',
     ],
     edits: [
@@ -43,9 +44,12 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
       'transport_maps = socketmap:transport',
       'relay_domains = $mydestination, socketmap:relay_domains',
       'virtual_mailbox_domains = socketmap:virtual_mailbox_domains',
+      'virtual_mailbox_maps = socketmap:virtual_mailbox',
+      'virtual/unix/virtual_mailbox_maps = proxy:mysql:/etc/postfix/sql/mysql_virtual_mailbox_maps.cf, '
+        + 'proxy:mysql:/etc/postfix/sql/mysql_virtual_alias_domain_mailbox_maps.cf (was default)',
       'smtpd_sender_login_maps = socketmap:smtpd_sender_login',
     ],
-    leftAlone: ['virtual_mailbox_maps'],
+    leftAlone: ['virtual/unix/virtual_mailbox_maps'],
   },
   iredmail: {
     maps: [
@@ -65,12 +69,13 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
       'relay_domains = $mydestination socketmap:relay_domains',
       'virtual_mailbox_domains = socketmap:virtual_mailbox_domains',
       'virtual_mailbox_maps = socketmap:virtual_mailbox',
+      'virtual/unix/virtual_mailbox_maps = proxy:mysql:/etc/postfix/mysql/virtual_mailbox_maps.cf (was default)',
       'sender_bcc_maps = socketmap:sender_bcc',
       'recipient_bcc_maps = socketmap:recipient_bcc',
       'sender_dependent_relayhost_maps = socketmap:sender_dependent_relayhost',
       'smtpd_sender_login_maps = socketmap:smtpd_sender_login',
     ],
-    leftAlone: [],
+    leftAlone: ['virtual/unix/virtual_mailbox_maps'],
   },
   modoboa: {
     maps: [
@@ -135,6 +140,7 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
       'virtual_alias_domains = socketmap:virtual_alias_domains',
       'virtual_mailbox_domains = socketmap:virtual_mailbox_domains',
       'virtual_mailbox_maps = socketmap:virtual_mailbox',
+      'virtual/unix/virtual_mailbox_maps = proxy:mysql:/etc/postfix/mysql-virtual_mailboxes.cf (was default)',
       'relay_recipient_maps = socketmap:relay_recipient',
       'sender_bcc_maps = socketmap:sender_bcc',
       'smtpd_sender_login_maps = socketmap:smtpd_sender_login',
@@ -146,7 +152,7 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
         + 'socketmap:virtual_recipient, check_recipient_access socketmap:virtual_policy_greylist',
       'greylisting = check_policy_service inet:127.0.0.1:10023, check_client_access socketmap:virtual_client',
     ],
-    leftAlone: ['virtual_uid_maps', 'virtual_gid_maps'],
+    leftAlone: ['virtual/unix/virtual_mailbox_maps', 'virtual_uid_maps', 'virtual_gid_maps'],
   },
   froxlor: {
     maps: [
@@ -329,10 +335,18 @@ t.test('each member of unionmap: and pipemap: is a map, and Postfix does the ste
   })
 })
 
-t.test('virtual(8) with tables of its own in master.cf leaves virtual_mailbox_maps to smtpd(8)', async t => {
+t.test('virtual(8) keeps its tables in a -o of its own, and smtpd(8) asks Holdfast', async t => {
   const main = { virtual_transport: 'virtual', virtual_mailbox_maps: 'mysql:/m.cf' }
   const services = [{ name: 'virtual/unix', chroot: 'n', command: 'virtual' }]
-  t.strictSame(planOf(main, { services }).leftAlone, ['virtual_mailbox_maps'])
+  const moved = planOf(main, { services })
+  t.strictSame(moved.edits, [
+    'virtual_mailbox_maps = socketmap:virtual_mailbox',
+    'virtual/unix/virtual_mailbox_maps = mysql:/m.cf (was default)',
+  ])
+  t.strictSame(moved.leftAlone, ['virtual/unix/virtual_mailbox_maps'])
+  const lmtp = { ...main, virtual_transport: 'lmtp:unix:x' }
+  t.equal(planOf(lmtp, { services }).edits.length, 1, 'where nothing may send mail to it, it gets none')
+  t.equal(planOf({ ...lmtp, transport_maps: 'hash:/t' }, { services }).edits.length, 2, 'rows of a table may')
   const overrides = [{ service: 'virtual/unix', parameter: 'virtual_mailbox_maps', value: 'mysql:/m.cf' }]
   t.strictSame(planOf(main, { services, overrides }), {
     maps: ['virtual_mailbox recipient m.cf'],

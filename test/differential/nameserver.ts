@@ -57,7 +57,8 @@ const answerTo = (question: Buffer): Buffer => {
 
 /** Listens on an address of loopback; gives the start of a command line whose program asks this server and no other. */
 export const startNames = async (): Promise<{ readonly command: readonly string[], stop(): Promise<void> }> => {
-  const address = '127.0.5.4'
+  // Other processes have their own.
+  const address = `127.6.${(process.pid >> 8) & 0xff}.${process.pid & 0xff}`
   const socket = createSocket('udp4')
   socket.on('message', (question, { port, address: from }) => socket.send(answerTo(question), port, from))
   await new Promise<void>((resolve, reject) => { socket.once('error', reject).bind(53, address, resolve) })
