@@ -33,9 +33,19 @@ export class FlushTimes {
     for (const [what, at] of earlier.#at) this.note(what, at)
   }
 
-  /** The last flush (epoch ms) that concerns this folded key; 0 if there was none. */
-  lastAt(key: string): number {
+  /**
+   * The last flush (epoch ms) that concerns this folded key; 0 if there was none. One that is later than `now` was noted
+   * by a clock that was wrong: from now on it counts as of now, or nothing would be fresh until then.
+   */
+  lastAt(key: string, now: number): number {
+    this.#allAt = Math.min(this.#allAt, now)
     if (this.#at.size === 0) return this.#allAt
-    return Math.max(this.#allAt, this.#at.get(key) ?? 0, this.#at.get(`@${domainOf(key)}`) ?? 0)
+    return Math.max(this.#allAt, this.#lastOf(key, now), this.#lastOf(`@${domainOf(key)}`, now))
+  }
+
+  #lastOf(what: string, now: number): number {
+    const at = this.#at.get(what) ?? 0
+    if (at > now) this.#at.set(what, now)
+    return Math.min(at, now)
   }
 }

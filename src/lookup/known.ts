@@ -93,7 +93,8 @@ export class Known {
 
   /** Whether a flush since `at` (epoch ms) concerns a step of this walk. */
   isFlushedSince({ steps }: Walk, at: number): boolean {
-    return steps.some(step => at < this.#flushTimes.lastAt(step.key))
+    const now = this.#parts.clock.now()
+    return steps.some(step => at < this.#flushTimes.lastAt(step.key, now))
   }
 
   /** Notes that somebody asked for what memory has under a cache key. */
@@ -347,7 +348,8 @@ export class Known {
   /** The last flush (epoch ms) of anything that goes into the answer of this cache key. */
   #flushedAt(cacheKey: string): number {
     const key = keyOfWhole(cacheKey)
-    if (key === null) return this.#flushTimes.lastAt(cacheKey)
-    return Math.max(...this.#plan.steps(key, key).map(step => this.#flushTimes.lastAt(step.key)))
+    const now = this.#parts.clock.now()
+    if (key === null) return this.#flushTimes.lastAt(cacheKey, now)
+    return Math.max(...this.#plan.steps(key, key).map(step => this.#flushTimes.lastAt(step.key, now)))
   }
 }
