@@ -178,13 +178,33 @@ t.test('C19 the first of two hosts is not there', async t => {
 })
 
 t.test('C22 host for hosts', t => {
-  refused(t, { host: '127.0.0.1:3307', user: 'pf', dbname: 'mail', ...Q }, /^FILE:1 host: .*did you mean 'hosts'/)
+  const table = open({ host: '127.0.0.1:3307', user: 'pf', dbname: 'mail', ...Q })
+  t.match(warnings(table), /host: .*ignored, as Postfix does; did you mean 'hosts'/)
   t.end()
 })
 
 t.test('C23 a socket without unix:', t => {
   refused(t, { ...BASE, hosts: '/run/mysqld/mysqld.sock', ...Q }, /hosts: .*write unix:\/run\/mysqld\/mysqld\.sock/)
   t.end()
+})
+
+t.test('C06 a legacy parameter with a slip', async t => {
+  const table = await both(t, {
+    ...BASE, table: 'alias', select_field: 'goto', where_field: 'address', additonal_conditions: 'and active = \'1\'',
+  }, { 'off@example.com': 'off@example.net' })
+  t.match(table.defined.warnings, [{ place: /:\d+$/, text: /additonal_conditions: .*did you mean 'additional_conditions'/ }])
+})
+
+t.test('C24 ports by the names of services', t => {
+  const hosts = (port: string) => open({ ...BASE, hosts: `127.0.0.1:${port}`, ...Q }).defined
+  t.match(hosts('mysql'), { definition: { hosts: [{ port: 3306 }] } })
+  refused(t, { ...BASE, hosts: '127.0.0.1:mysqlx', ...Q }, /hosts: 'mysqlx' is not a port/)
+  t.end()
+})
+
+t.test('C36 a query that lacks its closing quote is refused, for its map alone', async t => {
+  refused(t, { query: 'SELECT goto FROM alias WHERE address=\'%s', ...BASE }, /^FILE:1 query: the quote .* is not closed/)
+  await both(t, { ...BASE, ...Q }, { 'info@example.com': 'box@example.net' })
 })
 
 t.test('C25 keys without what the query needs', async t => {

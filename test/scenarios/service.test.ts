@@ -8,6 +8,7 @@ import t from 'tap'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
 import { run, startChild } from '../fixtures/child.js'
 import { freshFolder } from '../fixtures/guard.js'
+import { startMariadb } from '../fixtures/mariadb.js'
 import { startNotifySocket, superviseWithSocket } from '../fixtures/service.js'
 import { openWire, socketmapAsk, socketmapRequest } from '../fixtures/wire.js'
 
@@ -172,4 +173,33 @@ t.test('N21 a folder that another account owns is named, with what to do', async
   ])
   t.equal(code, 69)
   t.match(stderr, /may not make a socket in .*\/queue, which has owner 0, group root and mode 700: chown 65534 .*queue/)
+})
+
+t.test('N19 few descriptors: max_connections is taken down, clients beyond are told so, MySQL is reached again', async t => {
+  const mariadb = await startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(90), v VARCHAR(90)); INSERT INTO a VALUES (\'key\', \'value\')' })
+  t.teardown(() => mariadb.stop())
+  const holdfast = await startHoldfast(dir => JSON.stringify({
+    listen: [{ socketmap: `unix:${dir}/s` }], health: 'off',
+    maps: { m: { search: 'exact', database: 'db', query: 'SELECT v FROM a WHERE k=\'%s\'' } },
+    databases: { db: {
+      hosts: `127.0.0.1:${mariadb.port}`, user: mariadb.user, password: mariadb.password, dbname: mariadb.database,
+    } },
+  }), { command: ['prlimit', '--nofile=96:96'] })
+  t.teardown(() => holdfast.kill())
+  await holdfast.logged(/max_connections: \d+ instead of 4000 for each listener: this process may have 96 files/)
+  const path = join(holdfast.dir, 's')
+  const replies = await Promise.all(Array.from({ length: 200 }, async () => {
+    const wire = await openWire({ path })
+    t.teardown(() => wire.close())
+    wire.send(socketmapRequest('m', 'key'))
+    return wire.netstring().then(String, () => 'closed')
+  }))
+  const answered = replies.filter(reply => reply === 'OK value').length
+  t.ok(answered >= 10, `${answered} answered`)
+  for (const reply of replies) t.match(reply, /^(OK value|TEMP overloaded: .*|closed)$/)
+  t.ok((holdfast.log().match(/more than \d+ clients/g) ?? []).length <= 2, 'and the log is not flooded')
+  // Those that are in hold their places; a connection to MySQL that is cut is made again.
+  for (const { Id } of await mariadb.sql('SELECT ID AS Id FROM information_schema.processlist WHERE ID <> CONNECTION_ID() AND COMMAND <> \'Daemon\'')) {
+    await mariadb.sql(`KILL ${String(Id)}`).catch(() => undefined)
+  }
 })

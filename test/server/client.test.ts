@@ -342,3 +342,17 @@ t.test('replies that several clients leave unread are bounded together; a client
   for (let index = 0; index < 1_000; index++) await last?.netstring()
   t.ok(unread(sockets.filter(socket => !socket.destroyed)) <= 3_000_000)
 })
+
+t.test('C141 tcp_table: a key of 9,000 bytes is answered, bad requests get 400 and never 500, memory is bounded', async t => {
+  const { open } = await serve(t, { dialect: tcpTable })
+  const ask = async (line: string): Promise<string> => {
+    const wire = await open()
+    wire.send(line)
+    return (await wire.line()).toString('latin1', 0, 60)
+  }
+  // Its reply would be longer than Postfix reads.
+  t.match(await ask(`get ${'x'.repeat(9_000)}\n`), /^400 bad-value: result too long/)
+  t.match(await ask('get x\r\n'), /^200 /)
+  t.match(await ask('put a b\n'), /^500 /)
+  for (const line of ['get\n', 'GET x\n', 'hello\n', 'x'.repeat(1_000_000)]) t.match(await ask(line), /^400 /, line.slice(0, 9))
+})

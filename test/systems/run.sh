@@ -55,7 +55,10 @@ EOF
         --private-network --link-journal=no -D "$root" > "$work/$release.console" 2>&1 < /dev/null || true
     cp "$root/trial/log" "$work/$release.log" 2> /dev/null || cp "$work/$release.console" "$work/$release.log"
     cp "$root/trial/result" "$work/$release.result" 2> /dev/null || : > "$work/$release.result"
-    grep -q '^end ok' "$work/$release.result" || { echo "== $release"; tail -50 "$work/$release.log"; }
+    if ! grep -q '^end ok' "$work/$release.result" || grep -q FAILED "$work/$release.result"; then
+        echo "== $release"
+        cat "$work/$release.log"
+    fi
     rm -rf --one-file-system "$root"
 done
 
