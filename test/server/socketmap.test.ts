@@ -15,7 +15,7 @@ const decode = (...chunks: readonly (string | Buffer)[]) => {
   for (const request of chunks.flatMap(chunk => decoder.push(Buffer.from(chunk)))) {
     switch (request.kind) {
       case 'lookup':
-        requests.push(`${String(request.map)}|${String(request.key)}`)
+        requests.push(`${String(request.map)}|${request.key}`)
         break
       case 'answered':
         requests.push(request.reply)
