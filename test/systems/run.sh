@@ -21,7 +21,7 @@ rm -rf "$work/next"
 for release in $releases; do
     tar=$cache/$release.tar
     if [ ! -f "$tar" ]; then
-        mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Languages "none"' \
+        mmdebstrap --quiet --format=tar --variant=minbase --aptopt='Acquire::Languages "none"' \
             --aptopt='Acquire::Check-Valid-Until "false"' \
             --include=systemd,systemd-sysv,dbus,postfix,postfix-mysql,mariadb-server,procps,libatomic1 \
             "$release" "$tar.part" http://deb.debian.org/debian
