@@ -9,15 +9,15 @@ import type { ByteString } from '../outcome.js'
 import { quoteAddress, quoteLocalpart, unquoteAddress } from './address.js'
 
 /** A word, with its quotes and backslashes off, or an operator, which is its own kind. */
-type Token = { readonly kind: string, readonly text: string }
+type AddressToken = { readonly kind: string, readonly text: string }
 
 const operators = '|%!()<>@,;:\\".[]'
 const isBlank = (char: string): boolean => char !== '' && ' \t\r\n'.includes(char)
-const isWord = ({ kind }: Token): boolean => kind === 'atom' || kind === 'string' || kind === 'literal'
+const isWord = ({ kind }: AddressToken): boolean => kind === 'atom' || kind === 'string' || kind === 'literal'
 
 /** The tokens of a text; comments are left out, for they are no part of an address. */
-const tokensOf = (text: string): readonly Token[] => {
-  const tokens: Token[] = []
+const tokensOf = (text: string): readonly AddressToken[] => {
+  const tokens: AddressToken[] = []
   let at = 0
   /** Takes characters up to one that ends the word; a backslash takes the next one as it is. */
   const collect = (ends: (char: string) => boolean): string => {
@@ -57,8 +57,8 @@ const tokensOf = (text: string): readonly Token[] => {
 }
 
 /** The addresses of a list, as tokens: names before <>, names of groups and commas are no part of them. */
-const addressesOf = (tokens: readonly Token[]): readonly (readonly Token[])[] => {
-  const addresses: (readonly Token[])[] = []
+const addressesOf = (tokens: readonly AddressToken[]): readonly (readonly AddressToken[])[] => {
+  const addresses: (readonly AddressToken[])[] = []
   let end = tokens.length
   const take = (before: number): void => {
     if (before + 1 < end) addresses.unshift(tokens.slice(before + 1, end))
@@ -109,17 +109,17 @@ const addressesOf = (tokens: readonly Token[]): readonly (readonly Token[])[] =>
 }
 
 /** Without quotes, as Postfix keeps an address. */
-const plain = (tokens: readonly Token[]): string =>
+const plain = (tokens: readonly AddressToken[]): string =>
   tokens.map(({ kind, text }) => kind === 'literal' ? `[${text}]` : text).join('')
 
 /** As it stands in a list. */
-const written = (tokens: readonly Token[]): string => tokens.map(({ kind, text }) => {
+const written = (tokens: readonly AddressToken[]): string => tokens.map(({ kind, text }) => {
   if (kind === 'literal') return `[${text.replace(/[\\\r\n]/g, '\\$&')}]`
   return kind === 'string' || /[\x00-\x20\x7f|%!()<>@,;:\\".[\]]/.test(kind === 'atom' ? text : '')
     ? `"${text.replace(/["\\\r\n]/g, '\\$&')}"` : text
 }).join('')
 
-const withExtension = (address: readonly Token[], extension: string): string => {
+const withExtension = (address: readonly AddressToken[], extension: string): string => {
   const colon = address[0]?.kind === '@' ? address.findIndex(({ kind }) => kind === ':') : -1
   const tokens = colon > 0 && colon < address.length - 1 ? address.slice(colon + 1) : address
   const at = tokens.findLastIndex(({ kind }) => kind === '@')
