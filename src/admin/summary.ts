@@ -116,6 +116,10 @@ const degradedRest = ({ redis, answers, now }: Status): readonly DegradedPart[] 
       what: 'clients ask for maps that the configuration doesn\'t have, and their mail is deferred; '
         + 'run `holdfast check`',
     })),
+  ...redis === null || redis.state !== 'ready' || redis.refusesWrites === null ? [] : [{
+    part: 'redis', since: redis.refusesWrites.since,
+    what: `refuses writes (${redis.refusesWrites.detail}); answers are still read from it, new ones are not shared`,
+  }],
   ...redis === null || redis.state === 'ready' ? [] : [{
     part: 'redis', since: redis.since,
     what: `${redis.state}; answers come from memory and MySQL, and nodes don't share what they learn`,

@@ -128,10 +128,10 @@ export class RedisAnswers {
   async #readOne(map: MapIdentity, key: string): Promise<Statement | null> {
     try {
       const bytes = await this.client.getBuffer(this.#keyOf(map, key))
-      this.#server.succeeded()
+      this.#server.succeeded(false)
       return this.#decode(map, bytes)
     } catch (error) {
-      this.#server.failed(error)
+      this.#server.failed(error, false)
       return null
     }
   }
@@ -160,7 +160,8 @@ export class RedisAnswers {
   }
 
   #send(command: Promise<unknown>): void {
-    const writing = command.then(() => this.#server.succeeded(), (error: unknown) => this.#server.failed(error))
+    const writing = command.then(
+      () => this.#server.succeeded(true), (error: unknown) => this.#server.failed(error, true))
       .finally(() => this.#writes.delete(writing))
     this.#writes.add(writing)
   }

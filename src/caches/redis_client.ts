@@ -72,11 +72,51 @@ const place = ({ host, port, path, sentinels, master, sentinelUsername, sentinel
   }
 }
 
+/** Errors after which the connection must not be used: the client would go on in database 0. */
+const unfit = /^ERR (?:DB index|invalid DB)/
+
+/** An AUTH that a server refuses, in words that the client doesn't take for a reason to go on without the account. */
+const plainly = (message: string): string => message
+  .replace(/without any password configured.*|no password is set/s, 'but this server wants none')
+  .replace(/wrong number of arguments for 'auth' command/, 'this server knows no user names')
+
 /**
- * Starts to connect. Throws never; the client's events tell how it goes. `waits`:
- * a command that finds no connection waits for one, for as long as it may take.
+ * Keeps the client from going on without the account or in another database, and from printing lines of its own.
+ * `onProblem`: why it isn't ready, where the client itself would not say.
  */
-export const openClient = (settings: RedisSettings, waits = false): Client => {
+const guarded = (client: Redis, onProblem: (error: Error) => void): Redis => {
+  type Call = (...args: readonly unknown[]) => Promise<unknown>
+  const methodOf = (name: 'auth' | 'hello' | 'info'): Call => (client[name] as Call).bind(client)
+  const loggingIn = (name: 'auth' | 'hello'): Call => {
+    const call = methodOf(name)
+    return (...args) => call(...args).catch((error: unknown) => {
+      const message = error instanceof Error ? plainly(error.message) : ''
+      if (error instanceof Error && message !== error.message) {
+        error.message = message
+        onProblem(error)
+      }
+      throw error
+    })
+  }
+  client.on('error', (error: Error) => { if (unfit.test(error.message)) client.stream.destroy() })
+  const info = methodOf('info')
+  return Object.assign(client, {
+    auth: loggingIn('auth'), hello: loggingIn('hello'),
+    // What the client asks before it calls itself ready. The account may lack the right to ask.
+    info: (done: (error: Error | null, text: string) => void) => info((error: Error | null, text: unknown) => {
+      if (String(text).includes('loading:1')) onProblem(new Error('LOADING Redis is loading its data'))
+      done(error?.message.startsWith('NOPERM') === true ? null : error, String(text ?? ''))
+    }),
+  })
+}
+
+/**
+ * Starts to connect. Throws never; the client's events tell how it goes. `waits`: a command that finds no connection
+ * waits for one, for as long as it may take. `onProblem`: why it isn't ready, where no event tells.
+ */
+export const openClient = (
+  settings: RedisSettings, waits = false, onProblem: (error: Error) => void = () => undefined,
+): Client => {
   const { Cluster: ClusterClient, Redis: Single } = loaded()
   if (settings.cluster !== undefined) {
     return new ClusterClient(settings.cluster.map(each => ({ ...each })), {
@@ -91,7 +131,7 @@ export const openClient = (settings: RedisSettings, waits = false): Client => {
       redisOptions: common(settings),
     })
   }
-  return new Single({
+  return guarded(new Single({
     ...common(settings),
     ...place(settings),
     db: settings.db ?? 0,
@@ -100,7 +140,7 @@ export const openClient = (settings: RedisSettings, waits = false): Client => {
     retryStrategy: retryDelayMs,
     // After a failover the old primary is read-only: connect anew, to whatever the address now means.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
-  })
+  }), onProblem)
 }
 
 const patientTimeoutMs = 10_000

@@ -14,13 +14,15 @@ export type RedisState = 'connecting' | 'ready' | 'resting' | 'down'
 export type RedisHooks = {
   /** A change of state, its reason, and its time (epoch ms). */
   readonly onState: (state: RedisState, detail: string, since: number) => void
+  /** Writes are refused from now on, with what Redis says; null: they are taken again. Reads go on. */
+  readonly onWrites: (refusal: string | null, since: number) => void
   /** Each fault, with what the server said. */
   readonly onFault: (fault: RedisFault, detail: string) => void
 }
 
 /** After a fault of the server nothing is asked for so long (ms); the next lookup then tries again. */
 const restMs = 2_000
-/** After a fault of writes (a replica, no memory) nothing is written for so long (ms); reads go on. */
+/** After a refused write (a replica, no memory, no right) nothing is written for so long (ms); reads go on. */
 const restWritesMs = 10_000
 
 export const errorOf = (thrown: unknown): Error => thrown instanceof Error ? thrown : new Error(String(thrown))
@@ -36,13 +38,19 @@ export class RedisServer {
   #since: number
   #restUntil = 0
   #restWritesUntil = 0
+  #refusal: string | null = null
+  #refusedSince: number
 
   /** Connects in the background and keeps doing so. `now` gives epoch ms. */
   constructor(settings: RedisSettings, hooks: RedisHooks, now: () => number) {
     this.#hooks = hooks
     this.#now = now
     this.#since = now()
-    this.client = openClient(settings)
+    this.#refusedSince = this.#since
+    this.client = openClient(settings, false, error => {
+      this.count(faultOf(error), error.message)
+      this.#enter('down', error.message)
+    })
     this.tried = new Promise<void>(resolve => { this.client.once('ready', resolve).once('close', resolve) })
     this.client.on('ready', () => {
       this.#restUntil = 0
@@ -52,6 +60,8 @@ export class RedisServer {
     this.client.on('error', (given: Error & { lastNodeError?: Error | null }) => {
       // A cluster's own error says only that no node would do; the last node's error says why.
       const error = given.lastNodeError ?? given
+      // Only that an earlier error has ended the connection.
+      if (error.message.startsWith('Stream isn\'t writeable')) return
       this.count(faultOf(error), error.message)
       this.#enter('down', error.message)
     })
@@ -71,23 +81,28 @@ export class RedisServer {
   }
 
   get status() {
-    return { state: this.#state, since: this.#since, faults: { ...this.#faults } }
+    return {
+      state: this.#state, since: this.#since, faults: { ...this.#faults },
+      /** What Redis says to writes, and since when; null: it takes them. */
+      refusesWrites: this.#refusal === null ? null : { detail: this.#refusal, since: this.#refusedSince },
+    }
   }
 
   /** A command succeeded: a rest is over. */
-  succeeded(): void {
+  succeeded(isWrite: boolean): void {
+    if (isWrite) this.#setRefusal(null)
     if (this.#state === 'resting') this.#enter('ready', 'answers again')
   }
 
   /** A command failed: counts its fault and, if more commands would fail, begins a rest. */
-  failed(thrown: unknown): void {
+  failed(thrown: unknown, isWrite: boolean): void {
     const { message } = errorOf(thrown)
     const fault = faultOf(errorOf(thrown))
     this.count(fault, message)
-    switch (scopeOf(fault)) {
+    switch (scopeOf(fault, isWrite)) {
       case 'writes':
         this.#restWritesUntil = this.#now() + restWritesMs
-        return
+        return this.#setRefusal(message)
       case 'server':
         if (this.#state === 'down') return
         this.#restUntil = this.#now() + restMs
@@ -100,6 +115,14 @@ export class RedisServer {
   count(fault: RedisFault, detail: string): void {
     this.#faults[fault]++
     this.#hooks.onFault(fault, detail)
+  }
+
+  #setRefusal(detail: string | null): void {
+    const isChange = (detail === null) !== (this.#refusal === null)
+    this.#refusal = detail
+    if (!isChange) return
+    this.#refusedSince = this.#now()
+    this.#hooks.onWrites(detail, this.#refusedSince)
   }
 
   #enter(next: RedisState, detail: string): void {

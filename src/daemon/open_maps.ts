@@ -30,7 +30,7 @@ import { shareDoubts } from '../upkeep/share_doubts.js'
 import type { SharedDoubts } from '../upkeep/share_doubts.js'
 import { openMap } from './open_map.js'
 import type { Surroundings } from './open_map.js'
-import { logCanary, logCopies, logRedis } from './state_log.js'
+import { logCanary, logCopies, logRedis, logRedisWrites } from './state_log.js'
 
 export type OpenMaps = {
   readonly config: Config
@@ -132,6 +132,9 @@ const openRedis = (config: Config, log: Log): OpenedRedis | null => {
   const cache = new RedisAnswers(config.redis, {
     onState: (state, detail, since) => {
       if (!isClosed) logState(state, detail, since)
+    },
+    onWrites: refusal => {
+      if (!isClosed) logRedisWrites(log, refusal)
     },
     onFault: (fault, detail) => {
       if (!isClosed) log.repeated(`redis ${fault}`, `redis: ${fault}: ${detail}`)

@@ -35,6 +35,12 @@ export const logRedis = (log: Log): ((state: RedisState, detail: string, since: 
   }
 }
 
+/** For `onWrites` of a Redis cache. */
+export const logRedisWrites = (log: Log, refusal: string | null): void => {
+  if (refusal === null) log.info('redis: takes writes again')
+  else log.warn(`redis: refuses writes: ${refusal}; answers are still read from it, new ones are not shared`)
+}
+
 /** For `onState` of the MySQL servers. */
 export const logServers = (log: Log): ServerSettings['onState'] => {
   const isOpen = new Set<string>()

@@ -20,6 +20,7 @@ export const open = (t: Test, address: Partial<RedisSettings>, commandTimeoutMs 
   const clock = { now: 0 }
   const states: RedisState[] = []
   const told: RedisFault[] = []
+  const writes: (string | null)[] = []
   const watchers = new Map<RedisState, () => void>()
   const cache = new RedisAnswers({ keyPrefix: 'hf:', commandTimeoutMs, ...address }, {
     onState: state => {
@@ -27,6 +28,7 @@ export const open = (t: Test, address: Partial<RedisSettings>, commandTimeoutMs 
       watchers.get(state)?.()
       watchers.delete(state)
     },
+    onWrites: refusal => { writes.push(refusal) },
     onFault: fault => { told.push(fault) },
   }, () => clock.now)
   t.teardown(() => cache.close())
@@ -39,5 +41,5 @@ export const open = (t: Test, address: Partial<RedisSettings>, commandTimeoutMs 
     cache.write(map, key, statement(outcome, verifiedAt), ttlMs)
     await cache.read(map, ['nothing there'])
   }
-  return { cache, clock, states, told, until, write }
+  return { cache, clock, states, writes, told, until, write }
 }

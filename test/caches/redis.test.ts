@@ -297,3 +297,56 @@ t.test('loading its data: left alone, and used again when it is done', async t =
   t.strictSame(await cache.read(alias, ['info@example.com']), [statement(box, verifiedAt)])
   t.equal(cache.status().state, 'ready')
 })
+
+const refusals = {
+  'too few replicas': { prepare: ['CONFIG', 'SET', 'min-replicas-to-write', '1'], mend: ['CONFIG', 'SET', 'min-replicas-to-write', '0'], fault: 'no-replicas' },
+  'no right to write': {
+    prepare: ['ACL', 'SETUSER', 'default', '-set'], mend: ['ACL', 'SETUSER', 'default', '+set'], fault: 'permission',
+  },
+} as const
+for (const [name, { prepare, mend, fault }] of Object.entries(refusals)) {
+  t.test(`${name}: reads go on, writes rest and are named, until they are taken again`, async t => {
+    const { port } = await server(t)
+    const plain = client(t, port)
+    const { cache, clock, until, write, writes, states } = open(t, { port })
+    await until('ready')
+    await write('info@example.com')
+    await plain.call(prepare[0], ...prepare.slice(1))
+    await write('other@example.com')
+    await write('third@example.com')
+    t.equal(cache.status().faults[fault], 1, 'the second write was left out')
+    t.match(cache.status().refusesWrites, { detail: /^(NOREPLICAS|NOPERM) / })
+    t.strictSame(await cache.read(alias, ['info@example.com']), [statement(box, verifiedAt)])
+    await plain.call(mend[0], ...mend.slice(1))
+    clock.now += 10_000
+    await write('other@example.com')
+    t.strictSame(await cache.read(alias, ['other@example.com']), [statement(box, verifiedAt)])
+    t.match(writes, [/^(NOREPLICAS|NOPERM) /, null])
+    t.equal(cache.status().refusesWrites, null)
+    t.strictSame(states, ['ready'])
+  })
+}
+
+for (const [name, settings] of [
+  ['a database that can\'t be selected', { db: 20 }],
+  ['a user that the server doesn\'t know', { username: 'nobody', password: 'wrong' }],
+] as const) {
+  t.test(`${name}: nothing is written anywhere, it stays shown, and nothing is printed`, async t => {
+    const { port } = await server(t)
+    const plain = client(t, port)
+    const printed: unknown[] = []
+    const { warn, error } = console
+    t.teardown(() => Object.assign(console, { warn, error }))
+    Object.assign(console, { warn: (...line: unknown[]) => printed.push(line), error: (...line: unknown[]) => printed.push(line) })
+    const { cache, until, states, told } = open(t, { port, ...settings })
+    await until('down')
+    // Once more: it goes on trying.
+    while (told.length < 2) await new Promise(setImmediate)
+    cache.write(alias, 'info@example.com', statement(box, verifiedAt), day)
+    t.equal(cache.read(alias, ['info@example.com']), null)
+    t.strictSame(new Set(told), new Set([name.startsWith('a database') ? 'database' : 'auth']))
+    t.strictSame(states, ['down'])
+    t.equal(await plain.dbsize(), 0)
+    t.strictSame(printed, [])
+  })
+}

@@ -21,6 +21,7 @@ import type { Outcome } from '../../src/outcome.js'
 import { fakeClock } from '../fixtures/clock.js'
 import type { FakeClock } from '../fixtures/clock.js'
 import { scriptedSource } from '../fixtures/scripted.js'
+import { noRedisFaults } from '../fixtures/status.js'
 
 export const minute = 60_000
 
@@ -73,10 +74,7 @@ export const scriptedRedis = (clock: FakeClock) => {
     },
     tried: Promise.resolve(),
     isUsable: () => state.usable,
-    status: () => ({ state: 'ready', since: 0, hits: 0, misses: 0, faults: {
-      'timeout': 0, 'connection': 0, 'readonly': 0, 'oom': 0, 'auth': 0, 'loading': 0, 'cluster': 0, 'wrong-type': 0,
-      'invalid-record': 0, 'other': 0,
-    } }),
+    status: () => ({ state: 'ready', since: 0, hits: 0, misses: 0, faults: noRedisFaults, refusesWrites: null }),
     close: () => undefined,
   }
   return { cache, records, state }

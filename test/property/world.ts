@@ -10,6 +10,7 @@
 import type { Statement } from '../../src/caches/entry.js'
 import type { Lifetimes } from '../../src/config/config.js'
 import { Memory } from '../../src/caches/memory.js'
+import { noRedisFaults } from '../fixtures/status.js'
 import type { RedisCache } from '../../src/caches/redis.js'
 import { MapTrust } from '../../src/trust/map_trust.js'
 import { Outage } from '../../src/trust/outage.js'
@@ -172,9 +173,7 @@ export const play = async (seed: number, setting: Setting, operations: readonly 
       all: async function* () { yield [] },
       tried: Promise.resolve(),
       isUsable: () => redisFault !== 'down',
-      status: () => ({ state: 'ready', since: 0, hits: 0, misses: 0, faults: {
-        'timeout': 0, 'connection': 0, 'readonly': 0, 'oom': 0, 'auth': 0, 'loading': 0, 'cluster': 0, 'wrong-type': 0, 'invalid-record': 0, 'other': 0,
-      } }),
+      status: () => ({ state: 'ready', since: 0, hits: 0, misses: 0, faults: noRedisFaults, refusesWrites: null }),
       close: () => undefined,
     }
     return cache
