@@ -104,8 +104,9 @@ const guarded = (client: Redis, onProblem: (error: Error) => void): Redis => {
     auth: loggingIn('auth'), hello: loggingIn('hello'),
     // What the client asks before it calls itself ready. The account may lack the right to ask.
     info: (done: (error: Error | null, text: string) => void) => info((error: Error | null, text: unknown) => {
-      if (String(text).includes('loading:1')) onProblem(new Error('LOADING Redis is loading its data'))
-      done(error?.message.startsWith('NOPERM') === true ? null : error, String(text ?? ''))
+      const report = typeof text === 'string' ? text : ''
+      if (report.includes('loading:1')) onProblem(new Error('LOADING Redis is loading its data'))
+      done(error?.message.startsWith('NOPERM') === true ? null : error, report)
     }),
   })
 }
