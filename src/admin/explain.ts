@@ -22,7 +22,7 @@ import type { Outcome } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import { systemClock } from '../runtime/clock.js'
 import type { CopyStatus } from '../upkeep/copies.js'
-import { whyNoCopy } from './outage.js'
+import { whyNoCopy } from './outage_verdict.js'
 import { doubtTexts } from './status.js'
 
 /** What a cache holds for a key. Times are epoch ms. */

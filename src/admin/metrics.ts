@@ -6,7 +6,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
 import type { Reason } from '../outcome.js'
 import type { Tally } from '../server/tally.js'
-import type { MapStatus, Status, WarmStatus } from './status.js'
+import type { CachedStatus, Status, WarmStatus } from './status.js'
 import { summarize } from './summary.js'
 
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number]
@@ -80,10 +80,8 @@ const ofAnswers: readonly Metric[] = [
     ({ answers }) => answers.map(({ map, stale }) => [{ map }, stale])),
 ]
 
-type Cached = NonNullable<MapStatus['cached']>
-
 /** Samples of each map that is cached. */
-const cached = (samples: (map: string, cached: Cached) => readonly Sample[]): Metric['samples'] =>
+const cached = (samples: (map: string, cached: CachedStatus) => readonly Sample[]): Metric['samples'] =>
   ({ maps }) => maps.flatMap(map => map.cached === null ? [] : samples(map.name, map.cached))
 
 const ofMaps: readonly Metric[] = [

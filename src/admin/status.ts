@@ -27,25 +27,28 @@ type DoubtStatus = Omit<TableDoubt, 'keys'> & { readonly known: number }
 
 const doubtStatus = ({ keys, ...doubt }: TableDoubt): DoubtStatus => ({ ...doubt, known: keys.length })
 
+/** What is known of a map on MySQL, and how its tables answer. */
+export type CachedStatus = {
+  readonly origins: MapLookup['origins']
+  readonly memory: ReturnType<Memory['size']>
+  /** Lookups that wait for Redis or the table. */
+  readonly inFlight: number
+  readonly doubts: readonly DoubtStatus[]
+  /** What goes wrong when its tables are asked; null: nothing. */
+  readonly trouble: Trouble | null
+  /** The MySQL servers of its tables. */
+  readonly servers: readonly string[]
+  /** What decides its answers in an outage. */
+  readonly absence: Pick<Absence, 'does' | 'inOutage'>
+  readonly staleForMs: number
+}
+
 export type MapStatus = {
   readonly name: string
   readonly search: string
   readonly source: 'text' | 'mysql'
   /** null for a text table: nothing of it is cached or doubted. */
-  readonly cached: {
-    readonly origins: MapLookup['origins']
-    readonly memory: ReturnType<Memory['size']>
-    /** Lookups that wait for Redis or the table. */
-    readonly inFlight: number
-    readonly doubts: readonly DoubtStatus[]
-    /** What goes wrong when its tables are asked; null: nothing. */
-    readonly trouble: Trouble | null
-    /** The MySQL servers of its tables. */
-    readonly servers: readonly string[]
-    /** What decides its answers in an outage. */
-    readonly absence: Pick<Absence, 'does' | 'inOutage'>
-    readonly staleForMs: number
-  } | null
+  readonly cached: CachedStatus | null
   /** The copies of its tables for outages, in their order. */
   readonly copies: readonly CopyStatus[]
   /** null: its table is not loaded ahead of demand. */

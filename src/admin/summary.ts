@@ -4,9 +4,9 @@
  */
 import type { Event, Events, History, HistoryStep } from './history.js'
 import type { CopyStatus } from '../upkeep/copies.js'
-import { ofKnownKey, ofUnseenKey, whyNoCopy } from './outage.js'
+import { ofKnownKey, ofUnseenKey, whyNoCopy } from './outage_verdict.js'
 import { doubtText } from './status.js'
-import type { MapFaults, MapStatus, Status } from './status.js'
+import type { CachedStatus, MapFaults, MapStatus, Status } from './status.js'
 
 type DegradedPart = {
   /** `mysql 127.0.0.1:3306`, `redis`, `map virtual_alias`. */
@@ -40,10 +40,8 @@ export type Summary = {
  */
 const oldMs = 60_000
 
-type Cached = NonNullable<MapStatus['cached']>
-
 const effectOf = (
-  copies: readonly CopyStatus[], { absence, staleForMs, memory }: Cached, hasRedis: boolean,
+  copies: readonly CopyStatus[], { absence, staleForMs, memory }: CachedStatus, hasRedis: boolean,
 ): Effect => {
   const facts = { absence, staleForMs, whyNoCopy: whyNoCopy(copies) }
   // Started in an outage, with nothing to recall.

@@ -3,11 +3,11 @@
  * mail would pass if MySQL went away.
  */
 import type { Report } from '../admin/summary.js'
-import { whyNoCopy } from '../admin/outage.js'
-import type { OutageFacts } from '../admin/outage.js'
+import { whyNoCopy } from '../admin/outage_verdict.js'
+import type { OutageFacts } from '../admin/outage_verdict.js'
 import { exposureFindings } from '../check/exposure.js'
 import { likelyStops, stopsOf } from '../check/itinerary.js'
-import { outageLines, resolvesSenders } from '../check/outage.js'
+import { outageLines, resolvesSenders } from '../check/outage_mail.js'
 import { askingOf, checkPostfix } from '../check/postfix.js'
 import { loadConfig, problemsOf } from '../config/load.js'
 import type { Config } from '../config/config.js'

@@ -61,10 +61,10 @@ const guideOf = async (options: ExplainOptions, environment: NodeJS.ProcessEnv):
   return { admin, settings, stops: likelyStops(maps), note }
 }
 
-type Question = { readonly map: string, readonly asked: string }
+type AskedKey = { readonly map: string, readonly asked: string }
 
 /** The daemon's answers to all questions, in their order. Throws Failure if it can't be asked, or refuses. */
-const askAll = async (admin: Endpoint, questions: readonly Question[]): Promise<readonly Explained[]> => {
+const askAll = async (admin: Endpoint, questions: readonly AskedKey[]): Promise<readonly Explained[]> => {
   const answers: Explained[] = []
   for (let at = 0; at < questions.length; at += maxQuestions) {
     const some = questions.slice(at, at + maxQuestions)

@@ -30,7 +30,9 @@ const announce = (daemon: Daemon, { file, maps }: Config, log: Log): void => {
 const mapNames = (maps: Config['maps']): string => `${maps.length} maps: ${maps.map(({ name }) => name).join(', ')}`
 
 /** Reloads that are asked for, from now on: those before `start` is called wait for it. */
-const queueReloads = (process: NodeJS.Process): { start(reload: () => Promise<void>): void, readonly idle: Promise<void> } => {
+const queueReloads = (process: NodeJS.Process): {
+  start(reload: () => Promise<void>): void, readonly idle: Promise<void>,
+} => {
   let [isAsked, queue] = [false, Promise.resolve()]
   let reload: (() => Promise<void>) | null = null
   const ask = (): void => {

@@ -39,6 +39,8 @@ export const nodeOf = ({ problem }: Reading, { role, node }: WrittenFile): NodeC
 export const withRole = (file: WrittenFile, { role }: NodeConfig): ConfigFile => {
   if (typeof file.role === 'string') return { ...file, role }
   if (role === 'primary') return { ...file, role, outage: undefined }
-  const maps = Object.fromEntries(Object.entries(file.maps).map(([name, map]) => [name, { ...map, unknown: undefined }]))
+  const maps = Object.fromEntries(
+    Object.entries(file.maps).map(([name, map]) => [name, { ...map, unknown: undefined }]),
+  )
   return { ...file, role, unknown: 'reject', maps }
 }

@@ -52,7 +52,9 @@ t.test('the command prints the keys that differ, and its exit code says so', asy
     )
   const keys = 'ann@a.example\nann+tag@a.example\nBob@A.example\n\nany@c.example\nnobody@a.example\r\n'
 
-  t.match(await compare(keys), { code: 0, stdout: '', stderr: /5 keys, 4 found in the tables, 0 with different/ }, 'the same')
+  t.match(
+    await compare(keys), { code: 0, stdout: '', stderr: /5 keys, 4 found in the tables, 0 with different/ }, 'the same',
+  )
 
   t.match(await compare('who@a.example\n'), { code: 0, stderr: /1 keys, 0 found .*\n.*are they keys of this map\?/ })
 

@@ -2,8 +2,8 @@
  * `holdfast check --outage`: which mail would pass if MySQL went away, in general, and what stands in the way of the
  * rest: by the parameters of main.cf and master.cf that ask our maps. Pure.
  */
-import { ofKnownKey, ofUnseenKey } from '../admin/outage.js'
-import type { OutageFacts, OutageVerdict } from '../admin/outage.js'
+import { ofKnownKey, ofUnseenKey } from '../admin/outage_verdict.js'
+import type { OutageFacts, OutageVerdict } from '../admin/outage_verdict.js'
 import { expand } from '../postfix/parameter_list.js'
 import { restrictionLists } from '../postfix/parameters.js'
 import type { Postconf } from '../postfix/postconf.js'

@@ -1,9 +1,9 @@
 /** `holdfast check --outage`: what it says of maps in general is what lookups get. */
 import t from 'tap'
-import { ofKnownKey, ofUnseenKey } from '../../src/admin/outage.js'
+import { ofKnownKey, ofUnseenKey } from '../../src/admin/outage_verdict.js'
 import { statement } from '../../src/caches/entry.js'
 import { Memory } from '../../src/caches/memory.js'
-import { outageLines } from '../../src/check/outage.js'
+import { outageLines } from '../../src/check/outage_mail.js'
 import { bridge } from '../../src/lookup/answers.js'
 import { Known } from '../../src/lookup/known.js'
 import { compileSearch, walkOf } from '../../src/lookup/search.js'
