@@ -109,7 +109,7 @@ export const readLog = (log: string): Observed['log'] => {
     if (messageId !== undefined) idOf.set(id, messageId)
     else if (/^(?:to|from|orig_to)=/.test(rest) || (/cleanup|smtpd/.test(program) && !rest.startsWith('client='))) {
       const text = rest.replace(/, delays?=[\d./]*(, delays=[\d./]*)?/g, '').replace(/size=\d+, /, '')
-        .replace(/, conn_use=\d+/, '').replace(/127\.0\.0\.1\]:\d+/g, '127.0.0.1]:PORT')
+        .replace(/, conn_use=\d+/, '').replace(/\]:\d+/g, ']:PORT')
         // Deliveries to one next hop share the spelling of the first.
         .replace(/(?<=status=sent \()[^)]*/, nexthop => nexthop.toLowerCase())
       events.push([id, steady(`${program} ${text}`)])

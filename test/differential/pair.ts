@@ -142,6 +142,8 @@ export const startStage = async (): Promise<Stage> => {
       mainCf: {
         smtpd_authorized_xclient_hosts: '127.0.0.1', notify_classes: '', smtp_tcp_port: String(sink.port),
         lmtp_tcp_port: String(sink.port), lm_destination_recipient_limit: '1', compatibility_level: '3.6',
+        // What names resolve to is no server of ours: from here nothing leaves this machine.
+        smtp_bind_address: '127.0.0.1', lmtp_bind_address: '127.0.0.1',
         virtual_mailbox_base: mailboxes, virtual_uid_maps: 'static:65534', virtual_gid_maps: 'static:65534',
         virtual_minimum_uid: '1', default_process_limit: '20', local_recipient_maps: '$alias_maps', ...main,
       },
