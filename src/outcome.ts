@@ -63,6 +63,8 @@ export type Unavailable = { readonly kind: 'unavailable', readonly reason: Reaso
 export type Outcome = Found | Absent | Unavailable
 
 export const absent: Absent = Object.freeze({ kind: 'absent' })
+/** An absence that stands in while the table can't be asked: an old one, or by a copy. Counted apart. */
+export const absentMeanwhile: Absent = Object.freeze({ kind: 'absent' })
 export const found = (value: ByteString, age: 'fresh' | 'stale' = 'fresh'): Found => ({ kind: 'found', value, age })
 export const unavailable = (reason: Reason, detail: string): Unavailable => ({ kind: 'unavailable', reason, detail })
 

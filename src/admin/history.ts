@@ -9,6 +9,7 @@ export type HistoryStep = {
   readonly lookups: number
   /** Answered from memory or Redis. */
   readonly hits: number
+  /** Answered by what was known, since the table could not be asked. */
   readonly stale: number
   readonly unavailable: number
 }
@@ -23,9 +24,9 @@ const sum = (numbers: readonly number[]): number => numbers.reduce((total, each)
 const totalsOf = ({ answers, maps }: Status, map: string): Totals => {
   const tallies = answers.filter(each => each.map === map)
   const origins = maps.find(({ name }) => name === map)?.cached?.origins
-  const stale = sum(tallies.map(tally => tally.stale))
   const unavailable = sum(tallies.flatMap(tally => Object.values(tally.unavailable)))
-  const lookups = sum(tallies.map(({ fresh, absent }) => fresh + absent)) + stale + unavailable
+  const lookups = sum(tallies.map(({ fresh, absent, stale }) => fresh + absent + stale)) + unavailable
+  const stale = sum(tallies.map(tally => tally.stale)) + (origins?.savedAbsences ?? 0)
   return { lookups, hits: origins === undefined ? lookups : origins.memory + origins.redis, stale, unavailable }
 }
 

@@ -70,14 +70,18 @@ const answeredIn = ({ map, fresh, stale, absent, unavailable }: Tally): readonly
   ]
 }
 
+const savedIn = ({ answers, maps }: Status, map: string): number =>
+  answers.reduce((sum, tally) => tally.map === map ? sum + tally.stale : sum, 0)
+  + (maps.find(({ name }) => name === map)?.cached?.origins.savedAbsences ?? 0)
+
 const ofAnswers: readonly Metric[] = [
   counter('holdfast_lookups_total',
     'Answers given, by map, protocol, outcome (fresh, stale, absent, unavailable) and, if unavailable, reason.',
     ['map', 'protocol', 'outcome', 'reason'],
     ({ answers }) => answers.flatMap(tally => answeredIn(tally).map(([outcome, reason, count]): Sample =>
       [{ map: tally.map, protocol: tally.protocol, outcome, reason }, count]))),
-  counter('holdfast_saved_total', 'Lookups answered with a stale value that would have deferred mail.', ['map'],
-    ({ answers }) => answers.map(({ map, stale }) => [{ map }, stale])),
+  counter('holdfast_saved_total', 'Lookups answered by what was known, stale or in a copy, instead of deferring mail.',
+    ['map'], status => [...new Set(status.answers.map(({ map }) => map))].map(map => [{ map }, savedIn(status, map)])),
 ]
 
 /** Samples of each map that is cached. */

@@ -77,7 +77,7 @@ export const openMaps = (config: Config, sources: Sources, log: Log, previous: O
     previous: previous?.copies ?? null, clock: systemClock, random: Math.random, ...logCopies(log),
   })
   const ends = mysqlMaps.flatMap(map => [
-    ...followChanges(config, map, sources, announce, log), ...keepVerified(config, map),
+    ...followChanges(config, map, sources, { announce, copies }, log), ...keepVerified(config, map),
   ])
   const allCanaries = [...new Set([...canaries.values()].flat())]
   return {
@@ -194,7 +194,8 @@ const tablesOf = (sources: Sources, map: string): readonly Table[] => {
 
 /** Flushes the rows that the map's `changes` query lists; gives the functions that end this. */
 const followChanges = (
-  config: Config, map: MysqlMap, sources: Sources, announce: OpenMaps['announce'], log: Log,
+  config: Config, map: MysqlMap, sources: Sources, { announce, copies }: Pick<OpenMaps, 'announce' | 'copies'>,
+  log: Log,
 ): (() => void)[] => {
   const { config: { lifetimes }, name } = map
   const opened = sources.of(name)
@@ -205,8 +206,9 @@ const followChanges = (
     ask: seconds => askChanges(table.database, changes, seconds, changesBudgetMs),
     // The other nodes are told of a change once.
     onChanged: (key, isNew) => {
-      if (isNew) void flushEverywhere(map, key, announce)
-      else map.lookup.flush(key, Date.now())
+      if (!isNew) return map.lookup.flush(key, Date.now())
+      copies.retake(name)
+      void flushEverywhere(map, key, announce)
     },
     onProblem: ({ reason, detail }) => {
       // An open breaker has its own line.

@@ -5,7 +5,7 @@
  */
 import { bridge as bridgeEntry, isFresh, isKnownAbsent } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
-import { absent, found } from '../outcome.js'
+import { absent, absentMeanwhile, found } from '../outcome.js'
 import type { Absent, Found } from '../outcome.js'
 import { failureRecheckMs } from './known.js'
 import type { Known } from './known.js'
@@ -58,7 +58,7 @@ const isPaused = ({ confirmForMs }: Known, entry: Entry, now: number): boolean =
 
 /** The answer that may stand in while the tables can't be asked; null if there is none. */
 export const bridge = (known: Known, walk: Walk, now: number): Found | Absent | null =>
-  bridgeFound(known, walk, now) ?? (isAbsentInOutage(known, walk, now) ? absent : null)
+  bridgeFound(known, walk, now) ?? (isAbsentInOutage(known, walk, now) ? absentMeanwhile : null)
 
 /** The found answer at hand for a walk, fresh or stale; null if there is none. Asks nobody. */
 export const bridgeFound = (known: Known, walk: Walk, now: number): Found | null => {

@@ -11,7 +11,7 @@ import { isFresh } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
 import type { Policy } from '../config/config.js'
 import type { Outcome } from '../outcome.js'
-import { absent, unavailable } from '../outcome.js'
+import { absent, absentMeanwhile, unavailable } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import type { Clock } from '../runtime/clock.js'
 import { lateMs } from '../trust/outage.js'
@@ -53,6 +53,7 @@ export class MapLookup {
   readonly known: Known
   readonly questions: Questions
   readonly #origins = { memory: 0, redis: 0, table: 0 }
+  #savedAbsences = 0
   readonly #settings: LookupSettings
   readonly #parts: LookupParts
   readonly #flights: Flights
@@ -68,9 +69,12 @@ export class MapLookup {
     })
   }
 
-  /** Where found and absent answers came from, counted once an answer, and the questions that the table was sent. */
-  get origins(): { readonly memory: number, readonly redis: number, readonly table: number, readonly queries: number } {
-    return { ...this.#origins, queries: this.questions.count }
+  /**
+   * Where found and absent answers came from, counted once an answer; the questions that the table was sent; and the
+   * absent answers that stood in while the table could not be asked.
+   */
+  get origins() {
+    return { ...this.#origins, queries: this.questions.count, savedAbsences: this.#savedAbsences }
   }
 
   /** How many lookups wait for Redis or the table. */
@@ -105,8 +109,15 @@ export class MapLookup {
     }
     const lateAt = clock.elapsed() + this.#settings.deadlineMs + lateMs
     const outcome = this.#lookUp(asked, key, now)
-    return outcome instanceof Promise ? outcome.then(settled => applyRole(settled, policy, this.#isLongOutage(lateAt)))
-      : applyRole(outcome, policy, this.#isLongOutage(lateAt))
+    return outcome instanceof Promise ? outcome.then(settled => this.#conclude(settled, lateAt))
+      : this.#conclude(outcome, lateAt)
+  }
+
+  #conclude(outcome: Outcome, lateAt: number): Outcome {
+    const { policy } = this.#settings
+    if (outcome !== absentMeanwhile) return applyRole(outcome, policy, this.#isLongOutage(lateAt))
+    this.#savedAbsences++
+    return applyRole(absent, policy)
   }
 
   /** Whether a table's servers have been out for long. False if this process was held up, or Redis can't be read. */

@@ -64,6 +64,8 @@ export type Copies = {
   held(map: MysqlMap, index: number): Copy | null
   /** Resolves when the files have been read. */
   readonly read: Promise<void>
+  /** Rows of this map's tables changed: their copies are taken again soon. */
+  retake(map: string): void
   close(): void
 }
 
@@ -77,6 +79,8 @@ const budgetMs = 1_000
 const restShare = 2
 /** So many keys of the last copy are looked for in a new one. */
 const comparedKeys = 200
+/** Copies are taken again this long (ms) after a row changed, for all that changed since. */
+const changedMs = 60_000
 /** Maps and nodes keep apart by up to this share of the interval. */
 const jitter = 0.1
 
@@ -90,27 +94,46 @@ export const keepCopies = (parts: CopiesParts): Copies => {
   }
   const closing = new AbortController()
   let cancel = (): void => undefined
-  const round = async (): Promise<void> => {
-    for (const slot of bySize(slots)) {
+  let cancelChanged = null as (() => void) | null
+  const changed = new Set<Slot>()
+  const takeAll = async (some: readonly Slot[]): Promise<void> => {
+    for (const slot of bySize(some)) {
       await takeNext(slot, Math.min(firstRows, rowsLeft(slots, slot, parts.maxRows)), parts, closing.signal)
     }
-    for (const slot of bySize(slots)) {
+    for (const slot of bySize(some)) {
       const left = rowsLeft(slots, slot, parts.maxRows)
       if ((slot.size ?? 0) > firstRows && left > firstRows) await takeNext(slot, left, parts, closing.signal)
     }
-    if (!closing.signal.aborted) cancel = clock.after(everyMs * (1 + jitter * (2 * random() - 1)), () => void round())
   }
   const read = readFiles(slots, folder, parts.onProblem)
-  void read.then(round)
+  /** One table after the other is listed. */
+  let working: Promise<unknown> = read
+  const round = (): void => {
+    working = working.then(() => takeAll(slots)).then(() => {
+      if (!closing.signal.aborted) cancel = clock.after(everyMs * (1 + jitter * (2 * random() - 1)), round)
+    })
+  }
+  const takeChanged = (): void => {
+    cancelChanged = null
+    const some = [...changed]
+    changed.clear()
+    working = working.then(() => takeAll(some))
+  }
+  round()
   return {
     of: map => slots.filter(slot => slot.map.name === map).map(({ copy, problem }) =>
       ({ rows: copy?.rows ?? 0, bytes: copy?.bytes ?? 0, takenAt: copy?.takenAt ?? null, problem })),
     held: (map, index) => slots.find(slot => slot.map.name === map.name && slot.index === index
       && slot.map.identity.definition === map.identity.definition)?.copy ?? null,
     read,
+    retake: map => {
+      for (const slot of slots) if (slot.map.name === map) changed.add(slot)
+      if (!closing.signal.aborted) cancelChanged ??= clock.after(changedMs, takeChanged)
+    },
     close: () => {
       closing.abort()
       cancel()
+      cancelChanged?.()
     },
   }
 }

@@ -11,7 +11,8 @@ const after = (minute: number, fresh: number, memory: number): Status => {
     answers: well.answers.map(answers => ({ ...answers, fresh, stale: 0, absent: 0, unavailable: {} })),
     maps: well.maps.map(map => ({
       ...map,
-      cached: map.cached === null ? null : { ...map.cached, origins: { memory, redis: 0, table: 0, queries: 0 } },
+      cached: map.cached === null ? null
+        : { ...map.cached, origins: { memory, redis: 0, table: 0, queries: 0, savedAbsences: 0 } },
     })),
   }
 }
