@@ -27,7 +27,7 @@ const roomBytes = 1_000
 const noOptions = {}
 
 /** Whether a cache key is that of an answer put together for one key (lookup/search.ts), and not a row's. */
-const isDerived = (key: string): boolean => key.charCodeAt(0) === 0
+export const isDerived = (key: string): boolean => key.charCodeAt(0) === 0
 
 const sizeOf = (entry: Entry, key: string): number =>
   entryOverheadBytes + key.length + (entry.outcome.kind === 'found' ? entry.outcome.value.length : 0)

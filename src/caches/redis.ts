@@ -11,15 +11,26 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { RedisSettings } from '../config/config.js'
 import { decodeRecord, encodeRecord } from './entry.js'
 import type { Statement } from './entry.js'
-import { getWithin } from './redis_client.js'
+import { isDerived } from './memory.js'
+import { connectPatiently, getWithin } from './redis_client.js'
 import type { Client } from './redis_client.js'
 import { faultOf } from './redis_fault.js'
 import { errorOf, RedisServer } from './redis_server.js'
 import type { RedisHooks } from './redis_server.js'
 import { scanValues } from './scan.js'
 
-/** A map's name, and the hash of its definition, which every record carries. */
-export type MapIdentity = { readonly name: string, readonly definition: string }
+/** A map's name, and hashes of its definition, which every record carries. */
+export type MapIdentity = {
+  readonly name: string
+  /** Of all that decides a row: the tables. */
+  readonly definition: string
+  /** Of all that decides a whole answer: the tables, and how the map is searched. */
+  readonly wholeDefinition?: string
+}
+
+/** The definition that a record of this cache key carries. */
+export const definitionFor = ({ definition, wholeDefinition }: MapIdentity, key: string): string =>
+  isDerived(key) ? wholeDefinition ?? definition : definition
 
 // A byte that stands by itself in a key (proto/text.ts) is no text: here it is a letter of Unicode's private use, which
 // no key of the same map has.
@@ -91,13 +102,13 @@ export class RedisAnswers {
   /** Keeps an answer for `ttlMs` from now. Not waited for. */
   write(map: MapIdentity, key: string, kept: Statement, ttlMs: number): void {
     if (!this.#server.isWritable || ttlMs < 1) return
-    this.#send(this.client.set(this.#keyOf(map, key), recordOf(map, kept), 'PX', Math.ceil(ttlMs)))
+    this.#send(this.client.set(this.#keyOf(map, key), recordOf(map, key, kept), 'PX', Math.ceil(ttlMs)))
   }
 
   /** The same, unless that key has an answer already. */
   offer(map: MapIdentity, key: string, kept: Statement, ttlMs: number): void {
     if (!this.#server.isWritable) return
-    this.#send(this.client.set(this.#keyOf(map, key), recordOf(map, kept), 'PX', Math.ceil(ttlMs), 'NX'))
+    this.#send(this.client.set(this.#keyOf(map, key), recordOf(map, key, kept), 'PX', Math.ceil(ttlMs), 'NX'))
   }
 
   /** Deletes the answer for a key that the table no longer has. Not waited for. */
@@ -107,15 +118,23 @@ export class RedisAnswers {
 
   /**
    * All answers of a map for keys that `isWanted` takes. One that is written or moved meanwhile may be missing or come
-   * twice. Rejects with the server's error.
+   * twice. On a connection of its own, whose commands may take longer than a lookup would wait. Rejects with the
+   * server's error.
    */
   async *all(map: MapIdentity, isWanted: (key: string) => boolean): RedisRows {
     const prefix = this.#keyOf(map, '')
-    for await (const values of scanValues(this.client, prefix, key => isWanted(fromStorable(key.slice(prefix.length))))) {
-      yield values.flatMap(([key, bytes]) => {
-        const known = bytes === null ? 'invalid' : decodeRecord(bytes.toString('latin1'), map.definition)
-        return typeof known === 'string' ? [] : [[fromStorable(key.slice(prefix.length)), known] as const]
-      })
+    const ownKey = (stored: string): string => fromStorable(stored.slice(prefix.length))
+    const client = await connectPatiently(this.#settings)
+    try {
+      for await (const values of scanValues(client, prefix, key => isWanted(ownKey(key)))) {
+        yield values.flatMap(([key, bytes]) => {
+          const own = ownKey(key)
+          const known = bytes === null ? 'invalid' : decodeRecord(bytes.toString('latin1'), definitionFor(map, own))
+          return typeof known === 'string' ? [] : [[own, known] as const]
+        })
+      }
+    } finally {
+      client.disconnect()
     }
   }
 
@@ -129,7 +148,7 @@ export class RedisAnswers {
     try {
       const bytes = await this.client.getBuffer(this.#keyOf(map, key))
       this.#server.succeeded(false)
-      return this.#decode(map, bytes)
+      return this.#decode(map, key, bytes)
     } catch (error) {
       this.#server.failed(error, false)
       return null
@@ -138,7 +157,7 @@ export class RedisAnswers {
 
   async #readOnePatiently(map: MapIdentity, key: string, patienceMs: number): Promise<Statement | null> {
     try {
-      return this.#decode(map, await getWithin(this.client, this.#keyOf(map, key), patienceMs))
+      return this.#decode(map, key, await getWithin(this.client, this.#keyOf(map, key), patienceMs))
     } catch (thrown) {
       const error = errorOf(thrown)
       this.#server.count(faultOf(error), error.message)
@@ -146,8 +165,8 @@ export class RedisAnswers {
     }
   }
 
-  #decode(map: MapIdentity, bytes: Buffer | null): Statement | null {
-    const decoded = bytes === null ? null : decodeRecord(bytes.toString('latin1'), map.definition)
+  #decode(map: MapIdentity, key: string, bytes: Buffer | null): Statement | null {
+    const decoded = bytes === null ? null : decodeRecord(bytes.toString('latin1'), definitionFor(map, key))
     if (decoded !== null && typeof decoded !== 'string') {
       this.#hits++
       return decoded
@@ -171,4 +190,5 @@ export class RedisAnswers {
   }
 }
 
-const recordOf = (map: MapIdentity, kept: Statement): Buffer => Buffer.from(encodeRecord(kept, map.definition), 'latin1')
+const recordOf = (map: MapIdentity, key: string, kept: Statement): Buffer =>
+  Buffer.from(encodeRecord(kept, definitionFor(map, key)), 'latin1')

@@ -5,14 +5,14 @@
 import { createHash } from 'node:crypto'
 import { makeEntry } from '../caches/entry.js'
 import { Memory } from '../caches/memory.js'
-import type { RedisCache } from '../caches/redis.js'
+import type { MapIdentity, RedisCache } from '../caches/redis.js'
 import type { Config, MapConfig } from '../config/config.js'
 import { bugOf } from '../log.js'
 import type { Log } from '../log.js'
 import { Known } from '../lookup/known.js'
 import { MapLookup } from '../lookup/lookup.js'
 import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
-import { compileSearch } from '../lookup/search.js'
+import { compileSearch, isRowKey } from '../lookup/search.js'
 import type { Plan } from '../lookup/search.js'
 import { TextLookup } from '../lookup/maps.js'
 import { systemClock } from '../runtime/clock.js'
@@ -60,11 +60,11 @@ const openMysqlMap = (
 ): MysqlMap => {
   const { config, log, neighbours, previous } = surroundings
   const { name, lifetimes, policy, search, absence, confirmForMs } = map
-  const identity = { name, definition: definitionOf(tables, config, map) }
+  const identity = identityOf(tables, config, map)
   const former = previous?.maps.get(name)
   const earlier = former?.kind === 'mysql' && former.identity.definition === identity.definition ? former : null
   const memory = earlier === null || previous === null ? emptyMemory(config)
-    : takeOver(earlier, previous.config, config, map)
+    : takeOver(earlier, previous.config, config, map, identity)
   const targets = earlier?.targets ?? createTargets()
   const redis = map.sensitive ? null : surroundings.redis
   const known = new Known({ identity, plan, lifetimes, absence, confirmForMs }, {
@@ -121,10 +121,17 @@ const trustIn = (
 const emptyMemory = ({ file: { memory } }: Config): Memory =>
   new Memory({ entries: memory.entries, bytes: memory.bytes, absentEntries: memory.absent_entries })
 
-/** The memory itself if its bounds and lifetimes are the same; else a new one with what it knows. */
-const takeOver = (earlier: MysqlMap, before: Config, config: Config, map: MapConfig): Memory => {
+/**
+ * The memory itself if its bounds, its lifetimes and the way that the map is searched are the same; else a new one with
+ * what it knows. Rows stay what they are however they are searched.
+ */
+const takeOver = (
+  earlier: MysqlMap, before: Config, config: Config, map: MapConfig, { wholeDefinition }: MapIdentity,
+): Memory => {
+  const isSearchedAlike = wholeDefinition === earlier.identity.wholeDefinition
   const settings = JSON.stringify([config.file.memory, map.lifetimes])
-  if (settings === JSON.stringify([before.file.memory, earlier.config.lifetimes])) return earlier.memory
+  const isAlike = settings === JSON.stringify([before.file.memory, earlier.config.lifetimes])
+  if (isAlike && isSearchedAlike) return earlier.memory
   const memory = emptyMemory(config)
   const now = Date.now()
   // The most recently used come last, as in the memory that they come from.
@@ -133,17 +140,24 @@ const takeOver = (earlier: MysqlMap, before: Config, config: Config, map: MapCon
     entry.askedAt = before.askedAt
     // What a flush made stale stays so.
     if (before.staleAt <= now) entry.staleAt = Math.min(entry.staleAt, before.staleAt)
-    if (now < entry.expiredAt) memory.set(key, entry, true)
+    if (now < entry.expiredAt && (isSearchedAlike || isRowKey(key))) memory.set(key, entry, true)
   }
   return memory
 }
 
-/** 16 hexadecimal digits that change whenever an answer of this map could. */
-const definitionOf = (tables: readonly Table[], config: Config, map: MapConfig): string => {
-  const { search } = config
-  return createHash('sha256').update(JSON.stringify([
-    tables.map(({ source, definition: { login } }) => [login.user, source.definition]), map.search,
-    map.smtputf8, search.recipientDelimiter, [...search.parentDomainMatchesSubdomains],
-    [...search.propagateUnmatchedExtensions], [...search.localDomains],
-  ])).digest('hex').slice(0, 16)
+const hashOf = (value: unknown): string =>
+  createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16)
+
+/** 16 hexadecimal digits each, that change whenever a row, or a whole answer, of this map could. */
+const identityOf = (tables: readonly Table[], { search }: Config, map: MapConfig): MapIdentity => {
+  const definition = hashOf([
+    tables.map(({ source, definition: { login } }) => [login.user, source.definition]), map.smtputf8,
+  ])
+  return {
+    name: map.name, definition,
+    wholeDefinition: hashOf([
+      definition, map.search, search.recipientDelimiter, [...search.parentDomainMatchesSubdomains],
+      [...search.propagateUnmatchedExtensions], [...search.localDomains],
+    ]),
+  }
 }

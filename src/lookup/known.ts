@@ -138,10 +138,13 @@ export class Known {
   /**
    * A server says at `askedAt` (epoch ms) that a key is absent: null if that is to be believed; else the found answer
    * that it contradicts, which is served on. It is believed once a second statement says so, `confirmForMs` later, and
-   * at once if the answer is from before `evidenceSince` of its table (epoch ms).
+   * at once if the answer is from before `evidenceSince` of its table (epoch ms); never while a table is in doubt on
+   * some server.
    */
   contradict(
-    key: string, askedAt: number, evidenceSince: (table: number) => number, before?: Entry,
+    key: string, askedAt: number,
+    { evidenceSince, isDoubted }: { readonly evidenceSince: (table: number) => number, readonly isDoubted: boolean },
+    before?: Entry,
   ): Found | null {
     const now = this.#parts.clock.now()
     const entry = this.memory.peekFound(key) ?? before ?? this.#entryOfCopy(key, now)
@@ -149,7 +152,8 @@ export class Known {
     if (entry === undefined || known === null) return null
     if (this.absence.isBelievedAtOnce || entry.verifiedAt <= evidenceSince(entry.table)) return null
     const { contradictedAt } = entry
-    if (contradictedAt > 0 && contradictedAt <= askedAt && askedAt - contradictedAt >= this.confirmForMs) return null
+    const isSecond = contradictedAt > 0 && contradictedAt <= askedAt && askedAt - contradictedAt >= this.confirmForMs
+    if (isSecond && !isDoubted) return null
     // One from the future: the clock was set back.
     if (contradictedAt === 0 || contradictedAt > askedAt) {
       entry.contradictedAt = askedAt

@@ -119,9 +119,11 @@ export class Questions {
     const { known, tables } = this.#parts
     // A flush came meanwhile, and somebody who asked after it already has the answer.
     if (known.isNewerThan(stepKey, askedAt)) return outcome
-    const evidenceSince = (of: number): number =>
-      tables[of]?.evidenceSince ?? Math.min(...tables.map(each => each.evidenceSince))
-    const contradicted = outcome.kind === 'absent' ? known.contradict(stepKey, askedAt, evidenceSince, before) : null
+    const contradicted = outcome.kind === 'absent' ? known.contradict(stepKey, askedAt, {
+      evidenceSince: of => tables[of]?.evidenceSince ?? Math.min(...tables.map(each => each.evidenceSince)),
+      // On another server, perhaps; this one may be the copy of that.
+      isDoubted: tables.some(each => each.doubts.size > 0),
+    }, before) : null
     if (contradicted !== null) return contradicted
     if (outcome.kind === 'absent') known.forget(stepKey)
     known.keep(stepKey, outcome, askedAt, table)

@@ -12,6 +12,7 @@ import { rename, stat, unlink } from 'node:fs/promises'
 import { decodeRecord, encodeRecord } from '../caches/entry.js'
 import { appendPieces, readPieces, writePieces } from '../caches/piece_file.js'
 import type { PieceEnd } from '../caches/piece_file.js'
+import { definitionFor } from '../caches/redis.js'
 import type { Known } from '../lookup/known.js'
 import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
 import type { Log } from '../log.js'
@@ -44,13 +45,13 @@ const savesAbsences = ({ config: { absence: { does } } }: MysqlMap): boolean => 
 export const entryFor = ({ memory, identity }: Known, key: string): SavedEntry => {
   const saved = memory.toSave(key)
   if (saved === null) return [identity.name, key, '', 0, false]
-  return [identity.name, key, encodeRecord(saved.entry, identity.definition), saved.entry.askedAt, saved.isKept]
+  return [identity.name, key, encodeRecord(saved.entry, definitionFor(identity, key)), saved.entry.askedAt, saved.isKept]
 }
 
 /** Takes such an entry back: whether it was of use, or of none, or does not fit the map's definition. */
 export const recallEntry = (known: Known, [, key, record, askedAt, isKept]: SavedEntry): 'used' | 'unused' | 'foreign' => {
   if (record === '') known.recall(key, null, 0, false)
-  const decoded = record === '' ? 'invalid' : decodeRecord(record, known.identity.definition)
+  const decoded = record === '' ? 'invalid' : decodeRecord(record, definitionFor(known.identity, key))
   if (decoded === 'other-definition') return 'foreign'
   return decoded !== 'invalid' && known.recall(key, decoded, askedAt, isKept) ? 'used' : 'unused'
 }

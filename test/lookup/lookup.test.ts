@@ -262,3 +262,18 @@ t.test('an absence that stands in for a table that can\'t be asked is counted as
   t.equal(await ask('stranger@example.org'), absent, 'until it is asked again')
   t.match(lookup.origins, { table: 1, savedAbsences: 2 })
 })
+
+t.test('while a table is in doubt on another server, a second absence of a known key does not count', async t => {
+  const users = Array.from({ length: 20 }, (_, index) => `user${index}@example.com`)
+  const { ask, source, clock, trust } = stage(Object.fromEntries(users.map(user => [user, 'box'])), { search: 'exact' })
+  for (const user of users) await ask(user)
+  source.rows.delete('user7@example.com')
+  trust.tables[0]?.doubt('another server', 'shrunk')
+  for (let minutes = 0; minutes < 20; minutes += 5) {
+    await clock.advance(5 * minute)
+    t.strictSame(await ask('user7@example.com'), stale('box'), `after ${minutes + 5} minutes`)
+  }
+  trust.trust()
+  await clock.advance(5 * minute)
+  t.equal(await ask('user7@example.com'), absent)
+})

@@ -1,5 +1,5 @@
 /** An administrator at a running daemon: trust and status, over the admin socket, and refused elsewhere. */
-import { statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { run } from '../fixtures/child.js'
@@ -34,6 +34,22 @@ t.test('a truncated table is not believed until an administrator trusts it, by t
     JSON.parse((await command(bed, 'status', '--json')).stdout),
     { summary: { state: 'well' }, maps: [{ name: 'alias' }] },
   )
+})
+
+t.test('a table in doubt stays so over a reload that searches it in another way, and what is known stays', async t => {
+  const keys = Array.from({ length: 20 }, (_, index) => `user${index}@example.com`)
+  const bed = await start(t, keys.map(key => `('${key}', 'box')`).join(','))
+  for (const key of keys) t.equal(await bed.ask(key), 'OK box')
+  await bed.mariadb.sql('TRUNCATE a')
+  t.match(await bed.ask('nobody@example.com'), /^TEMP distrusted/)
+  const { holdfast } = bed
+  const file = join(holdfast.dir, 'holdfast.yaml')
+  holdfast.configure(`${readFileSync(file, 'utf8')}\nrecipient_delimiter: "+"\n`)
+  holdfast.reload()
+  await holdfast.logged(/reloaded:/)
+  for (const key of keys) t.equal(await bed.ask(key), 'OK box')
+  t.match(await bed.ask('user1+tag@example.com'), /^(OK|TEMP)/)
+  t.match(await bed.ask('nobody@example.com'), /^TEMP distrusted/)
 })
 
 t.test('without a daemon the commands say so', async t => {

@@ -3,6 +3,7 @@ import { absent, byteString, found, unavailable } from '../../src/outcome.js'
 import type { Outcome } from '../../src/outcome.js'
 import type { Source } from '../../src/tables/source.js'
 import { Outage } from '../../src/trust/outage.js'
+import { MapTrust } from '../../src/trust/map_trust.js'
 import { TableTrust } from '../../src/trust/table_trust.js'
 import { fakeClock } from '../fixtures/clock.js'
 import type { FakeClock } from '../fixtures/clock.js'
@@ -119,7 +120,7 @@ t.test('a doubt goes on in the process that comes after', async t => {
   await ask('nobody@example.com')
   const next = stage({ known: [] })
   next.order.pop()
-  next.trust.adopt(trust.doubts, trust.trustedAt, trust.created)
+  new MapTrust([next.trust]).decode(new MapTrust([trust]).encode())
   t.match(await next.ask('nobody@example.com'), { reason: 'distrusted' })
 })
 
