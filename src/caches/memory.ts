@@ -47,7 +47,9 @@ export class Memory {
   readonly #absences: Lru
   /** The keys of rows, in no order: for a random sample of them. */
   readonly #rowKeys: string[] = []
-  /** The keys of the absences among the rows, in no order. To go through an LRU of 200,000 takes a tenth of a second. */
+  /**
+   * The keys of the absences among the rows, in no order. To go through an LRU of 200,000 takes a tenth of a second.
+   */
   readonly #absentKeys: string[] = []
   /** The keys that changed since they were last taken; null: nobody wants to know. */
   #changes: Set<string> | null = null

@@ -45,11 +45,15 @@ const savesAbsences = ({ config: { absence: { does } } }: MysqlMap): boolean => 
 export const entryFor = ({ memory, identity }: Known, key: string): SavedEntry => {
   const saved = memory.toSave(key)
   if (saved === null) return [identity.name, key, '', 0, false]
-  return [identity.name, key, encodeRecord(saved.entry, definitionFor(identity, key)), saved.entry.askedAt, saved.isKept]
+  return [
+    identity.name, key, encodeRecord(saved.entry, definitionFor(identity, key)), saved.entry.askedAt, saved.isKept,
+  ]
 }
 
 /** Takes such an entry back: whether it was of use, or of none, or does not fit the map's definition. */
-export const recallEntry = (known: Known, [, key, record, askedAt, isKept]: SavedEntry): 'used' | 'unused' | 'foreign' => {
+export const recallEntry = (
+  known: Known, [, key, record, askedAt, isKept]: SavedEntry,
+): 'used' | 'unused' | 'foreign' => {
   if (record === '') known.recall(key, null, 0, false)
   const decoded = record === '' ? 'invalid' : decodeRecord(record, definitionFor(known.identity, key))
   if (decoded === 'other-definition') return 'foreign'
@@ -122,7 +126,9 @@ export class Snapshots {
     const { foreign } = await recallSnapshot(path, maps, log)
     if (before.foreign > 0) return
     this.#aside = foreign > 0 ? 'fill' : 'drop'
-    if (foreign > 0) log.warn(`snapshot: ${foreign} answers do not fit the configuration; ${aside} keeps them for a week`)
+    if (foreign > 0) log.warn(
+      `snapshot: ${foreign} answers do not fit the configuration; ${aside} keeps them for a week`
+    )
   }
 
   /** Saves what changed since the last time. Never rejects. */

@@ -36,12 +36,18 @@ const operationOf = (draw: Draw): Operation => {
   if (kind < 0.58) return { do: 'pass', ms: Math.round(oneOf(pauses) * (0.7 + 0.5 * random())) }
   if (kind < 0.62) return { do: 'insert', table, key }
   if (kind < 0.635) return { do: 'delete', table, key }
-  if (kind < 0.68) return { do: 'lose', server: which, tables: oneOf<readonly TableName[]>([['alias'], ['alias', 'domains']]) }
+  if (kind < 0.68) return {
+    do: 'lose', server: which, tables: oneOf<readonly TableName[]>([['alias'], ['alias', 'domains']]),
+  }
   if (kind < 0.72) return { do: 'restore', server: which, share: oneOf([0.3, 0.75, 0.9, 1]) }
-  if (kind < 0.76) return { do: 'server', server: which, fault: oneOf(['none', 'down', 'hung', 'slow', 'flaky'] as const) }
+  if (kind < 0.76) return {
+    do: 'server', server: which, fault: oneOf(['none', 'down', 'hung', 'slow', 'flaky'] as const),
+  }
   if (kind < 0.79) return oneOf<Operation>([{ do: 'outage' }, { do: 'mend' }])
   if (kind < 0.8) return { do: 'balance', isOn: random() < 0.5 }
-  if (kind < 0.85) return { do: 'redis', fault: oneOf(['none', 'none', 'down', 'hung', 'read-only', 'emptied', 'evicting'] as const) }
+  if (kind < 0.85) return {
+    do: 'redis', fault: oneOf(['none', 'none', 'down', 'hung', 'read-only', 'emptied', 'evicting'] as const),
+  }
   if (kind < 0.91) return { do: 'restart', node: which, how: oneOf(['in order', 'killed', 'joins'] as const) }
   if (kind < 0.93) return { do: 'reload', isRedefined: random() < 0.2 }
   if (kind < 0.97) return { do: 'flush', node: which, table, key: oneOf([key, '@d', null]) }

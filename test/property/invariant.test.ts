@@ -15,6 +15,14 @@
  * - while all is well, every key has an answer, and a doubt ends (4); an answer comes within the deadline, and is of
  *   this definition of the map.
  *
+ * What fails when the code of a rule is taken out, by hand (a seed here is one of the histories 1 to 1,200):
+ * - 1, the second statement: seed 416. 2, what the snapshot holds: seed 19; what Redis holds: upkeep/preload.test.
+ * - 3, servers in doubt are passed over, few keys, over a restart: trust/table_trust.test.
+ * - 4, a shrink begins a doubt: seed 73; created anew: trust/table_trust.test; when it ends: trust/doubt.test.
+ * - 6, a known key is asked with a strange one: seed 146. 7, refusals in an outage: seed 5; stale values: seed 5.
+ * - 11, a neighbour's absence: lookup/known.test. 12, a flush: lookup/known.test, caches/flush_channel.test;
+ *   the snapshot is stale: upkeep/snapshots.test. 13, outage_after: seed 152. 14: lookup/known.test. 16: seed 19.
+ *
  * HOLDFAST_SEED and HOLDFAST_SEQUENCES choose others than the first 10,000.
  */
 import t from 'tap'
@@ -41,10 +49,10 @@ const shrink = async (seed: number, setting: Setting, failing: readonly Operatio
   return shortest
 }
 
-t.setTimeout(600_000)
+t.setTimeout(1_800_000)
 
 const title = `${sequences} histories from seed ${firstSeed} on: no answer breaks the rules`
-t.test(title, { timeout: 600_000 }, async t => {
+t.test(title, { timeout: 1_800_000 }, async t => {
   for (let seed = firstSeed; seed < firstSeed + sequences; seed++) {
     const { setting, operations } = historyOf(seed)
     if (await play(seed, setting, operations) === null) continue

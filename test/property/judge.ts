@@ -143,7 +143,8 @@ export class Play {
         this.#hasDeleted = world.truth[operation.table].has(operation.key)
         world.remove(operation.table, operation.key)
         for (const known of this.#known) {
-          for (const asked of [operation.key, ...operation.key.startsWith('u1@d') ? ['u1+t@d'] : []]) known.forget(operation.table, asked)
+          known.forget(operation.table, operation.key)
+          if (operation.key === 'u1@d') known.forget(operation.table, 'u1+t@d')
           if (operation.key.startsWith('@')) known.clear()
         }
         return
@@ -205,7 +206,8 @@ export class Play {
   /** Only a table of which enough keys are known, and no more than its rows, can show that it has lost some. */
   #lose(server: Which, tables: readonly TableName[]): void {
     const isJudged = this.#nodes.every((node, which) =>
-      (this.#known[which]?.count('alias') ?? 0) >= enough && node.maps.alias.lookup.known.sample(0, enough, 0).length >= enough)
+      (this.#known[which]?.count('alias') ?? 0) >= enough
+        && node.maps.alias.lookup.known.sample(0, enough, 0).length >= enough)
     if (isJudged && !this.#hasTrusted && tables.includes('alias')) this.#world.lose(server, tables)
   }
 
@@ -272,7 +274,9 @@ export class Play {
     const { clock } = this.#world
     const wrong = (why: string): void => {
       const answer = outcome.kind === 'found' ? `${readable(outcome.value)} (${outcome.age})` : outcome.kind
-      this.#problems.push(`after ${askedAt - this.#startedAt} ms: node ${which}: ${table} ${asked} is ${answer}: ${why}`)
+      this.#problems.push(
+        `after ${askedAt - this.#startedAt} ms: node ${which}: ${table} ${asked} is ${answer}: ${why}`
+      )
     }
     if (clock.elapsed() - askedAt > deadlineMs) wrong('later than the deadline')
     switch (outcome.kind) {
@@ -298,7 +302,8 @@ export class Play {
         wrong(`the row ${key} is there for ${ageMs} ms, and all servers are well`)
       }
       const outMs = this.#outSince === null ? Infinity : clock.elapsed() - this.#outSince
-      if (outMs < outageAfterMs - walkMs && askedAt - (this.#outSince ?? 0) > walkMs && ageMs > lifetimes.absentForMs + outMs + walkMs
+      if (outMs < outageAfterMs - walkMs && askedAt - (this.#outSince ?? 0) > walkMs && ageMs > lifetimes.absentForMs
+        + outMs + walkMs
         && !this.#hasStale && !isSetLately && this.#world.servers.every(({ broken }) => broken.size === 0)
         && this.#outSince === this.#world.troubleAt) {
         wrong(`the row ${key} is there, and the servers are out for ${outMs} ms only`)
@@ -316,7 +321,9 @@ export class Play {
     const isDoubted = doubts.length > 0
     // A table that was created anew is in doubt from the first question on.
     const isLong = doubts.some(({ since }) => clock.now() - since > 60_000)
-    if (isWell && !isDoubted && !this.#hasStale && askedAt - this.#clockSetAt > recoveryMs) wrong(`(${reason}) though all servers are well`)
+    if (
+      isWell && !isDoubted && !this.#hasStale && askedAt - this.#clockSetAt > recoveryMs
+    ) wrong(`(${reason}) though all servers are well`)
     const isOver = isLong && askedAt - this.#world.troubleAt > 60_000 && this.#clockSetAt === -Infinity
     if (isWell && isOver && !this.#hasStale) wrong(`(${reason}) the doubt does not end`)
     const knownAt = this.#known[which].at(table, asked)
@@ -326,7 +333,8 @@ export class Play {
   }
 
   #judgeFound(
-    which: Which, table: TableName, asked: string, askedNow: number, { value, age }: Found, wrong: (why: string) => void,
+    which: Which, table: TableName, asked: string, askedNow: number, { value, age }: Found, wrong: (why: string) =>
+      void,
   ): void {
     const { clock, versions } = this.#world
     const [, number, letter] = /^v(\d+)([abd])(?:\+t)?@box$/i.exec(readable(value)) ?? []
@@ -338,7 +346,9 @@ export class Play {
     if (!steps.includes(version.key)) wrong(`a row of ${version.key} is no answer to it`)
     if (age === 'fresh' && this.#clockSetAt === -Infinity && !this.#hasStale) {
       const oldest = askedNow - lifetimes.freshForMs - walkMs
-      if (version.deletedAt !== null && version.deletedAt < oldest) wrong(`that row is gone for ${askedNow - version.deletedAt} ms`)
+      if (version.deletedAt !== null && version.deletedAt < oldest) wrong(
+        `that row is gone for ${askedNow - version.deletedAt} ms`
+      )
       for (const what of [...steps, '']) {
         const flushedAt = this.#flushedAt.get(`${which} ${table} ${what}`) ?? -Infinity
         const isOld = version.deletedAt !== null && version.deletedAt < flushedAt && flushedAt + walkMs < askedNow

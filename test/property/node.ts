@@ -110,7 +110,9 @@ export class SharedRedis {
   }
 }
 
-type Saved = Readonly<Record<TableName, { readonly entries: ReadonlyMap<string, ReturnType<typeof entryFor>>, readonly doubts: string }>>
+type Saved = Readonly<Record<TableName, {
+  readonly entries: ReadonlyMap<string, ReturnType<typeof entryFor>>, readonly doubts: string,
+}>>
 
 /** What is saved of a node whenever it would save. */
 export class Snapshot {
@@ -243,7 +245,9 @@ export class Node {
     const known = new Known({
       identity, plan, lifetimes, confirmForMs, absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false },
     }, {
-      memory, redis, clock, random, isKnownElsewhere: key => isKnownElsewhere(search, key, neighbours), isOurs: () => true,
+      memory, redis, clock, random, isKnownElsewhere: key => isKnownElsewhere(
+        search, key, neighbours,
+      ), isOurs: () => true,
     })
     if (earlier !== null) known.inheritFlushes(earlier.lookup.known)
     known.knowsFlushes = shared === null

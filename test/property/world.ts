@@ -21,7 +21,9 @@ export const aliasKeys = [
 export const domainKeys = ['d', 'e', 'f'] as const
 
 /** A row as it was at some time: its number is its value. */
-export type Version = { readonly key: string, readonly since: number, readonly insertedAt: number, deletedAt: number | null }
+export type Version = {
+  readonly key: string, readonly since: number, readonly insertedAt: number, deletedAt: number | null,
+}
 
 export type ServerFault = 'none' | 'down' | 'hung' | 'slow' | 'flaky'
 
@@ -61,7 +63,9 @@ export class World {
   /** What the tables should hold: the number of the version of each key. */
   readonly truth: Record<TableName, Map<string, number>> = { alias: new Map(), domains: new Map() }
   readonly versions: Version[] = []
-  /** Questions go to one of both servers by chance, as a balancer has it; else to the second one if the first is out. */
+  /**
+   * Questions go to one of both servers by chance, as a balancer has it; else to the second one if the first is out.
+   */
   isBalanced = false
   /** When a fault of a server, or a loss, began or ended last (elapsed ms). */
   troubleAt = -Infinity
@@ -113,7 +117,9 @@ export class World {
       if (server.broken.has(table)) server.createdAt[table] = this.clock.elapsed()
       const rows = [...this.truth[table]].sort(([a], [b]) => a < b ? -1 : 1)
       server.tables[table].clear()
-      for (const [key, version] of rows.slice(0, Math.floor(rows.length * share))) server.tables[table].set(key, version)
+      for (const [key, version] of rows.slice(
+        0, Math.floor(rows.length * share),
+      )) server.tables[table].set(key, version)
       if (share === 1) server.broken.delete(table)
     }
     if (share === 1) server.isStale = false
@@ -184,7 +190,9 @@ export class World {
       case 'hung': return after(Infinity, answer)
       case 'slow': return after(Math.round(200 + this.random() * 2_000), answer)
       case 'flaky':
-        if (this.random() < 0.3) return after(Math.round(this.random() * 100), () => unavailable('query-error', 'deadlock'))
+        if (this.random() < 0.3) return after(
+          Math.round(this.random() * 100), () => unavailable('query-error', 'deadlock'),
+        )
         break
       case 'none': break
       default: server.fault satisfies never
