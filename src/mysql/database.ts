@@ -33,6 +33,11 @@ export type Database = {
   /** Rows, or why there are none, within `budgetMs`. */
   ask(query: Query, values: readonly string[], budgetMs: number, choice?: Choice): Promise<Reply | Unavailable>
   /**
+   * When all of its servers had last been found out (of `performance.now()`), whether or not anybody asked; null if
+   * one of them was not.
+   */
+  outAt(): number | null
+  /**
    * Hands over the rows of a list of any length, in batches, until `onRows` wants no more;
    * null, or why rows are missing. Rejects if `onRows` does.
    */
@@ -112,6 +117,10 @@ const databaseOn = (servers: readonly Server[]): Database => {
   }
   return {
     ask,
+    outAt: () => {
+      const times = servers.flatMap(({ outAt }) => outAt ?? [])
+      return times.length < servers.length ? null : Math.min(...times)
+    },
     list: async (query, onRows) => {
       let failure = unavailable('source-down', 'no server')
       for (const server of askableOf(servers)) {

@@ -114,6 +114,8 @@ export class Server {
   #since = Date.now()
   #opened = 0
   #lastError = ''
+  /** When it was last found to be out (of `performance.now()`); null: it answers, be it with a refusal. */
+  #outAt: number | null = null
   #failuresInRow = 0
 
   constructor(name: string, target: Omit<Target, 'limitMs'>, settings: ServerSettings) {
@@ -152,6 +154,11 @@ export class Server {
       server: this.name, state: this.#state, since: this.#since, opened: this.#opened, lastError: this.#lastError,
       ...this.#pool.counts,
     }
+  }
+
+  /** When a try last found it out (of `performance.now()`); null if the last one did not. */
+  get outAt(): number | null {
+    return this.#outAt
   }
 
   /** Whether lookups may ask it. */
@@ -286,6 +293,7 @@ export class Server {
   }
 
   #succeeded(): void {
+    this.#outAt = null
     this.#failuresInRow = 0
     if (!this.#breaker.closed) return this.#breaker.close()
     // A closed breaker needs the failures, and the number of questions. To ask through it takes a tenth of a miss.
@@ -293,6 +301,7 @@ export class Server {
   }
 
   #failed(fault: Fault): void {
+    this.#outAt = fault.reason === 'source-refused' ? null : performance.now()
     this.#lastError = fault.detail
     // Another question may have opened it meanwhile.
     if (!this.#breaker.closed) return

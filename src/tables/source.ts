@@ -40,6 +40,8 @@ export type Source = {
    * changed definition must not be served what the old one said.
    */
   readonly definition: string
+  /** When its servers had last been found out, all of them (of `performance.now()`); null if not. */
+  readonly outAt?: () => number | null
   /** What it asks, so that another source's connection can ask it. */
   readonly asks?: Definition
 }
@@ -62,8 +64,11 @@ export type Definition =
   Pick<TableDefinition, 'texts' | 'unfitModes' | 'bind' | 'answer' | 'requireResultSet' | 'fingerprint'>
 
 /** The source of one table. `onEmpty` is told of each empty value, of which Postfix warns. */
-export const mysqlSource = (definition: Definition, database: Pick<Database, 'ask'>, onEmpty?: () => void): Source => ({
+export const mysqlSource = (
+  definition: Definition, database: Pick<Database, 'ask' | 'outAt'>, onEmpty?: () => void,
+): Source => ({
   definition: definition.fingerprint,
+  outAt: () => database.outAt(),
   asks: definition,
   ask: async (key, budgetMs, options) => {
     try {

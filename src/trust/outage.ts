@@ -2,7 +2,7 @@
  * Whether the servers of a table are out, and have been for long: by connections
  * or statements that failed, one after the other, and not by this node's own
  * trouble. A server that answers, be it with a refusal (its limits, our password),
- * is not out. A breaker that is open says nothing new.
+ * is not out. While the breaker is open, the tries in the background count.
  */
 import type { Outcome, Unavailable } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
@@ -27,14 +27,21 @@ export class Outage {
     this.#clock = clock
   }
 
-  /** Notes what came of a question that had time until `until` (elapsed ms). */
-  note(outcome: Outcome, until: number): void {
+  /**
+   * Notes what came of a question that had time until `until` (elapsed ms). `outAt`: when the servers had last been
+   * found out (elapsed ms); null: they had not.
+   */
+  note(outcome: Outcome, until: number, outAt: number | null = null): void {
     const now = this.#clock.elapsed()
     if (outcome.kind !== 'unavailable' || now > until + lateMs) this.#since = null
-    else if (isFailure(outcome)) {
-      if (this.#since === null || now - this.#failedAt > longestGapMs) this.#since = now
-      this.#failedAt = now
-    } else if (outcome.reason !== 'breaker-open' && outcome.reason !== 'overloaded') this.#since = null
+    else if (isFailure(outcome)) this.#fail(now)
+    else if (outcome.reason === 'breaker-open' && outAt !== null) this.#fail(outAt)
+    else if (outcome.reason !== 'overloaded') this.#since = null
+  }
+
+  #fail(at: number): void {
+    if (this.#since === null || at - this.#failedAt > longestGapMs) this.#since = at
+    this.#failedAt = Math.max(this.#failedAt, at)
   }
 
   /** Whether the servers have been out for `outage_after`. */

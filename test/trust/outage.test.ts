@@ -1,0 +1,45 @@
+import t from 'tap'
+import { absent, unavailable } from '../../src/outcome.js'
+import { Outage } from '../../src/trust/outage.js'
+import { fakeClock } from '../fixtures/clock.js'
+
+const second = 1_000
+const down = unavailable('source-down', 'refused')
+const open = unavailable('breaker-open', 'not asked after failures')
+
+t.test('while the breaker is open, the tries in the background tell for how long the servers have been out', async t => {
+  const clock = fakeClock()
+  const outage = new Outage(60 * second, clock)
+  outage.note(down, clock.elapsed())
+  for (let seconds = 0; seconds < 60; seconds += 10) {
+    t.notOk(outage.isLong, `after ${seconds} s`)
+    await clock.advance(10 * second)
+    outage.note(open, clock.elapsed(), clock.elapsed() - 2 * second)
+  }
+  await clock.advance(2 * second)
+  t.ok(outage.isLong)
+  outage.note(absent, clock.elapsed())
+  t.notOk(outage.isLong, 'a server answered')
+})
+
+t.test('a breaker that is open for another reason than an outage makes none', async t => {
+  const clock = fakeClock()
+  const outage = new Outage(60 * second, clock)
+  outage.note(down, clock.elapsed())
+  for (let seconds = 0; seconds <= 120; seconds += 10) {
+    await clock.advance(10 * second)
+    // The last try was refused: a limit, or the password.
+    outage.note(open, clock.elapsed(), null)
+  }
+  t.notOk(outage.isLong)
+})
+
+t.test('tries that ended long ago tell nothing', async t => {
+  const clock = fakeClock()
+  const outage = new Outage(60 * second, clock)
+  outage.note(down, clock.elapsed())
+  const outAt = clock.elapsed()
+  await clock.advance(120 * second)
+  outage.note(open, clock.elapsed(), outAt)
+  t.notOk(outage.isLong)
+})
