@@ -120,6 +120,7 @@ const phases: readonly Expectation[] = [
     go: async ([first, second], fallback) => {
       await first?.holdfast.start()
       await fallback.holdfast.start()
+      await bringBack(first === undefined ? [fallback] : [first, fallback])
       await second?.postfix.stop()
     },
   },
