@@ -1,7 +1,4 @@
-/**
- * `holdfast reload`, for ExecReload= of the unit: has the daemon read its configuration, and waits for what comes of
- * it.
- */
+/** `holdfast reload`, for ExecReload= of the unit: has the daemon read its configuration, and waits for the verdict. */
 import { readFileSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { verdictFile } from '../daemon/systemd.js'

@@ -29,10 +29,10 @@ const announce = (daemon: Daemon, { file, maps }: Config, log: Log): void => {
 
 const mapNames = (maps: Config['maps']): string => `${maps.length} maps: ${maps.map(({ name }) => name).join(', ')}`
 
+type Reloads = { start(reload: () => Promise<void>): void, readonly idle: Promise<void> }
+
 /** Reloads that are asked for, from now on: those before `start` is called wait for it. */
-const queueReloads = (process: NodeJS.Process): {
-  start(reload: () => Promise<void>): void, readonly idle: Promise<void>,
-} => {
+const queueReloads = (process: NodeJS.Process): Reloads => {
   let [isAsked, queue] = [false, Promise.resolve()]
   let reload: (() => Promise<void>) | null = null
   const ask = (): void => {

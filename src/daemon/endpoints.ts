@@ -79,7 +79,9 @@ export const closeOthers = (listeners: readonly NamedListener[], kept: readonly 
   for (const each of listeners) if (!kept.includes(each)) void each.listener.close(0)
 }
 
-/** The HTTP servers of a configuration; it opens those that `current` lacks. If it rejects, it has closed these. */
+/**
+ * The HTTP servers of a configuration; it opens those that `current` lacks. If it rejects, it has closed these.
+ */
 export const openHttp = async (
   { health: address, admin: path }: Config, current: HttpServers, maxClients: number,
   shown: Shown, administered: () => Administered, log: Log,
@@ -88,8 +90,10 @@ export const openHttp = async (
   const health = address === null ? null : current.health?.name === name ? current.health
     : { name, ...await (await import('../admin/http.js')).serveHealth(address, maxClients, shown, administered, log) }
   try {
-    const admin = path === null ? null : current.admin?.name === path ? current.admin
-      : { name: path, ...await (await import('../admin/admin_socket.js')).serveAdmin(path, maxClients, shown, administered, log) }
+    if (path === null) return { health, admin: null }
+    if (current.admin?.name === path) return { health, admin: current.admin }
+    const { serveAdmin } = await import('../admin/admin_socket.js')
+    const admin = { name: path, ...await serveAdmin(path, maxClients, shown, administered, log) }
     return { health, admin }
   } catch (error) {
     if (health !== current.health) await health?.close()

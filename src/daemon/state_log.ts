@@ -99,8 +99,8 @@ export const logDoubt = (map: string, log: Log): OnDoubt => (server, doubt, befo
     log.info(`map ${map}: the table has its keys again, so it is believed again when it says absent`, fields)
     return
   }
-  log.error(`map ${map}: ${doubtCauses[doubt.cause]}, so it is NOT believed when it says absent: known recipients are still `
-    + `accepted, other lookups are deferred. If the rows are gone on purpose: holdfast trust ${map}`, fields)
+  log.error(`map ${map}: ${doubtCauses[doubt.cause]}, so it is NOT believed when it says absent: known recipients are `
+    + `still accepted, other lookups are deferred. If the rows are gone on purpose: holdfast trust ${map}`, fields)
 }
 
 /** What `role`, `unknown` and `outage` together mean for mail, in a sentence. */

@@ -8,7 +8,9 @@ export type Append = (bytes: string | Buffer) => Promise<void>
  * Puts the file that `write` writes in the place of `path`; only this account may read it. Resolves with what `write`
  * gives. Rejects with the system's error, or `write`'s; then the old file is as it was.
  */
-export const replaceFile = async <Result>(path: string, write: (append: Append) => Promise<Result>): Promise<Result> => {
+export const replaceFile = async <Result>(
+  path: string, write: (append: Append) => Promise<Result>,
+): Promise<Result> => {
   const temporary = `${path}.new`
   // What a process left there that was killed, or somebody else put there, is not written into.
   await rm(temporary, { force: true })

@@ -7,12 +7,12 @@
 const defaultBytes = 67_108_864
 
 /** Goes on when there is room. */
-type Waiting = { proceed(): void }
+type HeldBack = { proceed(): void }
 
 export class ReplyRoom {
   readonly #maxBytes: number
   #taken = 0
-  readonly #waiting = new Set<Waiting>()
+  readonly #waiting = new Set<HeldBack>()
   #isWaking = false
 
   constructor(maxBytes = defaultBytes) {
@@ -31,12 +31,12 @@ export class ReplyRoom {
   }
 
   /** Calls `client` once there is room. */
-  wait(client: Waiting): void {
+  wait(client: HeldBack): void {
     this.#waiting.add(client)
   }
 
   /** `client` is gone. */
-  leave(client: Waiting): void {
+  leave(client: HeldBack): void {
     this.#waiting.delete(client)
   }
 

@@ -111,8 +111,8 @@ const ownerOf = (path: string): string => {
 const closedFolder = (folder: string): string => {
   const { uid, gid, mode } = statSync(folder)
   const [self, group] = [process.geteuid?.() ?? 0, groupName(gid)]
-  return `this process (user ${self}) may not make a socket in ${folder}, which has owner ${uid}, group ${group} and mode `
-    + `${(mode & 0o7777).toString(8)}: chown ${self} ${folder} && chmod 750 ${folder}`
+  return `this process (user ${self}) may not make a socket in ${folder}, which has owner ${uid}, group ${group} `
+    + `and mode ${(mode & 0o7777).toString(8)}: chown ${self} ${folder} && chmod 750 ${folder}`
 }
 
 /** Removes a socket. Anything else at that path stays, so that bind(2) fails and says so. */
