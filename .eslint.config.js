@@ -55,6 +55,7 @@ export default tseslint.config(
       '@typescript-eslint/consistent-type-imports': 'error',
     },
   },
+  { files: ['src/**', 'proto/**', 'deploy/**'], rules: { 'max-len': ['error', { code: 120 }] } },
   {
     files: ['src/**', 'proto/**'],
     plugins: { house: { rules: { 'no-cycles': noCycles } } },

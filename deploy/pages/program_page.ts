@@ -75,7 +75,10 @@ const environment = section('ENVIRONMENT', list([
 and stops.`)],
   ['Ev LISTEN_FDS , LISTEN_PID', prose(`The sockets that the service manager holds.
 \`listen\` in the configuration names them too.`)],
-  ['Ev STATE_DIRECTORY', prose('The folder of the snapshot and the copies, unless `snapshot` and `copies` name others.')],
+  [
+    'Ev STATE_DIRECTORY',
+    prose('The folder of the snapshot and the copies, unless `snapshot` and `copies` name others.'),
+  ],
   ['Ev JOURNAL_STREAM', prose('Log lines begin with the priority that journald reads.')],
   ['Ev NO_COLOR', prose('There are no colours on a terminal.')],
 ]))

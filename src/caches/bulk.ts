@@ -11,7 +11,7 @@ import { encodeRecord, recordHead, statement } from './entry.js'
 import { redisKey } from './redis.js'
 import type { MapIdentity } from './redis.js'
 import { connectPatiently, isCluster } from './redis_client.js'
-import type { Client } from './redis_client.js'
+import type { RedisClient } from './redis_client.js'
 import { randomBytes } from 'node:crypto'
 
 /** Redis does nothing else during a script; for so many entries that is well under a millisecond. */
@@ -39,7 +39,7 @@ export type Bulk = {
    * Resolves with the number of those that were new or replaced an older one; rejects with the error of Redis.
    */
   write(map: MapIdentity, entries: readonly BulkEntry[], verifiedAt: number, ttlMs: number): Promise<number>
-  readonly client: Client
+  readonly client: RedisClient
   close(): void
 }
 
@@ -91,7 +91,7 @@ export type Lease = {
  * Redis.
  */
 export const takeLease = async (
-  client: Client, key: string, { leaseMs, renewMs } = defaults,
+  client: RedisClient, key: string, { leaseMs, renewMs } = defaults,
 ): Promise<Lease | null> => {
   const token = randomBytes(16).toString('hex')
   let until = performance.now() + leaseMs

@@ -12,7 +12,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { openSubscriber } from './redis_client.js'
-import type { Client } from './redis_client.js'
+import type { RedisClient } from './redis_client.js'
 import type { RedisSettings } from '../config/config.js'
 import { messageOf } from '../log.js'
 
@@ -56,7 +56,7 @@ const decode = (text: string): Flush & { readonly sender: unknown } | null => {
 
 export type FlushChannelParts = {
   /** For what isn't listening. It stays the caller's. */
-  readonly client: Client
+  readonly client: RedisClient
   readonly settings: RedisSettings
   readonly hooks: FlushHooks
   /** Epoch ms. */

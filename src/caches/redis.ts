@@ -13,7 +13,7 @@ import { decodeRecord, encodeRecord } from './entry.js'
 import type { Statement } from './entry.js'
 import { isDerived } from './memory.js'
 import { connectPatiently, getWithin } from './redis_client.js'
-import type { Client } from './redis_client.js'
+import type { RedisClient } from './redis_client.js'
 import { faultOf } from './redis_fault.js'
 import { errorOf, RedisServer } from './redis_server.js'
 import type { RedisHooks } from './redis_server.js'
@@ -65,7 +65,7 @@ export class RedisAnswers {
   }
 
   /** For whatever else this Redis is used for. */
-  get client(): Client {
+  get client(): RedisClient {
     return this.#server.client
   }
 

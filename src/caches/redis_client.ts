@@ -10,7 +10,7 @@ import type { Cluster, Redis } from 'ioredis'
 import type { RedisSettings, RedisTls } from '../config/config.js'
 import type * as Library from './ioredis.js'
 
-export type Client = Redis | Cluster
+export type RedisClient = Redis | Cluster
 
 let library: typeof Library | null = null
 
@@ -24,10 +24,13 @@ const loaded = (): typeof Library => {
   return library
 }
 
-export const isCluster = (client: Client): client is Cluster => client.isCluster
+export const isCluster = (client: RedisClient): client is Cluster => client.isCluster
 
-/** The value of `key` as bytes, asked of a connected client with a time (ms) of this question's own. Rejects as the client does. */
-export const getWithin = (client: Client, key: string, timeoutMs: number): Promise<Buffer | null> => {
+/**
+ * The value of `key` as bytes, asked of a connected client with a time (ms) of this question's own. Rejects as the
+ * client does.
+ */
+export const getWithin = (client: RedisClient, key: string, timeoutMs: number): Promise<Buffer | null> => {
   const command = new (loaded().Command)('get', [key], { replyEncoding: null })
   // A command keeps the first time that it is given: the client's own is shorter.
   command.setTimeout(timeoutMs)
@@ -43,7 +46,8 @@ const slotsRefreshMs = 1_000
 /** Hops within a cluster that is being resharded; more is a storm, and the command is given up. */
 const maxRedirections = 4
 
-const retryDelayMs = (attempt: number): number => Math.min(2_000, 50 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2)
+const retryDelayMs = (attempt: number): number =>
+  Math.min(2_000, 50 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2)
 
 const common = ({ commandTimeoutMs, username, password, tls }: RedisSettings) => ({
   commandTimeout: commandTimeoutMs,
@@ -56,7 +60,8 @@ const common = ({ commandTimeoutMs, username, password, tls }: RedisSettings) =>
   ...tls === null || tls === undefined ? {} : { tls: tlsOptions(tls) },
 })
 
-const tlsOptions = ({ verify, ...material }: RedisTls): ConnectionOptions => ({ ...material, rejectUnauthorized: verify })
+const tlsOptions = ({ verify, ...material }: RedisTls): ConnectionOptions =>
+  ({ ...material, rejectUnauthorized: verify })
 
 const place = ({ host, port, path, sentinels, master, sentinelUsername, sentinelPassword, tls }: RedisSettings) => {
   if (path !== undefined) return { path }
@@ -117,7 +122,7 @@ const guarded = (client: Redis, onProblem: (error: Error) => void): Redis => {
  */
 export const openClient = (
   settings: RedisSettings, waits = false, onProblem: (error: Error) => void = () => undefined,
-): Client => {
+): RedisClient => {
   const { Cluster: ClusterClient, Redis: Single } = loaded()
   if (settings.cluster !== undefined) {
     return new ClusterClient(settings.cluster.map(each => ({ ...each })), {
@@ -150,7 +155,7 @@ const patientTimeoutMs = 10_000
  * A client for work that no lookup waits for: its commands may take longer.
  * Resolves when it is connected; rejects with its error if it isn't in that time (ms).
  */
-export const connectPatiently = async (settings: RedisSettings, withinMs = 5_000): Promise<Client> => {
+export const connectPatiently = async (settings: RedisSettings, withinMs = 5_000): Promise<RedisClient> => {
   await loadClient()
   const client = openClient({ ...settings, commandTimeoutMs: patientTimeoutMs }, true)
   await new Promise<void>((resolve, reject) => {

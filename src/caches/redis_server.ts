@@ -4,7 +4,7 @@
  */
 import type { RedisSettings } from '../config/config.js'
 import { openClient } from './redis_client.js'
-import type { Client } from './redis_client.js'
+import type { RedisClient } from './redis_client.js'
 import { faultOf, redisFaults, scopeOf } from './redis_fault.js'
 import type { RedisFault } from './redis_fault.js'
 
@@ -28,7 +28,7 @@ const restWritesMs = 10_000
 export const errorOf = (thrown: unknown): Error => thrown instanceof Error ? thrown : new Error(String(thrown))
 
 export class RedisServer {
-  readonly client: Client
+  readonly client: RedisClient
   /** Resolves when the first connection stands or has failed. */
   readonly tried: Promise<void>
   readonly #hooks: RedisHooks

@@ -1,7 +1,7 @@
 /** Reads all the keys of a Redis that begin alike, without holding it up (SCAN). */
 import type { Redis } from 'ioredis'
 import { isCluster } from './redis_client.js'
-import type { Client } from './redis_client.js'
+import type { RedisClient } from './redis_client.js'
 
 /** A value is null if it is gone meanwhile, or is no string. */
 export type ScannedValues = readonly (readonly [key: string, value: Buffer | null])[]
@@ -22,7 +22,7 @@ const valueOf = async (node: Redis, key: string): Promise<Buffer | null> => {
  * primary. Rejects with the server's error.
  */
 export async function* scanValues(
-  client: Client, prefix: string, isWanted: (key: string) => boolean,
+  client: RedisClient, prefix: string, isWanted: (key: string) => boolean,
 ): AsyncGenerator<ScannedValues> {
   const pattern = `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`
   for (const node of isCluster(client) ? client.nodes('master') : [client]) {
@@ -32,7 +32,9 @@ export async function* scanValues(
       const keys = all.filter(isWanted)
       if (keys.length > 0) {
         // A cluster answers for several keys at once only if they are in one slot.
-        const values = isCluster(client) ? await Promise.all(keys.map(key => valueOf(node, key))) : await node.mgetBuffer(keys)
+        const values = isCluster(client)
+          ? await Promise.all(keys.map(key => valueOf(node, key)))
+          : await node.mgetBuffer(keys)
         yield keys.map((key, i) => [key, values[i] ?? null])
       }
       cursor = next

@@ -7,7 +7,7 @@ import { FlushChannel } from '../caches/flush_channel.js'
 import type { Flush, FlushHooks } from '../caches/flush_channel.js'
 import { RedisAnswers } from '../caches/redis.js'
 import type { RedisCache } from '../caches/redis.js'
-import type { Client } from '../caches/redis_client.js'
+import type { RedisClient } from '../caches/redis_client.js'
 import type { Config, Lifetimes } from '../config/config.js'
 import type { Log } from '../log.js'
 import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
@@ -123,7 +123,7 @@ const neighbourOf = (map: ServedMap): Neighbour => {
   return map.kind === 'text' ? { search, knows } : { search, knows, targets: map.targets }
 }
 
-type OpenedRedis = { readonly cache: RedisCache, readonly client: Client, close(): void }
+type OpenedRedis = { readonly cache: RedisCache, readonly client: RedisClient, close(): void }
 
 const openRedis = (config: Config, log: Log): OpenedRedis | null => {
   if (config.redis === null) return null
@@ -171,7 +171,7 @@ const openDoubts = (config: Config, redis: OpenedRedis, maps: readonly MysqlMap[
   })
 
 /** Flushes by other nodes reach the maps. */
-const openFlushes = (config: Config, client: Client, maps: Maps, log: Log): FlushChannel | null => {
+const openFlushes = (config: Config, client: RedisClient, maps: Maps, log: Log): FlushChannel | null => {
   if (config.redis === null) return null
   const lookups = [...maps.values()].flatMap(map => map.kind === 'mysql' ? [map.lookup] : [])
   const hooks: FlushHooks = {

@@ -34,8 +34,8 @@ export class FlushTimes {
   }
 
   /**
-   * The last flush (epoch ms) that concerns this folded key; 0 if there was none. One that is later than `now` was noted
-   * by a clock that was wrong: from now on it counts as of now, or nothing would be fresh until then.
+   * The last flush (epoch ms) that concerns this folded key; 0 if there was none. One that is later than `now` was
+   * noted by a clock that was wrong: from now on it counts as of now, or nothing would be fresh until then.
    */
   lastAt(key: string, now: number): number {
     this.#allAt = Math.min(this.#allAt, now)

@@ -97,8 +97,8 @@ const contention: ReadonlySet<number> = new Set([
 
 /** Errors whose text says more than their name and is safe: fixed, or which table, column, routine, account. */
 const tellingErrors: ReadonlySet<number> = new Set([
-  1044, 1045, 1047, 1049, 1054, 1109, 1115, 1129, 1130, 1142, 1143, 1146, 1194, 1203, 1226, 1227, 1305, 1356, 1370, 1449,
-  1698, 1820, 1862, 1932, 3032, 3118, 3159, 3168, 4151,
+  1044, 1045, 1047, 1049, 1054, 1109, 1115, 1129, 1130, 1142, 1143, 1146, 1194, 1203, 1226, 1227, 1305, 1356, 1370,
+  1449, 1698, 1820, 1862, 1932, 3032, 3118, 3159, 3168, 4151,
 ])
 
 /** Names that the driver doesn't know. */
@@ -140,11 +140,12 @@ const clientErrorText = ({ code, message }: Facts, phase: Phase): string => {
     case 'AUTH_SWITCH_PLUGIN_ERROR': {
       const plugin = /unknown plugin ([\w-]+)/.exec(message)?.[1]
       if (plugin === undefined) return 'log-in failed in the authentication plug-in'
-      return `the account needs the authentication plug-in ${plugin}, which is not supported; give it, or an account of `
-        + 'Holdfast\'s own, mysql_native_password or caching_sha2_password'
+      return `the account needs the authentication plug-in ${plugin}, which is not supported; give it, or an account `
+        + 'of Holdfast\'s own, mysql_native_password or caching_sha2_password'
     }
     case 'MYSQL_CLEAR_PASSWORD_NOT_ENABLED': return 'the server wants the password in clear text, which is refused'
-    default: return phase === 'connect' && code === 'HANDSHAKE_SSL_ERROR' ? printable(`TLS: ${message}`) : printable(code)
+    default:
+      return phase === 'connect' && code === 'HANDSHAKE_SSL_ERROR' ? printable(`TLS: ${message}`) : printable(code)
   }
 }
 

@@ -92,8 +92,8 @@ export class Tallies {
   }
 
   /**
-   * Counts and logs an answer. `waitedMs` is null if memory answered at once. Keys and values are logged at debug level only,
-   * and those of a sensitive map never.
+   * Counts and logs an answer. `waitedMs` is null if memory answered at once. Keys and values are logged at debug
+   * level only, and those of a sensitive map never.
    */
   note(map: string, key: string, outcome: Outcome, waitedMs: number | null): void {
     const tally = this.#current.get(map) ?? this.#others

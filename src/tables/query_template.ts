@@ -147,7 +147,7 @@ const isName = (before: string, after: string): boolean =>
     && !/\b(?:trim|substr|substring|mid|extract)\s*\([^()]*$/i.test(before))
 
 /** What stands right before a token, but for blanks and comments. */
-type Neighbour = 'literal' | 'keyed literal' | 'other'
+type TextBeside = 'literal' | 'keyed literal' | 'other'
 
 const sideBySide = 'two literals side by side are one text to the server: write them as one literal'
 
@@ -159,7 +159,7 @@ class Scanner {
   readonly #expansions: Expansion[] = []
   readonly #unfitModes = new Set<SqlMode>()
   #text = ''
-  #before: Neighbour = 'other'
+  #before: TextBeside = 'other'
 
   problem(text: string): void {
     if (!this.problems.includes(text)) this.problems.push(text)
@@ -201,12 +201,12 @@ class Scanner {
     }
   }
 
-  #plain(text: string, kind: Neighbour): void {
+  #plain(text: string, kind: TextBeside): void {
     this.#text += text.replaceAll('%%', '%')
     this.#before = kind
   }
 
-  #parameter(pieces: readonly Piece[], kind: Neighbour): void {
+  #parameter(pieces: readonly Piece[], kind: TextBeside): void {
     if (/\b(?:limit|offset)\s+(?:\d+\s*,\s*)?$/i.test(this.#text)) {
       this.problem('the key can\'t stand after LIMIT or OFFSET: the server takes only a number there')
     }

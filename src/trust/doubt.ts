@@ -52,6 +52,7 @@ export const recheck = (doubt: Doubt, missing: number): Doubt | null => {
 export const isDoubt = (value: unknown): value is Doubt => {
   if (typeof value !== 'object' || value === null) return false
   const { cause, since, keys, missing } = value as Readonly<Record<string, unknown>>
-  return typeof cause === 'string' && cause in doubtCauses && typeof since === 'number' && (missing === null || typeof missing === 'number')
+  return typeof cause === 'string' && cause in doubtCauses && typeof since === 'number'
+    && (missing === null || typeof missing === 'number')
     && Array.isArray(keys) && keys.length <= maxDoubtKeys && keys.every(key => typeof key === 'string')
 }

@@ -7,7 +7,9 @@
 import type { Outcome, Unavailable } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
 
-/** The last failure was no longer ago than this (ms): a process that was held up, or is asked nothing, knows nothing. */
+/**
+ * The last failure was no longer ago than this (ms): a process that was held up, or is asked nothing, knows nothing.
+ */
 const recentMs = 15_000
 
 /** A question that ends so much (ms) after its time shows that this process was held up. */

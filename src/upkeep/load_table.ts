@@ -16,7 +16,7 @@ import type { OrderedListing } from '../tables/ordered_listing.js'
 import type { Table } from '../tables/open.js'
 import { openBulk, takeLease } from '../caches/bulk.js'
 import type { MapIdentity } from '../caches/redis.js'
-import type { Client } from '../caches/redis_client.js'
+import type { RedisClient } from '../caches/redis_client.js'
 import type { RedisSettings } from '../config/config.js'
 
 const columnsBudgetMs = 5_000
@@ -130,7 +130,7 @@ const loadedAtOf = (note: string | null, definition: string): number | null => {
 
 export type RedisTargetSettings = {
   /** For short questions. It stays the caller's. */
-  readonly client: Client
+  readonly client: RedisClient
   readonly redis: RedisSettings
   readonly map: MapIdentity
   /** How the table is listed: a load by another list is no use. */

@@ -5,7 +5,7 @@
  * trust/map_trust.ts's. What comes from Redis may be anybody's: it can do no more
  * than have absences doubted.
  */
-import type { Client } from '../caches/redis_client.js'
+import type { RedisClient } from '../caches/redis_client.js'
 import { messageOf } from '../log.js'
 import type { MysqlMap } from '../lookup/maps.js'
 import type { Clock } from '../runtime/clock.js'
@@ -14,7 +14,7 @@ import type { MapIdentity } from '../caches/redis.js'
 export type ShareDoubtsParts = {
   /** Sensitive ones are left out: a doubt names keys. */
   readonly maps: readonly Pick<MysqlMap, 'name' | 'identity' | 'trust' | 'config'>[]
-  readonly client: Client
+  readonly client: RedisClient
   readonly keyPrefix: string
   /** Resolves when Redis has been reached or has failed once. */
   readonly ready: Promise<unknown>
@@ -69,13 +69,13 @@ const hashKey = (keyPrefix: string): string => `${keyPrefix}doubts of maps`
 const fieldOf = ({ name, definition }: MapIdentity): string => `${name} ${definition}`
 
 /** Shares the doubts of a map. Rejects with what Redis says. */
-const writeDoubts = async (client: Client, keyPrefix: string, map: MapIdentity, text: string): Promise<void> => {
+const writeDoubts = async (client: RedisClient, keyPrefix: string, map: MapIdentity, text: string): Promise<void> => {
   await client.hset(hashKey(keyPrefix), fieldOf(map), text)
 }
 
 /** The shared doubts of these maps, in their order; null for each that has none. Rejects with what Redis says. */
 const readDoubts = async (
-  client: Client, keyPrefix: string, maps: readonly MapIdentity[],
+  client: RedisClient, keyPrefix: string, maps: readonly MapIdentity[],
 ): Promise<readonly (string | null)[]> => {
   if (maps.length === 0) return []
   const texts = await client.hmget(hashKey(keyPrefix), ...maps.map(fieldOf))

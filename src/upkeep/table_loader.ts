@@ -9,7 +9,7 @@ import { findListing, loadTable, memoryTarget, redisTarget } from './load_table.
 import type { LoadTarget, LoadTurn } from './load_table.js'
 import { statement } from '../caches/entry.js'
 import type { RedisCache } from '../caches/redis.js'
-import type { Client } from '../caches/redis_client.js'
+import type { RedisClient } from '../caches/redis_client.js'
 import type { Config } from '../config/config.js'
 import type { Log } from '../log.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
@@ -196,7 +196,7 @@ export type LoadersParts = {
   readonly config: Config
   readonly maps: readonly MysqlMap[]
   readonly tablesOf: (map: string) => readonly Table[]
-  readonly redis: { readonly cache: RedisCache, readonly client: Client } | null
+  readonly redis: { readonly cache: RedisCache, readonly client: RedisClient } | null
   /** By the `authority` of the tables. */
   readonly canaries: ReadonlyMap<string, readonly Canary[]>
   /** Of the configuration before this one. */
