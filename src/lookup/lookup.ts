@@ -178,7 +178,7 @@ export class MapLookup {
   async #findOut(walk: Walk, olderThan: number): Promise<Outcome> {
     const { known, clock } = this.#parts
     const startedAt = clock.now()
-    if (olderThan === 0 && await known.readRedis(walk, startedAt)) {
+    if (olderThan === 0 && known.redis !== null && await known.readRedis(walk, startedAt)) {
       const answer = answerFromMemory(known, walk, clock.now())
       if (answer !== null) {
         this.#origins.redis++
