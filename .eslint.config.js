@@ -62,7 +62,7 @@ export default tseslint.config(
     rules: { 'house/no-cycles': 'error' },
   },
   {
-    files: ['src/**'], ignores: ['src/caches/ioredis.ts', 'src/mysql/driver.ts'],
+    files: ['src/**'], ignores: ['src/caches/ioredis.ts'],
     rules: {
       '@typescript-eslint/no-restricted-imports': ['error', {
         paths: ['ioredis', 'mysql2'].map(name => ({ name, allowTypeImports: true, message: 'import() it where it is used: a node without it must not wait for it at its start' })),

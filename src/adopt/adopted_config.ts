@@ -91,7 +91,7 @@ const mapLines = (postfix: Postconf, map: PlannedMap): readonly string[] => {
     ...isAccess && absence === 'passes' && search !== 'access' ? ['    in_outage: pass'] : [],
     ...isAccess && absence === 'passes' ? ['    max_shrink: 100%  # its rows may come and go'] : [],
     ...isRoutes ? ['    absent_for: 5s'] : [],
-    ...sensitive ? ['    sensitive: true  # rights or secrets: not kept in Redis, not used when stale'] : [],
+    ...sensitive ? ['    sensitive: true  # rights or secrets: not kept in Redis, stale for a day at most'] : [],
   ]
 }
 

@@ -8,7 +8,7 @@ import type { Unavailable } from '../outcome.js'
 import { serverName } from './hosts.js'
 import type { Host } from './hosts.js'
 import { Server } from './server.js'
-import type { Choice, Reply, ServerSettings, ServerStatus } from './server.js'
+import type { Choice, Out, Reply, ServerSettings, ServerStatus } from './server.js'
 import type { RawRow, Query } from './sql.js'
 import { readTls } from './tls.js'
 import type { Tls } from './tls.js'
@@ -32,11 +32,8 @@ export type Access = Login & {
 export type Database = {
   /** Rows, or why there are none, within `budgetMs`. */
   ask(query: Query, values: readonly string[], budgetMs: number, choice?: Choice): Promise<Reply | Unavailable>
-  /**
-   * When all of its servers had last been found out (of `performance.now()`), whether or not anybody asked; null if
-   * one of them was not.
-   */
-  outAt(): number | null
+  /** For how long all of its servers have been out, whether or not anybody asked; null if one of them is not. */
+  out(): Out | null
   /**
    * Hands over the rows of a list of any length, in batches, until `onRows` wants no more;
    * null, or why rows are missing. Rejects if `onRows` does.
@@ -117,9 +114,10 @@ const databaseOn = (servers: readonly Server[]): Database => {
   }
   return {
     ask,
-    outAt: () => {
-      const times = servers.flatMap(({ outAt }) => outAt ?? [])
-      return times.length < servers.length ? null : Math.min(...times)
+    out: () => {
+      const outs = servers.flatMap(({ out }) => out ?? [])
+      if (outs.length < servers.length) return null
+      return { since: Math.max(...outs.map(({ since }) => since)), at: Math.min(...outs.map(({ at }) => at)) }
     },
     list: async (query, onRows) => {
       let failure = unavailable('source-down', 'no server')

@@ -64,6 +64,9 @@ export type ServerStatus = {
   readonly waiting: number
 }
 
+/** Tries that failed one after the other: the first and the last one (of `performance.now()`). */
+export type Out = { readonly since: number, readonly at: number }
+
 /** A result, and the identity of the server that gave it: its own, not its address. */
 export type Reply = Result & { readonly server: string }
 
@@ -114,8 +117,8 @@ export class Server {
   #since = Date.now()
   #opened = 0
   #lastError = ''
-  /** When it was last found to be out (of `performance.now()`); null: it answers, be it with a refusal. */
-  #outAt: number | null = null
+  /** null: it answers, be it with a refusal. */
+  #out: Out | null = null
   #failuresInRow = 0
 
   constructor(name: string, target: Omit<Target, 'limitMs'>, settings: ServerSettings) {
@@ -156,9 +159,9 @@ export class Server {
     }
   }
 
-  /** When a try last found it out (of `performance.now()`); null if the last one did not. */
-  get outAt(): number | null {
-    return this.#outAt
+  /** For how long it has been out, as far as tries tell; null if the last one did not find it so. */
+  get out(): Out | null {
+    return this.#out
   }
 
   /** Whether lookups may ask it. */
@@ -293,7 +296,7 @@ export class Server {
   }
 
   #succeeded(): void {
-    this.#outAt = null
+    this.#out = null
     this.#failuresInRow = 0
     if (!this.#breaker.closed) return this.#breaker.close()
     // A closed breaker needs the failures, and the number of questions. To ask through it takes a tenth of a miss.
@@ -301,7 +304,8 @@ export class Server {
   }
 
   #failed(fault: Fault): void {
-    this.#outAt = fault.reason === 'source-refused' ? null : performance.now()
+    const now = performance.now()
+    this.#out = fault.reason === 'source-refused' ? null : { since: this.#out?.since ?? now, at: now }
     this.#lastError = fault.detail
     // Another question may have opened it meanwhile.
     if (!this.#breaker.closed) return

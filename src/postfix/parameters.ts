@@ -21,7 +21,7 @@ export type Search =
    * sender_dependent_*_maps.
    */
   | 'recipient'
-  /** Domain and parents: relay_domains, fast_flush_domains, permit_mx_backup_networks. */
+  /** Domain and parents: relay_domains. */
   | 'domain'
   /** check_{client,helo,sender,recipient,etrn}_access and their like; not check_sasl_access, check_ccert_access. */
   | 'access'

@@ -2,7 +2,7 @@
 import { absent, unavailable } from '../outcome.js'
 import type { Outcome, Unavailable } from '../outcome.js'
 import type { Database } from '../mysql/database.js'
-import type { HeldConnection } from '../mysql/server.js'
+import type { HeldConnection, Out } from '../mysql/server.js'
 import type { Rows } from '../mysql/sql.js'
 import type { TableDefinition } from './definition.js'
 
@@ -40,8 +40,8 @@ export type Source = {
    * changed definition must not be served what the old one said.
    */
   readonly definition: string
-  /** When its servers had last been found out, all of them (of `performance.now()`); null if not. */
-  readonly outAt?: () => number | null
+  /** For how long all of its servers have been out, whether or not anybody asked; null if one of them is not. */
+  readonly out?: () => Out | null
   /** What it asks, so that another source's connection can ask it. */
   readonly asks?: Definition
 }
@@ -65,10 +65,10 @@ export type Definition =
 
 /** The source of one table. `onEmpty` is told of each empty value, of which Postfix warns. */
 export const mysqlSource = (
-  definition: Definition, database: Pick<Database, 'ask' | 'outAt'>, onEmpty?: () => void,
+  definition: Definition, database: Pick<Database, 'ask' | 'out'>, onEmpty?: () => void,
 ): Source => ({
   definition: definition.fingerprint,
-  outAt: () => database.outAt(),
+  out: () => database.out(),
   asks: definition,
   ask: async (key, budgetMs, options) => {
     try {

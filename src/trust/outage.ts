@@ -4,7 +4,9 @@
  * trouble. A server that answers, be it with a refusal (its limits, our password),
  * is not out. While the breaker is open, the tries in the background count.
  */
+import { isOutage } from '../outcome.js'
 import type { Outcome, Unavailable } from '../outcome.js'
+import type { Out } from '../mysql/server.js'
 import type { Clock } from '../runtime/clock.js'
 
 /**
@@ -14,8 +16,6 @@ const recentMs = 15_000
 
 /** A question that ends so much (ms) after its time shows that this process was held up. */
 export const lateMs = 250
-/** Failures so far apart (ms) may be two outages: nobody asked in between. */
-const longestGapMs = 3_600_000
 
 export class Outage {
   readonly #afterMs: number
@@ -30,20 +30,23 @@ export class Outage {
   }
 
   /**
-   * Notes what came of a question that had time until `until` (elapsed ms). `outAt`: when the servers had last been
-   * found out (elapsed ms); null: they had not.
+   * Notes what came of a question that had time until `until` (elapsed ms). `out`: since when the servers have been
+   * out, and when that was last seen (elapsed ms), as far as they were tried in the background; null: nothing is known.
    */
-  note(outcome: Outcome, until: number, outAt: number | null = null): void {
+  note(outcome: Outcome, until: number, out: Out | null = null): void {
     const now = this.#clock.elapsed()
     if (outcome.kind !== 'unavailable' || now > until + lateMs) this.#since = null
-    else if (isFailure(outcome)) this.#fail(now)
-    else if (outcome.reason === 'breaker-open' && outAt !== null) this.#fail(outAt)
+    else if (out !== null && isOutage(outcome.reason)) this.#fail(out.since, out.at)
+    else if (isFailure(outcome)) {
+      // Failures far apart may be two outages: nobody asked in between.
+      this.#fail(now - this.#failedAt <= recentMs ? this.#since ?? now : now, now)
+    }
     else if (outcome.reason !== 'overloaded') this.#since = null
   }
 
-  #fail(at: number): void {
-    if (this.#since === null || at - this.#failedAt > longestGapMs) this.#since = at
-    this.#failedAt = Math.max(this.#failedAt, at)
+  #fail(since: number, at: number): void {
+    this.#since = since
+    this.#failedAt = at
   }
 
   /** Whether the servers have been out for `outage_after`. */

@@ -112,7 +112,7 @@ export class TableTrust {
       avoid: server => this.#doubts.has(server),
       onAbsent: async (server, held) => { judged.doubt = await this.#judge(server, held, key) },
     })
-    this.outage.note(answer.outcome, until, source.outAt?.() ?? null)
+    this.outage.note(answer.outcome, until, source.out?.() ?? null)
     return judged.doubt === null ? answer : { ...answer, outcome: judged.doubt }
   }
 

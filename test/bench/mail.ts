@@ -42,7 +42,9 @@ export type MailRow = Turn & {
 
 export type MailRatio = { readonly name: string, readonly value: number, readonly aim: string }
 
-export type MailExtent = { readonly messages: number, readonly rounds: number, readonly distancesMs: readonly number[] }
+export type MailExtent = {
+  readonly messages: number, readonly rounds: number, readonly distancesMs: readonly number[], readonly loads: readonly MailLoad[],
+}
 
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 const percentile = (values: readonly number[], share: number): number =>
@@ -214,7 +216,7 @@ export const mailRatios = (rows: readonly MailRow[]): readonly MailRatio[] => {
 
 /** Runs all loads at all distances; `say` gets each row when it is known, then the ratios. */
 export const runMail = async (
-  { messages, rounds, distancesMs }: MailExtent, say: (text: string) => void,
+  { messages, rounds, distancesMs, loads: chosen }: MailExtent, say: (text: string) => void,
 ): Promise<{ readonly rows: readonly MailRow[], readonly ratios: readonly MailRatio[] }> => {
   const rows: MailRow[] = []
   const stage = await startMailStage(messages)
@@ -229,7 +231,7 @@ export const runMail = async (
     for (const distanceMs of distancesMs) {
       if (distanceMs === 0) await stage.proxy.pass()
       else stage.proxy.slow(distanceMs)
-      const wanted = loads.filter(load => distanceMs === 0 || load === 'known' || load === 'new')
+      const wanted = chosen.filter(load => distanceMs === 0 || load === 'known' || load === 'new')
       for (const platform of ['few maps', 'all maps'] as const satisfies readonly Platform[]) {
         const platformLoads = wanted.filter(load => (load === 'all maps') === (platform === 'all maps'))
         if (platformLoads.length === 0) continue

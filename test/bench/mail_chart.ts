@@ -1,4 +1,4 @@
-/** The chart of the mail bench that the README shows: messages a second, and what MySQL is asked, for each way. */
+/** The chart of the mail bench: messages a second, and what MySQL is asked, for each way. */
 import { ways } from './mail_stage.js'
 import type { MailLoad, MailRow } from './mail.js'
 

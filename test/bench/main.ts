@@ -7,7 +7,7 @@
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { runGrowth } from './growth.js'
-import { runMail } from './mail.js'
+import { loads, runMail } from './mail.js'
 import type { MailExtent } from './mail.js'
 import { mailChart } from './mail_chart.js'
 import { runPeers } from './peers.js'
@@ -73,8 +73,8 @@ const run = (): Promise<unknown> => {
     case undefined: return suite(values.smoke ? smoke : full, runSuite)
     case 'misses': return suite(values.smoke ? smoke : full, runMisses)
     case 'mail': return mail(values.smoke
-      ? { messages: 20, rounds: 1, distancesMs: [0] }
-      : { messages: Number(amount ?? 1_000), rounds: full.rounds, distancesMs: [0, 1, 5] })
+      ? { messages: 20, rounds: 1, distancesMs: [0], loads: ['known'] }
+      : { messages: Number(amount ?? 1_000), rounds: full.rounds, distancesMs: [0, 1, 5], loads })
     case 'peers': return runPeers(say)
     case 'start': return runStart(full.rounds, say)
     case 'growth': return runGrowth(programs, full.seconds, say)

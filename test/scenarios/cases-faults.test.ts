@@ -282,7 +282,7 @@ t.test('C121 the first query after an outage is wrong: the server is used again 
   t.equal(await ask('flaky', 'info@example.com'), 'OK box@example.net')
 })
 
-t.test('C122 a half-open breaker and a server that still hangs: one of 500 lookups tries it, known keys are answered', async t => {
+t.test('C122 a server still hangs: none of 500 lookups tries it or waits for it, known keys are answered', async t => {
   const proxy = await proxyTo(mariadb.socket)
   const bed = await start(t, {
     databases: { db: `127.0.0.1:${proxy.port}` }, maps: { alias: { fresh_for: '1ms' } },
@@ -291,12 +291,10 @@ t.test('C122 a half-open breaker and a server that still hangs: one of 500 looku
   t.equal(await bed.ask('alias', 'info@example.com'), 'OK box@example.net')
   proxy.blackhole()
   await Promise.all(['a', 'b', 'c'].map(key => bed.ask('alias', key)))
-  await bed.logged(/half-open/)
+  await bed.logged(/not answering/)
   const [known, ...others] = await Promise.all(['info@example.com', ...Array.from({ length: 500 }, (_, at) => `${at}@example.com`)].map(key => bed.ask('alias', key)))
   t.equal(known, 'OK box@example.net')
-  const { 'breaker-open': atOnce = 0, timeout = 0, ...rest } = Object.fromEntries(reasonsOf(others))
-  t.same(rest, {})
-  t.ok(atOnce >= 499 && timeout <= 1, `${atOnce} at once, ${timeout} after a time-out`)
+  t.same(Object.fromEntries(reasonsOf(others)), { 'breaker-open': 500 })
 })
 
 t.test('C124 the first lookup of all is in vain: the server is asked again all the same', async t => {

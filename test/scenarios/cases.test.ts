@@ -429,7 +429,8 @@ t.test('C55 C58 C65 over socketmap: case, an empty key, a key that is not UTF-8'
   const ask = (map: string, key: string | Buffer): Promise<string> => socketmapAsk(`${daemon.dir}/s`, map, key)
   for (const key of ['INFO@Example.COM', 'info@example.com', 'Info@example.com']) t.equal(await ask('ub', key), 'OK box@example.net')
   t.equal(await ask('echo', ''), 'NOTFOUND ')
-  t.equal(await ask('echo', Buffer.from('caf\xe9@example.com', 'latin1')), 'NOTFOUND ')
+  // Postfix sends such a key with smtputf8_enable = no only, and then its mysql: client would ask for it.
+  t.equal(await ask('echo', Buffer.from('caf\xe9@example.com', 'latin1')), 'OK asked')
   t.equal(await ask('echo', 'café@example.com'), 'OK asked')
   t.equal(await ask('echo', ' '), 'OK asked')
 })

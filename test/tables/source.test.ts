@@ -15,8 +15,8 @@ const definition: Definition = {
 
 const answering = (
   answer: Pick<Result, 'kind' | 'rows'> | Unavailable, doubt: Unavailable | null = null,
-): Pick<Database, 'ask' | 'outAt'> => ({
-  outAt: () => null,
+): Pick<Database, 'ask' | 'out'> => ({
+  out: () => null,
   ask: async (_query, _values, _budgetMs, { onReply } = {}) => {
     if (answer.kind === 'unavailable') return answer
     const reply = { ...answer, columns: [], server: 'db:3306#1' }
@@ -24,7 +24,7 @@ const answering = (
     return reply
   },
 })
-const unasked: Pick<Database, 'ask' | 'outAt'> = { outAt: () => null, ask: () => { throw new Error('asked') } }
+const unasked: Pick<Database, 'ask' | 'out'> = { out: () => null, ask: () => { throw new Error('asked') } }
 
 /** What the source says of a key. */
 const ask = async (source: Source, key: string): Promise<Outcome> => (await source.ask(key, 1_000)).outcome

@@ -10,13 +10,13 @@ const open = unavailable('breaker-open', 'not asked after failures')
 t.test('while the breaker is open, the tries in the background tell for how long the servers have been out', async t => {
   const clock = fakeClock()
   const outage = new Outage(60 * second, clock)
-  outage.note(down, clock.elapsed())
-  for (let seconds = 0; seconds < 60; seconds += 10) {
+  const since = clock.elapsed()
+  for (const seconds of [0, 30, 59]) {
+    await clock.advance(since + seconds * second - clock.elapsed())
+    outage.note(open, clock.elapsed(), { since, at: clock.elapsed() })
     t.notOk(outage.isLong, `after ${seconds} s`)
-    await clock.advance(10 * second)
-    outage.note(open, clock.elapsed(), clock.elapsed() - 2 * second)
   }
-  await clock.advance(2 * second)
+  await clock.advance(1 * second)
   t.ok(outage.isLong)
   outage.note(absent, clock.elapsed())
   t.notOk(outage.isLong, 'a server answered')
@@ -38,8 +38,17 @@ t.test('tries that ended long ago tell nothing', async t => {
   const clock = fakeClock()
   const outage = new Outage(60 * second, clock)
   outage.note(down, clock.elapsed())
-  const outAt = clock.elapsed()
+  const since = clock.elapsed()
   await clock.advance(120 * second)
-  outage.note(open, clock.elapsed(), outAt)
+  outage.note(open, clock.elapsed(), { since, at: since })
+  t.notOk(outage.isLong)
+})
+
+t.test('two failures with nobody asking in between are no outage of that length', async t => {
+  const clock = fakeClock()
+  const outage = new Outage(60 * second, clock)
+  outage.note(down, clock.elapsed())
+  await clock.advance(300 * second)
+  outage.note(down, clock.elapsed())
   t.notOk(outage.isLong)
 })
