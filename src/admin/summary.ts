@@ -2,6 +2,7 @@
  * The status in one word, with each part that does not work and since when; and the report that the page, `holdfast
  * status` and /status show: the daemon at one moment.
  */
+import { isOutage } from '../outcome.js'
 import type { Event, Events, History, HistoryStep } from './history.js'
 import type { CopyStatus } from '../upkeep/copies.js'
 import { ofKnownKey, ofUnseenKey, whyNoCopy } from './outage_verdict.js'
@@ -76,7 +77,9 @@ const affectedMap = ({ name, cached, copies }: MapStatus, status: Status): reado
   const isDoubted = doubts.length > 0 || status.canaries.some(({ missing }) => missing)
   // The server or the doubt says so already.
   const isOld = trouble !== null && status.now - trouble.lastAt >= oldMs
-  const isExplained = trouble === null || (trouble.reason === 'distrusted' ? isDoubted || isOld : isOut)
+  const isOver = trouble !== null && isOutage(trouble.reason)
+    && its.some(({ state, since }) => state === 'closed' && since >= trouble.lastAt)
+  const isExplained = trouble === null || isOver || (trouble.reason === 'distrusted' ? isDoubted || isOld : isOut)
   if (!isExplained) {
     const what = `its table can't be asked (${trouble.reason}: ${trouble.detail}); ${effectTexts[effect]}`
     affected.push({ map: name, effect, part: { part, since: trouble.since, what } })

@@ -105,10 +105,10 @@ const trustIn = (
     }, {
       source, clock: systemClock, canaries: canaries.get(authority) ?? [], siblings: inDatabase, outage,
       sample: (count, since) => known.sample(index, count, since),
+      dropAbsences: () => known.dropAbsences(),
       onChange: (server, doubt, before) => {
         if ((doubt === null) === (before === null)) return
         logChange(server, doubt, before)
-        known.dropAbsences()
         onDoubt(map.name)
       },
     })

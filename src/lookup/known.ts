@@ -48,8 +48,8 @@ export const failureRecheckMs = 5_000
 /** That an entry was asked for is noted at most this often (ms): each note moves it in the LRU's lists. */
 const noteUseMs = 60_000
 
-/** What the copies of a map's tables have for a key, and when the tables were listed (epoch ms). */
-export type Copied = { readonly outcome: Found | Absent, readonly at: number }
+/** What the copies of a map's tables have for a key, when the tables were listed (epoch ms), and which has the row. */
+export type Copied = { readonly outcome: Found | Absent, readonly at: number, readonly table: number }
 
 export class Known {
   readonly identity: MapIdentity
@@ -62,6 +62,8 @@ export class Known {
   readonly redis: RedisCache | null
   /** What the copies of the map's tables say of a step's key; null: they say nothing, or there are none. */
   copied: (stepKey: string) => Copied | null = () => null
+  /** Up to `count` random keys of the copy of a table, if it was taken after `since` (epoch ms). */
+  sampleCopy: (table: number, count: number, since: number) => readonly string[] = () => []
   /** False while flushes by other nodes may have been missed: nothing from Redis counts as fresh then. */
   knowsFlushes = true
   readonly #plan: Plan
@@ -143,7 +145,8 @@ export class Known {
    */
   contradict(
     key: string, askedAt: number,
-    { evidenceSince, isDoubted }: { readonly evidenceSince: (table: number) => number, readonly isDoubted: boolean },
+    { evidenceSince, mayNotConfirm }:
+    { readonly evidenceSince: (table: number) => number, readonly mayNotConfirm: boolean },
     before?: Entry,
   ): Found | null {
     const now = this.#parts.clock.now()
@@ -153,7 +156,7 @@ export class Known {
     if (this.absence.isBelievedAtOnce || entry.verifiedAt <= evidenceSince(entry.table)) return null
     const { contradictedAt } = entry
     const isSecond = contradictedAt > 0 && contradictedAt <= askedAt && askedAt - contradictedAt >= this.confirmForMs
-    if (isSecond && !isDoubted) return null
+    if (isSecond && !mayNotConfirm) return null
     // One from the future: the clock was set back.
     if (contradictedAt === 0 || contradictedAt > askedAt) {
       entry.contradictedAt = askedAt
@@ -171,16 +174,23 @@ export class Known {
     const copied = this.copiedSince(key, this.memory.peek(key))
     const at = this.copied(key)?.at ?? 0
     if (copied?.kind !== 'found') return undefined
-    const entry = this.entryOf(statement(copied, at), false, now)
+    const entry = this.entryOf(statement(copied, at, this.copied(key)?.table), false, now)
     this.put(key, entry)
     return entry
   }
 
-  /** Up to `count` random keys that are known as found in a table of this map, verified after `since` (epoch ms). */
+  /**
+   * Up to `count` random keys that are known as found in a table of this map, verified after `since` (epoch ms): in
+   * turns from its copy, which has the whole table, and from memory, which has what was found since.
+   */
   sample(table: number, count: number, since: number): string[] {
     const now = this.#parts.clock.now()
-    return this.memory.sample(count, entry =>
+    const copied = this.sampleCopy(table, count, since)
+      .filter(key => this.copiedSince(key, this.memory.peek(key))?.kind === 'found')
+    const held = this.memory.sample(count, entry =>
       entry.table === table && entry.verifiedAt > since && now < entry.expiredAt, this.#parts.random)
+    const inTurns = Array.from({ length: count }, (_, index) => [copied[index], held[index]]).flat()
+    return [...new Set(inTurns.filter(key => key !== undefined))].slice(0, count)
   }
 
   /** A doubt begins or ends: what a table said to be absent lately is asked again, not repeated. */

@@ -5,7 +5,7 @@
  * that can't be asked, or isn't believed, ends the search: what it holds may not
  * be passed over.
  */
-import { isFresh } from '../caches/entry.js'
+import { bridge, isFresh } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
 import type { Absent, Found, Outcome, Unavailable } from '../outcome.js'
 import { absent, unavailable } from '../outcome.js'
@@ -36,10 +36,13 @@ export type QuestionParts = {
   readonly clock: Clock
 }
 
+/** A question under way; one that began before a flush says nothing about what the flush is for. */
+type Question = { isFlushed: boolean, answer: Promise<StepAnswer> | null }
+
 export class Questions {
   readonly #parts: QuestionParts
   /** By step key. */
-  readonly #underWay = new UnderWay<string, Promise<StepAnswer>>()
+  readonly #underWay = new UnderWay<string, Question>()
   /** How many keys the tables were asked for. */
   count = 0
   #trouble: Trouble | null = null
@@ -62,25 +65,30 @@ export class Questions {
     const now = clock.now()
     const entry = known.memory.get(stepKey)
     if (entry !== undefined && isFresh(entry, now) && entry.verifiedAt >= olderThan) return entry
-    const question = this.#underWay.get(stepKey)
-    if (question !== undefined) return question
+    const underWay = this.#underWay.get(stepKey)?.answer
+    if (underWay != null) return underWay
     if (now >= deadline) {
       return { outcome: unavailable('timeout', 'no time left for the next search step'), verifiedAt: now }
     }
-    const asking = this.#askTables(stepKey, now, deadline).finally(() => {
+    const question: Question = { isFlushed: false, answer: null }
+    this.#underWay.set(stepKey, question)
+    question.answer = this.#askTables(stepKey, now, deadline, question).finally(() => {
       // After a flush another one may have taken its place.
-      if (this.#underWay.get(stepKey) === asking) this.#underWay.delete(stepKey)
+      if (this.#underWay.get(stepKey) === question) this.#underWay.delete(stepKey)
     })
-    this.#underWay.set(stepKey, asking)
-    return asking
+    return question.answer
   }
 
   /** Lets nobody join the questions about steps that are flushed. */
   flush(isFlushed: (stepKey: string) => boolean): void {
-    for (const [stepKey] of this.#underWay) if (isFlushed(stepKey)) this.#underWay.delete(stepKey)
+    for (const [stepKey, question] of this.#underWay) {
+      if (!isFlushed(stepKey)) continue
+      question.isFlushed = true
+      this.#underWay.delete(stepKey)
+    }
   }
 
-  async #askTables(stepKey: string, askedAt: number, deadline: number): Promise<StepAnswer> {
+  async #askTables(stepKey: string, askedAt: number, deadline: number, question: Question): Promise<StepAnswer> {
     const { tables, known } = this.#parts
     this.count++
     // Memory may lose it while the tables are asked; it is evidence all the same.
@@ -89,10 +97,10 @@ export class Questions {
       const { outcome } = await table.ask(stepKey, deadline)
       this.#note(outcome)
       if (outcome.kind === 'absent') continue
-      if (outcome.kind === 'found') this.#learn(stepKey, outcome, askedAt, index, before)
+      if (outcome.kind === 'found') this.#learn(stepKey, outcome, askedAt, index, { before, question })
       return { outcome, verifiedAt: askedAt }
     }
-    return { outcome: this.#learn(stepKey, absent, askedAt, -1, before), verifiedAt: askedAt }
+    return { outcome: this.#learn(stepKey, absent, askedAt, -1, { before, question }), verifiedAt: askedAt }
   }
 
   #note(outcome: Outcome): void {
@@ -114,15 +122,18 @@ export class Questions {
 
   /** Keeps an answer of the tables; gives what is to be answered with it. */
   #learn(
-    stepKey: string, outcome: Found | Absent, askedAt: number, table: number, before: Entry | undefined,
+    stepKey: string, outcome: Found | Absent, askedAt: number, table: number,
+    { before, question }: { readonly before: Entry | undefined, readonly question: Question },
   ): Outcome {
-    const { known, tables } = this.#parts
+    const { known, tables, clock } = this.#parts
     // A flush came meanwhile, and somebody who asked after it already has the answer.
-    if (known.isNewerThan(stepKey, askedAt)) return outcome
+    if (known.isNewerThan(stepKey, askedAt)) {
+      return outcome.kind === 'found' ? outcome : bridge(known.memory.peekFound(stepKey), clock.now()) ?? outcome
+    }
     const contradicted = outcome.kind === 'absent' ? known.contradict(stepKey, askedAt, {
       evidenceSince: of => tables[of]?.evidenceSince ?? Math.min(...tables.map(each => each.evidenceSince)),
-      // On another server, perhaps; this one may be the copy of that.
-      isDoubted: tables.some(each => each.doubts.size > 0),
+      // In doubt on another server, perhaps: this one may be the copy of that. Or asked before the key was flushed.
+      mayNotConfirm: question.isFlushed || tables.some(each => each.doubts.size > 0),
     }, before) : null
     if (contradicted !== null) return contradicted
     if (outcome.kind === 'absent') known.forget(stepKey)

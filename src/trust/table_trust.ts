@@ -38,6 +38,8 @@ export type TrustParts = {
   /** What judges the tables of the same database, this one among them. */
   readonly siblings: readonly TableTrust[]
   readonly clock: Clock
+  /** Has what this table said to be absent asked again, not repeated. */
+  readonly dropAbsences: () => void
   /** Is told of each doubt that begins, ends, or is checked again. */
   readonly onChange: (server: string, doubt: Doubt | null, before: Doubt | null) => void
 }
@@ -225,6 +227,10 @@ export class TableTrust {
     if (doubt === null) this.#doubts.delete(server)
     else this.#doubts.set(server, doubt)
     if (!this.#isClosed && (doubt !== null || before !== null)) this.#parts.onChange(server, doubt, before)
+    // The other tables of the database may have said absent while this one was not in doubt yet.
+    if ((doubt === null) !== (before === null)) {
+      for (const table of new Set([this, ...this.#parts.siblings])) table.#parts.dropAbsences()
+    }
     if (this.#cancelRecheck === null) this.#planRecheck(recheckMs)
   }
 

@@ -91,6 +91,10 @@ export const keepCopies = (parts: CopiesParts): Copies => {
   for (const map of maps) {
     const own = slots.filter(slot => slot.map === map)
     map.lookup.known.copied = key => combine(own, key)
+    map.lookup.known.sampleCopy = (table, count, since) => {
+      const copy = own.find(({ index }) => index === table)?.copy ?? null
+      return copy === null || copy.takenAt <= since ? [] : copy.sampleKeys(count)
+    }
   }
   const closing = new AbortController()
   let cancel = (): void => undefined
@@ -141,13 +145,13 @@ export const keepCopies = (parts: CopiesParts): Copies => {
 /** What the copies of a map's tables say of a key, in the order in which the tables are asked; null: not known. */
 const combine = (slots: readonly Slot[], key: string): Copied | null => {
   let at = Infinity
-  for (const { copy } of slots) {
+  for (const { copy, index } of slots) {
     const answer = copy?.answer(key)
     if (copy === null || answer === undefined || answer.kind === 'unsure') return null
-    if (answer.kind === 'found') return { outcome: answer, at: copy.takenAt }
+    if (answer.kind === 'found') return { outcome: answer, at: copy.takenAt, table: index }
     at = Math.min(at, copy.takenAt)
   }
-  return slots.length === 0 ? null : { outcome: absent, at }
+  return slots.length === 0 ? null : { outcome: absent, at, table: -1 }
 }
 
 const bySize = (slots: readonly Slot[]): readonly Slot[] => slots.toSorted((a, b) => (a.size ?? 0) - (b.size ?? 0))

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { absent, unavailable } from '../../src/outcome.js'
+import { absent, byteString, found, unavailable } from '../../src/outcome.js'
 import type { Outcome } from '../../src/outcome.js'
 import { aDay, down, fresh, minute, stage, stale } from './stage.js'
 import type { Changes } from './stage.js'
@@ -276,4 +276,28 @@ t.test('while a table is in doubt on another server, a second absence of a known
   trust.trust()
   await clock.advance(5 * minute)
   t.equal(await ask('user7@example.com'), absent)
+})
+
+t.test('a copy is a witness: a table that lacks its keys is not believed before anybody has asked for one', async t => {
+  const rows = Object.fromEntries(Array.from({ length: 40 }, (_, user) => [`user${user}@example.com`, `box${user}`]))
+  const { ask, source, lookup, clock } = stage(rows, { search: 'exact' })
+  const takenAt = clock.now()
+  await clock.advance(minute)
+  lookup.known.copied = key => ({
+    outcome: key in rows ? found(byteString(rows[key] ?? '')) : absent, at: takenAt, table: key in rows ? 0 : -1,
+  })
+  lookup.known.sampleCopy = (_table, count, since) => takenAt > since ? Object.keys(rows).toReversed().slice(0, count) : []
+  t.test('emptied', async t => {
+    source.rows.clear()
+    t.match(await ask('new@example.com'), { kind: 'unavailable', reason: 'distrusted' })
+    t.strictSame(await ask('user1@example.com'), stale('box1'))
+  })
+  t.test('restored in key order: it is in doubt until the whole copy is back', async t => {
+    for (const [key, value] of Object.entries(rows).slice(0, 20)) source.rows.set(key, value)
+    await clock.advance(minute)
+    t.match(await ask('new@example.com'), { kind: 'unavailable', reason: 'distrusted' })
+    for (const [key, value] of Object.entries(rows)) source.rows.set(key, value)
+    await clock.advance(minute)
+    t.equal(await ask('new@example.com'), absent)
+  })
 })

@@ -124,7 +124,7 @@ export const stage = (rows: Readonly<Record<string, string>>, {
     const trust = new MapTrust([new TableTrust({ maxShrink: 0.3, evidenceForMs: Infinity }, {
       source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [], siblings: [],
       outage: new Outage(60_000, clock),
-      onChange: (_server, doubt, before) => { if ((doubt === null) !== (before === null)) known.dropAbsences() },
+      dropAbsences: () => known.dropAbsences(), onChange: () => undefined,
     })])
     const lookup = new MapLookup(rest, { known, tables: trust.tables, clock, onBug: error => bugs.push(error) })
     return Object.assign(lookup, { trust })

@@ -254,9 +254,9 @@ export class Node {
     const source = world.source(table, table === 'alias' ? letter : 'd')
     const tableTrust: TableTrust = new TableTrust({ maxShrink: 0.3, evidenceForMs: Infinity }, {
       source, clock, canaries: [], siblings, outage, sample: (count, since) => known.sample(0, count, since),
+      dropAbsences: () => known.dropAbsences(),
       onChange: (_server, doubt, before) => {
         if ((doubt === null) === (before === null)) return
-        known.dropAbsences()
         if (shared?.fault === 'none' && this.#isAlive) shared.doubts.set(`${table} ${definition}`, trust.encode())
       },
     })

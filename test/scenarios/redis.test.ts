@@ -84,5 +84,5 @@ t.test('Redis and Holdfast restarted with MariaDB down: answers come from Redis'
   await holdfast.logged(/redis: ready/)
   proxy.slow(200)
   for (const [map, key, reply] of answers) t.equal(await socketmapAsk(path, map, key), reply, `${map} ${key}`)
-  t.match(holdfast.log(), /redis: resting: Command timed out/)
+
 })

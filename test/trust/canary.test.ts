@@ -35,7 +35,7 @@ const stage = () => {
   })
   const table = new TableTrust({ maxShrink: 1, evidenceForMs: Infinity }, {
     source, clock, sample: () => [], canaries: [canary], siblings: [],
-    outage: new Outage(60_000, clock), onChange: () => undefined,
+    outage: new Outage(60_000, clock), dropAbsences: () => undefined, onChange: () => undefined,
   })
   const lookup =
     new MapLookup({ plan, policy: { unknown: 'reject', outage: 'defer' }, deadlineMs: 2_000, softDeadlineMs: 300 }, {

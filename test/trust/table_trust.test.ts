@@ -39,10 +39,12 @@ const stage = (
   }
   const evidence = new Set(known)
   const changes: string[] = []
+  const dropped = { count: 0 }
   const trust = new TableTrust({ maxShrink, evidenceForMs: Infinity }, {
     source, clock,
     sample: count => [...evidence].slice(0, count),
     canaries: [], siblings, outage: new Outage(60_000, clock),
+    dropAbsences: () => { dropped.count++ },
     onChange: (server, doubt, before) => {
       if ((doubt === null) !== (before === null)) changes.push(`${server} ${doubt?.cause ?? 'believed'}`)
     },
@@ -50,7 +52,7 @@ const stage = (
   siblings.push(trust)
   const ask = async (key: string): Promise<Outcome> => (await trust.ask(key, clock.now() + 2_000)).outcome
   return {
-    clock, created, rows, order, asked, evidence, changes, trust, ask,
+    clock, created, rows, order, asked, evidence, changes, dropped, trust, ask,
     fail: (outcome: Outcome | null) => { fault = outcome },
   }
 }
@@ -185,4 +187,14 @@ t.test('a table with fewer than five known keys stands and falls with the others
   aliases.rows.set('one', new Set(users))
   await clock.advance(5_000)
   t.equal(await domains.ask('example.com'), absent, 'the domain alone is gone: that is a deletion')
+})
+
+t.test('a doubt that begins has the absences of all tables of its database asked again', async t => {
+  const siblings: TableTrust[] = []
+  const clock = fakeClock()
+  const aliases = stage({ siblings, clock })
+  const domains = stage({ known: ['example.com'], siblings, clock })
+  aliases.rows.get('one')?.clear()
+  t.match(await aliases.ask('nobody@example.com'), { reason: 'distrusted' })
+  t.strictSame([aliases.dropped.count, domains.dropped.count], [1, 1])
 })

@@ -37,13 +37,6 @@ t.test('every row of a table is written, in batches, in order', async t => {
   )
 })
 
-t.test('the event loop is free for most of the time of a load', async t => {
-  const since = performance.eventLoopUtilization()
-  t.equal(await loading(openTable(t, mariadb, mariadb)).result, null)
-  const { utilization } = performance.eventLoopUtilization(since)
-  t.ok(utilization < 0.5, String(utilization))
-})
-
 t.test('while the cache is slow few rows are read', async t => {
   let go = (): void => undefined
   let calls = 0
