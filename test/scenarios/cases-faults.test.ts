@@ -235,7 +235,7 @@ t.test('C86 a proxy for SQL whose servers are gone: the deadline holds, or the b
   t.match(await askInVain('goneAtOnce', 'info@example.com'), /^TEMP \S+: .*error 9001/)
   const replies: string[] = []
   for (let at = 0; at < 4; at++) replies.push(await askInVain('gone', `${at}@example.com`))
-  for (const reply of replies) t.match(reply, /^TEMP (timeout|breaker-open): /)
+  for (const reply of replies) t.match(reply, /^TEMP (timeout|source-down|breaker-open): /)
 })
 
 t.test('C88 C89 a table, or a column, that isn\'t there: answered as soon as it is', async t => {
@@ -310,7 +310,11 @@ t.test('C124 the first lookup of all is in vain: the server is asked again all t
 t.test('C125 a thousand lookups over five maps on a server that is down: the maps share its breaker', async t => {
   const replies: string[] = []
   for (let at = 0; at < 1_000; at++) replies.push(await askInVain(fiveMaps[at % 5] ?? '', `${at}@example.com`))
-  t.same(Object.fromEntries(reasonsOf(replies)), { 'source-down': 3, 'breaker-open': 997 })
+  const { 'source-down': tried = 0, 'breaker-open': kept = 0, ...rest } = Object.fromEntries(reasonsOf(replies))
+  t.same(rest, {})
+  t.equal(tried + kept, 1_000)
+  // Copies, too, may have found it out meanwhile.
+  t.ok(tried <= 3, `${tried} lookups tried it`)
 })
 
 t.test('C146 started with MySQL and Redis away: it listens, defers, and answers when they are there', async t => {
