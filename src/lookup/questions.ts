@@ -37,12 +37,12 @@ export type QuestionParts = {
 }
 
 /** A question under way; one that began before a flush says nothing about what the flush is for. */
-type Question = { isFlushed: boolean, answer: Promise<StepAnswer> | null }
+type StepQuestion = { isFlushed: boolean, answer: Promise<StepAnswer> | null }
 
 export class Questions {
   readonly #parts: QuestionParts
   /** By step key. */
-  readonly #underWay = new UnderWay<string, Question>()
+  readonly #underWay = new UnderWay<string, StepQuestion>()
   /** How many keys the tables were asked for. */
   count = 0
   #trouble: Trouble | null = null
@@ -70,7 +70,7 @@ export class Questions {
     if (now >= deadline) {
       return { outcome: unavailable('timeout', 'no time left for the next search step'), verifiedAt: now }
     }
-    const question: Question = { isFlushed: false, answer: null }
+    const question: StepQuestion = { isFlushed: false, answer: null }
     this.#underWay.set(stepKey, question)
     question.answer = this.#askTables(stepKey, now, deadline, question).finally(() => {
       // After a flush another one may have taken its place.
@@ -88,7 +88,7 @@ export class Questions {
     }
   }
 
-  async #askTables(stepKey: string, askedAt: number, deadline: number, question: Question): Promise<StepAnswer> {
+  async #askTables(stepKey: string, askedAt: number, deadline: number, question: StepQuestion): Promise<StepAnswer> {
     const { tables, known } = this.#parts
     this.count++
     // Memory may lose it while the tables are asked; it is evidence all the same.
@@ -123,7 +123,7 @@ export class Questions {
   /** Keeps an answer of the tables; gives what is to be answered with it. */
   #learn(
     stepKey: string, outcome: Found | Absent, askedAt: number, table: number,
-    { before, question }: { readonly before: Entry | undefined, readonly question: Question },
+    { before, question }: { readonly before: Entry | undefined, readonly question: StepQuestion },
   ): Outcome {
     const { known, tables, clock } = this.#parts
     // A flush came meanwhile, and somebody who asked after it already has the answer.

@@ -40,8 +40,7 @@ export class Outage {
     else if (isFailure(outcome)) {
       // Failures far apart may be two outages: nobody asked in between.
       this.#fail(now - this.#failedAt <= recentMs ? this.#since ?? now : now, now)
-    }
-    else if (outcome.reason !== 'overloaded') this.#since = null
+    } else if (outcome.reason !== 'overloaded') this.#since = null
   }
 
   #fail(since: number, at: number): void {
