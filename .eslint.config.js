@@ -64,6 +64,8 @@ export default tseslint.config(
   {
     files: ['src/**'], ignores: ['src/caches/ioredis.ts'],
     rules: {
+      'no-restricted-properties': ['error', ...['any', 'timeout'].map(property =>
+        ({ object: 'AbortSignal', property, message: 'Node\'s garbage collection may take such a time-out away: use setTimeout' }))],
       '@typescript-eslint/no-restricted-imports': ['error', {
         paths: ['ioredis', 'mysql2'].map(name => ({ name, allowTypeImports: true, message: 'import() it where it is used: a node without it must not wait for it at its start' })),
       }],

@@ -33,11 +33,27 @@ export const openConnection = async (
   target: Target, timeoutMs: number,
   { dialer = new Dialer(target.host), signal }: { readonly dialer?: Dialer, readonly signal?: AbortSignal } = {},
 ): Promise<Connection | Fault> => {
+  // Not AbortSignal.any with AbortSignal.timeout: Node's garbage collection may take the time-out away (nodejs/node
+  // 57736), and the handshake with a server that hangs would never end.
+  const patience = new AbortController()
+  const giveUp = (): void => patience.abort()
+  const timer = setTimeout(giveUp, timeoutMs)
+  signal?.addEventListener('abort', giveUp)
+  if (signal?.aborted === true) giveUp()
+  try {
+    const socket = await dialer.dial(patience.signal)
+    return socket instanceof Socket ? await logIn(socket, target, timeoutMs, patience.signal) : socket
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', giveUp)
+  }
+}
+
+const logIn = async (
+  socket: Socket, target: Target, timeoutMs: number, patience: AbortSignal,
+): Promise<Connection | Fault> => {
   const { createConnection } = await loadDriver()
   const { host, ssl } = target
-  const patience = AbortSignal.any([AbortSignal.timeout(timeoutMs), ...signal === undefined ? [] : [signal]])
-  const socket = await dialer.dial(patience)
-  if (!(socket instanceof Socket)) return socket
   const driver = createConnection({
     stream: () => socket,
     ...host.kind === 'unix' ? { socketPath: host.path } : { host: host.host },
@@ -65,6 +81,7 @@ export const openConnection = async (
     }
     const onAbort = (): void => settle(timeoutFault('connect'))
     patience.addEventListener('abort', onAbort)
+    if (patience.aborted) onAbort()
     // Stays for good: an error event without a listener would end the process.
     driver.on('error', (error: unknown) => settle(withRemedy(faultOf(error, 'connect'), target)))
     driver.once('connect', () => {

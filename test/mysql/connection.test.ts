@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { Connection } from '../../src/mysql/connection.js'
 import { openConnection } from '../../src/mysql/session.js'
@@ -11,6 +13,20 @@ t.test('a key that is there, and one that is not', async t => {
   const connection = await connectTo(t, mariadb)
   t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)
   t.same(seen(await connection.ask(lookAlias, ['nobody@example.com'], 5_000)), noRows)
+})
+
+t.test('a log-in to a server that hangs ends in its time, however much garbage is collected meanwhile', async t => {
+  setFlagsFromString('--expose-gc')
+  const collectGarbage = runInNewContext('gc') as () => void
+  const proxy = await startProxy({ path: mariadb.socket })
+  t.teardown(() => proxy.stop())
+  proxy.stall()
+  const stop = new AbortController()
+  const opening = openConnection(targetOf(mariadb, { host: inet(proxy) }), 1_000, { signal: stop.signal })
+  await proxy.untilAccepted(1)
+  const collecting = setInterval(() => collectGarbage(), 20)
+  t.teardown(() => clearInterval(collecting))
+  t.match(await opening, { kind: 'fault', reason: 'timeout', blame: 'server' })
 })
 
 t.test('keys made to break out of the query find no row', async t => {
