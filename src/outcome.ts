@@ -63,8 +63,11 @@ export type Unavailable = { readonly kind: 'unavailable', readonly reason: Reaso
 export type Outcome = Found | Absent | Unavailable
 
 export const absent: Absent = Object.freeze({ kind: 'absent' })
-/** An absence that stands in while the table can't be asked: an old one, or by a copy. Counted apart. */
-export const absentMeanwhile: Absent = Object.freeze({ kind: 'absent' })
+/**
+ * Absent although the table can't be asked: it was when last asked, or a copy lacks the key. An object of its own, so
+ * that `===` tells it from `absent`: it is counted apart.
+ */
+export const absentInOutage: Absent = Object.freeze({ kind: 'absent' })
 export const found = (value: ByteString, age: 'fresh' | 'stale' = 'fresh'): Found => ({ kind: 'found', value, age })
 export const unavailable = (reason: Reason, detail: string): Unavailable => ({ kind: 'unavailable', reason, detail })
 

@@ -3,13 +3,13 @@
  * gets, and what it would get if MySQL went away this moment. It looks the key up with a memory of its own, which has
  * what the map's has, so that nothing becomes known by being explained.
  */
-import { bridge as bridgeEntry, isFresh } from '../caches/entry.js'
+import { isFresh, unexpiredFound } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
 import { Memory } from '../caches/memory.js'
 import type { RedisCache } from '../caches/redis.js'
 import { bugOf } from '../log.js'
 import type { Log } from '../log.js'
-import { answerFromMemory, bridge } from '../lookup/answers.js'
+import { answerFromMemory, answerInOutage } from '../lookup/answers.js'
 import { Known } from '../lookup/known.js'
 import { MapLookup } from '../lookup/lookup.js'
 import { keyIn } from '../lookup/maps.js'
@@ -122,7 +122,7 @@ const bridgeOrigin = (known: Known, walk: Walk, now: number): Origin | null => {
   for (const { key } of walk.steps) {
     const entry = known.memory.peek(key)
     if (entry?.outcome.kind === 'absent' && isFresh(entry, now)) continue
-    if (entry !== undefined && bridgeEntry(entry, now) !== null) return { from: 'memory', at: entry.verifiedAt }
+    if (entry !== undefined && unexpiredFound(entry, now) !== null) return { from: 'memory', at: entry.verifiedAt }
     const copied = known.copied(key)
     if (copied?.outcome.kind === 'found') return { from: 'a copy of the table', at: copied.at }
     if (copied === null) break
@@ -158,7 +158,7 @@ const explainOutage = (
   map: MysqlMap, known: Known, walk: Walk, copies: readonly CopyStatus[],
 ): NonNullable<Explained['outage']> => {
   const now = Date.now()
-  const bridged = bridge(known, walk, now)
+  const bridged = answerInOutage(known, walk, now)
   const outcome = applyRole(bridged ?? unavailable('source-down', 'MySQL could not be asked'), map.config.policy)
   if (bridged?.kind === 'found') {
     return { answer: wordedFor(map, bridged), origin: bridgeOrigin(known, walk, now), why: '' }

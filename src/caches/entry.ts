@@ -85,8 +85,8 @@ export const makeEntry = (
 export const isFresh = (entry: Entry, now: number): boolean =>
   now < entry.staleAt && entry.verifiedAt <= now + clockSkewMs
 
-/** A found answer that may still bridge an outage at `now`, fresh or stale; null if there is none. */
-export const bridge = (entry: Entry | undefined, now: number): Found | null => {
+/** The answer of a found entry that is not expired at `now`, fresh or stale: it may bridge an outage. Else null. */
+export const unexpiredFound = (entry: Entry | undefined, now: number): Found | null => {
   if (entry === undefined || entry.outcome.kind !== 'found' || now >= entry.expiredAt) return null
   return isFresh(entry, now) ? entry.outcome : found(entry.outcome.value, 'stale')
 }

@@ -3,9 +3,9 @@
  * memory, and, where the table can't be asked, from whatever is at hand: stale
  * entries, copies, and what an absence in this map does to mail.
  */
-import { bridge as bridgeEntry, isFresh, isKnownAbsent } from '../caches/entry.js'
+import { isFresh, isKnownAbsent, unexpiredFound } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
-import { absent, absentMeanwhile, found } from '../outcome.js'
+import { absent, absentInOutage, found } from '../outcome.js'
 import type { Absent, Found } from '../outcome.js'
 import { failureRecheckMs } from './known.js'
 import type { Known } from './known.js'
@@ -45,7 +45,7 @@ export const answerFromMemory = (known: Known, walk: Walk, now: number): MemoryA
     return { outcome: whole.outcome, dueEntry: now >= whole.askAgainAt ? whole : null }
   }
   const isWaiting = isPausedStep || (whole !== undefined && isPaused(known, whole, now))
-  const bridged = isWaiting ? bridge(known, walk, now) : null
+  const bridged = isWaiting ? answerInOutage(known, walk, now) : null
   return bridged === null ? null : { outcome: bridged, dueEntry: null }
 }
 
@@ -57,24 +57,24 @@ const isPaused = ({ confirmForMs }: Known, entry: Entry, now: number): boolean =
   now < entry.askAgainAt && entry.askAgainAt <= now + (entry.contradictedAt === 0 ? failureRecheckMs : confirmForMs)
 
 /** The answer that may stand in while the tables can't be asked; null if there is none. */
-export const bridge = (known: Known, walk: Walk, now: number): Found | Absent | null =>
-  bridgeFound(known, walk, now) ?? (isAbsentInOutage(known, walk, now) ? absentMeanwhile : null)
+export const answerInOutage = (known: Known, walk: Walk, now: number): Found | Absent | null =>
+  foundInOutage(known, walk, now) ?? (isAbsentInOutage(known, walk, now) ? absentInOutage : null)
 
 /** The found answer at hand for a walk, fresh or stale; null if there is none. Asks nobody. */
-export const bridgeFound = (known: Known, walk: Walk, now: number): Found | null => {
+export const foundInOutage = (known: Known, walk: Walk, now: number): Found | null => {
   const { memory } = known
   for (const step of walk.steps) {
     const entry = memory.get(step.key)
     if (entry?.outcome.kind === 'absent' && isFresh(entry, now)) continue
     const copied = known.copiedSince(step.key, entry)
-    const bridged = bridgeEntry(entry, now) ?? (copied?.kind === 'found' ? found(copied.value, 'stale') : null)
+    const bridged = unexpiredFound(entry, now) ?? (copied?.kind === 'found' ? found(copied.value, 'stale') : null)
     if (bridged !== null) return complete(bridged, step)
     if (copied?.kind !== 'absent') break
   }
-  const whole = bridgeEntry(memory.peekFound(wholeKey(walk)), now)
+  const whole = unexpiredFound(memory.peekFound(wholeKey(walk)), now)
   if (whole !== null) return whole
   // An answer with its extension in another case is better than none.
-  const alike = bridgeEntry(memory.peekFound(foldedWholeKey(walk.key)), now)
+  const alike = unexpiredFound(memory.peekFound(foldedWholeKey(walk.key)), now)
   return alike === null ? null : found(alike.value, 'stale')
 }
 

@@ -18,7 +18,7 @@ export type FlightSettings = {
   readonly softDeadlineMs: number
   readonly clock: Clock
   /** What may stand in for an answer that is late; null if nothing may. `isSoft`: the flight goes on. */
-  readonly bridge: (walk: Walk, isSoft: boolean) => Outcome | null
+  readonly answerLate: (walk: Walk, isSoft: boolean) => Outcome | null
 }
 
 export class Flights {
@@ -41,15 +41,15 @@ export class Flights {
 
   /** Starts a flight: `findOut` looks the walk up and never rejects. The reply comes at the deadline at the latest. */
   start(walk: Walk, findOut: () => Promise<Outcome>): Promise<Outcome> {
-    const { clock, deadlineMs, softDeadlineMs, bridge } = this.#settings
+    const { clock, deadlineMs, softDeadlineMs, answerLate } = this.#settings
     const reply = new Promise<Outcome>(resolve => {
       const onDeadline = (): void => {
         this.#end(flight)
-        resolve(bridge(walk, false) ?? unavailable('timeout', `no answer within ${deadlineMs} ms`))
+        resolve(answerLate(walk, false) ?? unavailable('timeout', `no answer within ${deadlineMs} ms`))
       }
       const onSoftDeadline = (): void => {
         cancel = clock.after(deadlineMs - softDeadlineMs, onDeadline)
-        const bridged = bridge(walk, true)
+        const bridged = answerLate(walk, true)
         if (bridged !== null) resolve(bridged)
       }
       let cancel = clock.after(softDeadlineMs, onSoftDeadline)

@@ -4,7 +4,7 @@
  * when a flush has made them stale. It asks no table and waits for nobody but
  * Redis.
  */
-import { bridge, clockSkewMs, isFresh, longContradicted, makeEntry, statement } from '../caches/entry.js'
+import { clockSkewMs, isFresh, longContradicted, makeEntry, statement, unexpiredFound } from '../caches/entry.js'
 import type { Entry, Statement } from '../caches/entry.js'
 import type { Memory } from '../caches/memory.js'
 import type { MapIdentity, RedisCache } from '../caches/redis.js'
@@ -60,7 +60,10 @@ export class Known {
   readonly isOurs: (key: string) => boolean
   readonly memory: Memory
   readonly redis: RedisCache | null
-  /** What the copies of the map's tables say of a step's key; null: they say nothing, or there are none. */
+  /**
+   * What the copies of the map's tables say of a step's key; null: they say nothing, or there are none. This and
+   * `sampleCopy` are set by upkeep/copies.ts, which is above this folder and takes the copies.
+   */
   copied: (stepKey: string) => Copied | null = () => null
   /** Up to `count` random keys of the copy of a table, if it was taken after `since` (epoch ms). */
   sampleCopy: (table: number, count: number, since: number) => readonly string[] = () => []
@@ -151,7 +154,7 @@ export class Known {
   ): Found | null {
     const now = this.#parts.clock.now()
     const entry = this.memory.peekFound(key) ?? before ?? this.#entryOfCopy(key, now)
-    const known = bridge(entry, now)
+    const known = unexpiredFound(entry, now)
     if (entry === undefined || known === null) return null
     if (this.absence.isBelievedAtOnce || entry.verifiedAt <= evidenceSince(entry.table)) return null
     const { contradictedAt } = entry
@@ -271,7 +274,7 @@ export class Known {
     const now = this.#parts.clock.now()
     const ours = this.memory.get(key)
     if (ours !== undefined && ours.verifiedAt >= told.verifiedAt) return false
-    if (told.outcome.kind === 'absent' && bridge(ours, now) !== null) return false
+    if (told.outcome.kind === 'absent' && unexpiredFound(ours, now) !== null) return false
     const flushedAt = this.#flushedAt(key)
     // An absence that another node or process found is not fresh here: its clock may differ.
     const isCurrent =

@@ -1,5 +1,5 @@
 /** The rows of a table that are known, one by one: read for an export, and offered by an import. */
-import { bridge, isFresh, longContradicted, statement } from '../caches/entry.js'
+import { isFresh, longContradicted, statement, unexpiredFound } from '../caches/entry.js'
 import type { Statement } from '../caches/entry.js'
 import type { ByteString } from '../outcome.js'
 import { found } from '../outcome.js'
@@ -20,7 +20,7 @@ export const rowKeys = ({ memory }: Known): string[] => {
 export const rowValue = (known: Known, key: string, inRedis: Statement | null, now: number): ByteString | null => {
   const ours = known.memory.peek(key)
   const isTheirs = inRedis !== null && (ours === undefined || ours.verifiedAt < inRedis.verifiedAt)
-  return bridge(isTheirs ? known.entryOf(inRedis, true, now) : ours, now)?.value ?? null
+  return unexpiredFound(isTheirs ? known.entryOf(inRedis, true, now) : ours, now)?.value ?? null
 }
 
 /**

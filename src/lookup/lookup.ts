@@ -11,12 +11,12 @@ import { isFresh } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
 import type { Policy } from '../config/config.js'
 import type { Outcome } from '../outcome.js'
-import { absent, absentMeanwhile, unavailable } from '../outcome.js'
+import { absent, absentInOutage, unavailable } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import type { Clock } from '../runtime/clock.js'
 import { lateMs } from '../trust/outage.js'
 import type { TableTrust } from '../trust/table_trust.js'
-import { answerFromMemory, bridge, bridgeFound } from './answers.js'
+import { answerFromMemory, answerInOutage, foundInOutage } from './answers.js'
 import { Flights } from './flights.js'
 import type { Known } from './known.js'
 import { Questions } from './questions.js'
@@ -65,7 +65,7 @@ export class MapLookup {
     this.questions = new Questions(parts)
     this.#flights = new Flights({
       clock: parts.clock, deadlineMs: settings.deadlineMs, softDeadlineMs: settings.softDeadlineMs,
-      bridge: (walk, isSoft) => this.#bridgeLate(walk, isSoft),
+      answerLate: (walk, isSoft) => this.#answerLate(walk, isSoft),
     })
   }
 
@@ -84,7 +84,7 @@ export class MapLookup {
 
   /** Whether a found answer for this folded key is at hand, fresh or stale. Asks nobody. */
   has(key: string): boolean {
-    return bridgeFound(this.known, walkOf(this.#settings.plan, key, key), this.#parts.clock.now()) !== null
+    return foundInOutage(this.known, walkOf(this.#settings.plan, key, key), this.#parts.clock.now()) !== null
   }
 
   /** Whether so few lookups are under way that some may be done in the background. */
@@ -115,7 +115,7 @@ export class MapLookup {
 
   #conclude(outcome: Outcome, lateAt: number): Outcome {
     const { policy } = this.#settings
-    if (outcome !== absentMeanwhile) return applyRole(outcome, policy, this.#isLongOutage(lateAt))
+    if (outcome !== absentInOutage) return applyRole(outcome, policy, this.#isLongOutage(lateAt))
     this.#savedAbsences++
     return applyRole(absent, policy)
   }
@@ -146,7 +146,7 @@ export class MapLookup {
     return this.#guarded(() => {
       const walk = walkOf(this.#settings.plan, asked, key)
       const known = answerFromMemory(this.known, walk, now)
-      if (known === null) return this.#fly(walk, 0)
+      if (known === null) return this.#fly(walk, null)
       this.#origins.memory++
       if (known.dueEntry !== null) this.#refresh(asked, known.dueEntry, now)
       return known.outcome
@@ -161,38 +161,41 @@ export class MapLookup {
     void this.#guarded(() => this.#fly(walkOf(this.#settings.plan, asked), now))
   }
 
-  /** Joins the flight for this key, or starts one; `olderThan` (epoch ms): what was verified before counts as stale. */
-  #fly(walk: Walk, olderThan: number): Outcome | Promise<Outcome> {
+  /**
+   * Joins the flight for this key, or starts one. `verifiedSince` (epoch ms): only what the table says from then on is
+   * good enough, so Redis is not read; null: whatever is fresh will do.
+   */
+  #fly(walk: Walk, verifiedSince: number | null): Outcome | Promise<Outcome> {
     const joining = this.#flights.joining(walk.asked)
     if (joining !== null) return joining
     if (this.#flights.size >= maxFlights) {
-      return bridge(this.known, walk, this.#parts.clock.now())
+      return answerInOutage(this.known, walk, this.#parts.clock.now())
         ?? unavailable('overloaded', `more than ${maxFlights} lookups under way`)
     }
     return this.#flights.start(
-      walk, () => this.#findOut(walk, olderThan).catch((error: unknown) => this.#bug(walk, error)),
+      walk, () => this.#findOut(walk, verifiedSince).catch((error: unknown) => this.#bug(walk, error)),
     )
   }
 
   /** Redis, unless the table's own word is wanted; then the table; then what bridges an outage. */
-  async #findOut(walk: Walk, olderThan: number): Promise<Outcome> {
+  async #findOut(walk: Walk, verifiedSince: number | null): Promise<Outcome> {
     const { known, clock } = this.#parts
     const startedAt = clock.now()
-    if (olderThan === 0 && known.redis !== null && await known.readRedis(walk, startedAt)) {
+    if (verifiedSince === null && known.redis !== null && await known.readRedis(walk, startedAt)) {
       const answer = answerFromMemory(known, walk, clock.now())
       if (answer !== null) {
         this.#origins.redis++
         return answer.outcome
       }
     }
-    return this.#askTable(walk, startedAt, olderThan)
+    return this.#askTable(walk, startedAt, verifiedSince)
   }
 
-  async #askTable(walk: Walk, startedAt: number, olderThan: number): Promise<Outcome> {
+  async #askTable(walk: Walk, startedAt: number, verifiedSince: number | null): Promise<Outcome> {
     const deadline = startedAt + this.#settings.deadlineMs
     let verifiedAt = Infinity
     for (const [index, step] of walk.steps.entries()) {
-      const answer = await this.questions.ask(step.key, olderThan, deadline)
+      const answer = await this.questions.ask(step.key, verifiedSince ?? 0, deadline)
       verifiedAt = Math.min(verifiedAt, answer.verifiedAt)
       switch (answer.outcome.kind) {
         case 'absent': continue
@@ -214,7 +217,7 @@ export class MapLookup {
   async #bridgeOutage(walk: Walk, failure: Outcome, deadline: number): Promise<Outcome> {
     const { known, clock } = this.#parts
     // A Redis that rests since it was slow is all there is now, and gets the time that is left.
-    const isNeeded = bridge(known, walk, clock.now()) === null
+    const isNeeded = answerInOutage(known, walk, clock.now()) === null
     if (isNeeded && await known.readRedisPatiently(walk, deadline - clock.now())) this.#origins.redis++
     return this.#failed(walk, failure)
   }
@@ -222,12 +225,12 @@ export class MapLookup {
   #failed(walk: Walk, failure: Outcome): Outcome {
     const now = this.#parts.clock.now()
     this.known.pause(walk, now)
-    return bridge(this.known, walk, now) ?? failure
+    return answerInOutage(this.known, walk, now) ?? failure
   }
 
-  #bridgeLate(walk: Walk, isSoft: boolean): Outcome | null {
+  #answerLate(walk: Walk, isSoft: boolean): Outcome | null {
     const now = this.#parts.clock.now()
-    const bridged = bridge(this.known, walk, now)
+    const bridged = answerInOutage(this.known, walk, now)
     // The next caller need not wait as long as this one.
     if (isSoft && bridged !== null) this.known.pause(walk, now)
     // The table is slow, and so was Redis: while it still may, what Redis says later is the reply at the deadline.

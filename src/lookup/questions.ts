@@ -5,7 +5,7 @@
  * that can't be asked, or isn't believed, ends the search: what it holds may not
  * be passed over.
  */
-import { bridge, isFresh } from '../caches/entry.js'
+import { isFresh, unexpiredFound } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
 import type { Absent, Found, Outcome, Unavailable } from '../outcome.js'
 import { absent, unavailable } from '../outcome.js'
@@ -57,14 +57,14 @@ export class Questions {
   }
 
   /**
-   * The answer of one step: from memory if it is fresh and was verified since `olderThan` (epoch ms), else from the
+   * The answer of one step: from memory if it is fresh and not older than `verifiedSince` (epoch ms), else from the
    * tables, until `deadline` (epoch ms). Rejects only for a bug.
    */
-  ask(stepKey: string, olderThan: number, deadline: number): Promise<StepAnswer> | StepAnswer {
+  ask(stepKey: string, verifiedSince: number, deadline: number): Promise<StepAnswer> | StepAnswer {
     const { clock, known } = this.#parts
     const now = clock.now()
     const entry = known.memory.get(stepKey)
-    if (entry !== undefined && isFresh(entry, now) && entry.verifiedAt >= olderThan) return entry
+    if (entry !== undefined && isFresh(entry, now) && entry.verifiedAt >= verifiedSince) return entry
     const underWay = this.#underWay.get(stepKey)?.answer
     if (underWay != null) return underWay
     if (now >= deadline) {
@@ -128,7 +128,8 @@ export class Questions {
     const { known, tables, clock } = this.#parts
     // A flush came meanwhile, and somebody who asked after it already has the answer.
     if (known.isNewerThan(stepKey, askedAt)) {
-      return outcome.kind === 'found' ? outcome : bridge(known.memory.peekFound(stepKey), clock.now()) ?? outcome
+      if (outcome.kind === 'found') return outcome
+      return unexpiredFound(known.memory.peekFound(stepKey), clock.now()) ?? outcome
     }
     const contradicted = outcome.kind === 'absent' ? known.contradict(stepKey, askedAt, {
       evidenceSince: of => tables[of]?.evidenceSince ?? Math.min(...tables.map(each => each.evidenceSince)),

@@ -1,6 +1,6 @@
 import t from 'tap'
 import {
-  bridge, decodeRecord, encodeRecord, isFresh, isKnownAbsent, makeEntry, statement,
+  decodeRecord, encodeRecord, isFresh, isKnownAbsent, makeEntry, statement, unexpiredFound,
 } from '../../src/caches/entry.js'
 import type { Lifetimes } from '../../src/config/config.js'
 import { absent, byteString, found } from '../../src/outcome.js'
@@ -14,10 +14,10 @@ t.test('a found entry is fresh before staleAt, stale from then on, and of no use
   const entry = makeEntry(statement(box, now), lifetimes, now, 0)
   t.equal(isFresh(entry, now + 299_999), true)
   t.equal(isFresh(entry, now + 300_000), false)
-  t.equal(bridge(entry, now + 299_999), box, 'a fresh one is given as it is')
-  t.strictSame(bridge(entry, now + 300_000), found(box.value, 'stale'))
-  t.strictSame(bridge(entry, now + 3_599_999), found(box.value, 'stale'))
-  t.equal(bridge(entry, now + 3_600_000), null)
+  t.equal(unexpiredFound(entry, now + 299_999), box, 'a fresh one is given as it is')
+  t.strictSame(unexpiredFound(entry, now + 300_000), found(box.value, 'stale'))
+  t.strictSame(unexpiredFound(entry, now + 3_599_999), found(box.value, 'stale'))
+  t.equal(unexpiredFound(entry, now + 3_600_000), null)
   t.end()
 })
 
@@ -25,7 +25,7 @@ t.test('an absent entry is fresh for absent_for, known until it expires, and nev
   const entry = makeEntry(statement(absent, now), lifetimes, now, 0)
   t.equal(isFresh(entry, now + 29_999), true)
   t.equal(isFresh(entry, now + 30_000), false)
-  t.equal(bridge(entry, now), null)
+  t.equal(unexpiredFound(entry, now), null)
   t.equal(isKnownAbsent(entry, now + 3_599_999), true)
   t.equal(isKnownAbsent(entry, now + 3_600_000), false)
   t.equal(isKnownAbsent(makeEntry(statement(box, now), lifetimes, now, 0), now), false)
@@ -77,7 +77,7 @@ t.test('a fresh entry is due for its refresh in the last fifth of its lifetime',
 t.test('without a stale time nothing is left when an entry is no longer fresh', t => {
   const entry = makeEntry(statement(box, now), { ...lifetimes, staleForMs: 0 }, now, 0)
   t.equal(isFresh(entry, now + 299_999), true)
-  t.equal(bridge(entry, now + 300_000), null)
+  t.equal(unexpiredFound(entry, now + 300_000), null)
   t.end()
 })
 
