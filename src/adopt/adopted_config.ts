@@ -115,13 +115,47 @@ export const outageText = ({ maps }: AdoptionPlan): string => {
   return maps.map(map => `  ${map.name.padEnd(width)}  ${inOutage(map)}\n`).join('')
 }
 
+/** Where the configuration is for, besides what main.cf says. */
+export type Site = {
+  /** The group of Postfix's processes; null: unknown, so everybody may use the socket. */
+  readonly group: string | null
+  /** The addresses of {@link interfaceNames}. */
+  readonly hosts: Hosts
+  /** Whether the service of the package reads it: then systemd makes the folder of the admin socket. */
+  readonly isService: boolean
+  /** The port of the status page; null: the default. */
+  readonly healthPort: number | null
+}
+
+const defaultHealthPort = 8_025
+
 /**
- * YAML with comments. `group` is the group of Postfix's processes; null: unknown, so everybody may use the socket.
- * `hosts` has the addresses of {@link interfaceNames}.
+ * The port of the status page for the instance of Postfix in `configDir`: each of postmulti(1)'s gets one of its own.
+ * null: the default. `instances` are the folders in multi_instance_directories of Postfix's default instance.
  */
-export const configText = (
-  postfix: Postconf, plan: AdoptionPlan, group: string | null, hosts: Hosts = new Map(),
-): string => {
+export const healthPortFor = (configDir: string, instances: readonly string[]): number | null => {
+  const index = instances.indexOf(configDir)
+  return index === -1 ? null : defaultHealthPort + 1 + index
+}
+
+/** Addresses for people and programs, besides the listener. */
+const otherAddresses = ({ isService, healthPort }: Site): readonly string[] => [
+  ...healthPort === null ? [] : [
+    '# The status page, /readyz and /metrics. Each instance of Postfix has a Holdfast with a port of its own.',
+    `health: 127.0.0.1:${healthPort}`, '',
+  ],
+  ...isService ? [
+    '# For `holdfast explain`, `trust` and `flush`: root and the group holdfast.',
+    'admin: unix:/run/holdfast/admin.sock', '',
+  ] : ['# For `holdfast explain`, `trust` and `flush`, in a folder of the daemon\'s account:',
+    '#admin: unix:/run/holdfast/admin.sock', ''],
+  '# Nodes that share a Redis share their answers, and a new node knows them at once.',
+  '#redis:', '#  host: 127.0.0.1', '',
+]
+
+/** YAML with comments. */
+export const configText = (postfix: Postconf, plan: AdoptionPlan, site: Site): string => {
+  const { group, hosts } = site
   return `${[
     `# From ${postfix.configDir}, by holdfast adopt.`,
     '',
@@ -140,6 +174,7 @@ export const configText = (
     `  - socketmap: ${JSON.stringify(`unix:${socketPath(postfix)}`)}`,
     ...group === null ? ['    mode: "0666"'] : [`    group: ${JSON.stringify(group)}`, '    mode: "0660"'],
     '',
+    ...otherAddresses(site),
     'maps:',
     ...plan.maps.flatMap(map => mapLines(postfix, map)),
   ].join('\n')}\n`

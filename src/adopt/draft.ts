@@ -120,9 +120,10 @@ export class Draft {
     return name
   }
 
-  /** Notes a parameter's new value, unless it asks Holdfast for nothing: then only its blanks may have changed. */
+  /** Notes a parameter's new value, unless it asks Holdfast for nothing new: then only its blanks may have changed. */
   change(place: ParameterPlace, from: string, to: string): void {
-    if (!to.includes(socketInQueue)) return
+    const questions = (value: string): number => value.split(socketInQueue).length - 1
+    if (questions(to) === questions(from)) return
     const { service, parameter } = place
     const entry = this.postfix.services.find(({ name }) => name === service)?.entry
     if (service !== null && (entry === undefined || withOverride(entry, parameter, to) === null)) {

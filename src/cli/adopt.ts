@@ -3,16 +3,18 @@
  * for them, and prints the commands that switch Postfix over and back. It changes
  * Postfix only with --apply.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { lookup } from 'node:dns/promises'
-import { configText, interfaceNames, outageText, socketPath } from '../adopt/adopted_config.js'
-import type { Hosts } from '../adopt/adopted_config.js'
+import { configText, healthPortFor, interfaceNames, outageText, socketPath } from '../adopt/adopted_config.js'
+import type { Hosts, Site } from '../adopt/adopted_config.js'
 import { obeysCharset } from '../adopt/circumstances.js'
 import { applyChanges, folderOption, shellLines, shellWord, switchBack, switchOver } from '../adopt/switch_over.js'
+import { socketInQueue } from '../adopt/draft.js'
 import type { AdoptionPlan, PlannedMap } from '../adopt/draft.js'
 import { planAdoption } from '../adopt/plan.js'
-import { placeName, readPostconf } from '../postfix/postconf.js'
+import { splitList } from '../postfix/parameter_list.js'
+import { placeName, readPostconf, runPostconf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import { groupId } from '../config/endpoint.js'
 import { parseCf } from '../tables/cf.js'
@@ -23,6 +25,8 @@ import { askDaemon } from './query.js'
 import { messageOf } from '../log.js'
 
 export type AdoptOptions = { readonly configDir: string, readonly output?: string, readonly apply?: true }
+
+const defaultFolder = '/etc/postfix'
 
 /** A key that no table has (RFC 2606), to see whether a map answers. */
 const probe = 'holdfast-check@holdfast.invalid'
@@ -98,24 +102,40 @@ const backText = (postfix: Postconf, plan: AdoptionPlan): string => {
   return `To switch back:\n\n${indent([...calls, reloadCommand(postfix)].join('\n'))}\n`
 }
 
-type NewConfig = { readonly yaml: string, readonly group: string | null, readonly output: string | undefined }
+type NewConfig = { readonly yaml: string, readonly site: Site, readonly output: string | undefined }
 
-const planText = (postfix: Postconf, plan: AdoptionPlan, { yaml, group, output }: NewConfig): string => {
-  const file = output ?? standardConfig
-  const option = file === standardConfig ? '' : ` --config ${shellWord(file)}`
-  const folder = dirname(socketPath(postfix))
+/** The addresses of the package's units; a Postfix with another queue folder needs units of its own. */
+const packagedSocket = '/var/spool/postfix/holdfast/holdfast.sock'
+const packagedUnit = '/usr/lib/systemd/system/holdfast.socket'
+
+/** The commands that start Holdfast: by the package's units where they fit. */
+const startLines = (postfix: Postconf, file: string, { group, isService }: Site): readonly string[] => {
+  const path = socketPath(postfix)
+  if (isService && path === packagedSocket && existsSync(packagedUnit)) {
+    return [`holdfast check ${shellWord(file)}`, 'systemctl enable --now holdfast.socket holdfast']
+  }
   // The account that the package makes.
   const owner = groupId('holdfast') === null ? 'root' : 'holdfast'
+  const mode = group === null ? '0755' : '0750'
+  return [
+    `install -d -o ${owner} -g ${group ?? 'root'} -m ${mode} ${shellWord(dirname(path))}`,
+    ...isService ? [`install -d -o ${owner} -g ${owner} -m 0755 /run/holdfast`] : [],
+    `holdfast check ${shellWord(file)}`,
+    `holdfast serve ${shellWord(file)}`,
+  ]
+}
+
+const planText = (postfix: Postconf, plan: AdoptionPlan, { yaml, site, output }: NewConfig): string => {
+  const file = output ?? standardConfig
+  const option = file === standardConfig ? '' : ` --config ${shellWord(file)}`
   return [
     summaryText(plan), differencesText(postfix, plan),
     'While MySQL is down, known keys are answered from the caches. Others:\n', outageText(plan), '\n',
     output === undefined ? `1. Write the configuration, ${file} (--output FILE does it):\n\n${yaml}\n`
       : `1. The configuration is in ${file}\n\n`,
-    '2. Make the socket\'s folder, start Holdfast and compare its answers with the tables\':\n\n',
+    '2. Start Holdfast and compare its answers with the tables\':\n\n',
     indent([
-      `install -d -o ${owner} -g ${group ?? 'root'} -m ${group === null ? '0755' : '0750'} ${shellWord(folder)}`,
-      `holdfast check ${shellWord(file)}`,
-      `holdfast serve ${shellWord(file)}`,
+      ...startLines(postfix, file, site),
       ...plan.maps.map(({ name }) => `holdfast compare ${shellWord(name)}${option} --keys KEYS`),
     ].join('\n')), '\n\n',
     '3. Switch over (--apply does it, and keeps copies of main.cf and master.cf):\n\n',
@@ -157,6 +177,19 @@ const switchPostfix = async (postfix: Postconf, plan: AdoptionPlan): Promise<str
   }
 }
 
+/** The folders of postmulti(1)'s instances besides the default one; none if it has none. */
+const instancesOf = async (configDir: string): Promise<readonly string[]> => {
+  if (configDir === defaultFolder) return []
+  const text = await runPostconf(defaultFolder, ['-hx', 'multi_instance_directories']).catch(() => '')
+  return splitList(text.trim()).map(({ text: folder }) => folder)
+}
+
+/** The places of main.cf and master.cf that ask Holdfast already. */
+const movedPlaces = ({ written, overrides }: Postconf): readonly string[] => {
+  const main = [...written].map(([parameter, value]) => ({ service: null, parameter, value }))
+  return [...main, ...overrides].filter(({ value }) => value.includes(socketInQueue)).map(placeName)
+}
+
 /**
  * Prints the plan, or carries it out. Throws Failure: 69 if postconf(1) fails, 73 if the configuration can't be
  * written, 75 if the daemon doesn't serve the maps yet, 78 if there is nothing to adopt.
@@ -164,16 +197,29 @@ const switchPostfix = async (postfix: Postconf, plan: AdoptionPlan): Promise<str
 export const adopt = async ({ configDir, output, apply }: AdoptOptions, process: NodeJS.Process): Promise<number> => {
   const postfix = await postconfOf(configDir)
   const plan = planAdoption(postfix, unsuitable)
+  const moved = movedPlaces(postfix)
   if (plan.edits.length === 0) {
     process.stdout.write(summaryText(plan))
-    throw new Failure(exitConfig, `${configDir} has no mysql: table that Holdfast could take over`)
+    if (moved.length === 0) {
+      throw new Failure(exitConfig, `${configDir} has no mysql: table that Holdfast could take over`)
+    }
+    process.stdout.write(`All is moved: Postfix asks Holdfast in ${moved.join(', ')}\n`)
+    return 0
   }
   const owner = postfix.expanded.get('mail_owner') ?? ''
-  const group = groupId(owner) === null ? null : owner
-  const yaml = configText(postfix, plan, group, await hostsOf(postfix))
+  const site: Site = {
+    group: groupId(owner) === null ? null : owner, hosts: await hostsOf(postfix),
+    isService: (output ?? standardConfig) === standardConfig,
+    healthPort: healthPortFor(configDir, await instancesOf(configDir)),
+  }
+  const yaml = configText(postfix, plan, site)
+  if (output !== undefined && moved.length > 0) {
+    throw new Failure(exitCantCreate, `Postfix asks Holdfast already in ${moved.join(', ')}: add the other maps to `
+      + 'your configuration by hand; without --output, this command prints them')
+  }
   const problem = output === undefined ? null : writeConfig(output, yaml)
   if (problem !== null) throw new Failure(exitCantCreate, problem)
-  const text = apply === undefined ? planText(postfix, plan, { yaml, group, output })
+  const text = apply === undefined ? planText(postfix, plan, { yaml, site, output })
     : await switchPostfix(postfix, plan)
   process.stdout.write(text)
   return 0

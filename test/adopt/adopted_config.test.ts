@@ -1,6 +1,7 @@
 /** The configuration that adopt writes: one that Holdfast takes, with what main.cf says. */
 import t from 'tap'
-import { configText, outageText } from '../../src/adopt/adopted_config.js'
+import { configText, healthPortFor, outageText } from '../../src/adopt/adopted_config.js'
+import type { Site } from '../../src/adopt/adopted_config.js'
 import type { AdoptionPlan, PlannedMap } from '../../src/adopt/draft.js'
 import type { Postconf } from '../../src/postfix/postconf.js'
 import { parseConfig } from '../../src/config/parse.js'
@@ -33,6 +34,8 @@ const plan: AdoptionPlan = {
   edits: [], leftAlone: [],
 }
 
+const site: Site = { group: 'postfix', hosts: new Map(), isService: true, healthPort: null }
+
 const parsed = (text: string) => {
   const result = parseConfig(text, 'holdfast.yaml')
   if (!result.ok) throw new Error(result.problems.map(problem => problem.text).join('\n'))
@@ -40,7 +43,7 @@ const parsed = (text: string) => {
 }
 
 t.test('the configuration has each map, with its files in order', async t => {
-  const { maps } = parsed(configText(postfix, plan, 'postfix'))
+  const { maps } = parsed(configText(postfix, plan, site))
   t.match(maps, {
     virtual_alias: { search: 'virtual', cf: ['/etc/a.cf', '/etc/b: "c".cf'], sensitive: false },
     2: { search: 'access', cf: '/etc/d.cf', sensitive: true },
@@ -53,11 +56,11 @@ t.test('an absent route is forgotten after 5 s, even if Postfix does the steps',
     stepsStay: null, files: ['/t.cf'],
     usedBy: [{ service: null, parameter: 'transport_maps' }],
   } as const
-  t.equal(parsed(configText(postfix, { ...plan, maps: [map] }, null)).maps['transport']?.absent_for, 5_000)
+  t.equal(parsed(configText(postfix, { ...plan, maps: [map] }, { ...site, group: null })).maps['transport']?.absent_for, 5_000)
 })
 
 t.test('the configuration repeats the parameters of main.cf that decide the steps', async t => {
-  const file = parsed(configText(postfix, plan, 'postfix'))
+  const file = parsed(configText(postfix, plan, site))
   t.equal(file.recipient_delimiter, '+-')
   t.strictSame(file.propagate_unmatched_extensions, ['virtual'])
   t.strictSame(file.parent_domain_matches_subdomains, ['relay_domains', 'smtpd_access_maps'])
@@ -74,7 +77,7 @@ t.test('the domains that main.cf names are written down, as far as they stand fo
       [...expanded, ['relay_domains', expanded.get('relay_domains')?.replace('$mydestination', 'Mx.Example') ?? '']],
     ),
   }
-  t.strictSame(parsed(configText(given, plan, null)).static_domains, ['mx.example', 'localhost', 'alias.example'])
+  t.strictSame(parsed(configText(given, plan, { ...site, group: null })).static_domains, ['mx.example', 'localhost', 'alias.example'])
 })
 
 t.test('what an absence does is written where it isn\'t the default, and told in a line for each map', async t => {
@@ -92,7 +95,7 @@ t.test('what an absence does is written where it isn\'t the default, and told in
     map('block_union', { search: 'exact', sensitive: true, isAccess: true }),
     map('allow', { search: 'access', absence: 'refuses', sensitive: true, isAccess: true }),
   ]
-  const file = parsed(configText(postfix, { ...plan, maps }, null))
+  const file = parsed(configText(postfix, { ...plan, maps }, { ...site, group: null }))
   t.strictSame(Object.entries(file.maps).map(
     ([name, { absence, in_outage, max_shrink }]) => [name, absence, in_outage, max_shrink],
   ), [
@@ -111,6 +114,21 @@ t.test('what an absence does is written where it isn\'t the default, and told in
 
 t.test('the socket is in the queue folder, for Postfix\'s group alone if there is one', async t => {
   const socketmap = 'unix:/var/spool/postfix/holdfast/holdfast.sock'
-  t.match(parsed(configText(postfix, plan, 'postfix')).listen, [{ socketmap, group: 'postfix', mode: '0660' }])
-  t.strictSame(parsed(configText(postfix, plan, null)).listen, [{ socketmap, mode: '0666' }])
+  t.match(parsed(configText(postfix, plan, site)).listen, [{ socketmap, group: 'postfix', mode: '0660' }])
+  t.strictSame(parsed(configText(postfix, plan, { ...site, group: null })).listen, [{ socketmap, mode: '0666' }])
+})
+
+t.test('the service has an admin socket, where systemd makes its folder; another daemon has the line as a comment', async t => {
+  t.equal(parsed(configText(postfix, plan, site)).admin, 'unix:/run/holdfast/admin.sock')
+  const text = configText(postfix, plan, { ...site, isService: false })
+  t.equal(parsed(text).admin, 'off')
+  t.match(text, /^#admin: unix:/m)
+  t.match(text, /^#redis:\n# {2}host: /m)
+})
+
+t.test('each instance of postmulti(1) has a status page on a port of its own', async t => {
+  const instances = ['/etc/postfix-out', '/etc/postfix-in']
+  const portOf = (folder: string) =>
+    parsed(configText(postfix, plan, { ...site, healthPort: healthPortFor(folder, instances) })).health
+  t.strictSame(['/etc/postfix', ...instances].map(portOf), ['127.0.0.1:8025', '127.0.0.1:8026', '127.0.0.1:8027'])
 })

@@ -202,13 +202,15 @@ const shapes: Readonly<Record<string, ReturnType<typeof lines>>> = {
   },
 }
 
+const site = { group: 'postfix', hosts: new Map(), isService: false, healthPort: null }
+
 for (const [shape, expected] of Object.entries(shapes)) {
   t.test(`the shape of ${shape}: each table has its map, each parameter its new value`, async t => {
     const postfix = await readPostconf(fileURLToPath(new URL(`../../../test/fixtures/adopt/${shape}`, import.meta.url)))
     const plan = planAdoption(postfix, () => null)
     t.strictSame(lines(plan), expected)
     t.match(
-      parseConfig(configText(postfix, plan, 'postfix'), 'holdfast.yaml'), { ok: true },
+      parseConfig(configText(postfix, plan, site), 'holdfast.yaml'), { ok: true },
       'and Holdfast reads the configuration',
     )
   })

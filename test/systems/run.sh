@@ -1,15 +1,17 @@
 #!/bin/bash
 # The body of `npm run systems`: installs the package on Debian 12, 13 and sid, each booted with its own systemd, moves
 # a Postfix over, breaks MariaDB, restarts, reloads, upgrades and removes (trial.sh), and prints a table.
-# Needs root, and Debian's packages mmdebstrap and systemd-container. Arguments name single releases.
+# Needs root, and Debian's packages mmdebstrap and systemd-container. Arguments name single releases. The logs stay in
+# dist/systems, one for each release and run.
 set -eu
 cd "$(dirname "$0")/../.."
 deb=$(ls "$PWD"/dist/holdfast_*_"$(dpkg --print-architecture)".deb)
 releases=${*:-bookworm trixie sid}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/holdfast-test/systems
+logs=$PWD/dist/systems
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT
-mkdir -p "$cache"
+mkdir -p "$cache" "$logs"
 
 # The same package as if it were version 9.
 dpkg-deb -R "$deb" "$work/next"
@@ -55,6 +57,7 @@ EOF
         --private-network --link-journal=no -D "$root" > "$work/$release.console" 2>&1 < /dev/null || true
     cp "$root/trial/log" "$work/$release.log" 2> /dev/null || cp "$work/$release.console" "$work/$release.log"
     cp "$root/trial/result" "$work/$release.result" 2> /dev/null || : > "$work/$release.result"
+    cp "$work/$release.log" "$logs/$release-$(date +%m%d-%H%M%S).log"
     if ! grep -q '^end ok' "$work/$release.result" || grep -q FAILED "$work/$release.result"; then
         echo "== $release"
         cat "$work/$release.log"
