@@ -56,6 +56,8 @@ export type CopyBuilder = {
 const maxOddKeys = 1_000
 /** A lookup would not read more rows for one key. */
 const maxRows = 10_000
+/** Some of the stored keys can't be told apart into a key that Postfix would ask for: so many are tried for each. */
+const triesPerKey = 10
 /** Before the values, a stored row has whether it counts now, and its rank. */
 const valuesAt = 2
 
@@ -155,8 +157,10 @@ const openCopy = (table: CopiedTable, listing: Listing, { takenAt, odd, store }:
     },
     sampleKeys: (count, random = Math.random) => {
       const keys = new Set<string>()
-      for (let tries = 0; keys.size < count && tries < 10 * count + 100; tries++) {
-        const [search, ...texts] = store.anyKey(random)?.split('\n') ?? []
+      let tries = 0
+      for (const stored of store.keysFrom(random())) {
+        if (keys.size >= count || ++tries > triesPerKey * count) break
+        const [search, ...texts] = stored.split('\n')
         const ways = listing.searches[Number(search)]?.ways ?? []
         const key = ways.map(way => keyWith(way, texts)).find(key => key !== null && table.bind(key) !== null)
         if (key !== undefined && key !== null) keys.add(key)

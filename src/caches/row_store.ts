@@ -116,15 +116,17 @@ export class RowStore {
     return rows.reverse()
   }
 
-  /** One of the keys, drawn by `random` (in [0, 1)); null if there is none. */
-  anyKey(random: () => number): string | null {
-    if (this.#keys === 0) return null
-    let slot = Math.floor(random() * this.#heads.length)
-    while (this.#heads[slot] === 0) slot = (slot + 1) % this.#heads.length
-    const place = this.#heads[slot] ?? 0
-    const segment = this.#segmentOf(place)
-    const start = this.#keyStart(segment, (place - 1) % maxSegmentBytes)
-    return segment.toString('latin1', this.#at, this.#at + start)
+  /** All keys, each once, in an order that is random but for where it starts: `at` is in [0, 1). */
+  *keysFrom(at: number): Generator<string> {
+    const slots = this.#heads.length
+    const start = Math.floor(at * slots)
+    for (let index = 0; index < slots; index++) {
+      const place = this.#heads[(start + index) % slots] ?? 0
+      if (place === 0) continue
+      const segment = this.#segmentOf(place)
+      const length = this.#keyStart(segment, (place - 1) % maxSegmentBytes)
+      yield segment.toString('latin1', this.#at, this.#at + length)
+    }
   }
 
   /** All that it holds, in pieces of some 256 kB, for `read`. They must not be changed. */

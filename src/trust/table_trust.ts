@@ -11,7 +11,7 @@
  * with too few of them to judge by takes over the doubt of the others in its
  * database. Where nothing is known of a table yet, its word counts.
  */
-import { unavailable } from '../outcome.js'
+import { absent, unavailable } from '../outcome.js'
 import type { Unavailable } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
 import type { Answer, HeldSource, Source } from '../tables/source.js'
@@ -157,45 +157,56 @@ export class TableTrust {
       if (doubt !== null) return doubt
     }
     if (this.#settings.maxShrink >= 1) return null
-    const known = this.#sample(key)
-    if (known.length < fewKeys) {
-      const doubt = await this.#judgeBySiblings(server, held)
-      if (doubt !== null) return doubt
-    }
-    return await this.#lookForKnown(server, held, known) ?? this.#lookWhetherCreated(server, held)
+    const siblings = this.#parts.siblings.filter(sibling => sibling !== this)
+    if (siblings.some(({ doubts }) => doubts.has(server)) && this.#isSmall(key)) return doubted
+    return await this.#lookForKnown(server, held, siblings, key) ?? this.#lookWhetherCreated(server, held)
   }
 
-  /** The tables of the same database stand and fall together, where this one can't be judged by itself. */
-  async #judgeBySiblings(server: string, held: HeldSource): Promise<Unavailable | null> {
-    const siblings = this.#parts.siblings.filter(sibling => sibling !== this)
-    if (siblings.some(({ doubts }) => doubts.has(server))) return doubted
+  /** Whether too few keys are known to judge the table by them. */
+  #isSmall(except?: string): boolean {
+    return this.#sample(fewKeys, except).length < fewKeys
+  }
+
+  #sample(count: number, except?: string): readonly string[] {
+    return this.#parts.sample(count + 1, this.evidenceSince).filter(key => key !== except).slice(0, count)
+  }
+
+  /**
+   * Asks for one known key: if it is there, the table is whole as far as one key can tell. Else it asks for more, and
+   * for those of the `siblings` where too few are known; if too many are missing, a doubt begins.
+   */
+  async #lookForKnown(
+    server: string, held: HeldSource, siblings: readonly TableTrust[], except?: string,
+  ): Promise<Unavailable | null> {
+    const [first] = this.#sample(1, except)
+    const outcome = first === undefined ? absent : await held.again(first, this.#parts.source)
+    if (outcome.kind !== 'absent') return outcome.kind === 'found' ? null : outcome
+    const more = this.#sample(sampleSize, except).filter(key => key !== first)
+    const asked = more.length + (first === undefined ? 0 : 1)
+    const doubt = asked < fewKeys ? await this.#judgeBySiblings(siblings, server, held) : null
+    if (doubt !== null) return doubt
+    let missing = asked - more.length
+    for (const key of more) {
+      const outcome = await held.again(key, this.#parts.source)
+      if (outcome.kind === 'unavailable') return outcome
+      if (outcome.kind === 'absent') missing++
+    }
+    if (!isShrunk(missing, asked, this.#settings.maxShrink)) return null
+    this.doubt(server, 'shrunk')
+    return doubted
+  }
+
+  /** The tables of one database stand and fall together, where one of them can't be judged by itself. */
+  async #judgeBySiblings(
+    siblings: readonly TableTrust[], server: string, held: HeldSource,
+  ): Promise<Unavailable | null> {
     for (const sibling of siblings) {
-      const known = sibling.#settings.maxShrink < 1 ? sibling.#sample() : []
-      if (known.length < fewKeys) continue
-      const doubt = await sibling.#lookForKnown(server, held, known)
+      if (sibling.#settings.maxShrink >= 1 || sibling.#isSmall()) continue
+      const doubt = await sibling.#lookForKnown(server, held, [])
       // An account that may not read that table says nothing about it.
       if (doubt?.reason !== 'query-error') return doubt
     }
     return null
-  }
-
-  #sample(except?: string): readonly string[] {
-    return this.#parts.sample(sampleSize + 1, this.evidenceSince).filter(key => key !== except).slice(0, sampleSize)
-  }
-
-  /** Asks for known keys until one is there; if too many are missing, a doubt begins. */
-  async #lookForKnown(server: string, held: HeldSource, known: readonly string[]): Promise<Unavailable | null> {
-    let missing = 0
-    for (const [index, key] of known.entries()) {
-      const outcome = await held.again(key, this.#parts.source)
-      if (outcome.kind === 'unavailable') return outcome
-      if (outcome.kind === 'absent') missing++
-      // The first one is there: the table is whole as far as one key can tell.
-      else if (index === 0) break
-    }
-    if (!isShrunk(missing, known.length, this.#settings.maxShrink)) return null
-    this.doubt(server, 'shrunk')
-    return doubted
   }
 
   /** A table that was created anew since the last look is not believed until its known keys are back. */

@@ -19,7 +19,7 @@ const again = async (store: RowStore): Promise<RowStore> => {
 t.test('an empty store finds nothing', async t => {
   for (const store of [await storeOf([]), await again(await storeOf([]))]) {
     t.strictSame(store.find('a', 10), [])
-    t.equal(store.anyKey(() => 0), null)
+    t.strictSame([...store.keysFrom(0)], [])
     t.strictSame([store.rows, store.keys], [0, 0])
   }
 })
@@ -54,9 +54,13 @@ t.test('many keys are all found and no others, and any of them may be drawn', as
       wrong += store.find(`user${number}@example.org`, 2).length
     }
     t.strictSame([found, wrong, store.keys], [count, 0, count])
-    const drawn = new Set(Array.from({ length: 100 }, () => store.anyKey(Math.random)))
-    t.ok(drawn.size > 90)
-    for (const key of drawn) t.equal(store.find(key ?? '', 2).length, 1)
+    for (const at of [0, 0.5, 0.999_999]) {
+      const drawn = new Set(store.keysFrom(at))
+      t.equal(drawn.size, count, 'each key once')
+      t.ok([...drawn].every(key => store.find(key, 2).length === 1))
+    }
+    const [[first], [other]] = [[...store.keysFrom(0)], [...store.keysFrom(0.5)]]
+    t.not(first, other)
   }
   t.ok(written.segments.every(segment => segment.length <= 262_144), 'its pieces are small')
 })

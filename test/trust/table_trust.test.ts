@@ -38,11 +38,15 @@ const stage = (
     },
   }
   const evidence = new Set(known)
+  const drawn: number[] = []
   const changes: string[] = []
   const dropped = { count: 0 }
   const trust = new TableTrust({ maxShrink, evidenceForMs: Infinity }, {
     source, clock,
-    sample: count => [...evidence].slice(0, count),
+    sample: count => {
+      drawn.push(count)
+      return [...evidence].slice(0, count)
+    },
     canaries: [], siblings, outage: new Outage(60_000, clock),
     dropAbsences: () => { dropped.count++ },
     onChange: (server, doubt, before) => {
@@ -52,7 +56,7 @@ const stage = (
   siblings.push(trust)
   const ask = async (key: string): Promise<Outcome> => (await trust.ask(key, clock.now() + 2_000)).outcome
   return {
-    clock, created, rows, order, asked, evidence, changes, dropped, trust, ask,
+    clock, created, rows, order, asked, drawn, evidence, changes, dropped, trust, ask,
     fail: (outcome: Outcome | null) => { fault = outcome },
   }
 }
@@ -64,9 +68,18 @@ t.test('a table of which nothing is known is believed', async t => {
 })
 
 t.test('an absence is believed if a known key is found on the same connection', async t => {
-  const { ask, asked } = stage()
+  const { ask, asked, drawn } = stage()
   t.equal(await ask('nobody@example.com'), absent)
   t.strictSame(asked, ['one nobody@example.com', 'one user0@example.com'])
+  t.ok(Math.max(...drawn) <= 2, 'no more keys are drawn than are asked for, and one in place of the key itself')
+})
+
+t.test('a table with few known keys is judged by one of them that is there', async t => {
+  const siblings: TableTrust[] = []
+  const aliases = stage({ siblings })
+  const { ask, asked } = stage({ known: ['user0@example.com'], siblings })
+  t.equal(await ask('nobody@example.com'), absent)
+  t.strictSame([asked, aliases.asked], [['one nobody@example.com', 'one user0@example.com'], []])
 })
 
 t.test('a server with an empty table is not believed, and the other one answers in its place', async t => {
