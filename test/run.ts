@@ -1,6 +1,6 @@
 /**
- * The body of `npm test`: what the tests need is there (or is installed), lint,
- * all tests under tap, and nothing is left running. Arguments name single test
+ * The body of `npm test`: what the tests need is there (or is installed), all
+ * tests under tap, lint beside them, and nothing is left running. Arguments name single test
  * files (`test/x/y.test.ts`). Ends with tap's counts on a line of their own;
  * exit code 0 means that all of it went well.
  */
@@ -154,10 +154,9 @@ const clean = async (): Promise<boolean> => {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1))
 
 await prepare()
-const [whyNoMysql] = await Promise.all([
-  fetchMysql(),
-  must(process.execPath, ['node_modules/eslint/bin/eslint.js', '--config', '.eslint.config.js', '.']),
-])
+// Beside the tests, which wait for servers now and then.
+const linting = run(process.execPath, ['node_modules/eslint/bin/eslint.js', '--config', '.eslint.config.js', '.'], { cwd: root })
+const whyNoMysql = await fetchMysql()
 // The one server that Debian's stable release doesn't have: a mirror that is away is no fault of ours.
 if (whyNoMysql !== null) {
   console.log(`MySQL can't be had, so its tests are skipped: ${whyNoMysql}`)
@@ -166,6 +165,8 @@ if (whyNoMysql !== null) {
 process.env['HOLDFAST_TEST_DIR'] = folder
 const { counts, ok } = await runTap(testFiles())
 delete process.env['HOLDFAST_TEST_DIR']
+const lint = await linting
+if (lint.code !== 0) console.error(`${lint.stdout}${lint.stderr}lint found faults`)
 const isClean = await clean()
 removeFolder(folder)
 if (counts === undefined) console.error('tap ended without its counts')
@@ -173,4 +174,4 @@ else {
   const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped${whyNoMysql === null ? '' : ' (those on MySQL)'}` : ''
   console.log(`${counts.passed} passed, ${counts.failed} failed${skipped}`)
 }
-process.exit(ok && isClean ? 0 : 1)
+process.exit(ok && isClean && lint.code === 0 ? 0 : 1)
