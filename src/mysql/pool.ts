@@ -85,10 +85,10 @@ export class Pool {
   #searchedAt = -Infinity
   readonly #sweep: NodeJS.Timeout
   #lastTakenAt = -Infinity
-  #restUntil = -Infinity
+  /** After a fault, until the next try. */
   #retry: NodeJS.Timeout | undefined
-  /** Nothing is opened but by `probe`. */
-  #isResting = false
+  /** Why nothing is opened but by `probe`. */
+  #rest: Fault | null = null
   #isClosed = false
 
   constructor(settings: PoolSettings, hooks: PoolHooks) {
@@ -108,6 +108,7 @@ export class Pool {
   take(wanted: Wanted, until: number): Connection | Fault | Promise<Connection | Fault> {
     this.#lastTakenAt = performance.now()
     if (this.#isClosed) return closing
+    if (this.#rest !== null) return this.#rest
     const connection = this.#fitting(wanted)
     if (connection !== undefined) return connection
     if (this.#waiting.length >= maxWaiting) return full
@@ -138,7 +139,7 @@ export class Pool {
 
   /** A statement was answered. */
   answered(): void {
-    this.#limit.grow()
+    if (this.#limit.grow()) this.#serve()
   }
 
   /** A statement that was sent at that time (of `performance.now()`) took too long. */
@@ -152,9 +153,9 @@ export class Pool {
     this.#grow()
   }
 
-  /** The server failed: drops all connections, sends away all that wait, and opens none but by `probe`. */
+  /** The server failed: drops all connections, sends away whoever waits or comes, and opens none but by `probe`. */
   rest(fault: Fault): void {
-    this.#isResting = true
+    this.#rest = fault
     this.#limit.restart()
     for (const connection of this.#connections.keys()) this.#drop(connection)
     for (const { settle } of this.#waiting.splice(0)) settle(fault)
@@ -162,7 +163,7 @@ export class Pool {
 
   /** The server is well again. */
   resume(): void {
-    this.#isResting = false
+    this.#rest = null
     this.#grow()
   }
 
@@ -229,12 +230,12 @@ export class Pool {
 
   /** Opens connections for those who wait, and to stand ready: one at first, then as many at a time as stand. */
   #grow(): void {
-    if (this.#isClosed || this.#isResting) return
-    const now = performance.now()
-    const ready = now < this.#restUntil ? 0 : this.#standing - this.#connections.size
+    if (this.#isClosed || this.#rest !== null) return
+    const wasRefused = this.#retry !== undefined
+    const ready = wasRefused ? 0 : this.#standing - this.#connections.size
     const turns = Math.min(this.#waiting.length, this.#limit.value - this.#used)
     // Those who wait don't try in vain what was just refused, as long as there are connections to wait for.
-    const forWaiting = this.#connections.size > 0 && now < this.#restUntil ? 0 : turns
+    const forWaiting = this.#connections.size > 0 && wasRefused ? 0 : turns
     const wanted = Math.max(ready, forWaiting)
     while (this.#openings.size < Math.min(wanted, Math.max(1, this.#connections.size))) {
       const [oldest] = this.#idle
@@ -282,9 +283,11 @@ export class Pool {
 
   #refused(fault: Fault): void {
     if (this.#isClosed) return
-    this.#restUntil = performance.now() + restMs
     clearTimeout(this.#retry)
-    this.#retry = setTimeout(() => this.#grow(), restMs).unref()
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined
+      this.#grow()
+    }, restMs).unref()
     // The server takes no more than stand: its own limit, or ours there.
     if (this.#connections.size > 0) return
     for (const { settle } of this.#waiting.splice(0)) settle(fault)
@@ -336,9 +339,12 @@ class Limit {
     return Math.floor(this.#exact)
   }
 
-  grow(): void {
-    if (this.#exact === this.#max) return
+  /** Whether the server gets one more now. */
+  grow(): boolean {
+    if (this.#exact === this.#max) return false
+    const before = this.value
     this.#exact = Math.min(this.#max, this.#exact + (this.#exact < this.#threshold ? 1 : 1 / this.#exact))
+    return this.value > before
   }
 
   /** Once for all statements that were sent before the last time. */

@@ -1,8 +1,13 @@
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { createConnection } from 'mysql2/promise'
+import { Connection } from '../../src/mysql/connection.js'
+import type { Fault } from '../../src/mysql/fault.js'
+import { Pool } from '../../src/mysql/pool.js'
+import { openConnection } from '../../src/mysql/session.js'
+import { freePort } from '../fixtures/port.js'
 import {
-  fill, inet, known, knownAnswer, lookAlias, loginTo, proxied, queryOf, reasonOf, reasons, seen, serversFor, sessions, startBed, statusOf, unix, untilSessions,
+  fill, inet, known, knownAnswer, lookAlias, loginTo, proxied, queryOf, reasonOf, reasons, seen, serversFor, sessions, startBed, statusOf, targetOf, unix, untilSessions,
 } from './bed.js'
 
 const mariadb = await startBed(t)
@@ -28,6 +33,44 @@ t.test('a server that hangs gets no more handshakes at a time than connections s
   await until('half-open')
   t.ok(proxy.accepted() <= accepted + 2, String(proxy.accepted() - accepted))
   t.equal(proxy.standing(), proxy.accepted() - accepted)
+})
+
+t.test('refused beside connections that stand: tried again after a moment, though the clock has not moved since', async t => {
+  const opened: string[] = []
+  const open = async (): Promise<Connection | Fault> => {
+    // The second one finds nobody.
+    const host = opened.length === 1 ? inet({ port: await freePort() }) : unix(mariadb)
+    const connection = await openConnection(targetOf(mariadb, { host }), 10_000)
+    opened.push(connection instanceof Connection ? 'opened' : connection.detail)
+    return connection
+  }
+  const now = performance.now()
+  // Timers may be early by it.
+  t.intercept(performance, 'now', { value: () => now })
+  const pool = new Pool({ connections: 2, standing: 0, idleMs: 60_000, maxAgeMs: 600_000 }, {
+    open, onOpened: () => undefined, onRefused: () => undefined,
+  })
+  t.teardown(() => pool.close())
+  for (let taken = 0; taken < 2; taken++) t.ok(await pool.take({}, now + 600_000) instanceof Connection)
+  t.same(opened, ['opened', 'ECONNREFUSED', 'opened'])
+})
+
+t.test('a reply that is still being judged keeps nobody from the turn that it gave', async t => {
+  const { servers, until } = serversFor(t, { resetMs: 50 })
+  const proxy = await proxied(t, mariadb)
+  const database = servers.database([inet(proxy)], loginTo(mariadb))
+  proxy.refuse()
+  await reasons(database, 3)
+  await proxy.pass()
+  await until('closed')
+  t.equal(statusOf(servers).limit, 1)
+  let second = 'not answered'
+  const first = database.ask(lookAlias, [known], 600_000, {
+    onReply: async () => { second = reasonOf(await waiting) },
+  })
+  const waiting = database.ask(lookAlias, [known], 600_000)
+  await first
+  t.equal(second, 'rows')
 })
 
 t.test('after an outage the server gets one statement at a time at first, and one more with each answer', async t => {

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { createConnection } from 'mysql2/promise'
 import {
@@ -108,6 +109,21 @@ t.test('hung with questions in the queue: they are sent away when the breaker op
   proxy.blackhole()
   const waiting = await Promise.all(Array.from({ length: 20 }, () => database.ask(lookAlias, [known], 600_000)))
   t.same(waiting.map(reasonOf), [...Array<string>(3).fill('timeout'), ...Array<string>(17).fill('breaker-open')])
+})
+
+t.test('hung with more questions sent than it takes to open the breaker: those whose connection is dropped wait for no other', async t => {
+  const { servers, changes } = serversFor(t, { connections: 6, statementMs: 300 })
+  const proxy = await proxied(t, mariadb)
+  const database = servers.database([inet(proxy)], loginTo(mariadb))
+  await fill(database, servers, 6)
+  proxy.blackhole()
+  const ask = (): Promise<string> => database.ask(lookAlias, [known], 600_000).then(reasonOf)
+  const [first, later] = [[ask(), ask(), ask()], [] as Promise<string>[]]
+  await setTimeout(100)
+  for (let asked = 0; asked < 3; asked++) later.push(ask())
+  t.same(await Promise.all(first), Array(3).fill('timeout'))
+  for (const reason of await Promise.all(later)) t.match(reason, /^(?:breaker-open|timeout)$/)
+  t.same(changes.map(({ state }) => state), ['open'])
 })
 
 t.test('a dump locks the tables: lookups wait in vain, and the server is not to blame', async t => {
