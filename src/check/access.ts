@@ -92,7 +92,9 @@ export const accessFindings = (socket: ConfiguredSocket, from: string, account: 
     const closed = `${account.name} could not write to a socket of ${group} and mode 0${mode.toString(8)}`
     return [missing, { level: 'error', text: `${closed}: ${deferred}. ${remedy(account)}` }]
   }
-  if (!stats.isSocket()) return [{ level: 'error', text: `${path} is not a socket: ${deferred}` }]
+  if (!stats.isSocket()) {
+    return [{ level: 'error', text: `${path} is not a socket: ${deferred}. Remove it, and restart Holdfast` }]
+  }
   if (mayDo(stats, account, 'write')) return []
   const closed = `${account.name} can't write to the socket (${ownership(stats)})`
   return [{ level: 'error', text: `${closed}: ${deferred}. ${remedy(account)}` }]
@@ -108,7 +110,10 @@ const folderFinding = (inTheWay: Obstacle, account: Account): FindingText => {
       }
     case 'hidden':
       return process.geteuid?.() === account.uid
-        ? { level: 'error', text: `${account.name} can't search the folders to ${folder}: ${deferred}` }
+        ? {
+          level: 'error',
+          text: `${account.name} can't search the folders to ${folder}: ${deferred}. Give them mode 0711`,
+        }
         : { level: 'warning', text: `${folder} can't be looked at: run this as ${account.name} or root` }
     case 'closed':
       return {

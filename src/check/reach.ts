@@ -79,11 +79,12 @@ const withoutListener = async (
   if (await isAnswered(at)) return { listener: null, isOurs: false, findings: [] }
   const [{ endpoint, protocol } = { endpoint: '', protocol: 'socketmap' }] = uses
   const isOurs = endpoint.includes('holdfast') || uses.some(({ map }) => config.maps.some(({ name }) => name === map))
-  const listening = listeners.length === 0 ? `it has no ${protocol} listener`
-    : `it listens on ${listeners.map(({ address }) => endpointName(address)).join(', ')}`
+  const listening = listeners.length === 0 ? `The configuration has no ${protocol} listener`
+    : `Holdfast listens on ${listeners.map(({ address }) => endpointName(address)).join(', ')}`
   const finding: Finding = {
     level: isOurs ? 'error' : 'warning', place: fileAndName(postfix, uses),
-    text: `${endpoint}: no listener of ${config.fileName} is there, and nobody else answers: ${deferred}; ${listening}`,
+    text: `${endpoint}: no listener of ${config.fileName} is there, and nobody else answers: ${deferred}. `
+      + `${listening}: write the same address in both`,
   }
   return { listener: null, isOurs, findings: [finding] }
 }

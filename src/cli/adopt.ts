@@ -201,7 +201,8 @@ export const adopt = async ({ configDir, output, apply }: AdoptOptions, process:
   if (plan.edits.length === 0) {
     process.stdout.write(summaryText(plan))
     if (moved.length === 0) {
-      throw new Failure(exitConfig, `${configDir} has no mysql: table that Holdfast could take over`)
+      throw new Failure(exitConfig,
+        `${configDir} has no mysql: table that Holdfast could take over; name Postfix's folder with --config-dir`)
     }
     process.stdout.write(`All is moved: Postfix asks Holdfast in ${moved.join(', ')}\n`)
     return 0

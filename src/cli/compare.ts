@@ -115,10 +115,13 @@ const compareAll = async (
 const mapOf = ({ maps, listeners }: Config, name: string): { map: MapConfig, listener: Endpoint } => {
   const map = maps.find(candidate => candidate.name === name)
   if (map === undefined) {
-    throw new Failure(exitConfig, `there is no map '${name}'; known maps: ${maps.map(each => each.name).join(', ')}`)
+    throw new Failure(exitConfig,
+      `'${name}' is no map of the configuration; known: ${maps.map(each => each.name).join(', ')}`)
   }
   const listener = listeners.find(({ protocol }) => protocol === 'socketmap')
-  if (listener === undefined) throw new Failure(exitConfig, 'there is no socketmap listener')
+  if (listener === undefined) {
+    throw new Failure(exitConfig, 'the configuration has no socketmap listener; add one under `listen:`')
+  }
   return { map, listener: listener.address }
 }
 
@@ -127,7 +130,7 @@ async function* linesOf(keys: string, process: NodeJS.Process): AsyncGenerator<s
   try {
     yield* keys === '-' ? createInterface({ input: process.stdin }) : (await open(keys)).readLines()
   } catch (error) {
-    throw new Failure(exitNoInput, `the keys can't be read: ${messageOf(error)}`)
+    throw new Failure(exitNoInput, `the keys can't be read: ${messageOf(error)}; name a file with one key a line`)
   }
 }
 
@@ -146,7 +149,9 @@ const openSource = (config: Config, map: MapConfig, process: NodeJS.Process): { 
  */
 export const compare = async (name: string, options: CompareOptions, process: NodeJS.Process): Promise<number> => {
   const loaded = loadConfig(options.config, process.env)
-  if (!loaded.ok) throw new Failure(exitConfig, `${options.config} has problems (see \`holdfast check\`)`)
+  if (!loaded.ok) {
+    throw new Failure(exitConfig, `${options.config} has problems: \`holdfast check ${options.config}\` lists them`)
+  }
   const { map, listener } = mapOf(loaded.config, name)
   const plan = compileSearch(map.search, loaded.config.search)
   const { source, close } = openSource(loaded.config, map, process)

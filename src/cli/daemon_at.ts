@@ -19,7 +19,8 @@ export const configOf = async ({ config }: DaemonOptions, environment: NodeJS.Pr
   const { loadConfig } = await import('../config/load.js')
   const loaded = loadConfig(config, environment)
   if (loaded.ok) return loaded.config
-  throw new Failure(exitConfig, `${config} has problems (see \`holdfast check\`); or name the socket with --at`)
+  throw new Failure(exitConfig,
+    `${config} has problems: \`holdfast check ${config}\` lists them; or name the socket with --at`)
 }
 
 /** Where the daemon is, and what says so. */
@@ -51,7 +52,9 @@ const daemonAt = async (
     return { ...endpoint, setting: '--at' }
   }
   const endpoint = endpointIn(await configOf(options, environment))
-  if (endpoint === undefined) throw new Failure(exitConfig, `${options.config} has no ${what}`)
+  if (endpoint === undefined) {
+    throw new Failure(exitConfig, `${options.config} has no ${what}: add one, or name it with --at`)
+  }
   return { ...endpoint, setting: `${endpoint.setting ?? ''} in ${options.config}` }
 }
 
@@ -101,7 +104,7 @@ const parsed = (text: string): unknown => {
   try {
     return JSON.parse(text)
   } catch {
-    throw new Error('what answers there is not holdfast')
+    throw new Error('what answers there is not Holdfast; name its address with --at')
   }
 }
 

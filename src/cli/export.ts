@@ -44,8 +44,8 @@ const fromDaemon = async (address: Endpoint, map: string): Promise<Export> => {
 const fromCaches = async (config: Config, name: string, process: NodeJS.Process): Promise<Export> => {
   const { snapshotPath, redis } = config
   if (snapshotPath === null && redis === null) {
-    throw new Failure(exitTempfail, 'the daemon is down, and the configuration names neither `redis:` nor `snapshot:` '
-      + '(under systemd: set STATE_DIRECTORY=/var/lib/holdfast)')
+    throw new Failure(exitTempfail, 'the daemon is down, and the configuration names neither `redis:` nor `snapshot:`; '
+      + 'under systemd, set STATE_DIRECTORY=/var/lib/holdfast for this command')
   }
   const log = terminalLog('warn', process)
   const opened = openMapSources(config, log)
@@ -117,7 +117,7 @@ export const exportMap = async (map: string, options: DaemonOptions, process: No
       if (!process.stdout.write(text)) await once(process.stdout, 'drain')
     }
   } catch (error) {
-    throw new Failure(exitTempfail, `ended early: ${messageOf(error)}`)
+    throw new Failure(exitTempfail, `ended early: ${messageOf(error)}; run it again`)
   } finally {
     source.close()
   }

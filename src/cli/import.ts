@@ -43,7 +43,7 @@ const readTable = (file: string, complain: (text: string) => void): FileTable =>
     for (const { place, text } of warnings) complain(`${place}: ${text}`)
     return { rows: entries, madeAt: statSync(file).mtimeMs }
   } catch (error) {
-    throw new Failure(exitNoInput, `${file} can't be read: ${messageOf(error)}`)
+    throw new Failure(exitNoInput, `${file} can't be read: ${messageOf(error)}; name a Postfix text table`)
   }
 }
 

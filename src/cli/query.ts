@@ -28,16 +28,16 @@ const ask = (address: DaemonAddress, request: string, timeoutMs: number) => new 
     socket.destroy()
     reject(new Error(`${endpointName(address)}: ${why}`))
   }
-  socket.setTimeout(timeoutMs, () => fail(`no reply within ${timeoutMs} ms`))
+  socket.setTimeout(timeoutMs, () => fail(`no reply within ${timeoutMs / 1_000} s`))
   socket.on('connect', () => socket.write(encodeNetstring(request), 'latin1'))
   socket.on('error', error => reject(new Error(unreachable(address, error))))
-  socket.on('close', () => fail('connection closed without a reply'))
+  socket.on('close', () => fail('the connection was closed without a reply; is it a socketmap listener of Holdfast?'))
   socket.on('data', chunk => {
     const error = decoder.push(chunk, (buffer, start, end) => {
       resolve(buffer.toString('latin1', start, end))
       socket.end()
     })
-    if (error !== null) fail(`the reply is not a netstring (${error})`)
+    if (error !== null) fail(`the reply is not a netstring (${error}); is it a socketmap listener of Holdfast?`)
   })
 })
 
@@ -65,7 +65,9 @@ export const query = async (
   map: string, key: string, options: QueryOptions, process: NodeJS.Process,
 ): Promise<number> => {
   const seconds = Number(options.timeout)
-  if (!(seconds > 0)) throw new Failure(exitUsage, `--timeout: '${options.timeout}' is not a number of seconds`)
+  if (!(seconds > 0)) {
+    throw new Failure(exitUsage, `--timeout: '${options.timeout}' is not a time; write a number of seconds above 0`)
+  }
   const answer = await askDaemon(await socketmapAt(options, process.env), map, key, seconds * 1_000)
   switch (answer.kind) {
     case 'found':

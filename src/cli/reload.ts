@@ -14,7 +14,9 @@ const patienceMs = 30_000
  */
 export const reload = async (process: NodeJS.Process): Promise<number> => {
   const [file, pid] = [verdictFile(process.env), Number(process.env['MAINPID'] ?? 0)]
-  if (file === null || !(pid > 0)) throw new Failure(exitUsage, 'systemd runs this: systemctl reload holdfast')
+  if (file === null || !(pid > 0)) {
+    throw new Failure(exitUsage, 'systemd runs this command; type: systemctl reload holdfast')
+  }
   rmSync(file, { force: true })
   process.kill(pid, 'SIGHUP')
   for (let waitedMs = 0; waitedMs < patienceMs; waitedMs += lookMs) {
@@ -23,7 +25,8 @@ export const reload = async (process: NodeJS.Process): Promise<number> => {
     if (verdict === '') return 0
     if (verdict !== null) throw new Failure(exitConfig, verdict.trimEnd())
   }
-  throw new Failure(exitTempfail, `the daemon did not say within ${patienceMs / 1_000} s what came of it`)
+  throw new Failure(exitTempfail,
+    `the daemon did not say within ${patienceMs / 1_000} s what came of it; look into its log: journalctl -u holdfast`)
 }
 
 /** null if there is none yet. */

@@ -38,13 +38,13 @@ const addressOf = (
 ): ListenAddress => {
   const gid = group === undefined ? null : groupId(String(group))
   if (group !== undefined && gid === null) {
-    problem([...path, 'group'], `group: there is no group '${group}' on this machine`)
+    problem([...path, 'group'], `group: '${group}' is no group of this machine; write one of getent(1) group`)
   }
   if (endpoint.kind === 'inet') return endpoint
   const secret = Object.keys(maps).find(name => maps[name]?.sensitive === true)
   if (secret !== undefined && group === undefined && mode === undefined) {
-    problem([...path, 'socketmap'], `socketmap: every account of this machine could ask for ${secret}, which is `
-      + 'sensitive: write who may, such as `group: postfix`')
+    problem([...path, 'socketmap'], `socketmap: has neither group nor mode, so every account of this machine `
+      + `could ask for ${secret}, which is sensitive: say who may, such as \`group: postfix\``)
   }
   // Postfix's processes run as its own user, which is in none of our groups unless `group` says so.
   return { ...endpoint, mode: parseInt(mode ?? (group === undefined ? '0666' : '0660'), 8), gid }
@@ -57,7 +57,9 @@ const listenerOf = (
   const mapNames = [...Object.keys(maps), ...reading.faults.keys()]
   const { socketmap, tcp, map, allow } = section
   if ((socketmap === undefined) === (tcp === undefined)) {
-    problem(path, 'a listener is either `socketmap: unix:PATH` (or inet:HOST:PORT) or `tcp: HOST:PORT` with `map:`')
+    const found = socketmap === undefined ? 'neither socketmap nor tcp' : 'socketmap and tcp'
+    problem(path, `listen: has ${found}; must have one: `
+      + '`socketmap: unix:PATH` (or inet:HOST:PORT), or `tcp: HOST:PORT` with `map:`')
     return null
   }
   const name = socketmap === undefined ? 'tcp' : 'socketmap'
@@ -69,22 +71,26 @@ const listenerOf = (
   const address = addressOf(reading, path, endpoint, section, maps)
   const allowed = allowedOf(reading, [...path, 'allow'], allow)
   if (endpoint.kind === 'unix' && allow !== undefined) {
-    problem([...path, 'allow'], 'allow: goes with TCP; a unix socket has `mode` and `group`')
+    problem([...path, 'allow'], 'allow: stands beside a unix socket; goes with TCP: write `mode` and `group` instead')
   }
   if (endpoint.kind === 'inet' && allowed === null && !isLoopback(endpoint.host)) {
-    problem([...path, name], `${name}: ${endpoint.host} can be reached by other machines: `
+    problem([...path, name], `${name}: ${endpoint.host} can be reached by other machines, and there is no allow: `
       + 'say which ones may ask, `allow: [192.0.2.0/24]`, or listen on 127.0.0.1')
   }
   if (socketmap !== undefined) {
-    if (map !== undefined) problem([...path, 'map'], 'map: goes with tcp only; with socketmap the client names the map')
+    if (map !== undefined) {
+      problem([...path, 'map'],
+        'map: stands beside socketmap, with which the client names the map; goes with tcp: remove this')
+    }
     return { address, allowed, protocol: 'socketmap' }
   }
   if (endpoint.kind === 'unix') {
-    problem([...path, 'tcp'], 'tcp: Postfix\'s tcp: tables know no unix sockets; write HOST:PORT')
+    problem([...path, 'tcp'], 'tcp: is a unix socket, which Postfix\'s tcp: tables can\'t ask; write HOST:PORT')
   }
-  if (map === undefined) problem(path, 'tcp: say which `map:` is asked here; the protocol has no map names')
-  else if (!mapNames.includes(map)) {
-    problem([...path, 'map'], `map: there is no map '${map}'; known maps: ${mapNames.join(', ')}`)
+  if (map === undefined) {
+    problem(path, 'tcp: has no `map:`; say which map is asked here, since the protocol has no map names')
+  } else if (!mapNames.includes(map)) {
+    problem([...path, 'map'], `map: '${map}' is not under \`maps\`; known: ${mapNames.join(', ')}`)
   }
   return { address, allowed, protocol: 'tcp_table', map: map ?? '' }
 }
@@ -107,6 +113,6 @@ export const adminOf = ({ problem }: Reading, { admin }: ConfigFile): string | n
   if (endpoint === null) return null
   if (typeof endpoint !== 'string' && endpoint.kind === 'unix') return endpoint.path
   problem(['admin'], typeof endpoint === 'string' ? `admin: ${endpoint}`
-    : 'admin: write unix:PATH; the permissions of the socket say who may use it')
+    : `admin: '${admin}' is no unix socket; write unix:PATH, whose permissions say who may use it, or off`)
   return null
 }

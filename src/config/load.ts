@@ -11,11 +11,13 @@ import type { Config, Faults } from './config.js'
 import { adminOf, healthOf, listenersOf } from './listen_section.js'
 import { fallbackRejects, mapsOf } from './maps_section.js'
 import { parseConfig } from './parse.js'
+import type { ParameterPath } from './parse.js'
 import { adminTokenOf, startReading } from './reading.js'
 import type { Reading } from './reading.js'
 import { redisOf } from './redis_section.js'
 import { nodeOf, withRole } from './role_section.js'
 import type { ConfigFile, WrittenFile } from './schema.js'
+import { durationText } from './units.js'
 import { canonicalLiteral } from '../postfix/address.js'
 import { asBytes, fold } from '../postfix/fold.js'
 
@@ -29,7 +31,8 @@ export const loadConfig = (fileName: string, environment: NodeJS.ProcessEnv): Lo
   try {
     text = readFileSync(fileName, 'utf8')
   } catch (error) {
-    return { ok: false, problems: [{ place: fileName, text: `can't be read: ${messageOf(error)}` }] }
+    const problem = `can't be read: ${messageOf(error)}; name a YAML file that this account may read`
+    return { ok: false, problems: [{ place: fileName, text: problem }] }
   }
   const parsed = parseConfig(text, fileName)
   if (!parsed.ok) return parsed
@@ -78,7 +81,8 @@ const configOf = (reading: Reading, written: WrittenFile): Config => {
 
 const checkRole = ({ problem }: Reading, { role, outage, unknown }: ConfigFile): void => {
   if (role === 'primary' && outage !== undefined) {
-    problem(['outage'], 'outage: only a fallback node may choose; a primary always defers what it can\'t know')
+    problem(['outage'], `outage: is ${outage} on a primary, which always defers what it can't know: `
+      + 'remove this, or use role: fallback')
   }
   if (role === 'fallback' && unknown === 'defer') problem(['unknown'], fallbackRejects)
 }
@@ -86,16 +90,21 @@ const checkRole = ({ problem }: Reading, { role, outage, unknown }: ConfigFile):
 const checkTimes = (
   { problem }: Reading, { deadline, soft_deadline, copy_every, warm_every, changes_every, breaker, redis }: ConfigFile,
 ): void => {
-  if (soft_deadline >= deadline) problem(['soft_deadline'], 'soft_deadline: must be shorter than deadline')
-  if (copy_every < 60_000) problem(['copy_every'], 'copy_every: at least 1m')
-  if (warm_every < 60_000) problem(['warm_every'], 'warm_every: at least 1m')
-  if (changes_every < 1_000) problem(['changes_every'], 'changes_every: at least 1s')
-  if (deadline > 50_000) problem(['deadline'], 'deadline: at most 50s; Postfix itself gives up after 100s')
-  if (breaker.reset > 3_600_000) problem(['breaker', 'reset'], 'breaker.reset: at most 1h')
-  if (redis !== undefined && redis.command_timeout > 50_000) {
-    problem(['redis', 'command_timeout'], 'redis.command_timeout: at most 50s')
+  const bound = (path: ParameterPath, ms: number, { least = 0, most = Infinity }, why = ''): void => {
+    if (ms >= least && ms <= most) return
+    const accepted = ms < least ? `at least ${durationText(least)}` : `at most ${durationText(most)}`
+    problem(path, `${path.map(String).join('.')}: is ${durationText(ms)}; must be ${accepted}${why}`)
   }
-  if (deadline < 10) problem(['deadline'], 'deadline: at least 10ms')
+  bound(['copy_every'], copy_every, { least: 60_000 })
+  bound(['warm_every'], warm_every, { least: 60_000 })
+  bound(['changes_every'], changes_every, { least: 1_000 })
+  bound(['deadline'], deadline, { least: 10, most: 50_000 }, deadline < 10 ? '' : ': Postfix gives up after 100s')
+  bound(['breaker', 'reset'], breaker.reset, { most: 3_600_000 })
+  if (redis !== undefined) bound(['redis', 'command_timeout'], redis.command_timeout, { most: 50_000 })
+  if (soft_deadline >= deadline) {
+    problem(['soft_deadline'], `soft_deadline: is ${durationText(soft_deadline)}; `
+      + `must be shorter than deadline, ${durationText(deadline)}`)
+  }
 }
 
 /** A path in the service's StateDirectory; null if it has none. */

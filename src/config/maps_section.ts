@@ -8,6 +8,7 @@ import { secretOf } from './reading.js'
 import type { Reading } from './reading.js'
 import type { ConfigFile, MapSection } from './schema.js'
 import { nearest } from './spelling.js'
+import { durationText } from './units.js'
 
 const minuteMs = 60_000
 const dayMs = 86_400_000
@@ -21,7 +22,8 @@ const mostlyAbsent: ReadonlySet<Search> = new Set(['transport', 'canonical', 'ge
 const rejectsInOutage: ReadonlySet<Search> = new Set(['virtual', 'recipient'])
 
 export const fallbackRejects =
-  'unknown: a fallback node rejects unknowns, it is the last MX that a client asks; remove this or use role: primary'
+  'unknown: is defer on a fallback node, which rejects unknowns, since it is the last MX that a client asks: '
+  + 'remove this, or use role: primary'
 
 const lifetimesOf = (map: MapSection): Lifetimes => ({
   freshForMs: map.fresh_for ?? 5 * minuteMs,
@@ -52,23 +54,23 @@ const policyOf = ({ role, unknown, outage }: ConfigFile, map: MapSection): Polic
 const checkMap = ({ problem }: Reading, path: ParameterPath, map: MapSection, { role }: ConfigFile): void => {
   const kinds = (['cf', 'text', 'database'] as const).filter(kind => map[kind] !== undefined)
   if (kinds.length !== 1) {
-    problem(path, `${path.join('.')}: needs exactly one of \`cf:\` (a mysql_table file), `
-      + '`database:` with `query:`, or `text:` (a text table)'
-      + (kinds.length === 0 ? '' : `; it has ${kinds.join(' and ')}`))
+    problem(path, `${path.join('.')}: has ${kinds.length === 0 ? 'no table' : kinds.join(' and ')}; must have exactly `
+      + 'one of `cf:` (a mysql_table file), `database:` with `query:`, or `text:` (a text table)')
   }
   const { staleForMs, freshForMs } = lifetimesOf(map)
   if (map.stale_for !== undefined && map.stale_for > 0 && staleForMs < freshForMs) {
-    problem([...path, 'stale_for'], 'stale_for: counts from the verification, like fresh_for, so it must be longer')
+    problem([...path, 'stale_for'], `stale_for: is ${durationText(staleForMs)}; must be at least fresh_for, `
+      + `${durationText(freshForMs)}, since both count from the verification; 0 switches stale answers off`)
   }
   if (map.in_outage !== undefined && !['passes', 'reroutes'].includes(absenceOf(map).does)) {
-    problem([...path, 'in_outage'], 'in_outage: goes with `absence: passes` or `reroutes`; '
-      + 'in this map an absence that is not known would refuse mail')
+    problem([...path, 'in_outage'], `in_outage: is ${map.in_outage} in a map with absence: ${absenceOf(map).does}; `
+      + 'goes with `absence: passes` or `reroutes`, else it could refuse mail: remove this')
   }
   const { does } = absenceOf(map)
   if (map.unknown === 'defer' && (mostlyAbsent.has(map.search) || does !== 'refuses')) {
     const kind = mostlyAbsent.has(map.search) ? `a ${map.search} map` : `a map with absence: ${does}`
-    problem([...path, 'unknown'], `unknown: in ${kind} most keys are absent, senders' too; `
-      + 'to defer these would stop all mail')
+    problem([...path, 'unknown'], `unknown: is defer in ${kind}, where most keys are absent, senders' too: `
+      + 'to defer these would stop all mail, so remove this')
   }
   if (map.unknown === 'defer' && role === 'fallback') problem([...path, 'unknown'], fallbackRejects)
 }
@@ -77,8 +79,9 @@ const checkMap = ({ problem }: Reading, path: ParameterPath, map: MapSection, { 
 const noDatabase = (name: string, databases: ConfigFile['databases']): string => {
   const known = Object.keys(databases)
   const near = nearest(name, known)
-  const hint = near !== null ? `, did you mean '${near}'?` : known.length === 0 ? '' : `; known: ${known.join(', ')}`
-  return `database: there is no '${name}' under databases${hint}`
+  const hint = near !== null ? `; did you mean '${near}'?`
+    : known.length === 0 ? ': add it there' : `; known: ${known.join(', ')}`
+  return `database: '${name}' is not under \`databases\`${hint}`
 }
 
 /** A value as mysql_table(5) writes it. */
@@ -96,7 +99,7 @@ const inlineSource = (
     if (map.database !== undefined) problem([...path, 'database'], noDatabase(name, databases))
     return { kind: 'inline', parameters: {}, placeOf: () => placeOf(path) }
   }
-  if (map.query === undefined) problem(path, `${path.join('.')}: database goes with \`query:\``)
+  if (map.query === undefined) problem(path, `${path.join('.')}: has \`database:\` without \`query:\`: add the query`)
   const { query, result_format, domain, expansion_limit, require_result_set } = map
   const ofMap = { query, result_format, domain, expansion_limit, require_result_set }
   const given = Object.entries({ ...database, ...ofMap }).flatMap(([parameter, value]) =>
@@ -113,17 +116,20 @@ const changesOf = (
   { placeOf, problem }: Reading, path: ParameterPath, { changes: query, text }: MapSection,
 ): MapConfig['changes'] => {
   if (query === undefined) return null
-  if (text !== undefined) problem(path, 'changes: a text table is read at start and on reload; remove this')
+  if (text !== undefined) {
+    problem(path, 'changes: the map has a text table, which is read at start and on reload: remove this')
+  }
   return { query, place: placeOf(path) }
 }
 
 const warmOf = ({ problem }: Reading, path: ParameterPath, { warm, text }: MapSection): string | null => {
   if (warm === undefined) return null
   const query = warm.replace(/[\s;]+$/, '')
-  if (text !== undefined) problem(path, 'warm: a text table is whole in memory as it is; remove this')
-  else if (query !== 'auto' && !/^[\s(]*(SELECT|WITH)\b/i.test(query)) {
-    problem(path, 'warm: write auto, or a query such as SELECT address, goto FROM alias; '
-      + `'${query.slice(0, 60)}' is neither`)
+  if (text !== undefined) {
+    problem(path, 'warm: the map has a text table, which is whole in memory as it is: remove this')
+  } else if (query !== 'auto' && !/^[\s(]*(SELECT|WITH)\b/i.test(query)) {
+    problem(path, `warm: '${query.slice(0, 60)}' is no query; `
+      + 'write auto, or a query such as SELECT address, goto FROM alias')
   }
   return query
 }
@@ -132,7 +138,7 @@ const warmOf = ({ problem }: Reading, path: ParameterPath, { warm, text }: MapSe
 export const mapsOf = (reading: Reading, file: ConfigFile): readonly MapConfig[] => {
   const { folder, placeOf, problem } = reading
   const sections = Object.entries(file.maps)
-  if (sections.length + reading.faults.size === 0) problem(['maps'], 'maps: name at least one map')
+  if (sections.length + reading.faults.size === 0) problem(['maps'], 'maps: is empty; name at least one map')
   const passwords = new Map(Object.entries(file.databases)
     .map(([name, database]) => [name, secretOf(reading, ['databases', name], database)] as const))
   return sections.map(([name, map]) => {

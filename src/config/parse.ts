@@ -82,7 +82,7 @@ const explain = (issue: z.core.$ZodIssue): { path: PropertyKey[], text: string }
     const known = knownAt(issue.path)
     return issue.keys.map(key => {
       const near = nearest(key, known)
-      const hint = near === null ? `; known here: ${known.join(', ')}` : `, did you mean '${near}'?`
+      const hint = near === null ? `; known here: ${known.join(', ')}` : `; did you mean '${near}'?`
       return { path: [...issue.path, key], text: `unknown parameter '${key}'${hint}` }
     })
   }
@@ -90,7 +90,8 @@ const explain = (issue: z.core.$ZodIssue): { path: PropertyKey[], text: string }
   if (issue.path.at(-1) === 'search') {
     return [{
       path: issue.path,
-      text: `${name}: say how Postfix uses this map: virtual (virtual_alias_maps), canonical (canonical_maps), `
+      text: `${name}: ${issue.input === undefined ? 'is missing; ' : quoted(issue.input)}say how Postfix uses this `
+        + 'map: virtual (virtual_alias_maps), canonical (canonical_maps), '
         + 'generic (smtp_generic_maps), transport (transport_maps), '
         + 'recipient (relay_recipient_maps, local_recipient_maps, virtual_mailbox_maps), '
         + 'domain (relay_domains), access (check_*_access), or exact (virtual_*_domains, or read through unionmap)',
@@ -104,23 +105,39 @@ const wanted: Readonly<Record<string, string>> = {
   int: 'a whole number', number: 'a number', string: 'text, in quotes where it looks like a number',
 }
 
-/** What would be right. zod's own messages are for programmers; those of schema.ts and units.ts are kept. */
+/** What was found, as far as it may be shown: text or a number could be a password. */
+const shown = (input: unknown): string => {
+  if (typeof input === 'boolean') return String(input)
+  if (typeof input === 'number' || typeof input === 'string') return typeof input === 'number' ? 'a number' : 'text'
+  return Array.isArray(input) ? 'a list' : 'a section'
+}
+
+/** The same for what is one of some words, or should be. */
+const quoted = (input: unknown): string => `is ${typeof input === 'string' ? `'${input}'` : shown(input)}; `
+
+/**
+ * What was found, and what would be right. zod's own messages are for programmers; those of schema.ts and units.ts are
+ * kept.
+ */
 const remedy = (issue: z.core.$ZodIssue): string => {
   switch (issue.code) {
     case 'invalid_type': {
-      if (issue.input === undefined) return 'is required'
+      if (issue.input === undefined) return `is missing; must be ${wanted[issue.expected] ?? issue.expected}`
       if (!issue.message.startsWith('Invalid')) return issue.message
-      const isEmpty = issue.input === null ? 'is empty: remove it, or write ' : 'must be '
-      return `${isEmpty}${wanted[issue.expected] ?? issue.expected}`
+      const found = issue.input === null ? 'is empty; remove it, or write' : `is ${shown(issue.input)}; must be`
+      return `${found} ${wanted[issue.expected] ?? issue.expected}`
     }
-    case 'invalid_value': return `must be one of ${issue.values.map(String).join(', ')}`
+    case 'invalid_value': return `${quoted(issue.input)}must be one of ${issue.values.map(String).join(', ')}`
     case 'invalid_union':
-      return issue.message.startsWith('Invalid') ? 'must be one value, such as text or a number' : issue.message
+      return issue.message.startsWith('Invalid')
+        ? `is ${shown(issue.input)}; must be one value, such as text or a number`
+        : `${issue.message.startsWith('must') ? quoted(issue.input) : ''}${issue.message}`
     case 'invalid_key': return issue.issues[0]?.message ?? issue.message
     case 'too_small':
-      if (issue.origin === 'string') return 'is empty'
-      return issue.origin === 'array' ? issue.message : `must be at least ${issue.minimum}`
-    case 'too_big': return `must be at most ${issue.maximum}`
+      if (issue.origin === 'string') return 'is empty; remove it, or write text'
+      if (issue.origin === 'array') return `is empty; ${issue.message}`
+      return `is ${String(issue.input)}; must be at least ${issue.minimum}`
+    case 'too_big': return `is ${String(issue.input)}; must be at most ${issue.maximum}`
     case 'custom': case 'invalid_format': case 'not_multiple_of': case 'invalid_element': case 'unrecognized_keys':
       return issue.message
     default: return issue satisfies never

@@ -50,7 +50,8 @@ export const readNamed = ({ folder, problem }: Reading, path: ParameterPath, nam
   try {
     return readFileSync(file)
   } catch (error) {
-    problem(path, `${String(path.at(-1))}: ${file} can't be read: ${messageOf(error)}`)
+    problem(path, `${String(path.at(-1))}: ${file} can't be read: ${messageOf(error)}; `
+      + 'name a file that this account may read')
     return undefined
   }
 }
@@ -76,7 +77,8 @@ export const secretOf = (
   if (variable === undefined) return valueOf(name)
   const value = environment[variable]
   if (value === undefined) {
-    problem([...path, inEnvironment], `${inEnvironment}: the environment has no variable '${variable}'`)
+    problem([...path, inEnvironment], `${inEnvironment}: the environment has no variable '${variable}': `
+      + `set it, or use ${inFile}`)
   }
   return value
 }
@@ -90,7 +92,8 @@ export const adminTokenOf = (reading: Reading, file: Readonly<Record<string, unk
   if (token !== undefined && token.length < minTokenLength) {
     const parameter = ['admin_token', 'admin_token_file', 'admin_token_env'].find(name => name in file) ?? 'admin_token'
     reading.problem([parameter],
-      `admin_token: shorter than ${minTokenLength} characters; \`openssl rand -hex 16\` gives a good one`)
+      `${parameter}: the token has ${token.length} characters; must be at least ${minTokenLength}: `
+        + '`openssl rand -hex 16` makes one')
   }
   return token ?? null
 }

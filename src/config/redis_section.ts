@@ -22,19 +22,23 @@ const hostsOf = (
 })
 
 const checkTls = (given: RedisSection, files: readonly string[], problem: SectionProblem): void => {
-  if (given.tls === false) problem('tls', `tls: false, but there is ${files.join(' and ')}: remove one`)
+  if (given.tls === false) problem('tls', `tls: is false beside ${files.join(' and ')}: remove one of them`)
   if (given.path !== undefined) {
-    problem('path', 'path: there is no TLS over a unix socket; remove the tls parameters, or use host and port')
+    problem('path',
+      'path: is a unix socket, over which there is no TLS: remove the tls parameters, or use host and port')
   }
   if ((given.tls_cert_file === undefined) !== (given.tls_key_file === undefined)) {
-    problem(files.find(name => name !== 'tls_CAfile') ?? 'tls', 'tls_cert_file and tls_key_file go together')
+    const name = given.tls_cert_file === undefined ? 'tls_key_file' : 'tls_cert_file'
+    problem(name, `${name}: stands alone; tls_cert_file and tls_key_file go together`)
   }
 }
 
 const tlsOf = (reading: Reading, given: RedisSection, problem: SectionProblem): RedisTls | null => {
   const files = (['tls_CAfile', 'tls_cert_file', 'tls_key_file'] as const).filter(name => given[name] !== undefined)
   if (given.tls !== true && files.length === 0) {
-    if (given.tls_verify_cert !== undefined) problem('tls_verify_cert', 'tls_verify_cert: goes with `tls: true`')
+    if (given.tls_verify_cert !== undefined) {
+      problem('tls_verify_cert', 'tls_verify_cert: stands without TLS; goes with `tls: true`')
+    }
     return null
   }
   checkTls(given, files, problem)
@@ -49,7 +53,8 @@ const tlsOf = (reading: Reading, given: RedisSection, problem: SectionProblem): 
   try {
     createSecureContext(material)
   } catch (error) {
-    problem(files[0] ?? 'tls', `${files.join(', ')}: not what TLS needs, PEM: ${messageOf(error)}`)
+    problem(files[0] ?? 'tls', `${files.join(', ')}: can't be used: ${messageOf(error)}; `
+      + 'must be PEM, and the key that of the certificate')
   }
   return { ...material, verify: given.tls_verify_cert ?? true }
 }
@@ -62,25 +67,27 @@ const ofSentinels = [
 /** Parameters that name the server in more than one way, or go with one that isn't there. */
 const checkWay = (given: RedisSection, problem: SectionProblem): void => {
   if (given.path !== undefined && (given.host ?? given.port) !== undefined) {
-    problem('path', 'redis: either path or host and port')
+    problem('path', 'path: stands beside host or port: keep either path, or host and port')
   }
   for (const [several, others] of [['sentinels', oneServer], ['cluster', [...oneServer, 'sentinels']]] as const) {
     const other = others.find(name => given[name] !== undefined)
     if (given[several] !== undefined && other !== undefined) {
-      problem(other, `${other}: ${several} says where Redis is; remove one of the two`)
+      problem(other, `${other}: stands beside ${several}, which says where Redis is: remove one of the two`)
     }
   }
   if (given.sentinels !== undefined && given.master === undefined) {
     problem('sentinels',
-      'sentinels: say which primary they watch, `master: NAME`, as in their `sentinel monitor NAME ...`')
+      'sentinels: has no master; say which primary they watch, `master: NAME`, as in their `sentinel monitor NAME ...`')
   }
   if (given.sentinels === undefined) {
     for (const name of ofSentinels) {
-      if (given[name] !== undefined) problem(name, `${name}: goes with \`sentinels: [HOST:PORT, ...]\``)
+      if (given[name] === undefined) continue
+      problem(name, `${name}: stands without sentinels; goes with \`sentinels: [HOST:PORT, ...]\``)
     }
   }
   if (given.cluster !== undefined && given.db !== undefined && given.db !== 0) {
-    problem('db', 'db: a cluster has database 0 only; remove this, and use key_prefix to keep users apart')
+    problem('db',
+      `db: is ${given.db}; a cluster has database 0 only: remove this, and use key_prefix to keep users apart`)
   }
 }
 

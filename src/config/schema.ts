@@ -17,7 +17,7 @@ const secret = {
   password_env: text.optional().describe('An environment variable that holds the password'),
 }
 
-const modeHelp = 'write the mode in octal and in quotes, such as "0660"'
+const modeHelp = 'is no mode; write it in octal and in quotes, such as "0660"'
 
 const listener = z.strictObject({
   socketmap: text.optional()
@@ -246,7 +246,7 @@ const log = z.strictObject({
 export const schema = z.strictObject({
   ...node,
   ...addresses,
-  maps: z.record(z.string().regex(/^[^\s:]+$/, 'a map name holds no blank and no colon'), mapSchema)
+  maps: z.record(z.string().regex(/^[^\s:]+$/, 'is no name for a map: it holds a blank or a colon'), mapSchema)
     .describe('The maps that Postfix asks for, by name'),
   ...servers,
   ...postfix,

@@ -7,6 +7,13 @@ import * as z from 'zod'
 const msPerUnit = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const
 const bytesPerUnit = { '': 1, k: 1_024, m: 1_048_576, g: 1_073_741_824 } as const
 
+/** A duration (ms) as users write it: 90s is `90s`, 120s is `2m`. */
+export const durationText = (ms: number): string => {
+  const units = Object.entries(msPerUnit).filter(([unit, its]) => unit !== 'w' && ms >= its && ms % its === 0)
+  const [unit, its] = units.at(-1) ?? ['ms', 1]
+  return `${ms / its}${unit}`
+}
+
 /** Ten years: added to the present it is still a date, for Redis too. */
 const longestMs = 3_650 * msPerUnit.d
 
@@ -21,7 +28,7 @@ export const duration = z.union([z.number(), z.string()], durationHelp).transfor
   }
   const ms = Math.round(Number(match[1]) * msPerUnit[(match[2] ?? 's') as keyof typeof msPerUnit])
   if (ms <= longestMs) return ms
-  context.addIssue({ code: 'custom', message: `'${given}' is more than 3650d` })
+  context.addIssue({ code: 'custom', message: `'${given}' is too long: at most 3650d` })
   return z.NEVER
 }).meta({
   id: 'duration', pattern: '^\\d+(\\.\\d+)? *(ms|s|m|h|d|w)?$',

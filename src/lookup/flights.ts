@@ -45,7 +45,7 @@ export class Flights {
     const reply = new Promise<Outcome>(resolve => {
       const onDeadline = (): void => {
         this.#end(flight)
-        resolve(answerLate(walk, false) ?? unavailable('timeout', `no answer within ${deadlineMs} ms`))
+        resolve(answerLate(walk, false) ?? unavailable('timeout', `no answer within ${deadlineMs / 1_000} s`))
       }
       const onSoftDeadline = (): void => {
         cancel = clock.after(deadlineMs - softDeadlineMs, onDeadline)

@@ -48,13 +48,14 @@ const parsePort = (text: string): number | null => {
 
 const inet = (host: string, portText: string | null, defaults: HostDefaults): Host | string => {
   const port = portText === null ? defaults.port : parsePort(portText)
-  if (port === null) return `'${portText ?? ''}' is not a port`
+  if (port === null) return `'${portText ?? ''}' is not a port; write a number from 1 to 65535`
   if (host.toLowerCase() === 'localhost') {
     return defaults.host === null || defaults.host.toLowerCase() === 'localhost'
       ? { kind: 'unix', path: defaults.socket }
       : { kind: 'inet', host: defaults.host, port }
   }
-  return isIPv6(host) || hostName.test(host) ? { kind: 'inet', host, port } : `'${host}' is not a host name`
+  return isIPv6(host) || hostName.test(host) ? { kind: 'inet', host, port }
+    : `'${host}' is not a host name; write unix:PATH, HOST or HOST:PORT`
 }
 
 /** One item of the list; a sentence if it is none. */
@@ -62,14 +63,14 @@ export const parseHost = (item: string, defaults: HostDefaults): Host | string =
   if (item.startsWith('unix:')) {
     const path = item.slice('unix:'.length)
     if (path === 'localhost') return { kind: 'unix', path: defaults.socket }
-    if (!path.startsWith('/')) return `${item}: the socket's path must start with /`
+    if (!path.startsWith('/')) return `${item}: the socket's path is not a whole one; it must start with /`
     return path.includes(':') ? `${item}: a socket's path can't hold a colon` : { kind: 'unix', path }
   }
   if (item.startsWith('/')) return `${item} looks like a socket; write unix:${item}`
   const text = item.startsWith('inet:') ? item.slice('inet:'.length) : item
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text)
   if (bracketed?.[1] !== undefined) {
-    if (!isIPv6(bracketed[1])) return `'${bracketed[1]}' is not an IPv6 address`
+    if (!isIPv6(bracketed[1])) return `'${bracketed[1]}' is not an IPv6 address; only these stand in brackets`
     return inet(bracketed[1], bracketed[2] ?? null, defaults)
   }
   if (isIPv6(text)) return inet(text, null, defaults)

@@ -76,12 +76,13 @@ export const parseCf = (bytes: Buffer, path: string): CfFile => {
     const name = printable(text.slice(0, end))
     const rest = trimBlanks(text.slice(end))
     if (name === '' || !rest.startsWith('=')) {
-      errors.push({ place, text: name === '' ? 'has no name before the \'=\'' : `has no '=' after '${name}'` })
+      const missing = name === '' ? 'has no name before the \'=\'' : `has no '=' after '${name}'`
+      errors.push({ place, text: `${missing}; write NAME = VALUE` })
       continue
     }
     const raw = Buffer.from(trimBlanks(rest.slice(1)), 'latin1')
     if (!isUtf8(raw) || raw.includes(0)) {
-      errors.push({ place, text: `${name}: the value is not UTF-8 text` })
+      errors.push({ place, text: `${name}: the value is not UTF-8 text; save the file as UTF-8` })
       continue
     }
     const value = raw.toString('utf8')

@@ -28,7 +28,7 @@ export const parseChanges = (query: string): ChangesQuery | string => {
   const isTime = ([piece, ...more]: readonly Piece[]): boolean =>
     typeof piece === 'object' && piece.part === 'all' && more.length === 0
   if (parameters.length === 0 || !parameters.every(isTime)) {
-    return 'say where the time goes, such as SELECT address FROM alias WHERE modified >= \'%s\''
+    return 'has no place for the time; write one, such as SELECT address FROM alias WHERE modified >= \'%s\''
   }
   const end = `\n) AS changed LIMIT ${maxKeys + 1}`
   const whole = texts.map((text, index) =>

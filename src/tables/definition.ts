@@ -75,13 +75,17 @@ const maxInteger = 2_147_483_647
 /** Of Node's timers; a longer one would run out at once. */
 const longestTimerMs = 2_147_483_647
 
+/** What to do about a file that can't be read. */
+export const readableFile = 'name a file that the account of the daemon may read'
+
 /** Reads a .cf file. An unreadable one is a problem like any other. */
 export const defineFromCf = (path: string, files: Files = diskFiles): Defined => {
   let bytes: Buffer
   try {
     bytes = files.read(path)
   } catch (error) {
-    return { ok: false, problems: [{ place: path, text: `can't be read: ${messageOf(error)}` }], warnings: [] }
+    const text = `can't be read: ${messageOf(error)}; ${readableFile}`
+    return { ok: false, problems: [{ place: path, text }], warnings: [] }
   }
   const { parameters, errors, warnings } = parseCf(bytes, path)
   const values = Object.fromEntries([...parameters].map(([name, { value }]) => [name, value]))
@@ -139,14 +143,14 @@ class Parameters {
     const number = /^[+-]?\d+$/.test(value) ? Number(value) : NaN
     if (number >= least && number <= maxInteger) return number
     const bound = least > -maxInteger ? ` of at least ${least}` : ''
-    this.problem(name, `'${value}' is not a whole number${bound}; comments at the end of a line are not possible`)
+    this.problem(name, `'${value}' is not a whole number${bound}; a comment needs a line of its own`)
     return byDefault
   }
 
   boolean(name: ParameterName, byDefault: boolean): boolean {
     const value = this.#values.get(name)?.toLowerCase()
     if (value === undefined) return byDefault
-    if (value !== 'yes' && value !== 'no') this.problem(name, `'${value}' is neither yes nor no`)
+    if (value !== 'yes' && value !== 'no') this.problem(name, `is '${value}'; must be yes or no`)
     return value === 'yes'
   }
 
@@ -174,7 +178,7 @@ export const defineTable = (
   const scanned = scanQuery(query.text)
   if (!scanned.ok) for (const problem of scanned.problems) parameters.problem(query.parameter, problem)
   const format = parameters.has('result_format') ? parameters.text('result_format') : '%s'
-  if (format === '') parameters.problem('result_format', 'must not be empty')
+  if (format === '') parameters.problem('result_format', 'is empty; write a format such as %s, or remove the line')
   const scannedFormat = scanResultFormat(format)
   if (!scannedFormat.ok) parameters.problem('result_format', `in ${format}: ${scannedFormat.problem}`)
   const limit = parameters.integer('expansion_limit', 0, -maxInteger)
@@ -244,12 +248,15 @@ const hostsOf = (parameters: Parameters, options: Options): readonly Host[] => {
 const loginOf = (parameters: Parameters, options: Options): Login => {
   const user = parameters.textOrNull('user') ?? options.get('user') ?? ''
   if (user === '') {
-    parameters.problem('user', 'is required; without it Postfix\'s client logs in as whoever it runs as')
+    parameters.problem('user',
+      'is missing; name the account, since without it Postfix\'s client logs in as whoever it runs as')
   }
   const dbname = parameters.text('dbname')
-  if (dbname === '') parameters.problem('dbname', 'is required')
+  if (dbname === '') parameters.problem('dbname', 'is missing; name the database')
   const charset = parameters.textOrNull('charset') ?? options.get('default-character-set') ?? 'utf8mb4'
-  if (!/^\w+$/.test(charset)) parameters.problem('charset', `'${charset}' is not the name of a character set`)
+  if (!/^\w+$/.test(charset)) {
+    parameters.problem('charset', `'${charset}' is not the name of a character set; write one such as utf8mb4`)
+  }
   const password = parameters.textOrNull('password') ?? options.get('password') ?? ''
   return { user, password, dbname, charset, tls: tlsOf(parameters, options) }
 }
@@ -268,8 +275,9 @@ const queryOf = (parameters: Parameters): { readonly parameter: ParameterName, r
   if (query !== '') return { parameter: 'query', text: query }
   const needed = ['table', 'select_field', 'where_field'] as const
   const missing = needed.filter(name => parameters.text(name) === '')
-  if (missing.length === needed.length) parameters.problem('query', 'is required')
-  else for (const name of missing) parameters.problem(name, 'is required where there is no query')
+  if (missing.length === needed.length) {
+    parameters.problem('query', 'is missing; write one such as SELECT goto FROM alias WHERE address=\'%s\'')
+  } else for (const name of missing) parameters.problem(name, 'is missing; write it, or a query instead')
   const [table, selected, where] = needed.map(name => parameters.text(name))
   return {
     parameter: 'where_field',
@@ -288,7 +296,7 @@ const optionsOf = (parameters: Parameters, files: Files): Options => {
     return readOptionFiles(paths, group, files)
   } catch (error) {
     // Postfix passes over the machine's own files if it may not read them.
-    if (file !== '') parameters.problem('option_file', `can't be read: ${messageOf(error)}`)
+    if (file !== '') parameters.problem('option_file', `can't be read: ${messageOf(error)}; ${readableFile}`)
     return none
   }
 }

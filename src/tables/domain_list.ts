@@ -65,9 +65,9 @@ class ListReader {
 
   #item(item: string, isIn: boolean, open: readonly string[]): void {
     const colon = item.indexOf(':')
-    if (item === '') this.errors.push('no domain after \'!\'')
+    if (item === '') this.errors.push('no domain stands after \'!\'; write !DOMAIN')
     else if (item.startsWith('/')) {
-      if (open.includes(item)) this.errors.push(`${item} includes itself`)
+      if (open.includes(item)) this.errors.push(`${item} includes itself; remove it there`)
       else this.#readFile(item, !isIn, [...open, item])
     } else if (!item.startsWith('[') && colon !== -1) this.#readTable(item.slice(0, colon), item.slice(colon + 1), isIn)
     else this.#decide(fold(item), isIn)
@@ -115,7 +115,7 @@ class ListReader {
     const textTime = this.#files.modifiedMs(path)
     if (tableTime === null || textTime === null) {
       const missing = textTime === null ? path : path + suffix
-      return `${type}:${path} is read from the text it was made of, but ${missing} isn't there`
+      return `${type}:${path} is read from the text it was made of, but ${missing} isn't there; use texthash:/FILE`
     }
     return textTime <= tableTime ? null
       : `${path} is newer than ${path}${suffix}, so the two may differ: run postmap ${type}:${path}`

@@ -7,7 +7,7 @@ import { openServers } from '../mysql/database.js'
 import type { Database } from '../mysql/database.js'
 import { parseChanges } from './changes_query.js'
 import type { ChangesQuery } from './changes_query.js'
-import { defineFromCf, defineTable } from './definition.js'
+import { defineFromCf, defineTable, readableFile } from './definition.js'
 import type { Defined, TableDefinition } from './definition.js'
 import type { Host } from '../mysql/hosts.js'
 import type { ServerSettings, ServerStatus } from '../mysql/server.js'
@@ -158,7 +158,7 @@ class Opener {
       const textOf = (key: string): string => hasStrayBytes(key) ? fold(readable(byteString(key))) : key
       return { kind: 'text', lookup: key => source.lookup(textOf(key)) }
     } catch (error) {
-      this.problems.push({ place: path, text: `can't be read: ${messageOf(error)}` })
+      this.problems.push({ place: path, text: `can't be read: ${messageOf(error)}; ${readableFile}` })
       return { kind: 'mysql', tables: [], changes: null }
     }
   }

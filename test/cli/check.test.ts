@@ -323,7 +323,7 @@ t.test('an endpoint without a listener is an error if it is ours', async t => {
     t, { main: { virtual_alias_maps: `socketmap:inet:127.0.0.1:${port}:alias` } },
     /^error: .*virtual_alias_maps: inet:127\.0\.0\.1:\d+: no listener of .* is there, .*\(451\)/,
   )
-  await finds(t, { main: { virtual_alias_maps: `tcp:127.0.0.1:${port}` } }, /^warning: .*it has no tcp listener/)
+  await finds(t, { main: { virtual_alias_maps: `tcp:127.0.0.1:${port}` } }, /^warning: .*The configuration has no tcp listener/)
   await finds(
     t, { main: { canonical_maps: 'socketmap:unix:srs/sock:forward' } }, /^warning: .*canonical_maps: .*no listener of/,
   )

@@ -32,53 +32,53 @@ const configOf = (t: Test, ...given: Parameters<typeof load> extends [Test, ...i
 
 // What is added to the small file above, and the problem: the line, the parameter, what would be right.
 const mistakes: readonly (readonly [string, RegExp])[] = [
-  ['deadlin: 2s', /^c.yaml:5 unknown parameter 'deadlin', did you mean 'deadline'\?$/],
+  ['deadlin: 2s', /^c.yaml:5 unknown parameter 'deadlin'; did you mean 'deadline'\?$/],
   ['zzz: 2s', /^c.yaml:5 unknown parameter 'zzz'; known here: role, node, unknown, /],
-  ['memory:\n  absent_entires: 4', /^c.yaml:6 unknown parameter 'absent_entires', did you mean 'absent_entries'\?$/],
-  ['databases:\n  mail:\n    host: localhost', /^c.yaml:7 unknown parameter 'host', did you mean 'hosts'\?$/],
+  ['memory:\n  absent_entires: 4', /^c.yaml:6 unknown parameter 'absent_entires'; did you mean 'absent_entries'\?$/],
+  ['databases:\n  mail:\n    host: localhost', /^c.yaml:7 unknown parameter 'host'; did you mean 'hosts'\?$/],
   ['deadline: soon', /^c.yaml:5 deadline: 'soon' is not a duration: .* such as 300ms or 7d$/],
   ['fresh_for: 1h', /^c.yaml:5 unknown parameter 'fresh_for'/],
-  ['remember_for: 99999999w', /^c.yaml:5 remember_for: '99999999w' is more than 3650d$/],
-  ['breaker: {reset: 2h}', /^c.yaml:5 breaker.reset: at most 1h$/],
-  ['redis: {command_timeout: 30d}', /^c.yaml:5 redis.command_timeout: at most 50s$/],
+  ['remember_for: 99999999w', /^c.yaml:5 remember_for: '99999999w' is too long: at most 3650d$/],
+  ['breaker: {reset: 2h}', /^c.yaml:5 breaker.reset: is 2h; must be at most 1h$/],
+  ['redis: {command_timeout: 30d}', /^c.yaml:5 redis.command_timeout: is 30d; must be at most 50s$/],
   ['deadline: [1]', /^c.yaml:5 deadline: is not a duration: /],
-  ['deadline: 51s', /^c.yaml:5 deadline: at most 50s/],
-  ['deadline: 1ms\nsoft_deadline: 0', /^c.yaml:5 deadline: at least 10ms$/],
-  ['soft_deadline: 2s', /^c.yaml:5 soft_deadline: must be shorter than deadline$/],
+  ['deadline: 51s', /^c.yaml:5 deadline: is 51s; must be at most 50s: Postfix gives up after 100s$/],
+  ['deadline: 1ms\nsoft_deadline: 0', /^c.yaml:5 deadline: is 1ms; must be at least 10ms$/],
+  ['soft_deadline: 2s', /^c.yaml:5 soft_deadline: is 2s; must be shorter than deadline, 2s$/],
   ['memory:\n  bytes: lots', /^c.yaml:6 memory.bytes: 'lots' is not a size: .* such as 64M$/],
-  ['memory: {entries: 0}', /^c.yaml:5 memory.entries: must be at least 1$/],
-  ['warm_every: 30s', /^c.yaml:5 warm_every: at least 1m$/],
-  ['changes_every: 500ms', /^c.yaml:5 changes_every: at least 1s$/],
-  ['admin_token: short', /^c.yaml:5 admin_token: shorter than 16 characters; `openssl rand -hex 16` gives a good one$/],
-  ['connections: 1.5', /^c.yaml:5 connections: must be a whole number$/],
-  ['connections: 5000', /^c.yaml:5 connections: must be at most 1000$/],
+  ['memory: {entries: 0}', /^c.yaml:5 memory.entries: is 0; must be at least 1$/],
+  ['warm_every: 30s', /^c.yaml:5 warm_every: is 30s; must be at least 1m$/],
+  ['changes_every: 500ms', /^c.yaml:5 changes_every: is 500ms; must be at least 1s$/],
+  ['admin_token: short', /^c.yaml:5 admin_token: the token has 5 characters; must be at least 16: `openssl rand -hex 16` makes one$/],
+  ['connections: 1.5', /^c.yaml:5 connections: is a number; must be a whole number$/],
+  ['connections: 5000', /^c.yaml:5 connections: is 5000; must be at most 1000$/],
   ['max_shrink: 130%', /^c.yaml:5 max_shrink: '130%' is not a share: write a percentage such as 30%$/],
-  ['role: primry', /^c.yaml:5 role: must be one of primary, fallback; or a section of host names/],
-  ['local_domains: example.com', /^c.yaml:5 local_domains: must be a list$/],
-  ['recipient_delimiter: 1', /^c.yaml:5 recipient_delimiter: must be text, in quotes where it looks like a number$/],
-  ['redis:', /^c.yaml:5 redis: is empty: remove it, or write a section of NAME: VALUE$/],
-  ['health: 8025', /^c.yaml:5 health: must be text/],
+  ['role: primry', /^c.yaml:5 role: is 'primry'; must be one of primary, fallback; or a section of host names/],
+  ['local_domains: example.com', /^c.yaml:5 local_domains: is text; must be a list$/],
+  ['recipient_delimiter: 1', /^c.yaml:5 recipient_delimiter: is a number; must be text, in quotes where it looks like a number$/],
+  ['redis:', /^c.yaml:5 redis: is empty; remove it, or write a section of NAME: VALUE$/],
+  ['health: 8025', /^c.yaml:5 health: is a number; must be text/],
   ['health: localhost', /^c.yaml:5 health: 'localhost': write unix:PATH, inet:HOST:PORT or HOST:PORT$/],
-  ['outage: reject', /^c.yaml:5 outage: only a fallback node may choose; a primary always defers/],
-  ['role: fallback\nunknown: defer', /^c.yaml:6 unknown: a fallback node rejects unknowns/],
-  ['redis: {path: /run/r, port: 6379}', /^c.yaml:5 redis: either path or host and port$/],
-  ['redis: {password_env: NONE}', /^c.yaml:5 password_env: the environment has no variable 'NONE'$/],
+  ['outage: reject', /^c.yaml:5 outage: is reject on a primary, which always defers what it can't know: remove this, or use role: fallback$/],
+  ['role: fallback\nunknown: defer', /^c.yaml:6 unknown: is defer on a fallback node, which rejects unknowns/],
+  ['redis: {path: /run/r, port: 6379}', /^c.yaml:5 path: stands beside host or port: keep either path, or host and port$/],
+  ['redis: {password_env: NONE}', /^c.yaml:5 password_env: the environment has no variable 'NONE': set it, or use password_file$/],
   ['redis: {password_file: none}', /^c.yaml:5 password_file: \/.*\/none can't be read: ENOENT/],
   ['redis: {password: a, password_file: b}', /^c.yaml:5 password and password_file both give the password: keep one$/],
-  ['redis: {sentinels: ["127.0.0.1:26379"]}', /^c.yaml:5 sentinels: say which primary they watch, `master: NAME`, /],
-  ['redis: {master: main}', /^c.yaml:5 master: goes with `sentinels: /],
-  ['redis:\n  sentinel_password: x', /^c.yaml:6 sentinel_password: goes with `sentinels: /],
-  ['redis:\n  cluster: [127.0.0.1]\n  host: localhost', /^c.yaml:7 host: cluster says where Redis is; remove one of the two$/],
-  ['redis:\n  cluster: [127.0.0.1]\n  master: main\n  sentinels: [127.0.0.1]', /^c.yaml:8 sentinels: cluster says where Redis is; remove one of the two$/],
-  ['redis:\n  sentinels: [s1]\n  master: main\n  path: /run/r', /^c.yaml:8 path: sentinels says where Redis is; remove one of the two$/],
-  ['redis:\n  cluster: [127.0.0.1]\n  db: 3', /^c.yaml:7 db: a cluster has database 0 only; remove this, and use key_prefix to keep users apart$/],
+  ['redis: {sentinels: ["127.0.0.1:26379"]}', /^c.yaml:5 sentinels: has no master; say which primary they watch, `master: NAME`, /],
+  ['redis: {master: main}', /^c.yaml:5 master: stands without sentinels; goes with `sentinels: /],
+  ['redis:\n  sentinel_password: x', /^c.yaml:6 sentinel_password: stands without sentinels; goes with `sentinels: /],
+  ['redis:\n  cluster: [127.0.0.1]\n  host: localhost', /^c.yaml:7 host: stands beside cluster, which says where Redis is: remove one of the two$/],
+  ['redis:\n  cluster: [127.0.0.1]\n  master: main\n  sentinels: [127.0.0.1]', /^c.yaml:8 sentinels: stands beside cluster, which says where Redis is: remove one of the two$/],
+  ['redis:\n  sentinels: [s1]\n  master: main\n  path: /run/r', /^c.yaml:8 path: stands beside sentinels, which says where Redis is: remove one of the two$/],
+  ['redis:\n  cluster: [127.0.0.1]\n  db: 3', /^c.yaml:7 db: is 3; a cluster has database 0 only: remove this, and use key_prefix to keep users apart$/],
   ['redis: {cluster: ["127.0.0.1:http"]}', /^c.yaml:5 cluster: '127.0.0.1:http' is no server: write HOST or HOST:PORT$/],
-  ['redis: {cluster: []}', /^c.yaml:5 redis.cluster: name at least one node$/],
-  ['redis: {path: /run/r, tls: true}', /^c.yaml:5 path: there is no TLS over a unix socket; /],
-  ['redis: {tls_verify_cert: false}', /^c.yaml:5 tls_verify_cert: goes with `tls: true`$/],
-  ['redis: {tls: false, tls_CAfile: c.yaml}', /^c.yaml:5 tls: false, but there is tls_CAfile: remove one/],
+  ['redis: {cluster: []}', /^c.yaml:5 redis.cluster: is empty; name at least one node$/],
+  ['redis: {path: /run/r, tls: true}', /^c.yaml:5 path: is a unix socket, over which there is no TLS: /],
+  ['redis: {tls_verify_cert: false}', /^c.yaml:5 tls_verify_cert: stands without TLS; goes with `tls: true`$/],
+  ['redis: {tls: false, tls_CAfile: c.yaml}', /^c.yaml:5 tls: is false beside tls_CAfile: remove one/],
   ['redis: {tls_CAfile: none}', /^c.yaml:5 tls_CAfile: \/.*\/none can't be read: ENOENT/],
-  ['redis: {tls_cert_file: c.yaml, tls_key_file: c.yaml}', /^c.yaml:5 tls_cert_file, tls_key_file: not what TLS needs, PEM: /],
+  ['redis: {tls_cert_file: c.yaml, tls_key_file: c.yaml}', /^c.yaml:5 tls_cert_file, tls_key_file: can't be used: .*; must be PEM/],
   ['redis: {sentinels: [s1], master: main, sentinel_password: a, sentinel_password_env: b}', /^c.yaml:5 sentinel_password and sentinel_password_env both give the sentinel_password: keep one$/],
   ['databases:\n  unused: {password_file: none}', /^c.yaml:6 password_file: \/.*\/none can't be read: ENOENT/],
   ['databases:\n  mail: {password: *secret}', /^c.yaml:6 not YAML: Unresolved alias .*; put text that begins with \* in quotes$/],
@@ -87,7 +87,7 @@ const mistakes: readonly (readonly [string, RegExp])[] = [
 ]
 
 for (const [added, problem] of mistakes) {
-  t.test(`${JSON.stringify(added)} is refused, with its line, its name and what would be right`, t => {
+  t.test(`${JSON.stringify(added)} is refused, with its line, its name, what was found and what would be right`, t => {
     const { problems } = load(t, `${small}${added}\n`)
     t.match(problems[0] ?? 'accepted', problem)
     t.end()
@@ -96,20 +96,20 @@ for (const [added, problem] of mistakes) {
 
 // A map's line, and the problem.
 const mapMistakes: readonly (readonly [string, RegExp])[] = [
-  ['{text: t}', /^c.yaml:4 maps.m.search: say how Postfix uses this map: virtual \(virtual_alias_maps\), .* exact /],
-  ['{search: virtal, text: t}', /^c.yaml:4 maps.m.search: say how Postfix uses this map: virtual /],
-  ['{search: exact}', /^c.yaml:4 maps.m: needs exactly one of `cf:` .*, `database:` with `query:`, or `text:`/],
-  ['{search: exact, text: t, cf: c}', /^c.yaml:4 maps.m: needs exactly one of .*; it has cf and text$/],
-  ['{search: exact, database: mial, query: SELECT 1}', /^c.yaml:4 database: there is no 'mial' under databases, did you mean 'mail'\?$/],
-  ['{search: exact, database: mail}', /^c.yaml:4 maps.m: database goes with `query:`$/],
-  ['{search: transport, text: t, unknown: defer}', /^c.yaml:4 unknown: in a transport map most keys are absent/],
-  ['{search: domain, text: t, unknown: defer}', /^c.yaml:4 unknown: in a domain map most keys are absent/],
-  ['{search: recipient, absence: passes, text: t, unknown: defer}', /^c.yaml:4 unknown: in a map with absence: passes most keys are absent/],
-  ['{search: exact, text: t, fresh_for: 1h, stale_for: 10m}', /^c.yaml:4 stale_for: counts from the verification, like fresh_for, so it must be longer/],
-  ['{search: exact, text: t, warm: auto}', /^c.yaml:4 warm: a text table is whole in memory as it is; remove this$/],
-  ['{search: exact, cf: c, warm: yes please}', /^c.yaml:4 warm: write auto, or a query such as SELECT address, goto FROM alias; 'yes please' is neither$/],
-  ['{search: exact, text: t, changes: x}', /^c.yaml:4 changes: a text table is read at start and on reload; remove this$/],
-  ['{search: exact, text: t, freshfor: 1h}', /^c.yaml:4 unknown parameter 'freshfor', did you mean 'fresh_for'\?$/],
+  ['{text: t}', /^c.yaml:4 maps.m.search: is missing; say how Postfix uses this map: virtual \(virtual_alias_maps\), .* exact /],
+  ['{search: virtal, text: t}', /^c.yaml:4 maps.m.search: is 'virtal'; say how Postfix uses this map: virtual /],
+  ['{search: exact}', /^c.yaml:4 maps.m: has no table; must have exactly one of `cf:` .*, `database:` with `query:`, or `text:`/],
+  ['{search: exact, text: t, cf: c}', /^c.yaml:4 maps.m: has cf and text; must have exactly one of /],
+  ['{search: exact, database: mial, query: SELECT 1}', /^c.yaml:4 database: 'mial' is not under `databases`; did you mean 'mail'\?$/],
+  ['{search: exact, database: mail}', /^c.yaml:4 maps.m: has `database:` without `query:`: add the query$/],
+  ['{search: transport, text: t, unknown: defer}', /^c.yaml:4 unknown: is defer in a transport map, where most keys are absent/],
+  ['{search: domain, text: t, unknown: defer}', /^c.yaml:4 unknown: is defer in a domain map, where most keys are absent/],
+  ['{search: recipient, absence: passes, text: t, unknown: defer}', /^c.yaml:4 unknown: is defer in a map with absence: passes, where most keys are absent/],
+  ['{search: exact, text: t, fresh_for: 1h, stale_for: 10m}', /^c.yaml:4 stale_for: is 10m; must be at least fresh_for, 1h, since both count from the verification/],
+  ['{search: exact, text: t, warm: auto}', /^c.yaml:4 warm: the map has a text table, which is whole in memory as it is: remove this$/],
+  ['{search: exact, cf: c, warm: yes please}', /^c.yaml:4 warm: 'yes please' is no query; write auto, or a query such as SELECT address, goto FROM alias$/],
+  ['{search: exact, text: t, changes: x}', /^c.yaml:4 changes: the map has a text table, which is read at start and on reload: remove this$/],
+  ['{search: exact, text: t, freshfor: 1h}', /^c.yaml:4 unknown parameter 'freshfor'; did you mean 'fresh_for'\?$/],
 ]
 
 for (const [map, problem] of mapMistakes) {
@@ -122,19 +122,19 @@ for (const [map, problem] of mapMistakes) {
 
 // A listener's line, and the problem.
 const listenerMistakes: readonly (readonly [string, RegExp])[] = [
-  ['{}', /^c.yaml:2 a listener is either /],
-  ['{socketmap: unix:/run/s, tcp: 127.0.0.1:1}', /^c.yaml:2 a listener is either /],
+  ['{}', /^c.yaml:2 listen: has neither socketmap nor tcp; must have one: /],
+  ['{socketmap: unix:/run/s, tcp: 127.0.0.1:1}', /^c.yaml:2 listen: has socketmap and tcp; must have one: /],
   ['{socketmap: unix:run/s}', /^c.yaml:2 socketmap: 'unix:run\/s': write the whole path/],
   [`{socketmap: unix:/${'x'.repeat(98)}}`, /^c.yaml:2 socketmap: .*: a socket's path has at most 98 bytes$/],
   ['{socketmap: /run/s}', /^c.yaml:2 socketmap: '\/run\/s': write unix:PATH, inet:HOST:PORT or HOST:PORT$/],
   ['{socketmap: 127.0.0.1:70000}', /^c.yaml:2 socketmap: /],
-  ['{socketmap: unix:/run/s, map: m}', /^c.yaml:2 map: goes with tcp only/],
-  ['{socketmap: unix:/run/s, mode: 0660}', /^c.yaml:2 listen.0.mode: write the mode in octal and in quotes/],
-  ['{socketmap: unix:/run/s, mode: "0888"}', /^c.yaml:2 listen.0.mode: write the mode in octal and in quotes/],
-  ['{socketmap: unix:/run/s, group: nogroup-of-this-name}', /^c.yaml:2 group: there is no group 'nogroup-of-this-name' on this machine$/],
-  ['{tcp: 127.0.0.1:1}', /^c.yaml:2 tcp: say which `map:` is asked here/],
-  ['{tcp: 127.0.0.1:1, map: n}', /^c.yaml:2 map: there is no map 'n'; known maps: m$/],
-  ['{tcp: unix:/run/s, map: m}', /^c.yaml:2 tcp: Postfix's tcp: tables know no unix sockets/],
+  ['{socketmap: unix:/run/s, map: m}', /^c.yaml:2 map: stands beside socketmap, /],
+  ['{socketmap: unix:/run/s, mode: 0660}', /^c.yaml:2 listen.0.mode: is no mode; write it in octal and in quotes/],
+  ['{socketmap: unix:/run/s, mode: "0888"}', /^c.yaml:2 listen.0.mode: is no mode; write it in octal and in quotes/],
+  ['{socketmap: unix:/run/s, group: nogroup-of-this-name}', /^c.yaml:2 group: 'nogroup-of-this-name' is no group of this machine; /],
+  ['{tcp: 127.0.0.1:1}', /^c.yaml:2 tcp: has no `map:`; say which map is asked here/],
+  ['{tcp: 127.0.0.1:1, map: n}', /^c.yaml:2 map: 'n' is not under `maps`; known: m$/],
+  ['{tcp: unix:/run/s, map: m}', /^c.yaml:2 tcp: is a unix socket, which Postfix's tcp: tables can't ask/],
 ]
 
 for (const [listener, problem] of listenerMistakes) {
@@ -148,13 +148,13 @@ for (const [listener, problem] of listenerMistakes) {
 t.test('all problems are reported at once: first those of the shape, then those between parameters', t => {
   t.equal(load(t, `${small}deadlin: 1\nrole: x\nmemory: {entries: 0}\n`).problems.length, 3)
   t.equal(load(t, `${small}outage: reject\nsoft_deadline: 3s\nhealth: x\n`).problems.length, 3)
-  t.strictSame(load(t, '').problems, ['c.yaml:1 listen: is required', 'c.yaml:1 maps: is required'])
+  t.strictSame(load(t, '').problems, ['c.yaml:1 listen: is missing; must be a list', 'c.yaml:1 maps: is missing; must be a section of NAME: VALUE'])
   t.end()
 })
 
 t.test('on a fallback node no map may defer what is unknown', t => {
   const { problems } = load(t, 'role: fallback\nlisten:\n  - socketmap: unix:/run/s\nmaps:\n  m: {search: recipient, text: t, unknown: defer}\n')
-  t.match(problems, [/^c.yaml:5 unknown: a fallback node rejects unknowns/])
+  t.match(problems, [/^c.yaml:5 unknown: is defer on a fallback node, which rejects unknowns/])
   t.end()
 })
 
@@ -225,7 +225,7 @@ t.test('a socket with a group is for that group alone, unless its mode says othe
 
 t.test('a socket for a sensitive map is not open to every account unless its mode says so', t => {
   const logins = '  logins: {search: recipient, text: l, sensitive: true}\n'
-  t.match(load(t, `${small}${logins}`).problems, [/^c.yaml:2 socketmap: every account .* logins, .* `group: postfix`$/])
+  t.match(load(t, `${small}${logins}`).problems, [/^c.yaml:2 socketmap: has neither group nor mode, so every account .* logins, .* `group: postfix`$/])
   const { maps } = configOf(t, `${closed}${logins}`)
   t.match(maps.at(-1)?.lifetimes, { freshForMs: 300_000, staleForMs: 86_400_000, absentForMs: 30_000 })
   t.match(configOf(t, `${closed.replace('group: root', 'mode: "0666"')}${logins}`).listeners[0]?.address, { mode: 0o666 })

@@ -40,8 +40,8 @@ t.test('without a query, the old parameters make one; with it they are ignored',
     defined(`${base}query =\n${old}`).texts.join('?'), 'SELECT goto FROM alias WHERE address=? and active = \'1\'',
   )
   t.equal(defined(`${base}${old}table = nosuch\n${query}`).texts.join('?'), 'SELECT goto FROM alias WHERE address=?')
-  t.match(problems(`${base}table = alias\n`), [/select_field: is required/, /where_field: is required/])
-  t.match(problems(base), [/^\/f\.cf query: is required/])
+  t.match(problems(`${base}table = alias\n`), [/select_field: is missing/, /where_field: is missing/])
+  t.match(problems(base), [/^\/f\.cf query: is missing/])
   t.end()
 })
 
@@ -50,9 +50,9 @@ t.test('every problem is told at once, with its line', t => {
     'user = pf\npassword vmail\nhosts = {{ DB }}\nquery = SELECT \'%x\'\nexpansion_limit = 1 # one\n'
       + 'require_result_set = maybe\n',
   ), [
-    /^\/f\.cf:2 .*'='/, /^\/f\.cf:3 hosts: /, /^\/f\.cf:3 hosts: /, /^\/f\.cf dbname: is required/,
+    /^\/f\.cf:2 .*'='/, /^\/f\.cf:3 hosts: /, /^\/f\.cf:3 hosts: /, /^\/f\.cf dbname: is missing/,
     /^\/f\.cf:4 query: in '%x': %x/,
-    /^\/f\.cf:5 expansion_limit: /, /^\/f\.cf:6 require_result_set: 'maybe'/,
+    /^\/f\.cf:5 expansion_limit: /, /^\/f\.cf:6 require_result_set: is 'maybe'; must be yes or no/,
   ])
   t.end()
 })
@@ -74,7 +74,7 @@ t.test('numbers and booleans are taken as Postfix takes them, and nothing else',
   t.equal(defined(`${base}${query}idle_interval = 5\nretry_interval = 7\n`).idleIntervalMs, 5_000)
   t.equal(defined(`${base}${query}idle_interval = 2147483647\n`).idleIntervalMs, 2_147_483_647, 'no timer is longer')
   t.equal(defined(`${base}${query}require_result_set = NO\n`).requireResultSet, false)
-  t.match(problems(`${base}${query}result_format =\n`), [/result_format: must not be empty/])
+  t.match(problems(`${base}${query}result_format =\n`), [/result_format: is empty/])
   t.end()
 })
 
@@ -93,7 +93,7 @@ t.test('C06 C22 an unknown parameter is ignored, as Postfix does, with a warning
 })
 
 t.test('no user is refused, in the file and in the option files', t => {
-  t.match(problems(`hosts = unix:/s\ndbname = mail\n${query}`), [/^\/f\.cf user: is required/])
+  t.match(problems(`hosts = unix:/s\ndbname = mail\n${query}`), [/^\/f\.cf user: is missing/])
   t.end()
 })
 

@@ -52,7 +52,7 @@ t.test('what can\'t be read in full is an error: its keys would be turned away u
   t.match(errors('hash:/etc/newer'), [/run postmap hash:\/etc\/newer/])
   t.match(errors('mysql:/etc/x.cf, pcre:/etc/p, a.example'), [/mysql: table can't/, /pcre: table can't/])
   t.match(errors('/etc/loop'), [/includes itself/])
-  t.match(errors('a.example !'), [/no domain after '!'/])
+  t.match(errors('a.example !'), [/no domain stands after '!'/])
   t.end()
 })
 

@@ -37,7 +37,7 @@ t.test('a `changes` query that says nowhere where the time goes is a problem, wi
     const changes = { query, place: 'holdfast.yaml:7' }
     const source = { kind: 'cf', paths: [path] } as const
     const opened = openSources([{ name: 'alias', source, changes }], settings, () => undefined)
-    const problem = { place: 'holdfast.yaml:7', text: /^changes: say where the time goes, such as / }
+    const problem = { place: 'holdfast.yaml:7', text: /^changes: has no place for the time; write one, such as / }
     t.match(opened.faults.get('alias'), [problem])
     t.notOk(opened.sources.has('alias'))
     opened.sources.close()
