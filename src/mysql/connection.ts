@@ -8,8 +8,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Connection as Driver } from 'mysql2'
 import { connectionLost, faultOf, queryFault, strangeReply, timeoutFault, tooLargeFault } from './fault.js'
 import type { Fault } from './fault.js'
-import { resultOf, rowOf, sqlOf } from './sql.js'
+import { rowOf, sqlOf } from './sql.js'
 import type { RawRow, Result, Query } from './sql.js'
+import { TextQuery } from './text_query.js'
+import type { CommandQueue } from './text_query.js'
 
 /** A lookup's result of more bytes on the wire is not read to its end. */
 export const maxResultBytes = 1_048_576
@@ -44,7 +46,7 @@ const identityOf = ([, host, port, id, uuid]: RawRow): string =>
     .replaceAll(/[^\x20-\x7e]/g, '?')
 
 export class Connection {
-  readonly #driver: Driver
+  readonly #driver: CommandQueue
   readonly #socket: Socket
   readonly #charset: string
   #isOpen = true
@@ -62,7 +64,7 @@ export class Connection {
 
   /** Takes over a driver that has logged in. `charset` is the name of a character set, letters and digits only. */
   constructor(driver: Driver, charset: string) {
-    this.#driver = driver
+    this.#driver = driver as CommandQueue
     this.#charset = charset
     // The TLS socket, where there is one; the driver doesn't declare it.
     const stream: unknown = Reflect.get(driver, 'stream')
@@ -185,8 +187,7 @@ export class Connection {
       this.#bytesLeft = maxResultBytes
       // After this process was held up, the reply may have come long ago: what there is to read is read first.
       const timer = setTimeout(() => setImmediate(() => settle(timeoutFault('query'))), timeoutMs)
-      this.#driver.query({ sql }, (error: Error | null, result: unknown, fields?: readonly unknown[]) =>
-        settle(error === null ? resultOf(result, fields) : faultOf(error, 'query')))
+      this.#driver.addCommand(new TextQuery(sql, this.#socket, settle))
     })
   }
 
