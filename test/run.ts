@@ -52,6 +52,8 @@ const missing = async (): Promise<readonly string[]> => {
     ['debhelper', 'dh'],
     // Its judgement of the manual.
     ['mandoc', 'mandoc'],
+    // Name servers: one with zones, one that asks it.
+    ['nsd', 'nsd'], ['unbound', 'unbound'],
   ] as const
   const absent: string[] = programs.filter(([, program]) => !inPath(program)).map(([name]) => name)
   // The newest Node is linked to a library that a minimal Debian doesn't have.

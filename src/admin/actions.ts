@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config/config.js'
 import type { Log } from '../log.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
+import type { Sources } from '../tables/open.js'
 import type { Copies } from '../upkeep/copies.js'
 import { flush } from '../upkeep/flush.js'
 import type { Announce } from '../upkeep/flush.js'
@@ -12,10 +13,11 @@ import type { TableLoader } from '../upkeep/table_loader.js'
 export type Administered = {
   readonly config: Config
   readonly maps: Maps
+  readonly sources: Sources
   /** By map; those of maps whose tables are loaded ahead of demand. */
   readonly loaders: ReadonlyMap<string, Pick<TableLoader, 'load'>>
   readonly announce: Announce
-  readonly copies: Pick<Copies, 'of'>
+  readonly copies: Pick<Copies, 'of' | 'held'>
 }
 
 /** One line for people: what was done, or why it can't be. */

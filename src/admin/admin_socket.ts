@@ -7,6 +7,7 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { Log } from '../log.js'
 import type { Maps } from '../lookup/maps.js'
+import { copiedDomains } from '../mx/domains.js'
 import { listenOnUnixSocket } from '../server/unix_socket.js'
 import { noMap, routeActions, textAt } from './actions.js'
 import type { Administered } from './actions.js'
@@ -87,6 +88,7 @@ export const serveAdmin = async (
   routeExplain(app, administered, log)
   routeActions(app, administered, log)
   routeRows(app, administered)
+  app.get('/domains', () => copiedDomains(administered()))
   await app.ready()
   const { remove } = await listenOnUnixSocket(app.server, { path, mode: 0o660, gid: null })
   return {

@@ -33,6 +33,8 @@ export type Copy = {
   answer(key: string): CopyAnswer
   /** At most `count` different keys, drawn at random, that rows are found by; fewer if no more can be read off them. */
   sampleKeys(count: number, random?: () => number): readonly string[]
+  /** Each key that rows are found by, as far as keys can be read off them; those that a copy isn't sure about too. */
+  listKeys(): Iterable<string>
   /** When the listing began (epoch ms). */
   readonly takenAt: number
   readonly rows: number
@@ -80,6 +82,7 @@ const fingerprintOf = ({ fingerprint }: CopiedTable, listing: Listing): string =
 export const buildCopy = (table: CopiedTable, listing: Listing, takenAt: number): CopyBuilder => {
   const store = new RowStore()
   const odd = new Set<string>()
+  const oddKeys = new Set<string>()
   const keyColumns = keyColumnsOf(listing)
   return {
     get rows() { return store.rows },
@@ -92,6 +95,7 @@ export const buildCopy = (table: CopiedTable, listing: Listing, takenAt: number)
       if (texts.some(text => /[A-Z]/.test(text))) return
       if (!texts.every(isPlain)) {
         if (odd.size <= maxOddKeys) odd.add(storeKey(search, texts.map(lookalikes)))
+        if (oddKeys.size < maxOddKeys) oddKeys.add(storeKey(search, texts))
         return
       }
       const values = row.slice(listedColumns.keys + keyColumns)
@@ -100,7 +104,7 @@ export const buildCopy = (table: CopiedTable, listing: Listing, takenAt: number)
     finish: async () => {
       if (odd.size > maxOddKeys) return `more than ${maxOddKeys} keys are not in printable ASCII`
       await store.finish()
-      return openCopy(table, listing, { takenAt, odd: [...odd], store })
+      return openCopy(table, listing, { takenAt, odd: [...odd], oddKeys: [...oddKeys], store })
     },
   }
 }
@@ -112,7 +116,12 @@ type Head = {
   /** A file may have lost its end. */
   readonly rows: number
   readonly odd: readonly string[]
+  /** What those match that were listed; a file of an earlier version has none. */
+  readonly oddKeys: readonly string[]
 }
+
+const textsIn = (value: unknown): readonly string[] | null =>
+  Array.isArray(value) && value.every(text => typeof text === 'string') ? value : null
 
 const readHead = (piece: Buffer | undefined): Head | null => {
   let head: unknown
@@ -122,10 +131,10 @@ const readHead = (piece: Buffer | undefined): Head | null => {
     return null
   }
   if (typeof head !== 'object' || head === null) return null
-  const { definition, takenAt, rows, odd } = head as Readonly<Record<string, unknown>>
+  const { definition, takenAt, rows, ...lists } = head as Readonly<Record<string, unknown>>
   if (typeof definition !== 'string' || typeof takenAt !== 'number' || typeof rows !== 'number') return null
-  const keys: readonly unknown[] = Array.isArray(odd) ? odd : [null]
-  return keys.every(key => typeof key === 'string') ? { definition, takenAt, rows, odd: keys } : null
+  const odd = textsIn(lists['odd'])
+  return odd === null ? null : { definition, takenAt, rows, odd, oddKeys: textsIn(lists['oddKeys']) ?? [] }
 }
 
 /** The copy that `pieces` wrote; a text says why it can't be used: it is of another definition, or damaged. */
@@ -140,11 +149,16 @@ export const readCopy = async (
   return store?.rows !== read.rows ? 'it is damaged' : openCopy(table, listing, { ...read, store })
 }
 
-type CopyData = Pick<Head, 'takenAt' | 'odd'> & { readonly store: RowStore }
+type CopyData = Pick<Head, 'takenAt' | 'odd' | 'oddKeys'> & { readonly store: RowStore }
 
-const openCopy = (table: CopiedTable, listing: Listing, { takenAt, odd, store }: CopyData): Copy => {
-  const oddKeys = odd.map(key => new RegExp(`^${key}$`))
-  const find = finder(listing, store, oddKeys)
+const openCopy = (table: CopiedTable, listing: Listing, { takenAt, odd, oddKeys, store }: CopyData): Copy => {
+  const find = finder(listing, store, odd.map(key => new RegExp(`^${key}$`)))
+  /** The keys by which a row with this key in the store is found, if they can be read off it. */
+  const keysFor = (stored: string): readonly string[] => {
+    const [search, ...texts] = stored.split('\n')
+    return (listing.searches[Number(search)]?.ways ?? [])
+      .flatMap(way => keyWith(way, texts) ?? []).filter(key => table.bind(key) !== null)
+  }
   return {
     answer: key => {
       if (table.bind(key) === null) return absent
@@ -160,19 +174,23 @@ const openCopy = (table: CopiedTable, listing: Listing, { takenAt, odd, store }:
       let tries = 0
       for (const stored of store.keysFrom(random())) {
         if (keys.size >= count || ++tries > triesPerKey * count) break
-        const [search, ...texts] = stored.split('\n')
-        const ways = listing.searches[Number(search)]?.ways ?? []
-        const key = ways.map(way => keyWith(way, texts)).find(key => key !== null && table.bind(key) !== null)
-        if (key !== undefined && key !== null) keys.add(key)
+        const [key] = keysFor(stored)
+        if (key !== undefined) keys.add(key)
       }
       return [...keys]
+    },
+    listKeys: function* () {
+      for (const stored of store.keysFrom(0)) yield* keysFor(stored)
+      for (const stored of oddKeys) yield* keysFor(stored)
     },
     takenAt,
     rows: store.rows,
     keys: store.keys,
     bytes: store.bytes,
     pieces: function* () {
-      const head: Head = { definition: fingerprintOf(table, listing), takenAt, rows: store.rows, odd }
+      const head: Head = {
+        definition: fingerprintOf(table, listing), takenAt, rows: store.rows, odd, oddKeys,
+      }
       yield Buffer.from(JSON.stringify(head))
       yield* store.segments
     },

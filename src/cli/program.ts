@@ -11,6 +11,7 @@ import type { CompareOptions } from './compare.js'
 import { standardConfig } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
 import type { ExplainOptions } from './explain_lookup.js'
+import type { MxOptions } from './mx.js'
 import { Failure } from './terminal.js'
 import type { QueryOptions } from './query.js'
 import type { StatusOptions } from './show_status.js'
@@ -34,6 +35,7 @@ Examples:
   addAsking(program, process)
   addMoving(program, process)
   addShowing(program, process)
+  addMx(program, process)
   addTelling(program, process)
   addRows(program, process)
   addPages(program, process)
@@ -141,6 +143,19 @@ const addShowing = (program: Command, process: NodeJS.Process): void => {
     .option('--json', 'as JSON')
     .action((address: string, options: ExplainOptions) =>
       run('explain', process, async () => (await import('./explain_lookup.js')).explain(address, options, process)))
+}
+
+const addMx = (program: Command, process: NodeJS.Process): void => {
+  program.command('mx')
+    .description('look up the MX records of the domains that mail is taken for, and compare them with the roles of the '
+      + 'nodes; exit code 0 if all are right, 1 if something is to mend, 75 if DNS or a table could not be asked')
+    .argument('[DOMAIN...]', 'these domains; by default those that the maps list')
+    .option('--config <FILE>', 'the configuration file', standardConfig)
+    .option('--resolver <ADDRESS>', 'the DNS server to ask: ADDRESS or ADDRESS:PORT; by default the system\'s')
+    .option('--json', 'as JSON, with every domain')
+    .addHelpText('after', examples('holdfast mx', 'holdfast mx --resolver 192.0.2.53 example.com example.net'))
+    .action((domains: string[], options: MxOptions) =>
+      run('mx', process, async () => (await import('./mx.js')).mx(domains, options, process)))
 }
 
 const addTelling = (program: Command, process: NodeJS.Process): void => {

@@ -122,6 +122,8 @@ const node = {
   outage_after: duration.prefault('1m').describe('With outage: reject: the time for which connections or queries must '
     + 'have failed before the node rejects. Its own trouble is no outage: a limit of the server, a refused log-in, a '
     + 'process that was held up, a Redis that can\'t be read'),
+  mx_primaries: z.int().min(1).default(3).describe('How many primaries the MX records of each domain name, or all of '
+    + 'them if there are fewer, for `holdfast mx`'),
 }
 
 const addresses = {

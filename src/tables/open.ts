@@ -32,7 +32,7 @@ type Placed = { readonly map: string, readonly place: string, readonly definitio
 
 /** A map's source: a table whole in memory, or a server that is asked. */
 export type Opened =
-  | { readonly kind: 'text', readonly lookup: (key: string) => Outcome }
+  | { readonly kind: 'text', readonly lookup: (key: string) => Outcome, readonly keys: Iterable<string> }
   | { readonly kind: 'mysql', readonly tables: readonly Table[], readonly changes: ChangesQuery | null }
 
 export type Sources = {
@@ -156,7 +156,7 @@ class Opener {
       this.warnings.push(...table.warnings)
       // A text table folds every letter, whatever smtputf8_enable says.
       const textOf = (key: string): string => hasStrayBytes(key) ? fold(readable(byteString(key))) : key
-      return { kind: 'text', lookup: key => source.lookup(textOf(key)) }
+      return { kind: 'text', lookup: key => source.lookup(textOf(key)), keys: [...table.entries.keys()] }
     } catch (error) {
       this.problems.push({ place: path, text: `can't be read: ${messageOf(error)}; ${readableFile}` })
       return { kind: 'mysql', tables: [], changes: null }

@@ -1,0 +1,140 @@
+/**
+ * Asks DNS for the mail exchangers of domains and judges them. At most 64 questions are under way at a time; a host
+ * that many domains have is asked for once.
+ */
+import { domainToASCII } from 'node:url'
+import type { DnsAnswer, DnsResolver, MxRecord } from './resolver.js'
+import { faultKinds, judgeMx } from './verdict.js'
+import type { FaultKind, MxFault, MxNodes } from './verdict.js'
+
+export type DomainMx = {
+  readonly domain: string
+  readonly mx: readonly MxRecord[]
+  /** The worst first. */
+  readonly faults: readonly MxFault[]
+  /** Why DNS could not be asked for all of it; '' if it could. */
+  readonly unknown: string
+}
+
+export type MxCheck = {
+  readonly domains: readonly string[]
+  readonly nodes: MxNodes
+  /** How many primaries each domain has. */
+  readonly primaries: number
+  readonly dns: DnsResolver
+  readonly onProgress?: (done: number) => void
+}
+
+const maxUnderWay = 64
+
+/** The verdict on each domain, in their order. Never rejects. */
+export const checkDomains = async (check: MxCheck): Promise<readonly DomainMx[]> => {
+  const verdicts = new Array<DomainMx>(check.domains.length)
+  const questions = { hosts: new Map<string, Promise<HostState>>(), zones: new Map<string, Promise<DnsAnswer<true>>>() }
+  // Each of these asks one question at a time.
+  const left = check.domains.entries()
+  let done = 0
+  await Promise.all(Array.from({ length: maxUnderWay }, async () => {
+    for (const [index, domain] of left) {
+      verdicts[index] = await checkDomain(domain, check, questions)
+      check.onProgress?.(++done)
+    }
+  }))
+  return verdicts
+}
+
+type HostState = 'right' | 'no-address' | 'alias' | { readonly unknown: string }
+
+/** What several domains ask. */
+type SharedQuestions = {
+  readonly hosts: Map<string, Promise<HostState>>
+  readonly zones: Map<string, Promise<DnsAnswer<true>>>
+}
+
+const once = <Answer>(
+  known: Map<string, Promise<Answer>>, name: string, ask: () => Promise<Answer>,
+): Promise<Answer> => {
+  const answer = known.get(name) ?? ask()
+  known.set(name, answer)
+  return answer
+}
+
+const checkDomain = async (domain: string, check: MxCheck, questions: SharedQuestions): Promise<DomainMx> => {
+  const verdict = (...faults: readonly MxFault[]): DomainMx => ({ domain, mx: [], faults, unknown: '' })
+  const name = domainToASCII(domain)
+  if (name === '') return verdict({ kind: 'bad-name', hosts: [] })
+  const answer = await check.dns.mx(name)
+  switch (answer.kind) {
+    case 'unknown': return { ...verdict(), unknown: answer.why }
+    case 'none': {
+      const kind = answer.isName ? await withoutMx(name, check.dns, questions) : 'no-domain'
+      return typeof kind === 'string' ? verdict({ kind, hosts: [] }) : { ...verdict(), ...kind }
+    }
+    case 'found': return judgeDomain(domain, answer.data, check, questions)
+    default: return answer satisfies never
+  }
+}
+
+/** What is wrong with a name that has no MX record. */
+const withoutMx = async (
+  name: string, dns: DnsResolver, questions: SharedQuestions,
+): Promise<FaultKind | { readonly unknown: string }> => {
+  const address = await dns.hasAddress(name)
+  if (address.kind === 'found') return 'implicit-mx'
+  const zone = address.kind === 'none' ? await zoneOf(name, dns, questions) : address
+  return zone.kind === 'unknown' ? { unknown: zone.why } : 'no-mx'
+}
+
+/**
+ * Whether the resolver knows a zone that the name is in. A server that has none answers with a referral, which looks
+ * like "no such record".
+ */
+const zoneOf = async (name: string, dns: DnsResolver, { zones }: SharedQuestions): Promise<DnsAnswer<true>> => {
+  const labels = name.split('.')
+  for (let above = 0; above < labels.length; above++) {
+    const zone = labels.slice(above).join('.')
+    const answer = await once(zones, zone, () => dns.isZone(zone))
+    if (answer.kind !== 'none') return answer
+  }
+  return { kind: 'unknown', why: 'the resolver has no zone of this name' }
+}
+
+const judgeDomain = async (
+  domain: string, mx: readonly MxRecord[], { nodes, primaries, dns }: MxCheck, questions: SharedQuestions,
+): Promise<DomainMx> => {
+  const states = new Map<HostState, string[]>()
+  let unknown = ''
+  const faults = [...judgeMx(mx, nodes, primaries)]
+  if (!faults.some(({ kind }) => kind === 'null-mx')) {
+    for (const host of new Set(mx.map(each => each.host))) {
+      const state = host === '' ? 'no-address'
+        : await once(questions.hosts, host, () => stateOfHost(host, dns, questions))
+      if (typeof state === 'object') unknown = `${host}: ${state.unknown}`
+      else states.set(state, [...states.get(state) ?? [], host === '' ? '.' : host])
+    }
+  }
+  for (const kind of ['no-address', 'alias'] as const) {
+    const its = states.get(kind)
+    if (its !== undefined) faults.push({ kind, hosts: its })
+  }
+  faults.sort((a, b) => faultKinds.indexOf(a.kind) - faultKinds.indexOf(b.kind))
+  return { domain, mx, faults, unknown }
+}
+
+const stateOfHost = async (host: string, dns: DnsResolver, questions: SharedQuestions): Promise<HostState> => {
+  const address = await dns.hasAddress(host)
+  if (address.kind === 'unknown') return { unknown: address.why }
+  if (address.kind === 'none' && !address.isName) return 'no-address'
+  const alias = await dns.alias(host)
+  if (alias.kind === 'unknown') return { unknown: alias.why }
+  if (alias.kind === 'found') return 'alias'
+  const zone = address.kind === 'found' ? address : await zoneOf(host, dns, questions)
+  return zone.kind === 'unknown' ? { unknown: zone.why } : address.kind === 'found' ? 'right' : 'no-address'
+}
+
+/** The state of a domain, in one word: its worst fault, or that not all of it could be asked. */
+export const mxStates = ['right', 'unknown', ...faultKinds] as const
+export type MxState = typeof mxStates[number]
+
+export const mxStateOf = ({ faults, unknown }: DomainMx): MxState =>
+  faults[0]?.kind ?? (unknown === '' ? 'right' : 'unknown')

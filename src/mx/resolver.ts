@@ -1,0 +1,87 @@
+/**
+ * What DNS says of a name, with "could not be asked" apart from "there is none". The client is Node's own (c-ares): it
+ * asks again by TCP where an answer was cut, and follows aliases.
+ */
+import { Resolver as Client } from 'node:dns/promises'
+import { messageOf } from '../log.js'
+
+export type DnsAnswer<Data> =
+  | { readonly kind: 'found', readonly data: Data }
+  /** The name has no record of this type, or does not exist at all. */
+  | { readonly kind: 'none', readonly isName: boolean }
+  /** No answer, or one that says nothing: a time-out, SERVFAIL, REFUSED. */
+  | { readonly kind: 'unknown', readonly why: string }
+
+export type MxRecord = { readonly number: number, readonly host: string }
+
+export type DnsResolver = {
+  /** By their numbers. */
+  mx(name: string): Promise<DnsAnswer<readonly MxRecord[]>>
+  /** Whether it has an address, IPv4 or IPv6. */
+  hasAddress(name: string): Promise<DnsAnswer<true>>
+  /** The name that it is an alias of. */
+  alias(name: string): Promise<DnsAnswer<string>>
+  /** Whether it is the top of a zone. */
+  isZone(name: string): Promise<DnsAnswer<true>>
+}
+
+/** A resolver may itself ask others. A second try takes twice as long. */
+const timeoutMs = 5_000
+const tries = 2
+/** After so many questions in a row without any answer the resolver counts as gone, and no more are asked. */
+const maxSilent = 64
+
+const gone = { kind: 'unknown', why: 'the resolver does not answer' } as const
+
+const ask = async <Data>(question: () => Promise<Data>): Promise<DnsAnswer<Data>> => {
+  try {
+    const data = await question()
+    // An alias of a name that has no such record.
+    return Array.isArray(data) && data.length === 0 ? { kind: 'none', isName: true } : { kind: 'found', data }
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : ''
+    switch (code) {
+      case 'ENODATA': return { kind: 'none', isName: true }
+      case 'ENOTFOUND': case 'EBADNAME': return { kind: 'none', isName: false }
+      case 'ETIMEOUT': return { kind: 'unknown', why: 'no answer in time' }
+      case 'ESERVFAIL': return { kind: 'unknown', why: 'the resolver could not find out (SERVFAIL)' }
+      case 'EREFUSED': return { kind: 'unknown', why: 'the resolver refuses to answer (REFUSED)' }
+      default: return { kind: 'unknown', why: messageOf(error) }
+    }
+  }
+}
+
+/** Asks this resolver (`ADDRESS` or `ADDRESS:PORT`), or the system's. Throws if that is no address. */
+export const openDns = (server: string | null): DnsResolver => {
+  const client = new Client({ timeout: timeoutMs, tries })
+  if (server !== null) client.setServers([server])
+  let silent = 0
+  const counted = async <Data>(question: () => Promise<Data>): Promise<DnsAnswer<Data>> => {
+    if (silent >= maxSilent) return gone
+    const answer = await ask(question)
+    const isSilence = answer.kind === 'unknown' && !/SERVFAIL|REFUSED/.test(answer.why)
+    silent = isSilence ? silent + 1 : 0
+    if (silent < maxSilent) return answer
+    client.cancel()
+    return gone
+  }
+  return {
+    mx: name => counted(async () => (await client.resolveMx(name))
+      .map(({ priority, exchange }) => ({ number: priority, host: exchange.toLowerCase() }))
+      .sort((a, b) => a.number - b.number || a.host.localeCompare(b.host))),
+    hasAddress: async name => {
+      const old = await counted(() => client.resolve4(name))
+      const answer = old.kind === 'found' || (old.kind === 'none' && !old.isName) ? old
+        : await counted(() => client.resolve6(name))
+      if (answer.kind === 'found') return { kind: 'found', data: true }
+      return old.kind === 'unknown' ? old : answer
+    },
+    alias: name => counted(async () => (await client.resolveCname(name))[0] ?? name),
+    isZone: async name => {
+      const answer = await counted(async () => [await client.resolveSoa(name)])
+      // What c-ares says of the answer for an alias.
+      if (answer.kind === 'unknown' && answer.why.includes('EBADRESP')) return { kind: 'none', isName: true }
+      return answer.kind === 'found' ? { kind: 'found', data: true } : answer
+    },
+  }
+}
