@@ -35,7 +35,9 @@ export type ListenerSection = z.output<typeof listener>
 
 const database = z.strictObject({
   hosts: z.union([mysqlValue, z.array(z.string())]).optional()
-    .describe('The servers, as in mysql_table(5): unix:PATH, HOST or HOST:PORT. The next one is asked if one fails'),
+    .describe('The servers, as in mysql_table(5): unix:PATH, HOST or HOST:PORT. As in Postfix, the order in which they '
+      + 'are written does not matter: sockets are asked before hosts, each kind in an order that is drawn when the map '
+      + 'is opened. The next one is asked if one fails, and the first one again as soon as it answers'),
   user: mysqlValue.optional().describe('The account. It needs SELECT on the tables and no more'),
   ...secret,
   dbname: mysqlValue.optional().describe('The name of the database'),

@@ -4,10 +4,11 @@
  * anew for each connection, and the address that worked last comes first.
  */
 import { lookup } from 'node:dns/promises'
-import { connect, isIP, Socket } from 'node:net'
+import { connect, Socket } from 'node:net'
 import { faultOf, timeoutFault } from './fault.js'
 import type { Fault } from './fault.js'
 import type { Host } from './hosts.js'
+import { hiddenFromUs } from '../runtime/hidden.js'
 
 /** After so long (ms) without an answer the next address is tried too. RFC 8305, section 5, proposes 250 ms. */
 const nextAddressMs = 250
@@ -23,7 +24,11 @@ export class Dialer {
   /** A connected socket, or why there is none. What is under way ends with `signal`. */
   async dial(signal: AbortSignal): Promise<Socket | Fault> {
     const host = this.#host
-    if (host.kind === 'unix') return firstConnected([() => connect(host.path)], signal)
+    if (host.kind === 'unix') {
+      const socket = await firstConnected([() => connect(host.path)], signal)
+      const why = socket instanceof Socket ? null : hiddenFromUs(host.path)
+      return socket instanceof Socket || why === null ? socket : { ...socket, detail: `${socket.detail}; ${why}` }
+    }
     try {
       const addresses = (await lookup(host.host, { all: true, verbatim: true })).map(({ address }) => address)
       const inOrder = [...addresses].sort((a, b) => Number(b === this.#lastGood) - Number(a === this.#lastGood))
@@ -31,9 +36,7 @@ export class Dialer {
         () => connect({ host: address, port: host.port, noDelay: true, keepAlive: true })), signal)
       if (!(socket instanceof Socket)) return socket
       this.#lastGood = socket.remoteAddress ?? ''
-      // Node checks a certificate against this name, but leaves it out for addresses and would take any certificate
-      // for `localhost`.
-      return isIP(host.host) === 0 ? socket : Object.assign(socket, { _host: host.host })
+      return socket
     } catch (error) {
       return faultOf(error, 'connect')
     }

@@ -1,11 +1,12 @@
 /** Opens connections: the socket, the driver, the log-in, and the session's settings. */
 import { Socket } from 'node:net'
-import type { SslOptions } from 'mysql2'
 import { Connection } from './connection.js'
 import { Dialer } from './dial.js'
 import { faultOf, timeoutFault } from './fault.js'
 import type { Fault } from './fault.js'
 import type { Host } from './hosts.js'
+import { verifyName } from './tls.js'
+import type { ReadTls } from './tls.js'
 
 /** Where to connect, and as whom. */
 export type Target = {
@@ -15,7 +16,7 @@ export type Target = {
   readonly dbname: string
   /** The name of a character set, letters and digits only. */
   readonly charset: string
-  readonly ssl: SslOptions | null
+  readonly ssl: ReadTls | null
   /** The server itself ends each statement after this (ms); 0: never. */
   readonly limitMs: number
 }
@@ -60,13 +61,14 @@ const logIn = async (
     user: target.user, password: target.password, database: target.dbname,
     // Keys are UTF-8, whatever the session's character set says: as with Postfix's own client.
     charset: 'utf8mb4_general_ci',
-    ...ssl === null ? {} : { ssl: host.kind === 'unix' ? { ...ssl, verifyIdentity: false } : ssl },
+    ...ssl === null ? {} : { ssl },
     connectTimeout: 0,
     // Each column as the bytes that the server sent.
     rowsAsArray: true, typeCast: false,
     flags: unwantedFlags,
     connectAttributes: { program_name: 'holdfast' },
   })
+  if (ssl?.verifyName === true && host.kind === 'inet') verifyName(driver, host.host)
   return new Promise(resolve => {
     let isSettled = false
     const settle = (opened: Connection | Fault): void => {

@@ -9,6 +9,7 @@ import { parseChanges } from './changes_query.js'
 import type { ChangesQuery } from './changes_query.js'
 import { defineFromCf, defineTable, readableFile } from './definition.js'
 import type { Defined, TableDefinition } from './definition.js'
+import { serverName } from '../mysql/hosts.js'
 import type { Host } from '../mysql/hosts.js'
 import type { ServerSettings, ServerStatus } from '../mysql/server.js'
 import { mysqlSource } from './source.js'
@@ -17,6 +18,9 @@ import type { Source } from './source.js'
 import { fold, hasStrayBytes } from '../postfix/fold.js'
 import { parseTextTable, textSource } from '../postfix/text_table.js'
 import { messageOf } from '../log.js'
+import { hiddenFromService, hiddenFromUs } from '../runtime/hidden.js'
+import { readChannels } from '../mysql/replica.js'
+import type { HeldConnection } from '../mysql/server.js'
 
 /** One table of a map. */
 export type Table = {
@@ -43,11 +47,13 @@ export type Sources = {
   status(): readonly ServerStatus[]
   /**
    * Logs in to every server and runs every query with a key that is in no table; gives what can't be used now, with the
-   * file that says so.
+   * file that says so, and warnings.
    */
-  check(): Promise<readonly Problem[]>
+  check(): Promise<Checked>
   close(): void
 }
+
+export type Checked = { readonly problems: readonly Problem[], readonly warnings: readonly Problem[] }
 
 /** `faults`: the maps that can't be opened as they are defined, and why. */
 export type OpenedSources = {
@@ -99,15 +105,30 @@ export const openSources = (
   }
 }
 
+/** A file that can't be read, and why, if systemd hides it. */
+const unreadable = (error: unknown): string => {
+  const path = error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : null
+  const why = path === null ? null : hiddenFromUs(path)
+  return why === null ? messageOf(error) : `${messageOf(error)}; ${why}`
+}
+
+/** The files that a table needs besides its own definition. */
+const filesOf = ({ hosts, login: { tls } }: TableDefinition): readonly string[] => [
+  ...hosts.flatMap(host => host.kind === 'unix' ? [host.path] : []),
+  ...[tls?.caFile, tls?.caPath, tls?.certFile, tls?.keyFile].flatMap(path => path ?? []),
+]
+
 class Opener {
   readonly problems: Problem[] = []
   readonly warnings: Problem[] = []
   readonly servers: ReturnType<typeof openServers>
   readonly #placed: Placed[] = []
+  readonly #maxLagMs: number | null
   readonly #onEmpty: (map: string) => void
 
   constructor(settings: ServerSettings, onEmpty: (map: string) => void) {
     this.servers = openServers(settings)
+    this.#maxLagMs = settings.maxLagMs
     this.#onEmpty = onEmpty
   }
 
@@ -131,17 +152,40 @@ class Opener {
   }
 
   /** Each query on each of its hosts: that one of them answers doesn't say that the others would. */
-  async check(): Promise<readonly Problem[]> {
+  async check(): Promise<Checked> {
     const problems: Problem[] = []
+    const warnings: Problem[] = []
     for (const { map, place, definition } of this.#placed) {
       const values = definition.texts.slice(1).map(() => probe)
+      for (const path of filesOf(definition)) {
+        const why = hiddenFromService(path)
+        if (why !== null) warnings.push({ place, text: `map ${map}: ${path}: ${why}` })
+      }
       for (const host of definition.hosts) {
-        const answer = await this.#databaseOf(definition, [host]).ask(definition, values, checkBudgetMs)
+        const answer = await this.#databaseOf(definition, [host]).ask(definition, values, checkBudgetMs, {
+          onReply: async (_reply, held) => {
+            const text = await this.#rareHeartbeat(held)
+            if (text === null) return
+            warnings.push({ place, text: `map ${map}: ${serverName(host, definition.login)}: ${text}` })
+          },
+        })
         if (answer.kind !== 'unavailable') continue
         problems.push({ place, text: `map ${map}: ${answer.reason}: ${answer.detail}` })
       }
     }
-    return problems
+    return { problems, warnings }
+  }
+
+  /** A replica whose source is silent for longer than max_lag, though all is well; null if it is none. */
+  async #rareHeartbeat(held: HeldConnection): Promise<string | null> {
+    const maxLagMs = this.#maxLagMs
+    const channels = maxLagMs === null ? [] : await readChannels((query, values) => held.again(query, values))
+    if (maxLagMs === null || typeof channels === 'string') return null
+    const rare = channels.find(({ heartbeatSeconds }) => (heartbeatSeconds ?? 0) * 1_000 >= maxLagMs)
+    if (rare === undefined) return null
+    return `the replica hears of its source only every ${rare.heartbeatSeconds ?? 0} s while nothing changes there, `
+      + `which is longer than max_lag (${maxLagMs / 1_000} s): its absences are not believed in between. Set `
+      + 'MASTER_HEARTBEAT_PERIOD on the replica to a third of max_lag or less'
   }
 
   #databaseOf({ login, idleIntervalMs }: TableDefinition, hosts: readonly Host[]): Database {
@@ -158,7 +202,7 @@ class Opener {
       const textOf = (key: string): string => hasStrayBytes(key) ? fold(readable(byteString(key))) : key
       return { kind: 'text', lookup: key => source.lookup(textOf(key)), keys: [...table.entries.keys()] }
     } catch (error) {
-      this.problems.push({ place: path, text: `can't be read: ${messageOf(error)}; ${readableFile}` })
+      this.problems.push({ place: path, text: `can't be read: ${unreadable(error)}; ${readableFile}` })
       return { kind: 'mysql', tables: [], changes: null }
     }
   }
@@ -194,7 +238,7 @@ class Opener {
         authority: JSON.stringify([hosts, login.user, login.dbname]),
       }]
     } catch (error) {
-      this.problems.push({ place: map, text: messageOf(error) })
+      this.problems.push({ place: map, text: unreadable(error) })
       return []
     }
   }

@@ -6,6 +6,8 @@ import { mysqlSource } from '../../src/tables/source.js'
 import { defineTable } from '../../src/tables/definition.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
+import { serverSettings } from '../fixtures/server_settings.js'
+import { openSources } from '../../src/tables/open.js'
 import { startProxy } from '../fixtures/proxy.js'
 import type { Proxy } from '../fixtures/proxy.js'
 import { serversFor, unix } from './bed.js'
@@ -160,4 +162,24 @@ t.test('of several channels one that has stopped is enough', async t => {
     onReply: async (_reply, held) => { doubt = await held.doubtAbsence() },
   })
   t.match(doubt, { reason: 'distrusted', detail: /replica \(channel east\) is not connected/ })
+})
+
+t.test('check says that a heartbeat is rarer than max_lag', async t => {
+  const { replica } = await startPair(t, 'MASTER_HEARTBEAT_PERIOD=20, ')
+  const warnings = async (maxLagMs: number | null): Promise<readonly string[]> => {
+    const { sources } = openSources([{
+      name: 'alias', changes: null, source: {
+        kind: 'inline', placeOf: name => name, parameters: {
+          hosts: `unix:${replica.socket}`, user: replica.user, password: replica.password, dbname: 'mail', query: 'SELECT \'%s\'',
+        },
+      },
+    }], serverSettings({ maxLagMs }), () => undefined)
+    const checked = await sources.check()
+    sources.close()
+    t.same(checked.problems, [])
+    return checked.warnings.map(({ text }) => text)
+  }
+  t.match(await warnings(10_000), [/^map alias: holdfast@unix:.*: the replica hears of its source only every 20 s .* max_lag \(10 s\)/])
+  t.same(await warnings(30_000), [])
+  t.same(await warnings(null), [])
 })

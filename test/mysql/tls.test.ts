@@ -1,12 +1,14 @@
 import { copyFileSync, mkdirSync } from 'node:fs'
 import t from 'tap'
+import { writeCf } from '../fixtures/cf.js'
 import { makeCertificates } from '../fixtures/certificates.js'
+import { postmapQuery } from '../fixtures/postfix.js'
 import { Connection } from '../../src/mysql/connection.js'
 import { openConnection } from '../../src/mysql/session.js'
 import type { Host } from '../../src/mysql/hosts.js'
 import { readTls } from '../../src/mysql/tls.js'
 import type { Tls } from '../../src/mysql/tls.js'
-import { inet, startBed, queryOf, unix } from './bed.js'
+import { inet, known, startBed, queryOf, unix } from './bed.js'
 
 const { file, authority, certificate, remove } = await makeCertificates()
 t.teardown(remove)
@@ -60,6 +62,37 @@ t.test('verify: the name in the certificate must be the host\'s', async t => {
   t.match(await cipher(byAddress(named.port), { caFile: file('ca.pem'), verify: true }), /^TLS: .*127\.0\.0\.1/)
   t.match(await cipher(byAddress(addressed.port), { caFile: file('ca.pem'), verify: true }), /^TLS_/)
   t.match(await cipher(byName(addressed.port), { caFile: file('ca.pem'), verify: true }), /^TLS: .*localhost/)
+})
+
+t.test('verify: the common name, an address too, counts where there is no DNS name beside it, as for Postfix\'s own client', async t => {
+  /** For the address 127.0.0.1, and for the name `localhost`, which Postfix's client takes for the socket. */
+  const cases = [
+    ['cn-address', null, '127.0.0.1', true, false],
+    ['cn-name', null, 'localhost', false, true],
+    ['cn-wildcard', null, '*', false, false],
+    ['cn-beside-email', 'email:dba@example.com', 'localhost', false, true],
+    ['cn-beside-dns', 'DNS:other.example', '127.0.0.1', false, false],
+    ['dns-address', 'DNS:127.0.0.1', 'db', true, false],
+    ['ip-address', 'IP:127.0.0.1', 'db', true, false],
+  ] as const
+  for (const [name, alternative, commonName] of cases) await certificate(name, alternative, commonName)
+  copyFileSync(file('named.pem'), file('current.pem'))
+  copyFileSync(file('named.key'), file('current.key'))
+  const server = await startBed(t, serverArgs('current'))
+  await server.sql('CREATE USER private IDENTIFIED BY \'secret\' REQUIRE SSL; GRANT SELECT ON mail.* TO private')
+  const cf = writeCf(file('.'), 'verified', {
+    hosts: `inet:127.0.0.1:${server.port}`, user: 'private', password: 'secret', dbname: 'mail',
+    tls_CAfile: file('ca.pem'), tls_verify_cert: 'yes', query: 'SELECT goto FROM alias WHERE address=\'%s\'',
+  })
+  for (const [name, , , isForAddress, isForName] of cases) {
+    for (const kind of ['pem', 'key']) copyFileSync(file(`${name}.${kind}`), file(`current.${kind}`))
+    await server.sql('FLUSH SSL')
+    t.equal((await postmapQuery(`mysql:${cf}`, known)).kind, isForAddress ? 'found' : 'error', `${name}: Postfix's client`)
+    for (const [host, isFor] of [[byAddress, isForAddress], [byName, isForName]] as const) {
+      const said = await cipher(host(server.port), { caFile: file('ca.pem'), verify: true })
+      t.match(said, isFor ? /^TLS_/ : /^TLS: the server's certificate is not for /, `${name}: ${said}`)
+    }
+  }
 })
 
 t.test('verify over a unix socket: the authority counts, there is no name', async t => {
