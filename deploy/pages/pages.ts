@@ -3,6 +3,7 @@
  * ship as files: both pages of the manual, the completion scripts and the JSON Schema.
  */
 import { readFileSync } from 'node:fs'
+import { parse } from 'yaml'
 import { standardConfig } from '../../src/cli/daemon_at.js'
 import { createProgram } from '../../src/cli/program.js'
 import { packageFile, version } from '../../src/runtime/package.js'
@@ -15,11 +16,12 @@ import { programPage } from './program_page.js'
 export const pages = (date: Date): ReadonlyMap<string, string> => {
   const program = createProgram(process)
   const schema = jsonSchema()
-  const sample = readFileSync(packageFile('deploy/holdfast.yaml'), 'utf8')
+  const read = (file: string): string => readFileSync(packageFile(file), 'utf8')
+  const guide = read('deploy/guides/operate.md')
   const completions = completionsOf(program, standardConfig)
   return new Map([
-    ['holdfast.8', programPage(program, version, date)],
-    ['holdfast.yaml.5', configPage(schema, sample, version, date)],
+    ['holdfast.8', programPage(program, guide, version, date)],
+    ['holdfast.yaml.5', configPage(schema, parse(read('deploy/pages/examples.yaml')), version, date)],
     ['holdfast.bash', bashCompletion(completions)],
     ['_holdfast', zshCompletion(completions)],
     ['holdfast.fish', fishCompletion(completions)],

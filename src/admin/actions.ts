@@ -27,12 +27,12 @@ const trust = ({ name, trust: trusted, lookup }: MysqlMap, log: Log): ActionResu
   if (trusted.doubts.length === 0) return { done: `${name}: the table is not in doubt, so there is nothing to change` }
   trusted.trust()
   lookup.questions.endTrouble()
-  log.warn(`map ${name}: an administrator trusts the table as it is now`)
+  log.warn(`map ${name}: an administrator says that the table is right as it is; it is believed again`)
   return { done: `${name}: the table is believed as it is now` }
 }
 
 const flushMap = async (map: MysqlMap, key: string | null, announce: Announce, log: Log): Promise<ActionResult> => {
-  if (key === null) log.info(`map ${map.name}: an administrator has flushed all of it`)
+  if (key === null) log.info(`map ${map.name}: an administrator flushed all of its keys`)
   return { done: await flush(map, key, announce) }
 }
 

@@ -13,7 +13,7 @@ import { exitConfig, exitUnavailable } from './terminal.js'
 
 /** Logs where the daemon listens, and lines for a new user to paste. */
 const announce = (daemon: Daemon, { file, maps }: Config, log: Log): void => {
-  log.info(roleMeans(file))
+  log.info(`role ${roleMeans(file)}`)
   const addresses = daemon.addresses
   for (const address of addresses) log.info(`listening on ${address}`)
   const health = daemon.healthUrl
@@ -62,7 +62,7 @@ const reload = async (
     await daemon.reload(next)
     return next.config
   } catch (error) {
-    log.error(`not reloaded: ${messageOf(error)}; serving as before`)
+    log.error(`not reloaded: ${messageOf(error)}; the former configuration stays in use`)
     return null
   }
 }
@@ -88,7 +88,7 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
   const first = await readConfiguration(fileName, env, log, null)
   if (first === null) return exitConfig
   base.configure({ ...first.config.file.log, journal })
-  const notifier = createNotifier(env, text => log.warn(text))
+  const notifier = createNotifier(env, problem => log.warn(`systemd: ${problem}`))
   const inherited = inheritedSockets(env, process.pid)
   let daemon: Daemon
   try {
@@ -98,7 +98,8 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
     return exitUnavailable
   }
   for (const name of inherited.left()) {
-    log.warn(`the service manager listens on ${name}, which the configuration doesn't name: nobody answers there`)
+    log.warn(`the service manager listens on ${name}, which the configuration doesn't name: nobody answers there. `
+      + 'Name it under `listen`, or remove it from the socket unit')
   }
 
   const signalled = endSignal(process)
@@ -111,7 +112,7 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
       base.configure({ ...config.file.log, journal })
       log.info(`reloaded: ${mapNames(config.maps)}`)
     }
-    await notifier.reloaded(config === null ? ['not reloaded: the log says why; serving as before']
+    await notifier.reloaded(config === null ? ['not reloaded: the log says why; the former configuration stays in use']
       : problemsOf(config.faults).map(({ place, text }) => `${place}: ${text}`))
   })
   log.info(`stopping on ${await signalled}: answering the requests under way`)

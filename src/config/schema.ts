@@ -13,43 +13,45 @@ const mysqlValue = z.union([z.string(), z.number(), z.boolean()])
 
 const secret = {
   password: z.string().optional().describe('The password. Keep it out of this file, if you can'),
-  password_file: text.optional().describe('A file whose first line is the password'),
+  password_file: text.optional().describe('A file whose first line is the password. It is read at start and on reload'),
   password_env: text.optional().describe('An environment variable that holds the password'),
 }
 
 const modeHelp = 'is no mode; write it in octal and in quotes, such as "0660"'
 
 const listener = z.strictObject({
-  socketmap: text.optional()
-    .describe('The address to listen on, unix:PATH or inet:HOST:PORT. Postfix asks it as socketmap:unix:PATH:MAP'),
-  tcp: text.optional().describe('HOST:PORT to listen on, for one map. Postfix asks it as tcp:HOST:PORT'),
-  map: text.optional().describe('With tcp: the map that Postfix asks there. The protocol has no map names'),
+  socketmap: text.optional().describe('The address where Postfix asks with the socketmap protocol, unix:PATH or '
+    + 'inet:HOST:PORT. In main.cf it is socketmap:unix:PATH:MAP'),
+  tcp: text.optional().describe('The address where Postfix asks for one map with the tcp_table protocol, HOST:PORT. In '
+    + 'main.cf it is tcp:HOST:PORT'),
+  map: text.optional().describe('With `tcp`: the map that Postfix asks for there. The protocol has no map names'),
   mode: z.string(modeHelp).regex(/^0?[0-7]{3}$/, modeHelp).optional()
-    .describe('With unix: the permissions of the socket. The default is "0660" with `group`, else "0666"'),
+    .describe('With unix:PATH: the permissions of the socket. The default is "0660" with `group`, else "0666"'),
   group: z.union([text, z.int().min(0)]).optional()
-    .describe('With unix: the group of the socket, by name or by number'),
-  allow: z.array(text).min(1).optional()
-    .describe('With TCP: the networks that may connect, besides this machine. Required if other machines can connect'),
+    .describe('With unix:PATH: the group of the socket, by name or by number. The default is that of the daemon'),
+  allow: z.array(text).min(1).optional().describe('With HOST:PORT: the networks that may connect, besides this '
+    + 'machine. Required unless HOST is this machine'),
 })
 export type ListenerSection = z.output<typeof listener>
 
 const database = z.strictObject({
   hosts: z.union([mysqlValue, z.array(z.string())]).optional()
     .describe('The servers, as in mysql_table(5): unix:PATH, HOST or HOST:PORT. As in Postfix, the order in which they '
-      + 'are written does not matter: sockets are asked before hosts, each kind in an order that is drawn when the map '
-      + 'is opened. The next one is asked if one fails, and the first one again as soon as it answers'),
+      + 'are written does not matter: Holdfast asks sockets before hosts, each kind in an order that it draws when it '
+      + 'opens the map. If one fails, it asks the next one, and the first one again as soon as that answers'),
   user: mysqlValue.optional().describe('The account. It needs SELECT on the tables and no more'),
   ...secret,
   dbname: mysqlValue.optional().describe('The name of the database'),
   charset: mysqlValue.optional()
     .describe('The character set of the connection, as in mysql_table(5). The default is utf8mb4'),
-  option_file: mysqlValue.optional().describe('A MySQL option file (my.cnf) to read as well'),
+  option_file: mysqlValue.optional()
+    .describe('A MySQL option file (my.cnf) to read as well. Where both have a parameter, this configuration counts'),
   option_group: mysqlValue.optional().describe('The group to read in the option file. The default is client'),
   tls_cert_file: mysqlValue.optional().describe('The client\'s certificate, PEM'),
   tls_key_file: mysqlValue.optional().describe('The client\'s private key, PEM'),
   tls_CAfile: mysqlValue.optional()
     .describe('The certificates of the authorities that may sign the server\'s certificate, PEM'),
-  tls_CApath: mysqlValue.optional().describe('A folder of such certificates'),
+  tls_CApath: mysqlValue.optional().describe('A folder of such certificates, PEM'),
   tls_ciphers: mysqlValue.optional().describe('The ciphers to offer, as OpenSSL names them'),
   tls_verify_cert: mysqlValue.optional()
     .describe('yes: the name in the server\'s certificate must be the host that Holdfast connects to'),
@@ -57,13 +59,13 @@ const database = z.strictObject({
 
 /** Parameters of a map that mysql_table(5) has too. */
 const queryParameters = {
-  query: mysqlValue.optional()
-    .describe('The query, as in mysql_table(5): SELECT goto FROM alias WHERE address=\'%s\''),
-  result_format: mysqlValue.optional().describe('As in mysql_table(5). The default is %s'),
+  query: mysqlValue.optional().describe('The query, as in mysql_table(5): SELECT goto FROM alias WHERE address=\'%s\''),
+  result_format: mysqlValue.optional()
+    .describe('How a result becomes an answer, as in mysql_table(5). The default is %s'),
   domain: z.union([mysqlValue, z.array(z.string())]).optional()
     .describe('The domains whose keys are looked up, as in mysql_table(5). Other keys are absent'),
   expansion_limit: mysqlValue.optional()
-    .describe('The largest number of results of one lookup. More are a temporary error; 0 is no limit'),
+    .describe('The largest number of results of one lookup. More are a temporary error. 0, the default, is no limit'),
   require_result_set: mysqlValue.optional()
     .describe('yes: a statement without a result set is an error; no: its key is absent. The default is yes'),
 }
@@ -73,32 +75,32 @@ const mapSchema = z.strictObject({
   cf: z.union([text, z.array(text).min(1)]).optional()
     .describe('A mysql_table(5) file. The tables of a list are asked in order, as Postfix asks those of a parameter'),
   text: text.optional().describe('A Postfix text table (the source form of texthash:)'),
-  database: text.optional().describe('With `query`: the name of the database, as under `databases`'),
+  database: text.optional().describe('With `query`: the database to ask, by its name under `databases`'),
   ...queryParameters,
-  fresh_for: duration.optional()
-    .describe('The time for which a found answer is used without another question to the table. The default is 5m'),
-  stale_for: duration.optional().describe('The time after its verification for which a found answer may be used while '
-    + 'the table can\'t be asked. The default is 7d, and 1d for a sensitive map'),
-  absent_for: duration.optional().describe('The time for which an absent answer is used without another question to '
-    + 'the table. The default is 30s, and 5s for domain and transport'),
-  sensitive: z.boolean().default(false).describe('true: the map grants rights or holds secrets. It is never kept in '
-    + 'Redis or in the snapshot, nor logged'),
+  fresh_for: duration.optional().describe('The time after its verification for which Holdfast uses a found answer '
+    + 'without asking the table again. The default is 5m'),
+  stale_for: duration.optional().describe('The time after its verification for which Holdfast uses a found answer '
+    + 'while the table can\'t be asked. 0 is never. The default is 7d, and 1d for a sensitive map'),
+  absent_for: duration.optional().describe('The time for which Holdfast uses an absent answer without asking the table '
+    + 'again. The default is 30s, and 5s with search: domain or transport'),
+  sensitive: z.boolean().default(false).describe('true: the map grants rights or holds secrets. Holdfast keeps it '
+    + 'neither in Redis nor on disk, and logs none of its keys'),
   smtputf8_enable: z.enum(['yes', 'no']).optional().describe('Overrides `smtputf8_enable` for this map'),
   unknown: z.enum(['reject', 'defer']).optional().describe('Overrides `unknown` for this map'),
   absence: z.enum(absenceEffects).optional().describe('What happens to mail if this map says absent, which decides '
     + 'what it answers in an outage. refuses: a recipient or a domain is refused, so it never says so then. reroutes: '
     + 'mail takes another way. passes: nothing. weakens: mail is less protected. The default is refuses for recipient, '
-    + 'virtual, domain and exact, reroutes for transport, canonical and generic, and passes for access'),
+    + 'virtual, domain and exact, reroutes for transport, canonical and generic, and passes for access. Since 0.2.0'),
   in_outage: z.enum(['pass', 'pass-strangers', 'defer']).optional().describe('With absence: passes or reroutes: the '
     + 'answer in an outage for a key that nobody has asked for before and that no copy knows. pass: absent. defer: a '
     + 'temporary error. pass-strangers: pass, except for the domains of this node. The default is pass for access, '
-    + 'pass-strangers for a sensitive map with absence: passes, and else defer'),
+    + 'pass-strangers for a sensitive map with absence: passes, and else defer. Since 0.2.0'),
   confirm_for: duration.optional().describe('The time between two absent answers of the table after which Holdfast '
     + 'believes that a known key is gone. One is enough after a flush of the key. The default is 5m, and 1m for a '
-    + 'sensitive map'),
+    + 'sensitive map. Since 0.2.0'),
   max_shrink: share.optional().describe('Overrides `max_shrink` for this map'),
   changes: text.optional().describe('A query for the keys that changed since a time: SELECT address FROM alias WHERE '
-    + 'modified >= \'%s\'. These are looked up again, so that edits show within seconds'),
+    + 'modified >= \'%s\'. Holdfast looks these up again, so that edits show within seconds'),
   warm: text.optional().describe('Loads the whole table into the caches ahead of demand. `auto`: Holdfast derives the '
     + 'list of keys from the query, if that is plain enough; or a query for keys and answers: SELECT address, goto '
     + 'FROM alias WHERE active=1'),
@@ -113,19 +115,21 @@ const node = {
   role: z.union([roleName, z.record(z.string().min(1), roleName)], 'must be one of primary, fallback; or a section of '
     + 'host names with the role of each')
     .default('primary').describe('primary: the node always defers what it can\'t know. fallback: the node is the last '
-      + 'MX and may reject. Or a section of host names, so that all nodes can have the same file: {default: primary, '
-      + 'mx9.example.com: fallback}. In it, `unknown: defer` is for the primaries and `outage` for the fallback'),
-  node: text.optional().describe('The name of this node. The default is the host\'s name'),
-  unknown: z.enum(['reject', 'defer']).default('reject').describe('On a primary: what becomes of a recipient that the '
-    + 'table says is absent. defer: the client goes on to the next MX. It acts on maps with search: recipient and '
-    + 'absence: refuses, and on maps that set it themselves'),
+      + 'MX and may reject. Or, since 0.2.0, a section of host names, so that all nodes can have the same '
+      + 'file: {default: primary, mx9.example.com: fallback}. In it, `unknown: defer` is for the primaries and `outage` '
+      + 'for the fallback'),
+  node: text.optional()
+    .describe('The name by which `role` knows this node. The default is the host\'s name. Since 0.2.0'),
+  unknown: z.enum(['reject', 'defer']).default('reject').describe('On a primary: the answer for a recipient that the '
+    + 'table says is absent. reject: no such recipient. defer: a temporary error, so that the client goes on to the '
+    + 'next MX. It acts on maps with search: recipient and absence: refuses, and on maps that set it themselves'),
   outage: z.enum(['reject', 'defer']).optional()
-    .describe('On a fallback: what becomes of a recipient that can\'t be known in an outage. The default is defer'),
+    .describe('On a fallback: the answer for a recipient that can\'t be known in an outage. The default is defer'),
   outage_after: duration.prefault('1m').describe('With outage: reject: the time for which connections or queries must '
     + 'have failed before the node rejects. Its own trouble is no outage: a limit of the server, a refused log-in, a '
-    + 'process that was held up, a Redis that can\'t be read'),
-  mx_primaries: z.int().min(1).default(3).describe('How many primaries the MX records of each domain name, or all of '
-    + 'them if there are fewer, for `holdfast mx`'),
+    + 'process that was held up, a Redis that can\'t be read. Since 0.2.0'),
+  mx_primaries: z.int().min(1).default(3).describe('The number of primaries that the MX records of each domain must '
+    + 'name, for `holdfast mx`. With fewer primaries, all of them. Since 0.2.0'),
 }
 
 const addresses = {
@@ -144,24 +148,26 @@ const addresses = {
 
 const postfix = {
   smtputf8_enable: z.enum(['yes', 'no']).default('yes').describe('As in main.cf. no: only the case of ASCII letters '
-    + 'makes no difference, and keys that aren\'t UTF-8 are looked up as well'),
-  recipient_delimiter: z.string().default('').describe('As in main.cf'),
-  propagate_unmatched_extensions: z.array(z.string()).default(['canonical', 'virtual']).describe('As in main.cf'),
+    + 'makes no difference, and Holdfast looks up keys that aren\'t UTF-8 as well'),
+  recipient_delimiter: z.string().default('')
+    .describe('As in main.cf: the characters that separate a user from an extension (user+news)'),
+  propagate_unmatched_extensions: z.array(z.string()).default(['canonical', 'virtual'])
+    .describe('As in main.cf: the kinds of maps that put the extension of a key back on their results'),
   parent_domain_matches_subdomains: z.array(z.string()).default([
     'debug_peer_list', 'fast_flush_domains', 'mynetworks', 'permit_mx_backup_networks', 'qmqpd_authorized_clients',
     'relay_domains', 'smtpd_access_maps',
-  ]).describe('As in main.cf'),
+  ]).describe('As in main.cf: the parameters for which example.com stands for its subdomains too'),
   local_domains: z.array(z.string()).default([]).describe('The domains of myorigin and mydestination, as in main.cf. '
     + 'Their users are also looked up without the domain'),
   static_domains: z.array(z.string()).default([]).describe('The domains that main.cf lists by name in mydestination, '
     + 'relay_domains, virtual_alias_domains and virtual_mailbox_domains. In an outage Holdfast knows that mail is '
-    + 'accepted for them'),
+    + 'accepted for them. Since 0.2.0'),
 }
 
 const times = {
   deadline: duration.prefault('2s').describe('The longest time that a lookup takes, from 10ms to 50s'),
   soft_deadline: duration.prefault('300ms')
-    .describe('The time after which a lookup uses a stale answer, if there is one, and no longer waits for the table'),
+    .describe('The time after which a lookup uses a stale answer, if there is one, instead of waiting for the table'),
 }
 
 const memory = z.strictObject({
@@ -171,8 +177,8 @@ const memory = z.strictObject({
 })
 
 const redis = z.strictObject({
-  host: text.optional().describe('The host. The default is 127.0.0.1'),
-  port: z.int().min(1).max(65_535).optional().describe('The port. The default is 6379'),
+  host: text.optional().describe('The host of Redis. The default is 127.0.0.1'),
+  port: z.int().min(1).max(65_535).optional().describe('The port of Redis. The default is 6379'),
   path: text.optional().describe('A unix socket, instead of host and port'),
   sentinels: z.array(text).min(1, 'name at least one Sentinel').optional()
     .describe('HOST:PORT of each Sentinel, instead of host and port. The default port is 26379'),
@@ -184,8 +190,7 @@ const redis = z.strictObject({
   sentinel_password_env: text.optional().describe('An environment variable that holds that password'),
   cluster: z.array(text).min(1, 'name at least one node').optional()
     .describe('HOST:PORT of some nodes of a Redis Cluster, instead of host and port. They name the other nodes'),
-  tls: z.boolean().optional()
-    .describe('true: use TLS, to Sentinels too. The other tls parameters imply it'),
+  tls: z.boolean().optional().describe('true: use TLS, to Sentinels too. The other tls parameters imply it'),
   tls_CAfile: text.optional().describe('The certificates of the authorities that may sign the server\'s certificate, '
     + 'PEM. The default is those of Node.js'),
   tls_cert_file: text.optional().describe('The client\'s certificate, PEM'),
@@ -194,18 +199,18 @@ const redis = z.strictObject({
     + 'have signed the server\'s certificate, and it must be for the host that Holdfast connects to'),
   username: text.optional().describe('An ACL user. The default is Redis\' own default user'),
   ...secret,
-  db: z.int().min(0).optional().describe('The number of the database. The default is 0'),
+  db: z.int().min(0).optional().describe('The number of Redis\' database. The default is 0'),
   key_prefix: z.string().default('holdfast:')
-    .describe('The beginning of each key. Nodes that share their answers have the same'),
+    .describe('The beginning of each key in Redis. Nodes with the same one share their answers'),
   command_timeout: duration.prefault('100ms')
     .describe('The longest time for a command. If Redis takes longer, Holdfast does without it for some seconds'),
 })
 
 const breaker = z.strictObject({
-  failures: z.int().min(1).default(5)
-    .describe('So many failures in a row, or more than half of so many lookups in 10 s, and Holdfast stops asking'),
-  reset: duration.prefault('5s').describe('The time after which Holdfast tries a server again that failed, '
-    + 'in the background, whether or not anybody asks'),
+  failures: z.int().min(1).default(5).describe('The number of failures in a row after which Holdfast stops asking the '
+    + 'server. It also stops if more than half of at least so many lookups within 10 s fail'),
+  reset: duration.prefault('5s').describe('The time after which Holdfast tries a server again that failed, in the '
+    + 'background, whether or not anybody asks. At most 1h'),
 })
 
 const servers = {
@@ -213,7 +218,7 @@ const servers = {
     .describe('MySQL servers for maps with `query`: a name of your choice, and parameters as in mysql_table(5)'),
   connections: z.int().min(1).max(1_000).default(8).describe('The number of connections to each MySQL server'),
   connect_timeout: duration.prefault('10s').describe('The longest time for opening a connection to a MySQL server. It '
-    + 'opens in the background: no lookup waits longer than its own deadline'),
+    + 'opens in the background: no lookup waits longer than its own deadline. Since 0.2.0'),
   breaker: breaker.prefault({}).describe('When Holdfast stops asking a MySQL server that fails'),
 }
 
@@ -226,19 +231,20 @@ const trust = {
 }
 
 const upkeep = {
-  snapshot: text.optional().describe('The file that keeps the cache over a restart. The default is `snapshot` in '
-    + 'the service\'s StateDirectory'),
+  snapshot: text.optional().describe('The file that keeps the cache over a restart. The default is `snapshot` in the '
+    + 'service\'s StateDirectory'),
   remember_for: duration.prefault('30d').describe('The time after the last lookup of a key for which Holdfast verifies '
     + 'it again in the background, about once a day, so that `stale_for` counts from a recent check. 0 is never'),
-  changes_every: duration.prefault('5s').describe('The time between two runs of the `changes` query of a map'),
+  changes_every: duration.prefault('5s')
+    .describe('The time between two runs of the `changes` query of a map. At least 1s'),
   copy_every: duration.prefault('15m').describe('The time between two copies of each table, which answer only while '
-    + 'the table can\'t be asked. At least 1m'),
-  copy_rows: z.int().min(0).default(500_000)
-    .describe('The largest number of rows of all copies together, the smallest tables first. 0 takes none'),
+    + 'the table can\'t be asked. At least 1m. Since 0.2.0'),
+  copy_rows: z.int().min(0).default(500_000).describe('The largest number of rows of all copies together, the smallest '
+    + 'tables first. 0 takes none. Since 0.2.0'),
   copies: text.optional().describe('The folder that keeps the copies over a restart. The default is `copies` in the '
-    + 'service\'s StateDirectory'),
-  warm_every: duration.prefault('6h').describe('The time between two loads of a map with `warm`, by one of the nodes '
-    + 'that share a Redis. At least 1m'),
+    + 'service\'s StateDirectory. Since 0.2.0'),
+  warm_every: duration.prefault('6h')
+    .describe('The time between two loads of a map with `warm`, by one of the nodes that share a Redis. At least 1m'),
 }
 
 const log = z.strictObject({

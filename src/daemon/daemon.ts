@@ -154,7 +154,8 @@ export class Daemon {
   async #openListener(config: ListenerConfig): Promise<Listener> {
     const { protocol, address } = config
     const log = this.#log
-    const fault = (problem: string): void => log.repeated(`fault ${protocol}`, `${protocol}: ${problem}`)
+    const fault = (problem: string): void =>
+      log.repeated(`fault ${protocol}`, `${protocol}: a client could not be accepted: ${problem}`)
     const socket = await bind(address, this.#inherited.take(address), fault)
     const dialect = protocol === 'socketmap' ? socketmap : tcpTable
     const context = { dialect, maps: this.#current, tallies: this.#tallies[protocol], log, room: this.#room }

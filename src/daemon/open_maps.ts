@@ -137,7 +137,7 @@ const openRedis = (config: Config, log: Log): OpenedRedis | null => {
       if (!isClosed) logRedisWrites(log, refusal)
     },
     onFault: (fault, detail) => {
-      if (!isClosed) log.repeated(`redis ${fault}`, `redis: ${fault}: ${detail}`)
+      if (!isClosed) log.repeated(`redis ${fault}`, `redis: a command failed: ${fault}: ${detail}`)
     },
   }, Date.now)
   return {
@@ -167,7 +167,7 @@ const openDoubts = (config: Config, redis: OpenedRedis, maps: readonly MysqlMap[
   config.redis === null ? null : shareDoubts({
     maps, client: redis.client, keyPrefix: config.redis.keyPrefix, ready: redis.cache.tried, clock: systemClock,
     onProblem: problem =>
-      log.repeated('redis doubts', `redis: doubts of other nodes may not reach this one: ${problem}`),
+      log.repeated('redis doubts', `redis: doubts that other nodes have may not reach this one: ${problem}`),
   })
 
 /** Flushes by other nodes reach the maps. */
@@ -213,7 +213,8 @@ const followChanges = (
     onProblem: ({ reason, detail }) => {
       // An open breaker has its own line.
       if (reason === 'breaker-open') return
-      log.repeated(`changes ${name}`, `map ${name}: changes can't be asked: ${reason}: ${detail}`, { map: name })
+      log.repeated(`changes ${name}`, `map ${name}: its changes query failed, so edits show later: `
+        + `${reason}: ${detail}`, { map: name })
     },
     everyMs: config.file.changes_every, freshForMs: longestFreshMs(lifetimes), clock: systemClock,
   })]

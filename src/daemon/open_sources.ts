@@ -60,6 +60,6 @@ export const openMapSources = (config: Config, log: Log, last?: Sources): Opened
     resetMs: breaker.reset, suspectMs: soft_deadline, statementMs: Math.max(deadline, minStatementMs),
     maxLagMs: max_lag ?? null, onState: logServers(log),
   }, map => {
-    log.repeated(`empty ${map}`, `map ${map}: a row with an empty value: skipped, as Postfix does`)
+    log.repeated(`empty ${map}`, `map ${map}: the table has a row with an empty value; it is skipped, as Postfix does`)
   }, map => last?.has(map) === true ? last.of(map) : null)
 }

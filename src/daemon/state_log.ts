@@ -67,7 +67,7 @@ export const logCanary = (map: string, log: Log): ((state: CanaryState) => void)
   const timed = timeStates()
   return ({ missing, since }) => {
     const lasted = timed(since)
-    if (!missing) log.info(`map ${map}: the canary is back, its server is believed again`, lasted)
+    if (!missing) log.info(`map ${map}: the canary is back, so its server is believed again`, lasted)
     else {
       log.error(`map ${map}: the canary is missing, so nothing that its server says is believed: `
         + 'known recipients are still accepted, other lookups are deferred', lasted)
@@ -99,7 +99,7 @@ export const logDoubt = (map: string, log: Log): OnDoubt => (server, doubt, befo
     log.info(`map ${map}: the table has its keys again, so it is believed again when it says absent`, fields)
     return
   }
-  log.error(`map ${map}: ${doubtCauses[doubt.cause]}, so it is NOT believed when it says absent: known recipients are `
+  log.error(`map ${map}: ${doubtCauses[doubt.cause]}, so it is not believed when it says absent: known recipients are `
     + `still accepted, other lookups are deferred. If the rows are gone on purpose: holdfast trust ${map}`, fields)
 }
 
@@ -107,13 +107,13 @@ export const logDoubt = (map: string, log: Log): OnDoubt => (server, doubt, befo
 export const roleMeans = ({ role, unknown, outage }: Pick<ConfigFile, 'role' | 'unknown' | 'outage'>): string => {
   switch (role) {
     case 'primary':
-      return 'role primary: what can\'t be known is deferred; a recipient that the table says is absent is '
+      return 'primary: what can\'t be known is deferred; a recipient that the table says is absent is '
         + (unknown === 'defer' ? 'deferred too, so that the sender goes on to the next MX' : 'rejected')
     case 'fallback':
       return outage === 'reject'
-        ? 'role fallback, outage: reject: a recipient that is neither in MySQL nor in the cache is rejected, '
+        ? 'fallback, outage: reject: a recipient that is neither in MySQL nor in the cache is rejected, '
           + 'during an outage too; if this node shares its database with the primaries, choose outage: defer'
-        : 'role fallback, outage: defer: a recipient that the table says is absent is rejected; '
+        : 'fallback, outage: defer: a recipient that the table says is absent is rejected; '
           + 'what can\'t be known during an outage is deferred'
     default: return role satisfies never
   }

@@ -124,9 +124,9 @@ export class Listener {
       this.#problem = null
       log.warn(`${name}: the socket was removed or replaced; it is made anew, and clients reach it again`)
     } catch (error) {
-      const text = `no client can reach it, the socket was removed or replaced: ${messageOf(error)}`
-      this.#problem = { text, since: this.#problem?.since ?? Date.now() }
-      log.repeated(`unreachable ${name}`, `${name}: ${text}`)
+      const why = `the socket was removed or replaced: ${messageOf(error)}`
+      this.#problem = { text: `no client can reach it, ${why}`, since: this.#problem?.since ?? Date.now() }
+      log.repeated(`unreachable ${name}`, `${name}: no client can reach it, ${why}`)
     }
   }
 

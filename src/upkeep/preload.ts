@@ -21,7 +21,7 @@ export const preload = async (
       }
       log.debug(`map ${name}: ${memory.size().found} answers read from Redis`)
     } catch (error) {
-      log.repeated('preload', `map ${name}: not all that Redis knows could be read: ${messageOf(error)}`)
+      log.repeated('preload', `map ${name}: not all of its answers in Redis could be read ahead: ${messageOf(error)}`)
     }
   }
 }

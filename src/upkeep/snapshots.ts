@@ -127,7 +127,7 @@ export class Snapshots {
     if (before.foreign > 0) return
     this.#aside = foreign > 0 ? 'fill' : 'drop'
     if (foreign > 0) log.warn(
-      `snapshot: ${foreign} answers do not fit the configuration; ${aside} keeps them for a week`
+      `snapshot: ${foreign} answers don't fit the configuration; ${aside} keeps them for a week`
     )
   }
 

@@ -1,8 +1,12 @@
 /** The manual's pages, judged by mandoc, and how the program prints them. */
 import { join } from 'node:path'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import t from 'tap'
+import { parse } from 'yaml'
+import { smallExample } from '../../deploy/pages/config_page.js'
 import { pages } from '../../deploy/pages/pages.js'
+import { loadConfig, problemsOf } from '../../src/config/load.js'
+import { schema } from '../../src/config/schema.js'
 import { run } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/daemon.js'
 import { freshFolder } from '../fixtures/guard.js'
@@ -67,7 +71,32 @@ t.test('holdfast.yaml(5) has every parameter of the schema, with its description
   }
   look(schema)
   t.ok(seen.includes('tls_verify_cert') && seen.includes('command_timeout'))
-  t.match(text, '"/etc/holdfast/mysql.password"'.slice(1, -1))
+  t.match(text, /^ +Example:\n+ +stale_for: 14d$/m)
+})
+
+t.test('the page\'s example is a whole configuration, for a primary and for a fallback', async t => {
+  const { text } = await formatted('holdfast.yaml.5')
+  for (const line of smallExample.trimEnd().split('\n')) t.match(text, line)
+  const folder = freshFolder()
+  // The account's group and password are those of this machine.
+  writeFileSync(join(folder, 'password'), 'secret\n')
+  const here = smallExample.replace('group: postfix', 'group: root').replace('/etc/holdfast/mysql.password', 'password')
+  for (const [node, role] of [['mx2.example.com', 'primary'], ['mx9.example.com', 'fallback']] as const) {
+    writeFileSync(join(folder, 'c.yaml'), `${here}node: ${node}\n`)
+    const loaded = loadConfig(join(folder, 'c.yaml'), {})
+    t.match(loaded, { ok: true, config: { node: { role } } }, JSON.stringify(loaded.ok ? [] : loaded.problems))
+    if (loaded.ok) t.same(problemsOf(loaded.config.faults), [])
+  }
+})
+
+t.test('the example of each parameter is one that the schema accepts', async t => {
+  const file = new URL('../../../deploy/pages/examples.yaml', import.meta.url)
+  t.match(schema.safeParse(parse(readFileSync(file, 'utf8'))), { success: true })
+})
+
+t.test('the manual has each message and each reason of the guide to operating', async t => {
+  const { text } = await formatted('holdfast.8')
+  for (const line of [/^ {5}mysql \.\.\.: not answering: /m, /^ {5}source-refused$/m, /^BUGS$/m]) t.match(text, line)
 })
 
 t.test('the program prints the files of the build', async t => {
