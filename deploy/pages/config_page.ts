@@ -48,7 +48,8 @@ const isSection = (value: unknown): value is Readonly<Record<string, unknown>> =
 
 /** The sections in the examples that stand for one of the schema: itself, each item of a list, each named entry. */
 const alike = (examples: unknown, { how }: { readonly how: string }): readonly unknown[] =>
-  Array.isArray(examples) ? examples : isSection(examples) && how.includes('names') ? Object.values(examples) : [examples]
+  Array.isArray(examples) ? examples
+    : isSection(examples) && how.includes('names') ? Object.values(examples) : [examples]
 
 /** `NAME: VALUE` as an example of a parameter, from the first of the sections that has it. */
 export const exampleOf = (name: string, sections: readonly unknown[]): string => {
@@ -58,12 +59,12 @@ export const exampleOf = (name: string, sections: readonly unknown[]): string =>
 }
 
 /** The parameters of `part` but for those that have parameters of their own. */
-const parametersOf = (part: Schema, examples: readonly unknown[]): string => list(Object.entries(part.properties ?? {}).flatMap(([name, inner]) => {
-  if (!isSchema(inner) || heldBy(inner) !== null) return []
-  const isRequired = part.required?.includes(name) === true
-  const text = `${describe(inner, isRequired)}\n.Pp\nExample:\n.Dl ${word(exampleOf(name, examples))}`
-  return [[`Cm ${word(name)} : Ar ${word(formOf(inner))}`, text] as const]
-}))
+const parametersOf = ({ properties = {}, required = [] }: Schema, examples: readonly unknown[]): string =>
+  list(Object.entries(properties).flatMap(([name, inner]) => {
+    if (!isSchema(inner) || heldBy(inner) !== null) return []
+    const text = `${describe(inner, required.includes(name))}\n.Pp\nExample:\n.Dl ${word(exampleOf(name, examples))}`
+    return [[`Cm ${word(name)} : Ar ${word(formOf(inner))}`, text] as const]
+  }))
 
 /** A section for each parameter that has parameters of its own. */
 const sectionsOf = ({ properties = {}, required = [] }: Schema, examples: unknown): readonly string[] =>

@@ -116,8 +116,8 @@ const node = {
     + 'host names with the role of each')
     .default('primary').describe('primary: the node always defers what it can\'t know. fallback: the node is the last '
       + 'MX and may reject. Or, since 0.2.0, a section of host names, so that all nodes can have the same '
-      + 'file: {default: primary, mx9.example.com: fallback}. In it, `unknown: defer` is for the primaries and `outage` '
-      + 'for the fallback'),
+      + 'file: {default: primary, mx9.example.com: fallback}. In it, `unknown: defer` is for the primaries and '
+      + '`outage` for the fallback'),
   node: text.optional()
     .describe('The name by which `role` knows this node. The default is the host\'s name. Since 0.2.0'),
   unknown: z.enum(['reject', 'defer']).default('reject').describe('On a primary: the answer for a recipient that the '
