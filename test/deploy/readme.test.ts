@@ -44,11 +44,11 @@ t.test('README: what is pasted after npm start answers', async t => {
   t.teardown(() => daemon.kill())
   await daemon.printed(/ready/)
   const text = readPage('README.md')
-  for (const [, command = ''] of text.matchAll(/^ {4}((?:npx holdfast query|postmap|curl) .*)$/gm)) {
+  for (const [, command = ''] of text.matchAll(/^ {4}((?:npx holdfast|postmap|curl) .*)$/gm)) {
     // The npm package isn't installed here; a system without a Postfix of its own has no main.cf.
     const here = command.replace(/^npx holdfast/, `${process.execPath} ${mainFile}`).replace(/^postmap/, 'postmap -c "$FOLDER"')
     const script = `FOLDER=$(mktemp -d); : > "$FOLDER/main.cf"; ${here}; code=$?; rm -r "$FOLDER"; exit $code`
-    const { code, stdout, stderr } = await run('sh', ['-c', script])
+    const { code, stdout, stderr } = await run('sh', ['-c', script], { cwd: root })
     t.equal(code, 0, `${command}: ${stderr}`)
     t.ok(stdout, command)
   }
