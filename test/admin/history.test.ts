@@ -26,7 +26,7 @@ t.test('each step holds what came in it, and the last one is under way', async t
   })
 })
 
-t.test('an hour is kept, and no more', async t => {
+t.test('the history goes back an hour, and no more', async t => {
   const history = createHistory()
   for (let minute = 0; minute < 200; minute++) history.sample(after(minute, minute, 0))
   t.equal(history.steps(after(200, 200, 0))['alias']?.length, 60)
@@ -55,7 +55,7 @@ t.test('changes of state are remembered, newest first; traffic and debugging are
   ], 'and what becomes well at the start is no change')
 })
 
-t.test('fifty are kept', async t => {
+t.test('the last fifty events are kept', async t => {
   const events = createEvents(() => 0)
   const log = events.recording(quiet)
   for (let i = 0; i < 200; i++) log.warn(String(i))

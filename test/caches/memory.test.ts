@@ -40,7 +40,7 @@ t.test('no number of absent keys touches a found one', t => {
   t.end()
 })
 
-t.test('no number of absent keys touches an absence that is vouched for', t => {
+t.test('no number of absent keys touches an absence of a key known elsewhere', t => {
   const memory = new Memory({ entries: 1, bytes: 10_000, absentEntries: 10 })
   memory.set('known', unknown, true)
   for (let index = 0; index < 1_000; index++) memory.set(`stranger${index}`, unknown)

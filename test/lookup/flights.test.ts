@@ -62,7 +62,7 @@ t.test('a caller who joins late still has an answer within a deadline of its own
   t.match(await first, { reason: 'timeout' })
 })
 
-t.test('more keys under way than the map will queue are told to come again', async t => {
+t.test('lookups beyond what the map will queue get a temporary error', async t => {
   const { lookup, source, clock } = stage({})
   source.latencyMs = 1_000
   const answers = Array.from({ length: 10_001 }, (_, user) => lookup.lookup(`user${user}@example.com`))

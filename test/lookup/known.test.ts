@@ -139,7 +139,7 @@ t.test('C119 what another definition of the map said is not used', async t => {
   t.equal(await ask('info@example.com', changed), down)
 })
 
-t.test('an absence that is vouched for bridges an outage until it expires', async t => {
+t.test('an absence of a key known elsewhere bridges an outage until it expires', async t => {
   const { ask, source, clock } = stage({}, { isKnownElsewhere: key => key === 'user@example.com', lifetimes: anHour })
   t.equal(await ask('user@example.com'), absent)
   source.fault = down
@@ -149,7 +149,7 @@ t.test('an absence that is vouched for bridges an outage until it expires', asyn
   t.equal(await ask('user@example.com'), down)
 })
 
-t.test('an absence that nobody vouches for bridges nothing', async t => {
+t.test('an absence of a key that no other map knows bridges nothing', async t => {
   const { ask, source, clock } = stage({})
   t.equal(await ask('user@example.com'), absent)
   source.fault = down
@@ -157,13 +157,13 @@ t.test('an absence that nobody vouches for bridges nothing', async t => {
   t.equal(await ask('user@example.com'), down)
 })
 
-t.test('a key that was never asked for is not absent for being vouched for', async t => {
+t.test('a key that nobody asked for is not absent just because another map knows it', async t => {
   const { ask, source } = stage({}, { isKnownElsewhere: () => true })
   source.fault = down
   t.equal(await ask('user@example.com'), down)
 })
 
-t.test('an absence that is vouched for is given at the soft deadline, and then at once', async t => {
+t.test('an absence of a key known elsewhere is given at the soft deadline, and then at once', async t => {
   const { ask, askTimed, source, clock } = stage({}, { isKnownElsewhere: () => true })
   await ask('user@example.com')
   source.latencyMs = 60_000
@@ -172,7 +172,7 @@ t.test('an absence that is vouched for is given at the soft deadline, and then a
   t.strictSame(await askTimed('user@example.com'), { outcome: absent, ms: 0 })
 })
 
-t.test('an absence that is vouched for ends when the table says found', async t => {
+t.test('an absence of a key known elsewhere ends when the table says found', async t => {
   const { ask, source, clock } = stage({}, { isKnownElsewhere: () => true })
   await ask('user@example.com')
   source.rows.set('user@example.com', 'box@example.net')
@@ -180,7 +180,7 @@ t.test('an absence that is vouched for ends when the table says found', async t 
   t.strictSame(await ask('user@example.com'), fresh('box@example.net'))
 })
 
-t.test('one node\'s absence that is vouched for bridges another\'s outage, but is never fresh there', async t => {
+t.test('one node\'s absence of a key known elsewhere bridges another\'s outage, but is never fresh there', async t => {
   const { ask, open, source } = stage({}, { isKnownElsewhere: () => true, withRedis: true })
   await ask('user@example.com')
   const other = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))

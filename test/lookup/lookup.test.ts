@@ -228,7 +228,7 @@ t.test('unknown: defer defers what the table says is absent', async t => {
   t.match(lookup.lookup(''), { kind: 'unavailable', reason: 'unknown-deferred' })
 })
 
-t.test('a bug in a source is a temporary error, or the known answer, and is told', async t => {
+t.test('a bug in a source is a temporary error, or the known answer, and is logged', async t => {
   const { ask, source, clock, bugs } = stage({ 'info@example.com': 'box@example.net' })
   await ask('info@example.com')
   await clock.advance(5 * minute)

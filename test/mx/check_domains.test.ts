@@ -57,7 +57,7 @@ t.test('what is wrong is told from what could not be asked', async t => {
   t.match(of('fifth.example')?.unknown, /servfail\.example: .*SERVFAIL/)
 })
 
-t.test('a mail exchanger that is an alias, or an alias of nothing, is told', async t => {
+t.test('a mail exchanger that is an alias, or an alias of nothing, is reported', async t => {
   const zone = await startZone(name => ({
     'a.example': { mx: ['10 mx1.example', '10 mx2.example', '90 mx9.example'] }, 'example': { soa: true } as const,
     'mx1.example': { cname: 'host.example' }, 'host.example': address, 'mx2.example': { cname: 'gone.example' },

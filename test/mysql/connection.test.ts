@@ -183,7 +183,7 @@ const failures = {
   'a name that nobody has': [{ host: { kind: 'inet', host: 'nobody.invalid', port: 3306 } }, /^(ENOTFOUND|EAI_AGAIN)$/],
 } as const
 for (const [name, [changed, detail]] of Object.entries(failures)) {
-  t.test(`${name}: no connection, and the reason is told without the password`, async t => {
+  t.test(`${name}: no connection, and the reason is reported without the password`, async t => {
     const target = targetOf(mariadb, changed)
     const fault = await openConnection(target, 5_000)
     if (fault instanceof Connection) throw new Error('connected')

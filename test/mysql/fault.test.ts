@@ -55,7 +55,7 @@ t.test('the words of an error that can hold values are left out, its name is the
   t.equal(fault.detail, 'error 1292 ER_TRUNCATED_WRONG_VALUE')
 })
 
-t.test('an error without a known name is told by its number alone', async t => {
+t.test('an error without a known name is reported by its number alone', async t => {
   t.equal(faultOf(serverError(4998, 'UNKNOWN_CODE_PLEASE_REPORT'), 'query').detail, 'error 4998')
 })
 

@@ -93,7 +93,7 @@ t.test('a flush reaches every node, those that missed it and those that start la
   for (const { ask } of [a, b, c]) t.match(await ask('own@v.example'), /^OK newe(?:r|st)@relay\.example$/, 'in an outage what is known is served on')
 })
 
-t.test('Redis is gone: the flush says that other nodes could not be told', async t => {
+t.test('Redis is gone: the flush says that other nodes could not be reached', async t => {
   const mariadb = await startMariadb({ sql: mailSql(25) })
   t.teardown(() => mariadb.stop())
   const redis = await startRedis()

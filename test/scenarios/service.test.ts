@@ -54,7 +54,7 @@ t.test('a socket that is handed over is served, is not removed at the end, and h
   t.equal(String(await wire.netstring()), 'OK value')
 })
 
-t.test('a socket handed over that no listener has is told of, since nobody answers there', async t => {
+t.test('a socket handed over that no listener has is logged, since nobody answers there', async t => {
   const dir = freshFolder()
   writeFileSync(join(dir, 'holdfast.yaml'), config(dir))
   const supervisor = await superviseWithSocket(join(dir, 'other'), [process.execPath, mainFile, 'serve', join(dir, 'holdfast.yaml')])

@@ -45,7 +45,7 @@ t.test('without a query, the old parameters make one; with it they are ignored',
   t.end()
 })
 
-t.test('every problem is told at once, with its line', t => {
+t.test('every problem is reported at once, with its line', t => {
   t.match(problems(
     'user = pf\npassword vmail\nhosts = {{ DB }}\nquery = SELECT \'%x\'\nexpansion_limit = 1 # one\n'
       + 'require_result_set = maybe\n',

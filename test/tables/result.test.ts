@@ -67,7 +67,7 @@ t.test('more usable values than expansion_limit are unavailable; skipped ones do
   t.end()
 })
 
-t.test('each empty value is told, NULL is not', t => {
+t.test('each empty value is reported, NULL is not', t => {
   let empty = 0
   answer([['', null], ['\0', 'x']], '%s', 'k', 0, () => empty++)
   t.equal(empty, 2)

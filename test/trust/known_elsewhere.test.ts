@@ -55,7 +55,7 @@ for (const [search, key, expected, why] of cases) {
   })
 }
 
-t.test('without neighbours nothing is vouched for but the route for everything', t => {
+t.test('without neighbours nothing is known elsewhere but the route for everything', t => {
   t.strictSame(cases.filter(([search, key]) => isKnownElsewhere(search, key, [])).map(([, key]) => key), ['*'])
   t.end()
 })

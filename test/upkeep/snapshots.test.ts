@@ -154,7 +154,7 @@ t.test('a file of another format is not used', async t => {
   t.ok(lines.some(line => line.includes('snapshot: ')))
 })
 
-t.test('found answers from a snapshot are told to whoever asks for that', async t => {
+t.test('found answers from a snapshot are reported to whoever asks for that', async t => {
   const heard: string[] = []
   const { ask, start } = openStage(t, { 'info@example.com': 'a@b' }, { onFound: value => { heard.push(value) } })
   const { lookup, snapshots } = await start()
