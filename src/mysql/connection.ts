@@ -54,6 +54,10 @@ export class Connection {
   #server = ''
   /** Ends the statement under way; null: there is none. */
   #fail: ((fault: Fault) => void) | null = null
+  /** When its time is over, and when a timer looks (of `performance.now()`); Infinity: never. */
+  #dueAt = Infinity
+  #watchedUntil = Infinity
+  #timer: NodeJS.Timeout | undefined
   /** How many bytes the statement under way may still bring. */
   #bytesLeft = Infinity
   /** Called once when the connection ends, unless by `end` or `destroy`. */
@@ -179,22 +183,39 @@ export class Connection {
       const settle = (result: Result | Fault): void => {
         if (this.#fail !== settle) return
         this.#fail = null
-        clearTimeout(timer)
+        this.#dueAt = Infinity
         if (result.kind === 'fault' && result.broken) this.#lose(result)
         resolve(result)
       }
       this.#fail = settle
       this.#bytesLeft = maxResultBytes
-      // After this process was held up, the reply may have come long ago: what there is to read is read first.
-      const timer = setTimeout(() => setImmediate(() => settle(timeoutFault('query'))), timeoutMs)
+      this.#dueAt = performance.now() + timeoutMs
+      if (this.#dueAt < this.#watchedUntil) this.#watch(timeoutMs)
       this.#driver.addCommand(new TextQuery(sql, this.#socket, settle))
     })
+  }
+
+  /**
+   * Ends the statement under way when its time is over. One timer serves all of them: it goes on when one is answered,
+   * and when it is over it goes on for what the one then under way has left.
+   */
+  #watch(ms: number): void {
+    clearTimeout(this.#timer)
+    this.#watchedUntil = performance.now() + ms
+    // After this process was held up, the reply may have come long ago: what there is to read is read first.
+    this.#timer = setTimeout(() => setImmediate(() => {
+      this.#watchedUntil = Infinity
+      const leftMs = this.#dueAt - performance.now()
+      if (leftMs <= 0) this.#fail?.(timeoutFault('query'))
+      else if (leftMs < Infinity && this.#isOpen) this.#watch(leftMs)
+    }), ms).unref()
   }
 
   /** Says good-bye to the server; for a connection that is not in use. */
   end(): void {
     if (!this.#isOpen) return
     this.#isOpen = false
+    clearTimeout(this.#timer)
     this.#driver.end()
     this.#socket.end()
     // A server that hangs doesn't get to keep it.
@@ -205,6 +226,7 @@ export class Connection {
   /** Drops it at once, with whatever is under way. */
   destroy(): void {
     this.#isOpen = false
+    clearTimeout(this.#timer)
     this.#driver.destroy()
     this.#socket.destroy()
   }

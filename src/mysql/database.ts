@@ -5,10 +5,11 @@
  */
 import { isOutage, unavailable } from '../outcome.js'
 import type { Unavailable } from '../outcome.js'
+import type { Out } from './breaker.js'
 import { serverName } from './hosts.js'
 import type { Host } from './hosts.js'
 import { Server } from './server.js'
-import type { Choice, Out, Reply, ServerSettings, ServerStatus } from './server.js'
+import type { Choice, Reply, ServerSettings, ServerStatus } from './server.js'
 import type { RawRow, Query } from './sql.js'
 import { readTls } from './tls.js'
 import type { Tls } from './tls.js'

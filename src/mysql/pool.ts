@@ -2,12 +2,11 @@
  * The connections to one server under one log-in. They open in the background, with a patience of their own, and some
  * stand ready; a lookup waits for one until its time is over, and never ends a handshake. Old connections are replaced,
  * so that what changes on the server (a variable, a view's definer, an address) is taken up.
- *
- * How many statements the server gets at once adapts to what it takes, as in TCP (RFC 5681): after an outage one, then
- * one more with each answer; half as many when statements take too long, then one more for each round of answers.
+ * How many statements the server gets at once adapts to what it takes (limit.ts).
  */
 import { Connection } from './connection.js'
 import type { Fault } from './fault.js'
+import { Limit } from './limit.js'
 
 export type PoolSettings = {
   /** Connections at most. */
@@ -194,9 +193,14 @@ export class Pool {
     return this.#connections.size - this.#idle.length
   }
 
+  /** Whether the server may get one more statement. */
+  get #hasTurn(): boolean {
+    return this.#used < this.#limit.value
+  }
+
   /** An unused connection to a server that is wanted, if there is a turn. */
   #fitting(wanted: Wanted): Connection | undefined {
-    if (this.#used >= this.#limit.value) return undefined
+    if (!this.#hasTurn) return undefined
     const index = this.#idle.findLastIndex(({ server }) => isWanted(wanted, server))
     return index === -1 ? undefined : this.#idle.splice(index, 1)[0]
   }
@@ -215,17 +219,19 @@ export class Pool {
   }
 
   #serve(): void {
-    for (const waiting of [...this.#waiting]) {
-      if (this.#idle.length === 0) break
-      const connection = this.#fitting(waiting.wanted)
-      if (connection !== undefined) this.#dismiss(waiting, connection)
+    // Nearly always the first one gets what there is: none of them is looked at in vain, however many wait.
+    for (let at = 0; at < this.#waiting.length && this.#idle.length > 0 && this.#hasTurn;) {
+      const waiting = this.#waiting[at]
+      const connection = waiting === undefined ? undefined : this.#fitting(waiting.wanted)
+      if (connection === undefined) at++
+      else for (const { settle } of this.#waiting.splice(at, 1)) settle(connection)
     }
     this.#grow()
   }
 
-  #dismiss(waiting: Waiting, given: Connection | Fault): void {
+  #dismiss(waiting: Waiting, fault: Fault): void {
     this.#waiting.splice(this.#waiting.indexOf(waiting), 1)
-    waiting.settle(given)
+    waiting.settle(fault)
   }
 
   /** Opens connections for those who wait, and to stand ready: one at first, then as many at a time as stand. */
@@ -318,44 +324,5 @@ export class Pool {
     this.#connections.delete(connection)
     const index = this.#idle.indexOf(connection)
     if (index !== -1) this.#idle.splice(index, 1)
-  }
-}
-
-/** How many statements the server gets at once: slow start, additive increase, multiplicative decrease (RFC 5681). */
-class Limit {
-  readonly #max: number
-  #exact: number
-  /** Below this it grows with each answer, above it with each round of answers. */
-  #threshold: number
-  #shrunkAt = -Infinity
-
-  constructor(max: number) {
-    this.#max = max
-    this.#exact = max
-    this.#threshold = max
-  }
-
-  get value(): number {
-    return Math.floor(this.#exact)
-  }
-
-  /** Whether the server gets one more now. */
-  grow(): boolean {
-    if (this.#exact === this.#max) return false
-    const before = this.value
-    this.#exact = Math.min(this.#max, this.#exact + (this.#exact < this.#threshold ? 1 : 1 / this.#exact))
-    return this.value > before
-  }
-
-  /** Once for all statements that were sent before the last time. */
-  shrink(sentAt: number): void {
-    if (sentAt < this.#shrunkAt) return
-    this.#threshold = this.#exact = Math.max(1, this.#exact / 2)
-    this.#shrunkAt = performance.now()
-  }
-
-  restart(): void {
-    this.#exact = 1
-    this.#threshold = this.#max
   }
 }

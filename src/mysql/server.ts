@@ -1,35 +1,23 @@
 /**
- * One MySQL server under one log-in: its connections (pool.ts), and a breaker that keeps lookups from the server after
- * it failed.
- *
- * The breaker hears of the server only: connections that are refused, lost or can't be had, and statements without any
- * answer in the time that the server has for one, counted from when they were sent. The wait for a free connection says
- * nothing about the server, nor do the errors of a single query, a statement that the server itself ended for its time
- * (a locked table, a slow query), or a caller who leaves. While it is open, the pool tries the server every `resetMs`;
- * no lookup waits for that.
+ * One MySQL server under one log-in: its connections (pool.ts), and the breaker (breaker.ts) that keeps lookups from it
+ * after it failed.
  */
-import CircuitBreaker from 'opossum'
 import { unavailable } from '../outcome.js'
 import type { Unavailable } from '../outcome.js'
+import { Breaker } from './breaker.js'
+import type { BreakerSettings, BreakerState, BreakerStatus, Out } from './breaker.js'
 import { Connection } from './connection.js'
 import { Dialer } from './dial.js'
 import { faultOf, unavailableFor } from './fault.js'
 import type { Fault } from './fault.js'
 import { Pool } from './pool.js'
-import type { PoolSettings, Wanted } from './pool.js'
+import type { PoolCounts, PoolSettings, Wanted } from './pool.js'
 import { Replication } from './replica.js'
 import { openConnection } from './session.js'
 import type { Target } from './session.js'
 import type { Query, RawRow, Result } from './sql.js'
 
-export type BreakerState = 'closed' | 'open' | 'half-open'
-
-export type ServerSettings = PoolSettings & {
-  /** The breaker opens after so many failures in a row, or if of so many questions within `windowMs` half fail. */
-  readonly failures: number
-  readonly windowMs: number
-  /** An open breaker tries the server after this. */
-  readonly resetMs: number
+export type ServerSettings = PoolSettings & BreakerSettings & {
   /**
    * After a failure, until something succeeds, a lookup waits no longer than this, so that the breaker opens on a
    * server that hangs within one deadline and not several.
@@ -48,24 +36,10 @@ export type ServerSettings = PoolSettings & {
   onState(server: string, state: BreakerState, detail: string, lastedMs: number): void
 }
 
-export type ServerStatus = {
+export type ServerStatus = BreakerStatus & PoolCounts & {
   /** ACCOUNT@HOST/DATABASE, so that two log-ins on one server are told apart. */
   readonly server: string
-  readonly state: BreakerState
-  /** When the breaker last opened or closed (epoch ms); half-open is part of open. */
-  readonly since: number
-  /** How often the breaker has opened. */
-  readonly opened: number
-  /** The last failure that was the server's, '' if there was none. */
-  readonly lastError: string
-  readonly connections: number
-  readonly busy: number
-  readonly limit: number
-  readonly waiting: number
 }
-
-/** Tries that failed one after the other: the first and the last one (of `performance.now()`). */
-export type Out = { readonly since: number, readonly at: number }
 
 /** A result, and the identity of the server that gave it: its own, not its address. */
 export type Reply = Result & { readonly server: string }
@@ -83,15 +57,12 @@ export type HeldConnection = {
 
 /** Whom to ask, and what else to ask the same connection. */
 export type Choice = Wanted & {
-  /** Is called with a reply while its connection is held. The reply waits for it; it must not reject. */
-  readonly onReply?: ((reply: Reply, held: HeldConnection) => Promise<void>) | undefined
+  /** Is called with a reply while its connection is held. The reply waits for what it gives, which must not reject. */
+  readonly onReply?: ((reply: Reply, held: HeldConnection) => Promise<void> | undefined) | undefined
 }
 
 /** One question. `isLeft`: whoever asked has gone. */
 type Question = { readonly query: Query, readonly values: readonly string[], readonly choice: Choice, isLeft: boolean }
-
-/** The breakers of several nodes shouldn't all try a server at the same moment. */
-const jittered = (ms: number): number => Math.round(ms * (0.9 + Math.random() * 0.2))
 
 /** The server ends a statement after this part of its time, so that its word of that still comes in time. */
 const serversShare = 0.75
@@ -99,27 +70,17 @@ const serversShare = 0.75
 /** Whether the server is to blame. */
 const isFailure = (fault: Fault): boolean => fault.blame === 'server'
 
-/** What the breaker is told; it wants failures thrown. */
-const failed = (): Promise<never> => Promise.reject(new Error('failed'))
-
 export class Server {
   readonly name: string
   readonly #target: Target
   readonly #settings: ServerSettings
   readonly #pool: Pool
   readonly #replication: Replication
-  readonly #breaker: CircuitBreaker<[() => Promise<unknown>]>
+  readonly #breaker: Breaker
   readonly #lists = new Set<Connection>()
   /** Ends the handshakes that are under way. */
   readonly #stop = new AbortController()
   readonly #look: NodeJS.Timeout | undefined
-  #state: BreakerState = 'closed'
-  #since = Date.now()
-  #opened = 0
-  #lastError = ''
-  /** null: it answers, be it with a refusal. */
-  #out: Out | null = null
-  #failuresInRow = 0
 
   constructor(name: string, target: Omit<Target, 'limitMs'>, settings: ServerSettings) {
     this.name = name
@@ -129,44 +90,33 @@ export class Server {
     this.#pool = new Pool(settings, {
       open: () => openConnection(this.#target, settings.connectTimeoutMs, { dialer, signal: this.#stop.signal })
         .catch((error: unknown) => faultOf(error, 'connect')),
-      onOpened: () => this.#succeeded(),
-      onRefused: fault => this.#failed(fault),
+      onOpened: () => this.#breaker.succeeded(),
+      onRefused: fault => this.#breaker.failed(fault),
     })
     this.#replication = new Replication(settings.maxLagMs)
     const { lookEveryMs } = this.#replication
     if (lookEveryMs !== null) this.#look = setInterval(() => void this.#lookAtReplication(), lookEveryMs).unref()
-    this.#breaker = new CircuitBreaker(attempt => attempt(), {
-      timeout: false,
-      volumeThreshold: settings.failures,
-      errorThresholdPercentage: 50,
-      rollingCountTimeout: settings.windowMs,
-      resetTimeout: jittered(settings.resetMs),
-      rollingPercentilesEnabled: false,
-      enableSnapshots: false,
-    })
-    this.#breaker.on('open', () => this.#open())
-    this.#breaker.on('halfOpen', () => this.#probe())
-    this.#breaker.on('close', () => {
-      this.#enter('closed', '')
-      this.#pool.resume()
+    this.#breaker = new Breaker(settings, {
+      onOpen: detail => this.#pool.rest(
+        { kind: 'fault', blame: 'query', reason: 'breaker-open', again: 'no', broken: false, detail }),
+      onClose: () => this.#pool.resume(),
+      probe: async () => await this.#pool.probe() === null,
+      onState: (state, detail, lastedMs) => settings.onState(name, state, detail, lastedMs),
     })
   }
 
   get status(): ServerStatus {
-    return {
-      server: this.name, state: this.#state, since: this.#since, opened: this.#opened, lastError: this.#lastError,
-      ...this.#pool.counts,
-    }
+    return { server: this.name, ...this.#breaker.status, ...this.#pool.counts }
   }
 
   /** For how long it has been out, as far as tries tell; null if the last one did not find it so. */
   get out(): Out | null {
-    return this.#out
+    return this.#breaker.out
   }
 
   /** Whether lookups may ask it. */
   isAskable(): boolean {
-    return !this.#stop.signal.aborted && this.#breaker.closed
+    return !this.#stop.signal.aborted && this.#breaker.isClosed
   }
 
   /**
@@ -179,7 +129,7 @@ export class Server {
     if (!this.isAskable()) return this.#refusal()
     const now = performance.now()
     const share = (deadline - now) / serversLeft
-    const until = now + (this.#failuresInRow > 0 ? Math.min(share, this.#settings.suspectMs) : share)
+    const until = now + (this.#breaker.isSuspicious ? Math.min(share, this.#settings.suspectMs) : share)
     const question: Question = { query, values, choice, isLeft: false }
     const take = this.#pool.take(choice, until)
     // A question that needn't wait is sent at once.
@@ -217,7 +167,7 @@ export class Server {
     if (this.#stop.signal.aborted) return
     this.#stop.abort()
     clearInterval(this.#look)
-    this.#breaker.shutdown()
+    this.#breaker.close()
     this.#pool.close()
     for (const connection of this.#lists) connection.destroy()
   }
@@ -237,17 +187,18 @@ export class Server {
       const next = await this.#pool.take(question.choice, until)
       return next instanceof Connection ? this.#askOn(next, question, until, false) : this.#unserved(next)
     }
-    if (isFailure(result)) this.#failed(result)
-    else this.#succeeded()
+    if (isFailure(result)) this.#breaker.failed(result)
+    else this.#breaker.succeeded()
     return this.#problem(result)
   }
 
   async #answer(connection: Connection, { choice, isLeft }: Question, result: Result): Promise<Reply> {
     this.#pool.answered()
-    this.#succeeded()
+    this.#breaker.succeeded()
     const reply = { ...result, server: connection.server }
     try {
-      if (!isLeft) await choice.onReply?.(reply, this.#held(connection))
+      const work = isLeft ? undefined : choice.onReply?.(reply, this.#held(connection))
+      if (work !== undefined) await work
       return reply
     } finally {
       this.#pool.release(connection)
@@ -262,7 +213,10 @@ export class Server {
         question.isLeft = true
         resolve(unavailable('timeout', `${this.name}: no answer in time`))
       }), until - performance.now())
-      asking.then(resolve, reject).finally(() => clearTimeout(timer))
+      asking.then(reply => {
+        clearTimeout(timer)
+        resolve(reply)
+      }, reject)
     })
   }
 
@@ -291,61 +245,14 @@ export class Server {
 
   #unserved(fault: Fault): Unavailable {
     // While nobody is let in, each one who waited in vain has seen the server fail.
-    if (isFailure(fault) && fault.reason === 'timeout') this.#failed(fault)
+    if (isFailure(fault) && fault.reason === 'timeout') this.#breaker.failed(fault)
     return this.#problem(fault)
-  }
-
-  #succeeded(): void {
-    this.#out = null
-    this.#failuresInRow = 0
-    if (!this.#breaker.closed) return this.#breaker.close()
-    // A closed breaker needs the failures, and the number of questions. To ask through it takes a tenth of a miss.
-    this.#breaker.emit('fire')
-  }
-
-  #failed(fault: Fault): void {
-    const now = performance.now()
-    this.#out = fault.reason === 'source-refused' ? null : { since: this.#out?.since ?? now, at: now }
-    this.#lastError = fault.detail
-    // Another question may have opened it meanwhile.
-    if (!this.#breaker.closed) return
-    // The share of failures alone would take the whole window to show that a busy server went down.
-    if (++this.#failuresInRow >= this.#settings.failures) this.#breaker.open()
-    else void this.#breaker.fire(failed).catch(() => undefined)
-  }
-
-  #open(): void {
-    this.#enter('open', this.#lastError)
-    this.#pool.rest(
-      { kind: 'fault', blame: 'query', reason: 'breaker-open', again: 'no', broken: false, detail: this.#restText() })
-  }
-
-  #probe(): void {
-    this.#enter('half-open', '')
-    void this.#breaker.fire(async () => {
-      if (await this.#pool.probe() !== null) await failed()
-    }).catch(() => undefined)
-  }
-
-  #enter(state: BreakerState, detail: string): void {
-    if (state === this.#state) return
-    const wasClosed = this.#state === 'closed'
-    this.#state = state
-    const now = Date.now()
-    const lastedMs = now - this.#since
-    if (wasClosed || state === 'closed') this.#since = now
-    if (wasClosed) this.#opened++
-    this.#settings.onState(this.name, state, detail, lastedMs)
   }
 
   #refusal(): Unavailable {
     return this.#stop.signal.aborted
       ? unavailable('draining', 'stopping')
-      : unavailable('breaker-open', `${this.name}: ${this.#restText()}`)
-  }
-
-  #restText(): string {
-    return `not asked after failures${this.#lastError === '' ? '' : `; last error: ${this.#lastError}`}`
+      : unavailable('breaker-open', `${this.name}: ${this.#breaker.why}`)
   }
 
   #problem(fault: Fault): Unavailable {

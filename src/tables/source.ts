@@ -2,7 +2,8 @@
 import { absent, unavailable } from '../outcome.js'
 import type { Outcome, Unavailable } from '../outcome.js'
 import type { Database } from '../mysql/database.js'
-import type { HeldConnection, Out } from '../mysql/server.js'
+import type { Out } from '../mysql/breaker.js'
+import type { HeldConnection } from '../mysql/server.js'
 import type { Rows } from '../mysql/sql.js'
 import type { TableDefinition } from './definition.js'
 
@@ -88,17 +89,15 @@ const askTable = async (
   if (values === null) return { outcome: absent, server: '' }
   const read = (rows: Rows | null): Outcome => outcomeOf(definition, rows, key, onEmpty)
   let outcome = null as Outcome | null
+  const judge = async (server: string, held: HeldConnection): Promise<void> => {
+    outcome = await held.doubtAbsence() ?? absent
+    if (outcome.kind === 'absent') await onAbsent?.(server, heldSource(definition, held))
+  }
   const reply = await database.ask(definition, values, until - performance.now(), {
     avoid, only,
-    onReply: async ({ rows, server }, held) => {
+    onReply: ({ rows, server }, held) => {
       outcome = read(rows)
-      if (outcome.kind !== 'absent') return
-      const doubt = await held.doubtAbsence()
-      if (doubt !== null) {
-        outcome = doubt
-        return
-      }
-      await onAbsent?.(server, heldSource(definition, held))
+      return outcome.kind === 'absent' ? judge(server, held) : undefined
     },
   })
   if (reply.kind === 'unavailable') return { outcome: reply, server: '' }

@@ -6,7 +6,7 @@
  */
 import { isOutage } from '../outcome.js'
 import type { Outcome, Unavailable } from '../outcome.js'
-import type { Out } from '../mysql/server.js'
+import type { Out } from '../mysql/breaker.js'
 import type { Clock } from '../runtime/clock.js'
 
 /**

@@ -1,0 +1,149 @@
+/**
+ * The breaker that keeps lookups from a server after it failed.
+ *
+ * It hears of the server only: connections that are refused, lost or can't be had, and statements without any answer in
+ * the time that the server has for one, counted from when they were sent. The wait for a free connection says nothing
+ * about the server, nor do the errors of a single query, a statement that the server itself ended for its time (a
+ * locked table, a slow query), or a caller who leaves. While it is open, the server is tried every `resetMs`; no lookup
+ * waits for that.
+ */
+import CircuitBreaker from 'opossum'
+import type { Fault } from './fault.js'
+
+export type BreakerState = 'closed' | 'open' | 'half-open'
+
+export type BreakerSettings = {
+  /** The breaker opens after so many failures in a row, or if of so many questions within `windowMs` half fail. */
+  readonly failures: number
+  readonly windowMs: number
+  /** An open breaker tries the server after this. */
+  readonly resetMs: number
+}
+
+export type BreakerHooks = {
+  /** It opens, and `why` is for those who ask meanwhile. */
+  readonly onOpen: (why: string) => void
+  readonly onClose: () => void
+  /** Tries the server: whether it lets us in. */
+  readonly probe: () => Promise<boolean>
+  /** `detail` is the failure that opened it, or ''; `lastedMs` is how long it was closed, or not. */
+  readonly onState: (state: BreakerState, detail: string, lastedMs: number) => void
+}
+
+export type BreakerStatus = {
+  readonly state: BreakerState
+  /** When the breaker last opened or closed (epoch ms); half-open is part of open. */
+  readonly since: number
+  /** How often the breaker has opened. */
+  readonly opened: number
+  /** The last failure that was the server's, '' if there was none. */
+  readonly lastError: string
+}
+
+/** Tries that failed one after the other: the first and the last one (of `performance.now()`). */
+export type Out = { readonly since: number, readonly at: number }
+
+/** The breakers of several nodes shouldn't all try a server at the same moment. */
+const jittered = (ms: number): number => Math.round(ms * (0.9 + Math.random() * 0.2))
+
+/** What the circuit breaker is told; it wants failures thrown. */
+const failed = (): Promise<never> => Promise.reject(new Error('failed'))
+
+export class Breaker {
+  readonly #failures: number
+  readonly #hooks: BreakerHooks
+  readonly #circuit: CircuitBreaker<[() => Promise<unknown>]>
+  #state: BreakerState = 'closed'
+  #since = Date.now()
+  #opened = 0
+  #lastError = ''
+  #out: Out | null = null
+  #failuresInRow = 0
+
+  constructor({ failures, windowMs, resetMs }: BreakerSettings, hooks: BreakerHooks) {
+    this.#failures = failures
+    this.#hooks = hooks
+    this.#circuit = new CircuitBreaker(attempt => attempt(), {
+      timeout: false,
+      volumeThreshold: failures,
+      errorThresholdPercentage: 50,
+      rollingCountTimeout: windowMs,
+      resetTimeout: jittered(resetMs),
+      rollingPercentilesEnabled: false,
+      enableSnapshots: false,
+    })
+    this.#circuit.on('open', () => {
+      this.#enter('open', this.#lastError)
+      hooks.onOpen(this.why)
+    })
+    this.#circuit.on('halfOpen', () => {
+      this.#enter('half-open', '')
+      void this.#circuit.fire(async () => {
+        if (!await hooks.probe()) await failed()
+      }).catch(() => undefined)
+    })
+    this.#circuit.on('close', () => {
+      this.#enter('closed', '')
+      hooks.onClose()
+    })
+  }
+
+  get isClosed(): boolean {
+    return this.#circuit.closed
+  }
+
+  /** Whether the last that was heard of the server is a failure. */
+  get isSuspicious(): boolean {
+    return this.#failuresInRow > 0
+  }
+
+  /** For how long the server has been out, as far as tries tell; null: it answers, be it with a refusal. */
+  get out(): Out | null {
+    return this.#out
+  }
+
+  get status(): BreakerStatus {
+    return { state: this.#state, since: this.#since, opened: this.#opened, lastError: this.#lastError }
+  }
+
+  /** Why the server is not asked while it is open. */
+  get why(): string {
+    return `not asked after failures${this.#lastError === '' ? '' : `; last error: ${this.#lastError}`}`
+  }
+
+  /** The server let us in, or answered. */
+  succeeded(): void {
+    this.#out = null
+    this.#failuresInRow = 0
+    if (!this.#circuit.closed) return this.#circuit.close()
+    // A closed one needs the failures, and the number of questions. To ask through it takes a tenth of a miss.
+    this.#circuit.emit('fire')
+  }
+
+  /** The server failed. */
+  failed(fault: Fault): void {
+    const now = performance.now()
+    this.#out = fault.reason === 'source-refused' ? null : { since: this.#out?.since ?? now, at: now }
+    this.#lastError = fault.detail
+    // Another question may have opened it meanwhile.
+    if (!this.#circuit.closed) return
+    // The share of failures alone would take the whole window to show that a busy server went down.
+    if (++this.#failuresInRow >= this.#failures) this.#circuit.open()
+    else void this.#circuit.fire(failed).catch(() => undefined)
+  }
+
+  close(): void {
+    this.#circuit.shutdown()
+  }
+
+  #enter(state: BreakerState, detail: string): void {
+    if (state === this.#state) return
+    const wasClosed = this.#state === 'closed'
+    this.#state = state
+    const now = Date.now()
+    const lastedMs = now - this.#since
+    if (wasClosed || state === 'closed') this.#since = now
+    if (wasClosed) this.#opened++
+    this.#hooks.onState(state, detail, lastedMs)
+  }
+}
