@@ -4,7 +4,7 @@
  * anew for each connection, and the address that worked last comes first.
  */
 import { lookup } from 'node:dns/promises'
-import { connect, Socket } from 'node:net'
+import { connect, isIP, Socket } from 'node:net'
 import { faultOf, timeoutFault } from './fault.js'
 import type { Fault } from './fault.js'
 import type { Host } from './hosts.js'
@@ -25,7 +25,7 @@ export class Dialer {
   async dial(signal: AbortSignal): Promise<Socket | Fault> {
     const host = this.#host
     if (host.kind === 'unix') {
-      const socket = await firstConnected([() => connect(host.path)], signal)
+      const socket = await firstConnected([() => connect(host.path)], signal, connectFault)
       const why = socket instanceof Socket ? null : hiddenFromUs(host.path)
       return socket instanceof Socket || why === null ? socket : { ...socket, detail: `${socket.detail}; ${why}` }
     }
@@ -33,7 +33,8 @@ export class Dialer {
       const addresses = (await lookup(host.host, { all: true, verbatim: true })).map(({ address }) => address)
       const inOrder = [...addresses].sort((a, b) => Number(b === this.#lastGood) - Number(a === this.#lastGood))
       const socket = await firstConnected(inOrder.map(address =>
-        () => connect({ host: address, port: host.port, noDelay: true, keepAlive: true })), signal)
+        () => connect({ host: address, port: host.port, noDelay: true, keepAlive: true })), signal,
+      isIP(host.host) === 0 ? namedFault : connectFault)
       if (!(socket instanceof Socket)) return socket
       this.#lastGood = socket.remoteAddress ?? ''
       return socket
@@ -43,8 +44,18 @@ export class Dialer {
   }
 }
 
+const connectFault = (error: Error): Fault => faultOf(error, 'connect')
+
+/** The same where the host has a name: which of its addresses failed. */
+const namedFault = (error: Error): Fault => {
+  const fault = connectFault(error)
+  return 'address' in error ? { ...fault, detail: `${fault.detail} at ${String(error.address)}` } : fault
+}
+
 /** The first of these to connect; if none does, why the last one failed. The others are dropped. */
-const firstConnected = (dials: readonly (() => Socket)[], signal: AbortSignal): Promise<Socket | Fault> =>
+const firstConnected = (
+  dials: readonly (() => Socket)[], signal: AbortSignal, faultFor: (error: Error) => Fault,
+): Promise<Socket | Fault> =>
   new Promise(resolve => {
     const sockets = new Set<Socket>()
     const rest = [...dials]
@@ -69,7 +80,7 @@ const firstConnected = (dials: readonly (() => Socket)[], signal: AbortSignal): 
       socket.on('error', error => {
         sockets.delete(socket)
         if (rest.length > 0) dialNext()
-        else if (sockets.size === 0) settle(faultOf(error, 'connect'))
+        else if (sockets.size === 0) settle(faultFor(error))
       })
     }
     signal.addEventListener('abort', onAbort)

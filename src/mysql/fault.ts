@@ -126,6 +126,10 @@ const factsOf = (error: unknown): Facts => {
 const printable = (text: string): string => text.replaceAll(/[^\x20-\x7e]+/g, ' ').trim().slice(0, maxDetailLength)
 
 const serverErrorText = (errno: number, { code, message }: Facts, phase: Phase): string => {
+  // What MariaDB says of a view or procedure to an account that may not know whose it is.
+  if (phase !== 'connect' && errno === 1045) {
+    return printable(`error ${errno}: ${message}; the definer of the view or procedure may be missing`)
+  }
   if (phase === 'connect' || tellingErrors.has(errno)) return printable(`error ${errno}: ${message}`)
   const name = mariadbNames.get(errno) ?? (code?.startsWith('ER_') === true ? code : '')
   return printable(`error ${errno} ${name}`)

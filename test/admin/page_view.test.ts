@@ -20,14 +20,15 @@ const names = [
   'virtual_alias', 'virtual_mailbox', 'virtual_domain', 'relay_domain', 'relay_recipient', 'transport',
   'sender_access', 'sender_bcc', 'recipient_bcc', 'sender_login',
 ]
-const maps: readonly MapStatus[] = names.map(name => ({ ...map, name, warm: null }))
+const copies = map.copies.map(copy => ({ ...copy, rows: 1_240, takenAt: now - 800_000 }))
+const maps: readonly MapStatus[] = names.map(name => ({ ...map, name, copies, warm: null }))
 const changed = (index: number, change: Partial<typeof cached>, more: Partial<MapStatus> = {}): readonly MapStatus[] =>
   maps.map((each, i) => i === index ? { ...each, cached: { ...cached, ...change }, ...more } : each)
 const noCopy = [{ rows: 0, bytes: 0, takenAt: null, problem: 'it makes one row of several' }]
 const nothing = { found: 0, foundBytes: 0, absent: 0 }
 
 const down: Partial<Status> = {
-  servers: [{ ...server, state: 'open', since: now - 600_000, lastError: 'connect ECONNREFUSED 10.0.0.5:3306' }],
+  servers: [{ ...server, state: 'open', since: now - 600_000, lastError: 'ECONNREFUSED at 10.0.0.5' }],
 }
 const doubt = { table: 0, server: 'db1#1', cause: 'shrunk', since: now - 700_000, known: 250, missing: 240 } as const
 const trouble = { reason: 'query-error', detail: 'no such table', since: now - 900_000, lastAt: now } as const
@@ -39,7 +40,7 @@ const cases: Readonly<Record<string, readonly [changes: Partial<Status>, headlin
   'no-copy': [{ ...down, maps: changed(0, {}, { copies: noCopy }) }, /never seen in map virtual_alias/, 'dot degraded'],
   'doubt': [{ maps: changed(0, { doubts: [doubt] }) }, /^Known recipients are accepted/, 'dot degraded'],
   'query-error': [{ maps: changed(0, { trouble }) }, /^Existing recipients are accepted/, 'dot degraded'],
-  'redis-down': [{ redis: { ...redis, state: 'down' } }, /^Mail is accepted\. One part is degraded/, 'dot '],
+  'redis-down': [{ redis: { ...redis, state: 'down', since: now - 300_000 } }, /^Mail is accepted\. One part is degraded/, 'dot '],
   'deferring': [
     { ...down, redis: null, maps: changed(0, { memory: nothing }, { copies: noCopy }) }, /^Mail is deferred/, 'dot bad',
   ],
@@ -55,9 +56,12 @@ const historyOf = (isDegraded: boolean): Readonly<Record<string, readonly Histor
   })]))
 
 const reportOf = (changes: Partial<Status>): string => {
-  const status = wellStatus({ now, startedAt: now - 90_000_000, configuredAt: now - 90_000_000, maps, ...changes })
+  const status = wellStatus({
+    now, startedAt: now - 90_000_000, configuredAt: now - 90_000_000, maps,
+    servers: [{ ...server, since: now - 90_000_000 }], redis: { ...redis, since: now - 90_000_000 }, ...changes,
+  })
   const history = historyOf(summarize(status).state !== 'well' && changes.redis?.state !== 'down')
-  const events = [{ at: now - 60_000, level: 'warn', text: 'mysql 10.0.0.5:3306: breaker open' }]
+  const events = [{ at: now - 600_000, level: 'warn', text: 'mysql db:3306: not answering: ECONNREFUSED; answers come from the caches' }]
   return JSON.stringify({ summary: summarize(status), ...status, history, events })
 }
 
@@ -79,7 +83,7 @@ t.test('the page says first what is wrong, has dots that follow it, and fits on 
   const browser = await startBrowser()
   t.teardown(() => browser.close())
   const complaints: string[] = []
-  const page = await browser.newPage()
+  const page = await browser.newPage({ colorScheme: 'light' })
   page.on('console', message => complaints.push(message.text()))
   page.on('pageerror', error => complaints.push(String(error)))
   for (const [name, [changes, headline, dot]] of Object.entries(cases)) {
@@ -93,6 +97,12 @@ t.test('the page says first what is wrong, has dots that follow it, and fits on 
     t.equal(await page.locator('#maps .dot').first().getAttribute('class'), dot, name)
     const isDeferring = name !== 'well' && name !== 'redis-down'
     t.equal(await page.locator('#maps .facts .fail').count() > 0, isDeferring, `${name}: deferred in colour`)
+    if (name === 'outage') {
+      // deploy/guides/status-outage.png is this one.
+      await page.emulateMedia({ colorScheme: 'light' })
+      await page.setViewportSize({ width: 1_040, height: 720 })
+      keepScreenshot('status-outage', await page.screenshot())
+    }
     for (const [width, height] of [[390, 844], [1_280, 900]] as const) {
       await page.setViewportSize({ width, height })
       const [tall, wide] = await page.evaluate<[number, number]>(

@@ -4,6 +4,7 @@ import { statement } from '../../src/caches/entry.js'
 import type { Test } from 'tap'
 import { byteString, found } from '../../src/outcome.js'
 import type { ByteString } from '../../src/outcome.js'
+import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { freePort } from '../fixtures/port.js'
 import { startProxy } from '../fixtures/proxy.js'
 import { startRedis } from '../fixtures/redis.js'
@@ -299,8 +300,8 @@ t.test('loading its data: left alone, and used again when it is done', async t =
 })
 
 const refusals = {
-  'too few replicas': { prepare: ['CONFIG', 'SET', 'min-replicas-to-write', '1'], mend: ['CONFIG', 'SET', 'min-replicas-to-write', '0'], fault: 'no-replicas' },
-  'no right to write': {
+  'N11 too few replicas': { prepare: ['CONFIG', 'SET', 'min-replicas-to-write', '1'], mend: ['CONFIG', 'SET', 'min-replicas-to-write', '0'], fault: 'no-replicas' },
+  'N12 no right to write': {
     prepare: ['ACL', 'SETUSER', 'default', '-set'], mend: ['ACL', 'SETUSER', 'default', '+set'], fault: 'permission',
   },
 } as const
@@ -327,8 +328,54 @@ for (const [name, { prepare, mend, fault }] of Object.entries(refusals)) {
   })
 }
 
+t.test('N11 a dump that can\'t be written: reads go on, writes rest and are named, until they are taken again', async t => {
+  const folder = freshFolder()
+  const { port } = await server(t, '--dir', folder, '--save', '3600 1')
+  const plain = client(t, port)
+  const { cache, clock, until, write, writes, states } = open(t, { port })
+  await until('ready')
+  await write('info@example.com')
+  removeFolder(folder)
+  await plain.bgsave()
+  while (!(await plain.info('persistence')).includes('rdb_last_bgsave_status:err'));
+  await write('other@example.com')
+  await write('third@example.com')
+  t.equal(cache.status().faults.misconf, 1, 'the second write was left out')
+  t.strictSame(await cache.read(alias, ['info@example.com']), [statement(box, verifiedAt)])
+  await plain.config('SET', 'stop-writes-on-bgsave-error', 'no')
+  clock.now += 10_000
+  await write('other@example.com')
+  t.match(writes, [/^MISCONF /, null])
+  t.strictSame(states, ['ready'])
+})
+
+t.test('N12 a user for the keys of another prefix: nothing is read or written, and the right that lacks is named', async t => {
+  const { port } = await server(t)
+  const plain = client(t, port)
+  await plain.call('ACL', 'SETUSER', 'narrow', 'on', '>pw', '~other:*', '&*', '+@all')
+  const { cache, told, write } = open(t, { port, username: 'narrow', password: 'pw' })
+  while (told.length === 0) {
+    await write('info@example.com')
+    await new Promise(setImmediate)
+  }
+  t.strictSame(new Set(told), new Set(['permission']))
+  t.strictSame(await cache.read(alias, ['info@example.com']) ?? [null], [null])
+  t.equal(await plain.dbsize(), 0)
+})
+
+t.test('N12 a user without INFO: what is there is read', async t => {
+  const { port } = await server(t)
+  const { until, write } = open(t, { port })
+  await until('ready')
+  await write('info@example.com')
+  await client(t, port).call('ACL', 'SETUSER', 'plain', 'on', '>pw', '~*', '&*', '+@all', '-info')
+  const narrow = open(t, { port, username: 'plain', password: 'pw' })
+  await narrow.until('ready')
+  t.strictSame(await narrow.cache.read(alias, ['info@example.com']), [statement(box, verifiedAt)])
+})
+
 for (const [name, settings] of [
-  ['a database that can\'t be selected', { db: 20 }],
+  ['N13 a database that can\'t be selected', { db: 20 }],
   ['a user that the server doesn\'t know', { username: 'nobody', password: 'wrong' }],
 ] as const) {
   t.test(`${name}: nothing is written anywhere, it stays shown, and nothing is printed`, async t => {
@@ -344,7 +391,7 @@ for (const [name, settings] of [
     while (told.length < 2) await new Promise(setImmediate)
     cache.write(alias, 'info@example.com', statement(box, verifiedAt), day)
     t.equal(cache.read(alias, ['info@example.com']), null)
-    t.strictSame(new Set(told), new Set([name.startsWith('a database') ? 'database' : 'auth']))
+    t.strictSame(new Set(told), new Set([name.startsWith('N13') ? 'database' : 'auth']))
     t.strictSame(states, ['down'])
     t.equal(await plain.dbsize(), 0)
     t.strictSame(printed, [])

@@ -101,7 +101,7 @@ t.test('a server on which statements take too long gets half as many at once, an
   t.same(changes, [], 'it answered each: that its time is over')
 })
 
-t.test('an address moves to another server, and eight connections are dead without a word: the third lookup is answered', async t => {
+t.test('N09 an address moves to another server, and eight connections are dead without a word: the third lookup is answered', async t => {
   const moved = await startBed(t)
   const { servers, changes } = serversFor(t, { connections: 8, statementMs: 200 })
   const proxy = await proxied(t, mariadb)
@@ -115,7 +115,7 @@ t.test('an address moves to another server, and eight connections are dead witho
   t.same(changes, [])
 })
 
-t.test('a log-in that takes longer than any lookup waits: it goes on, and then everything is answered', async t => {
+t.test('N06 a log-in that takes longer than any lookup waits: it goes on, and then everything is answered', async t => {
   const { servers } = serversFor(t, { suspectMs: 20 })
   const proxy = await proxied(t, mariadb)
   const database = servers.database([inet(proxy)], loginTo(mariadb))

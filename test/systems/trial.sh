@@ -5,7 +5,14 @@ step() {
     local name=$1
     shift
     echo "--- $name"
-    if "$@"; then echo "$name ok" >> /trial/result; else echo "$name FAILED" >> /trial/result; fi
+    if "$@"; then
+        echo "$name ok" >> /trial/result
+        return
+    fi
+    echo "$name FAILED" >> /trial/result
+    holdfast status
+    systemctl --no-pager status mariadb postfix holdfast holdfast.socket | head -60
+    journalctl --no-pager -b | tail -60
 }
 
 # The replies to a mail for $1, in one line: "250 250 250", or up to the first that is not.
@@ -32,7 +39,9 @@ refused() { smtp "$1" && [[ $answer == '250 550' ]]; }
 deferred() { smtp "$1" && [[ $answer == '250 4'?? ]]; }
 
 prepare() {
-    systemctl start mariadb
+    # Whoever asks on this socket would start a MariaDB that is stopped.
+    systemctl disable --now mariadb.socket mariadb-extra.socket 2> /dev/null
+    systemctl restart mariadb || return 1
     mariadb << 'EOF'
 CREATE DATABASE mail; USE mail;
 CREATE TABLE domain (domain VARCHAR(255) PRIMARY KEY);
@@ -43,10 +52,13 @@ INSERT INTO mailbox SELECT CONCAT('user', seq, '@example.com'), 'x/' FROM seq_1_
 INSERT INTO alias SELECT CONCAT('user', seq, '@example.com'), CONCAT('user', seq, '@example.com') FROM seq_1_to_200;
 CREATE USER pf@localhost IDENTIFIED BY 's3cret'; GRANT SELECT ON mail.* TO pf@localhost;
 EOF
+    # In sid it is no longer in /run/mysqld.
+    local socket
+    socket=$(mariadb -Ne 'SELECT @@socket')
     for map in domain:domain:domain mailbox:username:maildir alias:address:goto; do
         IFS=: read -r table key value <<< "$map"
         cat > /etc/postfix/mysql-$table.cf << EOF
-hosts = unix:/run/mysqld/mysqld.sock
+hosts = unix:$socket
 user = pf
 password = s3cret
 dbname = mail
@@ -72,7 +84,7 @@ move_over() {
     holdfast adopt --apply || return 1
     systemctl reload postfix
     sleep 2
-    postconf -n | grep -q 'virtual_alias_maps = .*socketmap:'
+    postconf -n | grep -q 'virtual_alias_maps = .*socketmap:' && holdfast adopt | grep 'All is moved'
 }
 
 copies_taken() {
@@ -113,9 +125,11 @@ step 'a Postfix on mysql: delivers' eval 'prepare && sleep 3 && accepted user1@e
 step 'install, without Node.js of the system' eval '! command -v node && dpkg -i /trial/this.deb < /dev/null && holdfast --version'
 step 'adopt, enable, check, adopt --apply' move_over
 step 'known accepted, unknown refused' eval 'accepted user2@example.com && refused nobody@example.com'
+step 'the admin socket answers' eval 'holdfast explain user2@example.com && holdfast flush virtual_alias user9@example.com'
 step 'copies are taken' copies_taken
 systemctl stop mariadb
 sleep 40
+step 'MariaDB is down' eval '! systemctl is-active mariadb'
 step 'MariaDB down: known accepted' eval 'accepted user2@example.com && accepted user150@example.com'
 step 'MariaDB down: unknown deferred' deferred nobody2@example.com
 step 'MariaDB down, restart: known accepted' eval 'systemctl restart holdfast && accepted user2@example.com && accepted user151@example.com'

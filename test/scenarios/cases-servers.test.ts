@@ -1,0 +1,233 @@
+/**
+ * Cases from the field, each by its id, in which a server is odd rather than down: slow, behind a balancer, out of
+ * statements, of several addresses, with tables that are empty on purpose. The whole daemon is asked, over socketmap.
+ */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import type { Test } from 'tap'
+import { makeCertificates } from '../fixtures/certificates.js'
+import { startChild } from '../fixtures/child.js'
+import { startHoldfast } from '../fixtures/daemon.js'
+import type { Holdfast } from '../fixtures/daemon.js'
+import { freshFolder } from '../fixtures/guard.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import type { Mariadb } from '../fixtures/mariadb.js'
+import { freePort } from '../fixtures/port.js'
+import { startProxy } from '../fixtures/proxy.js'
+import type { Proxy } from '../fixtures/proxy.js'
+import { socketmapAsk } from '../fixtures/wire.js'
+
+const tables = `
+  CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT);
+  INSERT INTO alias VALUES ('info@example.com', 'box@example.net'), ('two@example.com', 'two@example.net');
+`
+const Q = 'SELECT goto FROM alias WHERE address=\'%s\''
+const echo = 'SELECT \'%s\''
+
+type Section = Readonly<Record<string, unknown>>
+
+type Bed = Holdfast & { readonly ask: (map: string, key: string) => Promise<string> }
+
+/** The daemon with these maps on `mariadb`, reached at `hosts`. */
+const start = async (
+  t: Pick<Test, 'teardown'>, mariadb: Mariadb, hosts: string, maps: Readonly<Record<string, Section>>,
+  { login = {}, command = [], more = {} }: { readonly login?: Section, readonly command?: readonly string[], readonly more?: Section } = {},
+): Promise<Bed> => {
+  const { user, password, database } = mariadb
+  const holdfast = await startHoldfast(dir => JSON.stringify({
+    listen: [{ socketmap: `unix:${dir}/s` }], health: 'off',
+    databases: { db: { hosts, user, password, dbname: database, ...login } },
+    maps: Object.fromEntries(Object.entries(maps).map(([name, map]) =>
+      [name, { search: 'exact', database: 'db', query: Q, ...map }])),
+    ...more,
+  }), { command })
+  t.teardown(() => holdfast.kill())
+  return { ...holdfast, ask: (map, key) => socketmapAsk(join(holdfast.dir, 's'), map, key) }
+}
+
+const serverWith = async (t: Test, sql = tables, args: readonly string[] = []): Promise<Mariadb> => {
+  const mariadb = await startMariadb({ sql, args })
+  t.teardown(() => mariadb.stop())
+  return mariadb
+}
+
+const proxied = async (t: Test, { socket }: Mariadb): Promise<Proxy> => {
+  const proxy = await startProxy({ path: socket })
+  t.teardown(() => proxy.stop())
+  return proxy
+}
+
+const untilAnswered = async ({ ask }: Bed, map: string, key: string): Promise<string> => {
+  for (;;) {
+    const reply = await ask(map, key)
+    if (!reply.startsWith('TEMP ')) return reply
+  }
+}
+
+const keys = (count: number): readonly string[] => Array.from({ length: count }, (_, at) => `${at}@example.com`)
+
+t.test('C81 the first of two hosts swallows everything: a thousand keys are answered, and it is tried now and then', async t => {
+  const mariadb = await serverWith(t)
+  const hole = await proxied(t, mariadb)
+  hole.stall()
+  // Unix sockets come first.
+  const { ask } = await start(t, mariadb, `unix:${hole.socket}, 127.0.0.1:${mariadb.port}`, { echo: { query: echo } })
+  const all = keys(1_000)
+  const replies: string[] = []
+  for (let at = 0; at < all.length; at += 50) {
+    replies.push(...await Promise.all(all.slice(at, at + 50).map(key => ask('echo', key))))
+  }
+  t.strictSame(replies, all.map(key => `OK ${key}`))
+  t.ok(hole.accepted() < 50, `${hole.accepted()} tries`)
+})
+
+t.test('N04 an access table whose rows have gone, as they do: MySQL is believed, and mail passes', async t => {
+  const blocked = ['m1', 'm2', 'm3', 'm4', 'm5'].map(name => `${name}@example.com`)
+  const mariadb = await serverWith(t, `CREATE TABLE maint (address VARCHAR(255) PRIMARY KEY, action VARCHAR(255));
+    INSERT INTO maint VALUES ${blocked.map(address => `('${address}', '450 4.2.0 moved')`).join(', ')}`)
+  // As `adopt` writes it for check_*_access; no time has to pass for the rows to be asked for again.
+  const { ask } = await start(t, mariadb, `unix:${mariadb.socket}`, {
+    maint: { search: 'access', query: 'SELECT action FROM maint WHERE address=\'%s\'', max_shrink: '100%', fresh_for: '1ms', absent_for: '1ms' },
+  })
+  for (const address of blocked) t.equal(await ask('maint', address), 'OK 450 4.2.0 moved')
+  await mariadb.sql('DELETE FROM maint')
+  for (let times = 0; times < 20; times++) {
+    t.equal(await ask('maint', 'box@example.com'), 'NOTFOUND ')
+    t.notMatch(await ask('maint', blocked[times % 5] ?? ''), /^TEMP /)
+  }
+  t.equal(await ask('maint', 'm1@example.com'), 'NOTFOUND ', 'and nobody stays blocked')
+})
+
+t.test('N07 a round trip of 360 ms, without and with TLS: once a connection stands, everything is answered', async t => {
+  const certificates = await makeCertificates()
+  t.teardown(() => certificates.remove())
+  await certificates.certificate('server', 'IP:127.0.0.1')
+  const mariadb = await serverWith(t, tables, [
+    `--ssl-ca=${certificates.file('ca.pem')}`, `--ssl-cert=${certificates.file('server.pem')}`, `--ssl-key=${certificates.file('server.key')}`,
+  ])
+  for (const [name, login] of [['plain', {}], ['TLS', { tls_CAfile: certificates.file('ca.pem') }]] as const) {
+    const proxy = await proxied(t, mariadb)
+    proxy.slow(360)
+    const bed = await start(t, mariadb, `127.0.0.1:${proxy.port}`, { echo: { query: echo } }, { login })
+    await untilAnswered(bed, 'echo', 'first@example.com')
+    for (const key of keys(20)) t.equal(await bed.ask('echo', key), `OK ${key}`, name)
+  }
+})
+
+t.test('N08 a name of several addresses, of which one refuses or is silent: the other is used, and a failure names an address', async t => {
+  const mariadb = await serverWith(t)
+  /** Starts the daemon with another /etc/hosts. */
+  const withHosts = (...lines: readonly string[]): readonly string[] => {
+    const file = join(freshFolder(), 'hosts')
+    writeFileSync(file, `127.0.0.1 localhost\n${lines.map(line => `${line}\n`).join('')}`)
+    return ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /etc/hosts && exec "$@"', file]
+  }
+  const refusing = await start(t, mariadb, `db.test:${mariadb.port}`, { alias: {} }, {
+    command: withHosts('::1 db.test', '127.0.0.1 db.test'),
+  })
+  t.equal(await refusing.ask('alias', 'info@example.com'), 'OK box@example.net')
+
+  // A queue that is full of connections which nobody accepts: the kernel drops more.
+  const hole = await startChild('perl', ['-MSocket=:DEFAULT,SOCK_NONBLOCK', '-e', `
+    my $there = sockaddr_in(${mariadb.port}, inet_aton('127.0.0.9'));
+    socket(my $s, AF_INET, SOCK_STREAM, 0) or die; bind($s, $there) or die; listen($s, 0) or die;
+    my @clients;
+    for (1 .. 3) { socket(my $c, AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0) or die; connect($c, $there); push @clients, $c }
+    $| = 1; print "full\\n"; sleep 1000;`])
+  t.teardown(() => hole.kill())
+  await hole.printed(/full/)
+  const silent = await start(t, mariadb, `db.test:${mariadb.port}`, { alias: {} }, {
+    command: withHosts('127.0.0.9 db.test', '127.0.0.1 db.test'),
+  })
+  t.equal(await silent.ask('alias', 'info@example.com'), 'OK box@example.net')
+
+  const port = await freePort()
+  const nobody = await start(t, mariadb, `db.test:${port}`, { alias: {} }, {
+    command: withHosts('::1 db.test', '127.0.0.1 db.test'), more: { breaker: { failures: 1 } },
+  })
+  t.match(await nobody.ask('alias', 'info@example.com'), /^TEMP /)
+  await nobody.logged(new RegExp(`db\\.test:${port}/\\S+ not answering: ECONNREFUSED at (127\\.0\\.0\\.1|::1)`))
+})
+
+t.test('N10 another program has used up the server\'s prepared statements: nobody notices', async t => {
+  const mariadb = await serverWith(t)
+  await mariadb.sql('SET GLOBAL max_prepared_stmt_count = 0')
+  const { ask } = await start(t, mariadb, `unix:${mariadb.socket}`, { alias: {} })
+  t.equal(await ask('alias', 'info@example.com'), 'OK box@example.net')
+  t.equal(await ask('alias', 'nobody@example.com'), 'NOTFOUND ')
+})
+
+t.test('N15 a view whose definer is gone: known keys are answered, others deferred, and other maps are well', async t => {
+  const mariadb = await serverWith(t, `${tables}
+    CREATE USER old@localhost; GRANT ALL ON *.* TO old@localhost;
+    CREATE DEFINER=old@localhost SQL SECURITY DEFINER VIEW v_alias AS SELECT * FROM alias;`)
+  const bed = await start(t, mariadb, `unix:${mariadb.socket}`, {
+    view: { query: Q.replace('alias', 'v_alias'), fresh_for: '1ms' }, alias: { fresh_for: '1ms' },
+  }, { more: { copies: 'off' } })
+  const { ask } = bed
+  t.equal(await ask('view', 'info@example.com'), 'OK box@example.net')
+  await mariadb.sql('DROP USER old@localhost')
+  // To an account without this right MariaDB says 1045, and not who is missing.
+  t.match(await ask('view', 'new@example.com'), /^TEMP query-error: .*error 1045: .*; the definer of the view or procedure may be missing/)
+  await mariadb.sql('GRANT SET USER ON *.* TO holdfast')
+  await mariadb.sql(`KILL USER ${mariadb.user}`)
+  for (let times = 0; times < 20; times++) {
+    t.equal(await ask('view', 'info@example.com'), 'OK box@example.net')
+    t.match(await ask('view', `new${times}@example.com`), /^TEMP query-error: .*error 1449: .*'old'@'localhost'/)
+    t.equal(await ask('alias', 'info@example.com'), 'OK box@example.net')
+  }
+  await bed.logged(/map view: query-error: .*the definer of the view or procedure may be missing/)
+  t.notMatch(bed.log(), /not answering/)
+  await mariadb.sql('CREATE USER old@localhost; GRANT ALL ON *.* TO old@localhost')
+  t.equal(await ask('view', 'two@example.com'), 'OK two@example.net')
+})
+
+t.test('N18 a TLS policy in an outage: what is known holds, and nobody else\'s mail goes unprotected', async t => {
+  const mariadb = await serverWith(t, `
+    CREATE TABLE policy (domain VARCHAR(255) PRIMARY KEY, level VARCHAR(20)); INSERT INTO policy VALUES ('partner.example', 'encrypt');
+    CREATE TABLE relay (domain VARCHAR(255) PRIMARY KEY); INSERT INTO relay VALUES ('customer.example');`)
+  const { ask, logged } = await start(t, mariadb, `unix:${mariadb.socket}`, {
+    policy: { query: 'SELECT level FROM policy WHERE domain=\'%s\'', absence: 'weakens', fresh_for: '1ms', absent_for: '1ms' },
+    relay: { search: 'domain', query: 'SELECT domain FROM relay WHERE domain=\'%s\'' },
+  }, { more: { copies: 'off', breaker: { failures: 1 } } })
+  t.equal(await ask('policy', 'partner.example'), 'OK encrypt')
+  t.equal(await ask('policy', 'customer.example'), 'NOTFOUND ')
+  t.equal(await ask('relay', 'customer.example'), 'OK customer.example')
+  await mariadb.sql('INSERT INTO policy VALUES (\'customer.example\', \'encrypt\')')
+  await mariadb.kill()
+  for (let times = 0; times < 2; times++) {
+    t.equal(await ask('policy', 'partner.example'), 'OK encrypt')
+    for (const domain of ['customer.example', 'new.example']) t.match(await ask('policy', domain), /^TEMP /, domain)
+    await logged(/not answering/)
+  }
+})
+
+t.test('N23 a balancer deals connections out to two servers, and one map\'s query is slow: no other statement is ended, and the breaker stays closed', async t => {
+  const [one, other] = await Promise.all([serverWith(t), serverWith(t)])
+  const balancer = await proxied(t, one)
+  balancer.lead({ path: one.socket }, { path: other.socket })
+  const bed = await start(t, one, `127.0.0.1:${balancer.port}`, {
+    slow: { query: 'SELECT SLEEP(10) FROM DUAL WHERE \'%s\' <> \'\'' }, echo: { query: echo },
+  })
+  // Another client of the account, whose statement nobody may end.
+  const bystanders = [one, other].map(server => server.sql('SELECT SLEEP(4) AS ended'))
+  await untilAnswered(bed, 'echo', 'first@example.com')
+  const all = keys(2_000)
+  const inBatches = async (): Promise<readonly string[]> => {
+    const replies: string[] = []
+    for (let at = 0; at < all.length; at += 50) {
+      replies.push(...await Promise.all(all.slice(at, at + 50).map(key => bed.ask('echo', key))))
+    }
+    return replies
+  }
+  const slow = Promise.all(keys(20).map(key => bed.ask('slow', key)))
+  // Some wait in vain for one of eight connections; no statement of theirs is ended in place of a slow one.
+  for (const [at, reply] of (await inBatches()).entries()) {
+    if (reply !== `OK ${all[at] ?? ''}`) t.match(reply, /^TEMP (timeout|overloaded): (?!.*1317)/)
+  }
+  for (const reply of await slow) t.match(reply, /^TEMP /)
+  t.strictSame(await inBatches(), all.map(key => `OK ${key}`))
+  for (const rows of await Promise.all(bystanders)) t.match(rows, [{ ended: /^0$/ }], 'SLEEP gives 1 when it is ended')
+  t.notMatch(bed.log(), /not answering/)
+})
