@@ -187,10 +187,11 @@ t.test('N18 a TLS policy in an outage: what is known holds, and nobody else\'s m
   const mariadb = await serverWith(t, `
     CREATE TABLE policy (domain VARCHAR(255) PRIMARY KEY, level VARCHAR(20)); INSERT INTO policy VALUES ('partner.example', 'encrypt');
     CREATE TABLE relay (domain VARCHAR(255) PRIMARY KEY); INSERT INTO relay VALUES ('customer.example');`)
-  const { ask, logged } = await start(t, mariadb, `unix:${mariadb.socket}`, {
+  const bed = await start(t, mariadb, `unix:${mariadb.socket}`, {
     policy: { query: 'SELECT level FROM policy WHERE domain=\'%s\'', absence: 'weakens', fresh_for: '1ms', absent_for: '1ms' },
     relay: { search: 'domain', query: 'SELECT domain FROM relay WHERE domain=\'%s\'' },
   }, { more: { copies: 'off', breaker: { failures: 1 } } })
+  const { ask } = bed
   t.equal(await ask('policy', 'partner.example'), 'OK encrypt')
   t.equal(await ask('policy', 'customer.example'), 'NOTFOUND ')
   t.equal(await ask('relay', 'customer.example'), 'OK customer.example')
@@ -199,7 +200,7 @@ t.test('N18 a TLS policy in an outage: what is known holds, and nobody else\'s m
   for (let times = 0; times < 2; times++) {
     t.equal(await ask('policy', 'partner.example'), 'OK encrypt')
     for (const domain of ['customer.example', 'new.example']) t.match(await ask('policy', domain), /^TEMP /, domain)
-    await logged(/not answering/)
+    await bed.logged(/not answering/)
   }
 })
 
