@@ -168,7 +168,10 @@ export class TableTrust {
   }
 
   #sample(count: number, except?: string): readonly string[] {
-    return this.#parts.sample(count + 1, this.evidenceSince).filter(key => key !== except).slice(0, count)
+    const { sample } = this.#parts
+    const keys = sample(count, this.evidenceSince)
+    if (except === undefined || !keys.includes(except)) return keys
+    return sample(count + 1, this.evidenceSince).filter(key => key !== except).slice(0, count)
   }
 
   /**
