@@ -144,11 +144,10 @@ const withExtension = (address: readonly AddressToken[], extension: string): str
  * comes back unchanged.
  */
 export const appendExtension = (value: ByteString, extension: string, key: string): ByteString => {
-  // Postfix itself puts the whole localpart before a domain alone. More than a domain is one address to it.
-  const isDomain = value.startsWith('@')
-  if (extension === '' || (isDomain && !value.includes('@', 1))) return value
+  // Postfix itself puts the whole localpart, extension included, before a domain alone.
+  if (extension === '' || /^@[^@\s,;:<>()"\\]*$/.test(value)) return value
   const localpart = unquoteAddress(key).replace(/@[^@]*$/, '')
-  const list = isDomain ? quoteAddress(byteString(localpart) + value) : value
+  const list = value.startsWith('@') ? quoteAddress(byteString(localpart) + value) : value
   const addresses = addressesOf(tokensOf(list)).filter(address => plain(address) !== '' && plain(address) !== '@')
   const suffix = byteString(extension)
   return addresses.length === 0 ? value

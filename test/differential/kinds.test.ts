@@ -135,7 +135,7 @@ t.test('an extension comes back onto every address of a value, whatever its form
     'Name <u2@out.example>', 'u2@out.example (comment)', 'u2%out.example', 'u2@out.example.',
     '<@va.example:u2@out.example>',
     'group: u2@out.example, u3@out.example;', 'u2@out.example u3@out.example', 'out.example!u2', '"a".b@out.example',
-    'u2@out.example, @other.example', '@other.example, u2@out.example', 'Name <u2>, "x y"@out.example',
+    'u2@out.example, @other.example', '@other.example, u2@out.example', '@out.example,u2', 'Name <u2>, "x y"@out.example',
   ]
   const { replies, log } = await same(t, {
     main: { virtual_alias_domains: 'va.example', virtual_alias_maps: table('values'), myorigin: 'origin.example' },

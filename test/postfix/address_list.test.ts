@@ -47,6 +47,7 @@ const values: readonly (readonly [string, string, string])[] = [
   [':include:/x', '+t', '":include:/x+t"'],
   ['a@example.net, @other.example', '+t', 'a+t@example.net, +t@other.example'],
   ['@other.example', '+t', '@other.example'],
+  ['@other.example,box', '+t', 'user+t@other.example, box+t'],
   ['@other.example, x@y', '+t', '"user@other.example, x+t"@y'],
 ]
 
