@@ -22,6 +22,14 @@ const { values } = parseArgs({ options: {
 const text = ({ what, before, after }: Difference): string =>
   [`  ${what}`, ...before.map(line => `    - ${line}`), ...after.map(line => `    + ${line}`)].join('\n')
 
+const maxWarnings = 8
+
+/** The warnings of one side only; they may say why something differs. */
+const onlyIn = (before: readonly string[], after: readonly string[]): Pick<Difference, 'before' | 'after'> => ({
+  before: before.filter(each => !after.includes(each)).slice(0, maxWarnings),
+  after: after.filter(each => !before.includes(each)).slice(0, maxWarnings),
+})
+
 const report = ({ scenario, differences }: Smallest): string => {
   const { main, overrides, rows, sessions } = scenario
   const settings = (of: Readonly<Record<string, string>>): readonly string[] =>
@@ -57,6 +65,9 @@ for (; performance.now() < until; seed++) {
     if (compared.differences.length > 0) {
       counts.different++
       console.log(`seed ${seed}: differs\n${compared.differences.slice(0, 6).map(text).join('\n')}`)
+      const { before, after } = compared
+      const warnings = { what: 'warnings', ...onlyIn(before.warnings, after.warnings) }
+      console.log(text({ session: null, ...warnings }))
       const found = { scenario, differences: compared.differences }
       const shrinkUntil = performance.now() + Number(values.shrink) * 1_000
       if (values.shrink !== '0') console.log(report(await shrink(stage, found, shrinkUntil)))

@@ -63,7 +63,8 @@ export const startNames = async (): Promise<{ readonly command: readonly string[
   socket.on('message', (question, { port, address: from }) => socket.send(answerTo(question), port, from))
   await new Promise<void>((resolve, reject) => { socket.once('error', reject).bind(53, address, resolve) })
   const file = join(freshFolder(), 'resolv.conf')
-  writeFileSync(file, `nameserver ${address}\noptions timeout:1 attempts:1\n`)
+  // A busy machine is no broken name server.
+  writeFileSync(file, `nameserver ${address}\noptions timeout:30 attempts:2\n`)
   return {
     command: ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /etc/resolv.conf && exec "$@"', file],
     stop: () => new Promise(resolve => socket.close(() => resolve())),

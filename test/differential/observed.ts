@@ -11,6 +11,8 @@ export type Observed = {
   readonly log: ReadonlyMap<string, readonly string[]>
   /** The envelopes and headers that came to the sink. */
   readonly messages: readonly string[]
+  /** What its daemons warned of. Never compared: it may say why something else differs. */
+  readonly warnings: readonly string[]
 }
 
 /** The reply to a command, its lines one after the other. */
@@ -51,7 +53,9 @@ const openClient = async (port: number): Promise<{ readonly ask: Ask, readonly c
 const queueId = /\b[0-9A-F]{8,14}\b/g
 const steady = (text: string): string => text.replace(queueId, 'ID')
 
-const runSession = async (port: number, { helo, xclient, steps }: Session): Promise<readonly string[]> => {
+const runSession = async (
+  port: number, { helo, xclient, steps }: Session, settled: () => Promise<void>,
+): Promise<readonly string[]> => {
   const { ask, close } = await openClient(port)
   const replies: string[] = []
   const say = async (line: string): Promise<string> => {
@@ -77,7 +81,12 @@ const runSession = async (port: number, { helo, xclient, steps }: Session): Prom
       case 'DATA':
         if (accepted > 0 && (await say('DATA')).startsWith('354')) replies.push(steady(await ask(`${text}\r\n.`)))
         break
-      case 'VRFY': case 'ETRN': case 'RSET':
+      case 'ETRN':
+        // It sends what is deferred by then.
+        await settled()
+        await say(`${verb} ${text}`)
+        break
+      case 'VRFY': case 'RSET':
         await say(`${verb} ${text}`.trimEnd())
         break
       default: verb satisfies never
@@ -88,11 +97,24 @@ const runSession = async (port: number, { helo, xclient, steps }: Session): Prom
   return replies
 }
 
-/** Runs the sessions one after the other. */
-export const runSessions = async (port: number, sessions: readonly Session[]): Promise<Observed['replies']> => {
+/** Runs the sessions one after the other. `settled` resolves when no mail waits for its first delivery. */
+export const runSessions = async (
+  port: number, sessions: readonly Session[], settled: () => Promise<void>,
+): Promise<Observed['replies']> => {
   const replies: (readonly string[])[] = []
-  for (const session of sessions) replies.push(await runSession(port, session))
+  for (const session of sessions) replies.push(await runSession(port, session, settled))
   return replies
+}
+
+/** A session like no other, and the line that the log has of it. */
+export const runMarker = {
+  run: async (port: number): Promise<void> => {
+    const { ask, close } = await openClient(port)
+    await ask('EHLO marker.example')
+    await ask('QUIT')
+    close()
+  },
+  logged: /disconnect from \S+ ehlo=\S+ quit=1 commands=/,
 }
 
 const isOurs = (id: string | undefined): id is string => id?.startsWith('<s') === true
@@ -110,7 +132,8 @@ export const readLog = (log: string): Observed['log'] => {
     else if (/^(?:to|from|orig_to)=/.test(rest) || (/cleanup|smtpd/.test(program) && !rest.startsWith('client='))) {
       const text = rest.replace(/, delays?=[\d./]*(, delays=[\d./]*)?/g, '').replace(/size=\d+, /, '')
         .replace(/, conn_use=\d+/, '').replace(/\]:\d+/g, ']:PORT')
-        // Deliveries to one next hop share the spelling of the first.
+        // discard(8) names the next hop of a queue. Queues are found by its lower case and have the spelling of the
+        // first recipient, until they are empty (qmgr_message_resolve, qmgr_queue_create): which one is a matter of time.
         .replace(/(?<=status=sent \()[^)]*/, nexthop => nexthop.toLowerCase())
       events.push([id, steady(`${program} ${text}`)])
     }
@@ -123,6 +146,15 @@ export const readLog = (log: string): Observed['log'] => {
   }
   return new Map([...lines].map(([key, texts]) => [key, texts.sort()]))
 }
+
+/** The warnings in the log, each kind once. */
+export const readWarnings = (log: string): readonly string[] =>
+  [...new Set(log.split('\n').flatMap(line => {
+    const [, program = '', text] = /^\w+ +\d+ [\d:]+ \S+ (\S+?)\[\d+\]: ((?:\S+: )?(?:warning|fatal|panic|error): .*)$/.exec(
+      line,
+    ) ?? []
+    return text === undefined ? [] : [steady(`${program} ${text}`)]
+  }))]
 
 /** A message as it came to the sink: its envelope and headers, but for those that say when and where. */
 export const readMessage = ({ sender, recipients, body }: Received): string => {

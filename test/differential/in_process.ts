@@ -1,0 +1,49 @@
+/**
+ * Commands of Holdfast within this process. A Node that starts for each of them costs more than all the
+ * rest of a scenario; what ships is started by the tests in test/scenarios.
+ */
+import { EventEmitter } from 'node:events'
+import { adopt } from '../../src/cli/adopt.js'
+import type { AdoptOptions } from '../../src/cli/adopt.js'
+import { serve } from '../../src/cli/serve.js'
+import { Failure } from '../../src/cli/terminal.js'
+
+/** What a command uses of the process that it runs in, with what it has printed. */
+const standIn = (printed: (output: string) => void = () => undefined) => {
+  let output = ''
+  const stream = {
+    write: (text: string): boolean => {
+      output += text
+      printed(output)
+      return true
+    },
+  }
+  const signals = Object.assign(new EventEmitter(), { env: {}, pid: process.pid, stdout: stream, stderr: stream })
+  return { signals, its: signals as unknown as NodeJS.Process, output: () => output }
+}
+
+/** Runs `holdfast adopt`. */
+export const runAdopt = async (options: AdoptOptions): Promise<{ readonly code: number, readonly output: string }> => {
+  const { its, output } = standIn()
+  try {
+    return { code: await adopt(options, its), output: output() }
+  } catch (error) {
+    if (error instanceof Failure) return { code: error.exitCode, output: `${output()}${error.message}` }
+    throw error
+  }
+}
+
+/** Runs `holdfast serve`, and resolves when it is ready. Rejects if it ends before. */
+export const startServe = async (config: string): Promise<{ stop(): Promise<void> }> => {
+  let ready: () => void
+  const isReady = new Promise<void>(resolve => { ready = resolve })
+  const { signals, its, output } = standIn(text => { if (/\bready\b/.test(text)) ready() })
+  const ended = serve(config, its)
+  await Promise.race([isReady, ended.then(code => { throw new Error(`serve ended with ${code}: ${output()}`) })])
+  return {
+    stop: async () => {
+      signals.emit('SIGTERM', 'SIGTERM')
+      await ended
+    },
+  }
+}
