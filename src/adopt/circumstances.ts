@@ -17,10 +17,13 @@ export const unionmapIsSafe = (version: string): boolean => {
 
 const versionOf = (version: string): readonly number[] => version.split('.').map(part => parseInt(part, 10))
 
-/** Whether mysql: tables obey `charset`: since Postfix 3.9. */
-export const obeysCharset = (version: string): boolean => {
+/** What is to say of the `charset` of a mysql_table(5) file; null if Postfix obeys it (since 3.9), or has UTF-8 anyway. */
+export const charsetNote = (postfix: Postconf, charset: string): string | null => {
+  const version = postfix.expanded.get('mail_version') ?? ''
   const [major = 0, minor = 0] = versionOf(version)
-  return major > 3 || (major === 3 && minor >= 9)
+  if (major > 3 || (major === 3 && minor >= 9) || /^(utf8|$)/i.test(charset)) return null
+  return `charset = ${charset}: the mysql: tables of Postfix ${version} ignore it, and Holdfast obeys it: `
+    + 'keys beyond ASCII may find other rows'
 }
 
 /** The domains of mydestination; null if only Postfix knows them all: some are in a table or a file, or excluded. */
@@ -103,8 +106,15 @@ const unusualSetting = (postfix: Postconf, search: Search): string | null => {
   return has('smtpd_null_access_lookup_key') && nullKey !== '<>' ? `smtpd_null_access_lookup_key = ${nullKey}` : null
 }
 
-/** Why Postfix has to go on doing the steps of a search for these services; null if Holdfast can do them. */
-export const stepsProblem = (postfix: Postconf, services: readonly Service[], search: Search): string | null => {
+/**
+ * Why Postfix has to go on doing the steps of a search for these services, behind `restriction` if it is of access;
+ * null if Holdfast can do them.
+ */
+export const stepsProblem = (
+  postfix: Postconf, services: readonly Service[], search: Search, restriction = '',
+): string | null => {
+  // To Postfix an address as HELO name is a name, with parent domains; a client's address is in networks.
+  if (/^check_helo_access$/i.test(restriction)) return 'a HELO name may look like an address'
   const unusual = unusualSetting(postfix, search)
   if (unusual !== null) return unusual
   for (const parameter of [...settingsOf(search), 'smtputf8_enable']) {

@@ -73,8 +73,8 @@ export class Draft {
   }
 
   /** Why Postfix has to go on doing the steps of this search at this place; null if Holdfast can do them. */
-  stepsProblem(place: ParameterPlace, search: Search): string | null {
-    return stepsProblem(this.postfix, servicesOf(this.postfix, place), search)
+  stepsProblem(place: ParameterPlace, search: Search, restriction = ''): string | null {
+    return stepsProblem(this.postfix, servicesOf(this.postfix, place), search, restriction)
   }
 
   /** Why no table may be put behind unionmap: here; null if it may. */

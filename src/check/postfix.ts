@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { readPostconf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import type { Config } from '../config/config.js'
+import { charsetNote } from '../adopt/circumstances.js'
+import { charsetOf } from '../tables/cf.js'
 import { accountOf, fileFindings, serviceAccount } from './access.js'
 import { listenerFor, reach } from './reach.js'
 import { settingFindings, tableFindings } from './tables.js'
@@ -31,9 +33,18 @@ export const checkPostfix = async (configDir: string, config: Config): Promise<r
   const service = await serviceAccount(account)
   return [
     ...reached.flatMap(({ findings }) => findings), ...tableFindings(postfix, config, ours),
-    ...settingFindings(postfix, config, ours),
+    ...settingFindings(postfix, config, ours), ...charsetFindings(postfix, config),
     ...service === null ? [] : fileFindings(config, service),
   ]
+}
+
+/** The files whose charset Postfix ignored before Holdfast was there. */
+const charsetFindings = (postfix: Postconf, { maps }: Config): readonly Finding[] => {
+  const files = new Set(maps.flatMap(({ source }) => source.kind === 'cf' ? source.paths : []))
+  return [...files].flatMap(file => {
+    const note = charsetNote(postfix, charsetOf(file))
+    return note === null ? [] : [{ level: 'warning', place: file, text: note }]
+  })
 }
 
 /** By default Postfix asks virtual_alias_maps for domains, too. */

@@ -115,9 +115,9 @@ const orderProblem = ({ hasNeighbours, asked, purpose, table }: Use, { search }:
 
 /** Do all services that ask it have the settings by which the map does the steps? */
 const settingProblem = (
-  postfix: Postconf, { asked, services, table }: Use, { search }: MapConfig,
+  postfix: Postconf, { asked, services, table, restriction }: Use, { search }: MapConfig,
 ): FindingText | null => {
-  const why = asked === 'whole' && search !== 'exact' ? stepsProblem(postfix, services, search) : null
+  const why = asked === 'whole' && search !== 'exact' ? stepsProblem(postfix, services, search, restriction) : null
   if (why === null) return null
   return {
     level: 'warning',

@@ -2,6 +2,7 @@
  * `holdfast check`: checks the configuration, each server, and that Postfix can ask the daemon; with --outage, which
  * mail would pass if MySQL went away.
  */
+import { maxReplyBytes } from '../../proto/socketmap.js'
 import type { Report } from '../admin/summary.js'
 import { whyNoCopy } from '../admin/outage_verdict.js'
 import type { OutageFacts } from '../admin/outage_verdict.js'
@@ -13,11 +14,17 @@ import { loadConfig, problemsOf } from '../config/load.js'
 import type { Config } from '../config/config.js'
 import { messageOf } from '../log.js'
 import type { Problem } from '../log.js'
+import { readable } from '../outcome.js'
+import type { ByteString } from '../outcome.js'
 import { findListing } from '../upkeep/load_table.js'
 import { adminIn, call } from './daemon_at.js'
 import { Failure, exitConfig, exitTempfail, painter, span, table, terminalLog } from './terminal.js'
 import { openMapSources } from '../daemon/open_sources.js'
 import type { Sources } from '../tables/open.js'
+import { longAnswersSql, orderedListing } from '../tables/ordered_listing.js'
+
+/** A table is looked through for so long (ms). */
+const longAnswersBudgetMs = 10_000
 
 export type CheckOptions = { readonly configDir: string, readonly outage?: true }
 
@@ -61,7 +68,11 @@ const checkTables = async (config: Config, say: Say, process: NodeJS.Process): P
   const { problems, warnings } = await opened.sources.check()
   for (const warning of warnings) say('warning', warning)
   for (const problem of problems) say('error', problem)
-  if (problems.length === 0) for (const warning of await checkLists(config, opened.sources)) say('warning', warning)
+  if (problems.length === 0) {
+    const { sources } = opened
+    for (const warning of await checkLists(config, sources)) say('warning', warning)
+    for (const warning of await longAnswers(config, sources)) say('warning', warning)
+  }
   opened.sources.close()
   return opened.faults.size > 0 ? 'wrong' : problems.length > 0 ? 'down' : 'right'
 }
@@ -80,6 +91,27 @@ const checkLists = async ({ maps }: Config, sources: Sources): Promise<readonly 
     }
   }
   return problems
+}
+
+/** The keys, as far as the tables can be listed, whose answers Postfix reads from a mysql: table and from no socketmap. */
+const longAnswers = async ({ maps }: Config, sources: Sources): Promise<readonly Problem[]> => {
+  const problems = await Promise.all(maps.filter(({ name }) => sources.has(name)).map(async ({ name, place }) => {
+    const opened = sources.of(name)
+    const tables = opened.kind === 'mysql' ? opened.tables : []
+    const found = await Promise.all(tables.map(async ({ definition: { listing }, database }) => {
+      const ordered = typeof listing === 'string' ? listing : orderedListing(listing)
+      if (typeof ordered === 'string') return []
+      const sql = longAnswersSql(ordered, maxReplyBytes - 'OK '.length)
+      const answer = await database.ask({ texts: [sql] }, [], longAnswersBudgetMs)
+      return answer.kind === 'unavailable' ? [] : (answer.rows ?? []).map(([key]) => readable(key ?? '' as ByteString))
+    }))
+    const keys = found.flat()
+    return keys.length === 0 ? [] : [{
+      place, text: `map ${name}: the answer for ${keys.join(', ')} is longer than ${maxReplyBytes} bytes, and Postfix `
+        + 'reads no longer one from a socketmap: its mail is deferred. Split that list, or leave the table to Postfix',
+    }]
+  }))
+  return problems.flat()
 }
 
 /** Whether Postfix has no errors where it asks Holdfast. */

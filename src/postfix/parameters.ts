@@ -96,6 +96,8 @@ const ofLocal = refused('local(8) takes no socketmap for data that decides under
 const ofVirtual = refused('virtual(8) takes no socketmap for data that decides under which user it acts', 'virtual')
 const ofContent = refused('Postfix looks up whole lines of messages here, which are not worth keeping')
 
+const ofPostscreen = refused('postscreen(8) is one process for all clients, who wait while it waits for an answer')
+
 /** The purpose of each list of tables. */
 export const purposes: ReadonlyMap<string, Purpose> = new Map<string, Purpose>([
   ['virtual_alias_maps', search('virtual', 'refuses')],
@@ -149,6 +151,8 @@ export const purposes: ReadonlyMap<string, Purpose> = new Map<string, Purpose>([
   ['mime_header_checks', ofContent],
   ['nested_header_checks', ofContent],
   ['body_checks', ofContent],
+  ['postscreen_access_list', ofPostscreen],
+  ['postscreen_dnsbl_reply_map', ofPostscreen],
   ['tls_server_sni_maps', refused('private keys belong in no cache')],
 ])
 

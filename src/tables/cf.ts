@@ -99,5 +99,14 @@ export const parseCf = (bytes: Buffer, path: string): CfFile => {
   return { parameters, warnings, errors }
 }
 
+/** The `charset` that a file itself has; '' if it has none, or can't be read. */
+export const charsetOf = (path: string, files: Files = diskFiles): string => {
+  try {
+    return parseCf(files.read(path), path).parameters.get('charset')?.value ?? ''
+  } catch {
+    return ''
+  }
+}
+
 /** A name from the file as it can be shown: bounded, in ASCII, as all that mean anything are. */
 const printable = (name: string): string => name.slice(0, 60).replaceAll(/[^\x20-\x7e]/g, '?')

@@ -85,6 +85,11 @@ export const orderedSql = ({ key, values, from, where, order }: OrderedListing):
     + `FROM ${from}\nWHERE (${where}\n)\nORDER BY 1${order === '' ? '' : `, ${order}`}`
     + '\nLIMIT 18446744073709551615'
 
+/** The statement that gives up to three keys whose answers are longer than `bytes`; they may be made of many rows. */
+export const longAnswersSql = ({ key, values, from, where }: OrderedListing, bytes: number): string =>
+  `SELECT ${key} FROM ${from}\nWHERE (${where}\n)\nGROUP BY ${key}\n`
+    + `HAVING SUM(LENGTH(CONCAT_WS(',', ${values})) + 1) > ${bytes + 1} LIMIT 3`
+
 export type ListedEntry = { readonly key: string, readonly outcome: Found }
 
 /** Longer keys (bytes) are left out: the server sorts by the first part of a key alone (max_sort_length). */

@@ -17,6 +17,7 @@ import { groupId } from '../../src/config/endpoint.js'
 import { run } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/daemon.js'
 import { freshFolder } from '../fixtures/guard.js'
+import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import { settle } from '../fixtures/postfix.js'
 
@@ -304,6 +305,62 @@ t.test('steps that are done twice, or by nobody, are a warning', async t => {
     t, { main: { virtual_alias_maps: `${socketmap('alias')}, inline:{a=b}` } },
     /^warning: .*virtual_alias_maps: .*other tables stand beside it/,
   )
+})
+
+t.test('a setting with which Postfix would do other steps than any search is a warning', async t => {
+  const alias = /^warning: .*virtual_alias_maps: .*other steps than Holdfast does \(append_at_myorigin = no\)/
+  await finds(t, { main: { append_at_myorigin: 'no' } }, alias)
+  await finds(t, { main: { smtpd_null_access_lookup_key: 'null' } }, /^warning: .*\(smtpd_null_access_lookup_key = null\)/)
+  await finds(t, { main: { smtpd_helo_restrictions: `check_helo_access ${socketmap('access')}` } },
+    /^warning: .*smtpd_helo_restrictions: .*\(a HELO name may look like an address\)\. Let Postfix do them/)
+  for (const more of [{ owner_request_special: 'no' }, { double_bounce_sender: 'bounce' }]) {
+    const [[name = '', value = ''] = []] = Object.entries(more)
+    const lines = (await said(t, { main: { recipient_delimiter: '-', ...more } })).filter(line => line.includes(name))
+    t.equal(lines.length, 3, `${name}: aliases, routes and access`)
+    for (const line of lines) t.match(line, `${name} = ${value}`)
+  }
+})
+
+t.test('a charset that Postfix ignored before is a warning', async t => {
+  const dir = await host(t, {})
+  const [file, cf] = [join(dir, 'holdfast.yaml'), join(dir, 'alias.cf')]
+  const config = JSON.parse(readFileSync(file, 'utf8')) as { maps: Record<string, object> }
+  config.maps['alias'] = { search: 'virtual', cf }
+  writeFileSync(file, JSON.stringify(config))
+  const write = (charset: string): void =>
+    writeFileSync(cf, `dbname = m\nquery = SELECT v FROM t WHERE k='%s'\ncharset = ${charset}\n`)
+  write('utf8mb4')
+  t.strictSame(await saidAt(dir), [])
+  write('latin1')
+  const { stdout: version } = await run('postconf', ['-hd', 'mail_version'])
+  const [finding, ...others] = await saidAt(dir)
+  // Postfix obeys it since 3.9.
+  if (/^3\.[0-8]\./.test(version)) t.match(finding, /^warning: DIR\/alias\.cf: charset = latin1: .* Postfix 3\.\d+\.\d+ ignore it/)
+  else t.equal(finding, undefined)
+  t.strictSame(others, [])
+})
+
+t.test('answers that are too long for a socketmap are a warning, with their keys', async t => {
+  // A thousand rows of a hundred bytes, with the commas between them, are too long; without the last, they are not.
+  const rows = ['many', 'fewer'].flatMap(name => Array.from({ length: name === 'many' ? 1_000 : 990 },
+    () => `('${name}@a.example', '${'x'.repeat(100)}')`))
+  const mariadb = await startMariadb({ sql: `
+    CREATE TABLE alias (address VARCHAR(255), goto MEDIUMTEXT);
+    INSERT INTO alias VALUES ('info@a.example', REPEAT('x', 99997)), ('long@a.example', REPEAT('x', 99998));
+    INSERT INTO alias VALUES ${rows.join(', ')};
+  ` })
+  t.teardown(() => mariadb.stop())
+  const dir = freshFolder()
+  const { socket, user, password, database } = mariadb
+  writeFileSync(join(dir, 'alias.cf'), `hosts = unix:${socket}\nuser = ${user}\npassword = ${password}\n`
+    + `dbname = ${database}\nquery = SELECT goto FROM alias WHERE address='%s'\n`)
+  writeFileSync(join(dir, 'holdfast.yaml'), JSON.stringify({
+    health: 'off', listen: [{ socketmap: `unix:${dir}/s` }], maps: { alias: { search: 'virtual', cf: 'alias.cf' } },
+  }))
+  const check = () => run(process.execPath, [mainFile, 'check', '--config-dir', dir, join(dir, 'holdfast.yaml')])
+  const { code, stdout } = await check()
+  t.equal(code, 0)
+  t.match(stdout, /^warning: \S+: map alias: the answer for long@a\.example, many@a\.example is longer than 100000 bytes, .*deferred/m)
 })
 
 t.test('a map that the configuration doesn\'t have is an error', async t => {
