@@ -45,7 +45,7 @@ const rewriteCompound = (
     const file = files[i]
     if (typeof file === 'string') {
       const map = draft.mapFor(place, fileWish(file), {
-        search: 'exact', ...rules, stepsStay: 'a table made of several', files: [file],
+        search: 'exact', ...rules, stepsStay: 'a member of unionmap: or pipemap:', files: [file],
       })
       return i > 0 ? socketmapOf(map) : table.kind === 'union' ? `${nothing},${socketmapOf(map)}` : withSteps(map)
     }
@@ -91,7 +91,7 @@ const itemsOf = (draft: Draft, place: ParameterPlace, value: string, depth = 0):
 
 /** Why only Postfix can do the steps, or keep their order; null if Holdfast can. */
 const whyStepsStay = (draft: Draft, place: ParameterPlace, search: Search, items: readonly ListItem[]): string | null =>
-  isKeyMajor(search) && items.some(({ file }) => file === null) ? 'other tables stand among the mysql: ones'
+  isKeyMajor(search) && items.some(({ file }) => file === null) ? 'tables of other kinds stand beside it'
     : draft.stepsProblem(place, search)
 
 /**
@@ -175,9 +175,7 @@ const rewriteRestriction = (draft: Draft, place: ParameterPlace, restriction: st
   const file = draft.usableFile(place, table.name)
   if (file === null) return null
   const search = restrictionSearch(restriction)
-  // An address as HELO name is a name here, with its parent domains; a client's address is in networks.
-  const why = /^check_helo_access$/i.test(restriction) ? 'a HELO name may look like an address'
-    : draft.stepsProblem({ ...place, parameter: 'smtpd_restriction_classes' }, search)
+  const why = draft.stepsProblem({ ...place, parameter: 'smtpd_restriction_classes' }, search, restriction)
   const problem = why === null ? null : draft.unionmapProblem()
   if (why !== null && problem !== null) {
     draft.leave(place, text, `the steps have to stay with Postfix (${why}), and ${problem}`)

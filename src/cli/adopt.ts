@@ -8,7 +8,7 @@ import { basename, dirname } from 'node:path'
 import { lookup } from 'node:dns/promises'
 import { configText, healthPortFor, interfaceNames, outageText, socketPath } from '../adopt/adopted_config.js'
 import type { Hosts, Site } from '../adopt/adopted_config.js'
-import { obeysCharset } from '../adopt/circumstances.js'
+import { charsetNote } from '../adopt/circumstances.js'
 import { applyChanges, folderOption, shellLines, shellWord, switchBack, switchOver } from '../adopt/switch_over.js'
 import { socketInQueue } from '../adopt/draft.js'
 import type { AdoptionPlan, PlannedMap } from '../adopt/draft.js'
@@ -17,7 +17,7 @@ import { splitList } from '../postfix/parameter_list.js'
 import { placeName, readPostconf, runPostconf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import { groupId } from '../config/endpoint.js'
-import { parseCf } from '../tables/cf.js'
+import { charsetOf } from '../tables/cf.js'
 import { defineFromCf } from '../tables/definition.js'
 import { standardConfig } from './daemon_at.js'
 import { Failure, exitCantCreate, exitConfig, exitTempfail, exitUnavailable } from './terminal.js'
@@ -36,7 +36,8 @@ const probeTimeoutMs = 10_000
 const unsuitable = (path: string): string | null => {
   const defined = defineFromCf(path)
   if (defined.ok) return null
-  return defined.problems.map(({ place, text }) => `${place}: ${text}`).join('; ')
+  // The file itself is named beside it.
+  return defined.problems.map(({ place, text }) => place === path ? text : `${place}: ${text}`).join('; ')
 }
 
 /** Writes a new file, or says why not. A file with the same text may exist; one with another text is kept. */
@@ -63,29 +64,43 @@ const unanswered = async (postfix: Postconf, plan: AdoptionPlan): Promise<readon
 
 const indent = (text: string): string => text.replace(/^(?=.)/gm, '    ')
 
+/** A list of tables as people know them: each mysql: one by the name of its file alone. */
+const shortTables = (list: string): string => list.replaceAll(/(?:proxy:)?mysql:[^\s,{}]*\//g, '')
+
+/** A line for each reason, after the tables that it is for. */
+const byReason = (tables: readonly (readonly [table: string, why: string])[]): readonly string[] => {
+  const reasons = [...new Set(tables.map(([, why]) => why))]
+  return reasons.map(why =>
+    `${tables.filter(each => each[1] === why).map(([table]) => table).join('\n  ')}\n      ${why}`)
+}
+
 /** What becomes of each table, for a glance. */
 const summaryText = ({ maps, leftAlone }: AdoptionPlan): string => {
-  const lines = (chosen: readonly PlannedMap[]): readonly string[] => chosen.flatMap(({ files, usedBy, stepsStay }) =>
-    usedBy.map(place => `${placeName(place)}: ${files.map(file => basename(file)).join(', ')}`
-      + (stepsStay === null ? '' : ` (${stepsStay})`)))
+  const placed = maps.flatMap(({ files, usedBy, stepsStay }) => usedBy.map(place =>
+    ({ stepsStay, text: `${placeName(place)}: ${files.map(file => basename(file)).join(', ')}`, count: files.length })))
+  const whole = placed.filter(({ stepsStay }) => stepsStay === null)
+  const partly = placed.filter(({ stepsStay }) => stepsStay !== null)
   const part = (title: string, texts: readonly string[]): string =>
     texts.length === 0 ? '' : `${title}\n${texts.map(text => `  ${text}\n`).join('')}`
+  const count = (of: typeof placed): number => of.reduce((sum, each) => sum + each.count, 0)
   return [
-    part('Moved whole:', lines(maps.filter(({ stepsStay }) => stepsStay === null))),
-    part('Moved; Postfix goes on doing the steps:', lines(maps.filter(({ stepsStay }) => stepsStay !== null))),
-    part('Left alone:', leftAlone.map(left => `${placeName(left)}: ${left.table}\n      ${left.why}`)),
+    `Of the mysql: tables, ${count(whole)} move whole, ${count(partly)} move and Postfix keeps the steps, `
+      + `${leftAlone.length} stay.\n\n`,
+    part('Move whole:', whole.map(({ text }) => text)),
+    part('Move, and Postfix goes on asking for each part of an address or domain itself:',
+      byReason(partly.map(({ text, stepsStay }) => [text, stepsStay ?? '']))),
+    part('Stay; Postfix goes on asking MySQL:',
+      byReason(leftAlone.map(left => [`${placeName(left)}: ${shortTables(left.table)}`, left.why]))),
     '\n',
   ].join('')
 }
 
-/** What Postfix and Holdfast do not do alike, as far as this main.cf and its tables have it. */
-const differencesText = (postfix: Postconf, { maps }: AdoptionPlan): string => {
-  const version = postfix.expanded.get('mail_version') ?? ''
-  const withCharset = obeysCharset(version) ? [] : [...new Set(maps.flatMap(({ files }) => files))]
-    .filter(file => !/^(utf8|$)/.test(parseCf(readFileSync(file), file).parameters.get('charset')?.value ?? ''))
-  return withCharset.map(file => `Note: ${file} has a charset, which Postfix ${version} ignores and Holdfast obeys: `
-    + 'keys beyond ASCII may find other rows.\n\n').join('')
-}
+/** What Postfix and Holdfast do not do alike, as far as these tables have it. */
+const differencesText = (postfix: Postconf, { maps }: AdoptionPlan): string =>
+  [...new Set(maps.flatMap(({ files }) => files))].flatMap(file => {
+    const note = charsetNote(postfix, charsetOf(file))
+    return note === null ? [] : [`Note: ${file}: ${note}.\n\n`]
+  }).join('')
 
 /** The addresses of the names that main.cf has for interfaces. */
 const hostsOf = async (postfix: Postconf): Promise<Hosts> => new Map(await Promise.all(

@@ -273,6 +273,31 @@ t.test('Postfix keeps the steps if a table says which domains are local', async 
   })
 })
 
+t.test('settings that no search obeys leave the steps to Postfix, with the reason', async t => {
+  const lists = { virtual_alias_maps: 'mysql:/a.cf', smtpd_sender_restrictions: 'check_sender_access mysql:/s.cf' }
+  const reasons: readonly (readonly [settings: Readonly<Record<string, string>>, alias: string | null, access: string | null])[] = [
+    [{}, null, null],
+    [{ recipient_delimiter: '+', owner_request_special: 'no' }, null, null],
+    [{ recipient_delimiter: '-' }, null, null],
+    [{ recipient_delimiter: '-', owner_request_special: 'no' }, 'owner_request_special = no', 'owner_request_special = no'],
+    [{ recipient_delimiter: '+', double_bounce_sender: 'bounce' }, null, null],
+    [
+      { recipient_delimiter: '-', double_bounce_sender: 'bounce' },
+      ...Array<string>(2).fill('double_bounce_sender = bounce with this recipient_delimiter') as [string, string],
+    ],
+    [{ append_at_myorigin: 'no' }, 'append_at_myorigin = no', null],
+    [{ allow_percent_hack: 'no' }, 'allow_percent_hack = no', null],
+    [{ smtpd_null_access_lookup_key: 'null@a.example' }, null, 'smtpd_null_access_lookup_key = null@a.example'],
+  ]
+  for (const [settings, alias, access] of reasons) {
+    const { maps } = planAdoption(postfixWith({ ...lists, ...settings }), () => null)
+    t.strictSame(maps.map(({ stepsStay }) => stepsStay), [alias, access], JSON.stringify(settings))
+  }
+  const { maps } = planAdoption(
+    postfixWith({ smtpd_helo_restrictions: 'check_helo_access mysql:/h.cf' }), () => null)
+  t.strictSame(maps.map(({ stepsStay }) => stepsStay), ['a HELO name may look like an address'])
+})
+
 t.test('a parameter that repeats another one stays if one map answers both', async t => {
   t.strictSame(planOf({
     virtual_alias_maps: 'mysql:/a.cf', virtual_alias_domains: '$virtual_alias_maps', relay_domains: 'mysql:/r.cf',
@@ -374,7 +399,7 @@ t.test('each table that can\'t be adopted is named with the reason', async t => 
     alias_maps: 'mysql:/a.cf',
     relocated_maps: 'proxy:unionmap:{mysql:/a.cf, hash:/b}', postscreen_access_list: 'mysql:/p.cf',
     smtpd_client_restrictions: 'check_ccert_access {mysql:/c.cf, search_order = cert}',
-    proxy_read_maps: 'proxy:mysql:/a.cf',
+    proxy_read_maps: 'proxy:mysql:/a.cf', my_tables: 'mysql:/m.cf',
   }, { overrides: [{ service: 'smtp/inet', parameter: 'relay_domains', value: '${x?mysql:/r.cf}' }] })
   const { maps, edits, leftAlone } = planAdoption(postfix, file => file === '/bad.cf' ? 'no query' : null)
   t.strictSame([maps, edits], [[], []])
@@ -384,9 +409,10 @@ t.test('each table that can\'t be adopted is named with the reason', async t => 
     'transport_maps: mysql:./t.cf: a',
     'relocated_maps: proxy:unionmap:{mysql:/a.cf, hash:/b}: behind',
     'alias_maps: mysql:/a.cf: local(8)',
+    'postscreen_access_list: mysql:/p.cf: postscreen(8)',
     'relay_domains: ${x?mysql:/r.cf}: a',
     'smtpd_client_restrictions: {mysql:/c.cf, search_order = cert}: not',
-    'postscreen_access_list: mysql:/p.cf: Holdfast',
+    'my_tables: mysql:/m.cf: Holdfast',
   ])
 })
 

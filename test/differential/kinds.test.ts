@@ -109,8 +109,8 @@ t.test('services with settings of their own keep them, and names that they overr
     ])],
   })
   t.match(replies, [/^250/, /^550/, /^554/, /^554/, /^550/, /^250/, /^554/])
-  t.match(said, /^Left alone:\n(?:.*\n)* {2}virtual_alias_maps: \$my_aliases\n.*overrides \$my_aliases$/m)
-  t.match(said, /^Moved; Postfix goes on.*:\n(?:.*\n)* {2}relay_recipient_maps: .* has a recipient_delimiter of/m)
+  t.match(said, /^Stay; .*:\n(?:.*\n)* {2}virtual_alias_maps: \$my_aliases\n.*overrides \$my_aliases$/m)
+  t.match(said, /^Move, and Postfix .*:\n(?:.*\n)* {2}relay_recipient_maps: .*\n(?:.*\n)*.* has a recipient_delimiter of/m)
 })
 
 t.test('the empty table before a map has no address, and each table of domains is asked for parents', async t => {
