@@ -38,9 +38,9 @@ const report = ({ scenario, differences }: Smallest): string => {
     'main.cf:', ...settings(main),
     ...Object.entries(overrides).flatMap(([service, own]) => settings(own).map(line => `  ${service}:${line}`)),
     'rows:', ...rows.map(({ table, key, value }) => `  ${table} ${JSON.stringify(key)} ${JSON.stringify(value)}`),
-    'sessions:', ...sessions.flatMap(({ helo, xclient, steps }) =>
+    'sessions:', ...sessions.flatMap(({ helo, xclient, steps, isLocal }) =>
       [
-        `  EHLO ${helo}; XCLIENT ${xclient ?? 'none'}`,
+        isLocal === true ? '  sendmail' : `  EHLO ${helo}; XCLIENT ${xclient ?? 'none'}`,
         ...steps.map(({ verb, text }) => `    ${verb} ${JSON.stringify(text)}`),
       ]),
     ...differences.map(text),

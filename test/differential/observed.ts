@@ -1,6 +1,7 @@
 /** What a Postfix did with the sessions of a scenario, without what differs from run to run. */
 import { connect } from 'node:net'
 import type { Received } from '../fixtures/smtp.js'
+import { run } from '../fixtures/child.js'
 import type { Session } from './scenario.js'
 
 /** Replies, log lines and messages, sorted where their order means nothing. */
@@ -97,12 +98,43 @@ const runSession = async (
   return replies
 }
 
-/** Runs the sessions one after the other. `settled` resolves when no mail waits for its first delivery. */
+/** Submits each message of a session by sendmail(1). */
+const submit = async (configDir: string, { steps }: Session): Promise<readonly string[]> => {
+  const replies: string[] = []
+  let sender = ''
+  let recipients: readonly string[] = []
+  // No argument of a program is empty here, nor has it bytes that aren't UTF-8.
+  const addressIn = (text: string): string => /^<(.*)>/.exec(text)?.[1] ?? ''
+  for (const { verb, text } of steps) {
+    if (verb === 'MAIL') [sender, recipients] = [addressIn(text), []]
+    else if (verb === 'RCPT' && addressIn(text) !== '') recipients = [...recipients, addressIn(text)]
+    else if (verb === 'DATA' && recipients.length > 0) {
+      const utf8 = [sender, ...recipients].map(each => Buffer.from(each, 'latin1').toString('utf8'))
+      const { code, stderr } = await run('sendmail', ['-C', configDir, '-oi', '-f', utf8[0] ?? '', '--', ...utf8.slice(1)], {
+        stdin: Buffer.from(text.replaceAll('\r\n', '\n'), 'latin1'),
+      })
+      replies.push(steady(`sendmail: ${code} ${stderr}`))
+    }
+  }
+  return replies
+}
+
+/** A Postfix that takes mail. */
+export type Door = {
+  readonly port: number
+  readonly configDir: string
+  /** Resolves when no mail waits for its first delivery. */
+  settled(): Promise<void>
+}
+
+/** Runs the sessions one after the other. */
 export const runSessions = async (
-  port: number, sessions: readonly Session[], settled: () => Promise<void>,
+  { port, configDir, settled }: Door, sessions: readonly Session[],
 ): Promise<Observed['replies']> => {
   const replies: (readonly string[])[] = []
-  for (const session of sessions) replies.push(await runSession(port, session, settled))
+  for (const session of sessions) {
+    replies.push(session.isLocal === true ? await submit(configDir, session) : await runSession(port, session, settled))
+  }
   return replies
 }
 

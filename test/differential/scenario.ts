@@ -13,7 +13,10 @@ export type Row = { readonly table: string, readonly key: string, readonly value
 /** A command after EHLO; DATA has the message. Every letter is a byte (latin1). */
 export type Step = { readonly verb: 'MAIL' | 'RCPT' | 'VRFY' | 'ETRN' | 'DATA' | 'RSET', readonly text: string }
 
-export type Session = { readonly helo: string, readonly xclient: string | null, readonly steps: readonly Step[] }
+/** By SMTP; or, with `isLocal`, by sendmail(1): a message for each DATA, from MAIL to all of RCPT. */
+export type Session = {
+  readonly helo: string, readonly xclient: string | null, readonly steps: readonly Step[], readonly isLocal?: true,
+}
 
 export type Scenario = {
   readonly seed: number
@@ -105,6 +108,7 @@ const stepSettings = (chance: Chance): Settings => ({
   ]) } : {},
   ...chance.is(0.5) ? { parent_domain_matches_subdomains: chance.pick([
     '', 'smtpd_access_maps', 'relay_domains', 'transport_maps', 'smtpd_access_maps, transport_maps, relay_domains',
+    'transport_maps relay_domains',
   ]) } : {},
   ...chance.is(0.07) ? { owner_request_special: 'no' } : {},
   ...chance.is(0.07) ? { double_bounce_sender: chance.pick(['bounce', 'double+bounce', 'double-x']) } : {},
@@ -155,7 +159,7 @@ const addressMaps = (chance: Chance, words: Words, tables: Tables): Settings => 
     ['sender_canonical_maps', 0.3, 'canonical', () => words.addresses()],
     ['recipient_canonical_maps', 0.3, 'canonical', () => words.addresses()],
     ['smtp_generic_maps', 0.6, 'generic', () => words.addresses()],
-    ['lmtp_generic_maps', 0.1, 'generic', () => words.addresses()],
+    ['lmtp_generic_maps', 0.3, 'generic', () => words.addresses()],
     ['transport_maps', 0.5, 'transport', () => words.route()],
     ['relocated_maps', 0.25, 'relocated', () => chance.pick(['new@x.example', 'elsewhere', 'a b'])],
     ['sender_bcc_maps', 0.3, 'bcc', () => words.address()], ['recipient_bcc_maps', 0.3, 'bcc', () => words.address()],
@@ -181,6 +185,25 @@ const addressMaps = (chance: Chance, words: Words, tables: Tables): Settings => 
   return settings
 }
 
+/** What smtp(8) and lmtp(8) look up of the servers that they send to. */
+const deliveryMaps = (chance: Chance, words: Words, tables: Tables): Settings => {
+  const settings: Settings = {}
+  for (const program of ['smtp', 'lmtp']) {
+    if (chance.is(0.2)) {
+      settings[`${program}_tls_policy_maps`] = tables.list('policy', () => words.nextHop(), () => words.tlsPolicy())
+    }
+    if (chance.is(0.1)) {
+      const name = program === 'smtp' ? 'smtp_discard_ehlo_keyword_address_maps' : 'lmtp_discard_lhlo_keyword_address_maps'
+      settings[name] = tables.list('ehlo', () => chance.pick(['127.0.0.1', '127.0.0']), () => 'smtputf8, 8bitmime')
+    }
+  }
+  if (chance.is(0.1)) {
+    settings['smtpd_discard_ehlo_keyword_address_maps'] =
+      tables.list('ehlo', () => words.clientKey(), () => chance.pick(['vrfy', 'etrn, dsn', 'silent-discard, dsn']))
+  }
+  return settings
+}
+
 /** Restrictions on access tables of every kind. */
 const restrictions = (chance: Chance, words: Words, tables: Tables): Settings => {
   const access = (kind: string, key: () => string): string => {
@@ -189,6 +212,7 @@ const restrictions = (chance: Chance, words: Words, tables: Tables): Settings =>
   }
   const address = (kind: string): (() => string) => () => access(kind, () => words.addressKey())
   const server = (kind: string): (() => string) => () => access(kind, () => words.serverKey())
+  const oldForm = (): string => tables.mysql('access', () => words.addressKey(), () => words.action())
   const client = (): string => access('client', () => words.clientKey())
   const some = (kinds: readonly (() => string)[], counts: readonly number[]): string =>
     Array.from({ length: chance.pick(counts) }, () => chance.pick(kinds)()).join(', ')
@@ -198,7 +222,7 @@ const restrictions = (chance: Chance, words: Words, tables: Tables): Settings =>
     smtpd_recipient_restrictions: some([
       address('recipient'), address('recipient'), server('recipient_mx'), server('recipient_ns'), () => 'class1',
       () => 'reject_unlisted_recipient', address('sender'), () => 'permit_auth_destination',
-      () => tables.mysql('access', () => words.addressKey(), () => words.action()),
+      oldForm, () => `${address('recipient')()} ${oldForm()}`,
     ], [1, 2, 3]),
     smtpd_relay_restrictions: chance.pick<() => string>([
       () => 'reject_unauth_destination', () => 'permit_mynetworks, reject',
@@ -221,12 +245,14 @@ const restrictions = (chance: Chance, words: Words, tables: Tables): Settings =>
     settings['smtpd_sender_restrictions'] = some([
       address('sender'), address('sender'), address('sender'), server('sender_mx'), server('sender_ns'),
       server('sender_a'), () => 'reject_sender_login_mismatch', () => 'reject_authenticated_sender_login_mismatch',
-      () => 'reject_known_sender_login_mismatch', client, () => 'reject_unlisted_sender',
+      () => 'reject_unauthenticated_sender_login_mismatch', () => 'reject_known_sender_login_mismatch', client, () => 'reject_unlisted_sender',
     ], [1, 2, 3])
   }
   if (chance.is(0.2)) settings['smtpd_data_restrictions'] = address('sender')()
   if (chance.is(0.2)) settings['smtpd_end_of_data_restrictions'] = address('recipient')()
-  if (chance.is(0.2)) settings['smtpd_etrn_restrictions'] = access('etrn', () => words.domainKey())
+  if (chance.is(0.2)) settings['smtpd_etrn_restrictions'] = chance.pick([
+    () => access('etrn', () => words.domainKey()), () => 'permit_mynetworks',
+  ])()
   return settings
 }
 
@@ -290,10 +316,10 @@ const sessionsOf = (
       'Subject: x', '', 'body',
     ].join('\r\n')
     return [
+      ...chance.is(0.05) ? [{ verb: 'ETRN', text: latin1(words.domain()) } as const] : [],
       { verb: 'MAIL', text: `${sender}${!isAscii && chance.is(0.7) ? ' SMTPUTF8' : ''}` },
       ...Array.from({ length: chance.pick([1, 3, 5, 8]) }, (): Step => ({ verb: 'RCPT', text: path() })),
-      ...chance.is(0.25) ? [{ verb: 'VRFY', text: path() } as const] : [],
-      ...chance.is(0.05) ? [{ verb: 'ETRN', text: latin1(words.domain()) } as const] : [],
+      ...chance.is(0.25) ? [{ verb: 'VRFY', text: chance.is(0.5) ? path() : path().slice(1, -1) } as const] : [],
       { verb: 'DATA', text: latin1(message) }, { verb: 'RSET', text: '' },
     ]
   }
@@ -306,6 +332,7 @@ const sessionsOf = (
         'h.x.helo.example.',
       ]),
       xclient: chance.is(0.7) ? `NAME=${name} ADDR=${address}${login}` : null,
+      ...chance.is(0.1) ? { isLocal: true as const } : {},
       steps: Array.from({ length: chance.pick([1, 2, 3]) }, (__, number) => mail(session, number)).flat(),
     }
   })
@@ -322,8 +349,9 @@ export const makeScenario = (seed: number, folder: string, login: string, sessio
   const main: Settings = {
     ...steps, ...addressSettings(chance), smtputf8_enable: smtputf8,
     ...domainLists(chance, words, tables), ...addressMaps(chance, words, tables),
+    ...deliveryMaps(chance, words, tables),
     virtual_transport: chance.pick(['t1:', 'virtual', 'gsm:[127.0.0.1]', 'lm:[127.0.0.1]']),
-    default_transport: chance.pick(['t2', 'gsm:[127.0.0.1]', 'lm:[127.0.0.1]']),
+    default_transport: chance.pick(['t2', 'smtp', 'gsm:[127.0.0.1]', 'lm:[127.0.0.1]']),
     smtpd_reject_unlisted_sender: chance.pick(['yes', 'no']),
     smtpd_reject_unlisted_recipient: chance.pick(['yes', 'yes', 'no']),
     smtpd_delay_reject: chance.pick(['yes', 'yes', 'no']),

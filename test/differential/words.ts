@@ -144,7 +144,7 @@ export class Words {
       [1, () => `@va.example:${full}`], [1, () => `${localpart}%${domain}`], [1, () => `${domain}!${localpart}`],
       [1, () => `${quoted(localpart)}@[127.0.0.1]`], [1, () => `group: ${full}, u1@out.example;`],
       [1, () => this.#chance.pick(
-        ['', '  ', ',', '@', '|cmd', '/file', ':include:/x', 'a@', '""@x.example', '..', '<>'],
+        ['', '  ', ',', '@', 'postmaster', '|cmd', '/file', ':include:/x', 'a@', '""@x.example', '..', '<>'],
       )],
       [1, () => `${full}.`], [1, () => this.mixCase(full)], [1, () => `"Name, Other" <${full}> (c)`],
       [1, () => `${quoted(localpart)} @ ${domain}`],
@@ -167,9 +167,9 @@ export class Words {
       )}:${this.#chance.pick(host)}`],
       [10, () => `:${this.#chance.pick(['', 'h9.example', '[h8]'])}`],
       [6, () => this.#chance.pick(
-        ['error:no such user', 'error:5.7.1 go away', 'retry:4.7.1 later', 'discard:', 'error:'],
+        ['error:no such user', 'error:5.7.1 go away', 'retry:4.7.1 later', 'discard:', 'error:', 'error'],
       )],
-      [6, () => this.#chance.pick(['t1', 't1:h1:26', 'user@x', 'bogus:', 'smtp', 't1: h1'])],
+      [6, () => this.#chance.pick(['t1', 't1:h1:26', 'user@x', 'bogus:', '', 'smtp', 't1: h1'])],
       [28, () => 't1:'],
     ])
   }
@@ -180,11 +180,25 @@ export class Words {
       '554 gone', '550 5.7.1 bad', 'PREPEND X-A: b', 'REDIRECT u1@vm.example', 'FILTER t2:flt', 'DISCARD', 'WARN it',
       'INFO x', 'class1', 'class2', 'permit', '1', '0', 'DEFER', 'DEFER_IF_PERMIT a', 'DEFER_IF_REJECT b',
       'BCC u3@out.example', 'reject_unauth_destination', 'bogus_action x', 'OK text', 'REDIRECT nobody', '123',
+      '',
     ])
   }
 
   login(): string {
-    return this.#chance.pick(['u1', 'u2', 'u1,u2', 'u1 u2', 'U1', 'u1, U2', 'u3', 'u1@vm.example'])
+    return this.#chance.pick(['u1', 'u2', 'u1,u2', 'u1 u2', 'U1', 'u1, U2', 'u3', '', 'u1@vm.example'])
+  }
+
+  /** A value of smtp_tls_policy_maps. No server that we send to has TLS. */
+  tlsPolicy(): string {
+    return this.#chance.pick(['none', 'may', 'encrypt', 'secure match=h1.example', 'fingerprint', 'bogus', 'may ciphers=high'])
+  }
+
+  /** A next hop as smtp(8) and lmtp(8) look it up. */
+  nextHop(): string {
+    return this.#weighted([
+      [60, () => this.domainKey()], [20, () => '[127.0.0.1]'],
+      [20, () => this.#chance.pick(['127.0.0.1', '[h2]:25', 'h1.example', '.h1.example', '[127.0.0.1]:25'])],
+    ])
   }
 
   clientKey(): string {
