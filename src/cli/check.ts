@@ -93,7 +93,7 @@ const checkLists = async ({ maps }: Config, sources: Sources): Promise<readonly 
   return problems
 }
 
-/** The keys, as far as the tables can be listed, whose answers Postfix reads from a mysql: table and from no socketmap. */
+/** Keys, as far as tables can be listed, whose answers Postfix reads from a mysql: table and from no socketmap. */
 const longAnswers = async ({ maps }: Config, sources: Sources): Promise<readonly Problem[]> => {
   const problems = await Promise.all(maps.filter(({ name }) => sources.has(name)).map(async ({ name, place }) => {
     const opened = sources.of(name)

@@ -313,9 +313,9 @@ t.test('a setting with which Postfix would do other steps than any search is a w
   await finds(t, { main: { smtpd_null_access_lookup_key: 'null' } }, /^warning: .*\(smtpd_null_access_lookup_key = null\)/)
   await finds(t, { main: { smtpd_helo_restrictions: `check_helo_access ${socketmap('access')}` } },
     /^warning: .*smtpd_helo_restrictions: .*\(a HELO name may look like an address\)\. Let Postfix do them/)
-  for (const more of [{ owner_request_special: 'no' }, { double_bounce_sender: 'bounce' }]) {
-    const [[name = '', value = ''] = []] = Object.entries(more)
-    const lines = (await said(t, { main: { recipient_delimiter: '-', ...more } })).filter(line => line.includes(name))
+  for (const [name, value] of [['owner_request_special', 'no'], ['double_bounce_sender', 'bounce']] as const) {
+    const main = { recipient_delimiter: '-', [name]: value }
+    const lines = (await said(t, { main })).filter(line => line.includes(name))
     t.equal(lines.length, 3, `${name}: aliases, routes and access`)
     for (const line of lines) t.match(line, `${name} = ${value}`)
   }

@@ -2,10 +2,12 @@
  * Settings, overrides and values that once made a difference, each with what Postfix
  * itself says on its mysql: tables.
  */
-import { writeFileSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
+import { makeCertificates } from '../fixtures/certificates.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { settle } from '../fixtures/postfix.js'
 import { startStage } from './pair.js'
@@ -174,4 +176,48 @@ t.test('local domains are known by every spelling, and odd settings are left to 
     ],
   })
   t.match(odd.replies.slice(4, 5), [/^250/])
+})
+
+t.test('clients are known by their certificates', async t => {
+  const certificates = await makeCertificates()
+  t.teardown(() => certificates.remove())
+  for (const name of ['server', 'known', 'refused', 'stranger']) await certificates.certificate(name, 'IP:127.0.0.1')
+  const pem = (name: string): string => readFileSync(certificates.file(name), 'utf8')
+  const print = (name: string): string => new X509Certificate(pem(`${name}.pem`)).fingerprint256
+  const { replies } = await same(t, {
+    main: {
+      smtpd_tls_security_level: 'may', smtpd_tls_cert_file: certificates.file('server.pem'),
+      smtpd_tls_key_file: certificates.file('server.key'), smtpd_tls_ask_ccert: 'yes',
+      smtpd_tls_fingerprint_digest: 'sha256', relay_clientcerts: table('relaying'),
+      smtpd_relay_restrictions: 'permit_tls_clientcerts, reject_unauth_destination',
+      smtpd_client_restrictions: `check_ccert_access ${table('clients')}`,
+    },
+    rows: rowsOf({
+      relaying: ['known', 'refused'].flatMap(name => [[print(name), name], [print(name).toLowerCase(), name]] as const),
+      clients: [[print('refused').toLowerCase(), 'REJECT'], [print('refused'), 'REJECT']],
+    }),
+    sessions: ['known', 'refused', 'stranger'].map(name =>
+      mailTo([`${name}@out.example`], { certificate: { key: pem(`${name}.key`), cert: pem(`${name}.pem`) } })),
+  })
+  t.match(replies, [/^250 known/, /^554 refused/, /^454|^554 stranger/])
+})
+
+t.test('local submission and policies for TLS ask the same', async t => {
+  const policies = 'SELECT v FROM bin WHERE tab=\'policies\' AND k=\'%s\''
+  const { log } = await same(t, {
+    main: {
+      virtual_alias_domains: 'va.example', virtual_alias_maps: table('aliases'), sender_bcc_maps: table('copies'),
+      default_transport: 'gsm:[127.0.0.1]', virtual_transport: 'lm:[127.0.0.1]', lmtp_generic_maps: table('generic'),
+      virtual_mailbox_domains: 'vm.example', smtp_tls_policy_maps: table('policies', policies),
+      lmtp_tls_policy_maps: table('others'),
+    },
+    rows: rowsOf({
+      aliases: [['@va.example', 'u1@out.example']], copies: [['someone@out.example', 'copy@vm.example']],
+      generic: [['@out.example', '@rewritten.example']], policies: [['[127.0.0.1]', 'encrypt']],
+      others: [['[127.0.0.1]', 'may']],
+    }),
+    sessions: [mailTo(['u+x@va.example', 'b@vm.example'], { isLocal: true })],
+  })
+  t.match(log, /to=<u1@out\.example>.*TLS is required/)
+  t.match(log, /to=<copy@vm\.example>.*status=sent/)
 })

@@ -1,5 +1,8 @@
 /** What a Postfix did with the sessions of a scenario, without what differs from run to run. */
+import { once } from 'node:events'
 import { connect } from 'node:net'
+import type { Socket } from 'node:net'
+import { connect as startTls } from 'node:tls'
 import type { Received } from '../fixtures/smtp.js'
 import { run } from '../fixtures/child.js'
 import type { Session } from './scenario.js'
@@ -19,18 +22,22 @@ export type Observed = {
 /** The reply to a command, its lines one after the other. */
 type Ask = (line: string) => Promise<string>
 
-const openClient = async (port: number): Promise<{ readonly ask: Ask, readonly close: () => void }> => {
-  const socket = connect({ host: '127.0.0.1', port, noDelay: true })
+const openClient = async (
+  port: number, certificate?: Session['certificate'],
+): Promise<{ readonly ask: Ask, readonly close: () => void }> => {
   let buffered = ''
   let take: (() => void) | null = null
   let ended = false
-  socket.setEncoding('latin1').on('data', (chunk: string) => {
-    buffered += chunk
+  const onData = (chunk: Buffer): void => {
+    buffered += chunk.toString('latin1')
     take?.()
-  }).on('error', () => undefined).on('close', () => {
+  }
+  const onClose = (): void => {
     ended = true
     take?.()
-  })
+  }
+  const listenTo = (socket: Socket): Socket => socket.on('data', onData).on('error', () => undefined).on('close', onClose)
+  let stream = listenTo(connect({ host: '127.0.0.1', port, noDelay: true }))
   const reply = (): Promise<string> => new Promise(resolve => {
     take = () => {
       const whole = /^(?:\d{3}-.*\r\n)*\d{3}(?: .*)?\r\n/.exec(buffered)?.[0]
@@ -41,23 +48,29 @@ const openClient = async (port: number): Promise<{ readonly ask: Ask, readonly c
     }
     take()
   })
-  await reply()
-  return {
-    ask: line => {
-      socket.write(`${line}\r\n`, 'latin1')
-      return reply()
-    },
-    close: () => socket.destroy(),
+  const ask: Ask = line => {
+    stream.write(`${line}\r\n`, 'latin1')
+    return reply()
   }
+  await reply()
+  if (certificate !== undefined) {
+    await ask('EHLO x.example')
+    await ask('STARTTLS')
+    stream.off('data', onData)
+    const secured = startTls({ socket: stream, ...certificate, rejectUnauthorized: false })
+    await once(secured, 'secureConnect')
+    stream = listenTo(secured)
+  }
+  return { ask, close: () => stream.destroy() }
 }
 
 const queueId = /\b[0-9A-F]{8,14}\b/g
 const steady = (text: string): string => text.replace(queueId, 'ID')
 
 const runSession = async (
-  port: number, { helo, xclient, steps }: Session, settled: () => Promise<void>,
+  port: number, { helo, xclient, steps, certificate }: Session, settled: () => Promise<void>,
 ): Promise<readonly string[]> => {
-  const { ask, close } = await openClient(port)
+  const { ask, close } = await openClient(port, certificate)
   const replies: string[] = []
   const say = async (line: string): Promise<string> => {
     const reply = await ask(line)
@@ -98,8 +111,18 @@ const runSession = async (
   return replies
 }
 
+/** A Postfix that takes mail. */
+export type Door = {
+  readonly port: number
+  readonly configDir: string
+  /** Resolves when no mail waits for its first delivery. */
+  readonly settled: () => Promise<void>
+  /** Resolves with what became of the one message that sendmail(1) took. */
+  readonly pickedUp: () => Promise<string>
+}
+
 /** Submits each message of a session by sendmail(1). */
-const submit = async (configDir: string, { steps }: Session): Promise<readonly string[]> => {
+const submit = async ({ configDir, pickedUp }: Door, { steps }: Session): Promise<readonly string[]> => {
   const replies: string[] = []
   let sender = ''
   let recipients: readonly string[] = []
@@ -113,27 +136,20 @@ const submit = async (configDir: string, { steps }: Session): Promise<readonly s
       const { code, stderr } = await run('sendmail', ['-C', configDir, '-oi', '-f', utf8[0] ?? '', '--', ...utf8.slice(1)], {
         stdin: Buffer.from(text.replaceAll('\r\n', '\n'), 'latin1'),
       })
-      replies.push(steady(`sendmail: ${code} ${stderr}`))
+      replies.push(steady(`sendmail: ${code} ${stderr}`), ...code === 0 ? [await pickedUp()] : [])
     }
   }
   return replies
 }
 
-/** A Postfix that takes mail. */
-export type Door = {
-  readonly port: number
-  readonly configDir: string
-  /** Resolves when no mail waits for its first delivery. */
-  settled(): Promise<void>
-}
-
 /** Runs the sessions one after the other. */
 export const runSessions = async (
-  { port, configDir, settled }: Door, sessions: readonly Session[],
+  door: Door, sessions: readonly Session[],
 ): Promise<Observed['replies']> => {
   const replies: (readonly string[])[] = []
   for (const session of sessions) {
-    replies.push(session.isLocal === true ? await submit(configDir, session) : await runSession(port, session, settled))
+    replies.push(session.isLocal === true ? await submit(door, session)
+      : await runSession(door.port, session, door.settled))
   }
   return replies
 }

@@ -3,7 +3,7 @@
  * to Holdfast by `adopt --apply`. Both get the same sessions; what they replied,
  * logged and sent is compared.
  */
-import { chmodSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { isMap, parseDocument } from 'yaml'
@@ -70,12 +70,13 @@ rewrite unix - - n - - trivial-rewrite${options(rewrite)}
 ${['t1', 't2', 'smtp', 'relay', 'lmtp', 'local']
     .map(name => `${name} unix - - n - - discard -o syslog_name=${name}`).join('\n')}
 pickup unix n - n 60 1 pickup
+tlsmgr unix - - n 1000? 1 tlsmgr
 gsm unix - - n - - smtp
 lm unix - - n - - lmtp
 `
 
 /** Whether nothing waits for a first attempt. */
-const isIdle = (queueDir: string): boolean => ['incoming', 'active', 'maildrop'].every(name => {
+const isIdle = (queueDir: string): boolean => ['incoming', 'active'].every(name => {
   try {
     return readdirSync(join(queueDir, name), { recursive: true }).length === 0
   } catch {
@@ -213,7 +214,17 @@ export const startStage = async (): Promise<Stage> => {
       observe: async ({ sessions }) => {
         const running = postfix = await made.start()
         const settled = (): Promise<void> => settleQueue(made.queueDir)
-        const replies = await runSessions({ port, configDir: made.configDir, settled }, sessions)
+        let submitted = 0
+        // pickup(8) logs it when cleanup(8) has begun a file for it, and tries again what cleanup(8) doesn't take.
+        const pickedUp = async (): Promise<string> => {
+          await running.logged(new RegExp(`(?:pickup\\[\\d+\\]: \\w+: uid=[^]*?){${++submitted}}`))
+          await settled()
+          const maildrop = join(made.queueDir, 'maildrop')
+          const left = readdirSync(maildrop)
+          for (const name of left) rmSync(join(maildrop, name))
+          return left.length > 0 ? 'not taken' : 'taken'
+        }
+        const replies = await runSessions({ port, configDir: made.configDir, settled, pickedUp }, sessions)
         await settled()
         // Its daemons write to the log one after the other: with the marker, all from before it is there.
         await Promise.all([running.logged(runMarker.logged), runMarker.run(port)])

@@ -16,6 +16,8 @@ export type Step = { readonly verb: 'MAIL' | 'RCPT' | 'VRFY' | 'ETRN' | 'DATA' |
 /** By SMTP; or, with `isLocal`, by sendmail(1): a message for each DATA, from MAIL to all of RCPT. */
 export type Session = {
   readonly helo: string, readonly xclient: string | null, readonly steps: readonly Step[], readonly isLocal?: true,
+  /** With it the client begins TLS: key and certificate, PEM. */
+  readonly certificate?: { readonly key: string, readonly cert: string },
 }
 
 export type Scenario = {
