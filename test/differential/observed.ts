@@ -178,12 +178,12 @@ export const readLog = (log: string): Observed['log'] => {
     const messageId = /^(?:resent-)?message-id=(\S+)/.exec(rest)?.[1]
     if (messageId !== undefined) idOf.set(id, messageId)
     else if (/^(?:to|from|orig_to)=/.test(rest) || (/cleanup|smtpd/.test(program) && !rest.startsWith('client='))) {
-      const text = rest.replace(/, delays?=[\d./]*(, delays=[\d./]*)?/g, '').replace(/size=\d+, /, '')
+      const text = steady(rest).replace(/, delays?=[\d./]*(, delays=[\d./]*)?/g, '').replace(/size=\d+, /, '')
         .replace(/, conn_use=\d+/, '').replace(/\]:\d+/g, ']:PORT')
-        // discard(8) names the next hop of a queue. Queues are found by its lower case and have the spelling of the
-        // first recipient, until they are empty (qmgr_message_resolve, qmgr_queue_create): which one is a matter of time.
-        .replace(/(?<=status=sent \()[^)]*/, nexthop => nexthop.toLowerCase())
-      events.push([id, steady(`${program} ${text}`)])
+        // What a delivery says may name the next hop of a queue. Queues are found by its lower case and have the spelling
+        // of the first recipient until they are empty (qmgr_message_resolve, qmgr_queue_create): a matter of time.
+        .replace(/(?<=status=\w+ \().*/, reason => reason.toLowerCase())
+      events.push([id, `${program} ${text}`])
     }
   }
   const lines = new Map<string, string[]>()
