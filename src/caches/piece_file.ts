@@ -73,16 +73,19 @@ export const readPieces = async (path: string, onPiece: (piece: Buffer) => void)
   try {
     file = await open(path, 'r')
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    return code === 'ENOENT' ? 'none' : `can't be read: ${code}`
+    const problem = problemOf(error)
+    return problem.endsWith('ENOENT') ? 'none' : problem
   }
+  const readNext = (size: number): Promise<Buffer | string> => read(file, size).catch(problemOf)
   try {
     let { sum } = start
     for (;;) {
-      const head = await read(file, headBytes)
+      const head = await readNext(headBytes)
+      if (typeof head === 'string') return head
       if (head.length === 0) return null
       const size = head.length < headBytes ? Infinity : head.readUInt32BE()
-      const piece = size > maxPieceBytes ? null : await read(file, size)
+      const piece = size > maxPieceBytes ? null : await readNext(size)
+      if (typeof piece === 'string') return piece
       if (piece?.length !== size) return damaged
       sum = sumOf(sum, piece)
       if (!sum.equals(head.subarray(4))) return damaged
@@ -92,6 +95,9 @@ export const readPieces = async (path: string, onPiece: (piece: Buffer) => void)
     await file.close().catch(() => undefined)
   }
 }
+
+const problemOf = (error: unknown): string =>
+  `can't be read: ${error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'}`
 
 const damaged = 'it is damaged: cut short or changed'
 

@@ -36,7 +36,7 @@ export type Surroundings = {
   readonly canaries: ReadonlyMap<string, readonly Canary[]>
   /** By the servers and the database that answer. */
   readonly outages: Map<string, Outage>
-  /** What judges the tables, by the name of their database. */
+  /** What judges the tables, by the servers and the database that answer. */
   readonly siblings: Map<string, TableTrust[]>
   /** The other maps of this node, those still to come too. */
   readonly neighbours: readonly Neighbour[]
@@ -93,9 +93,9 @@ const trustIn = (
   { config, canaries, outages, siblings, log, onDoubt }: Surroundings,
 ): MapTrust => {
   const logChange = logDoubt(map.name, log)
-  const trusts = tables.map(({ source, authority, definition: { texts, login: { dbname } } }, index) => {
-    const inDatabase = siblings.get(dbname) ?? []
-    siblings.set(dbname, inDatabase)
+  const trusts = tables.map(({ source, authority, definition: { texts } }, index) => {
+    const inDatabase = siblings.get(authority) ?? []
+    siblings.set(authority, inDatabase)
     const outage = outages.get(authority) ?? new Outage(config.file.outage_after, systemClock)
     outages.set(authority, outage)
     // Rows that count for a while only come and go as they should.

@@ -62,12 +62,14 @@ const longestFreshMs = ({ freshForMs, absentForMs }: Lifetimes): number => Math.
 export const openMaps = (config: Config, sources: Sources, log: Log, previous: OpenMaps | null): OpenMaps => {
   const redis = openRedis(config, log)
   const canaries = openCanaries(config, sources, log)
+  // The maps inherit doubts before there is anybody to tell; Redis has those already.
+  let doubts = null as SharedDoubts | null
   const maps = openEachMap({
     config, sources, log, redis: redis?.cache ?? null, canaries, previous, onDoubt: name => doubts?.tell(name),
   })
   const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
   const channel = redis === null ? null : openFlushes(config, redis.client, maps, log)
-  const doubts = redis === null ? null : openDoubts(config, redis, mysqlMaps, log)
+  doubts = redis === null ? null : openDoubts(config, redis, mysqlMaps, log)
   const announce: OpenMaps['announce'] = flush => channel?.announce(flush) ?? Promise.resolve(null)
   const loaders = openLoaders({
     config, maps: mysqlMaps, tablesOf: name => tablesOf(sources, name), redis, canaries, previous, log,

@@ -136,6 +136,7 @@ export class TableTrust {
     created: Iterable<readonly [server: string, text: string]>,
   ): void {
     this.#trustedAt = Math.max(this.#trustedAt, trustedAt)
+    for (const [server, doubt] of [...this.#doubts]) if (doubt.since <= this.#trustedAt) this.#enter(server, null)
     for (const [server, doubt] of doubts) {
       if (doubt.since > this.#trustedAt && !this.#doubts.has(server)) this.#enter(server, doubt)
     }

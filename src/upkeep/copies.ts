@@ -84,10 +84,17 @@ const changedMs = 60_000
 /** Maps and nodes keep apart by up to this share of the interval. */
 const jitter = 0.1
 
-export const keepCopies = (parts: CopiesParts): Copies => {
-  const { maps, everyMs, folder, previous, clock, random } = parts
-  const slots = maps.flatMap(map => map.tables.map((_, index): Slot =>
+/**
+ * With the copies that a reload goes on with. Apart, so that what follows holds nothing of the configuration before.
+ */
+const slotsOf = ({ maps, previous }: CopiesParts): readonly Slot[] => maps.flatMap(map =>
+  map.tables.map((_, index): Slot =>
     ({ map, index, copy: previous?.held(map, index) ?? null, problem: '', size: null })))
+
+export const keepCopies = (parts: CopiesParts): Copies => {
+  const slots = slotsOf(parts)
+  const { maps, everyMs, maxRows, folder, clock, random, onTaken, onProblem } = parts
+  const rest = { clock, folder, onTaken, onProblem }
   for (const map of maps) {
     const own = slots.filter(slot => slot.map === map)
     map.lookup.known.copied = key => combine(own, key)
@@ -101,15 +108,16 @@ export const keepCopies = (parts: CopiesParts): Copies => {
   let cancelChanged = null as (() => void) | null
   const changed = new Set<Slot>()
   const takeAll = async (some: readonly Slot[]): Promise<void> => {
-    for (const slot of bySize(some)) {
-      await takeNext(slot, Math.min(firstRows, rowsLeft(slots, slot, parts.maxRows)), parts, closing.signal)
+    for (const slot of bySize(some.filter(({ size }) => size === null || size <= firstRows))) {
+      await takeNext(slot, Math.min(firstRows, rowsLeft(slots, slot, maxRows)), rest, closing.signal)
     }
-    for (const slot of bySize(some)) {
-      const left = rowsLeft(slots, slot, parts.maxRows)
-      if ((slot.size ?? 0) > firstRows && left > firstRows) await takeNext(slot, left, parts, closing.signal)
+    for (const slot of bySize(some.filter(({ size }) => size !== null && size > firstRows))) {
+      const left = rowsLeft(slots, slot, maxRows)
+      if (left > firstRows) await takeNext(slot, left, rest, closing.signal)
+      else onProblem(slot.map.name, slot.problem = `it has more rows than the ${left} that copy_rows leaves for it`)
     }
   }
-  const read = readFiles(slots, folder, parts.onProblem)
+  const read = readFiles(slots, folder, onProblem)
   /** One table after the other is listed. */
   let working: Promise<unknown> = read
   const round = (): void => {
@@ -160,9 +168,11 @@ const bySize = (slots: readonly Slot[]): readonly Slot[] => slots.toSorted((a, b
 const rowsLeft = (slots: readonly Slot[], own: Slot, maxRows: number): number =>
   maxRows - slots.reduce((sum, slot) => slot === own ? sum : sum + (slot.copy?.rows ?? 0), 0)
 
+type TakeParts = Pick<CopiesParts, 'clock' | 'folder' | 'onTaken' | 'onProblem'>
+
 /** Takes a table's next copy, if it may have as many rows. Never rejects. */
 const takeNext = async (
-  slot: Slot, maxRows: number, { clock, folder, onTaken, onProblem }: CopiesParts, signal: AbortSignal,
+  slot: Slot, maxRows: number, { clock, folder, onTaken, onProblem }: TakeParts, signal: AbortSignal,
 ): Promise<void> => {
   const { map, index } = slot
   const table = map.tables[index]

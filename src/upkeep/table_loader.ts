@@ -208,9 +208,10 @@ const canaryBudgetMs = 2_000
 
 /** They begin once Redis, if there is one, has been reached or has failed once. One of them loads at a time. */
 export const openLoaders = (parts: LoadersParts): Loaders => {
+  const { log } = parts
   let loading = Promise.resolve()
   const inTurn = (work: () => Promise<void>): Promise<void> => loading = loading.then(work)
-    .catch((error: unknown) => parts.log.error(bugOf(error)))
+    .catch((error: unknown) => log.error(bugOf(error)))
   const loaders = new Map<string, TableLoader>()
   for (const map of parts.maps) {
     const loader = openLoader(map, parts, inTurn)

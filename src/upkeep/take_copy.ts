@@ -33,7 +33,7 @@ export const takeCopy = async (
   const problems: string[] = []
   const fault = await database.list({ texts: [listingSql(listing)], unfitModes: definition.unfitModes }, async rows => {
     for (const row of rows) builder.add(row)
-    const problem = builder.rows > maxRows ? `it has more than ${maxRows} rows` : await onRows(rows)
+    const problem = await onRows(rows) ?? (builder.rows > maxRows ? `it has more than ${maxRows} rows` : null)
     if (problem !== null) problems.push(problem)
     return problem === null
   })

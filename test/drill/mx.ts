@@ -138,7 +138,7 @@ const phases: readonly Expectation[] = [
       const from = fallback.holdfast.log().length
       fallback.configure({ role: 'fallback', outage: 'reject' })
       fallback.holdfast.reload()
-      await fallback.holdfast.logged(/reloaded/, from)
+      await fallback.holdfast.logged(/ reloaded: /, from)
       const left = [fallback, ...first === undefined ? [] : [first]]
       left.forEach(cutOff)
       await askFor(fallback.holdfast, outageAfterMs)

@@ -71,7 +71,7 @@ const reconfigure = async ({ holdfast, configure }: Stage, more: Readonly<Record
   const from = holdfast.log().length
   configure(more)
   holdfast.reload()
-  await holdfast.logged(/reloaded/, from)
+  await holdfast.logged(/ reloaded: /, from)
 }
 
 const redisCommand = async ({ redis }: Stage, ...commands: readonly (readonly [string, ...string[]])[]): Promise<void> => {

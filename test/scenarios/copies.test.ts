@@ -1,12 +1,13 @@
 /**
  * Copies of tables, over a whole daemon with its defaults.
  *
- * 1. A table with two rows and an access table; nobody asks for anything.
+ * 1. A table with two rows, one with 12,000 and an access table; nobody asks for anything.
  * 2. The daemon takes copies. MariaDB is killed.
  * 3. A recipient that nobody has asked for is found; a recipient that there isn't is deferred, since an absence would
  *    refuse him; a sender that the access table lacks passes, and one that it has is refused.
  * 4. The daemon is restarted in the outage: the same answers, by the files of the copies.
  */
+import { mkdirSync } from 'node:fs'
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
 import { startMariadb } from '../fixtures/mariadb.js'
@@ -15,6 +16,7 @@ import { socketmapAsk } from '../fixtures/wire.js'
 t.test('in an outage, copies answer for keys that nobody has asked for, also after a restart', async t => {
   const mariadb = await startMariadb({
     sql: `CREATE TABLE boxes (address VARCHAR(255) PRIMARY KEY, path TEXT); INSERT INTO boxes VALUES ('ann@v.example', 'ann/'), ('bob@v.example', 'bob/');
+      CREATE TABLE large (address VARCHAR(255) PRIMARY KEY); INSERT INTO large SELECT CONCAT('user', seq, '@large.example') FROM seq_1_to_12000;
       CREATE TABLE access (sender VARCHAR(255) PRIMARY KEY, action TEXT); INSERT INTO access VALUES ('spam@x.example', 'REJECT');`,
   })
   t.teardown(() => mariadb.stop())
@@ -25,16 +27,19 @@ databases:
   mail: {hosts: "${mariadb.host}:${mariadb.port}", user: ${mariadb.user}, password: "${mariadb.password}", dbname: ${mariadb.database}}
 maps:
   boxes: {search: recipient, database: mail, query: "SELECT path FROM boxes WHERE address='%s'"}
+  large: {search: recipient, database: mail, query: "SELECT 'OK' FROM large WHERE address='%s'"}
   access: {search: access, database: mail, query: "SELECT action FROM access WHERE sender='%s'", in_outage: defer}
 `)
   t.teardown(() => holdfast.stop())
   await holdfast.logged(/map boxes: a copy of its table \(2 rows\)/)
   await holdfast.logged(/map access: a copy of its table \(1 rows\)/)
+  await holdfast.logged(/map large: a copy of its table \(12000 rows\)/)
   await mariadb.kill()
   const assertAnswers = async (when: string): Promise<void> => {
     const ask = (map: string, key: string) => socketmapAsk(`${holdfast.dir}/s`, map, key)
     t.equal(await ask('boxes', 'ann@v.example'), 'OK ann/', when)
     t.match(await ask('boxes', 'nobody@v.example'), /^TEMP /, when)
+    t.equal(await ask('large', 'user11999@large.example'), 'OK OK', when)
     t.equal(await ask('access', 'spam@x.example'), 'OK REJECT', when)
     t.equal(await ask('access', 'friend@x.example'), 'NOTFOUND ', when)
   }
@@ -42,4 +47,25 @@ maps:
   await holdfast.stop()
   await holdfast.start()
   await assertAnswers('after a restart in it')
+})
+
+t.test('a file of a copy that can\'t be read is named, and the daemon serves without it', async t => {
+  const mariadb = await startMariadb({ sql: 'CREATE TABLE boxes (address VARCHAR(255) PRIMARY KEY, path TEXT); INSERT INTO boxes VALUES (\'ann@v.example\', \'ann/\')' })
+  t.teardown(() => mariadb.stop())
+  const holdfast = await startHoldfast(dir => {
+    // To read a folder is an error after it was opened, as with a bad disk.
+    mkdirSync(`${dir}/copies/boxes.0`, { recursive: true })
+    return `listen: [{socketmap: "unix:${dir}/s"}]
+health: "off"
+copies: ${dir}/copies
+databases:
+  mail: {hosts: "${mariadb.host}:${mariadb.port}", user: ${mariadb.user}, password: "${mariadb.password}", dbname: ${mariadb.database}}
+maps:
+  boxes: {search: recipient, database: mail, query: "SELECT path FROM boxes WHERE address='%s'"}
+`
+  })
+  t.teardown(() => holdfast.stop())
+  await holdfast.logged(/map boxes: .*can't be read: EISDIR/)
+  await holdfast.logged(/map boxes: a copy of its table \(1 rows\)/)
+  t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'boxes', 'ann@v.example'), 'OK ann/')
 })

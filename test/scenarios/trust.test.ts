@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import t from 'tap'
 import { run } from '../fixtures/child.js'
 import { command, start } from '../fixtures/control.js'
-import { mainFile } from '../fixtures/daemon.js'
+import { mainFile, startHoldfast } from '../fixtures/daemon.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import { socketmapAsk } from '../fixtures/wire.js'
 
 t.test('a truncated table is not believed until an administrator trusts it, by the admin socket alone', async t => {
   const keys = Array.from({ length: 20 }, (_, index) => `user${index}@example.com`)
@@ -44,12 +46,33 @@ t.test('a table in doubt stays so over a reload that searches it in another way,
   t.match(await bed.ask('nobody@example.com'), /^TEMP distrusted/)
   const { holdfast } = bed
   const file = join(holdfast.dir, 'holdfast.yaml')
-  holdfast.configure(`${readFileSync(file, 'utf8')}\nrecipient_delimiter: "+"\n`)
+  const before: unknown = JSON.parse(readFileSync(file, 'utf8'))
+  holdfast.configure(JSON.stringify(Object.assign({ recipient_delimiter: '+' }, before)))
   holdfast.reload()
-  await holdfast.logged(/reloaded:/)
+  await holdfast.logged(/ reloaded: 1 maps/)
   for (const key of keys) t.equal(await bed.ask(key), 'OK box')
   t.match(await bed.ask('user1+tag@example.com'), /^(OK|TEMP)/)
   t.match(await bed.ask('nobody@example.com'), /^TEMP distrusted/)
+})
+
+t.test('a small table is not judged by the keys of a table on another server, though their databases have one name', async t => {
+  const keys = Array.from({ length: 20 }, (_, index) => `user${index}@example.com`)
+  const [one, other] = await Promise.all([keys.map(key => `('${key}', 'box')`).join(','), "('ann@example.org', 'box')"].map(rows =>
+    startMariadb({ sql: `CREATE TABLE a (k VARCHAR(99) PRIMARY KEY, v TEXT); INSERT INTO a VALUES ${rows}` })))
+  if (one === undefined || other === undefined) throw new Error('no server')
+  t.teardown(() => Promise.all([one.stop(), other.stop()]))
+  const login = ({ socket, user, password, database }: typeof one) => ({ hosts: `unix:${socket}`, user, password, dbname: database })
+  const mapOn = (name: string) => ({ search: 'exact', database: name, query: 'SELECT v FROM a WHERE k=\'%s\'' })
+  const holdfast = await startHoldfast(dir => JSON.stringify({
+    listen: [{ socketmap: `unix:${dir}/s` }], health: 'off',
+    databases: { one: login(one), other: login(other) }, maps: { large: mapOn('one'), small: mapOn('other') },
+  }))
+  t.teardown(() => holdfast.stop())
+  const ask = (map: string, key: string) => socketmapAsk(join(holdfast.dir, 's'), map, key)
+  for (const key of keys) t.equal(await ask('large', key), 'OK box')
+  await other.sql('DELETE FROM a')
+  t.equal(await ask('small', 'nobody@example.org'), 'NOTFOUND ')
+  t.equal(await ask('large', 'nobody@example.com'), 'NOTFOUND ')
 })
 
 t.test('without a daemon the commands say so', async t => {
