@@ -6,7 +6,7 @@ import tseslint from 'typescript-eslint'
 
 /** From the commands down to what knows nothing of mail. */
 const layers = [
-  'cli', 'check', 'adopt', 'daemon', 'admin', 'server', 'mx', 'upkeep', 'lookup', 'trust', 'caches', 'tables', 'mysql', 'config', 'postfix',
+  'cli', 'check', 'adopt', 'daemon', 'admin', 'server', 'mx', 'fleet', 'upkeep', 'lookup', 'trust', 'caches', 'tables', 'mysql', 'config', 'postfix',
   'runtime',
 ]
 

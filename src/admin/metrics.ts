@@ -4,6 +4,8 @@
  * sets, never a key.
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import type { FleetStatus } from '../fleet/announcer.js'
+import { fleetStates } from '../fleet/fleet_status.js'
 import type { Reason } from '../outcome.js'
 import type { Tally } from '../server/tally.js'
 import type { CachedStatus, Status, WarmStatus } from './status.js'
@@ -163,7 +165,28 @@ const ofRedis: readonly Metric[] = [
     ({ redis }) => redis === null ? [] : Object.entries(redis.faults).map(([reason, count]) => [{ reason }, count])),
 ]
 
-const metrics = [...ofNode, ...ofAnswers, ...ofMaps, ...ofLoads, ...ofServers, ...ofRedis, ...ofListeners]
+/** What was read longer ago (ms) says nothing of the nodes now. */
+const oldFleetMs = 60_000
+
+/** Nothing while the other nodes can't be known. */
+const ofPresentFleet = (samples: (fleet: FleetStatus) => readonly Sample[]): Metric['samples'] =>
+  ({ fleet, now }) => fleet === null || now - fleet.readAt > oldFleetMs ? [] : samples(fleet)
+
+const ofFleet: readonly Metric[] = [
+  gauge('holdfast_fleet_nodes', 'Nodes that share this Redis, by role and state; gone: silent for a minute.',
+    ['role', 'state'], ofPresentFleet(({ nodes }) => ['primary', 'fallback'].flatMap(role => fleetStates.map(state =>
+      [{ role, state }, nodes.filter(node => node.role === role && node.state === state).length] as const)))),
+  gauge('holdfast_fleet_definitions',
+    'Different sets of definitions among the nodes that are there; 0: the nodes are not known.', [],
+    ofPresentFleet(({ definitions }) => [[{}, definitions]])),
+  gauge('holdfast_fleet_findings', 'What does not fit together among the nodes; `holdfast status --fleet` says it.',
+    ['kind'], ofPresentFleet(({ findings }) => (['definitions', 'same-name', 'other-data'] as const).map(kind =>
+      [{ kind }, findings.filter(finding => finding.kind === kind).length]))),
+  gauge('holdfast_mx_domains', 'Domains by the state of their MX records, as of the last check; with mx_every.',
+    ['state'], ({ mx }) => mx === null ? [] : Object.entries(mx.domains).map(([state, count]) => [{ state }, count])),
+]
+
+const metrics = [...ofFleet, ...ofNode, ...ofAnswers, ...ofMaps, ...ofLoads, ...ofServers, ...ofRedis, ...ofListeners]
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0)
 

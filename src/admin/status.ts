@@ -6,12 +6,14 @@
 import type { Memory } from '../caches/memory.js'
 import type { RedisCache } from '../caches/redis.js'
 import type { Absence } from '../config/config.js'
+import type { FleetStatus } from '../fleet/announcer.js'
 import type { MapLookup } from '../lookup/lookup.js'
 import type { MysqlMap, ServedMap } from '../lookup/maps.js'
 import type { Trouble } from '../lookup/questions.js'
 import type { Problem } from '../log.js'
 import { serverName } from '../mysql/hosts.js'
 import type { ServerStatus } from '../mysql/server.js'
+import type { MxStatus } from '../mx/mx_watch.js'
 import type { ListenerStatus } from '../server/listener.js'
 import type { Tally } from '../server/tally.js'
 import type { CanaryState } from '../trust/canary.js'
@@ -81,6 +83,10 @@ export type Status = {
   readonly faults: readonly MapFaults[]
   readonly maps: readonly MapStatus[]
   readonly answers: readonly Tally[]
+  /** The nodes that share the Redis; null: there is none, and this node knows only itself. */
+  readonly fleet: FleetStatus | null
+  /** null: not checked. */
+  readonly mx: MxStatus | null
 }
 
 export const mapStatus = (

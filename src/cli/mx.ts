@@ -2,13 +2,16 @@
  * `holdfast mx`: looks up the mail exchangers of the domains that mail is taken for, and says where they are not what
  * the set-up wants: primaries first, the fallback last and alone.
  */
-import type { Config, Role } from '../config/config.js'
+import type { Report } from '../admin/summary.js'
+import type { Config } from '../config/config.js'
 import { openMapSources } from '../daemon/open_sources.js'
+import type { Fleet } from '../fleet/fleet_status.js'
 import type { Problem } from '../log.js'
 import { checkDomains } from '../mx/check_domains.js'
 import type { DomainMx } from '../mx/check_domains.js'
 import { listDomains } from '../mx/domains.js'
 import type { MxDomains } from '../mx/domains.js'
+import { rolesOf } from '../mx/mx_watch.js'
 import { openDns } from '../mx/resolver.js'
 import type { DnsResolver } from '../mx/resolver.js'
 import { faultKinds, faultTexts, mxNodes } from '../mx/verdict.js'
@@ -21,6 +24,8 @@ import type { Paint } from './terminal.js'
 
 export type MxOptions = Pick<DaemonOptions, 'config'> & { readonly json?: true, readonly resolver?: string }
 
+/** Questions to DNS at a time. */
+const maxUnderWay = 64
 /** Of one kind of fault so many domains are printed. */
 const maxExamples = 5
 /** A table of more rows is not listed. */
@@ -53,9 +58,17 @@ const domainsInTables = async (config: Config, process: NodeJS.Process): Promise
   return { ...list, problems: [...list.problems, ...problems] }
 }
 
-/** The roles of the nodes that are known by name. A primary that knows only itself says nothing of the others. */
-const rolesOf = ({ node: { name, role, roles } }: Config): ReadonlyMap<string, Role> =>
-  new Map([...roles, ...role === 'fallback' || roles.size > 0 ? [[name, role] as const] : []])
+/** The nodes that the running daemon knows of; none if it can't be asked. */
+const fleetOfDaemon = async (config: Config): Promise<Fleet['nodes']> => {
+  const address = config.health ?? adminIn(config)
+  if (address === undefined || config.redis === null) return []
+  try {
+    return (await call(address, '/status') as Pick<Report, 'fleet'>).fleet?.nodes ?? []
+  } catch (error) {
+    if (error instanceof Failure) return []
+    throw error
+  }
+}
 
 const dnsAt = (server: string | undefined): DnsResolver => {
   try {
@@ -143,10 +156,10 @@ export const mx = async (named: readonly string[], options: MxOptions, process: 
     throw new Failure(exitConfig, 'no map lists domains (`search: domain`, or `exact` with `absence: refuses`): '
       + 'name some on the command line')
   }
-  const nodes = mxNodes(rolesOf(config))
+  const nodes = mxNodes(rolesOf(config.node, await fleetOfDaemon(config)))
   const line = progress(process, domains.length)
   const verdicts = await checkDomains({
-    domains, nodes, primaries: config.file.mx_primaries, dns, onProgress: done => line.show(done),
+    domains, nodes, primaries: config.file.mx_primaries, dns, maxUnderWay, onProgress: done => line.show(done),
   })
   line.end()
   const sum = sumOf(verdicts)

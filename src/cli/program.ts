@@ -131,6 +131,7 @@ const addShowing = (program: Command, process: NodeJS.Process): void => {
   addAdmin(program, 'status', 'show whether mail is safe, since when, and which part is degraded',
     'holdfast status --watch')
     .option('--watch', 'show it again every two seconds')
+    .option('--fleet', 'show the nodes that share the Redis, and what does not fit together among them')
     .option('--json', 'show everything, as JSON')
     .action((options: StatusOptions) =>
       run('status', process, async () => (await import('./show_status.js')).status(options, process)))

@@ -2,12 +2,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Report } from '../admin/summary.js'
 import type { Endpoint } from '../config/endpoint.js'
+import type { FleetNode } from '../fleet/fleet_status.js'
 import { call, statusAt } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
 import { Failure, painter, span, table } from './terminal.js'
 import type { Paint } from './terminal.js'
 
-export type StatusOptions = DaemonOptions & { readonly watch?: true, readonly json?: true }
+export type StatusOptions = DaemonOptions & {
+  readonly watch?: true, readonly json?: true, readonly fleet?: true
+}
 
 const watchMs = 2_000
 const clearScreen = '\x1b[H\x1b[2J'
@@ -29,7 +32,7 @@ const mapRows = ({ maps, history }: Report): readonly (readonly string[])[] => m
 })
 
 /** A row for each server, each table that is loaded ahead of demand, Redis and each listener. */
-const partRows = ({ servers, maps, redis, listeners, now, startedAt }: Report): readonly (readonly string[])[] => [
+const partRows = ({ servers, maps, redis, mx, listeners, now, startedAt }: Report): readonly (readonly string[])[] => [
   ...servers.map(({ server, state, since, busy, connections }) =>
     [`mysql ${server}`, state, span(now - since), `${busy}/${connections} busy`]),
   ...maps.flatMap(({ name, warm }) => warm === null ? [] : [[
@@ -38,6 +41,10 @@ const partRows = ({ servers, maps, redis, listeners, now, startedAt }: Report): 
     warm.state === 'loading' ? `loading, ${warm.rows} rows` : warm.problem === '' ? '' : `failed: ${warm.problem}`,
   ]]),
   ...redis === null ? [] : [['redis', redis.state, span(now - redis.since), `${redis.hits} hits`]],
+  ...mx === null ? [] : [[
+    'mx', 'checked', span(now - mx.checkedAt),
+    `${mx.domains.right} of ${Object.values(mx.domains).reduce((sum, count) => sum + count, 0)} domains right`,
+  ]],
   ...listeners.map(({ address, connections }) =>
     [address, 'listening', span(now - startedAt), `${connections} clients`]),
 ]
@@ -63,9 +70,35 @@ const reportText = (report: Report, paint: Paint): string => {
   ].join('')
 }
 
-const statusText = async (address: Endpoint, { json }: StatusOptions, process: NodeJS.Process): Promise<string> => {
-  const report = await call(address, '/status')
-  return json === true ? `${JSON.stringify(report, null, 2)}\n` : reportText(report as Report, painter(process))
+const serversText = (servers: FleetNode['servers']): string => {
+  const down = servers.filter(({ state }) => state !== 'closed').map(({ server }) => server)
+  return servers.length === 0 ? '-' : down.length === 0 ? 'answers' : `does not see ${down.join(', ')}`
+}
+
+/** The nodes that share the Redis, and what doesn't fit together among them. */
+const fleetText = ({ fleet, now, node, role, summary }: Report, paint: Paint): string => {
+  if (fleet === null) {
+    return `${node} (${role}, ${summary.state}) has no \`redis:\` to share with other nodes, so it knows only itself.\n`
+  }
+  const rows = fleet.nodes.map(({ name, role, state, since, servers, redis, doubts, version }) => [
+    name, role, state, span(now - since), serversText(servers), redis, doubts.join(', ') || '-', version,
+  ])
+  return [
+    ...fleet.problem === '' ? [] : [paint('yellow', `Redis can't be asked for the nodes now (${fleet.problem})`),
+      `${fleet.readAt === 0 ? '' : `; this is from ${span(now - fleet.readAt)} ago`}.\n`],
+    table([['', 'role', 'state', 'since', 'MySQL', 'Redis', 'in doubt', 'version'], ...rows]),
+    ...fleet.findings.map(({ text }) => `${paint('yellow', text)}\n`),
+    ...fleet.problem === '' && fleet.findings.length === 0
+      ? [`${fleet.nodes.length} nodes; those that are there have the same definitions.\n`] : [],
+  ].join('')
+}
+
+const statusText = async (
+  address: Endpoint, { json, fleet }: StatusOptions, process: NodeJS.Process,
+): Promise<string> => {
+  const report = await call(address, '/status') as Report
+  if (json === true) return `${JSON.stringify(fleet === true ? report.fleet : report, null, 2)}\n`
+  return fleet === true ? fleetText(report, painter(process)) : reportText(report, painter(process))
 }
 
 /** With `watch`, prints until a signal ends it, every two seconds. Throws Failure if the daemon can't be asked. */

@@ -88,7 +88,8 @@ const checkRole = ({ problem }: Reading, { role, outage, unknown }: ConfigFile):
 }
 
 const checkTimes = (
-  { problem }: Reading, { deadline, soft_deadline, copy_every, warm_every, changes_every, breaker, redis }: ConfigFile,
+  { problem }: Reading,
+  { deadline, soft_deadline, copy_every, mx_every, warm_every, changes_every, breaker, redis }: ConfigFile,
 ): void => {
   const bound = (path: ParameterPath, ms: number, { least = 0, most = Infinity }, why = ''): void => {
     if (ms >= least && ms <= most) return
@@ -96,6 +97,7 @@ const checkTimes = (
     problem(path, `${path.map(String).join('.')}: is ${durationText(ms)}; must be ${accepted}${why}`)
   }
   bound(['copy_every'], copy_every, { least: 60_000 })
+  if (mx_every !== undefined) bound(['mx_every'], mx_every, { least: 60_000 })
   bound(['warm_every'], warm_every, { least: 60_000 })
   bound(['changes_every'], changes_every, { least: 1_000 })
   bound(['deadline'], deadline, { least: 10, most: 50_000 }, deadline < 10 ? '' : ': Postfix gives up after 100s')

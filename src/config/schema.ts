@@ -130,6 +130,9 @@ const node = {
     + 'process that was held up, a Redis that can\'t be read. Since 0.2.0'),
   mx_primaries: z.int().min(1).default(3).describe('The number of primaries that the MX records of each domain must '
     + 'name, for `holdfast mx`. With fewer primaries, all of them. Since 0.2.0'),
+  mx_every: duration.optional().describe('The time between two checks of the MX records of all domains, as '
+    + '`holdfast mx` makes them. The status page and the metrics count the domains in each state. At least 1m. The '
+    + 'default is never. Since 0.2.0'),
 }
 
 const addresses = {

@@ -11,8 +11,10 @@ import { mapStatus } from '../admin/status.js'
 import type { Status } from '../admin/status.js'
 import { endpointName } from '../config/endpoint.js'
 import type { Config, ListenerConfig } from '../config/config.js'
+import { Announcer } from '../fleet/announcer.js'
 import type { Log } from '../log.js'
 import { CurrentMaps } from '../lookup/maps.js'
+import { MxWatch } from '../mx/mx_watch.js'
 import { version } from '../runtime/package.js'
 import { bind } from '../server/bind.js'
 import { Listener } from '../server/listener.js'
@@ -25,6 +27,7 @@ import { Snapshots } from '../upkeep/snapshots.js'
 import { closeOthers, openFilesLimit, openHttp, openListeners, placesOf, settingsOf } from './endpoints.js'
 import type { HttpServers, NamedListener, Places } from './endpoints.js'
 import { openMaps } from './open_maps.js'
+import { lackedIn, ownAnnouncement } from './own_announcement.js'
 import type { OpenMaps } from './open_maps.js'
 import type { Configuration } from './open_sources.js'
 import type { Inherited } from './systemd.js'
@@ -58,6 +61,9 @@ export class Daemon {
   #isStopping = false
   readonly #timers: readonly NodeJS.Timeout[]
   readonly #snapshots: Snapshots
+  /** Null until clients are served. */
+  #announcer: Announcer | null = null
+  readonly #mx: MxWatch
 
   constructor(maps: OpenMaps, log: Log, events: Events, inherited: Inherited) {
     const history = createHistory()
@@ -69,6 +75,9 @@ export class Daemon {
     this.#timers = [setInterval(() => history.sample(this.#status()), stepMs).unref()]
     this.#snapshots = new Snapshots({
       current: () => ({ path: this.#maps.config.snapshotPath, maps: this.#maps.maps }), log, clock: systemClock,
+    })
+    this.#mx = new MxWatch({
+      served: () => this.#maps, fleet: () => this.#announcer?.status?.nodes ?? [], clock: systemClock, log,
     })
   }
 
@@ -87,6 +96,7 @@ export class Daemon {
       for (const { listener } of this.#listeners) listener.start()
       if ((config.health ?? config.admin) !== null) await sleep(clientsFirstMs)
       this.#http = await this.#openHttp(config)
+      this.#announcer = this.#announce()
     } catch (error) {
       closeOthers(this.#listeners, [])
       // Another daemon may be there, and the snapshot its own.
@@ -166,6 +176,15 @@ export class Daemon {
     return openHttp(config, this.#http, this.#places().http, this.#shown, () => this.#maps, this.#log)
   }
 
+  /** Tells the nodes that share the Redis of this one, from now on. */
+  #announce(): Announcer {
+    return new Announcer({
+      shared: () => this.#maps.shared, own: () => ownAnnouncement(this.#status(), this.#maps),
+      lacks: (...asked) => lackedIn(this.#maps)(...asked), clock: systemClock,
+      onFinding: ({ text }) => this.#log.warn(`fleet: ${text}`),
+    })
+  }
+
   #places(): Places {
     return placesOf(this.#maps.config, this.#maps.sources.status().length, openFilesLimit())
   }
@@ -208,6 +227,8 @@ export class Daemon {
         ({ map, problems, isServed: maps.has(map), since: openedAt })),
       maps: [...maps.values()].map(map => mapStatus(map, copies.of(map.name), loaders.get(map.name))),
       answers: [...this.#tallies.socketmap.list(), ...this.#tallies.tcp_table.list()],
+      fleet: this.#announcer?.status ?? null,
+      mx: this.#mx.status,
     }
   }
 
@@ -221,6 +242,8 @@ export class Daemon {
 
   #closeMaps(): void {
     for (const timer of this.#timers) clearInterval(timer)
+    this.#announcer?.close()
+    this.#mx.close()
     for (const [maps, timer] of this.#leaving) {
       clearTimeout(timer)
       maps.close()

@@ -43,6 +43,8 @@ export type OpenMaps = {
   readonly canaries: readonly Canary[]
   readonly copies: Copies
   readonly redis: RedisCache | null
+  /** For what nodes share besides answers. */
+  readonly shared: { readonly client: RedisClient, readonly keyPrefix: string } | null
   /**
    * Resolves when Redis, if there is one, has been read or has failed once, and the files of the copies are read.
    */
@@ -84,6 +86,8 @@ export const openMaps = (config: Config, sources: Sources, log: Log, previous: O
   const allCanaries = [...new Set([...canaries.values()].flat())]
   return {
     config, openedAt: Date.now(), maps, loaders, sources, canaries: allCanaries, copies, redis: redis?.cache ?? null,
+    shared: redis === null || config.redis === null ? null
+      : { client: redis.client, keyPrefix: config.redis.keyPrefix },
     // What Redis holds is fresh only while the flushes of the other nodes are known.
     ready: Promise.all([redis?.cache.tried, channel?.tried, doubts?.known, copies.read])
       .then(() => preload(mysqlMaps, log)),

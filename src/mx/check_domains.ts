@@ -1,6 +1,6 @@
 /**
- * Asks DNS for the mail exchangers of domains and judges them. At most 64 questions are under way at a time; a host
- * that many domains have is asked for once.
+ * Asks DNS for the mail exchangers of domains and judges them. A few questions are under way at a time; a host that
+ * many domains have is asked for once.
  */
 import { domainToASCII } from 'node:url'
 import type { DnsAnswer, DnsResolver, MxRecord } from './resolver.js'
@@ -22,10 +22,10 @@ export type MxCheck = {
   /** How many primaries each domain has. */
   readonly primaries: number
   readonly dns: DnsResolver
+  /** Questions at a time. */
+  readonly maxUnderWay: number
   readonly onProgress?: (done: number) => void
 }
-
-const maxUnderWay = 64
 
 /** The verdict on each domain, in their order. Never rejects. */
 export const checkDomains = async (check: MxCheck): Promise<readonly DomainMx[]> => {
@@ -34,7 +34,7 @@ export const checkDomains = async (check: MxCheck): Promise<readonly DomainMx[]>
   // Each of these asks one question at a time.
   const left = check.domains.entries()
   let done = 0
-  await Promise.all(Array.from({ length: maxUnderWay }, async () => {
+  await Promise.all(Array.from({ length: check.maxUnderWay }, async () => {
     for (const [index, domain] of left) {
       verdicts[index] = await checkDomain(domain, check, questions)
       check.onProgress?.(++done)

@@ -77,6 +77,26 @@ const cases = [
     series: 'holdfast_redis_state{instance="mx1",state="ready"}',
     values: '1 0x20', minute: 18, alerts: ['HoldfastRedisOut'],
   },
+  {
+    series: 'holdfast_fleet_nodes{instance="mx1",role="primary",state="gone"}',
+    values: '0 3x5', minute: 4, alerts: ['HoldfastNoPrimary'],
+  },
+  { series: 'holdfast_fleet_nodes{instance="mx1",role="primary",state="degraded"}', values: '1x5', minute: 4, alerts: [] },
+  {
+    series: 'holdfast_fleet_nodes{instance="mx1",role="fallback",state="gone"}',
+    values: '0 1x9', minute: 8, alerts: ['HoldfastFallbackNotWell'],
+  },
+  { series: 'holdfast_fleet_nodes{instance="mx1",role="fallback",state="well"}', values: '1x9', minute: 8, alerts: [] },
+  { series: 'holdfast_fleet_definitions{instance="mx1"}', values: '1 2x80', minute: 50, alerts: [] },
+  {
+    series: 'holdfast_fleet_definitions{instance="mx1"}', values: '1 2x80', minute: 70,
+    alerts: ['HoldfastDefinitionsDiffer'],
+  },
+  { series: 'holdfast_mx_domains{instance="mx1",state="unknown"}', values: '9x80', minute: 70, alerts: [] },
+  {
+    series: 'holdfast_mx_domains{instance="mx1",state="no-fallback"}', values: '1x80', minute: 70,
+    alerts: ['HoldfastMxWrong'],
+  },
   // Loaded when time began.
   {
     series: 'holdfast_warm_last_success_timestamp_seconds{instance="mx1",map="alias"}',

@@ -64,6 +64,17 @@ t.test('without Redis there are no figures of Redis', async t => {
   t.notMatch(await pageOf({ redis: null }), /^holdfast_redis_\w+[{ ]/m)
 })
 
+t.test('nodes are counted by role and state, unless they were read long ago; domains by the state of their MX', async t => {
+  const { fleet } = wellStatus()
+  const page = await pageOf()
+  for (const line of [
+    'holdfast_fleet_nodes{role="primary",state="well"} 1', 'holdfast_fleet_nodes{role="fallback",state="gone"} 0',
+    'holdfast_fleet_definitions 1', 'holdfast_mx_domains{state="right"} 20', 'holdfast_mx_domains{state="no-fallback"} 0',
+  ]) t.ok(page.includes(`${line}\n`), line)
+  t.notMatch(await pageOf({ fleet: null, mx: null }), /^holdfast_(fleet|mx)_\w+\{/m)
+  t.notMatch(await pageOf({ fleet: { ...fleet, readAt: 1_000_000 } }), /^holdfast_fleet_\w+\{/m)
+})
+
 t.test('each counter is there from the start, so that Prometheus sees its first increase', async t => {
   const [answers] = wellStatus().answers
   if (answers === undefined) throw new Error('the fixture has no answers')

@@ -12,7 +12,7 @@ const mx = ['10 mx1.example', '10 mx2.example', '90 mx9.example']
 const address = { a: ['192.0.2.1'] }
 
 const check = (domains: readonly string[], server: string): Promise<readonly DomainMx[]> =>
-  checkDomains({ domains, nodes, primaries: 3, dns: openDns(server) })
+  checkDomains({ domains, nodes, primaries: 3, dns: openDns(server), maxUnderWay: 64 })
 
 /** Names, and what is said of each domain among them. */
 const cases: Readonly<Record<string, readonly [name: Name, state: ReturnType<typeof mxStateOf>]>> = {

@@ -1,0 +1,149 @@
+/** Nodes that announce themselves in a real Redis, alone and as a cluster; what others wrote there. */
+import { setImmediate } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import t from 'tap'
+import type { Test } from 'tap'
+import { connectPatiently } from '../../src/caches/redis_client.js'
+import type { RedisClient } from '../../src/caches/redis_client.js'
+import type { RedisSettings } from '../../src/config/config.js'
+import { Announcer } from '../../src/fleet/announcer.js'
+import type { OwnAnnouncement } from '../../src/fleet/announcer.js'
+import { fakeClock } from '../fixtures/clock.js'
+import { startCluster, startRedis } from '../fixtures/redis.js'
+import { announcement } from './announcement.js'
+
+const weekMs = 7 * 86_400_000
+const keyPrefix = 'hf:'
+
+const connect = async (t: Test, address: Partial<RedisSettings>): Promise<RedisClient> => {
+  const client = await connectPatiently({ keyPrefix, commandTimeoutMs: 5_000, ...address })
+  t.teardown(() => client.disconnect())
+  return client
+}
+
+/** A node, after its first round, and its next one. */
+const start = async (t: Test, client: RedisClient | null, own: Partial<OwnAnnouncement>) => {
+  const clock = fakeClock()
+  const findings: string[] = []
+  const announcer = new Announcer({
+    shared: () => client === null ? null : { client, keyPrefix }, own: () => ({ ...announcement, ...own }),
+    lacks: () => null, clock, onFinding: ({ kind }) => { findings.push(kind) },
+  })
+  t.teardown(() => announcer.close())
+  const done = async (): Promise<void> => { while (clock.timers() === 0) await setImmediate() }
+  await done()
+  const round = async () => {
+    await clock.advance(10_000)
+    await done()
+    return announcer.status
+  }
+  return { announcer, findings, round, clock }
+}
+
+const names = (status: Announcer['status']): readonly string[] =>
+  status?.nodes.map(({ name, state }) => `${name} ${state}`) ?? []
+
+t.test('nodes see each other; one that is silent is gone after a minute, and forgotten after a week', async t => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const client = await connect(t, { port: redis.port })
+  const first = await start(t, client, {})
+  const second = await start(t, client, { name: 'mx2', role: 'fallback', state: 'degraded' })
+  t.same(names(second.announcer.status), ['mx1 well', 'mx2 degraded'])
+  t.same(names(await first.round()), ['mx1 well', 'mx2 degraded'])
+  t.match(first.announcer.status, { problem: '', definitions: 1, findings: [] })
+  second.announcer.close()
+  await client.pexpire('hf:node mx2', weekMs - 61_000)
+  t.same(names(await first.round()), ['mx1 well', 'mx2 gone'])
+  await client.pexpire('hf:node mx2', 0)
+  t.same(names(await first.round()), ['mx1 well'])
+  t.same(await client.smembers('hf:nodes'), ['mx1'])
+})
+
+t.test('what is no announcement does no harm', async t => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const client = await connect(t, { port: redis.port })
+  const bad: Readonly<Record<string, string>> = {
+    'no-json': '{', 'array': '[]', 'null': 'null', 'text': '"x"', 'other-name': JSON.stringify(announcement),
+    'no-role': JSON.stringify({ ...announcement, name: 'no-role', role: 'king' }),
+    'negative': JSON.stringify({ ...announcement, name: 'negative', inStateMs: -1 }),
+    'long': JSON.stringify({ ...announcement, name: 'long', doubts: Array.from({ length: 101 }, () => 'x') }),
+    'large': JSON.stringify({ ...announcement, name: 'large', more: 'x'.repeat(100_000) }),
+  }
+  for (const [name, text] of Object.entries(bad)) await client.set(`hf:node ${name}`, text, 'PX', weekMs)
+  await client.set('hf:node for-ever', JSON.stringify({ ...announcement, name: 'for-ever' }))
+  await client.set('hf:node future', JSON.stringify({ ...announcement, name: 'future' }), 'PX', 2 * weekMs)
+  await client.hset('hf:node hash', 'a', 'b')
+  await client.pexpire('hf:node hash', weekMs)
+  await client.sadd('hf:nodes', ...Object.keys(bad), 'for-ever', 'future', 'hash', 'there is none', '')
+  const { announcer, round } = await start(t, client, {})
+  t.match(announcer.status, { problem: '' })
+  t.same(names(announcer.status), ['mx1 well'])
+
+  await client.sadd('hf:nodes', ...Array.from({ length: 200 }, (_, index) => `n${index}`))
+  t.match(await round(), { nodes: [{ name: 'mx1' }], problem: /names 21\d nodes; more than 200 are not read/ })
+  await client.del('hf:nodes')
+  await client.set('hf:nodes', 'text')
+  t.match(await round(), { nodes: [{ name: 'mx1' }], problem: /^WRONGTYPE/ })
+  await client.del('hf:nodes')
+  t.match(await round(), { nodes: [{ name: 'mx1' }], problem: '' })
+})
+
+t.test('two nodes with one name are told apart from one that was restarted', async t => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const client = await connect(t, { port: redis.port })
+  const first = await start(t, client, {})
+  first.announcer.close()
+  const restarted = await start(t, client, {})
+  for (let count = 0; count < 3; count++) await restarted.round()
+  t.same(restarted.findings, [])
+  const twin = await start(t, client, {})
+  await restarted.round()
+  await twin.round()
+  await restarted.round()
+  t.same([restarted.findings, twin.findings], [['same-name'], ['same-name']])
+  twin.announcer.close()
+  for (let count = 0; count < 8; count++) await restarted.round()
+  t.same(restarted.announcer.status?.findings, [], 'over when the other one has gone')
+})
+
+t.test('while Redis can\'t be asked, the last nodes stay as they were, and it is said why', async t => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const client = await connect(t, { port: redis.port })
+  const { announcer, round, clock } = await start(t, client, {})
+  const readAt = clock.now()
+  client.disconnect()
+  await round()
+  t.match(announcer.status, { nodes: [{ name: 'mx1', state: 'well' }], readAt, problem: /./ })
+})
+
+t.test('without Redis there is no status of other nodes', async t => {
+  const { announcer, round } = await start(t, null, {})
+  t.equal(announcer.status, null)
+  t.equal(await round(), null)
+})
+
+t.test('in a cluster, nodes see each other as well', async t => {
+  const cluster = await startCluster()
+  t.teardown(() => cluster.stop())
+  const client = await connect(t, { cluster: cluster.nodes.map(({ host, port }) => ({ host, port })) })
+  for (const name of ['mx1', 'mx2', 'mx3', 'mx4']) await start(t, client, { name })
+  const { announcer } = await start(t, client, { name: 'mx9', role: 'fallback' })
+  t.same(names(announcer.status), ['mx1 well', 'mx2 well', 'mx3 well', 'mx4 well', 'mx9 well'])
+})
+
+t.test('an account with the rights that the guide names is enough', async t => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const plain = new Redis(redis.port)
+  await plain.acl(
+    'SETUSER', 'holdfast', 'on', '>secret', '~hf:*', '&hf:*', '+@read', '+@write', '+@connection', '+eval', '+publish',
+    '+subscribe')
+  plain.disconnect()
+  const client = await connect(t, { port: redis.port, username: 'holdfast', password: 'secret' })
+  const { announcer } = await start(t, client, {})
+  t.match(announcer.status, { nodes: [{ name: 'mx1' }], problem: '' })
+})
