@@ -3,6 +3,8 @@
  * may say that a recipient who exists doesn't. Exit code 1 if one did.
  */
 import { Command } from 'commander'
+import { clusters, clusterText } from './clusters.js'
+import type { ClusterReport } from './clusters.js'
 import { mxText, runMxDrill } from './mx.js'
 import { heading, misses, phaseText } from './report.js'
 import { phases } from './phases.js'
@@ -13,13 +15,14 @@ import { peers } from './stage.js'
 const long = { durationMs: 15_000, patienceMs: 75_000 }
 const quick = { durationMs: 2_500, patienceMs: 5_000 }
 
-type Options = { readonly json?: true, readonly quick?: true, readonly mx?: true, readonly phase?: string }
+type Options = { readonly json?: true, readonly quick?: true, readonly mx?: true, readonly clusters?: true, readonly phase?: string }
 
 const options = new Command('drill')
   .description('Breaks MariaDB, Redis and Holdfast under a Postfix on Holdfast and under the same Postfix on mysql:, proxy:mysql: and memcache:.')
   .option('--quick', 'a few phases, in less than a minute')
   .option('--phase <NAME>', 'one phase alone')
   .option('--mx', 'the other drill: a sender, three primary MX and a fallback, whose databases die')
+  .option('--clusters', 'another drill: a replica pair, and HAProxy (Debian\'s haproxy), behind `hosts`; --phase pair or haproxy')
   .option('--json', 'one JSON value at the end, nothing else')
   .parse()
   .opts<Options>()
@@ -37,6 +40,16 @@ const conclude = (result: unknown, missed: readonly string[], isUnsafe: boolean)
 if (options.mx === true) {
   const reports = await runMxDrill(report => say(mxText(report)))
   conclude(reports, reports.flatMap(({ phase, missed }) => missed.length === 0 ? [] : [`${phase}: ${missed.length} recipients fared unlike expected`]), reports.some(({ evidence }) => evidence.length > 0))
+} else if (options.clusters === true) {
+  const reports: ClusterReport[] = []
+  for (const [name, run] of Object.entries(clusters)) {
+    if (options.phase !== undefined && options.phase !== name) continue
+    const report = await run()
+    reports.push(report)
+    say(clusterText(report))
+  }
+  const wrong = reports.flatMap(report => report.wrong)
+  conclude(reports, wrong, wrong.length > 0)
 } else {
   const chosen = phases.filter(({ name, quick }) =>
     options.phase !== undefined ? name === options.phase : options.quick !== true || quick === true)

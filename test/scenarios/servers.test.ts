@@ -1,0 +1,188 @@
+/**
+ * MySQL servers as they were seen on real sites, each behind the fault proxy, where Postfix's own client works: `postmap`
+ * on `mysql:` has the first word, and Holdfast answers the same, no later than the lookup that the title counts.
+ *
+ * All is as it ships but for what the site needs: the deadline, shorter here, and the time between two tries. Each key is
+ * asked once, so that no cache answers. A lookup that comes too early is a temporary error, and never an absence.
+ */
+import { networkInterfaces } from 'node:os'
+import { setTimeout } from 'node:timers/promises'
+import t from 'tap'
+import type { Test } from 'tap'
+import { accountOf, writeCf } from '../fixtures/cf.js'
+import { run } from '../fixtures/child.js'
+import { mainFile, startHoldfast } from '../fixtures/daemon.js'
+import type { Holdfast } from '../fixtures/daemon.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import type { Mariadb } from '../fixtures/mariadb.js'
+import { postmapQuery } from '../fixtures/postfix.js'
+import { startProxy } from '../fixtures/proxy.js'
+import type { Proxy } from '../fixtures/proxy.js'
+import { freePort } from '../fixtures/port.js'
+import { socketmapAsk } from '../fixtures/wire.js'
+
+const sql = `CREATE TABLE alias (address VARCHAR(190) PRIMARY KEY, goto TEXT);
+  INSERT INTO alias SELECT CONCAT('user', seq), CONCAT('box', seq) FROM seq_1_to_20000;`
+const query = 'SELECT goto FROM alias WHERE address=\'%s\''
+
+const mariadb = await startMariadb({ sql })
+t.teardown(() => mariadb.stop())
+
+const proxyTo = async (t: Test, server: Mariadb = mariadb): Promise<Proxy> => {
+  const proxy = await startProxy({ path: server.socket })
+  t.teardown(() => proxy.stop())
+  return proxy
+}
+
+type Bed = Holdfast & {
+  /** Of a key that nobody has asked yet: `found`, `absent`, or the reason for a temporary error. */
+  readonly askNew: () => Promise<string>
+  readonly ask: (key: string) => Promise<string>
+  readonly file: string
+  readonly postmap: (key: string) => Promise<string>
+}
+
+const start = async (
+  t: Test, hosts: string, { more = {}, q = query }: { readonly more?: Readonly<Record<string, unknown>>, readonly q?: string } = {},
+): Promise<Bed> => {
+  let file = ''
+  const holdfast = await startHoldfast(dir => {
+    file = writeCf(dir, 'alias', { ...accountOf(mariadb), hosts, query: q })
+    return JSON.stringify({
+      listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', maps: { alias: { search: 'exact', cf: file } }, copy_rows: 0, ...more,
+    })
+  })
+  t.teardown(() => holdfast.kill())
+  const ask = (key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'alias', key)
+  let asked = 0
+  return {
+    ...holdfast, file, ask,
+    askNew: async () => {
+      const key = ++asked
+      const reply = await ask(`user${key}`)
+      return reply === `OK box${key}` ? 'found' : reply.startsWith('NOTFOUND') ? 'absent' : /^TEMP ([\w-]+)/.exec(reply)?.[1] ?? reply
+    },
+    postmap: async key => {
+      const answer = await postmapQuery(`mysql:${file}`, key)
+      return answer.kind === 'found' ? answer.value : answer.kind
+    },
+  }
+}
+
+const times = async (count: number, ask: () => Promise<string>): Promise<readonly string[]> => {
+  const all: string[] = []
+  for (let asked = 0; asked < count; asked++) all.push(await ask())
+  return all
+}
+
+/** The replies until one is found. */
+const untilFound = async ({ askNew }: Bed): Promise<readonly string[]> => {
+  const replies = [await askNew()]
+  while (replies.at(-1) !== 'found') {
+    // A server that rests is answered for at once: the table has only so many keys.
+    await setTimeout(10)
+    replies.push(await askNew())
+  }
+  return replies
+}
+
+t.test('a log-in takes three deadlines (reverse DNS): check waits for it, and all is answered once it is through', async t => {
+  const proxy = await proxyTo(t)
+  // A log-in is five chunks from the server; a question is one.
+  proxy.slow(300)
+  const bed = await start(t, `127.0.0.1:${proxy.port}`, { more: { deadline: '500ms' } })
+  t.equal(await bed.postmap('user1'), 'box1')
+  const replies = await untilFound(bed)
+  t.notOk(replies.includes('absent'))
+  t.same(await times(20, bed.askNew), Array(20).fill('found'))
+  const { code, stdout } = await run(process.execPath, [mainFile, 'check', `${bed.dir}/holdfast.yaml`])
+  t.equal(code, 0, stdout)
+})
+
+t.test('360 ms of round trip: 20 of 20 lookups are answered once a connection stands', async t => {
+  const proxy = await proxyTo(t)
+  proxy.slow(360)
+  const bed = await start(t, `127.0.0.1:${proxy.port}`)
+  t.equal(await bed.postmap('user1'), 'box1')
+  await untilFound(bed)
+  t.same(await times(20, bed.askNew), Array(20).fill('found'))
+})
+
+t.test('an address moves, and the connections are dead without a word: found again from the second lookup on, or after one reset', async t => {
+  const moved = await startMariadb({ sql })
+  t.teardown(() => moved.stop())
+  const proxy = await proxyTo(t)
+  const bed = await start(t, `127.0.0.1:${proxy.port}`, { more: { deadline: '1s', breaker: { reset: '100ms' } } })
+  await Promise.all(Array.from({ length: 8 }, bed.askNew))
+  proxy.lead({ path: moved.socket })
+  proxy.forsake()
+  t.equal(await bed.postmap('user1'), 'box1')
+  const replies = await untilFound(bed)
+  t.notOk(replies.includes('absent'))
+  t.same(await times(10, bed.askNew), Array(10).fill('found'))
+  t.equal(await bed.ask('nobody'), 'NOTFOUND ')
+})
+
+t.test('one of two hosts is a black hole: once it is found out, none of 100 lookups waits for it or fails', async t => {
+  const [first, second] = [await proxyTo(t), await proxyTo(t)]
+  first.blackhole()
+  // The socket is asked first.
+  const bed = await start(t, `unix:${first.socket}, 127.0.0.1:${second.port}`, { more: { breaker: { reset: '10m' } } })
+  const replies: string[] = []
+  while (!/unix:\S*: not answering/.test(bed.log())) replies.push(await bed.askNew())
+  t.same(new Set(replies), new Set(['found']), 'the second answers in the rest of the time')
+  const accepted = first.accepted()
+  t.same(await times(100, bed.askNew), Array(100).fill('found'))
+  t.equal(first.accepted(), accepted)
+})
+
+t.test('37 lookups at once of a 0.5 s query on eight connections: those that are too late are overload, and the server is not called failed', async t => {
+  const bed = await start(t, `unix:${mariadb.socket}`, { q: 'SELECT goto FROM alias WHERE address=\'%s\' AND SLEEP(0.5) = 0' })
+  t.equal(await bed.postmap('user400'), 'box400')
+  const replies = new Set(await Promise.all(Array.from({ length: 37 }, bed.askNew)))
+  t.ok(replies.has('found'))
+  for (const reply of replies) t.match(reply, /^(?:found|overloaded|timeout)$/)
+  t.equal(await bed.askNew(), 'found')
+  t.notMatch(bed.log(), /not answering/)
+})
+
+t.test('a server hangs through many tries and wakes: its max_connect_errors has not blocked this host', async t => {
+  const [address] = Object.values(networkInterfaces()).flatMap(each => each ?? [])
+    .filter(({ family, internal }) => family === 'IPv4' && !internal).map(each => each.address)
+  // For loopback MariaDB does not count.
+  if (address === undefined) {
+    t.pass('this machine has no other address')
+    return
+  }
+  const port = await freePort()
+  const server = await startMariadb({
+    sql: `${sql} SET GLOBAL max_connect_errors = 3`, args: ['--skip-name-resolve=0', '--bind-address=0.0.0.0', `--port=${port}`],
+  })
+  t.teardown(() => server.stop())
+  const bed = await start(t, `${address}:${port}`, {
+    more: { deadline: '1s', breaker: { reset: '100ms' }, connect_timeout: '2s', log: { level: 'debug' } },
+  })
+  t.equal(await bed.askNew(), 'found')
+  await server.pause()
+  while (!/not answering/.test(bed.log())) await bed.askNew()
+  // Each try takes as long as a log-in may.
+  await bed.logged(/still not answering[^]*still not answering/)
+  server.resume()
+  const replies = await untilFound(bed)
+  t.notOk(replies.includes('absent'))
+  t.equal(await bed.postmap('user1'), 'box1')
+  const [errors] = await server.sql('SHOW GLOBAL STATUS LIKE \'Aborted_connects\'')
+  t.ok(Number(errors?.['Value']) < 3, JSON.stringify(errors))
+})
+
+t.test('MySQL is back while nobody asks: the daemon finds it by itself', async t => {
+  const proxy = await proxyTo(t)
+  const bed = await start(t, `127.0.0.1:${proxy.port}`, { more: { breaker: { reset: '100ms' } } })
+  t.equal(await bed.askNew(), 'found')
+  proxy.refuse()
+  proxy.dropAll()
+  while (!/not answering/.test(bed.log())) await bed.askNew()
+  await proxy.pass()
+  await bed.logged(/mysql \S+: answers again/)
+  t.equal(await bed.askNew(), 'found')
+})
