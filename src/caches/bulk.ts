@@ -33,12 +33,15 @@ const script = `
 
 export type BulkEntry = { readonly key: string, readonly outcome: Found }
 
+type Given = { readonly verifiedAt: number, readonly server: string, readonly ttlMs: number }
+
 export type Bulk = {
   /**
-   * Writes entries that the table gave at `verifiedAt` (epoch ms) for `ttlMs`, all at once: the caller bounds them.
+   * Writes entries that the first table on `server` gave at `verifiedAt` (epoch ms) for `ttlMs`, all at once: the
+   * caller bounds them.
    * Resolves with the number of those that were new or replaced an older one; rejects with the error of Redis.
    */
-  write(map: MapIdentity, entries: readonly BulkEntry[], verifiedAt: number, ttlMs: number): Promise<number>
+  write(map: MapIdentity, entries: readonly BulkEntry[], given: Given): Promise<number>
   readonly client: RedisClient
   close(): void
 }
@@ -50,13 +53,13 @@ export const openBulk = async (settings: RedisSettings, withinMs?: number): Prom
   const size = isCluster(client) ? 1 : perScript
   return {
     client,
-    write: async (map, entries, verifiedAt, ttlMs) => {
+    write: async (map, entries, { verifiedAt, server, ttlMs }) => {
       const scripts: Promise<unknown>[] = []
       for (let start = 0; start < entries.length; start += size) {
         const some = entries.slice(start, start + size)
         const keys = some.map(({ key }) => redisKey(settings.keyPrefix, map, key))
         const records = some.map(({ outcome }) => Buffer.from(
-          encodeRecord(statement(outcome, verifiedAt, 0), map.definition), 'latin1',
+          encodeRecord(statement(outcome, verifiedAt, 0, server), map.definition), 'latin1',
         ))
         scripts.push(client.eval(
           script, keys.length, ...keys, recordHead(map.definition), verifiedAt, ttlMs, ...records,

@@ -37,6 +37,8 @@ export type Copy = {
   listKeys(): Iterable<string>
   /** When the listing began (epoch ms). */
   readonly takenAt: number
+  /** The identity of the server that listed it; '' if nobody knows. */
+  readonly server: string
   readonly rows: number
   /** Different keys; a domain whose users are all found by it counts as one. */
   readonly keys: number
@@ -50,8 +52,8 @@ export type CopyBuilder = {
   /** Adds a row of the listing's result. */
   add(row: RawRow): void
   readonly rows: number
-  /** The copy, or why there is none. Gives the event loop its turns. */
-  finish(): Promise<Copy | string>
+  /** The copy of the table on `server`, or why there is none. Gives the event loop its turns. */
+  finish(server: string): Promise<Copy | string>
 }
 
 /** More listed keys than this that aren't printable ASCII: then no key could be told from them. */
@@ -76,7 +78,7 @@ const lookalikes = (text: string): string => Array.from(text.replace(/ +$/, ''),
 
 /** Says whether a copy fits a definition: it is kept with the copy. */
 const fingerprintOf = ({ fingerprint }: CopiedTable, listing: Listing): string =>
-  createHash('sha256').update(JSON.stringify([1, fingerprint, listing])).digest('hex').slice(0, 16)
+  createHash('sha256').update(JSON.stringify([2, fingerprint, listing])).digest('hex').slice(0, 16)
 
 /** Takes the rows of a listing that began at `takenAt` (epoch ms). */
 export const buildCopy = (table: CopiedTable, listing: Listing, takenAt: number): CopyBuilder => {
@@ -101,10 +103,10 @@ export const buildCopy = (table: CopiedTable, listing: Listing, takenAt: number)
       const values = row.slice(listedColumns.keys + keyColumns)
       store.add(storeKey(search, texts), [row[listedColumns.now] ?? null, row[listedColumns.rank] ?? null, ...values])
     },
-    finish: async () => {
+    finish: async server => {
       if (odd.size > maxOddKeys) return `more than ${maxOddKeys} keys are not in printable ASCII`
       await store.finish()
-      return openCopy(table, listing, { takenAt, odd: [...odd], oddKeys: [...oddKeys], store })
+      return openCopy(table, listing, { takenAt, server, odd: [...odd], oddKeys: [...oddKeys], store })
     },
   }
 }
@@ -113,6 +115,7 @@ export const buildCopy = (table: CopiedTable, listing: Listing, takenAt: number)
 type Head = {
   readonly definition: string
   readonly takenAt: number
+  readonly server: string
   /** A file may have lost its end. */
   readonly rows: number
   readonly odd: readonly string[]
@@ -131,10 +134,11 @@ const readHead = (piece: Buffer | undefined): Head | null => {
     return null
   }
   if (typeof head !== 'object' || head === null) return null
-  const { definition, takenAt, rows, ...lists } = head as Readonly<Record<string, unknown>>
-  if (typeof definition !== 'string' || typeof takenAt !== 'number' || typeof rows !== 'number') return null
+  const { definition, takenAt, server, rows, ...lists } = head as Readonly<Record<string, unknown>>
+  if (typeof definition !== 'string' || typeof server !== 'string') return null
+  if (typeof takenAt !== 'number' || typeof rows !== 'number') return null
   const odd = textsIn(lists['odd'])
-  return odd === null ? null : { definition, takenAt, rows, odd, oddKeys: textsIn(lists['oddKeys']) ?? [] }
+  return odd === null ? null : { definition, takenAt, server, rows, odd, oddKeys: textsIn(lists['oddKeys']) ?? [] }
 }
 
 /** The copy that `pieces` wrote; a text says why it can't be used: it is of another definition, or damaged. */
@@ -149,9 +153,9 @@ export const readCopy = async (
   return store?.rows !== read.rows ? 'it is damaged' : openCopy(table, listing, { ...read, store })
 }
 
-type CopyData = Pick<Head, 'takenAt' | 'odd' | 'oddKeys'> & { readonly store: RowStore }
+type CopyData = Pick<Head, 'takenAt' | 'server' | 'odd' | 'oddKeys'> & { readonly store: RowStore }
 
-const openCopy = (table: CopiedTable, listing: Listing, { takenAt, odd, oddKeys, store }: CopyData): Copy => {
+const openCopy = (table: CopiedTable, listing: Listing, { takenAt, server, odd, oddKeys, store }: CopyData): Copy => {
   const find = finder(listing, store, odd.map(key => new RegExp(`^${key}$`)))
   /** The keys by which a row with this key in the store is found, if they can be read off it. */
   const keysFor = (stored: string): readonly string[] => {
@@ -184,12 +188,13 @@ const openCopy = (table: CopiedTable, listing: Listing, { takenAt, odd, oddKeys,
       for (const stored of oddKeys) yield* keysFor(stored)
     },
     takenAt,
+    server,
     rows: store.rows,
     keys: store.keys,
     bytes: store.bytes,
     pieces: function* () {
       const head: Head = {
-        definition: fingerprintOf(table, listing), takenAt, rows: store.rows, odd, oddKeys,
+        definition: fingerprintOf(table, listing), takenAt, server, rows: store.rows, odd, oddKeys,
       }
       yield Buffer.from(JSON.stringify(head))
       yield* store.segments

@@ -17,6 +17,8 @@ export type Statement = {
   readonly verifiedAt: number
   /** Which of the map's tables has the row; -1 for an answer that is no row: an absence, or a whole answer. */
   readonly table: number
+  /** The identity of the server that gave the row; '' if nobody knows, or it is no row. */
+  readonly server: string
   /** For a found answer: when a server first said absent since then (epoch ms); 0 if none did. */
   readonly contradictedAt: number
 }
@@ -25,6 +27,7 @@ export type Entry = {
   readonly outcome: Found | Absent
   readonly verifiedAt: number
   readonly table: number
+  readonly server: string
   contradictedAt: number
   /** First moment at which the entry is no longer fresh (epoch ms); sooner if it is flushed. */
   staleAt: number
@@ -46,9 +49,11 @@ export type Entry = {
  */
 export const longContradicted = 1
 
-/** The row that `table` gave at `verifiedAt` (epoch ms), or the absence of one. */
-export const statement = (outcome: Found | Absent, verifiedAt: number, table = -1): Statement =>
-  ({ outcome, verifiedAt, table: outcome.kind === 'found' ? table : -1, contradictedAt: 0 })
+/** The row that `table` on `server` gave at `verifiedAt` (epoch ms), or the absence of one. */
+export const statement = (outcome: Found | Absent, verifiedAt: number, table = -1, server = ''): Statement => {
+  const isRow = outcome.kind === 'found'
+  return { outcome, verifiedAt, table: isRow ? table : -1, server: isRow ? server : '', contradictedAt: 0 }
+}
 
 /** A clock of another node may run ahead of ours by this much (ms) before its entries stop counting as fresh. */
 export const clockSkewMs = 5_000
@@ -63,14 +68,14 @@ const refreshShare = 0.2
  * in [0, 1).
  */
 export const makeEntry = (
-  { outcome, verifiedAt, table, contradictedAt }: Statement, lifetimes: Lifetimes, now: number, random: number,
+  { outcome, verifiedAt, table, server, contradictedAt }: Statement, lifetimes: Lifetimes, now: number, random: number,
 ): Entry => {
   const lifetimeMs = outcome.kind === 'found' ? lifetimes.freshForMs : lifetimes.absentForMs
   const isDoubtful = verifiedAt > now + clockSkewMs || contradictedAt !== 0
   const freshForMs = isDoubtful ? 0 : lifetimeMs * (1 - jitter * random)
   const staleAt = Math.min(verifiedAt, now) + freshForMs
   return {
-    outcome, verifiedAt, table, contradictedAt, staleAt,
+    outcome, verifiedAt, table, server, contradictedAt, staleAt,
     expiredAt: Math.max(staleAt, Math.min(verifiedAt, now) + lifetimes.staleForMs),
     askAgainAt: outcome.kind === 'found' ? staleAt - freshForMs * refreshShare : staleAt,
     askedAt: now,
@@ -96,32 +101,45 @@ export const isKnownAbsent = (entry: Entry | undefined, now: number): boolean =>
   entry?.outcome.kind === 'absent' && now < entry.expiredAt
 
 /** How each record of a definition begins; the time at which it was verified follows. */
-export const recordHead = (definition: string): string => `2 ${definition} `
+export const recordHead = (definition: string): string => `3 ${definition} `
 
 /**
- * A statement as bytes for Redis and the snapshot: `2 DEFINITION VERIFIED TABLE CONTRADICTED LENGTH:value`, or
- * `2 DEFINITION VERIFIED -` for absent; TABLE is `w` for a whole answer. The leading digit is the format's version;
- * the length shows a record that was cut short.
+ * A statement as bytes for Redis and the snapshot: `3 DEFINITION VERIFIED TABLE CONTRADICTED SERVER LENGTH:value`,
+ * or `3 DEFINITION VERIFIED -` for absent; TABLE is `w` for a whole answer, SERVER `-` for one that nobody knows. The
+ * leading digit is the format's version; the length shows a record that was cut short.
  */
 export const encodeRecord = (
-  { outcome, verifiedAt, table, contradictedAt }: Statement, definition: string,
+  { outcome, verifiedAt, table, server, contradictedAt }: Statement, definition: string,
 ): ByteString =>
   `${recordHead(definition)}${verifiedAt} ${outcome.kind === 'absent' ? '-'
-    : `${table < 0 ? 'w' : table} ${contradictedAt} ${outcome.value.length}:${outcome.value}`}` as ByteString
+    : `${table < 0 ? 'w' : table} ${contradictedAt} ${server === '' ? '-' : server} ${outcome.value.length}:${outcome.value}`}` as ByteString
+
+/** One string for each server: a million entries name the same few. */
+const serverNames = new Map<string, string>([['-', '']])
+const maxServerNames = 100
+
+const nameOf = (server: string): string => {
+  const known = serverNames.get(server)
+  if (known !== undefined) return known
+  // A copy: what a pattern matches keeps the whole record in memory.
+  const name = Buffer.from(server, 'latin1').toString('latin1')
+  if (serverNames.size < maxServerNames) serverNames.set(name, name)
+  return name
+}
 
 /**
  * Reads what encodeRecord wrote. 'other-definition' for a record of another version of the map; 'invalid' for anything
  * else that isn't ours, such as a record cut short, one of an older format or another program's value. Both are misses.
  */
 export const decodeRecord = (record: string, definition: string): Statement | 'other-definition' | 'invalid' => {
-  const match = /^2 ([0-9a-f]{16}) (\d{1,15}) (?:(w|\d{1,3}) (\d{1,15}) (\d{1,6}):([^\0]+)|-)$/s.exec(record)
+  const match = /^3 ([0-9a-f]{16}) (\d{1,15}) (?:(w|\d{1,3}) (\d{1,15}) (\S{1,400}) (\d{1,6}):([^\0]+)|-)$/s.exec(record)
   if (match === null) return 'invalid'
-  const [, writtenBy, verifiedAt, table, contradictedAt, length, value] = match
+  const [, writtenBy, verifiedAt, table, contradictedAt, server, length, value] = match
   if (value !== undefined && value.length !== Number(length)) return 'invalid'
   if (writtenBy !== definition) return 'other-definition'
   if (value === undefined) return statement(absent, Number(verifiedAt))
   return {
     outcome: found(value as ByteString), verifiedAt: Number(verifiedAt),
-    table: table === 'w' ? -1 : Number(table), contradictedAt: Number(contradictedAt),
+    table: table === 'w' ? -1 : Number(table), server: nameOf(server ?? '-'), contradictedAt: Number(contradictedAt),
   }
 }

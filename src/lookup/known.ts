@@ -48,8 +48,10 @@ export const failureRecheckMs = 5_000
 /** That an entry was asked for is noted at most this often (ms): each note moves it in the LRU's lists. */
 const noteUseMs = 60_000
 
-/** What the copies of a map's tables have for a key, when the tables were listed (epoch ms), and which has the row. */
-export type Copied = { readonly outcome: Found | Absent, readonly at: number, readonly table: number }
+/** What the copies of a map's tables have for a key: when the tables were listed (epoch ms), and who has the row. */
+export type Copied = {
+  readonly outcome: Found | Absent, readonly at: number, readonly table: number, readonly server: string,
+}
 
 export class Known {
   readonly identity: MapIdentity
@@ -124,12 +126,12 @@ export class Known {
   }
 
   /** Keeps what a table answered to a question that was asked at `verifiedAt` (epoch ms), here and in Redis. */
-  keep(key: string, outcome: Found | Absent, verifiedAt: number, table = -1): void {
+  keep(key: string, outcome: Found | Absent, verifiedAt: number, table = -1, server = ''): void {
     const now = this.#parts.clock.now()
     const outlivesOutage = outcome.kind === 'found' || this.isKnownElsewhere(key)
     // The answer to a question from before a flush is not fresh, even if it comes after it.
     const isCurrent = verifiedAt >= this.#flushedAt(key)
-    const kept = statement(outcome, verifiedAt, table)
+    const kept = statement(outcome, verifiedAt, table, server)
     this.memory.set(key, this.entryOf(kept, isCurrent, now), outlivesOutage)
     if (outcome.kind === 'found') this.#parts.onFound?.(outcome.value)
     if (outlivesOutage) this.#share(key, kept, now)
@@ -141,21 +143,38 @@ export class Known {
   }
 
   /**
-   * A server says at `askedAt` (epoch ms) that a key is absent: null if that is to be believed; else the found answer
-   * that it contradicts, which is served on. It is believed once a second statement says so, `confirmForMs` later, and
+   * The known row of a step's key that an absence would contradict, from memory, from `before` or from a copy;
+   * undefined: there is none.
+   */
+  evidence(key: string, before: Entry | undefined): Entry | undefined {
+    const now = this.#parts.clock.now()
+    const row = this.memory.peekFound(key) ?? before ?? this.#entryOfCopy(key, now)
+    return unexpiredFound(row, now) === null ? undefined : row
+  }
+
+  /**
+   * The server whose word it takes to end a row: the one that gave it, for another one may never have had it. null:
+   * any server's will do.
+   */
+  giverOf({ server, contradictedAt }: Entry): string | null {
+    const isDoubtful = this.absence.isBelievedAtOnce || contradictedAt === longContradicted
+    return server === '' || isDoubtful ? null : server
+  }
+
+  /**
+   * A server says at `askedAt` (epoch ms) that the key of a known row is absent: null if that is to be believed; else
+   * the found answer that it contradicts, which is served on. It is believed once a second statement says so, `confirmForMs` later, and
    * at once if the answer is from before `evidenceSince` of its table (epoch ms); never while a table is in doubt on
    * some server.
    */
   contradict(
-    key: string, askedAt: number,
+    key: string, entry: Entry, askedAt: number,
     { evidenceSince, mayNotConfirm }:
     { readonly evidenceSince: (table: number) => number, readonly mayNotConfirm: boolean },
-    before?: Entry,
   ): Found | null {
     const now = this.#parts.clock.now()
-    const entry = this.memory.peekFound(key) ?? before ?? this.#entryOfCopy(key, now)
     const known = unexpiredFound(entry, now)
-    if (entry === undefined || known === null) return null
+    if (known === null) return null
     if (this.absence.isBelievedAtOnce || entry.verifiedAt <= evidenceSince(entry.table)) return null
     const { contradictedAt } = entry
     const isSecond = contradictedAt > 0 && contradictedAt <= askedAt && askedAt - contradictedAt >= this.confirmForMs
@@ -174,12 +193,9 @@ export class Known {
 
   /** The entry for a row that only a copy knows, as found when the copy was taken; undefined if it lacks the key. */
   #entryOfCopy(key: string, now: number): Entry | undefined {
-    const copied = this.copiedSince(key, this.memory.peek(key))
-    const at = this.copied(key)?.at ?? 0
-    if (copied?.kind !== 'found') return undefined
-    const entry = this.entryOf(statement(copied, at, this.copied(key)?.table), false, now)
-    this.put(key, entry)
-    return entry
+    const copied = this.copied(key)
+    if (copied === null || this.copiedSince(key, this.memory.peek(key))?.kind !== 'found') return undefined
+    return this.entryOf(statement(copied.outcome, copied.at, copied.table, copied.server), false, now)
   }
 
   /**

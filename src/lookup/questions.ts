@@ -7,7 +7,7 @@
  */
 import { isFresh, unexpiredFound } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
-import type { Absent, Found, Outcome, Unavailable } from '../outcome.js'
+import type { Outcome, Unavailable } from '../outcome.js'
 import { absent, unavailable } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
 import { UnderWay } from '../runtime/under_way.js'
@@ -94,13 +94,18 @@ export class Questions {
     // Memory may lose it while the tables are asked; it is evidence all the same.
     const before = known.memory.peekFound(stepKey)
     for (const [index, table] of tables.entries()) {
-      const { outcome } = await table.ask(stepKey, deadline)
+      const { outcome, server } = await table.ask(stepKey, deadline, () => {
+        const row = known.evidence(stepKey, before)
+        return row?.table === index ? { giver: known.giverOf(row) } : null
+      })
       this.#note(outcome)
       if (outcome.kind === 'absent') continue
-      if (outcome.kind === 'found') this.#learn(stepKey, outcome, askedAt, index, { before, question })
+      if (outcome.kind === 'found' && !known.isNewerThan(stepKey, askedAt)) {
+        known.keep(stepKey, outcome, askedAt, index, server)
+      }
       return { outcome, verifiedAt: askedAt }
     }
-    return { outcome: this.#learn(stepKey, absent, askedAt, -1, { before, question }), verifiedAt: askedAt }
+    return { outcome: this.#learnAbsence(stepKey, askedAt, before, question), verifiedAt: askedAt }
   }
 
   #note(outcome: Outcome): void {
@@ -120,25 +125,23 @@ export class Questions {
     this.#trouble = null
   }
 
-  /** Keeps an answer of the tables; gives what is to be answered with it. */
-  #learn(
-    stepKey: string, outcome: Found | Absent, askedAt: number, table: number,
-    { before, question }: { readonly before: Entry | undefined, readonly question: StepQuestion },
-  ): Outcome {
+  /**
+   * Keeps an absence that all tables stated, unless it contradicts a known row; gives what is to be answered with it.
+   * `before`: what memory knew as found before the question.
+   */
+  #learnAbsence(stepKey: string, askedAt: number, before: Entry | undefined, question: StepQuestion): Outcome {
     const { known, tables, clock } = this.#parts
     // A flush came meanwhile, and somebody who asked after it already has the answer.
-    if (known.isNewerThan(stepKey, askedAt)) {
-      if (outcome.kind === 'found') return outcome
-      return unexpiredFound(known.memory.peekFound(stepKey), clock.now()) ?? outcome
-    }
-    const contradicted = outcome.kind === 'absent' ? known.contradict(stepKey, askedAt, {
+    if (known.isNewerThan(stepKey, askedAt)) return unexpiredFound(known.memory.peekFound(stepKey), clock.now()) ?? absent
+    const row = known.evidence(stepKey, before)
+    const contradicted = row === undefined ? null : known.contradict(stepKey, row, askedAt, {
       evidenceSince: of => tables[of]?.evidenceSince ?? Math.min(...tables.map(each => each.evidenceSince)),
       // In doubt on another server, perhaps: this one may be the copy of that. Or asked before the key was flushed.
       mayNotConfirm: question.isFlushed || tables.some(each => each.doubts.size > 0),
-    }, before) : null
+    })
     if (contradicted !== null) return contradicted
-    if (outcome.kind === 'absent') known.forget(stepKey)
-    known.keep(stepKey, outcome, askedAt, table)
-    return outcome
+    known.forget(stepKey)
+    known.keep(stepKey, absent, askedAt)
+    return absent
   }
 }

@@ -40,10 +40,10 @@ const setUpSql = (charset: string, limitMs: number): string => `SET NAMES ${char
  */
 const sessionSql = 'SELECT @@SESSION.sql_mode, @@hostname, @@port, @@server_id /*!50708 , @@server_uuid */'
 
-/** `HOST:PORT#ID`, with MySQL's UUID behind it. */
+/** `HOST:PORT#ID`, and on MySQL `/UUID`; printable, without a blank. */
 const identityOf = ([, host, port, id, uuid]: RawRow): string =>
-  `${host ?? ''}:${port ?? ''}#${id ?? ''}${uuid === undefined || uuid === null ? '' : ` ${uuid}`}`
-    .replaceAll(/[^\x20-\x7e]/g, '?')
+  `${host ?? ''}:${port ?? ''}#${id ?? ''}${uuid === undefined || uuid === null ? '' : `/${uuid}`}`
+    .replaceAll(/[^\x21-\x7e]/g, '?')
 
 export class Connection {
   readonly #driver: CommandQueue

@@ -9,8 +9,8 @@ import type { Out } from './breaker.js'
 import { serverName } from './hosts.js'
 import type { Host } from './hosts.js'
 import { Server } from './server.js'
-import type { Choice, Reply, ServerSettings, ServerStatus } from './server.js'
-import type { RawRow, Query } from './sql.js'
+import type { Choice, OnRows, Reply, ServerSettings, ServerStatus } from './server.js'
+import type { Query } from './sql.js'
 import { readTls } from './tls.js'
 import type { Tls } from './tls.js'
 
@@ -39,7 +39,7 @@ export type Database = {
    * Hands over the rows of a list of any length, in batches, until `onRows` wants no more;
    * null, or why rows are missing. Rejects if `onRows` does.
    */
-  list(query: Query, onRows: (rows: readonly RawRow[]) => Promise<boolean>): Promise<Unavailable | null>
+  list(query: Query, onRows: OnRows): Promise<Unavailable | null>
 }
 
 /** A server may be silent for so long (ms) before a list, when it sorts, and between two pieces of it. */

@@ -55,6 +55,9 @@ export type HeldConnection = {
   doubtAbsence(): Promise<Unavailable | null>
 }
 
+/** Takes rows of a list and the identity of the server that gives them; false: no more are wanted. */
+export type OnRows = (rows: readonly RawRow[], server: string) => Promise<boolean>
+
 /** Whom to ask, and what else to ask the same connection. */
 export type Choice = Wanted & {
   /** Is called with a reply while its connection is held. The reply waits for what it gives, which must not reject. */
@@ -144,7 +147,7 @@ export class Server {
    * server. Rejects if `onRows` does.
    */
   async list(
-    query: Query, idleMs: number, onRows: (rows: readonly RawRow[]) => Promise<boolean>,
+    query: Query, idleMs: number, onRows: OnRows,
   ): Promise<{ readonly problem: Unavailable, readonly isBegun: boolean } | null> {
     if (!this.isAskable()) return { problem: this.#refusal(), isBegun: false }
     const opened = await openConnection(
@@ -153,7 +156,7 @@ export class Server {
     this.#lists.add(opened)
     try {
       if (this.#stop.signal.aborted) return { problem: this.#refusal(), isBegun: false }
-      const fault = await opened.list(query, idleMs, onRows)
+      const fault = await opened.list(query, idleMs, rows => onRows(rows, opened.server))
       return fault === null ? null : { problem: this.#problem(fault), isBegun: true }
     } finally {
       this.#lists.delete(opened)

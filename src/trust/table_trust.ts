@@ -60,6 +60,12 @@ const longestUnheardMs = 7 * 86_400_000
 /** When a server's tables were created, as it says, and when it was asked (epoch ms; 0: by another process). */
 type Created = { readonly text: string, readonly askedAt: number }
 
+/** The row of a key that is known as found in this table. */
+export type KnownRow = {
+  /** The server whose word it takes to end it; null: any server's will do. */
+  readonly giver: string | null
+}
+
 export class TableTrust {
   readonly #settings: TrustSettings
   readonly #parts: TrustParts
@@ -101,20 +107,31 @@ export class TableTrust {
 
   /**
    * Asks for a key until `deadline` (epoch ms): found, an absence that may be believed, or why there is no answer.
-   * Rejects only for a bug.
+   * `rowOf` is asked when a server says absent. Rejects only for a bug.
    */
-  async ask(key: string, deadline: number): Promise<Answer> {
+  async ask(key: string, deadline: number, rowOf: () => KnownRow | null = () => null): Promise<Answer> {
+    const { clock, source } = this.#parts
+    const budgetMs = deadline - clock.now()
+    const until = clock.elapsed() + budgetMs
+    const answer = await this.#ask(key, deadline, rowOf, null)
+    this.outage.note(answer.outcome, until, source.out?.() ?? null)
+    // Without a server it is the query that no row can answer.
+    if (answer.outcome.kind !== 'absent' || answer.server === '') return answer
+    const giver = rowOf()?.giver ?? answer.server
+    if (giver === answer.server) return answer
+    const own = await this.#ask(key, deadline, rowOf, giver)
+    return own.outcome.kind === 'unavailable' ? { outcome: giverAway, server: '' } : own
+  }
+
+  async #ask(key: string, deadline: number, rowOf: () => KnownRow | null, only: string | null): Promise<Answer> {
     const { source, clock, canaries } = this.#parts
     // What the servers say while a canary is missing may be from the wrong database.
     for (const { doubt } of canaries) if (doubt !== null) return { outcome: doubt, server: '' }
     const judged: { doubt: Unavailable | null } = { doubt: null }
-    const budgetMs = deadline - clock.now()
-    const until = clock.elapsed() + budgetMs
-    const answer = await source.ask(key, budgetMs, {
-      avoid: server => this.#doubts.has(server),
-      onAbsent: async (server, held) => { judged.doubt = await this.#judge(server, held, key) },
+    const answer = await source.ask(key, deadline - clock.now(), {
+      ...only === null ? { avoid: (server: string) => this.#doubts.has(server) } : { only },
+      onAbsent: async (server, held) => { judged.doubt = await this.#judge(server, held, key, rowOf() !== null) },
     })
-    this.outage.note(answer.outcome, until, source.out?.() ?? null)
     return judged.doubt === null ? answer : { ...answer, outcome: judged.doubt }
   }
 
@@ -150,8 +167,11 @@ export class TableTrust {
     this.#cancelRecheck?.()
   }
 
-  /** Judges the absence of a key by way of the connection that stated it: null if it may be believed. */
-  async #judge(server: string, held: HeldSource, key: string): Promise<Unavailable | null> {
+  /**
+   * Judges the absence of a key by way of the connection that stated it: null if it may be believed. If the key is
+   * known, it is the first one that is missing.
+   */
+  async #judge(server: string, held: HeldSource, key: string, isKnown: boolean): Promise<Unavailable | null> {
     if (this.#doubts.has(server)) return doubted
     for (const canary of this.#parts.canaries) {
       const doubt = await canary.checkBy(held)
@@ -160,7 +180,7 @@ export class TableTrust {
     if (this.#settings.maxShrink >= 1) return null
     const siblings = this.#parts.siblings.filter(sibling => sibling !== this)
     if (siblings.some(({ doubts }) => doubts.has(server)) && this.#isSmall(key)) return doubted
-    return await this.#lookForKnown(server, held, siblings, key) ?? this.#lookWhetherCreated(server, held)
+    return await this.#lookForKnown(server, held, siblings, key, isKnown) ?? this.#lookWhetherCreated(server, held)
   }
 
   /** Whether too few keys are known to judge the table by them. */
@@ -177,13 +197,14 @@ export class TableTrust {
 
   /**
    * Asks for one known key: if it is there, the table is whole as far as one key can tell. Else it asks for more, and
-   * for those of the `siblings` where too few are known; if too many are missing, a doubt begins.
+   * for those of the `siblings` where too few are known; if too many are missing, a doubt begins. `isOneMissing`: the
+   * key of `except` is known and missing already.
    */
   async #lookForKnown(
-    server: string, held: HeldSource, siblings: readonly TableTrust[], except?: string,
+    server: string, held: HeldSource, siblings: readonly TableTrust[], except?: string, isOneMissing = false,
   ): Promise<Unavailable | null> {
-    const [first] = this.#sample(1, except)
-    const outcome = first === undefined ? absent : await held.again(first, this.#parts.source)
+    const [first] = isOneMissing ? [except] : this.#sample(1, except)
+    const outcome = isOneMissing || first === undefined ? absent : await held.again(first, this.#parts.source)
     if (outcome.kind !== 'absent') return outcome.kind === 'found' ? null : outcome
     const more = this.#sample(sampleSize, except).filter(key => key !== first)
     const asked = more.length + (first === undefined ? 0 : 1)
@@ -285,5 +306,6 @@ export class TableTrust {
   }
 }
 
+const giverAway = unavailable('distrusted', 'a server lacks a row that another one gave, which can\'t be asked now')
 const doubted =
   unavailable('distrusted', 'the table lacks too many keys that it had: it is not believed until they are back')

@@ -156,10 +156,10 @@ const combine = (slots: readonly Slot[], key: string): Copied | null => {
   for (const { copy, index } of slots) {
     const answer = copy?.answer(key)
     if (copy === null || answer === undefined || answer.kind === 'unsure') return null
-    if (answer.kind === 'found') return { outcome: answer, at: copy.takenAt, table: index }
+    if (answer.kind === 'found') return { outcome: answer, at: copy.takenAt, table: index, server: copy.server }
     at = Math.min(at, copy.takenAt)
   }
-  return slots.length === 0 ? null : { outcome: absent, at, table: -1 }
+  return slots.length === 0 ? null : { outcome: absent, at, table: -1, server: '' }
 }
 
 const bySize = (slots: readonly Slot[]): readonly Slot[] => slots.toSorted((a, b) => (a.size ?? 0) - (b.size ?? 0))

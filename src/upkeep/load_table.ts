@@ -41,7 +41,8 @@ export const findListing = async ({ definition, database }: Table, warm: string)
 export type LoadParts = {
   readonly table: Pick<Table, 'definition' | 'database'>
   readonly listing: OrderedListing
-  readonly write: (entries: readonly BulkEntry[]) => Promise<unknown>
+  /** Gets the identity of the server that gives the rows, too. */
+  readonly write: (entries: readonly BulkEntry[], server: string) => Promise<unknown>
   /** Called after each batch with its rows, and with its keys that were written. */
   readonly onProgress: (rows: number, keys: number) => void
   /** Asked before each batch: why the load must stop, or null. */
@@ -54,14 +55,16 @@ export const loadTable = async ({
 }: LoadParts): Promise<string | null> => {
   const entries = collectEntries(definition, listing.maxRows)
   const stopped = { by: null as string | null }
+  let from = ''
   const writeBatch = async (batch: readonly BulkEntry[], rows: number): Promise<boolean> => {
     stopped.by = objection()
     if (stopped.by !== null) return false
-    await write(batch)
+    await write(batch, from)
     onProgress(rows, batch.length)
     return true
   }
-  const fault = await database.list({ texts: [orderedSql(listing)], unfitModes: definition.unfitModes }, async rows => {
+  const fault = await database.list({ texts: [orderedSql(listing)], unfitModes: definition.unfitModes }, async (rows, server) => {
+    from = server
     const startedAt = performance.now()
     for (let at = 0; at < rows.length; at += batchRows) {
       const some = rows.slice(at, at + batchRows)
@@ -92,9 +95,10 @@ export type LoadTarget = {
 
 export type LoadTurn = {
   /**
-   * Keeps entries that the table gave at `verifiedAt` (epoch ms); resolves with how many of them there was no room for.
+   * Keeps entries that the table on `server` gave at `verifiedAt` (epoch ms); resolves with how many of them there was
+   * no room for.
    */
-  write(entries: readonly BulkEntry[], verifiedAt: number): Promise<number>
+  write(entries: readonly BulkEntry[], verifiedAt: number, server: string): Promise<number>
   /** Why another node may be loading now, or null. */
   objection(): string | null
   /** Notes that the whole table is loaded, as of `startedAt` (epoch ms). */
@@ -107,11 +111,12 @@ export type LoadTurn = {
  * memory already.
  */
 export const memoryTarget = (
-  keep: (entry: BulkEntry, verifiedAt: number) => boolean, loadedAt: number | null,
+  keep: (entry: BulkEntry, verifiedAt: number, server: string) => boolean, loadedAt: number | null,
 ): LoadTarget => {
   let at = loadedAt
   const turn: LoadTurn = {
-    write: (entries, verifiedAt) => Promise.resolve(entries.filter(entry => !keep(entry, verifiedAt)).length),
+    write: (entries, verifiedAt, server) =>
+      Promise.resolve(entries.filter(entry => !keep(entry, verifiedAt, server)).length),
     objection: () => null,
     finish: startedAt => Promise.resolve(at = startedAt),
     end: () => Promise.resolve(),
@@ -157,8 +162,8 @@ export const redisTarget = ({ client, redis, map, warm, keepMs }: RedisTargetSet
         return null
       }
       return {
-        write: async (entries, verifiedAt) => {
-          await bulk.write(map, entries, verifiedAt, keepMs)
+        write: async (entries, verifiedAt, server) => {
+          await bulk.write(map, entries, { verifiedAt, server, ttlMs: keepMs })
           return 0
         },
         objection: () => lease.isHeld() ? null : 'another node may have taken over',

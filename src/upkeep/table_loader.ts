@@ -171,7 +171,7 @@ export class TableLoader {
     let left = 0
     const problem = await loadTable({
       table, listing, objection,
-      write: async entries => { left += await turn.write(entries, startedAt) },
+      write: async (entries, server) => { left += await turn.write(entries, startedAt, server) },
       onProgress: (rows, keys) => {
         const { state } = this
         this.#set({ rows: state.rows + rows, keys: state.keys + keys, totalRows: state.totalRows + rows })
@@ -275,11 +275,11 @@ const targetOf = (map: MysqlMap, { config, redis, previous }: LoadersParts): Loa
   const earlier = previous?.maps.get(name)
   // A memory that was taken over has the table in it.
   const isTakenOver = earlier?.kind === 'mysql' && earlier.memory === memory && earlier.config.warm === warm
-  return memoryTarget(({ key, outcome }, verifiedAt) => {
+  return memoryTarget(({ key, outcome }, verifiedAt, server) => {
     const known = memory.peekFound(key)
     const hasRoom = known !== undefined || memory.hasRoom()
     // A load does not count as somebody asking for the key.
-    if (hasRoom) lookup.known.adopt(key, statement(outcome, verifiedAt, 0), known?.askedAt ?? 0)
+    if (hasRoom) lookup.known.adopt(key, statement(outcome, verifiedAt, 0, server), known?.askedAt ?? 0)
     return hasRoom
   }, isTakenOver ? previous?.loaders.get(name)?.state.loadedAt ?? null : null)
 }

@@ -31,7 +31,9 @@ export const takeCopy = async (
   if (typeof listing === 'string') return listing
   const builder = buildCopy(definition, listing, now())
   const problems: string[] = []
-  const fault = await database.list({ texts: [listingSql(listing)], unfitModes: definition.unfitModes }, async rows => {
+  let from = ''
+  const fault = await database.list({ texts: [listingSql(listing)], unfitModes: definition.unfitModes }, async (rows, server) => {
+    from = server
     for (const row of rows) builder.add(row)
     const problem = await onRows(rows) ?? (builder.rows > maxRows ? `it has more than ${maxRows} rows` : null)
     if (problem !== null) problems.push(problem)
@@ -40,7 +42,7 @@ export const takeCopy = async (
   const [problem] = problems
   if (problem !== undefined) return problem
   if (fault !== null) return `${fault.reason}: ${fault.detail}`
-  const copy = await builder.finish()
+  const copy = await builder.finish(from)
   if (typeof copy === 'string') return copy
   const source = mysqlSource(definition, database)
   return await compareCopy(copy, async key => (await source.ask(key, budgetMs)).outcome) ?? copy

@@ -10,6 +10,7 @@ import { alias, day } from './bed.js'
 import { setTimeout } from 'node:timers/promises'
 
 const now = 1_700_000_000_000
+const given = { verifiedAt: now, server: 'db:3306#1', ttlMs: day }
 const open = async (t: Tap, settings: Partial<RedisSettings>): Promise<Bulk> => {
   const bulk = await openBulk({ keyPrefix: 'hf:', commandTimeoutMs: 100, ...settings })
   t.teardown(() => bulk.close())
@@ -32,14 +33,14 @@ t.test('many entries are written, each with its bytes and its time to live', asy
     key: `user${index}@b\u00fccher.example`,
     outcome: found(byteString(index % 2 === 0 ? `box${index}` : `k\u00e4sten${index}`)),
   }))
-  t.equal(await bulk.write(alias, entries, now, day), 1_050)
+  t.equal(await bulk.write(alias, entries, given), 1_050)
   t.equal(await plain.dbsize(), 1_050)
   for (const index of [0, 1, 99, 100, 1_049]) {
     t.strictSame(await valueAt(`user${index}@b\u00fccher.example`), { ...entries[index]?.outcome, verifiedAt: now })
   }
   const ttlMs = await plain.pttl('hf:alias:user0@b\u00fccher.example')
   t.ok(ttlMs > day - 60_000 && ttlMs <= day, String(ttlMs))
-  t.equal(await bulk.write(alias, [], now, day), 0)
+  t.equal(await bulk.write(alias, [], given), 0)
 })
 
 t.test('what is as recent or more so stays; what is older, of another definition, or not ours is replaced', async t => {
@@ -55,7 +56,7 @@ t.test('what is as recent or more so stays; what is older, of another definition
   await plain.rpush('hf:alias:list', 'x')
   t.equal(await bulk.write(
     alias, ['newer', 'same', 'gone', 'older', 'other', 'odd', 'list', 'new'].map(key => ({ key, outcome: loaded })),
-    now, day,
+    given,
   ), 5)
   t.strictSame(await valueAt('newer'), { ...found(byteString('own')), verifiedAt: now + 1 })
   t.strictSame(await valueAt('same'), { ...found(byteString('own')), verifiedAt: now })
@@ -72,9 +73,9 @@ t.test('a Redis that is full or gone is an error', async t => {
   const entries = Array.from(
     { length: 1_000 }, (_, index) => ({ key: `user${index}`, outcome: found(byteString('x'.repeat(3_000))) }),
   )
-  await t.rejects(bulk.write(alias, entries, now, day), { message: /OOM/ })
+  await t.rejects(bulk.write(alias, entries, given), { message: /OOM/ })
   await full.kill()
-  await t.rejects(bulk.write(alias, entries, now, day))
+  await t.rejects(bulk.write(alias, entries, given))
   await t.rejects(
     openBulk({ keyPrefix: 'hf:', commandTimeoutMs: 100, path: full.socket }, 50), { message: /ENOENT|ECONNREFUSED/ },
   )
@@ -87,8 +88,8 @@ t.test('in a cluster each entry goes where it belongs', async t => {
   const entries = Array.from(
     { length: 250 }, (_, index) => ({ key: `user${index}`, outcome: found(byteString('box')) }),
   )
-  t.equal(await bulk.write(alias, entries, now, day), 250)
-  t.equal(await bulk.write(alias, entries, now, day), 0)
+  t.equal(await bulk.write(alias, entries, given), 250)
+  t.equal(await bulk.write(alias, entries, given), 0)
   t.match(await bulk.client.get('hf:alias:user7'), /3:box$/)
 })
 

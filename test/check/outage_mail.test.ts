@@ -33,7 +33,7 @@ t.test('a key that is known, or was never seen, gets in an outage what the verdi
             })
             // The table has our keys, and lacks those of strangers.
             const row = isOurs ? found(byteString('x')) : absent
-            known.copied = () => isCopied ? { outcome: row, at: Date.now(), table: 0 } : null
+            known.copied = () => isCopied ? { outcome: row, at: Date.now(), table: 0, server: '' } : null
             const facts = { absence, staleForMs, whyNoCopy: isCopied ? '' : noCopy }
             const isAnswered = (): boolean => answerInOutage(known, walkOf(plan, 'k'), Date.now()) !== null
             const title = JSON.stringify({ does, inOutage, isOurs, isCopied, staleForMs })

@@ -59,7 +59,7 @@ t.test('in_outage: pass-strangers does so for domains that are not ours', async 
 t.test('where an absence weakens the protection of mail, only a copy may say so', async t => {
   const { ask, lookup, clock } = await afterOutage('weakens', { absence: { inOutage: 'defer' } })
   t.equal(await ask('absent@example.com'), down)
-  lookup.known.copied = () => ({ outcome: absent, at: clock.now(), table: 0 })
+  lookup.known.copied = () => ({ outcome: absent, at: clock.now(), table: 0, server: '' })
   await clock.advance(5_000)
   t.equal(await ask('absent@example.com'), absent)
 })
@@ -67,7 +67,7 @@ t.test('where an absence weakens the protection of mail, only a copy may say so'
 t.test('a copy answers for keys that nobody has asked for, found and absent', async t => {
   const { ask, lookup, clock } = await afterOutage('passes')
   const at = clock.now()
-  lookup.known.copied = key => ({ outcome: key === 'new@example.com' ? found(byteString('copied')) : absent, at, table: 0 })
+  lookup.known.copied = key => ({ outcome: key === 'new@example.com' ? found(byteString('copied')) : absent, at, table: 0, server: '' })
   t.strictSame(await ask('new@example.com'), stale('copied'))
   t.equal(await ask('never@example.com'), absent)
   t.strictSame(await ask('known@example.com'), stale('box'), 'what the table itself said to a lookup comes first')
@@ -75,13 +75,13 @@ t.test('a copy answers for keys that nobody has asked for, found and absent', as
 
 t.test('a copy\'s absence refuses nobody by itself', async t => {
   const { ask, lookup, clock } = await afterOutage('refuses')
-  lookup.known.copied = () => ({ outcome: absent, at: clock.now(), table: 0 })
+  lookup.known.copied = () => ({ outcome: absent, at: clock.now(), table: 0, server: '' })
   t.equal(await ask('never@example.com'), down)
 })
 
 t.test('in good times the table is asked, whatever the copy says', async t => {
   const { ask, lookup, clock, source } = stage({ 'a@example.com': 'table' }, { search: 'exact' })
-  lookup.known.copied = () => ({ outcome: found(byteString('copied')), at: clock.now(), table: 0 })
+  lookup.known.copied = () => ({ outcome: found(byteString('copied')), at: clock.now(), table: 0, server: '' })
   t.match(await ask('a@example.com'), { value: 'table', age: 'fresh' })
   t.strictSame(source.asked, ['a@example.com'])
 })
@@ -89,7 +89,7 @@ t.test('in good times the table is asked, whatever the copy says', async t => {
 t.test('a row that only the copy knows is absent once the table has said so twice', async t => {
   const { ask, lookup, clock } = stage({}, { search: 'exact' })
   const at = clock.now()
-  lookup.known.copied = () => ({ outcome: found(byteString('copied')), at, table: 0 })
+  lookup.known.copied = () => ({ outcome: found(byteString('copied')), at, table: 0, server: '' })
   t.strictSame(await ask('gone@example.com'), stale('copied'))
   await clock.advance(5 * minute)
   t.equal(await ask('gone@example.com'), absent)
@@ -101,7 +101,7 @@ t.test('a copy lets a plus address find its user, and a catch-all take only thos
   const rows = new Map([['user@example.com', 'own'], ['@example.com', 'catch']])
   lookup.known.copied = key => {
     const value = rows.get(key)
-    return { outcome: value === undefined ? absent : found(byteString(value)), at: clock.now(), table: 0 }
+    return { outcome: value === undefined ? absent : found(byteString(value)), at: clock.now(), table: 0, server: '' }
   }
   source.fault = down
   t.strictSame(await ask('user+tag@example.com'), stale('own+tag'))

@@ -242,7 +242,7 @@ t.test('a newer answer in memory is not replaced by an older one from Redis', as
   const { ask, source, redis, clock } = stage({ 'info@example.com': 'new@example.net' }, { withRedis: true })
   await ask('info@example.com')
   redis.records.set('alias:info@example.com', {
-    outcome: fresh('old@example.net'), verifiedAt: clock.now() - 1, table: 0, contradictedAt: 0, ttlMs: 1,
+    outcome: fresh('old@example.net'), verifiedAt: clock.now() - 1, table: 0, server: '', contradictedAt: 0, ttlMs: 1,
     definition: '0123456789abcdef',
   })
   source.fault = down
@@ -253,7 +253,7 @@ t.test('a newer answer in memory is not replaced by an older one from Redis', as
 t.test('a record from a clock that runs ahead is verified before it counts, and bridges an outage', async t => {
   const { ask, source, redis, clock } = stage({ 'info@example.com': 'new@example.net' }, { withRedis: true })
   redis.records.set('alias:info@example.com', {
-    outcome: fresh('old@example.net'), verifiedAt: clock.now() + 60 * minute, table: 0, contradictedAt: 0, ttlMs: 1,
+    outcome: fresh('old@example.net'), verifiedAt: clock.now() + 60 * minute, table: 0, server: '', contradictedAt: 0, ttlMs: 1,
     definition: '0123456789abcdef',
   })
   source.fault = down

@@ -284,7 +284,7 @@ t.test('a copy is a witness: a table that lacks its keys is not believed before 
   const takenAt = clock.now()
   await clock.advance(minute)
   lookup.known.copied = key => ({
-    outcome: key in rows ? found(byteString(rows[key] ?? '')) : absent, at: takenAt, table: key in rows ? 0 : -1,
+    outcome: key in rows ? found(byteString(rows[key] ?? '')) : absent, at: takenAt, table: key in rows ? 0 : -1, server: '',
   })
   lookup.known.sampleCopy = (_table, count, since) => takenAt > since ? Object.keys(rows).toReversed().slice(0, count) : []
   t.test('emptied', async t => {

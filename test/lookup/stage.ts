@@ -15,6 +15,7 @@ import type { Absence, Lifetimes } from '../../src/config/config.js'
 import { compileSearch } from '../../src/lookup/search.js'
 import type { Plan } from '../../src/lookup/search.js'
 import type { Search } from '../../src/postfix/parameters.js'
+import type { Source } from '../../src/tables/source.js'
 import type { ReverifyParts } from '../../src/upkeep/reverify.js'
 import { byteString, found, unavailable } from '../../src/outcome.js'
 import type { Outcome } from '../../src/outcome.js'
@@ -55,9 +56,9 @@ export const scriptedRedis = (clock: FakeClock) => {
         )
       })
     },
-    write: (map, key, { outcome, verifiedAt, table, contradictedAt }, ttlMs) => {
+    write: (map, key, { outcome, verifiedAt, table, server, contradictedAt }, ttlMs) => {
       if (state.usable) records.set(
-        nameOf(map, key), { outcome, verifiedAt, table, contradictedAt, ttlMs, definition: map.definition },
+        nameOf(map, key), { outcome, verifiedAt, table, server, contradictedAt, ttlMs, definition: map.definition },
       )
     },
     offer: (map, key, kept, ttlMs) => {
@@ -88,6 +89,8 @@ export type Changes = Partial<Omit<Settings, 'plan'>> & {
   search?: Search, absence?: Partial<Absence>, withRedis?: boolean, isKnownElsewhere?: (key: string) =>
     boolean, isOurs?: (key: string) => boolean
   onFound?: (value: string) => void, random?: number
+  /** In place of the scripted rows. */
+  table?: Source
 }
 
 /**
@@ -96,7 +99,7 @@ export type Changes = Partial<Omit<Settings, 'plan'>> & {
  */
 export const stage = (rows: Readonly<Record<string, string>>, {
   search = 'virtual', absence = {}, withRedis =
-    false, isKnownElsewhere = () => false, isOurs = () => true, onFound = () => undefined, random = 0, ...changes
+    false, isKnownElsewhere = () => false, isOurs = () => true, onFound = () => undefined, random = 0, table, ...changes
 }: Changes = {}) => {
   const clock = fakeClock()
   const source = scriptedSource(clock, rows)
@@ -122,7 +125,7 @@ export const stage = (rows: Readonly<Record<string, string>>, {
       random: () => random,
     })
     const trust = new MapTrust([new TableTrust({ maxShrink: 0.3, evidenceForMs: Infinity }, {
-      source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [], siblings: [],
+      source: table ?? source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [], siblings: [],
       outage: new Outage(60_000, clock),
       dropAbsences: () => known.dropAbsences(), onChange: () => undefined,
     })])

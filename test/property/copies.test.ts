@@ -121,7 +121,7 @@ t.test('whatever a copy is sure about, the table says too', async t => {
       for (const row of rows) builder.add(row)
       return true
     })
-    const copy = await builder.finish()
+    const copy = await builder.finish('')
     if (fault !== null || typeof copy === 'string') throw new Error(
       `seed ${seed}: ${query}: ${JSON.stringify(fault ?? copy)}`
     )

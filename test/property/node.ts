@@ -84,9 +84,9 @@ export class SharedRedis {
         })
       },
       readPatiently: () => null,
-      write: (map, key, { outcome, verifiedAt, table, contradictedAt }, ttlMs) => {
+      write: (map, key, { outcome, verifiedAt, table, server, contradictedAt }, ttlMs) => {
         if (!isWritable() || ttlMs < 1) return
-        const told = { outcome, verifiedAt, table, contradictedAt }
+        const told = { outcome, verifiedAt, table, server, contradictedAt }
         this.records.set(nameOf(map.name, key), { told, definition: map.definition, until: clock.now() + ttlMs })
       },
       offer: () => undefined,
