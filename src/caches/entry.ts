@@ -112,7 +112,8 @@ export const encodeRecord = (
   { outcome, verifiedAt, table, server, contradictedAt }: Statement, definition: string,
 ): ByteString =>
   `${recordHead(definition)}${verifiedAt} ${outcome.kind === 'absent' ? '-'
-    : `${table < 0 ? 'w' : table} ${contradictedAt} ${server === '' ? '-' : server} ${outcome.value.length}:${outcome.value}`}` as ByteString
+    : `${table < 0 ? 'w' : table} ${contradictedAt} ${server === '' ? '-' : server} `
+      + `${outcome.value.length}:${outcome.value}`}` as ByteString
 
 /** One string for each server: a million entries name the same few. */
 const serverNames = new Map<string, string>([['-', '']])
@@ -127,12 +128,14 @@ const nameOf = (server: string): string => {
   return name
 }
 
+const recordPattern = /^3 ([0-9a-f]{16}) (\d{1,15}) (?:(w|\d{1,3}) (\d{1,15}) (\S{1,400}) (\d{1,6}):([^\0]+)|-)$/s
+
 /**
  * Reads what encodeRecord wrote. 'other-definition' for a record of another version of the map; 'invalid' for anything
  * else that isn't ours, such as a record cut short, one of an older format or another program's value. Both are misses.
  */
 export const decodeRecord = (record: string, definition: string): Statement | 'other-definition' | 'invalid' => {
-  const match = /^3 ([0-9a-f]{16}) (\d{1,15}) (?:(w|\d{1,3}) (\d{1,15}) (\S{1,400}) (\d{1,6}):([^\0]+)|-)$/s.exec(record)
+  const match = recordPattern.exec(record)
   if (match === null) return 'invalid'
   const [, writtenBy, verifiedAt, table, contradictedAt, server, length, value] = match
   if (value !== undefined && value.length !== Number(length)) return 'invalid'

@@ -163,9 +163,9 @@ export class Known {
 
   /**
    * A server says at `askedAt` (epoch ms) that the key of a known row is absent: null if that is to be believed; else
-   * the found answer that it contradicts, which is served on. It is believed once a second statement says so, `confirmForMs` later, and
-   * at once if the answer is from before `evidenceSince` of its table (epoch ms); never while a table is in doubt on
-   * some server.
+   * the found answer that it contradicts, which is served on. It is believed once a second statement says so,
+   * `confirmForMs` later, and at once if the row is from before `evidenceSince` of its table (epoch ms); never while a
+   * table is in doubt on some server.
    */
   contradict(
     key: string, entry: Entry, askedAt: number,

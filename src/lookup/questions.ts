@@ -132,7 +132,9 @@ export class Questions {
   #learnAbsence(stepKey: string, askedAt: number, before: Entry | undefined, question: StepQuestion): Outcome {
     const { known, tables, clock } = this.#parts
     // A flush came meanwhile, and somebody who asked after it already has the answer.
-    if (known.isNewerThan(stepKey, askedAt)) return unexpiredFound(known.memory.peekFound(stepKey), clock.now()) ?? absent
+    if (known.isNewerThan(stepKey, askedAt)) {
+      return unexpiredFound(known.memory.peekFound(stepKey), clock.now()) ?? absent
+    }
     const row = known.evidence(stepKey, before)
     const contradicted = row === undefined ? null : known.contradict(stepKey, row, askedAt, {
       evidenceSince: of => tables[of]?.evidenceSince ?? Math.min(...tables.map(each => each.evidenceSince)),

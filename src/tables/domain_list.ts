@@ -5,10 +5,11 @@
  * a ! in front turns it round; the first item that matches decides. Domains are
  * compared whole and folded: no sub-domains.
  *
- * Tables are read once, at start. texthash: is read as it is; of hash:, btree:,
- * lmdb:, cdb: and dbm: the text file that postmap(1) made them from is read, if
- * it is there and not newer than the table. Other types are refused, since a
- * list that can't be read would turn keys away unasked.
+ * What the list names is read at start, and again when it has changed: Postfix finds a
+ * domain as soon as postmap(1) has added it, and its users must not be absent until somebody
+ * reloads Holdfast. texthash: is read as it is; of hash:, btree:, lmdb:, cdb: and dbm: the
+ * text file that postmap(1) made them from is read, if it is there and not newer than the
+ * table. Other types are refused, since a list that can't be read would turn keys away unasked.
  */
 import type { Files } from './cf.js'
 import { fold } from '../postfix/fold.js'
@@ -16,6 +17,7 @@ import { parseTextTable } from '../postfix/text_table.js'
 import { messageOf } from '../log.js'
 
 export type DomainList = {
+  /** By the files as they are; by what was read last where they can't be used now. */
   readonly matches: (domain: string) => boolean
   readonly warnings: readonly string[]
   /** Not empty: the list must not be used. */
@@ -31,17 +33,38 @@ const suffixes: ReadonlyMap<string, string> = new Map([
 
 /** Reads the list and what it names. Never throws for a file: that is an error in the list. */
 export const parseDomainList = (list: string, files: Files): DomainList => {
-  const reader = new ListReader(files)
-  reader.parse(list, false, [])
-  const { decisions, warnings, errors } = reader
-  return { matches: domain => decisions.get(fold(domain)) ?? false, warnings, errors, content: decisions }
+  const read = (): ListReader => {
+    const reader = new ListReader(files)
+    reader.parse(list, false, [])
+    return reader
+  }
+  let last = read()
+  let lookedAt = performance.now()
+  const { decisions, warnings, errors } = last
+  return {
+    matches: domain => {
+      const now = performance.now()
+      if (last.times.size > 0 && now - lookedAt >= lookEveryMs) {
+        lookedAt = now
+        const next = last.isCurrent() ? last : read()
+        if (next.errors.length === 0) last = next
+      }
+      return last.decisions.get(fold(domain)) ?? false
+    },
+    warnings, errors, content: decisions,
+  }
 }
+
+/** The files are looked at so often (ms) at most. */
+const lookEveryMs = 1_000
 
 class ListReader {
   readonly warnings: string[] = []
   readonly errors: string[] = []
   /** Everything on a list can be listed, so what the first matching item says of a domain is known ahead. */
   readonly decisions = new Map<string, boolean>()
+  /** When each file that was read had changed (epoch ms). */
+  readonly times = new Map<string, number | null>()
   readonly #files: Files
 
   constructor(files: Files) {
@@ -63,6 +86,17 @@ class ListReader {
     }
   }
 
+  /** Whether the files are what they were when they were read. */
+  isCurrent(): boolean {
+    return [...this.times].every(([path, time]) => this.#files.modifiedMs(path) === time)
+  }
+
+  /** Its time is taken first: a file that changes meanwhile is read again. */
+  #read(path: string): Buffer {
+    this.times.set(path, this.#files.modifiedMs(path))
+    return this.#files.read(path)
+  }
+
   #item(item: string, isIn: boolean, open: readonly string[]): void {
     const colon = item.indexOf(':')
     if (item === '') this.errors.push('no domain stands after \'!\'; write !DOMAIN')
@@ -80,7 +114,7 @@ class ListReader {
   #readFile(path: string, isTurned: boolean, open: readonly string[]): void {
     let content: string
     try {
-      content = this.#files.read(path).toString('utf8')
+      content = this.#read(path).toString('utf8')
     } catch (error) {
       this.errors.push(`${path} can't be read: ${messageOf(error)}`)
       return
@@ -97,7 +131,7 @@ class ListReader {
     }
     try {
       // Only postmap folds; Postfix opens the tables of a list without folding.
-      const table = parseTextTable(this.#files.read(path), path, suffix === undefined ? key => key : fold)
+      const table = parseTextTable(this.#read(path), path, suffix === undefined ? key => key : fold)
       this.warnings.push(...table.warnings.map(({ place, text }) => `${place}: ${text}`))
       for (const domain of table.entries.keys()) this.#decide(domain, isIn)
     } catch (error) {

@@ -63,7 +63,8 @@ export const loadTable = async ({
     onProgress(rows, batch.length)
     return true
   }
-  const fault = await database.list({ texts: [orderedSql(listing)], unfitModes: definition.unfitModes }, async (rows, server) => {
+  const query = { texts: [orderedSql(listing)], unfitModes: definition.unfitModes }
+  const fault = await database.list(query, async (rows, server) => {
     from = server
     const startedAt = performance.now()
     for (let at = 0; at < rows.length; at += batchRows) {

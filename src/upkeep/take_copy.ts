@@ -32,7 +32,8 @@ export const takeCopy = async (
   const builder = buildCopy(definition, listing, now())
   const problems: string[] = []
   let from = ''
-  const fault = await database.list({ texts: [listingSql(listing)], unfitModes: definition.unfitModes }, async (rows, server) => {
+  const query = { texts: [listingSql(listing)], unfitModes: definition.unfitModes }
+  const fault = await database.list(query, async (rows, server) => {
     from = server
     for (const row of rows) builder.add(row)
     const problem = await onRows(rows) ?? (builder.rows > maxRows ? `it has more than ${maxRows} rows` : null)

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { parseDomainList } from '../../src/tables/domain_list.js'
 import { memoryFiles } from './files.js'
@@ -54,6 +55,19 @@ t.test('what can\'t be read in full is an error: its keys would be turned away u
   t.match(errors('/etc/loop'), [/includes itself/])
   t.match(errors('a.example !'), [/no domain stands after '!'/])
   t.end()
+})
+
+t.test('a domain that is added later is found as soon as its table is made', async t => {
+  const now = { '/etc/hashed': 'A.example x\n', '/etc/hashed.db': '', '/etc/list': 'one.example' }
+  const times = { '/etc/hashed': 1, '/etc/hashed.db': 1, '/etc/list': 1 }
+  const list = parseDomainList('hash:/etc/hashed, /etc/list', memoryFiles(now, times))
+  t.notOk(list.matches('new.example') || list.matches('two.example'))
+  Object.assign(now, { '/etc/hashed': 'A.example x\nnew.example x\n', '/etc/list': 'one.example two.example' })
+  Object.assign(times, { '/etc/hashed': 2, '/etc/list': 2 })
+  const until = async (domain: string): Promise<void> => { while (!list.matches(domain)) await setTimeout(100) }
+  t.ok(list.matches('a.example'), 'while postmap has not been run, what was read last counts')
+  Object.assign(times, { '/etc/hashed.db': 2 })
+  await Promise.all([until('new.example'), until('two.example')])
 })
 
 t.test('a comment at the end of the list is skipped with a warning', t => {
