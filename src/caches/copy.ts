@@ -39,6 +39,8 @@ export type Copy = {
   readonly takenAt: number
   /** The identity of the server that listed it; '' if nobody knows. */
   readonly server: string
+  /** By which share of its keys each of the last copies before it had shrunk; whoever keeps copies notes it here. */
+  readonly losses: number[]
   readonly rows: number
   /** Different keys; a domain whose users are all found by it counts as one. */
   readonly keys: number
@@ -106,7 +108,7 @@ export const buildCopy = (table: CopiedTable, listing: Listing, takenAt: number)
     finish: async server => {
       if (odd.size > maxOddKeys) return `more than ${maxOddKeys} keys are not in printable ASCII`
       await store.finish()
-      return openCopy(table, listing, { takenAt, server, odd: [...odd], oddKeys: [...oddKeys], store })
+      return openCopy(table, listing, { takenAt, server, losses: [], odd: [...odd], oddKeys: [...oddKeys], store })
     },
   }
 }
@@ -116,6 +118,7 @@ type Head = {
   readonly definition: string
   readonly takenAt: number
   readonly server: string
+  readonly losses: number[]
   /** A file may have lost its end. */
   readonly rows: number
   readonly odd: readonly string[]
@@ -138,7 +141,9 @@ const readHead = (piece: Buffer | undefined): Head | null => {
   if (typeof definition !== 'string' || typeof server !== 'string') return null
   if (typeof takenAt !== 'number' || typeof rows !== 'number') return null
   const odd = textsIn(lists['odd'])
-  return odd === null ? null : { definition, takenAt, server, rows, odd, oddKeys: textsIn(lists['oddKeys']) ?? [] }
+  const shares: unknown[] = Array.isArray(lists['losses']) ? lists['losses'] : [null]
+  if (odd === null || !shares.every(share => typeof share === 'number')) return null
+  return { definition, takenAt, server, losses: shares, rows, odd, oddKeys: textsIn(lists['oddKeys']) ?? [] }
 }
 
 /** The copy that `pieces` wrote; a text says why it can't be used: it is of another definition, or damaged. */
@@ -153,9 +158,11 @@ export const readCopy = async (
   return store?.rows !== read.rows ? 'it is damaged' : openCopy(table, listing, { ...read, store })
 }
 
-type CopyData = Pick<Head, 'takenAt' | 'server' | 'odd' | 'oddKeys'> & { readonly store: RowStore }
+type CopyData = Pick<Head, 'takenAt' | 'server' | 'losses' | 'odd' | 'oddKeys'> & { readonly store: RowStore }
 
-const openCopy = (table: CopiedTable, listing: Listing, { takenAt, server, odd, oddKeys, store }: CopyData): Copy => {
+const openCopy = (
+  table: CopiedTable, listing: Listing, { takenAt, server, losses, odd, oddKeys, store }: CopyData,
+): Copy => {
   const find = finder(listing, store, odd.map(key => new RegExp(`^${key}$`)))
   /** The keys by which a row with this key in the store is found, if they can be read off it. */
   const keysFor = (stored: string): readonly string[] => {
@@ -189,12 +196,13 @@ const openCopy = (table: CopiedTable, listing: Listing, { takenAt, server, odd, 
     },
     takenAt,
     server,
+    losses,
     rows: store.rows,
     keys: store.keys,
     bytes: store.bytes,
     pieces: function* () {
       const head: Head = {
-        definition: fingerprintOf(table, listing), takenAt, server, rows: store.rows, odd, oddKeys,
+        definition: fingerprintOf(table, listing), takenAt, server, losses, rows: store.rows, odd, oddKeys,
       }
       yield Buffer.from(JSON.stringify(head))
       yield* store.segments

@@ -158,7 +158,7 @@ export class Memory {
   }
 
   /** Up to `count` random rows that `isWanted`, of a few times as many at most. `random` is in [0, 1). */
-  sample(count: number, isWanted: (entry: Entry) => boolean, random: () => number): string[] {
+  sample(count: number, isWanted: (entry: Entry, key: string) => boolean, random: () => number): string[] {
     const rowKeys = this.#rowKeys
     const keys = new Set<string>()
     const isSmall = rowKeys.length <= 4 * count
@@ -167,7 +167,7 @@ export class Memory {
       const at = isSmall ? (start + tries) % rowKeys.length : Math.floor(random() * rowKeys.length)
       const key = rowKeys[at]
       const entry = key === undefined ? undefined : this.#kept.peek(key, noOptions)
-      if (key !== undefined && entry !== undefined && isWanted(entry)) keys.add(key)
+      if (key !== undefined && entry !== undefined && isWanted(entry, key)) keys.add(key)
     }
     return [...keys]
   }

@@ -86,6 +86,11 @@ export class Daemon {
     return this.#snapshots.recall()
   }
 
+  /** kill -9 right after a doubt began must not lose it, nor what it began with. */
+  saveDoubts(): void {
+    if (!this.#isStopping) void this.#snapshots.save()
+  }
+
   /** Opens listeners and HTTP. Rejects if an address can't be had, having closed everything. */
   async open(): Promise<void> {
     const { config } = this.#maps
@@ -139,7 +144,7 @@ export class Daemon {
       throw error
     }
     // From here nothing can fail, and nothing waits: all maps change between two requests.
-    this.#maps = openMaps(config, sources, this.#log, before)
+    this.#maps = openMaps(config, sources, this.#log, before, () => this.saveDoubts())
     this.#current.replace(this.#maps.maps, this.#maps.config.faults)
     this.#listeners = listeners
     this.#configure(listeners, config)
@@ -256,10 +261,13 @@ export class Daemon {
 export const startDaemon = async (
   { config, sources }: Configuration, log: Log, events: Events, inherited: Inherited,
 ): Promise<Daemon> => {
-  const maps = openMaps(config, sources, log, null)
+  // Until it listens, the snapshot may be another daemon's.
+  let listening: Daemon | null = null
+  const maps = openMaps(config, sources, log, null, () => listening?.saveDoubts())
   await Promise.race([maps.ready, sleep(redisPatienceMs, undefined, { ref: false })])
   const daemon = new Daemon(maps, log, events, inherited)
   await daemon.recall()
   await daemon.open()
+  listening = daemon
   return daemon
 }

@@ -60,14 +60,20 @@ const changesBudgetMs = 2_000
 /** For this time (ms) an answer may be given without another question. */
 const longestFreshMs = ({ freshForMs, absentForMs }: Lifetimes): number => Math.max(freshForMs, absentForMs)
 
-/** Connects in the background. `previous` stays open and usable. */
-export const openMaps = (config: Config, sources: Sources, log: Log, previous: OpenMaps | null): OpenMaps => {
+/** Connects in the background. `previous` stays open and usable. `onDoubt`: a doubt began or ended in a map. */
+export const openMaps = (
+  config: Config, sources: Sources, log: Log, previous: OpenMaps | null, onDoubt: () => void = () => undefined,
+): OpenMaps => {
   const redis = openRedis(config, log)
   const canaries = openCanaries(config, sources, log)
   // The maps inherit doubts before there is anybody to tell; Redis has those already.
   let doubts = null as SharedDoubts | null
   const maps = openEachMap({
-    config, sources, log, redis: redis?.cache ?? null, canaries, previous, onDoubt: name => doubts?.tell(name),
+    config, sources, log, redis: redis?.cache ?? null, canaries, previous,
+    onDoubt: name => {
+      doubts?.tell(name)
+      onDoubt()
+    },
   })
   const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
   const channel = redis === null ? null : openFlushes(config, redis.client, maps, log)

@@ -200,14 +200,19 @@ export class Known {
 
   /**
    * Up to `count` random keys that are known as found in a table of this map, verified after `since` (epoch ms): in
-   * turns from its copy, which has the whole table, and from memory, which has what was found since.
+   * turns from its copy, which has the whole table, and from memory, which has what was found since. What was found
+   * before and is not in the copy was gone when that was taken: rows that come and go are no evidence for ever.
    */
   sample(table: number, count: number, since: number): string[] {
     const now = this.#parts.clock.now()
     const copied = this.sampleCopy(table, count, since)
       .filter(key => this.copiedSince(key, this.memory.peek(key))?.kind === 'found')
-    const held = this.memory.sample(count, entry =>
-      entry.table === table && entry.verifiedAt > since && now < entry.expiredAt, this.#parts.random)
+    const isInCopy = (key: string, { verifiedAt }: Entry): boolean => {
+      const known = this.copied(key)
+      return known === null || known.table === table || known.at < verifiedAt
+    }
+    const held = this.memory.sample(count, (entry, key) => entry.table === table && entry.verifiedAt > since
+      && now < entry.expiredAt && isInCopy(key, entry), this.#parts.random)
     const inTurns = Array.from({ length: count }, (_, index) => [copied[index], held[index]]).flat()
     return [...new Set(inTurns.filter(key => key !== undefined))].slice(0, count)
   }

@@ -41,6 +41,18 @@ const minMissing = 2
 export const isShrunk = (missing: number, asked: number, maxShrink: number): boolean =>
   maxShrink < 1 && missing >= minMissing && missing > asked * maxShrink
 
+/** So many of the last shrinks are remembered: a day of copies. */
+export const keptLosses = 96
+/** What has happened so often in that time is usual. */
+const usualTimes = 3
+
+/**
+ * The share of known keys that may be gone from a table before it is doubted, if its last copies had shrunk by
+ * `losses`: twice what is usual, where that is more than `maxShrink`.
+ */
+export const allowedShrink = (maxShrink: number, losses: readonly number[]): number =>
+  Math.max(maxShrink, 2 * (losses.toSorted((a, b) => b - a)[usualTimes - 1] ?? 0))
+
 /** The doubt after a check that missed so many of its keys; null if it ends with it. */
 export const recheck = (doubt: Doubt, missing: number): Doubt | null => {
   const areBack = missing <= doubt.keys.length * mayStayAway

@@ -16,7 +16,7 @@ import type { Unavailable } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
 import type { Answer, HeldSource, Source } from '../tables/source.js'
 import type { Canary } from './canary.js'
-import { isShrunk, maxDoubtKeys, recheck } from './doubt.js'
+import { allowedShrink, isShrunk, maxDoubtKeys, recheck } from './doubt.js'
 import type { Doubt, DoubtCause } from './doubt.js'
 import type { Outage } from './outage.js'
 
@@ -82,9 +82,22 @@ export class TableTrust {
     this.#parts = parts
   }
 
+  /** By which shares of its keys the table usually shrinks from one copy to the next. */
+  losses: () => readonly number[] = () => []
+
+  /** The share of known keys that may be gone from it; 1 or more: it is not doubted. */
+  get maxShrink(): number {
+    return allowedShrink(this.#settings.maxShrink, this.losses())
+  }
+
   /** The doubts there are, by server. */
   get doubts(): ReadonlyMap<string, Doubt> {
     return this.#doubts
+  }
+
+  /** Whether this server's table is not to be copied now. */
+  isDoubted(server: string): boolean {
+    return this.#doubts.has(server) || this.#parts.canaries.some(({ doubt }) => doubt !== null)
   }
 
   get outage(): Outage {
@@ -177,7 +190,7 @@ export class TableTrust {
       const doubt = await canary.checkBy(held)
       if (doubt !== null) return doubt
     }
-    if (this.#settings.maxShrink >= 1) return null
+    if (this.maxShrink >= 1) return null
     const siblings = this.#parts.siblings.filter(sibling => sibling !== this)
     if (siblings.some(({ doubts }) => doubts.has(server)) && this.#isSmall(key)) return doubted
     return await this.#lookForKnown(server, held, siblings, key, isKnown) ?? this.#lookWhetherCreated(server, held)
@@ -216,7 +229,7 @@ export class TableTrust {
       if (outcome.kind === 'unavailable') return outcome
       if (outcome.kind === 'absent') missing++
     }
-    if (!isShrunk(missing, asked, this.#settings.maxShrink)) return null
+    if (!isShrunk(missing, asked, this.maxShrink)) return null
     this.doubt(server, 'shrunk')
     return doubted
   }
@@ -226,7 +239,7 @@ export class TableTrust {
     siblings: readonly TableTrust[], server: string, held: HeldSource,
   ): Promise<Unavailable | null> {
     for (const sibling of siblings) {
-      if (sibling.#settings.maxShrink >= 1 || sibling.#isSmall()) continue
+      if (sibling.maxShrink >= 1 || sibling.#isSmall()) continue
       const doubt = await sibling.#lookForKnown(server, held, [])
       // An account that may not read that table says nothing about it.
       if (doubt?.reason !== 'query-error') return doubt

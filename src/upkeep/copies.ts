@@ -4,8 +4,8 @@
  * (lookup/answers.ts), so a row that is new since then is found all the same in
  * good times.
  *
- * The smallest tables come first, up to `copy_rows` over all maps. A table that has
- * lost too many keys since the last copy is in doubt, and the last copy is kept.
+ * The smallest tables come first, up to `copy_rows` over all maps. A table that lacks too
+ * many of the known keys, more than it usually loses, is in doubt, and the last copy is kept.
  * The copies of maps that aren't sensitive are also written to files, which a
  * restart in an outage reads.
  */
@@ -19,7 +19,7 @@ import type { Copied } from '../lookup/known.js'
 import type { MysqlMap } from '../lookup/maps.js'
 import { absent } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
-import { isShrunk } from '../trust/doubt.js'
+import { isShrunk, keptLosses } from '../trust/doubt.js'
 import { takeCopy } from './take_copy.js'
 
 export type CopiesParts = {
@@ -77,7 +77,7 @@ const firstRows = 10_000
 const budgetMs = 1_000
 /** The event loop rests for this many times as long as a batch of rows took. */
 const restShare = 2
-/** So many keys of the last copy are looked for in a new one. */
+/** So many known keys are looked for in a new copy. */
 const comparedKeys = 200
 /** Copies are taken again this long (ms) after a row changed, for all that changed since. */
 const changedMs = 60_000
@@ -101,6 +101,10 @@ export const keepCopies = (parts: CopiesParts): Copies => {
     map.lookup.known.sampleCopy = (table, count, since) => {
       const copy = own.find(({ index }) => index === table)?.copy ?? null
       return copy === null || copy.takenAt <= since ? [] : copy.sampleKeys(count)
+    }
+    for (const { index, map: { trust } } of own) {
+      const table = trust.tables[index]
+      if (table !== undefined) table.losses = () => own.find(slot => slot.index === index)?.copy?.losses ?? []
     }
   }
   const closing = new AbortController()
@@ -208,20 +212,28 @@ const takeNext = async (
   }
 }
 
-/** Puts a new copy in the place of the last one: null; or the table has lost too much since then, and is in doubt. */
+/** Puts a new copy in the place of the last one: null; or why not: the table lacks too much, and is in doubt. */
 const accept = async (slot: Slot, taken: Copy): Promise<string | null> => {
-  const { map: { trust, tables, config: { maxShrink } }, index, copy } = slot
-  const keys = copy?.sampleKeys(comparedKeys) ?? []
-  const missing = keys.filter(key => taken.answer(key).kind === 'absent')
+  const { map: { trust, tables, lookup: { known } }, index, copy } = slot
+  const table = trust.tables[index]
+  if (table === undefined) return null
+  if (table.isDoubted(taken.server)) return 'the table is in doubt, and the last copy is kept'
+  const isGone = (key: string): boolean => taken.answer(key).kind === 'absent'
+  const keys = known.sample(index, comparedKeys, table.evidenceSince)
+  const missing = keys.filter(isGone)
   const [lost] = missing
-  const isRight = copy === null || copy.takenAt <= (trust.tables[index]?.trustedAt ?? 0)
-  if (lost === undefined || isRight || !isShrunk(missing.length, keys.length, maxShrink)) {
-    slot.copy = taken
-    return null
+  if (lost !== undefined && isShrunk(missing.length, keys.length, table.maxShrink)) {
+    const answer = await tables[index]?.source.ask(lost, budgetMs)
+    if (answer?.outcome.kind === 'absent') table.doubt(answer.server, 'copy-shrunk')
+    return `the table lacks ${missing.length} of ${keys.length} known keys, and the last copy is kept`
   }
-  const answer = await tables[index]?.source.ask(lost, budgetMs)
-  if (answer?.outcome.kind === 'absent') trust.tables[index]?.doubt(answer.server, 'copy-shrunk')
-  return `the table lacks ${missing.length} of ${keys.length} keys of the last copy, which is kept`
+  if (copy !== null) {
+    const before = copy.sampleKeys(comparedKeys)
+    const loss = before.length === 0 ? 0 : before.filter(isGone).length / before.length
+    taken.losses.push(...copy.losses.slice(1 - keptLosses), loss)
+  }
+  slot.copy = taken
+  return null
 }
 
 const fileOf = (folder: string, { map, index }: Slot): string =>

@@ -1,7 +1,7 @@
 /**
  * What the maps know, in a file: a restart in the middle of an outage still knows
- * it, and kill -9 loses at most half a minute of it. The file is written as a whole
- * now and then; in between, what changed is appended.
+ * it, and kill -9 loses at most half a minute of it, and no doubt. The file is written as
+ * a whole now and then; in between, what changed is appended.
  *
  * The first piece names the format. Each other one is a JSON array of entries: the
  * map, the key, the record (caches/entry.ts; '' if the key was forgotten), when
@@ -98,7 +98,7 @@ export class Snapshots {
   readonly #parts: SnapshotParts
   #cancel: () => void = () => undefined
   #isClosed = false
-  /** Saves come one after the other. */
+  /** Saves come one after the other, and after what is recalled. */
   #saving: Promise<void> = Promise.resolve()
   /** The file as it was last written as a whole, and where it ends now; null: it is to be written as a whole. */
   #file: SnapshotFile | null = null
@@ -116,7 +116,11 @@ export class Snapshots {
    * Brings back what the last process saved. What does not fit the configuration may fit the next one, when its
    * mistake is mended: that file is kept aside for a week, and read again. Never rejects.
    */
-  async recall(): Promise<void> {
+  recall(): Promise<void> {
+    return this.#saving = this.#saving.then(() => this.#recall())
+  }
+
+  async #recall(): Promise<void> {
     const { path, maps } = this.#parts.current()
     if (path === null) return
     const { log } = this.#parts

@@ -7,14 +7,15 @@
  * 2. The snapshot is damaged while Holdfast is down: it starts all the same,
  *    says so, and uses what comes before the damage.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
 import { freshFolder } from '../fixtures/guard.js'
-import { mailConfig, mailSql } from '../fixtures/mail.js'
+import { mailConfig, mailSql, tableConfig, tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
@@ -41,6 +42,25 @@ t.test('a restart during an outage forgets nothing, and a damaged snapshot is no
   await holdfast.start()
   t.match(holdfast.log(), /snapshot: .*: it is damaged: cut short or changed/)
   t.match(await ask('info@v.example'), /^TEMP /)
+})
+
+t.test('kill -9 right after a doubt began loses neither the doubt nor whom it was about', async t => {
+  const keys = Array.from({ length: 10 }, (_, index) => `user${index}@v.example`)
+  const mariadb = await startMariadb({ sql: tableSql(keys.map(key => `('${key}', 'box')`).join()) })
+  t.teardown(() => mariadb.stop())
+  const holdfast = await startHoldfast(dir => tableConfig(
+    dir, mariadb, { alias: { search: 'exact' } }, { snapshot: 'snapshot' },
+  ))
+  t.teardown(() => holdfast.kill())
+  const ask = (key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'alias', key)
+  for (const key of keys) t.equal(await ask(key), 'OK box')
+  await mariadb.sql('TRUNCATE a')
+  t.match(await ask('stranger@v.example'), /^TEMP distrusted/)
+  while (!existsSync(join(holdfast.dir, 'snapshot'))) await setTimeout(10)
+  await holdfast.kill()
+  await holdfast.start()
+  t.match(await ask('stranger@v.example'), /^TEMP distrusted/)
+  for (const key of keys) t.equal(await ask(key), 'OK box')
 })
 
 t.test('a daemon that can\'t listen leaves the snapshot as it is: it may be another one\'s', async t => {

@@ -1,0 +1,105 @@
+/** What a new copy of a table in a real MariaDB says of the table, with the copies before it. */
+import t from 'tap'
+import type { Test } from 'tap'
+import type { MysqlMap } from '../../src/lookup/maps.js'
+import { absent } from '../../src/outcome.js'
+import { keepCopies } from '../../src/upkeep/copies.js'
+import { freshFolder } from '../fixtures/guard.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import { minute, stage } from '../lookup/stage.js'
+import { openTable } from './bed.js'
+
+const mariadb = await startMariadb()
+t.teardown(() => mariadb.stop())
+
+const valuesOf = (numbers: readonly number[]): string =>
+  numbers.map(number => `('user${number}@example.com', 'box')`).join()
+const numbersFrom = (first: number, count: number): readonly number[] =>
+  Array.from({ length: count }, (_, index) => first + index)
+
+/** A map on a table with users 0 to 39, whose copies are kept; each `copy` resolves when the next one is taken or not. */
+const bed = async (t: Test, folder: string | null = null) => {
+  await mariadb.sql(`CREATE OR REPLACE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto VARCHAR(255));
+    INSERT INTO alias VALUES ${valuesOf(numbersFrom(0, 40))}`)
+  const table = openTable(t, mariadb, mariadb)
+  const staged = stage({}, { search: 'exact', table: table.source, deadlineMs: 20_000, softDeadlineMs: 19_000 })
+  const { clock, lookup } = staged
+  const events: string[] = []
+  let onEvent = (): void => undefined
+  const note = (event: string): void => {
+    events.push(event)
+    onEvent()
+  }
+  const keep = (of: typeof lookup) => {
+    const map = {
+      name: 'alias', tables: [table], lookup: of, trust: of.trust, config: { sensitive: false },
+      identity: of.known.identity,
+    } as unknown as MysqlMap
+    const copies = keepCopies({
+      maps: [map], everyMs: 15 * minute, maxRows: 1_000, folder, previous: null, clock, random: () => 0.5,
+      onTaken: (_map, rows) => note(`${rows} rows`), onProblem: (_map, problem) => note(problem),
+    })
+    t.teardown(() => copies.close())
+    return copies
+  }
+  const next = async (): Promise<string> => {
+    const before = events.length
+    while (events.length === before) {
+      await clock.advance(minute)
+      await new Promise<void>(resolve => {
+        onEvent = resolve
+        setTimeout(resolve, 20)
+      })
+    }
+    return events.at(-1) ?? ''
+  }
+  const ask = (key: string): Promise<unknown> => Promise.resolve(lookup.lookup(key))
+  return { ...staged, keep, next, ask }
+}
+
+t.test('a table that usually keeps its rows is in doubt when a copy lacks them, and the last copy is kept', async t => {
+  const { keep, next, lookup, ask } = await bed(t)
+  const copies = keep(lookup)
+  t.equal(await next(), '40 rows')
+  await mariadb.sql('DELETE FROM alias WHERE address NOT LIKE \'user1%\'')
+  t.match(await next(), /lacks \d+ of \d+ known keys/)
+  t.match(copies.of('alias'), [{ rows: 40 }])
+  t.match(await ask('nobody@example.com'), { reason: 'distrusted' })
+  t.match(await next(), /in doubt, and the last copy is kept/)
+})
+
+t.test('a first copy is held against what else is known of the table', async t => {
+  const { keep, next, lookup, ask } = await bed(t)
+  for (const number of numbersFrom(0, 20)) await ask(`user${number}@example.com`)
+  await mariadb.sql('TRUNCATE alias')
+  const copies = keep(lookup)
+  t.match(await next(), /lacks 20 of 20 known keys/)
+  t.match(copies.of('alias'), [{ rows: 0, takenAt: null }])
+  t.match(await ask('nobody@example.com'), { reason: 'distrusted' })
+})
+
+t.test('a table whose rows come and go may lose more at once than max_shrink, in the process that comes after too', async t => {
+  const folder = freshFolder()
+  const { keep, next, lookup, open, clock } = await bed(t, folder)
+  const first = keep(lookup)
+  await next()
+  // A quarter of the rows lives on for less than the time from one copy to the next.
+  for (let round = 0; round < 12; round++) {
+    for (const number of numbersFrom(10 * round, 10)) {
+      await lookup.lookup(`user${number}@example.com`)
+      await mariadb.sql(`DELETE FROM alias WHERE address = 'user${number}@example.com'`)
+    }
+    await mariadb.sql(`INSERT INTO alias VALUES ${valuesOf(numbersFrom(40 + 10 * round, 10))}`)
+    t.equal(await next(), '40 rows', `round ${round}: what memory knew long ago is no evidence`)
+  }
+  first.close()
+  const after = open()
+  const second = keep(after)
+  await second.read
+  t.match(await next(), '40 rows')
+  await mariadb.sql('DELETE FROM alias ORDER BY address LIMIT 18')
+  t.equal(await next(), '22 rows', '45 % are gone at once')
+  t.strictSame(after.trust.doubts, [])
+  await clock.advance(minute)
+  t.strictSame(await after.lookup('nobody@example.com'), absent)
+})
