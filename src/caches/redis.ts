@@ -5,7 +5,9 @@
  *
  * It holds found answers, and the absences that are part of accepting a known
  * recipient (trust/known_elsewhere.ts). Other absences live a few seconds, and
- * strangers cause any number of them: in Redis they could evict found answers.
+ * strangers cause any number of them: in Redis they could evict found answers. Whole
+ * answers, which strangers can make up too, share a bounded number of places: the key
+ * gives the place, and the last one written to it stays.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RedisSettings } from '../config/config.js'
@@ -41,9 +43,32 @@ const toStorable = (key: string): string =>
 const fromStorable = (key: string): string =>
   key.replace(privateUses, letter => String.fromCharCode(0xdc00 + (letter.codePointAt(0) ?? 0) - 0x10ff00))
 
-/** The key in Redis under which the answer for `key` of `map` stands. */
+/** The places for the whole answers of a map. */
+const wholePlaces = 65_536
+
+const placeOf = (key: string): number => {
+  let hash = 0x811c_9dc5
+  for (let index = 0; index < key.length; index++) hash = Math.imul(hash ^ key.charCodeAt(index), 0x0100_0193)
+  return (hash ^ (hash >>> 16)) & (wholePlaces - 1)
+}
+
+/** The key in Redis under which the answer for `key` of `map` stands; another whole answer may stand there. */
 export const redisKey = (keyPrefix: string, map: Pick<MapIdentity, 'name'>, key: string): string =>
-  `${keyPrefix}${map.name}:${toStorable(key)}`
+  `${keyPrefix}${map.name}:${isDerived(key) ? `\0${placeOf(key)}` : toStorable(key)}`
+
+/** What stands there: the record; before that of a whole answer, its own key. */
+const storedOf = (map: MapIdentity, key: string, kept: Statement): Buffer => {
+  const record = Buffer.from(encodeRecord(kept, definitionFor(map, key)), 'latin1')
+  return isDerived(key) ? Buffer.concat([Buffer.from(`${toStorable(key)}\n`), record]) : record
+}
+
+/** The key and the record that stand under a key in Redis; null: a whole answer without its key. */
+const readStored = (key: string, bytes: Buffer): { readonly key: string, readonly record: string } | null => {
+  if (!isDerived(key)) return { key, record: bytes.toString('latin1') }
+  const end = bytes.indexOf('\n')
+  if (end === -1) return null
+  return { key: fromStorable(bytes.toString('utf8', 0, end)), record: bytes.toString('latin1', end + 1) }
+}
 
 /** What the rest of Holdfast uses of it. A type by itself, so that a test can be a Redis that misbehaves. */
 export type RedisCache = Omit<RedisAnswers, 'client'>
@@ -102,13 +127,13 @@ export class RedisAnswers {
   /** Keeps an answer for `ttlMs` from now. Not waited for. */
   write(map: MapIdentity, key: string, kept: Statement, ttlMs: number): void {
     if (!this.#server.isWritable || ttlMs < 1) return
-    this.#send(this.client.set(this.#keyOf(map, key), recordOf(map, key, kept), 'PX', Math.ceil(ttlMs)))
+    this.#send(this.client.set(this.#keyOf(map, key), storedOf(map, key, kept), 'PX', Math.ceil(ttlMs)))
   }
 
   /** The same, unless that key has an answer already. */
   offer(map: MapIdentity, key: string, kept: Statement, ttlMs: number): void {
     if (!this.#server.isWritable) return
-    this.#send(this.client.set(this.#keyOf(map, key), recordOf(map, key, kept), 'PX', Math.ceil(ttlMs), 'NX'))
+    this.#send(this.client.set(this.#keyOf(map, key), storedOf(map, key, kept), 'PX', Math.ceil(ttlMs), 'NX'))
   }
 
   /** Deletes the answer for a key that the table no longer has. Not waited for. */
@@ -128,9 +153,10 @@ export class RedisAnswers {
     try {
       for await (const values of scanValues(client, prefix, key => isWanted(ownKey(key)))) {
         yield values.flatMap(([key, bytes]) => {
-          const own = ownKey(key)
-          const known = bytes === null ? 'invalid' : decodeRecord(bytes.toString('latin1'), definitionFor(map, own))
-          return typeof known === 'string' ? [] : [[own, known] as const]
+          const stored = bytes === null ? null : readStored(ownKey(key), bytes)
+          if (stored === null) return []
+          const known = decodeRecord(stored.record, definitionFor(map, stored.key))
+          return typeof known === 'string' ? [] : [[stored.key, known] as const]
         })
       }
     } finally {
@@ -166,7 +192,10 @@ export class RedisAnswers {
   }
 
   #decode(map: MapIdentity, key: string, bytes: Buffer | null): Statement | null {
-    const decoded = bytes === null ? null : decodeRecord(bytes.toString('latin1'), definitionFor(map, key))
+    const stored = bytes === null ? null : readStored(key, bytes)
+    // In the place of a whole answer another one may stand by now.
+    const isOther = bytes === null || (stored !== null && stored.key !== key)
+    const decoded = isOther ? null : decodeRecord(stored?.record ?? '', definitionFor(map, key))
     if (decoded !== null && typeof decoded !== 'string') {
       this.#hits++
       return decoded
@@ -189,6 +218,3 @@ export class RedisAnswers {
     return redisKey(this.#settings.keyPrefix, map, key)
   }
 }
-
-const recordOf = (map: MapIdentity, key: string, kept: Statement): Buffer =>
-  Buffer.from(encodeRecord(kept, definitionFor(map, key)), 'latin1')

@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import t from 'tap'
+import { redisKey } from '../../src/caches/redis.js'
 import { statement } from '../../src/caches/entry.js'
 import type { Test } from 'tap'
 import { byteString, found } from '../../src/outcome.js'
@@ -84,6 +85,29 @@ t.test('C113 foreign values, cut records and other types are misses, each counte
   t.strictSame(listed, [['whole', statement(box, verifiedAt)]], 'a list of all leaves them out')
   await write('cut')
   t.strictSame(await cache.read(alias, ['cut']), [statement(box, verifiedAt)], 'it is overwritten')
+})
+
+t.test('whole answers have a bounded number of places: of two that share one, the last stays', async t => {
+  const { port } = await server(t)
+  const { cache, until, write } = open(t, { port })
+  await until('ready')
+  const places = new Map<string, string>()
+  let shared: readonly string[] = []
+  for (let user = 0; shared.length === 0; user++) {
+    const key = `\0user${user}@example.com`
+    const place = redisKey('hf:', alias, key)
+    const other = places.get(place)
+    if (other !== undefined) shared = [other, key]
+    places.set(place, key)
+  }
+  const [first = '', second = ''] = shared
+  await write(first)
+  t.strictSame(await cache.read(alias, [first, second]), [statement(box, verifiedAt), null])
+  await write(second)
+  t.strictSame(await cache.read(alias, [first, second]), [null, statement(box, verifiedAt)])
+  const listed: unknown[] = []
+  for await (const records of cache.all(alias, () => true)) listed.push(...records)
+  t.strictSame(listed, [[second, statement(box, verifiedAt)]])
 })
 
 t.test('C106 nobody listens: no read waits, and it is used as soon as it is there', async t => {

@@ -84,12 +84,9 @@ t.test('a table whose rows come and go may lose more at once than max_shrink, in
   const first = keep(lookup)
   await next()
   // A quarter of the rows lives on for less than the time from one copy to the next.
-  for (let round = 0; round < 12; round++) {
-    for (const number of numbersFrom(10 * round, 10)) {
-      await lookup.lookup(`user${number}@example.com`)
-      await mariadb.sql(`DELETE FROM alias WHERE address = 'user${number}@example.com'`)
-    }
-    await mariadb.sql(`INSERT INTO alias VALUES ${valuesOf(numbersFrom(40 + 10 * round, 10))}`)
+  for (let round = 0; round < 5; round++) {
+    for (const number of numbersFrom(10 * round, 10)) await lookup.lookup(`user${number}@example.com`)
+    await mariadb.sql(`DELETE FROM alias ORDER BY LENGTH(address), address LIMIT 10; INSERT INTO alias VALUES ${valuesOf(numbersFrom(40 + 10 * round, 10))}`)
     t.equal(await next(), '40 rows', `round ${round}: what memory knew long ago is no evidence`)
   }
   first.close()
