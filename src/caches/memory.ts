@@ -86,7 +86,7 @@ export class Memory {
   /** `outlivesOutage`: an absence is kept among the rows. A key is in one place at most. */
   set(key: string, entry: Entry, outlivesOutage = false): void {
     const { entries, absentEntries } = this.#limits
-    this.#changes?.add(key)
+    this.#noteChange(key)
     if (isDerived(key)) put(this.#derived, absentEntries, key, entry)
     else if (entry.outcome.kind === 'found' || outlivesOutage) {
       this.#absences.delete(key)
@@ -99,15 +99,21 @@ export class Memory {
   }
 
   delete(key: string): void {
-    this.#changes?.add(key)
+    this.#noteChange(key)
     this.#derived.delete(key)
     this.#kept.delete(key)
     this.#absences.delete(key)
   }
 
+  #noteChange(key: string): void {
+    this.#changes?.add(key)
+    // Nobody takes them any more (a reload made the map sensitive), or they are as many as all there is.
+    if ((this.#changes?.size ?? 0) > this.#limits.entries + this.#limits.absentEntries) this.#changes = null
+  }
+
   /** Notes that the entry of this key was changed in place. */
   touch(key: string): void {
-    this.#changes?.add(key)
+    this.#noteChange(key)
   }
 
   /**

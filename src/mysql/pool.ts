@@ -120,8 +120,9 @@ export class Pool {
           resolve(given)
         },
       }
-      const timer = setTimeout(
-        () => this.#dismiss(waiting, this.#connections.size === 0 ? notYet : busy), until - this.#lastTakenAt)
+      // After this process was held up, what there is to read is read first: a connection may have come free.
+      const timer = setTimeout(() => setImmediate(
+        () => this.#dismiss(waiting, this.#connections.size === 0 ? notYet : busy)), until - this.#lastTakenAt)
       this.#waiting.push(waiting)
       this.#grow()
     })
@@ -230,7 +231,9 @@ export class Pool {
   }
 
   #dismiss(waiting: Waiting, fault: Fault): void {
-    this.#waiting.splice(this.#waiting.indexOf(waiting), 1)
+    const at = this.#waiting.indexOf(waiting)
+    if (at === -1) return
+    this.#waiting.splice(at, 1)
     waiting.settle(fault)
   }
 

@@ -34,12 +34,16 @@ type Channel = {
   readonly signs: string | null
 }
 
+/**
+ * When the signs of a channel last changed, by server and channel. It belongs to the process: if a reload began to
+ * measure anew, a replica whose source has gone silent would be believed again for a while.
+ */
+const heard = new Map<string, { readonly signs: string, readonly at: number }>()
+
 export class Replication {
   readonly #maxLagMs: number | null
   /** By identity of the server. */
   readonly #looks = new Map<string, { readonly at: number, readonly doubt: Promise<string | null> }>()
-  /** When the signs of a channel last changed, by server and channel. */
-  readonly #heard = new Map<string, { readonly signs: string, readonly at: number }>()
   readonly #withoutGalera = new Set<string>()
 
   /** `maxLagMs` null: only whether a Galera node is ready matters. */
@@ -84,9 +88,9 @@ export class Replication {
     if (signs === null) return null
     const now = performance.now()
     const place = JSON.stringify([server, name])
-    const last = this.#heard.get(place)
+    const last = heard.get(place)
     if (last?.signs !== signs) {
-      this.#heard.set(place, { signs, at: now })
+      heard.set(place, { signs, at: now })
       return null
     }
     if (now - last.at <= maxLagMs) return null

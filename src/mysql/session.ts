@@ -38,7 +38,8 @@ export const openConnection = async (
   // 57736), and the handshake with a server that hangs would never end.
   const patience = new AbortController()
   const giveUp = (): void => patience.abort()
-  const timer = setTimeout(giveUp, timeoutMs)
+  // After this process was held up, what there is to read is read first.
+  const timer = setTimeout(() => setImmediate(giveUp), timeoutMs)
   signal?.addEventListener('abort', giveUp)
   if (signal?.aborted === true) giveUp()
   try {

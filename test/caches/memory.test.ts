@@ -82,6 +82,16 @@ t.test('an empty memory takes next to nothing, however much it may hold', t => {
   t.end()
 })
 
+t.test('changes that nobody takes any more are not collected without end: then all is saved anew', t => {
+  const memory = new Memory({ entries: 100, bytes: 1_000_000, absentEntries: 10 })
+  memory.takeChanges(false)
+  memory.set('a', entry('1'), true)
+  t.same(memory.takeChanges(false), ['a'])
+  for (let index = 0; index < 111; index++) memory.set(`key${index}`, entry('1'), true)
+  t.equal(memory.takeChanges(false), null)
+  t.end()
+})
+
 t.test('what is saved while entries come and go lacks none that stayed', t => {
   const memory = new Memory({ entries: 1_000, bytes: 1_000_000, absentEntries: 10 })
   for (let index = 0; index < 300; index++) memory.set(`key${index}`, index % 3 === 0 ? unknown : entry('1'), true)

@@ -138,6 +138,8 @@ t.test('a source that is cut off without a word: the I/O thread runs on, and abs
   let outcome = await lookup('new@example.com')
   while (outcome.kind === 'absent') outcome = await lookup('new@example.com')
   t.match(outcome, { reason: 'distrusted', detail: /heard nothing of its primary for [23] s; its heartbeat comes every 0\.2 s/ })
+  const reloaded = serversFor(t, { maxLagMs: 2_000 }).servers.database([unix(replica)], defined.definition.login)
+  t.match((await mysqlSource(defined.definition, reloaded).ask('new@example.com', 10_000)).outcome, { reason: 'distrusted' }, 'after a reload')
   const [status] = await replica.sql('SHOW SLAVE STATUS')
   t.match(status, { Slave_IO_Running: 'Yes', Seconds_Behind_Master: 0 }, 'the server itself sees nothing wrong')
   await between.pass()
