@@ -14,6 +14,7 @@ import { Known } from '../lookup/known.js'
 import { MapLookup } from '../lookup/lookup.js'
 import { keyIn } from '../lookup/maps.js'
 import type { MysqlMap, ServedMap } from '../lookup/maps.js'
+import { readRedis } from '../lookup/read_redis.js'
 import { applyRole } from '../lookup/role.js'
 import { foldedWholeKey, walkOf, wholeKey } from '../lookup/search.js'
 import type { Walk } from '../lookup/search.js'
@@ -227,7 +228,7 @@ export const explain = async (
   const lookup = scratchLookup(map, walk, settings, log)
   const { known } = lookup
   const isInMemory = answerFromMemory(known, walk, Date.now()) !== null
-  await known.readRedis(walk, Date.now())
+  await readRedis(known, walk, Date.now())
   const isCached = answerFromMemory(known, walk, Date.now()) !== null
   const outage = explainOutage(map, known, walk, copies)
   const bridging = bridgeOrigin(known, walk, Date.now())

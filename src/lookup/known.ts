@@ -76,9 +76,8 @@ export class Known {
   readonly #flushTimes = new FlushTimes()
 
   constructor(settings: KnownSettings, parts: KnownParts) {
-    const { identity, lifetimes } = settings
-    this.identity = identity
-    this.lifetimes = lifetimes
+    this.identity = settings.identity
+    this.lifetimes = settings.lifetimes
     this.absence = settings.absence
     this.confirmForMs = settings.confirmForMs
     this.isKnownElsewhere = parts.isKnownElsewhere
@@ -89,9 +88,7 @@ export class Known {
     this.#parts = parts
   }
 
-  /**
-   * What the copies say of a step's key, unless memory's entry is an absence that was believed after they were taken.
-   */
+  /** What the copies say of a step's key, unless memory has an absence that was believed after they were taken. */
   copiedSince(stepKey: string, entry: Entry | undefined): Found | Absent | null {
     const copied = this.copied(stepKey)
     if (copied === null) return null
@@ -241,9 +238,7 @@ export class Known {
     return entry !== undefined && entry.verifiedAt > askedAt && entry.verifiedAt <= this.#parts.clock.now()
   }
 
-  /**
-   * The table could not be asked: what is known for this walk is good enough until the failure recheck timer has run.
-   */
+  /** The table could not be asked: what is known for this walk will do until the failure recheck timer has run. */
   pause(walk: Walk, now: number): void {
     for (const key of [...walk.steps.map(step => step.key), wholeKey(walk), foldedWholeKey(walk.key)]) {
       const entry = this.memory.get(key)
@@ -251,39 +246,6 @@ export class Known {
       if (entry === undefined || (isFresh(entry, now) && now < entry.askAgainAt)) continue
       entry.askAgainAt = now + failureRecheckMs
     }
-  }
-
-  /** Brings into memory what Redis knows of this walk, in one trip for all its steps; true if anything came. */
-  readRedis(walk: Walk, now: number): Promise<boolean> {
-    return this.readKeys([...walk.steps.map(step => step.key), wholeKey(walk)], now)
-  }
-
-  /** Brings into memory what Redis knows of those cache keys that aren't fresh here; true if anything came. */
-  async readKeys(keys: readonly string[], now: number): Promise<boolean> {
-    const wanted = keys.filter(key => {
-      const entry = this.memory.get(key)
-      return entry === undefined || !isFresh(entry, now)
-    })
-    const reading = wanted.length === 0 ? null : this.redis?.read(this.identity, wanted) ?? null
-    return reading === null ? false : this.#adoptAll(wanted, await reading)
-  }
-
-  /** The same from a Redis that is resting, for a walk that nothing else can answer, within `budgetMs`. */
-  async readRedisPatiently(walk: Walk, budgetMs: number): Promise<boolean> {
-    const keys = [...walk.steps.map(step => step.key), wholeKey(walk)]
-    if (this.redis?.isUsable() !== false) return false
-    const reading = budgetMs <= 0 ? null : this.redis.readPatiently(this.identity, keys, budgetMs)
-    return reading === null ? false : this.#adoptAll(keys, await reading)
-  }
-
-  /** Adopts the statements about `keys`, which come in the same order; true if anything was of use. */
-  #adoptAll(keys: readonly string[], statements: readonly (Statement | null)[]): boolean {
-    let isOfUse = false
-    for (const [index, told] of statements.entries()) {
-      const key = keys[index]
-      if (told !== null && key !== undefined && this.adopt(key, told)) isOfUse = true
-    }
-    return isOfUse
   }
 
   /**

@@ -20,6 +20,7 @@ import { answerFromMemory, answerInOutage, foundInOutage } from './answers.js'
 import { Flights } from './flights.js'
 import type { Known } from './known.js'
 import { Questions } from './questions.js'
+import { readRedis, readRedisPatiently } from './read_redis.js'
 import { applyRole } from './role.js'
 import type { Plan, Walk } from './search.js'
 import { complete, walkOf } from './search.js'
@@ -181,7 +182,7 @@ export class MapLookup {
   async #findOut(walk: Walk, verifiedSince: number | null): Promise<Outcome> {
     const { known, clock } = this.#parts
     const startedAt = clock.now()
-    if (verifiedSince === null && known.redis !== null && await known.readRedis(walk, startedAt)) {
+    if (verifiedSince === null && known.redis !== null && await readRedis(known, walk, startedAt)) {
       const answer = answerFromMemory(known, walk, clock.now())
       if (answer !== null) {
         this.#origins.redis++
@@ -218,7 +219,7 @@ export class MapLookup {
     const { known, clock } = this.#parts
     // A Redis that rests since it was slow is all there is now, and gets the time that is left.
     const isNeeded = answerInOutage(known, walk, clock.now()) === null
-    if (isNeeded && await known.readRedisPatiently(walk, deadline - clock.now())) this.#origins.redis++
+    if (isNeeded && await readRedisPatiently(known, walk, deadline - clock.now())) this.#origins.redis++
     return this.#failed(walk, failure)
   }
 
@@ -235,7 +236,7 @@ export class MapLookup {
     if (isSoft && bridged !== null) this.known.pause(walk, now)
     // The table is slow, and so was Redis: while it still may, what Redis says later is the reply at the deadline.
     const { deadlineMs, softDeadlineMs } = this.#settings
-    if (isSoft && bridged === null) void this.known.readRedisPatiently(walk, deadlineMs - softDeadlineMs)
+    if (isSoft && bridged === null) void readRedisPatiently(this.known, walk, deadlineMs - softDeadlineMs)
     return bridged
   }
 

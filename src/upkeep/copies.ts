@@ -94,7 +94,6 @@ const slotsOf = ({ maps, previous }: CopiesParts): readonly Slot[] => maps.flatM
 export const keepCopies = (parts: CopiesParts): Copies => {
   const slots = slotsOf(parts)
   const { maps, everyMs, maxRows, folder, clock, random, onTaken, onProblem } = parts
-  const rest = { clock, folder, onTaken, onProblem }
   for (const map of maps) {
     const own = slots.filter(slot => slot.map === map)
     map.lookup.known.copied = key => combine(own, key)
@@ -108,24 +107,16 @@ export const keepCopies = (parts: CopiesParts): Copies => {
     }
   }
   const closing = new AbortController()
+  const take = (some: readonly Slot[]): Promise<void> =>
+    takeAll(some, slots, maxRows, { clock, folder, onTaken, onProblem }, closing.signal)
   let cancel = (): void => undefined
   let cancelChanged = null as (() => void) | null
   const changed = new Set<Slot>()
-  const takeAll = async (some: readonly Slot[]): Promise<void> => {
-    for (const slot of bySize(some.filter(({ size }) => size === null || size <= firstRows))) {
-      await takeNext(slot, Math.min(firstRows, rowsLeft(slots, slot, maxRows)), rest, closing.signal)
-    }
-    for (const slot of bySize(some.filter(({ size }) => size !== null && size > firstRows))) {
-      const left = rowsLeft(slots, slot, maxRows)
-      if (left > firstRows) await takeNext(slot, left, rest, closing.signal)
-      else onProblem(slot.map.name, slot.problem = `it has more rows than the ${left} that copy_rows leaves for it`)
-    }
-  }
   const read = readFiles(slots, folder, onProblem)
   /** One table after the other is listed. */
   let working: Promise<unknown> = read
   const round = (): void => {
-    working = working.then(() => takeAll(slots)).then(() => {
+    working = working.then(() => take(slots)).then(() => {
       if (!closing.signal.aborted) cancel = clock.after(everyMs * (1 + jitter * (2 * random() - 1)), round)
     })
   }
@@ -133,7 +124,7 @@ export const keepCopies = (parts: CopiesParts): Copies => {
     cancelChanged = null
     const some = [...changed]
     changed.clear()
-    working = working.then(() => takeAll(some))
+    working = working.then(() => take(some))
   }
   round()
   return {
@@ -171,6 +162,20 @@ const bySize = (slots: readonly Slot[]): readonly Slot[] => slots.toSorted((a, b
 /** The rows that the other copies leave for this one. */
 const rowsLeft = (slots: readonly Slot[], own: Slot, maxRows: number): number =>
   maxRows - slots.reduce((sum, slot) => slot === own ? sum : sum + (slot.copy?.rows ?? 0), 0)
+
+/** Takes the next copies of `some` of all slots: the small tables first, then those that are known to be large. */
+const takeAll = async (
+  some: readonly Slot[], all: readonly Slot[], maxRows: number, parts: TakeParts, signal: AbortSignal,
+): Promise<void> => {
+  for (const slot of bySize(some.filter(({ size }) => size === null || size <= firstRows))) {
+    await takeNext(slot, Math.min(firstRows, rowsLeft(all, slot, maxRows)), parts, signal)
+  }
+  for (const slot of bySize(some.filter(({ size }) => size !== null && size > firstRows))) {
+    const left = rowsLeft(all, slot, maxRows)
+    if (left > firstRows) await takeNext(slot, left, parts, signal)
+    else parts.onProblem(slot.map.name, slot.problem = `it has more rows than the ${left} that copy_rows leaves for it`)
+  }
+}
 
 type TakeParts = Pick<CopiesParts, 'clock' | 'folder' | 'onTaken' | 'onProblem'>
 

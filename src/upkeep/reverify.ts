@@ -13,6 +13,7 @@
 import type { Entry } from '../caches/entry.js'
 import type { Known } from '../lookup/known.js'
 import type { MapLookup } from '../lookup/lookup.js'
+import { readKeys } from '../lookup/read_redis.js'
 import type { Plan, Step } from '../lookup/search.js'
 import { complete, hasSendersCase, keyOfWhole } from '../lookup/search.js'
 import type { Clock } from '../runtime/clock.js'
@@ -83,7 +84,7 @@ export const verify = async (parts: ReverifyParts, cacheKey: string): Promise<bo
   const steps = key === null ? [] : plan.steps(key, key)
   const askedAts = [cacheKey, ...steps.map(step => step.key)]
     .map(each => [each, known.memory.peek(each)?.askedAt] as const)
-  await known.readKeys([cacheKey], now)
+  await readKeys(known, [cacheKey], now)
   let couldAsk = true
   if (now - (known.memory.peek(cacheKey)?.verifiedAt ?? now) >= verifyAfterMs(known)) {
     couldAsk = key === null
