@@ -62,7 +62,8 @@ const logIn = async (
     user: target.user, password: target.password, database: target.dbname,
     // Keys are UTF-8, whatever the session's character set says: as with Postfix's own client.
     charset: 'utf8mb4_general_ci',
-    ...ssl === null ? {} : { ssl },
+    // A copy, for the driver resumes TLS sessions of one such object: those have no certificate to judge.
+    ...ssl === null ? {} : { ssl: { ...ssl } },
     connectTimeout: 0,
     // Each column as the bytes that the server sent.
     rowsAsArray: true, typeCast: false,

@@ -218,6 +218,6 @@ t.test('local submission and policies for TLS ask the same', async t => {
     }),
     sessions: [mailTo(['u+x@va.example', 'b@vm.example'], { isLocal: true })],
   })
-  t.match(log, /to=<u1@out\.example>.*TLS is required/)
+  t.match(log, /to=<u1@out\.example>.*tls is required/)
   t.match(log, /to=<copy@vm\.example>.*status=sent/)
 })
