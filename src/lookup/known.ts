@@ -88,11 +88,12 @@ export class Known {
     this.#parts = parts
   }
 
-  /** What the copies say of a step's key, unless memory has an absence that was believed after they were taken. */
+  /** What the copies say of a step's key, unless a table contradicted it after they were taken. */
   copiedSince(stepKey: string, entry: Entry | undefined): Found | Absent | null {
     const copied = this.copied(stepKey)
     if (copied === null) return null
-    return entry?.outcome.kind === 'absent' && entry.verifiedAt > copied.at ? null : copied.outcome
+    const isGone = copied.outcome.kind === 'found' && entry?.outcome.kind === 'absent' && entry.verifiedAt > copied.at
+    return isGone ? null : copied.outcome
   }
 
   /** Whether a flush since `at` (epoch ms) concerns a step of this walk. */

@@ -96,6 +96,18 @@ t.test('a row that only the copy knows is absent once the table has said so twic
   t.equal(await ask('gone@example.com'), absent, 'the copy is older than that')
 })
 
+t.test('a copy counts after the table has said the same of a key, and no longer where it has said otherwise', async t => {
+  const { ask, lookup: { known }, clock } = stage({}, { search: 'exact' })
+  const at = clock.now()
+  await clock.advance(1_000)
+  t.equal(await ask('nobody@example.com'), absent)
+  const entry = known.memory.peek('nobody@example.com')
+  known.copied = () => ({ outcome: absent, at, table: 0, server: '' })
+  t.equal(known.copiedSince('nobody@example.com', entry), absent)
+  known.copied = () => ({ outcome: found(byteString('copied')), at, table: 0, server: '' })
+  t.equal(known.copiedSince('nobody@example.com', entry), null)
+})
+
 t.test('a copy lets a plus address find its user, and a catch-all take only those who have no row', async t => {
   const { ask, lookup, clock, source } = stage({})
   const rows = new Map([['user@example.com', 'own'], ['@example.com', 'catch']])

@@ -57,7 +57,7 @@ t.test('a configuration with faults changes nothing, and all its faults are in t
   holdfast.configure(`listen:\n  - socketmap: unix:${holdfast.dir}/s\nhealth: off\nroel: primary\ndeadline: soon\nmaps:\n${textMap('other', 'a')}`)
   holdfast.reload()
   await holdfast.logged(/not reloaded/)
-  t.match(holdfast.log(), /holdfast.yaml:4: unknown parameter 'roel', did you mean 'role'/)
+  t.match(holdfast.log(), /holdfast.yaml:4: unknown parameter 'roel'; did you mean 'role'/)
   t.match(holdfast.log(), /holdfast.yaml:5: .*not a duration/)
   t.equal(await socketmapAsk(join(holdfast.dir, 's'), 'first', 'key'), 'OK one')
 })
