@@ -15,7 +15,7 @@ import { fold } from '../postfix/fold.js'
 import type { Clock } from '../runtime/clock.js'
 import { FlushTimes, domainOf } from './flush_times.js'
 import type { Plan, Walk } from './search.js'
-import { complete, foldedWholeKey, keyOfWhole, wholeKey } from './search.js'
+import { complete, foldedWholeKey, hasSentLocalpart, keyOfWhole, wholeKey } from './search.js'
 
 export type KnownSettings = {
   /** The map's name, and the hash of all that decides its answers: records of another definition are not used. */
@@ -117,6 +117,7 @@ export class Known {
     const step = walk.steps[index]
     if (index === 0 || step === undefined) return outcome
     const whole = complete(outcome, step)
+    if (hasSentLocalpart(outcome, step)) return whole
     const key = wholeKey(walk)
     const known = this.memory.peekFound(key)
     if (known?.verifiedAt !== verifiedAt && !this.isNewerThan(key, verifiedAt)) this.keep(key, whole, verifiedAt)
@@ -127,10 +128,9 @@ export class Known {
   keep(key: string, outcome: Found | Absent, verifiedAt: number, table = -1, server = ''): void {
     const now = this.#parts.clock.now()
     const outlivesOutage = outcome.kind === 'found' || this.isKnownElsewhere(key)
-    // The answer to a question from before a flush is not fresh, even if it comes after it.
-    const isCurrent = verifiedAt >= this.#flushedAt(key)
     const kept = statement(outcome, verifiedAt, table, server)
-    this.memory.set(key, this.entryOf(kept, isCurrent, now), outlivesOutage)
+    // The answer to a question from before a flush is not fresh, even if it comes after it.
+    this.memory.set(key, this.entryOf(kept, verifiedAt >= this.#flushedAt(key), now), outlivesOutage)
     if (outcome.kind === 'found') this.#parts.onFound?.(outcome.value)
     if (outlivesOutage) this.#share(key, kept, now)
   }

@@ -54,6 +54,8 @@ export type Step = {
   readonly extension: string
   /** Put in front of a value that begins with @, if Postfix would put something else there; or ''. */
   readonly localpart: string
+  /** The localpart as it was sent, without the extension that it has lost; or ''. */
+  readonly sent: string
 }
 
 export type Plan = {
@@ -67,7 +69,7 @@ export type Plan = {
 
 /** The value found at `step` as Postfix would have made it of a mysql: table's. May grow: check its size after. */
 export const completeValue = (step: Step, value: ByteString): ByteString => {
-  if (step.extension !== '') return appendExtension(value, step.extension, step.key)
+  if (step.extension !== '') return appendExtension(value, step.extension, step.sent)
   if (step.localpart !== '' && value.startsWith('@')) {
     return quoteAddress(byteString(step.localpart) + value) as ByteString
   }
@@ -136,9 +138,9 @@ type Strategy = {
 
 type Completion = Omit<Step, 'key'>
 
-const asItStands: Completion = { extension: '', localpart: '' }
+const asItStands: Completion = { extension: '', localpart: '', sent: '' }
 
-const keyOnly = (key: string): Step => ({ key, extension: '', localpart: '' })
+const keyOnly = (key: string): Step => ({ key, ...asItStands })
 
 // No caller in Postfix asks for an empty partial key, and none gains by asking twice.
 const distinct = (keys: readonly string[]): readonly Step[] =>
@@ -154,9 +156,9 @@ const addressSteps = (strategy: Strategy, key: string, asked: string): readonly 
   const add = (step: Step): void => {
     if (step.key !== '' && !steps.some(earlier => earlier.key === step.key)) steps.push(step)
   }
-  const forms = (unquoted: string, quote: (text: string) => string, { extension, localpart }: Completion): void => {
-    if (address.quoted) add({ key: quote(unquoted), extension, localpart })
-    if (!address.quoted || strategy.alsoUnquoted) add({ key: unquoted, extension, localpart })
+  const forms = (unquoted: string, quote: (text: string) => string, completion: Completion): void => {
+    if (address.quoted) add({ key: quote(unquoted), ...completion })
+    if (!address.quoted || strategy.alsoUnquoted) add({ key: unquoted, ...completion })
   }
   const cut = strategy.extension === 'ignore' || stripped === null ? asItStands
     : afterCut(strategy.extension, split(asked, strategy.delimiters) ?? address)
@@ -188,8 +190,8 @@ const localName = (domain: string): string =>
 const afterCut = (extension: 'propagate' | 'drop', { localpart, stripped }: Address): Completion => {
   if (stripped === null) return asItStands
   return extension === 'propagate'
-    ? { extension: localpart.slice(stripped.length), localpart: '' }
-    : { extension: '', localpart: stripped }
+    ? { extension: localpart.slice(stripped.length), localpart: '', sent: stripped }
+    : { extension: '', localpart: stripped, sent: stripped }
 }
 
 type Address = {
@@ -278,6 +280,10 @@ export const isRowKey = (cacheKey: string): boolean => cacheKey.charCodeAt(0) !=
  * it.
  */
 export const hasSendersCase = (cacheKey: string): boolean => cacheKey.includes('\0', 1)
+
+/** Whether a step's answer has the localpart as it was sent in it, so that it is nobody else's. */
+export const hasSentLocalpart = ({ value }: Found, { extension, sent }: Step): boolean =>
+  extension !== '' && value.startsWith('@') && sent !== fold(sent)
 
 /** A step's answer as Postfix would have completed it: the extension that the key lost goes back onto each address. */
 export const complete = (outcome: Found, step: Step): Found =>

@@ -6,7 +6,7 @@
  */
 import { byteString } from '../outcome.js'
 import type { ByteString } from '../outcome.js'
-import { quoteAddress, quoteLocalpart, unquoteAddress } from './address.js'
+import { quoteAddress, quoteLocalpart } from './address.js'
 
 /** A word, with its quotes and backslashes off, or an operator, which is its own kind. */
 type AddressToken = { readonly kind: string, readonly text: string }
@@ -139,14 +139,13 @@ const withExtension = (address: readonly AddressToken[], extension: string): str
 }
 
 /**
- * `value`, the result of a lookup of `key` (folded) for which an extension was dropped, with that extension (its
+ * `value`, the result of a lookup of `localpart` without its extension, with that extension (its
  * delimiter included) added to the localpart of each address in it, as Postfix does it. A value without any address
  * comes back unchanged.
  */
-export const appendExtension = (value: ByteString, extension: string, key: string): ByteString => {
+export const appendExtension = (value: ByteString, extension: string, localpart: string): ByteString => {
   // Postfix itself puts the whole localpart, extension included, before a domain alone.
   if (extension === '' || /^@[^@\s,;:<>()"\\]*$/.test(value)) return value
-  const localpart = unquoteAddress(key).replace(/@[^@]*$/, '')
   const list = value.startsWith('@') ? quoteAddress(byteString(localpart) + value) : value
   const addresses = addressesOf(tokensOf(list)).filter(address => plain(address) !== '' && plain(address) !== '@')
   const suffix = byteString(extension)
