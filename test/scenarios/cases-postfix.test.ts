@@ -6,7 +6,7 @@
  * 2. N01, N02, N03: each Postfix delivers once; MariaDB dies; every absence grows older than absent_for (35 s); the
  *    same mail is still accepted.
  */
-import { appendFileSync, chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, chownSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
@@ -127,8 +127,10 @@ t.test('an outage of MariaDB', { timeout: 240_000 }, async t => {
       t.equal(await mail(postfix, 'spam@bad.example'), 554)
     }),
   ])
-  // For the copies of the tables.
-  await sleep(5_000)
+  await Promise.all([bcc, mixed, access].map(async ({ daemon, config }) => {
+    const maps = readFileSync(config, 'utf8').match(/^ {4}cf: /gm)?.length ?? 0
+    await daemon.printed(new RegExp(`(?:a copy of its table[^]*){${maps}}`))
+  }))
   await mariadb.kill()
   await sleep(35_000)
 
