@@ -4,13 +4,27 @@ import { createConnection } from 'mysql2/promise'
 import { Connection } from '../../src/mysql/connection.js'
 import type { Fault } from '../../src/mysql/fault.js'
 import { Pool } from '../../src/mysql/pool.js'
+import type { ServerSettings } from '../../src/mysql/server.js'
 import { openConnection } from '../../src/mysql/session.js'
 import { freePort } from '../fixtures/port.js'
 import {
   fill, inet, known, knownAnswer, lookAlias, loginTo, proxied, queryOf, reasonOf, reasons, seen, serversFor, sessions, startBed, statusOf, targetOf, unix, untilSessions,
 } from './bed.js'
+import type { Test } from './bed.js'
 
 const mariadb = await startBed(t)
+
+/** A database that was away until its breaker opened, and is back. */
+const afterOutage = async (t: Test, settings: Partial<ServerSettings>) => {
+  const { servers, until } = serversFor(t, settings)
+  const proxy = await proxied(t, mariadb)
+  const database = servers.database([inet(proxy)], loginTo(mariadb))
+  proxy.refuse()
+  await reasons(database, 3)
+  await proxy.pass()
+  await until('closed')
+  return { servers, database }
+}
 
 t.test('many questions at once share the connections', async t => {
   const { servers } = serversFor(t, { connections: 3 })
@@ -56,13 +70,7 @@ t.test('refused beside connections that stand: tried again after a moment, thoug
 })
 
 t.test('a reply that is still being judged keeps nobody from the turn that it gave', async t => {
-  const { servers, until } = serversFor(t, { resetMs: 50 })
-  const proxy = await proxied(t, mariadb)
-  const database = servers.database([inet(proxy)], loginTo(mariadb))
-  proxy.refuse()
-  await reasons(database, 3)
-  await proxy.pass()
-  await until('closed')
+  const { servers, database } = await afterOutage(t, { resetMs: 50 })
   t.equal(statusOf(servers).limit, 1)
   let second = 'not answered'
   const first = database.ask(lookAlias, [known], 600_000, {
@@ -74,13 +82,7 @@ t.test('a reply that is still being judged keeps nobody from the turn that it ga
 })
 
 t.test('after an outage the server gets one statement at a time at first, and one more with each answer', async t => {
-  const { servers, until } = serversFor(t, { resetMs: 50, connections: 4 })
-  const proxy = await proxied(t, mariadb)
-  const database = servers.database([inet(proxy)], loginTo(mariadb))
-  proxy.refuse()
-  await reasons(database, 3)
-  await proxy.pass()
-  await until('closed')
+  const { servers, database } = await afterOutage(t, { resetMs: 50, connections: 4 })
   const limits: number[] = [statusOf(servers).limit]
   for (let asked = 0; asked < 4; asked++) {
     await database.ask(lookAlias, [known], 5_000)

@@ -11,7 +11,18 @@ import { mkdirSync } from 'node:fs'
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
 import { startMariadb } from '../fixtures/mariadb.js'
+import type { Mariadb } from '../fixtures/mariadb.js'
 import { socketmapAsk } from '../fixtures/wire.js'
+
+/** With the map of the table `boxes`; more maps may follow it. */
+const configOf = (dir: string, { host, port, user, password, database }: Mariadb): string => `listen: [{socketmap: "unix:${dir}/s"}]
+health: "off"
+copies: ${dir}/copies
+databases:
+  mail: {hosts: "${host}:${port}", user: ${user}, password: "${password}", dbname: ${database}}
+maps:
+  boxes: {search: recipient, database: mail, query: "SELECT path FROM boxes WHERE address='%s'"}
+`
 
 t.test('in an outage, copies answer for keys that nobody has asked for, also after a restart', async t => {
   const mariadb = await startMariadb({
@@ -20,14 +31,7 @@ t.test('in an outage, copies answer for keys that nobody has asked for, also aft
       CREATE TABLE access (sender VARCHAR(255) PRIMARY KEY, action TEXT); INSERT INTO access VALUES ('spam@x.example', 'REJECT');`,
   })
   t.teardown(() => mariadb.stop())
-  const holdfast = await startHoldfast(dir => `listen: [{socketmap: "unix:${dir}/s"}]
-health: "off"
-copies: ${dir}/copies
-databases:
-  mail: {hosts: "${mariadb.host}:${mariadb.port}", user: ${mariadb.user}, password: "${mariadb.password}", dbname: ${mariadb.database}}
-maps:
-  boxes: {search: recipient, database: mail, query: "SELECT path FROM boxes WHERE address='%s'"}
-  large: {search: recipient, database: mail, query: "SELECT 'OK' FROM large WHERE address='%s'"}
+  const holdfast = await startHoldfast(dir => `${configOf(dir, mariadb)}  large: {search: recipient, database: mail, query: "SELECT 'OK' FROM large WHERE address='%s'"}
   access: {search: access, database: mail, query: "SELECT action FROM access WHERE sender='%s'", in_outage: defer}
 `)
   t.teardown(() => holdfast.stop())
@@ -55,14 +59,7 @@ t.test('a file of a copy that can\'t be read is named, and the daemon serves wit
   const holdfast = await startHoldfast(dir => {
     // To read a folder is an error after it was opened, as with a bad disk.
     mkdirSync(`${dir}/copies/boxes.0`, { recursive: true })
-    return `listen: [{socketmap: "unix:${dir}/s"}]
-health: "off"
-copies: ${dir}/copies
-databases:
-  mail: {hosts: "${mariadb.host}:${mariadb.port}", user: ${mariadb.user}, password: "${mariadb.password}", dbname: ${mariadb.database}}
-maps:
-  boxes: {search: recipient, database: mail, query: "SELECT path FROM boxes WHERE address='%s'"}
-`
+    return configOf(dir, mariadb)
   })
   t.teardown(() => holdfast.stop())
   await holdfast.logged(/map boxes: .*can't be read: EISDIR/)
