@@ -17,8 +17,9 @@ import { freePort } from '../fixtures/port.js'
 import { makePostfix, settle } from '../fixtures/postfix.js'
 import type { MadePostfix, Postfix } from '../fixtures/postfix.js'
 import { startSmtpSink } from '../fixtures/smtp.js'
+import { ownHost, startZone } from '../fixtures/zone.js'
 import { runAdopt, startServe } from './in_process.js'
-import { startNames } from './nameserver.js'
+import { nameOf } from './names.js'
 import { readLog, readMessage, readWarnings, runMarker, runSessions } from './observed.js'
 import type { Observed } from './observed.js'
 import type { Row, Scenario } from './scenario.js'
@@ -189,7 +190,7 @@ export type Stage = {
 
 export const startStage = async (): Promise<Stage> => {
   const mariadb = await startMariadb({ sql: schema })
-  const names = await startNames()
+  const names = await startZone(nameOf, { host: ownHost })
 
   const makeOne = async ({ main, overrides }: Scenario): Promise<Side> => {
     const port = await freePort()
