@@ -1,7 +1,7 @@
 /**
  * Connects to a host: all addresses of its name are tried, each with the whole time, one more whenever one fails or
  * keeps silent for a moment, as in RFC 8305. (Node itself gives up each address after 250 ms.) The name is resolved
- * anew for each connection, and the address that worked last comes first.
+ * anew for each connection, once for all that wait for it, and the address that worked last comes first.
  */
 import { lookup } from 'node:dns/promises'
 import { connect, isIP, Socket } from 'node:net'
@@ -16,6 +16,8 @@ const nextAddressMs = 250
 export class Dialer {
   readonly #host: Host
   #lastGood = ''
+  /** The name's resolution under way: nothing can end it, and each one holds one of this process's few threads. */
+  #resolution: Promise<readonly string[]> | null = null
 
   constructor(host: Host) {
     this.#host = host
@@ -30,7 +32,8 @@ export class Dialer {
       return socket instanceof Socket || why === null ? socket : { ...socket, detail: `${socket.detail}; ${why}` }
     }
     try {
-      const addresses = (await lookup(host.host, { all: true, verbatim: true })).map(({ address }) => address)
+      const addresses = await orAborted(this.#addresses(host.host), signal)
+      if (addresses === null) return { ...timeoutFault('connect'), detail: `${host.host} was not resolved in time` }
       const inOrder = [...addresses].sort((a, b) => Number(b === this.#lastGood) - Number(a === this.#lastGood))
       const socket = await firstConnected(inOrder.map(address =>
         () => connect({ host: address, port: host.port, noDelay: true, keepAlive: true })), signal,
@@ -42,7 +45,23 @@ export class Dialer {
       return faultOf(error, 'connect')
     }
   }
+
+  #addresses(name: string): Promise<readonly string[]> {
+    this.#resolution ??= lookup(name, { all: true, verbatim: true })
+      .then(all => all.map(({ address }) => address))
+      .finally(() => { this.#resolution = null })
+    return this.#resolution
+  }
 }
+
+/** What the promise gives, or null when `signal` comes first. */
+const orAborted = <Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value | null> =>
+  new Promise((resolve, reject) => {
+    const onAbort = (): void => resolve(null)
+    signal.addEventListener('abort', onAbort)
+    if (signal.aborted) onAbort()
+    void promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
 
 const connectFault = (error: Error): Fault => faultOf(error, 'connect')
 

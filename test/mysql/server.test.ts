@@ -2,8 +2,10 @@ import { execFileSync } from 'node:child_process'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { createConnection } from 'mysql2/promise'
+import type { Reply } from '../../src/mysql/server.js'
+import type { Unavailable } from '../../src/outcome.js'
 import {
-  fill, inet, known, knownAnswer, lookAlias, loginTo, noRows, proxied, queryOf, reasonOf, reasons, seen, serversFor, startBed, statusOf, untilSessions,
+  fill, inet, known, knownAnswer, lookAlias, loginTo, noRows, proxied, queryOf, reasonOf, reasons, seen, serversFor, sessions, startBed, statusOf, untilSessions,
 } from './bed.js'
 
 const mariadb = await startBed(t)
@@ -156,6 +158,22 @@ t.test('two log-ins on one server are told apart, and what the server says of on
   t.match(await good.ask(queryOf('SELECT goto FROM owned WHERE address = ?'), [known], 5_000), {
     reason: 'query-error', detail: /error (?:1449: The user specified as a definer|1045: Access denied)/,
   })
+})
+
+t.test('a view\'s definer is dropped and made again: the connections that stand take it up at once', async t => {
+  await mariadb.sql(`CREATE USER lender; GRANT SELECT ON mail.* TO lender;
+    CREATE DEFINER = lender SQL SECURITY DEFINER VIEW lent AS SELECT * FROM alias`)
+  await untilSessions(mariadb, all => all.length === 0)
+  const { servers } = serversFor(t, { connections: 1 })
+  const database = servers.database([inet(mariadb)], loginTo(mariadb))
+  const ask = (): Promise<Reply | Unavailable> => database.ask(queryOf('SELECT goto FROM lent WHERE address = ?'), [known], 5_000)
+  t.same(seen(await ask()), knownAnswer)
+  const standing = await sessions(mariadb)
+  await mariadb.sql('DROP USER lender')
+  t.equal(reasonOf(await ask()), 'query-error')
+  await mariadb.sql('CREATE USER lender; GRANT SELECT ON mail.* TO lender')
+  t.same(seen(await ask()), knownAnswer)
+  t.same((await sessions(mariadb)).map(({ id }) => id), standing.map(({ id }) => id))
 })
 
 t.test('a query that timed out is ended by the server itself, its connection goes on, and its answer reaches nobody', async t => {

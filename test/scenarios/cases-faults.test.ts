@@ -10,9 +10,9 @@ import { truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { startChild } from '../fixtures/child.js'
 import { startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
+import { startHole } from '../fixtures/hole.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import { startProxy } from '../fixtures/proxy.js'
@@ -164,15 +164,8 @@ t.test('C74 all hosts are down: each lookup is a temporary error, of known and u
 })
 
 t.test('C76 the host is a black hole, which drops what should open a connection', async t => {
-  // A queue that is full of connections which nobody accepts: the kernel drops more.
-  const hole = await startChild('perl', ['-MSocket=:DEFAULT,SOCK_NONBLOCK', '-e', `
-    my $there = sockaddr_in(${fullPort}, inet_aton('127.0.0.1'));
-    socket(my $s, AF_INET, SOCK_STREAM, 0) or die; bind($s, $there) or die; listen($s, 0) or die;
-    my @clients;
-    for (1 .. 3) { socket(my $c, AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0) or die; connect($c, $there); push @clients, $c }
-    $| = 1; print "full\\n"; sleep 1000;`])
-  t.teardown(() => hole.kill())
-  await hole.printed(/full/)
+  const hole = await startHole('127.0.0.1', fullPort)
+  t.teardown(() => hole.stop())
   t.match(await askInVain('full', 'info@example.com'), /^TEMP timeout: /)
 })
 

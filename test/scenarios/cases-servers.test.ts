@@ -2,21 +2,20 @@
  * Cases from the field, each by its id, in which a server is odd rather than down: slow, behind a balancer, out of
  * statements, of several addresses, with tables that are empty on purpose. The whole daemon is asked, over socketmap.
  */
-import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { makeCertificates } from '../fixtures/certificates.js'
-import { startChild } from '../fixtures/child.js'
 import { startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
-import { freshFolder } from '../fixtures/guard.js'
+import { startHole } from '../fixtures/hole.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import { startProxy } from '../fixtures/proxy.js'
 import type { Proxy } from '../fixtures/proxy.js'
 import { socketmapAsk } from '../fixtures/wire.js'
+import { withHosts } from '../fixtures/with_file.js'
 
 const tables = `
   CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT);
@@ -117,26 +116,13 @@ t.test('N07 a round trip of 360 ms, without and with TLS: once a connection stan
 
 t.test('N08 a name of several addresses, of which one refuses or is silent: the other is used, and a failure names an address', async t => {
   const mariadb = await serverWith(t)
-  /** Starts the daemon with another /etc/hosts. */
-  const withHosts = (...lines: readonly string[]): readonly string[] => {
-    const file = join(freshFolder(), 'hosts')
-    writeFileSync(file, `127.0.0.1 localhost\n${lines.map(line => `${line}\n`).join('')}`)
-    return ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /etc/hosts && exec "$@"', file]
-  }
   const refusing = await start(t, mariadb, `db.test:${mariadb.port}`, { alias: {} }, {
     command: withHosts('::1 db.test', '127.0.0.1 db.test'),
   })
   t.equal(await refusing.ask('alias', 'info@example.com'), 'OK box@example.net')
 
-  // A queue that is full of connections which nobody accepts: the kernel drops more.
-  const hole = await startChild('perl', ['-MSocket=:DEFAULT,SOCK_NONBLOCK', '-e', `
-    my $there = sockaddr_in(${mariadb.port}, inet_aton('127.0.0.9'));
-    socket(my $s, AF_INET, SOCK_STREAM, 0) or die; bind($s, $there) or die; listen($s, 0) or die;
-    my @clients;
-    for (1 .. 3) { socket(my $c, AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0) or die; connect($c, $there); push @clients, $c }
-    $| = 1; print "full\\n"; sleep 1000;`])
-  t.teardown(() => hole.kill())
-  await hole.printed(/full/)
+  const hole = await startHole('127.0.0.9', mariadb.port)
+  t.teardown(() => hole.stop())
   const silent = await start(t, mariadb, `db.test:${mariadb.port}`, { alias: {} }, {
     command: withHosts('127.0.0.9 db.test', '127.0.0.1 db.test'),
   })

@@ -13,6 +13,7 @@ import { accountOf, writeCf } from '../fixtures/cf.js'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
+import { startHole } from '../fixtures/hole.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 import { postmapQuery } from '../fixtures/postfix.js'
@@ -20,6 +21,9 @@ import { startProxy } from '../fixtures/proxy.js'
 import type { Proxy } from '../fixtures/proxy.js'
 import { freePort } from '../fixtures/port.js'
 import { socketmapAsk } from '../fixtures/wire.js'
+import { withHosts } from '../fixtures/with_file.js'
+import { ownHost, startZone } from '../fixtures/zone.js'
+import type { Name } from '../fixtures/zone.js'
 
 const sql = `CREATE TABLE alias (address VARCHAR(190) PRIMARY KEY, goto TEXT);
   INSERT INTO alias SELECT CONCAT('user', seq), CONCAT('box', seq) FROM seq_1_to_20000;`
@@ -43,7 +47,12 @@ type Bed = Holdfast & {
 }
 
 const start = async (
-  t: Test, hosts: string, { more = {}, q = query }: { readonly more?: Readonly<Record<string, unknown>>, readonly q?: string } = {},
+  t: Test, hosts: string, { more = {}, q = query, command = [] }: {
+    readonly more?: Readonly<Record<string, unknown>>
+    readonly q?: string
+    /** Stands before the daemon's own command. */
+    readonly command?: readonly string[]
+  } = {},
 ): Promise<Bed> => {
   let file = ''
   const holdfast = await startHoldfast(dir => {
@@ -51,7 +60,7 @@ const start = async (
     return JSON.stringify({
       listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', maps: { alias: { search: 'exact', cf: file } }, copy_rows: 0, ...more,
     })
-  })
+  }, { command })
   t.teardown(() => holdfast.kill())
   const ask = (key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'alias', key)
   let asked = 0
@@ -106,6 +115,35 @@ t.test('360 ms of round trip: 20 of 20 lookups are answered once a connection st
   t.equal(await bed.postmap('user1'), 'box1')
   await untilFound(bed)
   t.same(await times(20, bed.askNew), Array(20).fill('found'))
+})
+
+t.test('a name has a dead IPv6 address and an IPv4 address that takes a second to connect: all is answered once it has', async t => {
+  const port = await freePort()
+  const [dead, slow] = [await startHole('::1', port), await startHole('127.0.0.1', port, mariadb.socket)]
+  t.teardown(() => Promise.all([dead.stop(), slow.stop()]))
+  const bed = await start(t, `db.test:${port}`, { command: withHosts('::1 db.test', '127.0.0.1 db.test') })
+  const early = bed.askNew()
+  // What its kernel sent first is lost; it sends the next after a second.
+  await slow.tried()
+  slow.open()
+  const replies = [await early, ...await untilFound(bed)]
+  t.notOk(replies.includes('absent'))
+  t.same(await times(20, bed.askNew), Array(20).fill('found'))
+  t.notMatch(bed.log(), /not answering/)
+})
+
+t.test('the name server is silent: each try ends when its time is over, and the server is found once its name is', async t => {
+  let name: Name = { fault: 'silent' }
+  const zone = await startZone(() => name, { host: ownHost, options: 'timeout:2 attempts:5' })
+  t.teardown(() => zone.stop())
+  const bed = await start(t, `db.test:${(await proxyTo(t)).port}`, {
+    command: zone.command, more: { deadline: '500ms', connect_timeout: '200ms', breaker: { reset: '100ms' }, log: { level: 'debug' } },
+  })
+  while (!/not answering/.test(bed.log())) t.not(await bed.askNew(), 'absent')
+  await bed.logged(/(still not answering: db\.test was not resolved in time[^]*){2}/)
+  name = { a: ['127.0.0.1'] }
+  await bed.logged(/answers again/)
+  t.equal(await bed.askNew(), 'found')
 })
 
 t.test('an address moves, and the connections are dead without a word: found again from the second lookup on, or after one reset', async t => {
@@ -164,7 +202,7 @@ t.test('a server hangs through many tries and wakes: its max_connect_errors has 
   })
   t.equal(await bed.askNew(), 'found')
   await server.pause()
-  while (!/not answering/.test(bed.log())) await bed.askNew()
+  while (!/not answering/.test(bed.log())) await Promise.all(Array.from({ length: 8 }, bed.askNew))
   // Each try takes as long as a log-in may.
   await bed.logged(/still not answering[^]*still not answering/)
   server.resume()
