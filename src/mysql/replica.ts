@@ -35,10 +35,10 @@ type Channel = {
 }
 
 /**
- * When the signs of a channel last changed, by server and channel. It belongs to the process: if a reload began to
- * measure anew, a replica whose source has gone silent would be believed again for a while.
+ * When the signs of a channel last changed, or were first seen (`isFirst`), by server and channel. It belongs to the
+ * process: if a reload began to measure anew, a replica that has heard nothing for long would be asked to wait again.
  */
-const heard = new Map<string, { readonly signs: string, readonly at: number }>()
+const heard = new Map<string, { readonly signs: string, readonly at: number, readonly isFirst: boolean }>()
 
 export class Replication {
   readonly #maxLagMs: number | null
@@ -70,10 +70,11 @@ export class Replication {
     if (this.#maxLagMs !== null) {
       const channels = await readChannels(ask)
       if (typeof channels === 'string') return channels
-      for (const channel of channels) {
-        const doubt = channelDoubt(channel, this.#maxLagMs) ?? this.#silence(server, channel, this.#maxLagMs)
-        if (doubt !== null) return doubt
-      }
+      const maxLagMs = this.#maxLagMs
+      const silences = channels.map(channel => this.#silence(server, channel, maxLagMs))
+      const doubt = [...channels.map(channel => channelDoubt(channel, maxLagMs)), ...silences]
+        .find(each => each !== null)
+      if (doubt !== undefined) return doubt
     }
     if (this.#withoutGalera.has(server)) return null
     const answer = await ask({ texts: [galeraSql] }, [])
@@ -83,19 +84,23 @@ export class Replication {
     return node === null ? null : nodeDoubt(node, this.#maxLagMs !== null)
   }
 
-  /** A source that is cut off without a word leaves the I/O thread running and the replica zero seconds behind. */
+  /**
+   * A source that is cut off without a word leaves the I/O thread running and the replica zero seconds behind. For how
+   * long that has been so when this process starts, nobody can say: the first sign of the source ends the doubt.
+   */
   #silence(server: string, { name, signs, heartbeatSeconds }: Channel, maxLagMs: number): string | null {
     if (signs === null) return null
     const now = performance.now()
     const place = JSON.stringify([server, name])
     const last = heard.get(place)
-    if (last?.signs !== signs) {
-      heard.set(place, { signs, at: now })
-      return null
-    }
-    if (now - last.at <= maxLagMs) return null
+    const silentMs = last?.signs === signs ? now - last.at : 0
+    const isFirst = last === undefined || (last.isFirst && last.signs === signs)
+    if (last?.signs !== signs) heard.set(place, { signs, at: now, isFirst })
+    if (!isFirst && silentMs <= maxLagMs) return null
     const heartbeat = heartbeatSeconds === null ? '' : `; its heartbeat comes every ${heartbeatSeconds} s`
-    return `the replica has heard nothing of its primary for ${Math.round((now - last.at) / 1_000)} s${heartbeat}`
+    const time = `${Math.round(silentMs / 1_000)} s`
+    const when = isFirst ? `since Holdfast first looked, ${time} ago` : `for ${time}`
+    return `the replica has heard nothing of its primary ${when}${heartbeat}`
   }
 }
 
