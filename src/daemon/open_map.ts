@@ -71,7 +71,7 @@ const openMysqlMap = (
     memory, redis, clock: systemClock, random: Math.random,
     // That mail is taken for a key doesn't make up for a right or a password.
     isKnownElsewhere: key => !map.sensitive && isKnownElsewhere(search, key, neighbours),
-    isOurs: key => isOurs(key, neighbours),
+    isOurs: key => isOurs(search, key, neighbours),
     ...search === 'virtual' ? { onFound: value => targets.note(value) } : {},
   })
   known.knowsFlushes = redis === null

@@ -15,6 +15,7 @@
  * a map that names recipients never does so for its own absences.
  *
  */
+import { isIP } from 'node:net'
 import { readable } from '../outcome.js'
 import type { ByteString } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
@@ -80,9 +81,13 @@ const hasDomains = (neighbours: Iterable<Neighbour>): boolean => {
   return false
 }
 
-/** Whether the domain of a folded key is one that mail is taken for. A key without @ is a domain. */
-export const isOurs = (key: string, neighbours: Iterable<Neighbour>): boolean => {
+/**
+ * Whether the domain of a folded key is one that mail is taken for. A key without @ is a domain, but for an access
+ * table: to that it is a client or what one calls itself, and a stranger.
+ */
+export const isOurs = (search: Search, key: string, neighbours: Iterable<Neighbour>): boolean => {
   const domain = key.slice(key.lastIndexOf('@') + 1)
+  if (isIP(domain) !== 0 || (search === 'access' && domain === key)) return false
   for (const { search, knows } of neighbours) {
     if ((search === 'domain' || search === 'exact') && knows(domain)) return true
   }

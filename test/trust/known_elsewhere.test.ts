@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Search } from '../../src/postfix/parameters.js'
 import { byteString } from '../../src/outcome.js'
-import { createTargets, isKnownElsewhere } from '../../src/trust/known_elsewhere.js'
+import { createTargets, isKnownElsewhere, isOurs } from '../../src/trust/known_elsewhere.js'
 import type { Neighbour } from '../../src/trust/known_elsewhere.js'
 
 const map = (search: Search, ...keys: readonly string[]): Neighbour => ({ search, knows: key => keys.includes(key) })
@@ -54,6 +54,19 @@ for (const [search, key, expected, why] of cases) {
     t.end()
   })
 }
+
+t.test('ours is what is in our domains; to an access table clients are strangers, whatever they are called', t => {
+  const ours = [map('exact', 'box.example', '127.0.0.1', 'mx.example'), ...all]
+  const cases: readonly (readonly [search: Search, key: string, expected: boolean])[] = [
+    ['recipient', 'user@box.example', true], ['recipient', 'box.example', true], ['exact', 'mx.example', true],
+    ['recipient', 'user@elsewhere.example', false],
+    ['access', 'user@box.example', true], ['access', 'user@elsewhere.example', false],
+    ['access', 'box.example', false], ['access', 'mx.example', false],
+    ['access', '127.0.0.1', false], ['exact', '127.0.0.1', false],
+  ]
+  for (const [search, key, expected] of cases) t.equal(isOurs(search, key, ours), expected, `${search} ${key}`)
+  t.end()
+})
 
 t.test('without neighbours nothing is known elsewhere but the route for everything', t => {
   t.strictSame(cases.filter(([search, key]) => isKnownElsewhere(search, key, [])).map(([, key]) => key), ['*'])
