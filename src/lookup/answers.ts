@@ -37,17 +37,23 @@ export const answerFromMemory = (known: Known, walk: Walk, now: number): MemoryA
       return { outcome: known.completeWalk(walk, index, entry.outcome, verifiedAt), dueEntry: null }
     }
   }
-  if (isAbsent) return { outcome: absent, dueEntry: null }
+  // What was put together from rows that memory has lost is evidence, too.
+  if (isAbsent && !hasWhole(known, walk, now)) return { outcome: absent, dueEntry: null }
   const key = wholeKey(walk)
   const whole = memory.peek(key)
   known.noteUse(key, whole, now)
   if (whole?.outcome.kind === 'found' && isFresh(whole, now) && !known.isFlushedSince(walk, whole.verifiedAt)) {
     return { outcome: whole.outcome, dueEntry: now >= whole.askAgainAt ? whole : null }
   }
-  const isWaiting = isPausedStep || (whole !== undefined && isPaused(known, whole, now))
+  const isNamed = whole !== undefined && whole.contradictedAt !== 0 && whole.contradictedAt <= known.namedAt(walk)
+  const isWaiting = isPausedStep || (whole !== undefined && !isNamed && isPaused(known, whole, now))
   const bridged = isWaiting ? answerInOutage(known, walk, now) : null
   return bridged === null ? null : { outcome: bridged, dueEntry: null }
 }
+
+/** Whether there is a found answer for the whole walk, in either spelling. */
+const hasWhole = ({ memory }: Known, walk: Walk, now: number): boolean => walk.steps.length > 1
+  && [wholeKey(walk), foldedWholeKey(walk.key)].some(key => unexpiredFound(memory.peekFound(key), now) !== null)
 
 /**
  * A stale entry that is not to be asked again yet: its table failed, or contradicted it. False if the clock was set

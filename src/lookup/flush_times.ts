@@ -43,6 +43,11 @@ export class FlushTimes {
     return Math.max(this.#allAt, this.#lastOf(key, now), this.#lastOf(`@${domainOf(key)}`, now))
   }
 
+  /** The last flush of this very key. */
+  keyAt(key: string, now: number): number {
+    return this.#lastOf(key, now)
+  }
+
   #lastOf(what: string, now: number): number {
     const at = this.#at.get(what) ?? 0
     if (at > now) this.#at.set(what, now)

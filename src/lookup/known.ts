@@ -10,7 +10,6 @@ import type { Memory } from '../caches/memory.js'
 import type { MapIdentity, RedisCache } from '../caches/redis.js'
 import type { Absence, Lifetimes } from '../config/config.js'
 import type { Absent, ByteString, Found } from '../outcome.js'
-import { found } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import type { Clock } from '../runtime/clock.js'
 import { FlushTimes, domainOf } from './flush_times.js'
@@ -141,44 +140,13 @@ export class Known {
   }
 
   /**
-   * The known row of a step's key that an absence would contradict, from memory, from `before` or from a copy;
-   * undefined: there is none.
+   * Notes in a known row (or a whole answer) that a server said at `askedAt` (epoch ms) that it is absent: it is not
+   * fresh any more. So long (`confirmForMs`) after that it takes another statement.
    */
-  evidence(key: string, before: Entry | undefined): Entry | undefined {
+  noteContradiction(key: string, entry: Entry, askedAt: number): void {
     const now = this.#parts.clock.now()
-    const row = this.memory.peekFound(key) ?? before ?? this.#entryOfCopy(key, now)
-    return unexpiredFound(row, now) === null ? undefined : row
-  }
-
-  /**
-   * The server whose word it takes to end a row: the one that gave it, for another one may never have had it. null:
-   * any server's will do.
-   */
-  giverOf({ server, contradictedAt }: Entry): string | null {
-    const isDoubtful = this.absence.isBelievedAtOnce || contradictedAt === longContradicted
-    return server === '' || isDoubtful ? null : server
-  }
-
-  /**
-   * A server says at `askedAt` (epoch ms) that the key of a known row is absent: null if that is to be believed; else
-   * the found answer that it contradicts, which is served on. It is believed once a second statement says so,
-   * `confirmForMs` later, and at once if the row is from before `evidenceSince` of its table (epoch ms); never while a
-   * table is in doubt on some server.
-   */
-  contradict(
-    key: string, entry: Entry, askedAt: number,
-    { evidenceSince, mayNotConfirm }:
-    { readonly evidenceSince: (table: number) => number, readonly mayNotConfirm: boolean },
-  ): Found | null {
-    const now = this.#parts.clock.now()
-    const known = unexpiredFound(entry, now)
-    if (known === null) return null
-    if (this.absence.isBelievedAtOnce || entry.verifiedAt <= evidenceSince(entry.table)) return null
-    const { contradictedAt } = entry
-    const isSecond = contradictedAt > 0 && contradictedAt <= askedAt && askedAt - contradictedAt >= this.confirmForMs
-    if (isSecond && !mayNotConfirm) return null
     // One from the future: the clock was set back.
-    if (contradictedAt === 0 || contradictedAt > askedAt) {
+    if (entry.contradictedAt === 0 || entry.contradictedAt > askedAt) {
       entry.contradictedAt = askedAt
       entry.staleAt = Math.min(entry.staleAt, now)
       if (this.memory.peek(key) === entry) this.memory.touch(key)
@@ -186,14 +154,12 @@ export class Known {
       this.#share(key, entry, now)
     }
     entry.askAgainAt = entry.contradictedAt + this.confirmForMs
-    return found(known.value, 'stale')
   }
 
-  /** The entry for a row that only a copy knows, as found when the copy was taken; undefined if it lacks the key. */
-  #entryOfCopy(key: string, now: number): Entry | undefined {
-    const copied = this.copied(key)
-    if (copied === null || this.copiedSince(key, this.memory.peek(key))?.kind !== 'found') return undefined
-    return this.entryOf(statement(copied.outcome, copied.at, copied.table, copied.server), false, now)
+  /** The last flush (epoch ms) that named a key of this walk; 0 if there was none. */
+  namedAt({ steps }: Walk): number {
+    const now = this.#parts.clock.now()
+    return Math.max(...steps.map(step => this.#flushTimes.keyAt(step.key, now)))
   }
 
   /**
@@ -225,11 +191,6 @@ export class Known {
     if (this.memory.peekFound(key) === undefined) return
     this.memory.delete(key)
     this.redis?.remove(this.identity, key)
-  }
-
-  /** Every step is absent by questions asked since `askedAt` (epoch ms): forgets whole answers from before. */
-  forgetWhole(walk: Walk, askedAt: number): void {
-    for (const key of [wholeKey(walk), foldedWholeKey(walk.key)]) if (!this.isNewerThan(key, askedAt)) this.forget(key)
   }
 
   /** Whether memory has the answer to a question that was asked after `askedAt` (epoch ms). */
@@ -311,14 +272,13 @@ export class Known {
     const domain = key?.startsWith('@') === true ? key.slice(1) : null
     const isFlushed = (stepKey: string): boolean =>
       key === null || stepKey === key || (domain !== null && domainOf(stepKey) === domain)
-    if (key !== null && domain === null) {
-      // Whole answers that came by way of this key are judged when somebody asks for them.
-      const entry = this.memory.peek(key)
-      if (entry !== undefined) this.#makeStale(entry, at)
-      // A person or the table says that this key changed: one statement is enough to confirm it.
-      const isKnown = entry?.outcome.kind === 'found' && entry.verifiedAt < at + clockSkewMs
-      if (isKnown) entry.contradictedAt = longContradicted
-    } else {
+    // Whole answers that came by way of this key are judged when somebody asks for them.
+    const entry = key === null ? undefined : this.memory.peek(key)
+    if (entry !== undefined) this.#makeStale(entry, at)
+    // A person or the table says that this key changed: one statement is enough to confirm it.
+    const isKnown = entry?.outcome.kind === 'found' && entry.verifiedAt < at + clockSkewMs
+    if (isKnown) entry.contradictedAt = longContradicted
+    if (key === null || domain !== null) {
       for (const [cacheKey, entry] of this.memory.all()) {
         if (domain === null || domainOf(keyOfWhole(cacheKey) ?? cacheKey) === domain) this.#makeStale(entry, at)
       }

@@ -202,7 +202,10 @@ export class MapLookup {
         case 'absent': continue
         case 'found':
           // A known answer that the table contradicts: it is served on, and stays as old as it is.
-          if (answer.outcome.age === 'stale') return complete(answer.outcome, step)
+          if (answer.outcome.age === 'stale') {
+            this.questions.contradictWhole(walk, startedAt, verifiedAt)
+            return complete(answer.outcome, step)
+          }
           this.#origins.table++
           return this.known.completeWalk(walk, index, answer.outcome, verifiedAt)
         case 'unavailable': return this.#bridgeOutage(walk, answer.outcome, deadline)
@@ -210,8 +213,7 @@ export class MapLookup {
       }
     }
     this.#origins.table++
-    this.known.forgetWhole(walk, startedAt)
-    return absent
+    return this.questions.contradictWhole(walk, startedAt, verifiedAt) ?? absent
   }
 
   /** The table could not be asked: the known answer if there is one, and a pause before that key is tried again. */

@@ -7,12 +7,15 @@
  */
 import { isFresh, unexpiredFound } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
-import type { Outcome, Unavailable } from '../outcome.js'
+import type { Found, Outcome, Unavailable } from '../outcome.js'
 import { absent, unavailable } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
 import { UnderWay } from '../runtime/under_way.js'
 import type { TableTrust } from '../trust/table_trust.js'
 import type { Known } from './known.js'
+import { contradict, contradictWhole, evidenceOf, giverOf } from './known_evidence.js'
+import type { Objection } from './known_evidence.js'
+import type { Walk } from './search.js'
 
 /** A slow server fails now and then: answers end that trouble only so long (ms) after the last failure. */
 const slowMs = 60_000
@@ -89,14 +92,14 @@ export class Questions {
   }
 
   async #askTables(stepKey: string, askedAt: number, deadline: number, question: StepQuestion): Promise<StepAnswer> {
-    const { tables, known } = this.#parts
+    const { tables, known, clock } = this.#parts
     this.count++
     // Memory may lose it while the tables are asked; it is evidence all the same.
     const before = known.memory.peekFound(stepKey)
     for (const [index, table] of tables.entries()) {
       const { outcome, server } = await table.ask(stepKey, deadline, () => {
-        const row = known.evidence(stepKey, before)
-        return row?.table === index ? { giver: known.giverOf(row) } : null
+        const row = evidenceOf(known, stepKey, before, clock.now())
+        return row?.table === index ? { giver: giverOf(known, row) } : null
       })
       this.#note(outcome)
       if (outcome.kind === 'absent') continue
@@ -130,20 +133,36 @@ export class Questions {
    * `before`: what memory knew as found before the question.
    */
   #learnAbsence(stepKey: string, askedAt: number, before: Entry | undefined, question: StepQuestion): Outcome {
-    const { known, tables, clock } = this.#parts
+    const { known, clock } = this.#parts
     // A flush came meanwhile, and somebody who asked after it already has the answer.
     if (known.isNewerThan(stepKey, askedAt)) {
       return unexpiredFound(known.memory.peekFound(stepKey), clock.now()) ?? absent
     }
-    const row = known.evidence(stepKey, before)
-    const contradicted = row === undefined ? null : known.contradict(stepKey, row, askedAt, {
-      evidenceSince: of => tables[of]?.evidenceSince ?? Math.min(...tables.map(each => each.evidenceSince)),
-      // In doubt on another server, perhaps: this one may be the copy of that. Or asked before the key was flushed.
-      mayNotConfirm: question.isFlushed || tables.some(each => each.doubts.size > 0),
-    })
+    const row = evidenceOf(known, stepKey, before, clock.now())
+    const contradicted = row === undefined ? null
+      : contradict(known, stepKey, row, this.#objection(askedAt, question.isFlushed))
     if (contradicted !== null) return contradicted
     known.forget(stepKey)
     known.keep(stepKey, absent, askedAt)
     return absent
+  }
+
+  #objection(askedAt: number, isFromBefore: boolean): Objection {
+    const { tables, clock } = this.#parts
+    return {
+      askedAt, now: clock.now(),
+      evidenceSince: of => tables[of]?.evidenceSince ?? Math.min(...tables.map(each => each.evidenceSince)),
+      // In doubt on another server, perhaps: this one may be the copy of that. Or asked before the key was flushed.
+      mayNotConfirm: isFromBefore || tables.some(each => each.doubts.size > 0),
+    }
+  }
+
+  /**
+   * The tables lack every step of a walk, or contradict what is known of one, by statements asked for since `askedAt`
+   * (epoch ms), before the walk began or after: what was put together from the steps before, as long as that is served
+   * on; else null.
+   */
+  contradictWhole(walk: Walk, startedAt: number, askedAt: number): Found | null {
+    return contradictWhole(this.#parts.known, walk, startedAt, this.#objection(askedAt, false))
   }
 }

@@ -362,3 +362,60 @@ t.test('a Redis that rests is asked all the same when nobody else can be, until 
   t.match(await askTimed('other@example.com'), { outcome: down, ms: 0 }, 'one that is gone')
   t.equal(lookup.flights, 0)
 })
+
+t.test('an answer that was put together from a row', async t => {
+  const others = Array.from({ length: 10 }, (_, index) => `user${index}@example.com`)
+  const rows = {
+    'ann@example.com': 'box@example.net', '@example.org': 'catch@example.net',
+    ...Object.fromEntries(others.map(key => [key, 'box@example.net'])),
+  }
+  const keys = ['ann+tag@example.com', 'Ann+Tag@example.com', 'anybody@example.org'] as const
+  /** The answers to `keys` are known, and then the table loses their rows; `isEvicted`: memory has lost them, too. */
+  const withoutRows = async (isEvicted: boolean) => {
+    const staged = stage(rows)
+    const { ask, clock, memory, source } = staged
+    for (const key of [...others, ...keys]) await ask(key)
+    for (const row of ['ann@example.com', '@example.org']) {
+      source.rows.delete(row)
+      if (isEvicted) memory.delete(row)
+    }
+    await clock.advance(5 * minute)
+    const answers = async (): Promise<readonly string[]> => {
+      const outcomes = []
+      for (const key of keys) outcomes.push(await ask(key))
+      return outcomes.map(outcome => outcome.kind === 'found' ? outcome.age : outcome.kind)
+    }
+    return { ...staged, answers }
+  }
+  const all = (word: string) => keys.map(() => word)
+  for (const isEvicted of [true, false]) {
+    const title = isEvicted ? 'that memory has lost' : 'that memory has'
+    t.test(`${title} is absent by a second statement, five minutes after the first, and not before`, async t => {
+      const { answers, clock } = await withoutRows(isEvicted)
+      for (const wait of [0, 10_000, 30_000, 2 * minute, 2 * minute]) {
+        await clock.advance(wait)
+        t.strictSame(await answers(), all('stale'), `${wait} ms later`)
+      }
+      await clock.advance(minute)
+      t.strictSame(await answers(), all('absent'))
+    })
+    t.test(`${title} is absent at once after a flush of that row, and not after one of all rows`, async t => {
+      const { answers, lookup, clock } = await withoutRows(isEvicted)
+      lookup.flush(null, clock.now())
+      t.strictSame(await answers(), all('stale'))
+      await clock.advance(1)
+      for (const row of ['ann@example.com', '@example.org']) lookup.flush(row, clock.now())
+      t.strictSame(await answers(), all('absent'))
+    })
+  }
+  t.test('that comes back meanwhile is found as before, and its next loss is a first one', async t => {
+    const { answers, source, clock } = await withoutRows(true)
+    await answers()
+    for (const [row, value] of Object.entries(rows)) source.rows.set(row, value)
+    await clock.advance(6 * minute)
+    t.strictSame(await answers(), all('fresh'))
+    for (const row of ['ann@example.com', '@example.org']) source.rows.delete(row)
+    await clock.advance(6 * minute)
+    t.strictSame(await answers(), all('stale'))
+  })
+})

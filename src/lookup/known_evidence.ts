@@ -1,0 +1,91 @@
+/**
+ * What is known as found, against a server that says absent: one statement ends nothing. The row, or the answer that
+ * was put together from rows, is served on as stale, the contradiction is noted in it, and a second statement so much
+ * later (`confirm_for`) ends it.
+ */
+import { longContradicted, statement, unexpiredFound } from '../caches/entry.js'
+import type { Entry } from '../caches/entry.js'
+import { found } from '../outcome.js'
+import type { Found } from '../outcome.js'
+import type { Known } from './known.js'
+import { foldedWholeKey, wholeKey } from './search.js'
+import type { Walk } from './search.js'
+
+/** An absence that a server stated, and by what it is judged. */
+export type Objection = {
+  /** When it was asked (epoch ms). */
+  readonly askedAt: number
+  /** What a table (-1: any) gave before that time (epoch ms) is no evidence any more. */
+  readonly evidenceSince: (table: number) => number
+  /** A table is in doubt on some server, or the question is from before a flush. */
+  readonly mayNotConfirm: boolean
+  /** Epoch ms. */
+  readonly now: number
+}
+
+/**
+ * The known row of a step's key that an absence would contradict, from memory, from `before` or from a copy;
+ * undefined: there is none.
+ */
+export const evidenceOf = (known: Known, key: string, before: Entry | undefined, now: number): Entry | undefined => {
+  const row = known.memory.peekFound(key) ?? before ?? entryOfCopy(known, key, now)
+  return unexpiredFound(row, now) === null ? undefined : row
+}
+
+/** The entry for a row that only a copy knows, as found when the copy was taken; undefined if it lacks the key. */
+const entryOfCopy = (known: Known, key: string, now: number): Entry | undefined => {
+  const copied = known.copied(key)
+  if (copied === null || known.copiedSince(key, known.memory.peek(key))?.kind !== 'found') return undefined
+  return known.entryOf(statement(copied.outcome, copied.at, copied.table, copied.server), false, now)
+}
+
+/**
+ * The server whose word it takes to end a row: the one that gave it, for another one may never have had it. null:
+ * any server's will do.
+ */
+export const giverOf = ({ absence }: Known, { server, contradictedAt }: Entry): string | null => {
+  const isDoubtful = absence.isBelievedAtOnce || contradictedAt === longContradicted
+  return server === '' || isDoubtful ? null : server
+}
+
+/**
+ * What a server says to be absent, though it is known: null if that is to be believed; else the found answer that it
+ * contradicts, which is served on. It is believed once a second statement says so, `confirmForMs` later, and at once if
+ * the row is from before `evidenceSince` of its table; never while a table is in doubt on some server.
+ */
+export const contradict = (
+  known: Known, key: string, entry: Entry, { askedAt, evidenceSince, mayNotConfirm, now }: Objection,
+): Found | null => {
+  const { absence, confirmForMs } = known
+  const answer = unexpiredFound(entry, now)
+  if (answer === null) return null
+  if (absence.isBelievedAtOnce || entry.verifiedAt <= evidenceSince(entry.table)) return null
+  const { contradictedAt } = entry
+  const isSecond = contradictedAt > 0 && contradictedAt <= askedAt && askedAt - contradictedAt >= confirmForMs
+  if (isSecond && !mayNotConfirm) return null
+  known.noteContradiction(key, entry, askedAt)
+  return found(answer.value, 'stale')
+}
+
+/**
+ * Every step of a walk that began at `startedAt` (epoch ms) is absent, or contradicted: the same for what was put
+ * together from its steps before, whose rows memory may have lost. Gives it as long as it is served on, or null.
+ */
+export const contradictWhole = (
+  known: Known, walk: Walk, startedAt: number, objection: Objection,
+): Found | null => {
+  const { askedAt, now } = objection
+  let served: Found | null = null
+  for (const key of new Set([wholeKey(walk), foldedWholeKey(walk.key)])) {
+    const entry = known.memory.peekFound(key)
+    if (entry === undefined) continue
+    // A person or the table said of one of its keys that it changed: one statement is enough.
+    const namedAt = known.namedAt(walk)
+    const isNamed = entry.verifiedAt < namedAt && namedAt <= startedAt
+    const answer = known.isNewerThan(key, askedAt) ? unexpiredFound(entry, now)
+      : isNamed ? null : contradict(known, key, entry, objection)
+    if (answer === null) known.forget(key)
+    served ??= answer
+  }
+  return served
+}
