@@ -3,7 +3,7 @@ import { absent, unavailable } from '../outcome.js'
 import type { Outcome, Unavailable } from '../outcome.js'
 import type { Database } from '../mysql/database.js'
 import type { Out } from '../mysql/breaker.js'
-import type { HeldConnection } from '../mysql/server.js'
+import type { HeldConnection, Reply } from '../mysql/server.js'
 import type { Rows } from '../mysql/sql.js'
 import type { TableDefinition } from './definition.js'
 
@@ -15,8 +15,11 @@ export type AskOptions = {
   readonly avoid?: (server: string) => boolean
   /** The server to ask; no other one is. */
   readonly only?: string
-  /** Is called when a server says absent, while its connection is still held. The answer waits for it. */
-  readonly onAbsent?: (server: string, held: HeldSource) => Promise<void>
+  /**
+   * Is called when a server says absent, while its connection is still held; gives why that is not believed, or null.
+   * The answer waits for it.
+   */
+  readonly onAbsent?: (server: string, held: HeldSource) => Promise<Unavailable | null>
 }
 
 /** The connection on which a server said absent. */
@@ -88,20 +91,22 @@ const askTable = async (
   // The key lacks what the query needs: Postfix answers "not found" without a query.
   if (values === null) return { outcome: absent, server: '' }
   const read = (rows: Rows | null): Outcome => outcomeOf(definition, rows, key, onEmpty)
-  let outcome = null as Outcome | null
-  const judge = async (server: string, held: HeldConnection): Promise<void> => {
-    outcome = await held.doubtAbsence() ?? absent
-    if (outcome.kind === 'absent') await onAbsent?.(server, heldSource(definition, held))
+  // By reply: a server that was given up, since it took too long, may still be judged when the next one has answered.
+  const outcomes = new Map<Reply, Outcome>()
+  const judge = async (reply: Reply, held: HeldConnection): Promise<void> => {
+    const doubt = await held.doubtAbsence() ?? await onAbsent?.(reply.server, heldSource(definition, held)) ?? null
+    if (doubt !== null) outcomes.set(reply, doubt)
   }
   const reply = await database.ask(definition, values, until - performance.now(), {
     avoid, only,
-    onReply: ({ rows, server }, held) => {
-      outcome = read(rows)
-      return outcome.kind === 'absent' ? judge(server, held) : undefined
+    onReply: (given, held) => {
+      const outcome = read(given.rows)
+      outcomes.set(given, outcome)
+      return outcome.kind === 'absent' ? judge(given, held) : undefined
     },
   })
   if (reply.kind === 'unavailable') return { outcome: reply, server: '' }
-  return { outcome: outcome ?? read(reply.rows), server: reply.server }
+  return { outcome: outcomes.get(reply) ?? read(reply.rows), server: reply.server }
 }
 
 const heldSource = (definition: Definition, held: HeldConnection): HeldSource => ({

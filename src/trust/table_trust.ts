@@ -14,7 +14,7 @@
 import { absent, unavailable } from '../outcome.js'
 import type { Unavailable } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
-import type { Answer, HeldSource, Source } from '../tables/source.js'
+import type { Answer, AskOptions, HeldSource, Source } from '../tables/source.js'
 import type { Canary } from './canary.js'
 import { allowedShrink, isShrunk, maxDoubtKeys, recheck } from './doubt.js'
 import type { Doubt, DoubtCause } from './doubt.js'
@@ -95,9 +95,9 @@ export class TableTrust {
     return this.#doubts
   }
 
-  /** Whether this server's table is not to be copied now. */
+  /** Whether this server is passed over, and its table not copied now. */
   isDoubted(server: string): boolean {
-    return this.#doubts.has(server) || this.#parts.canaries.some(({ doubt }) => doubt !== null)
+    return this.#doubts.has(server) || this.#parts.canaries.some(canary => canary.isMissingOn(server))
   }
 
   get outage(): Outage {
@@ -126,26 +126,36 @@ export class TableTrust {
     const { clock, source } = this.#parts
     const budgetMs = deadline - clock.now()
     const until = clock.elapsed() + budgetMs
-    const answer = await this.#ask(key, deadline, rowOf, null)
+    const answer = await this.#askWhole(key, deadline, rowOf)
     this.outage.note(answer.outcome, until, source.out?.() ?? null)
     // Without a server it is the query that no row can answer.
     if (answer.outcome.kind !== 'absent' || answer.server === '') return answer
     const giver = rowOf()?.giver ?? answer.server
     if (giver === answer.server) return answer
-    const own = await this.#ask(key, deadline, rowOf, giver)
+    const own = await this.#ask(key, deadline, rowOf, { only: giver })
     return own.outcome.kind === 'unavailable' ? { outcome: giverAway, server: '' } : own
   }
 
-  async #ask(key: string, deadline: number, rowOf: () => KnownRow | null, only: string | null): Promise<Answer> {
-    const { source, clock, canaries } = this.#parts
-    // What the servers say while a canary is missing may be from the wrong database.
-    for (const { doubt } of canaries) if (doubt !== null) return { outcome: doubt, server: '' }
-    const judged: { doubt: Unavailable | null } = { doubt: null }
-    const answer = await source.ask(key, deadline - clock.now(), {
-      ...only === null ? { avoid: (server: string) => this.#doubts.has(server) } : { only },
-      onAbsent: async (server, held) => { judged.doubt = await this.#judge(server, held, key, rowOf() !== null) },
+  /** Asks a server that isn't in doubt, if there is one, also where a doubt in the first one shows only now. */
+  async #askWhole(key: string, deadline: number, rowOf: () => KnownRow | null): Promise<Answer> {
+    const first = await this.#ask(key, deadline, rowOf, { avoid: server => this.isDoubted(server) })
+    if (first.outcome.kind !== 'unavailable' || first.outcome.reason !== 'distrusted') return first
+    const second = await this.#ask(key, deadline, rowOf, {
+      avoid: server => server === first.server || this.isDoubted(server),
     })
-    return judged.doubt === null ? answer : { ...answer, outcome: judged.doubt }
+    return second.outcome.kind === 'unavailable' ? first : second
+  }
+
+  async #ask(
+    key: string, deadline: number, rowOf: () => KnownRow | null, whom: Pick<AskOptions, 'avoid' | 'only'>,
+  ): Promise<Answer> {
+    const { source, clock, canaries } = this.#parts
+    const answer = await source.ask(key, deadline - clock.now(), {
+      ...whom, onAbsent: (server, held) => this.#judge(server, held, key, rowOf() !== null),
+    })
+    // What a server says while a canary is missing there may be from the wrong database.
+    const missing = canaries.find(canary => canary.isMissingOn(answer.server))
+    return missing === undefined ? answer : { ...answer, outcome: missing.doubt }
   }
 
   /** A doubt that did not come from a question: a new copy of the table has lost too many keys. */
@@ -187,7 +197,7 @@ export class TableTrust {
   async #judge(server: string, held: HeldSource, key: string, isKnown: boolean): Promise<Unavailable | null> {
     if (this.#doubts.has(server)) return doubted
     for (const canary of this.#parts.canaries) {
-      const doubt = await canary.checkBy(held)
+      const doubt = await canary.checkBy(server, held)
       if (doubt !== null) return doubt
     }
     if (this.maxShrink >= 1) return null

@@ -231,7 +231,7 @@ const openLoader = (
   if (others.length > 0) log.info(`map ${name}: warm: only the first of its ${others.length + 1} tables is loaded`)
   const target = targetOf(map, parts)
   const canaries = parts.canaries.get(table.authority) ?? []
-  const doubt = (): string | null => canaries.find(canary => canary.doubt !== null)?.doubt?.detail
+  const doubt = (): string | null => canaries.find(({ state }) => state.missing)?.doubt.detail
     ?? (trust.doubts.length === 0 ? null : 'the table is in doubt')
   return new TableLoader({
     table, target, warm, everyMs: config.file.warm_every,

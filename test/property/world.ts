@@ -144,8 +144,9 @@ export class World {
           const isOut = outcome.kind === 'unavailable' && outcome.reason !== 'query-error'
           if (isOut) failure = outcome
           if (isOut) continue
-          if (outcome.kind === 'absent') await onAbsent?.(server.name, this.#held(server, table, letter, until))
-          return { outcome, server: server.name }
+          const doubt = outcome.kind !== 'absent' ? null
+            : await onAbsent?.(server.name, this.#held(server, table, letter, until)) ?? null
+          return { outcome: doubt ?? outcome, server: server.name }
         }
         return { outcome: failure, server: '' }
       },

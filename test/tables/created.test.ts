@@ -29,7 +29,10 @@ for (const { name, start, skip } of products) t.test(name, { skip }, async t => 
     const source = mysqlSource(defined.definition, servers.database([inet(server)], loginTo(server)))
     const seen: (string | null)[] = []
     await source.ask('nobody@example.com', 10_000, {
-      onAbsent: async (_server, held) => { seen.push(await held.createdAt()) },
+      onAbsent: async (_server, held) => {
+        seen.push(await held.createdAt())
+        return null
+      },
     })
     return seen[0] ?? null
   }

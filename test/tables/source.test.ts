@@ -69,3 +69,29 @@ t.test('a bug is an internal error that tells its place and not the key', async 
 t.test('the definition\'s fingerprint is the source\'s', async t => {
   t.equal(mysqlSource(definition, unasked).definition, 'this one')
 })
+
+t.test('a server that is judged late, since it was given up, changes nothing of what the next one answers', async t => {
+  const doubt = unavailable('distrusted', 'behind')
+  const nothing = { kind: 'rows' as const, columns: [], rows: [], server: 'slow' }
+  const answers = { found: [[byteString('v')]], absent: [] }
+  for (const [name, rows] of Object.entries(answers)) {
+    for (const verdict of [doubt, null]) {
+      const held = (after: Promise<unknown>, why: Unavailable | null) =>
+        ({ again: () => Promise.resolve(nothing), doubtAbsence: () => after.then(() => why) })
+      const database: Pick<Database, 'ask' | 'out'> = {
+        out: () => null,
+        ask: async (_query, _values, _budgetMs, { onReply } = {}) => {
+          const second = { ...nothing, rows, server: 'next' }
+          let judge: () => void = () => undefined
+          const late = onReply?.(nothing, held(new Promise<void>(resolve => { judge = resolve }), verdict))
+          await onReply?.(second, held(Promise.resolve(), null))
+          judge()
+          await late
+          return second
+        },
+      }
+      t.match(await mysqlSource(definition, database).ask('k', 1_000), { outcome: { kind: name }, server: 'next' },
+        `${name}, the slow one is ${verdict === null ? 'believed' : 'behind'}`)
+    }
+  }
+})

@@ -6,15 +6,19 @@ import { TableTrust } from '../../src/trust/table_trust.js'
 import { Known } from '../../src/lookup/known.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
 import { compileSearch } from '../../src/lookup/search.js'
-import { unavailable } from '../../src/outcome.js'
+import { absent, byteString, found, unavailable } from '../../src/outcome.js'
 import type { Outcome } from '../../src/outcome.js'
+import type { Source } from '../../src/tables/source.js'
 import { fakeClock } from '../fixtures/clock.js'
+import type { FakeClock } from '../fixtures/clock.js'
 import { scriptedSource } from '../fixtures/scripted.js'
+import type { ScriptedSource } from '../fixtures/scripted.js'
 
-/** A map with a canary, both on one server. */
-const stage = () => {
+/** A map with a canary, both on one server, or of `given`. */
+const stage = <T extends Source = ScriptedSource>(given?: (clock: FakeClock) => T) => {
   const clock = fakeClock()
-  const source = scriptedSource(clock, { 'canary@example.com': 'c@b', 'info@example.com': 'a@b' })
+  const source = given?.(clock)
+    ?? scriptedSource(clock, { 'canary@example.com': 'c@b', 'info@example.com': 'a@b' }) as Source as T
   const changes: boolean[] = []
   const canary = new Canary(
     'alias', 'canary@example.com', [source], clock,
@@ -49,6 +53,28 @@ const stage = () => {
   return { ask, canary, changes, clock, source }
 }
 
+/** The same behind a balancer with an empty server; questions go to `first` unless that is to be avoided. */
+const twoServers = (first: string) => {
+  const whole = new Map(
+    ['canary', 'info', 'other'].map(name => [`${name}@example.com`, found(byteString('a@b'))] as const))
+  const servers = new Map([['whole', whole], ['empty', new Map<string, Outcome>()]])
+  let reached = first
+  const source: Source = {
+    definition: 'two',
+    ask: async (key, _budgetMs, { avoid, only, onAbsent } = {}) => {
+      const server = only ?? [reached, ...servers.keys()].find(each => servers.has(each) && avoid?.(each) !== true)
+        ?? reached
+      const rows = servers.get(server)
+      if (rows === undefined) return { outcome: unavailable('source-down', 'elsewhere'), server: '' }
+      const said = (asked: string): Outcome => rows.get(asked) ?? absent
+      const held = { again: async (other: string) => said(other), createdAt: async () => null }
+      const doubt = said(key).kind === 'absent' ? await onAbsent?.(server, held) ?? null : null
+      return { outcome: doubt ?? said(key), server }
+    },
+  }
+  return { ...stage(() => source), servers, reach: (server: string) => { reached = server } }
+}
+
 t.test('while the canary is there, an absence is believed', async t => {
   const { ask } = stage()
   t.match(await ask('nobody@example.com'), { kind: 'absent' })
@@ -62,15 +88,42 @@ t.test('a canary that is missing is seen before the first absence is believed', 
   t.strictSame(changes, [true])
 })
 
-t.test('while it is missing, known keys are served stale and nothing else is asked', async t => {
+t.test('while it is missing, known keys are served stale, and nothing that the server says is believed', async t => {
   const { ask, clock, source } = stage()
   await ask('info@example.com')
   source.rows.delete('canary@example.com')
+  source.rows.set('info@example.com', 'of another database')
+  source.rows.set('other@example.com', 'of another database')
   await clock.advance(61_000)
-  const before = source.asked.filter(key => key !== 'canary@example.com').length
-  t.match(await ask('info@example.com'), { kind: 'found', age: 'stale' })
+  t.match(await ask('info@example.com'), { kind: 'found', age: 'stale', value: 'a@b' })
   t.match(await ask('other@example.com'), { kind: 'unavailable', reason: 'distrusted' })
-  t.equal(source.asked.filter(key => key !== 'canary@example.com').length, before)
+  t.match(await ask('nobody@example.com'), { kind: 'unavailable', reason: 'distrusted' })
+})
+
+t.test('a server without the canary is passed over, and another one at the same address answers', async t => {
+  for (const first of ['empty', 'whole']) {
+    const { ask, canary, changes, clock, servers, reach } = twoServers(first)
+    const title = `the ${first} one is reached first`
+    t.match(await ask('info@example.com'), { kind: 'found' }, title)
+    t.match(await ask('nobody@example.com'), { kind: 'absent' }, title)
+    reach('empty')
+    t.match(await ask('other@example.com'), { kind: 'found' }, `${title}, later the empty one`)
+    t.match(await ask('nobody2@example.com'), { kind: 'absent' }, title)
+    t.strictSame(changes, [true], title)
+    servers.set('empty', servers.get('whole') ?? new Map<string, Outcome>())
+    await clock.advance(10_000)
+    t.strictSame(changes, [true, false], title)
+    t.notOk(canary.isMissingOn('empty'), title)
+  }
+})
+
+t.test('a server that is never reached again is forgotten within two hours', async t => {
+  const { ask, changes, clock, servers, reach } = twoServers('empty')
+  await ask('nobody@example.com')
+  reach('whole')
+  servers.delete('empty')
+  await clock.advance(2 * 3_600_000)
+  t.strictSame(changes, [true, false])
 })
 
 t.test('when it is back, within its interval, all is believed again', async t => {
