@@ -15,6 +15,7 @@ import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
 import { compileSearch, isRowKey } from '../lookup/search.js'
 import type { Plan } from '../lookup/search.js'
 import { TextLookup } from '../lookup/maps.js'
+import { longestTryMs } from '../mysql/breaker.js'
 import { systemClock } from '../runtime/clock.js'
 import type { Opened, Sources, Table } from '../tables/open.js'
 import { asksTheTime } from '../tables/row_expression.js'
@@ -96,7 +97,9 @@ const trustIn = (
   const trusts = tables.map(({ source, authority, definition: { texts } }, index) => {
     const inDatabase = siblings.get(authority) ?? []
     siblings.set(authority, inDatabase)
-    const outage = outages.get(authority) ?? new Outage(config.file.outage_after, systemClock)
+    const { outage_after, breaker, connect_timeout } = config.file
+    const outage = outages.get(authority)
+      ?? new Outage(outage_after, longestTryMs(breaker.reset, connect_timeout), systemClock)
     outages.set(authority, outage)
     // Rows that count for a while only come and go as they should.
     const isTimed = texts.some(asksTheTime)

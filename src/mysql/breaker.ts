@@ -44,7 +44,12 @@ export type BreakerStatus = {
 export type Out = { readonly since: number, readonly at: number }
 
 /** The breakers of several nodes shouldn't all try a server at the same moment. */
-const jittered = (ms: number): number => Math.round(ms * (0.9 + Math.random() * 0.2))
+const jitter = 0.1
+const jittered = (ms: number): number => Math.round(ms * (1 - jitter + Math.random() * 2 * jitter))
+
+/** While a server fails, one try ends at most so long (ms) after the one before. */
+export const longestTryMs = (resetMs: number, connectTimeoutMs: number): number =>
+  resetMs * (1 + jitter) + connectTimeoutMs
 
 /** What the circuit breaker is told; it wants failures thrown. */
 const failed = (): Promise<never> => Promise.reject(new Error('failed'))

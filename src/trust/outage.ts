@@ -10,7 +10,7 @@ import type { Out } from '../mysql/breaker.js'
 import type { Clock } from '../runtime/clock.js'
 
 /**
- * The last failure was no longer ago than this (ms): a process that was held up, or is asked nothing, knows nothing.
+ * A lookup's failure is the last word for so long (ms): a process that was held up, or is asked nothing, knows nothing.
  */
 const recentMs = 15_000
 
@@ -19,13 +19,17 @@ export const lateMs = 250
 
 export class Outage {
   readonly #afterMs: number
+  readonly #tryMs: number
   readonly #clock: Clock
   /** Of the clock's elapsed time, which nobody sets. */
   #since: number | null = null
-  #failedAt = 0
+  /** Until when the last failure is the last word. */
+  #until = 0
 
-  constructor(afterMs: number, clock: Clock) {
+  /** `tryMs`: while a server fails, one try ends at most so long after the one before (breaker.ts). */
+  constructor(afterMs: number, tryMs: number, clock: Clock) {
     this.#afterMs = afterMs
+    this.#tryMs = tryMs
     this.#clock = clock
   }
 
@@ -36,22 +40,22 @@ export class Outage {
   note(outcome: Outcome, until: number, out: Out | null = null): void {
     const now = this.#clock.elapsed()
     if (outcome.kind !== 'unavailable' || now > until + lateMs) this.#since = null
-    else if (out !== null && isOutage(outcome.reason)) this.#fail(out.since, out.at)
+    else if (out !== null && isOutage(outcome.reason)) this.#fail(out.since, out.at + this.#tryMs + lateMs)
     else if (isFailure(outcome)) {
       // Failures far apart may be two outages: nobody asked in between.
-      this.#fail(now - this.#failedAt <= recentMs ? this.#since ?? now : now, now)
+      this.#fail(now <= this.#until ? this.#since ?? now : now, now + recentMs)
     } else if (outcome.reason !== 'overloaded') this.#since = null
   }
 
-  #fail(since: number, at: number): void {
+  #fail(since: number, until: number): void {
     this.#since = since
-    this.#failedAt = at
+    this.#until = until
   }
 
   /** Whether the servers have been out for `outage_after`. */
   get isLong(): boolean {
     const now = this.#clock.elapsed()
-    return this.#since !== null && now - this.#since >= this.#afterMs && now - this.#failedAt <= recentMs
+    return this.#since !== null && now - this.#since >= this.#afterMs && now <= this.#until
   }
 }
 

@@ -126,7 +126,7 @@ export const stage = (rows: Readonly<Record<string, string>>, {
     })
     const trust = new MapTrust([new TableTrust({ maxShrink: 0.3, evidenceForMs: Infinity }, {
       source: table ?? source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [], siblings: [],
-      outage: new Outage(60_000, clock),
+      outage: new Outage(60_000, 15_000, clock),
       dropAbsences: () => known.dropAbsences(), onChange: () => undefined,
     })])
     const lookup = new MapLookup(rest, { known, tables: trust.tables, clock, onBug: error => bugs.push(error) })

@@ -146,7 +146,7 @@ export class Node {
     this.letter = settings.letter
     const neighbours: Neighbour[] = []
     const siblings: TableTrust[] = []
-    const outage = new Outage(outageAfterMs, settings.world.clock)
+    const outage = new Outage(outageAfterMs, 15_000, settings.world.clock)
     const open = (table: TableName): MysqlMap => this.#openMap(table, neighbours, siblings, outage)
     this.maps = { alias: open('alias'), domains: open('domains') }
     this.#repeat(saveEveryMs, () => this.save())

@@ -39,7 +39,7 @@ const stage = <T extends Source = ScriptedSource>(given?: (clock: FakeClock) => 
   })
   const table = new TableTrust({ maxShrink: 1, evidenceForMs: Infinity }, {
     source, clock, sample: () => [], canaries: [canary], siblings: [],
-    outage: new Outage(60_000, clock), dropAbsences: () => undefined, onChange: () => undefined,
+    outage: new Outage(60_000, 15_000, clock), dropAbsences: () => undefined, onChange: () => undefined,
   })
   const lookup =
     new MapLookup({ plan, policy: { unknown: 'reject', outage: 'defer' }, deadlineMs: 2_000, softDeadlineMs: 300 }, {

@@ -47,7 +47,7 @@ const stage = (
       drawn.push(count)
       return [...evidence].slice(0, count)
     },
-    canaries: [], siblings, outage: new Outage(60_000, clock),
+    canaries: [], siblings, outage: new Outage(60_000, 15_000, clock),
     dropAbsences: () => { dropped.count++ },
     onChange: (server, doubt, before) => {
       if ((doubt === null) !== (before === null)) changes.push(`${server} ${doubt?.cause ?? 'believed'}`)
