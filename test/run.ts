@@ -39,7 +39,7 @@ const inPath = (program: string): boolean =>
 /** Which of Debian's packages aren't there. */
 const missing = async (): Promise<readonly string[]> => {
   const programs = [
-    ['mariadb-server', 'mariadbd'], ['redis-server', 'redis-server'], ['memcached', 'memcached'], ['postfix', 'postfix'], ['openssl', 'openssl'],
+    ['mariadb-server', 'mariadbd'], ['redis-server', 'redis-server'], ['memcached', 'memcached'], ['postfix', 'postfix'], ['openssl', 'openssl'], ['curl', 'curl'],
     // For its judgement of our unit, and systemd-notify(1).
     ['systemd', 'systemd-notify'],
     ['chromium', 'chromium'],

@@ -203,6 +203,8 @@ export const startStage = async (): Promise<Stage> => {
         smtpd_authorized_xclient_hosts: '127.0.0.1', notify_classes: '', smtp_tcp_port: String(sink.port),
         lmtp_tcp_port: String(sink.port), lm_destination_recipient_limit: '1', compatibility_level: '3.6',
         // What names resolve to is no server of ours: from here nothing leaves this machine.
+        // A connection that is used again isn't asked whether its server takes SMTPUTF8, and chance decides on that.
+        smtp_connection_cache_on_demand: 'no', lmtp_connection_cache_on_demand: 'no',
         smtp_bind_address: '127.0.0.1', lmtp_bind_address: '127.0.0.1',
         virtual_mailbox_base: mailboxes, virtual_uid_maps: 'static:65534', virtual_gid_maps: 'static:65534',
         virtual_minimum_uid: '1', default_process_limit: '20', local_recipient_maps: '$alias_maps', ...steadySettings,

@@ -65,31 +65,35 @@ t.test('verify: the name in the certificate must be the host\'s', async t => {
 })
 
 t.test('verify: the common name, an address too, counts where there is no DNS name beside it, as for Postfix\'s own client', async t => {
-  /** For the address 127.0.0.1, and for the name `localhost`, which Postfix's client takes for the socket. */
+  /**
+   * For an address, and for the name `localhost`, which Postfix's client takes for the socket. A newer client library
+   * asks for no name at 127.0.0.1, so it is another one of this host.
+   */
+  const address = '127.0.0.2'
   const cases = [
-    ['cn-address', null, '127.0.0.1', true, false],
+    ['cn-address', null, address, true, false],
     ['cn-name', null, 'localhost', false, true],
     ['cn-wildcard', null, '*', false, false],
     ['cn-beside-email', 'email:dba@example.com', 'localhost', false, true],
-    ['cn-beside-dns', 'DNS:other.example', '127.0.0.1', false, false],
-    ['dns-address', 'DNS:127.0.0.1', 'db', true, false],
-    ['ip-address', 'IP:127.0.0.1', 'db', true, false],
+    ['cn-beside-dns', 'DNS:other.example', address, false, false],
+    ['dns-address', `DNS:${address}`, 'db', true, false],
+    ['ip-address', `IP:${address}`, 'db', true, false],
   ] as const
   for (const [name, alternative, commonName] of cases) await certificate(name, alternative, commonName)
   copyFileSync(file('named.pem'), file('current.pem'))
   copyFileSync(file('named.key'), file('current.key'))
-  const server = await startBed(t, serverArgs('current'))
+  const server = await startBed(t, [...serverArgs('current'), '--bind-address=0.0.0.0'])
   await server.sql('CREATE USER private IDENTIFIED BY \'secret\' REQUIRE SSL; GRANT SELECT ON mail.* TO private')
   const cf = writeCf(file('.'), 'verified', {
-    hosts: `inet:127.0.0.1:${server.port}`, user: 'private', password: 'secret', dbname: 'mail',
+    hosts: `inet:${address}:${server.port}`, user: 'private', password: 'secret', dbname: 'mail',
     tls_CAfile: file('ca.pem'), tls_verify_cert: 'yes', query: 'SELECT goto FROM alias WHERE address=\'%s\'',
   })
   for (const [name, , , isForAddress, isForName] of cases) {
     for (const kind of ['pem', 'key']) copyFileSync(file(`${name}.${kind}`), file(`current.${kind}`))
     await server.sql('FLUSH SSL')
     t.equal((await postmapQuery(`mysql:${cf}`, known)).kind, isForAddress ? 'found' : 'error', `${name}: Postfix's client`)
-    for (const [host, isFor] of [[byAddress, isForAddress], [byName, isForName]] as const) {
-      const said = await cipher(host(server.port), { caFile: file('ca.pem'), verify: true })
+    for (const [host, isFor] of [[address, isForAddress], ['localhost', isForName]] as const) {
+      const said = await cipher({ kind: 'inet', host, port: server.port }, { caFile: file('ca.pem'), verify: true })
       t.match(said, isFor ? /^TLS_/ : /^TLS: the server's certificate is not for /, `${name}: ${said}`)
     }
   }
