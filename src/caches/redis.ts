@@ -70,8 +70,11 @@ const readStored = (key: string, bytes: Buffer): { readonly key: string, readonl
   return { key: fromStorable(bytes.toString('utf8', 0, end)), record: bytes.toString('latin1', end + 1) }
 }
 
+/** When what a statement says, or what contradicts it, was learned (epoch ms). */
+export const learnedAt = ({ verifiedAt, contradictedAt }: Statement): number => Math.max(verifiedAt, contradictedAt)
+
 /** What the rest of Holdfast uses of it. A type by itself, so that a test can be a Redis that misbehaves. */
-export type RedisCache = Omit<RedisAnswers, 'client'>
+export type RedisCache = Omit<RedisAnswers, 'client' | 'miss' | 'takeMissed' | 'inherit'>
 
 /** A map's answers in Redis, in batches. */
 export type RedisRows = AsyncGenerator<readonly (readonly [key: string, known: Statement])[]>
@@ -82,6 +85,8 @@ export class RedisAnswers {
   readonly #writes = new Set<Promise<unknown>>()
   #hits = 0
   #misses = 0
+  /** What was learned since then (epoch ms) may not have been written; Infinity: all was. */
+  #missedSince = Infinity
 
   /** Connects in the background and keeps doing so. `now` gives epoch ms. */
   constructor(settings: RedisSettings, hooks: RedisHooks, now: () => number) {
@@ -126,8 +131,30 @@ export class RedisAnswers {
 
   /** Keeps an answer for `ttlMs` from now. Not waited for. */
   write(map: MapIdentity, key: string, kept: Statement, ttlMs: number): void {
-    if (!this.#server.isWritable || ttlMs < 1) return
-    this.#send(this.client.set(this.#keyOf(map, key), storedOf(map, key, kept), 'PX', Math.ceil(ttlMs)))
+    if (ttlMs < 1) return
+    if (!this.#server.isWritable) return this.miss(learnedAt(kept))
+    this.#send(this.client.set(this.#keyOf(map, key), storedOf(map, key, kept), 'PX', Math.ceil(ttlMs)), kept)
+  }
+
+  /** Notes that what was learned since `at` (epoch ms) is not in Redis. */
+  miss(at: number): void {
+    this.#missedSince = Math.min(this.#missedSince, at)
+  }
+
+  /**
+   * Since when (epoch ms) what was learned is not in Redis, to be written now; null if nothing was missed, or Redis
+   * takes no writes yet. What is not written then is missed again.
+   */
+  takeMissed(): number | null {
+    if (this.#missedSince === Infinity || !this.#server.isWritable) return null
+    const since = this.#missedSince
+    this.#missedSince = Infinity
+    return since
+  }
+
+  /** Takes over what an earlier client of the same Redis has missed. */
+  inherit(earlier: RedisAnswers): void {
+    this.miss(earlier.#missedSince)
   }
 
   /** The same, unless that key has an answer already. */
@@ -207,10 +234,12 @@ export class RedisAnswers {
     return null
   }
 
-  #send(command: Promise<unknown>): void {
-    const writing = command.then(
-      () => this.#server.succeeded(true), (error: unknown) => this.#server.failed(error, true))
-      .finally(() => this.#writes.delete(writing))
+  /** `kept`: to be made up for, if the server is to blame that it isn't written. */
+  #send(command: Promise<unknown>, kept?: Statement): void {
+    const writing = command.then(() => this.#server.succeeded(true), (error: unknown) => {
+      this.#server.failed(error, true)
+      if (kept !== undefined && !this.#server.isWritable) this.miss(learnedAt(kept))
+    }).finally(() => this.#writes.delete(writing))
     this.#writes.add(writing)
   }
 

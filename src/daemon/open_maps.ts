@@ -6,7 +6,6 @@
 import { FlushChannel } from '../caches/flush_channel.js'
 import type { Flush, FlushHooks } from '../caches/flush_channel.js'
 import { RedisAnswers } from '../caches/redis.js'
-import type { RedisCache } from '../caches/redis.js'
 import type { RedisClient } from '../caches/redis_client.js'
 import type { Config, Lifetimes } from '../config/config.js'
 import type { Log } from '../log.js'
@@ -22,6 +21,7 @@ import type { TableTrust } from '../trust/table_trust.js'
 import { flushEverywhere, watchChanges } from '../upkeep/flush.js'
 import { keepCopies } from '../upkeep/copies.js'
 import type { Copies } from '../upkeep/copies.js'
+import { makeUpWrites } from '../upkeep/missed_writes.js'
 import { openLoaders } from '../upkeep/table_loader.js'
 import type { Loaders } from '../upkeep/table_loader.js'
 import { preload } from '../upkeep/preload.js'
@@ -42,7 +42,7 @@ export type OpenMaps = {
   readonly sources: Sources
   readonly canaries: readonly Canary[]
   readonly copies: Copies
-  readonly redis: RedisCache | null
+  readonly redis: RedisAnswers | null
   /** For what nodes share besides answers. */
   readonly shared: { readonly client: RedisClient, readonly keyPrefix: string } | null
   /**
@@ -65,6 +65,7 @@ export const openMaps = (
   config: Config, sources: Sources, log: Log, previous: OpenMaps | null, onDoubt: () => void = () => undefined,
 ): OpenMaps => {
   const redis = openRedis(config, log)
+  if (redis !== null && previous?.redis != null) redis.cache.inherit(previous.redis)
   const canaries = openCanaries(config, sources, log)
   // The maps inherit doubts before there is anybody to tell; Redis has those already.
   let doubts = null as SharedDoubts | null
@@ -76,7 +77,7 @@ export const openMaps = (
     },
   })
   const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
-  const channel = redis === null ? null : openFlushes(config, redis.client, maps, log)
+  const channel = redis === null ? null : openFlushes(config, redis, maps, log)
   doubts = redis === null ? null : openDoubts(config, redis, mysqlMaps, log)
   const announce: OpenMaps['announce'] = flush => channel?.announce(flush) ?? Promise.resolve(null)
   const loaders = openLoaders({
@@ -89,6 +90,7 @@ export const openMaps = (
   const ends = mysqlMaps.flatMap(map => [
     ...followChanges(config, map, sources, { announce, copies }, log), ...keepVerified(config, map),
   ])
+  if (redis !== null) ends.push(makeUpWrites({ maps: mysqlMaps, redis: redis.cache, clock: systemClock }))
   const allCanaries = [...new Set([...canaries.values()].flat())]
   return {
     config, openedAt: Date.now(), maps, loaders, sources, canaries: allCanaries, copies, redis: redis?.cache ?? null,
@@ -135,7 +137,7 @@ const neighbourOf = (map: ServedMap): Neighbour => {
   return map.kind === 'text' ? { search, knows } : { search, knows, targets: map.targets }
 }
 
-type OpenedRedis = { readonly cache: RedisCache, readonly client: RedisClient, close(): void }
+type OpenedRedis = { readonly cache: RedisAnswers, readonly client: RedisClient, close(): void }
 
 const openRedis = (config: Config, log: Log): OpenedRedis | null => {
   if (config.redis === null) return null
@@ -183,7 +185,7 @@ const openDoubts = (config: Config, redis: OpenedRedis, maps: readonly MysqlMap[
   })
 
 /** Flushes by other nodes reach the maps. */
-const openFlushes = (config: Config, client: RedisClient, maps: Maps, log: Log): FlushChannel | null => {
+const openFlushes = (config: Config, { client, cache }: OpenedRedis, maps: Maps, log: Log): FlushChannel | null => {
   if (config.redis === null) return null
   const lookups = [...maps.values()].flatMap(map => map.kind === 'mysql' ? [map.lookup] : [])
   const hooks: FlushHooks = {
@@ -191,7 +193,11 @@ const openFlushes = (config: Config, client: RedisClient, maps: Maps, log: Log):
       const map = maps.get(name)
       if (map?.kind === 'mysql') map.lookup.flush(what, at)
     },
-    onLost: at => { for (const lookup of lookups) lookup.flush(null, at) },
+    // With the flushes it has lost all else.
+    onLost: at => {
+      for (const lookup of lookups) lookup.flush(null, at)
+      cache.miss(0)
+    },
     onInTouch: isInTouch => { for (const lookup of lookups) lookup.known.knowsFlushes = isInTouch },
     onProblem: problem =>
       log.repeated('redis flush', `redis: flushes by other nodes may not reach this one at once: ${problem}`),

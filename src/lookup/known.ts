@@ -131,12 +131,14 @@ export class Known {
     // The answer to a question from before a flush is not fresh, even if it comes after it.
     this.memory.set(key, this.entryOf(kept, verifiedAt >= this.#flushedAt(key), now), outlivesOutage)
     if (outcome.kind === 'found') this.#parts.onFound?.(outcome.value)
-    if (outlivesOutage) this.#share(key, kept, now)
+    if (outlivesOutage) this.share(key, kept)
   }
 
-  #share(key: string, kept: Statement, now: number): void {
+  /** Writes a statement to Redis, for the other nodes and for the time after a restart. */
+  share(key: string, kept: Statement): void {
     const { staleForMs, freshForMs } = this.lifetimes
-    this.redis?.write(this.identity, key, kept, kept.verifiedAt + Math.max(staleForMs, freshForMs) - now)
+    const until = kept.verifiedAt + Math.max(staleForMs, freshForMs)
+    this.redis?.write(this.identity, key, kept, until - this.#parts.clock.now())
   }
 
   /**
@@ -151,7 +153,7 @@ export class Known {
       entry.staleAt = Math.min(entry.staleAt, now)
       if (this.memory.peek(key) === entry) this.memory.touch(key)
       else this.put(key, entry)
-      this.#share(key, entry, now)
+      this.share(key, entry)
     }
     entry.askAgainAt = entry.contradictedAt + this.confirmForMs
   }
