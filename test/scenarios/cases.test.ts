@@ -46,8 +46,8 @@ CREATE TABLE l1 (address varchar(255) PRIMARY KEY, goto text) CHARACTER SET lati
 INSERT INTO l1 VALUES ('info@example.com','box@example.net');
 CREATE TABLE ub (address varchar(255) PRIMARY KEY, goto text) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 INSERT INTO ub VALUES ('info@example.com','box@example.net');
-CREATE PROCEDURE look(IN p varchar(255)) READS SQL DATA SELECT goto FROM alias WHERE address=p;
-CREATE PROCEDURE look2(IN p varchar(255)) READS SQL DATA BEGIN SELECT goto FROM alias WHERE address=p; SELECT 2; END;
+CREATE PROCEDURE look(IN p varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci) READS SQL DATA SELECT goto FROM alias WHERE address=p;
+CREATE PROCEDURE look2(IN p varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci) READS SQL DATA BEGIN SELECT goto FROM alias WHERE address=p; SELECT 2; END;
 CREATE PROCEDURE nothing(IN p varchar(255)) SET @x = p;
 `
 
