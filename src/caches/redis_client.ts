@@ -144,8 +144,6 @@ export const openClient = (
     enableOfflineQueue: waits,
     enableAutoPipelining: true,
     retryStrategy: retryDelayMs,
-    // After a failover the old primary is read-only: connect anew, to whatever the address now means.
-    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
   }), onProblem)
 }
 

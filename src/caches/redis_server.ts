@@ -3,7 +3,7 @@
  * rests: it is left alone for a moment, so that lookups don't wait for it in turn.
  */
 import type { RedisSettings } from '../config/config.js'
-import { openClient } from './redis_client.js'
+import { isCluster, openClient } from './redis_client.js'
 import type { RedisClient } from './redis_client.js'
 import { faultOf, redisFaults, scopeOf } from './redis_fault.js'
 import type { RedisFault } from './redis_fault.js'
@@ -24,6 +24,8 @@ export type RedisHooks = {
 const restMs = 2_000
 /** After a refused write (a replica, no memory, no right) nothing is written for so long (ms); reads go on. */
 const restWritesMs = 10_000
+/** From a replica the connection is opened anew, to whatever the address now means, so often (ms) at most. */
+const leaveReplicaEveryMs = 60_000
 
 export const errorOf = (thrown: unknown): Error => thrown instanceof Error ? thrown : new Error(String(thrown))
 
@@ -38,6 +40,7 @@ export class RedisServer {
   #since: number
   #restUntil = 0
   #restWritesUntil = 0
+  #leftReplicaAt = -Infinity
   #refusal: string | null = null
   #refusedSince: number
 
@@ -102,6 +105,7 @@ export class RedisServer {
     switch (scopeOf(fault, isWrite)) {
       case 'writes':
         this.#restWritesUntil = this.#now() + restWritesMs
+        if (fault === 'readonly') this.#leaveReplica()
         return this.#setRefusal(message)
       case 'server':
         if (this.#state === 'down') return
@@ -115,6 +119,14 @@ export class RedisServer {
   count(fault: RedisFault, detail: string): void {
     this.#faults[fault]++
     this.#hooks.onFault(fault, detail)
+  }
+
+  /** After a failover, the old primary is one. */
+  #leaveReplica(): void {
+    const now = this.#now()
+    if (isCluster(this.client) || now - this.#leftReplicaAt < leaveReplicaEveryMs) return
+    this.#leftReplicaAt = now
+    this.client.disconnect(true)
   }
 
   #setRefusal(detail: string | null): void {

@@ -145,20 +145,27 @@ t.test('C107 hung: a miss after the command timeout, then left alone for two sec
   const { cache, clock, until, write } = open(t, { port: redis.port }, 50)
   await until('ready')
   await redis.pause()
+  // A busy machine may have been too slow for this time before.
+  const { timeout } = cache.status().faults
   t.strictSame(await cache.read(alias, ['one', 'two']), [null, null])
-  t.match(cache.status(), { state: 'resting', faults: { timeout: 2 } })
+  t.match(cache.status(), { state: 'resting', faults: { timeout: timeout + 2 } })
   t.equal(cache.read(alias, ['one']), null, 'not asked')
   cache.write(alias, 'one', statement(box, verifiedAt), day)
   clock.now += 1_999
   t.equal(cache.isUsable(), false)
   clock.now += 1
   t.strictSame(await cache.read(alias, ['one']), [null])
-  t.equal(cache.status().faults.timeout, 3)
+  t.equal(cache.status().faults.timeout, timeout + 3)
   redis.resume()
   // The server answers what it was asked while it hung; until it has, reads time out.
-  do clock.now += 2_000
-  while (await write('one') === undefined && cache.status().state !== 'ready')
-  t.strictSame(await cache.read(alias, ['one']), [statement(box, verifiedAt)])
+  let answer: unknown = null
+  while (answer === null) {
+    clock.now += 2_000
+    await write('one')
+    answer = (await cache.read(alias, ['one']))?.[0] ?? null
+  }
+  t.strictSame(answer, statement(box, verifiedAt))
+  await until('ready')
 })
 
 t.test('while it rests, a lookup that nothing else can answer waits for it, however many there are', async t => {
@@ -243,21 +250,6 @@ t.test('cut in the middle of an answer: a miss, and a new connection', async t =
   t.strictSame(await cache.read(alias, ['info@example.com']), [statement(box, verifiedAt)])
 })
 
-t.test('C110 memory full: writes are counted and let go, reads go on', async t => {
-  const { port } = await server(t)
-  const { cache, until, write, states } = open(t, { port })
-  const plain = client(t, port)
-  await until('ready')
-  await write('info@example.com')
-  await plain.config('SET', 'maxmemory-policy', 'noeviction')
-  await plain.config('SET', 'maxmemory', '1')
-  await write('other@example.com')
-  await write('other@example.com')
-  t.equal(cache.status().faults.oom, 1, 'the second write was left out')
-  t.strictSame(await cache.read(alias, ['info@example.com', 'other@example.com']), [statement(box, verifiedAt), null])
-  t.strictSame(states, ['ready'])
-})
-
 for (const [name, settings] of [['no password', {}], ['a wrong password', { password: 'wrong' }]] as const) {
   t.test(`C112 ${name}: not used, counted, never waited for; and used as soon as it is let in`, async t => {
     const { port } = await server(t, '--requirepass', 'secret')
@@ -281,11 +273,11 @@ t.test('a password that is right is used', async t => {
   t.strictSame(await cache.read(alias, ['info@example.com']), [null])
 })
 
-t.test('C109 a replica: reads go on, writes are counted; once it is the primary, they work', async t => {
+t.test('C109 a replica: reads go on, writes rest and are named; once it is the primary, they work', async t => {
   const primary = await server(t)
   const { port } = await server(t)
   const plain = client(t, port)
-  const { cache, clock, until, write, states } = open(t, { port })
+  const { cache, clock, until, write, writes, states } = open(t, { port })
   await until('ready')
   await write('other@example.com')
   await plain.replicaof('127.0.0.1', primary.port)
@@ -295,10 +287,21 @@ t.test('C109 a replica: reads go on, writes are counted; once it is the primary,
   await write('info@example.com')
   t.equal(cache.status().faults.readonly, 1, 'the second write was left out')
   t.strictSame(states, ['ready', 'down', 'ready'], 'one new connection, to whatever the address now means')
+  for (let tries = 2; tries <= 6; tries++) {
+    clock.now += 10_000
+    await write('info@example.com')
+    t.equal(cache.status().faults.readonly, tries)
+  }
+  t.strictSame(states, ['ready', 'down', 'ready'], 'and no other for a minute')
+  clock.now += 10_000
+  await write('info@example.com')
+  await until('down')
+  await until('ready')
   await plain.replicaof('NO', 'ONE')
   clock.now += 10_000
   await write('info@example.com')
   t.strictSame(await cache.read(alias, ['info@example.com']), [statement(box, verifiedAt)])
+  t.match(writes, [/^READONLY /, null])
 })
 
 t.test('loading its data: left alone, and used again when it is done', async t => {
@@ -323,55 +326,73 @@ t.test('loading its data: left alone, and used again when it is done', async t =
   t.equal(cache.status().state, 'ready')
 })
 
+t.test('loading its data when it is connected to: that is why it is not used, until it is done', async t => {
+  const { port } = await server(t, '--enable-debug-command', 'yes', '--loading-process-events-interval-bytes', '1024')
+  const plain = client(t, port)
+  await plain.debug('POPULATE', 1_000, 'filler', 100)
+  await plain.config('SET', 'key-load-delay', '2000')
+  const other = client(t, port)
+  await other.ping()
+  const reloaded = plain.debug('RELOAD')
+  while (!(await other.info('persistence')).includes('loading:1'));
+  const { cache, until, told } = open(t, { port })
+  await until('down')
+  t.strictSame(new Set(told), new Set(['loading']))
+  t.equal(cache.read(alias, ['info@example.com']), null)
+  await reloaded
+  await until('ready')
+  t.strictSame(await cache.read(alias, ['info@example.com']), [null])
+})
+
+const dumps = freshFolder()
 const refusals = {
-  'N11 too few replicas': { prepare: ['CONFIG', 'SET', 'min-replicas-to-write', '1'], mend: ['CONFIG', 'SET', 'min-replicas-to-write', '0'], fault: 'no-replicas' },
+  'N11 too few replicas': {
+    word: 'NOREPLICAS', fault: 'no-replicas', args: [],
+    prepare: (redis: Redis) => redis.config('SET', 'min-replicas-to-write', '1'),
+    mend: (redis: Redis) => redis.config('SET', 'min-replicas-to-write', '0'),
+  },
+  'N11 a dump that can\'t be written': {
+    word: 'MISCONF', fault: 'misconf', args: ['--dir', dumps, '--save', '3600 1'],
+    prepare: async (redis: Redis) => {
+      removeFolder(dumps)
+      await redis.bgsave()
+      while (!(await redis.info('persistence')).includes('rdb_last_bgsave_status:err'));
+    },
+    mend: (redis: Redis) => redis.config('SET', 'stop-writes-on-bgsave-error', 'no'),
+  },
   'N12 no right to write': {
-    prepare: ['ACL', 'SETUSER', 'default', '-set'], mend: ['ACL', 'SETUSER', 'default', '+set'], fault: 'permission',
+    word: 'NOPERM', fault: 'permission', args: [],
+    prepare: (redis: Redis) => redis.acl('SETUSER', 'default', '-set'),
+    mend: (redis: Redis) => redis.acl('SETUSER', 'default', '+set'),
+  },
+  'C110 memory full': {
+    word: 'OOM', fault: 'oom', args: ['--maxmemory-policy', 'noeviction'],
+    prepare: (redis: Redis) => redis.config('SET', 'maxmemory', '1'),
+    mend: (redis: Redis) => redis.config('SET', 'maxmemory', '0'),
   },
 } as const
-for (const [name, { prepare, mend, fault }] of Object.entries(refusals)) {
+for (const [name, { word, fault, args, prepare, mend }] of Object.entries(refusals)) {
   t.test(`${name}: reads go on, writes rest and are named, until they are taken again`, async t => {
-    const { port } = await server(t)
+    const { port } = await server(t, ...args)
     const plain = client(t, port)
     const { cache, clock, until, write, writes, states } = open(t, { port })
     await until('ready')
     await write('info@example.com')
-    await plain.call(prepare[0], ...prepare.slice(1))
+    await prepare(plain)
     await write('other@example.com')
     await write('third@example.com')
     t.equal(cache.status().faults[fault], 1, 'the second write was left out')
-    t.match(cache.status().refusesWrites, { detail: /^(NOREPLICAS|NOPERM) / })
-    t.strictSame(await cache.read(alias, ['info@example.com']), [statement(box, verifiedAt)])
-    await plain.call(mend[0], ...mend.slice(1))
+    t.match(cache.status().refusesWrites, { detail: new RegExp(`^${word} `) })
+    t.strictSame(await cache.read(alias, ['info@example.com', 'other@example.com']), [statement(box, verifiedAt), null])
+    await mend(plain)
     clock.now += 10_000
     await write('other@example.com')
     t.strictSame(await cache.read(alias, ['other@example.com']), [statement(box, verifiedAt)])
-    t.match(writes, [/^(NOREPLICAS|NOPERM) /, null])
+    t.match(writes, [new RegExp(`^${word} `), null])
     t.equal(cache.status().refusesWrites, null)
     t.strictSame(states, ['ready'])
   })
 }
-
-t.test('N11 a dump that can\'t be written: reads go on, writes rest and are named, until they are taken again', async t => {
-  const folder = freshFolder()
-  const { port } = await server(t, '--dir', folder, '--save', '3600 1')
-  const plain = client(t, port)
-  const { cache, clock, until, write, writes, states } = open(t, { port })
-  await until('ready')
-  await write('info@example.com')
-  removeFolder(folder)
-  await plain.bgsave()
-  while (!(await plain.info('persistence')).includes('rdb_last_bgsave_status:err'));
-  await write('other@example.com')
-  await write('third@example.com')
-  t.equal(cache.status().faults.misconf, 1, 'the second write was left out')
-  t.strictSame(await cache.read(alias, ['info@example.com']), [statement(box, verifiedAt)])
-  await plain.config('SET', 'stop-writes-on-bgsave-error', 'no')
-  clock.now += 10_000
-  await write('other@example.com')
-  t.match(writes, [/^MISCONF /, null])
-  t.strictSame(states, ['ready'])
-})
 
 t.test('N12 a user for the keys of another prefix: nothing is read or written, and the right that lacks is named', async t => {
   const { port } = await server(t)
