@@ -6,6 +6,7 @@
 import { Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Connection as Driver } from 'mysql2'
+import { Alarm } from '../runtime/alarm.js'
 import { connectionLost, faultOf, queryFault, strangeReply, timeoutFault, tooLargeFault } from './fault.js'
 import type { Fault } from './fault.js'
 import { rowOf, sqlOf } from './sql.js'
@@ -45,6 +46,9 @@ const identityOf = ([, host, port, id, uuid]: RawRow): string =>
   `${host ?? ''}:${port ?? ''}#${id ?? ''}${uuid === undefined || uuid === null ? '' : `/${uuid}`}`
     .replaceAll(/[^\x21-\x7e]/g, '?')
 
+/** Whoever asked waits no longer; `rest` is what comes of the statement. */
+export type Late = { readonly kind: 'late', readonly rest: Promise<Result | Fault> }
+
 export class Connection {
   readonly #driver: CommandQueue
   readonly #socket: Socket
@@ -54,10 +58,11 @@ export class Connection {
   #server = ''
   /** Ends the statement under way; null: there is none. */
   #fail: ((fault: Fault) => void) | null = null
-  /** When its time is over, and when a timer looks (of `performance.now()`); Infinity: never. */
+  /** When its time is over, and when nobody waits for it any more (of `performance.now()`); Infinity: never. */
   #dueAt = Infinity
-  #watchedUntil = Infinity
-  #timer: NodeJS.Timeout | undefined
+  #lateAt = Infinity
+  #onLate: (() => void) | null = null
+  readonly #alarm = new Alarm(() => this.#look())
   /** How many bytes the statement under way may still bring. */
   #bytesLeft = Infinity
   /** Called once when the connection ends, unless by `end` or `destroy`. */
@@ -100,9 +105,9 @@ export class Connection {
    * `limitMs` (0: never), as far as it has such a limit.
    */
   async setUp(limitMs: number, timeoutMs: number): Promise<Fault | null> {
-    const set = await this.#run(setUpSql(this.#charset, limitMs), timeoutMs)
+    const set = await this.ask({ texts: [setUpSql(this.#charset, limitMs)] }, [], timeoutMs)
     if (set.kind === 'fault') return set
-    const answer = await this.#run(sessionSql, timeoutMs)
+    const answer = await this.ask({ texts: [sessionSql] }, [], timeoutMs)
     if (answer.kind === 'fault') return answer
     const [session] = answer.rows ?? []
     if (typeof session?.[0] !== 'string') return strangeReply
@@ -111,10 +116,15 @@ export class Connection {
     return null
   }
 
-  /** Asks with the values as literals. After a `broken` fault the connection is gone. */
-  ask(query: Query, values: readonly string[], timeoutMs: number): Promise<Result | Fault> {
+  /**
+   * Asks with the values as literals. After a `broken` fault the connection is gone. At `until` (of
+   * `performance.now()`) the answer is that it is late, while the statement goes on.
+   */
+  ask(query: Query, values: readonly string[], timeoutMs: number): Promise<Result | Fault>
+  ask(query: Query, values: readonly string[], timeoutMs: number, until: number): Promise<Result | Fault | Late>
+  ask(query: Query, values: readonly string[], timeoutMs: number, until = Infinity): Promise<Result | Fault | Late> {
     const unfit = this.#unfitMode(query)
-    return unfit === null ? this.#run(sqlOf(query, values, this.#charset), timeoutMs) : Promise.resolve(unfit)
+    return unfit === null ? this.#run(sqlOf(query, values, this.#charset), timeoutMs, until) : Promise.resolve(unfit)
   }
 
   /**
@@ -177,45 +187,43 @@ export class Connection {
       `the query's quotes or backslashes mean something else in the server's sql_mode ${unfit}`)
   }
 
-  #run(sql: string, timeoutMs: number): Promise<Result | Fault> {
+  #run(sql: string, timeoutMs: number, until: number): Promise<Result | Fault | Late> {
     if (!this.#isOpen) return Promise.resolve(connectionLost)
     return new Promise(resolve => {
+      let take: (result: Result | Fault) => void = resolve
       const settle = (result: Result | Fault): void => {
         if (this.#fail !== settle) return
         this.#fail = null
-        this.#dueAt = Infinity
+        this.#dueAt = this.#lateAt = Infinity
         if (result.kind === 'fault' && result.broken) this.#lose(result)
-        resolve(result)
+        take(result)
       }
       this.#fail = settle
+      this.#onLate = () => resolve({ kind: 'late', rest: new Promise(resolveRest => { take = resolveRest }) })
       this.#bytesLeft = maxResultBytes
       this.#dueAt = performance.now() + timeoutMs
-      if (this.#dueAt < this.#watchedUntil) this.#watch(timeoutMs)
+      this.#lateAt = until
+      this.#alarm.set(Math.min(this.#dueAt, until))
       this.#driver.addCommand(new TextQuery(sql, this.#socket, settle))
     })
   }
 
-  /**
-   * Ends the statement under way when its time is over. One timer serves all of them: it goes on when one is answered,
-   * and when it is over it goes on for what the one then under way has left.
-   */
-  #watch(ms: number): void {
-    clearTimeout(this.#timer)
-    this.#watchedUntil = performance.now() + ms
-    // After this process was held up, the reply may have come long ago: what there is to read is read first.
-    this.#timer = setTimeout(() => setImmediate(() => {
-      this.#watchedUntil = Infinity
-      const leftMs = this.#dueAt - performance.now()
-      if (leftMs <= 0) this.#fail?.(timeoutFault('query'))
-      else if (leftMs < Infinity && this.#isOpen) this.#watch(leftMs)
-    }), ms).unref()
+  /** Sees to it that a statement ends when its time is over, and that nobody waits for too long. */
+  #look(): number {
+    const now = performance.now()
+    if (now >= this.#dueAt) this.#fail?.(timeoutFault('query'))
+    else if (now >= this.#lateAt) {
+      this.#lateAt = Infinity
+      this.#onLate?.()
+    }
+    return Math.min(this.#dueAt, this.#lateAt)
   }
 
   /** Says good-bye to the server; for a connection that is not in use. */
   end(): void {
     if (!this.#isOpen) return
     this.#isOpen = false
-    clearTimeout(this.#timer)
+    this.#alarm.stop()
     this.#driver.end()
     this.#socket.end()
     // A server that hangs doesn't get to keep it.
@@ -226,7 +234,7 @@ export class Connection {
   /** Drops it at once, with whatever is under way. */
   destroy(): void {
     this.#isOpen = false
-    clearTimeout(this.#timer)
+    this.#alarm.stop()
     this.#driver.destroy()
     this.#socket.destroy()
   }

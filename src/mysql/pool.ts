@@ -4,6 +4,7 @@
  * so that what changes on the server (a variable, a view's definer, an address) is taken up.
  * How many statements the server gets at once adapts to what it takes (limit.ts).
  */
+import { Alarm } from '../runtime/alarm.js'
 import { Connection } from './connection.js'
 import type { Fault } from './fault.js'
 import { Limit } from './limit.js'
@@ -43,7 +44,10 @@ export type PoolCounts = {
   readonly waiting: number
 }
 
-type Waiting = { readonly wanted: Wanted, misses: number, readonly settle: (given: Connection | Fault) => void }
+/** `until`: of `performance.now()`. */
+type Waiting = {
+  readonly wanted: Wanted, readonly until: number, misses: number, readonly settle: (given: Connection | Fault) => void,
+}
 
 /** No more lookups wait for a connection, each for its own time. */
 const maxWaiting = 1_000
@@ -78,6 +82,7 @@ export class Pool {
   readonly #openings = new Set<Promise<Fault | null>>()
   /** In the order of asking. */
   readonly #waiting: Waiting[] = []
+  readonly #alarm = new Alarm(() => this.#dismissLate())
   /** The servers that this address has led to, with the time of the last connection. */
   readonly #servers = new Map<string, number>()
   /** When a server was last searched for that this address had not led to. */
@@ -113,17 +118,8 @@ export class Pool {
     if (this.#waiting.length >= maxWaiting) return full
     if (!this.#mayLeadTo(wanted)) return elsewhere
     return new Promise(resolve => {
-      const waiting: Waiting = {
-        wanted, misses: 0,
-        settle: given => {
-          clearTimeout(timer)
-          resolve(given)
-        },
-      }
-      // After this process was held up, what there is to read is read first: a connection may have come free.
-      const timer = setTimeout(() => setImmediate(
-        () => this.#dismiss(waiting, this.#connections.size === 0 ? notYet : busy)), until - this.#lastTakenAt)
-      this.#waiting.push(waiting)
+      this.#waiting.push({ wanted, until, misses: 0, settle: resolve })
+      this.#alarm.set(until)
       this.#grow()
     })
   }
@@ -179,6 +175,7 @@ export class Pool {
     this.#isClosed = true
     clearInterval(this.#sweep)
     clearTimeout(this.#retry)
+    this.#alarm.stop()
     for (const { settle } of this.#waiting.splice(0)) settle(closing)
     for (const connection of [...this.#idle]) this.#end(connection)
     for (const connection of this.#connections.keys()) connection.destroy()
@@ -228,6 +225,14 @@ export class Pool {
       else for (const { settle } of this.#waiting.splice(at, 1)) settle(connection)
     }
     this.#grow()
+  }
+
+  /** Sends away those whose time is over; gives the time at which the next one's is. */
+  #dismissLate(): number {
+    const now = performance.now()
+    const late = this.#waiting.filter(({ until }) => until <= now)
+    for (const waiting of late) this.#dismiss(waiting, this.#connections.size === 0 ? notYet : busy)
+    return this.#waiting.reduce((next, { until }) => Math.min(next, until), Infinity)
   }
 
   #dismiss(waiting: Waiting, fault: Fault): void {

@@ -64,9 +64,6 @@ export type Choice = Wanted & {
   readonly onReply?: ((reply: Reply, held: HeldConnection) => Promise<void> | undefined) | undefined
 }
 
-/** One question. `isLeft`: whoever asked has gone. */
-type Question = { readonly query: Query, readonly values: readonly string[], readonly choice: Choice, isLeft: boolean }
-
 /** The server ends a statement after this part of its time, so that its word of that still comes in time. */
 const serversShare = 0.75
 
@@ -133,12 +130,28 @@ export class Server {
     const now = performance.now()
     const share = (deadline - now) / serversLeft
     const until = now + (this.#breaker.isSuspicious ? Math.min(share, this.#settings.suspectMs) : share)
-    const question: Question = { query, values, choice, isLeft: false }
-    const take = this.#pool.take(choice, until)
-    // A question that needn't wait is sent at once.
-    const taken = take instanceof Promise ? await take : take
-    if (!(taken instanceof Connection)) return this.#unserved(taken)
-    return this.#within(until, question, this.#askOn(taken, question, until, true))
+    for (let isFirst = true; ; isFirst = false) {
+      const take = this.#pool.take(choice, until)
+      // A question that needn't wait is sent at once.
+      const taken = take instanceof Promise ? await take : take
+      if (!(taken instanceof Connection)) return this.#unserved(taken)
+      const sentAt = performance.now()
+      const result = await taken.ask(query, values, this.#settings.statementMs, until)
+      switch (result.kind) {
+        case 'rows': return await this.#answer(taken, choice, result, until)
+        case 'late':
+          void result.rest.then(rest => {
+            this.#ended(taken, rest, sentAt)
+            this.#judge(rest)
+          })
+          return this.#tooLate()
+        case 'fault':
+          this.#ended(taken, result, sentAt)
+          if (result.again !== 'no' && isFirst) continue
+          this.#judge(result)
+          return this.#problem(result)
+      }
+    }
   }
 
   /**
@@ -175,52 +188,51 @@ export class Server {
     for (const connection of this.#lists) connection.destroy()
   }
 
-  /** Asks on this connection, and again where that may help. */
-  async #askOn(
-    connection: Connection, question: Question, until: number, isFirst: boolean,
-  ): Promise<Reply | Unavailable> {
-    const sentAt = performance.now()
-    const result = await connection.ask(question.query, question.values, this.#settings.statementMs)
-    if (result.kind === 'rows') return this.#answer(connection, question, result)
+  /** A statement without rows, or one that came too late, has ended: frees its connection, and notes what it shows. */
+  #ended(connection: Connection, result: Result | Fault, sentAt: number): void {
     this.#pool.release(connection)
+    if (result.kind === 'rows') return this.#pool.answered()
     // An unused connection may have died unnoticed, and the others with it: that is no failure of the server.
     if (result.broken && isFailure(result)) this.#pool.dropSilentSince(sentAt)
     if (result.reason === 'timeout') this.#pool.tookTooLong(sentAt)
-    if (result.again !== 'no' && isFirst && !question.isLeft) {
-      const next = await this.#pool.take(question.choice, until)
-      return next instanceof Connection ? this.#askOn(next, question, until, false) : this.#unserved(next)
-    }
-    if (isFailure(result)) this.#breaker.failed(result)
-    else this.#breaker.succeeded()
-    return this.#problem(result)
   }
 
-  async #answer(connection: Connection, { choice, isLeft }: Question, result: Result): Promise<Reply> {
+  /** Tells the breaker what a statement shows. */
+  #judge(result: Result | Fault): void {
+    if (result.kind === 'fault' && isFailure(result)) this.#breaker.failed(result)
+    else this.#breaker.succeeded()
+  }
+
+  #answer(
+    connection: Connection, { onReply }: Choice, result: Result, until: number,
+  ): Reply | Promise<Reply | Unavailable> {
     this.#pool.answered()
     this.#breaker.succeeded()
     const reply = { ...result, server: connection.server }
+    let work: Promise<void> | undefined
     try {
-      const work = isLeft ? undefined : choice.onReply?.(reply, this.#held(connection))
-      if (work !== undefined) await work
-      return reply
+      work = onReply?.(reply, this.#held(connection))
     } finally {
-      this.#pool.release(connection)
+      if (work === undefined) this.#pool.release(connection)
     }
+    return work === undefined ? reply
+      : this.#within(until, work.finally(() => this.#pool.release(connection)).then(() => reply))
   }
 
-  /** What comes of a question, or a time-out if it takes longer than its asker stays. */
-  #within(until: number, question: Question, asking: Promise<Reply | Unavailable>): Promise<Reply | Unavailable> {
+  /** What comes of the work on a reply, or a time-out if it takes longer than its asker stays. */
+  #within(until: number, work: Promise<Reply>): Promise<Reply | Unavailable> {
     return new Promise((resolve, reject) => {
       // After this process was held up, the reply may have come long ago: what there is to read is read first.
-      const timer = setTimeout(() => setImmediate(() => {
-        question.isLeft = true
-        resolve(unavailable('timeout', `${this.name}: no answer in time`))
-      }), until - performance.now())
-      asking.then(reply => {
+      const timer = setTimeout(() => setImmediate(() => resolve(this.#tooLate())), until - performance.now())
+      work.then(reply => {
         clearTimeout(timer)
         resolve(reply)
       }, reject)
     })
+  }
+
+  #tooLate(): Unavailable {
+    return unavailable('timeout', `${this.name}: no answer in time`)
   }
 
   #held(connection: Connection): HeldConnection {

@@ -43,7 +43,7 @@ t.test('a server that hangs gets no more handshakes at a time than connections s
   proxy.dropAll()
   const accepted = proxy.accepted()
   const hung = await Promise.all(Array.from({ length: 20 }, () => database.ask(lookAlias, [known], 100)))
-  t.same(new Set(hung.map(reasonOf)), new Set(['timeout', 'breaker-open']))
+  t.ok(hung.every(answer => ['timeout', 'breaker-open'].includes(reasonOf(answer))), JSON.stringify(hung))
   await until('half-open')
   t.ok(proxy.accepted() <= accepted + 2, String(proxy.accepted() - accepted))
   t.equal(proxy.standing(), proxy.accepted() - accepted)
