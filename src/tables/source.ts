@@ -3,7 +3,7 @@ import { absent, unavailable } from '../outcome.js'
 import type { Outcome, Unavailable } from '../outcome.js'
 import type { Database } from '../mysql/database.js'
 import type { Out } from '../mysql/breaker.js'
-import type { HeldConnection, Reply } from '../mysql/server.js'
+import type { HeldConnection } from '../mysql/server.js'
 import type { Rows } from '../mysql/sql.js'
 import type { TableDefinition } from './definition.js'
 
@@ -12,9 +12,9 @@ export type Answer = { readonly outcome: Outcome, readonly server: string }
 
 export type AskOptions = {
   /** Servers to pass over, like one that is out, as long as there is another one. */
-  readonly avoid?: (server: string) => boolean
+  readonly avoid?: ((server: string) => boolean) | undefined
   /** The server to ask; no other one is. */
-  readonly only?: string
+  readonly only?: string | undefined
   /**
    * Is called when a server says absent, while its connection is still held; gives why that is not believed, or null.
    * The answer waits for it.
@@ -74,40 +74,35 @@ export const mysqlSource = (
   definition: definition.fingerprint,
   out: () => database.out(),
   asks: definition,
-  ask: async (key, budgetMs, options) => {
+  ask: async (key, budgetMs, { avoid, only, onAbsent } = {}) => {
     try {
-      return await askTable(definition, database, key, performance.now() + budgetMs, options ?? {}, onEmpty)
+      const values = definition.bind(key)
+      // The key lacks what the query needs: Postfix answers "not found" without a query.
+      if (values === null) return { outcome: absent, server: '' }
+      // Of the last server that answered: one that was given up before may still be judged.
+      let answer: { outcome: Outcome, readonly server: string } = { outcome: unread, server: '' }
+      const reply = await database.ask(definition, values, budgetMs, {
+        avoid, only,
+        onReply: ({ rows, server }, held) => {
+          const given = answer = { outcome: outcomeOf(definition, rows, key, onEmpty), server }
+          if (given.outcome.kind !== 'absent') return undefined
+          return judge(definition, server, held, onAbsent).then(doubt => { given.outcome = doubt ?? absent })
+        },
+      })
+      return reply.kind === 'unavailable' ? { outcome: reply, server: '' } : answer
     } catch (error) {
       return { outcome: bugAsOutcome(error), server: '' }
     }
   },
 })
 
-const askTable = async (
-  definition: Definition, database: Pick<Database, 'ask'>, key: string, until: number,
-  { avoid, only, onAbsent }: AskOptions, onEmpty?: () => void,
-): Promise<Answer> => {
-  const values = definition.bind(key)
-  // The key lacks what the query needs: Postfix answers "not found" without a query.
-  if (values === null) return { outcome: absent, server: '' }
-  const read = (rows: Rows | null): Outcome => outcomeOf(definition, rows, key, onEmpty)
-  // By reply: a server that was given up, since it took too long, may still be judged when the next one has answered.
-  const outcomes = new Map<Reply, Outcome>()
-  const judge = async (reply: Reply, held: HeldConnection): Promise<void> => {
-    const doubt = await held.doubtAbsence() ?? await onAbsent?.(reply.server, heldSource(definition, held)) ?? null
-    if (doubt !== null) outcomes.set(reply, doubt)
-  }
-  const reply = await database.ask(definition, values, until - performance.now(), {
-    avoid, only,
-    onReply: (given, held) => {
-      const outcome = read(given.rows)
-      outcomes.set(given, outcome)
-      return outcome.kind === 'absent' ? judge(given, held) : undefined
-    },
-  })
-  if (reply.kind === 'unavailable') return { outcome: reply, server: '' }
-  return { outcome: outcomes.get(reply) ?? read(reply.rows), server: reply.server }
-}
+const unread = unavailable('internal-error', 'nobody has read the reply')
+
+/** Why a server is not believed when it says absent; null if it is. */
+const judge = async (
+  definition: Definition, server: string, held: HeldConnection, onAbsent: AskOptions['onAbsent'],
+): Promise<Unavailable | null> =>
+  await held.doubtAbsence() ?? await onAbsent?.(server, heldSource(definition, held)) ?? null
 
 const heldSource = (definition: Definition, held: HeldConnection): HeldSource => ({
   again: async (key, of) => {

@@ -126,35 +126,40 @@ export class TableTrust {
     const { clock, source } = this.#parts
     const budgetMs = deadline - clock.now()
     const until = clock.elapsed() + budgetMs
-    const answer = await this.#askWhole(key, deadline, rowOf)
+    const first = this.#checked(await this.#ask(key, deadline, rowOf, { avoid: server => this.isDoubted(server) }))
+    const isDistrusted = first.outcome.kind === 'unavailable' && first.outcome.reason === 'distrusted'
+    const answer = isDistrusted ? await this.#askElsewhere(first, key, deadline, rowOf) : first
     this.outage.note(answer.outcome, until, source.out?.() ?? null)
     // Without a server it is the query that no row can answer.
     if (answer.outcome.kind !== 'absent' || answer.server === '') return answer
     const giver = rowOf()?.giver ?? answer.server
     if (giver === answer.server) return answer
-    const own = await this.#ask(key, deadline, rowOf, { only: giver })
+    const own = this.#checked(await this.#ask(key, deadline, rowOf, { only: giver }))
     return own.outcome.kind === 'unavailable' ? { outcome: giverAway, server: '' } : own
   }
 
-  /** Asks a server that isn't in doubt, if there is one, also where a doubt in the first one shows only now. */
-  async #askWhole(key: string, deadline: number, rowOf: () => KnownRow | null): Promise<Answer> {
-    const first = await this.#ask(key, deadline, rowOf, { avoid: server => this.isDoubted(server) })
-    if (first.outcome.kind !== 'unavailable' || first.outcome.reason !== 'distrusted') return first
-    const second = await this.#ask(key, deadline, rowOf, {
+  /** A doubt in the first server shows only now: asks another one that isn't in doubt, if there is one. */
+  async #askElsewhere(
+    first: Answer, key: string, deadline: number, rowOf: () => KnownRow | null,
+  ): Promise<Answer> {
+    const second = this.#checked(await this.#ask(key, deadline, rowOf, {
       avoid: server => server === first.server || this.isDoubted(server),
-    })
+    }))
     return second.outcome.kind === 'unavailable' ? first : second
   }
 
-  async #ask(
-    key: string, deadline: number, rowOf: () => KnownRow | null, whom: Pick<AskOptions, 'avoid' | 'only'>,
+  #ask(
+    key: string, deadline: number, rowOf: () => KnownRow | null, { avoid, only }: Pick<AskOptions, 'avoid' | 'only'>,
   ): Promise<Answer> {
-    const { source, clock, canaries } = this.#parts
-    const answer = await source.ask(key, deadline - clock.now(), {
-      ...whom, onAbsent: (server, held) => this.#judge(server, held, key, rowOf() !== null),
+    const { source, clock } = this.#parts
+    return source.ask(key, deadline - clock.now(), {
+      avoid, only, onAbsent: (server, held) => this.#judge(server, held, key, rowOf() !== null),
     })
-    // What a server says while a canary is missing there may be from the wrong database.
-    const missing = canaries.find(canary => canary.isMissingOn(answer.server))
+  }
+
+  /** What a server says while a canary is missing there may be from the wrong database. */
+  #checked(answer: Answer): Answer {
+    const missing = this.#parts.canaries.find(canary => canary.isMissingOn(answer.server))
     return missing === undefined ? answer : { ...answer, outcome: missing.doubt }
   }
 
