@@ -16,11 +16,9 @@ import { keyIn } from '../lookup/maps.js'
 import type { MysqlMap, ServedMap } from '../lookup/maps.js'
 import { readRedis } from '../lookup/read_redis.js'
 import { applyRole } from '../lookup/role.js'
-import { foldedWholeKey, walkOf, wholeKey } from '../lookup/search.js'
-import type { Walk } from '../lookup/search.js'
+import { foldedWholeKey, Walk, wholeKey } from '../lookup/search.js'
 import { readable, unavailable, worded } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
-import { fold } from '../postfix/fold.js'
 import { systemClock } from '../runtime/clock.js'
 import type { CopyStatus } from '../upkeep/copies.js'
 import { whyNoCopy } from './outage_verdict.js'
@@ -223,7 +221,7 @@ export const explain = async (
       origin: { from: 'a text table', at: null }, outage: null, doubts: [],
     }
   }
-  const walk = walkOf(map.plan, asked, fold(asked))
+  const walk = new Walk(map.plan, asked)
   const steps = await explainSteps(map, walk, settings.deadlineMs)
   const lookup = scratchLookup(map, walk, settings, log)
   const { known } = lookup

@@ -24,9 +24,9 @@ export const answerFromMemory = (known: Known, walk: Walk, now: number): MemoryA
   let isPausedStep = false
   let isAbsent = true
   let verifiedAt = Infinity
-  for (const [index, step] of walk.steps.entries()) {
-    const entry = memory.peek(step.key)
-    known.noteUse(step.key, entry, now)
+  for (let index = 0, key: string | undefined = walk.key; key !== undefined; key = walk.steps[++index]?.key) {
+    const entry = memory.peek(key)
+    known.noteUse(key, entry, now)
     if (entry === undefined || !isFresh(entry, now)) {
       isPausedStep = entry !== undefined && isPaused(known, entry, now)
       isAbsent = false

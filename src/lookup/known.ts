@@ -113,8 +113,8 @@ export class Known {
    * step's own; `verifiedAt` is that of the oldest of its steps.
    */
   completeWalk(walk: Walk, index: number, outcome: Found, verifiedAt: number): Found {
-    const step = walk.steps[index]
-    if (index === 0 || step === undefined) return outcome
+    const step = index === 0 ? undefined : walk.steps[index]
+    if (step === undefined) return outcome
     const whole = complete(outcome, step)
     if (hasSentLocalpart(outcome, step)) return whole
     const key = wholeKey(walk)

@@ -22,8 +22,8 @@ import type { Known } from './known.js'
 import { Questions } from './questions.js'
 import { readRedis, readRedisPatiently } from './read_redis.js'
 import { applyRole } from './role.js'
-import type { Plan, Walk } from './search.js'
-import { complete, walkOf } from './search.js'
+import type { Plan } from './search.js'
+import { Walk } from './search.js'
 
 export type LookupSettings = {
   readonly plan: Plan
@@ -85,7 +85,7 @@ export class MapLookup {
 
   /** Whether a found answer for this folded key is at hand, fresh or stale. Asks nobody. */
   has(key: string): boolean {
-    return foundInOutage(this.known, walkOf(this.#settings.plan, key, key), this.#parts.clock.now()) !== null
+    return foundInOutage(this.known, new Walk(this.#settings.plan, key, key), this.#parts.clock.now()) !== null
   }
 
   /** Whether so few lookups are under way that some may be done in the background. */
@@ -116,7 +116,9 @@ export class MapLookup {
 
   #conclude(outcome: Outcome, lateAt: number): Outcome {
     const { policy } = this.#settings
-    if (outcome !== absentInOutage) return applyRole(outcome, policy, this.#isLongOutage(lateAt))
+    if (outcome !== absentInOutage) {
+      return applyRole(outcome, policy, outcome.kind === 'unavailable' && this.#isLongOutage(lateAt))
+    }
     this.#savedAbsences++
     return applyRole(absent, policy)
   }
@@ -130,7 +132,7 @@ export class MapLookup {
 
   /** What the table says of a key now, whatever is cached, and whatever the role makes of it. Never rejects. */
   renew(asked: string): Outcome | Promise<Outcome> {
-    return this.#guarded(() => this.#fly(walkOf(this.#settings.plan, asked), this.#parts.clock.now()))
+    return this.#fly(new Walk(this.#settings.plan, asked), this.#parts.clock.now())
   }
 
   /**
@@ -144,14 +146,16 @@ export class MapLookup {
   }
 
   #lookUp(asked: string, key: string, now: number): Outcome | Promise<Outcome> {
-    return this.#guarded(() => {
-      const walk = walkOf(this.#settings.plan, asked, key)
+    const walk = new Walk(this.#settings.plan, asked, key)
+    try {
       const known = answerFromMemory(this.known, walk, now)
       if (known === null) return this.#fly(walk, null)
       this.#origins.memory++
       if (known.dueEntry !== null) this.#refresh(asked, known.dueEntry, now)
       return known.outcome
-    })
+    } catch (error) {
+      return this.#bug(walk, error)
+    }
   }
 
   /** Renews an answer that is still good, behind the reply that it gave. */
@@ -159,7 +163,7 @@ export class MapLookup {
     // Whatever comes of it, not every lookup until then should try.
     entry.askAgainAt = Math.min(now + renewalRetryMs, entry.staleAt)
     if (!this.isIdle || this.#flights.joining(asked) !== null) return
-    void this.#guarded(() => this.#fly(walkOf(this.#settings.plan, asked), now))
+    void this.#fly(new Walk(this.#settings.plan, asked), now)
   }
 
   /**
@@ -173,47 +177,41 @@ export class MapLookup {
       return answerInOutage(this.known, walk, this.#parts.clock.now())
         ?? unavailable('overloaded', `more than ${maxFlights} lookups under way`)
     }
-    return this.#flights.start(
-      walk, () => this.#findOut(walk, verifiedSince).catch((error: unknown) => this.#bug(walk, error)),
-    )
+    return this.#flights.start(walk, () => this.#findOut(walk, verifiedSince))
   }
 
-  /** Redis, unless the table's own word is wanted; then the table; then what bridges an outage. */
+  /** Redis, unless the table's own word is wanted; then the table; then what bridges an outage. Never rejects. */
   async #findOut(walk: Walk, verifiedSince: number | null): Promise<Outcome> {
     const { known, clock } = this.#parts
     const startedAt = clock.now()
-    if (verifiedSince === null && known.redis !== null && await readRedis(known, walk, startedAt)) {
-      const answer = answerFromMemory(known, walk, clock.now())
-      if (answer !== null) {
-        this.#origins.redis++
-        return answer.outcome
-      }
-    }
-    return this.#askTable(walk, startedAt, verifiedSince)
-  }
-
-  async #askTable(walk: Walk, startedAt: number, verifiedSince: number | null): Promise<Outcome> {
     const deadline = startedAt + this.#settings.deadlineMs
-    let verifiedAt = Infinity
-    for (const [index, step] of walk.steps.entries()) {
-      const answer = await this.questions.ask(step.key, verifiedSince ?? 0, deadline)
-      verifiedAt = Math.min(verifiedAt, answer.verifiedAt)
-      switch (answer.outcome.kind) {
-        case 'absent': continue
-        case 'found':
-          // A known answer that the table contradicts: it is served on, and stays as old as it is.
-          if (answer.outcome.age === 'stale') {
-            this.questions.contradictWhole(walk, startedAt, verifiedAt)
-            return complete(answer.outcome, step)
-          }
-          this.#origins.table++
-          return this.known.completeWalk(walk, index, answer.outcome, verifiedAt)
-        case 'unavailable': return this.#bridgeOutage(walk, answer.outcome, deadline)
-        default: return answer.outcome satisfies never
+    try {
+      if (verifiedSince === null && known.redis !== null && await readRedis(known, walk, startedAt)) {
+        const answer = answerFromMemory(known, walk, clock.now())
+        if (answer !== null) {
+          this.#origins.redis++
+          return answer.outcome
+        }
       }
+      let verifiedAt = Infinity
+      for (let index = 0, key: string | undefined = walk.key; key !== undefined; key = walk.steps[++index]?.key) {
+        const { outcome, verifiedAt: at } = await this.questions.ask(key, verifiedSince ?? 0, deadline)
+        verifiedAt = Math.min(verifiedAt, at)
+        if (outcome.kind === 'absent') continue
+        if (outcome.kind === 'unavailable') return await this.#bridgeOutage(walk, outcome, deadline)
+        // A known answer that the table contradicts: it is served on, and stays as old as it is.
+        if (outcome.age === 'stale') {
+          this.questions.contradictWhole(walk, startedAt, verifiedAt)
+          return walk.complete(index, outcome)
+        }
+        this.#origins.table++
+        return known.completeWalk(walk, index, outcome, verifiedAt)
+      }
+      this.#origins.table++
+      return this.questions.contradictWhole(walk, startedAt, verifiedAt) ?? absent
+    } catch (error) {
+      return this.#bug(walk, error)
     }
-    this.#origins.table++
-    return this.questions.contradictWhole(walk, startedAt, verifiedAt) ?? absent
   }
 
   /** The table could not be asked: the known answer if there is one, and a pause before that key is tried again. */
@@ -242,19 +240,15 @@ export class MapLookup {
     return bridged
   }
 
-  /** Runs a part of a lookup; an exception from it is a bug, and the caller gets a temporary error. */
-  #guarded(run: () => Outcome | Promise<Outcome>): Outcome | Promise<Outcome> {
-    try {
-      return run()
-    } catch (error) {
-      this.#parts.onBug(error)
-      return internalError
-    }
-  }
-
+  /** An exception is a bug; the caller gets what is known, or a temporary error. */
   #bug(walk: Walk, error: unknown): Outcome {
     this.#parts.onBug(error)
-    return this.#failed(walk, internalError)
+    try {
+      return this.#failed(walk, internalError)
+    } catch {
+      // The same bug, in the steps.
+      return internalError
+    }
   }
 }
 

@@ -75,10 +75,7 @@ export class Questions {
     }
     const question: StepQuestion = { isFlushed: false, answer: null }
     this.#underWay.set(stepKey, question)
-    question.answer = this.#askTables(stepKey, now, deadline, question).finally(() => {
-      // After a flush another one may have taken its place.
-      if (this.#underWay.get(stepKey) === question) this.#underWay.delete(stepKey)
-    })
+    question.answer = this.#askTables(stepKey, now, deadline, question)
     return question.answer
   }
 
@@ -96,19 +93,24 @@ export class Questions {
     this.count++
     // Memory may lose it while the tables are asked; it is evidence all the same.
     const before = known.memory.peekFound(stepKey)
-    for (const [index, table] of tables.entries()) {
-      const { outcome, server } = await table.ask(stepKey, deadline, () => {
-        const row = evidenceOf(known, stepKey, before, clock.now())
-        return row?.table === index ? { giver: giverOf(known, row) } : null
-      })
-      this.#note(outcome)
-      if (outcome.kind === 'absent') continue
-      if (outcome.kind === 'found' && !known.isNewerThan(stepKey, askedAt)) {
-        known.keep(stepKey, outcome, askedAt, index, server)
+    try {
+      for (const [index, table] of tables.entries()) {
+        const { outcome, server } = await table.ask(stepKey, deadline, () => {
+          const row = evidenceOf(known, stepKey, before, clock.now())
+          return row?.table === index ? { giver: giverOf(known, row) } : null
+        })
+        this.#note(outcome)
+        if (outcome.kind === 'absent') continue
+        if (outcome.kind === 'found' && !known.isNewerThan(stepKey, askedAt)) {
+          known.keep(stepKey, outcome, askedAt, index, server)
+        }
+        return { outcome, verifiedAt: askedAt }
       }
-      return { outcome, verifiedAt: askedAt }
+      return { outcome: this.#learnAbsence(stepKey, askedAt, before, question), verifiedAt: askedAt }
+    } finally {
+      // After a flush another one may have taken its place.
+      if (this.#underWay.get(stepKey) === question) this.#underWay.delete(stepKey)
     }
-    return { outcome: this.#learnAbsence(stepKey, askedAt, before, question), verifiedAt: askedAt }
   }
 
   #note(outcome: Outcome): void {

@@ -239,25 +239,41 @@ const networks = (address: string): readonly string[] => {
   return prefixes
 }
 
-export type Walk = {
+/** The walk of a key through the steps of a plan. Most end at the first one: the others are made when needed. */
+export class Walk {
   /** The key as Postfix sent it. */
   readonly asked: string
   /** The folded key, which is the key of the first step. */
   readonly key: string
-  readonly steps: readonly Step[]
-}
+  readonly #plan: Plan
+  #steps: readonly Step[] | null = null
 
-/** The walk of a key as Postfix sent it. */
-export const walkOf = (plan: Plan, asked: string, key = fold(asked)): Walk =>
-  ({ asked, key, steps: plan.steps(key, asked) })
+  constructor(plan: Plan, asked: string, key = fold(asked)) {
+    this.asked = asked
+    this.key = key
+    this.#plan = plan
+  }
+
+  get steps(): readonly Step[] {
+    this.#steps ??= this.#plan.steps(this.key, this.asked)
+    return this.#steps
+  }
+
+  /** The answer of the step of that number as Postfix would have completed it. */
+  complete(index: number, outcome: Found): Found {
+    const step = index === 0 ? undefined : this.steps[index]
+    return step === undefined ? outcome : complete(outcome, step)
+  }
+}
 
 /**
  * The cache key of a whole answer: the folded key, and whatever of the key as it was asked goes into the answer
  * (an extension keeps the sender's case). No key from Postfix holds a NUL, since its keys are C strings.
  */
-export const wholeKey = ({ asked, key, steps }: Walk): string => {
+export const wholeKey = (walk: Walk): string => {
+  const { asked, key } = walk
   if (asked !== key) {
-    for (const { extension, localpart } of steps) {
+    for (const { extension, localpart } of walk.steps) {
       const part = extension + localpart
       if (part !== '' && part !== fold(part)) return `${foldedWholeKey(key)}\0${part}`
     }

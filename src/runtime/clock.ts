@@ -15,12 +15,9 @@ export const systemClock: Clock = {
   now: Date.now,
   elapsed: () => performance.now(),
   after: (ms, run) => {
-    let timer: NodeJS.Timeout
-    const wait = (leftMs: number): void => {
-      timer = setTimeout(() => leftMs > longestTimerMs ? wait(leftMs - longestTimerMs) : run(),
-        Math.min(leftMs, longestTimerMs)).unref()
-    }
-    wait(ms)
-    return () => clearTimeout(timer)
+    let cancel = (): void => clearTimeout(timer)
+    const timer = setTimeout(ms <= longestTimerMs ? run
+      : () => { cancel = systemClock.after(ms - longestTimerMs, run) }, Math.min(ms, longestTimerMs)).unref()
+    return () => cancel()
   },
 }

@@ -6,7 +6,7 @@ import { Memory } from '../../src/caches/memory.js'
 import { outageLines } from '../../src/check/outage_mail.js'
 import { answerInOutage } from '../../src/lookup/answers.js'
 import { Known } from '../../src/lookup/known.js'
-import { compileSearch, walkOf } from '../../src/lookup/search.js'
+import { compileSearch, Walk } from '../../src/lookup/search.js'
 import { absent, byteString, found } from '../../src/outcome.js'
 import { absenceEffects } from '../../src/postfix/parameters.js'
 import { systemClock } from '../../src/runtime/clock.js'
@@ -35,7 +35,7 @@ t.test('a key that is known, or was never seen, gets in an outage what the verdi
             const row = isOurs ? found(byteString('x')) : absent
             known.copied = () => isCopied ? { outcome: row, at: Date.now(), table: 0, server: '' } : null
             const facts = { absence, staleForMs, whyNoCopy: isCopied ? '' : noCopy }
-            const isAnswered = (): boolean => answerInOutage(known, walkOf(plan, 'k'), Date.now()) !== null
+            const isAnswered = (): boolean => answerInOutage(known, new Walk(plan, 'k'), Date.now()) !== null
             const title = JSON.stringify({ does, inOutage, isOurs, isCopied, staleForMs })
             t.equal(ofUnseenKey(facts, isOurs).passes, isAnswered(), title)
             if (!isOurs) continue
