@@ -17,7 +17,7 @@ export type Administered = {
   /** By map; those of maps whose tables are loaded ahead of demand. */
   readonly loaders: ReadonlyMap<string, Pick<TableLoader, 'load'>>
   readonly announce: Announce
-  readonly copies: Pick<Copies, 'of' | 'held'>
+  readonly copies: Pick<Copies, 'of'>
 }
 
 /** One line for people: what was done, or why it can't be. */

@@ -195,12 +195,11 @@ const scratchLookup = (map: MysqlMap, walk: Walk, settings: ExplainSettings, log
     const entry = known.memory.peek(key)
     if (entry !== undefined) memory.set(key, { ...entry, slot: -1 }, true)
   }
-  const { lifetimes, absence, confirmForMs, isKnownElsewhere, isOurs, copied, knowsFlushes } = known
+  const { lifetimes, absence, confirmForMs, isKnownElsewhere, isOurs, copies, knowsFlushes } = known
   const scratch = new Known({ identity, plan, lifetimes, absence, confirmForMs }, {
-    memory, redis: redis === null ? null : readOnly(redis), isKnownElsewhere, isOurs,
+    memory, redis: redis === null ? null : readOnly(redis), copies, isKnownElsewhere, isOurs,
     clock: systemClock, random: Math.random,
   })
-  scratch.copied = copied
   scratch.knowsFlushes = knowsFlushes
   return new MapLookup({ plan, policy, ...settings }, {
     known: scratch, tables: trust.tables, clock: systemClock,

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { makeEntry } from '../caches/entry.js'
+import { MapCopies } from '../caches/map_copies.js'
 import { Memory } from '../caches/memory.js'
 import type { MapIdentity, RedisCache } from '../caches/redis.js'
 import type { Config, MapConfig } from '../config/config.js'
@@ -66,10 +67,11 @@ const openMysqlMap = (
   const earlier = former?.kind === 'mysql' && former.identity.definition === identity.definition ? former : null
   const memory = earlier === null || previous === null ? emptyMemory(config)
     : takeOver(earlier, previous.config, config, map, identity)
+  const copies = earlier?.copies ?? new MapCopies(tables.length)
   const targets = earlier?.targets ?? createTargets()
   const redis = map.sensitive ? null : surroundings.redis
   const known = new Known({ identity, plan, lifetimes, absence, confirmForMs }, {
-    memory, redis, clock: systemClock, random: Math.random,
+    memory, redis, copies, clock: systemClock, random: Math.random,
     // That mail is taken for a key doesn't make up for a right or a password.
     isKnownElsewhere: key => !map.sensitive && isKnownElsewhere(search, key, neighbours),
     isOurs: key => isOurs(search, key, neighbours),
@@ -85,7 +87,7 @@ const openMysqlMap = (
     known, tables: trust.tables, clock: systemClock,
     onBug: error => log.repeated('bug', bugOf(error), { map: name }),
   })
-  return { kind: 'mysql', name, config: map, plan, lookup, tables, trust, memory, redis, identity, targets }
+  return { kind: 'mysql', name, config: map, plan, lookup, tables, trust, memory, copies, redis, identity, targets }
 }
 
 /** What judges the absences of a map's tables, each for itself. */
@@ -108,6 +110,7 @@ const trustIn = (
     }, {
       source, clock: systemClock, canaries: canaries.get(authority) ?? [], siblings: inDatabase, outage,
       sample: (count, since) => known.sample(index, count, since),
+      losses: () => known.copies.of(index)?.losses ?? [],
       dropAbsences: () => known.dropAbsences(),
       onChange: (server, doubt, before) => {
         if ((doubt === null) === (before === null)) return

@@ -85,7 +85,7 @@ export const openMaps = (
   })
   const copies = keepCopies({
     maps: mysqlMaps, everyMs: config.file.copy_every, maxRows: config.file.copy_rows, folder: config.copiesPath,
-    previous: previous?.copies ?? null, clock: systemClock, random: Math.random, ...logCopies(log),
+    clock: systemClock, random: Math.random, ...logCopies(log),
   })
   const ends = mysqlMaps.flatMap(map => [
     ...followChanges(config, map, sources, { announce, copies }, log), ...keepVerified(config, map),

@@ -17,11 +17,11 @@ const definitionOf = ({ identity }: MysqlMap): string => identity.wholeDefinitio
 const mysqlMaps = ({ maps }: Pick<OpenMaps, 'maps'>): readonly MysqlMap[] =>
   [...maps.values()].filter(map => map.kind === 'mysql')
 
-export const ownAnnouncement = (status: Status, open: Pick<OpenMaps, 'maps' | 'copies'>): OwnAnnouncement => {
+export const ownAnnouncement = (status: Status, open: Pick<OpenMaps, 'maps'>): OwnAnnouncement => {
   const { state, since } = summarize(status)
   const tables = mysqlMaps(open)
   const samples = tables.filter(({ config }) => !config.sensitive).slice(0, sampledMaps).map(map => [
-    map.name, (open.copies.held(map, 0)?.sampleKeys(sampledKeys) ?? []).filter(({ length }) => length <= maxKeyLength),
+    map.name, (map.copies.of(0)?.sampleKeys(sampledKeys) ?? []).filter(({ length }) => length <= maxKeyLength),
   ] as const)
   return {
     name: status.node, role: status.role, version: status.version, state,

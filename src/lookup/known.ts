@@ -6,6 +6,8 @@
  */
 import { clockSkewMs, isFresh, longContradicted, makeEntry, statement, unexpiredFound } from '../caches/entry.js'
 import type { Entry, Statement } from '../caches/entry.js'
+import { MapCopies } from '../caches/map_copies.js'
+import type { Copied } from '../caches/map_copies.js'
 import type { Memory } from '../caches/memory.js'
 import type { MapIdentity, RedisCache } from '../caches/redis.js'
 import type { Absence, Lifetimes } from '../config/config.js'
@@ -31,6 +33,8 @@ export type KnownParts = {
   readonly memory: Memory
   /** null: no Redis, or a map whose answers must not leave this process. */
   readonly redis: RedisCache | null
+  /** Of the map's tables; else there are none. */
+  readonly copies?: MapCopies
   /** Whether another map decides about this folded key, so that its absence here refuses nobody. */
   readonly isKnownElsewhere: (key: string) => boolean
   /** Whether the domain of this folded key is one that mail is taken for. */
@@ -47,11 +51,6 @@ export const failureRecheckMs = 5_000
 /** That an entry was asked for is noted at most this often (ms): each note moves it in the LRU's lists. */
 const noteUseMs = 60_000
 
-/** What the copies of a map's tables have for a key: when the tables were listed (epoch ms), and who has the row. */
-export type Copied = {
-  readonly outcome: Found | Absent, readonly at: number, readonly table: number, readonly server: string,
-}
-
 export class Known {
   readonly identity: MapIdentity
   readonly lifetimes: Lifetimes
@@ -61,13 +60,7 @@ export class Known {
   readonly isOurs: (key: string) => boolean
   readonly memory: Memory
   readonly redis: RedisCache | null
-  /**
-   * What the copies of the map's tables say of a step's key; null: they say nothing, or there are none. This and
-   * `sampleCopy` are set by upkeep/copies.ts, which is above this folder and takes the copies.
-   */
-  copied: (stepKey: string) => Copied | null = () => null
-  /** Up to `count` random keys of the copy of a table, if it was taken after `since` (epoch ms). */
-  sampleCopy: (table: number, count: number, since: number) => readonly string[] = () => []
+  readonly copies: MapCopies
   /** False while flushes by other nodes may have been missed: nothing from Redis counts as fresh then. */
   knowsFlushes = true
   readonly #plan: Plan
@@ -83,8 +76,14 @@ export class Known {
     this.isOurs = parts.isOurs
     this.memory = parts.memory
     this.redis = parts.redis
+    this.copies = parts.copies ?? new MapCopies(0)
     this.#plan = settings.plan
     this.#parts = parts
+  }
+
+  /** What the copies of the tables say of a step's key; null: they say nothing, or there are none. */
+  copied(stepKey: string): Copied | null {
+    return this.copies.answer(stepKey)
   }
 
   /** What the copies say of a step's key, unless a table contradicted it after they were taken. */
@@ -171,7 +170,7 @@ export class Known {
    */
   sample(table: number, count: number, since: number): string[] {
     const now = this.#parts.clock.now()
-    const copied = this.sampleCopy(table, count, since)
+    const copied = this.copies.sample(table, count, since)
       .filter(key => this.copiedSince(key, this.memory.peek(key))?.kind === 'found')
     const isInCopy = (key: string, { verifiedAt }: Entry): boolean => {
       const known = this.copied(key)

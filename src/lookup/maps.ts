@@ -1,5 +1,6 @@
 /** The maps that this node serves, by the name that Postfix asks by. */
 import type { MapIdentity, RedisCache } from '../caches/redis.js'
+import type { MapCopies } from '../caches/map_copies.js'
 import type { Memory } from '../caches/memory.js'
 import type { Faults, MapConfig, Policy } from '../config/config.js'
 import { printable } from '../log.js'
@@ -38,6 +39,7 @@ export type MysqlMap = {
   readonly tables: readonly Table[]
   readonly trust: MapTrust
   readonly memory: Memory
+  readonly copies: MapCopies
   /** null: no Redis, or a sensitive map. */
   readonly redis: RedisCache | null
   readonly identity: MapIdentity

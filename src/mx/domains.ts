@@ -59,14 +59,14 @@ export type Served = {
   readonly config: Config
   readonly sources: Sources
   readonly maps: Maps
-  readonly copies: Pick<Copies, 'of' | 'held'>
+  readonly copies: Pick<Copies, 'of'>
 }
 
 /** The same from the copies of the running daemon, which answer in an outage of MySQL, too. */
 export const copiedDomains = ({ config, sources, maps, copies }: Served): Promise<MxDomains> =>
   listDomains(config, sources, (name, _table, index) => {
     const map = maps.get(name)
-    const copy = map?.kind === 'mysql' ? copies.held(map, index) : null
+    const copy = map?.kind === 'mysql' ? map.copies.of(index) : null
     const problem = copies.of(name)[index]?.problem ?? ''
     return copy ?? (problem === '' ? 'there is no copy of its table yet' : problem)
   })

@@ -31,6 +31,8 @@ export type TrustParts = {
   readonly source: Source
   /** Up to `count` random keys that the caches know as found in this table, verified after `since` (epoch ms). */
   readonly sample: (count: number, since: number) => readonly string[]
+  /** By which shares of its keys the table usually shrinks from one copy to the next; else nobody knows. */
+  readonly losses?: () => readonly number[]
   /** Keys that must always be found by the table's servers, whatever map they are of. */
   readonly canaries: readonly Canary[]
   /** Of the table's servers. */
@@ -82,12 +84,9 @@ export class TableTrust {
     this.#parts = parts
   }
 
-  /** By which shares of its keys the table usually shrinks from one copy to the next. */
-  losses: () => readonly number[] = () => []
-
   /** The share of known keys that may be gone from it; 1 or more: it is not doubted. */
   get maxShrink(): number {
-    return allowedShrink(this.#settings.maxShrink, this.losses())
+    return allowedShrink(this.#settings.maxShrink, this.#parts.losses?.() ?? [])
   }
 
   /** The doubts there are, by server. */

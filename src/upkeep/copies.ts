@@ -15,9 +15,7 @@ import { readCopy } from '../caches/copy.js'
 import type { Copy } from '../caches/copy.js'
 import { readPieces, writePieces } from '../caches/piece_file.js'
 import { messageOf } from '../log.js'
-import type { Copied } from '../lookup/known.js'
 import type { MysqlMap } from '../lookup/maps.js'
-import { absent } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
 import { isShrunk, keptLosses } from '../trust/doubt.js'
 import { takeCopy } from './take_copy.js'
@@ -29,8 +27,6 @@ export type CopiesParts = {
   readonly maxRows: number
   /** Where the files are; null: there are none. */
   readonly folder: string | null
-  /** What a reload replaces. */
-  readonly previous: Copies | null
   readonly clock: Clock
   /** In [0, 1). */
   readonly random: () => number
@@ -51,7 +47,6 @@ export type CopyStatus = {
 type Slot = {
   readonly map: MysqlMap
   readonly index: number
-  copy: Copy | null
   problem: string
   /** Rows of the last attempt; null before the first. */
   size: number | null
@@ -60,8 +55,6 @@ type Slot = {
 export type Copies = {
   /** The copies of a map's tables, in their order; none for a map that there isn't. */
   of(map: string): readonly CopyStatus[]
-  /** What a later configuration may go on with, by map and table. */
-  held(map: MysqlMap, index: number): Copy | null
   /** Resolves when the files have been read. */
   readonly read: Promise<void>
   /** Rows of this map's tables changed: their copies are taken again soon. */
@@ -84,28 +77,12 @@ const changedMs = 60_000
 /** Maps and nodes keep apart by up to this share of the interval. */
 const jitter = 0.1
 
-/**
- * With the copies that a reload goes on with. Apart, so that what follows holds nothing of the configuration before.
- */
-const slotsOf = ({ maps, previous }: CopiesParts): readonly Slot[] => maps.flatMap(map =>
-  map.tables.map((_, index): Slot =>
-    ({ map, index, copy: previous?.held(map, index) ?? null, problem: '', size: null })))
+const copyOf = ({ map, index }: Slot): Copy | null => map.copies.of(index)
 
-export const keepCopies = (parts: CopiesParts): Copies => {
-  const slots = slotsOf(parts)
-  const { maps, everyMs, maxRows, folder, clock, random, onTaken, onProblem } = parts
-  for (const map of maps) {
-    const own = slots.filter(slot => slot.map === map)
-    map.lookup.known.copied = key => combine(own, key)
-    map.lookup.known.sampleCopy = (table, count, since) => {
-      const copy = own.find(({ index }) => index === table)?.copy ?? null
-      return copy === null || copy.takenAt <= since ? [] : copy.sampleKeys(count)
-    }
-    for (const { index, map: { trust } } of own) {
-      const table = trust.tables[index]
-      if (table !== undefined) table.losses = () => own.find(slot => slot.index === index)?.copy?.losses ?? []
-    }
-  }
+export const keepCopies = (
+  { maps, everyMs, maxRows, folder, clock, random, onTaken, onProblem }: CopiesParts,
+): Copies => {
+  const slots = maps.flatMap(map => map.tables.map((_, index): Slot => ({ map, index, problem: '', size: null })))
   const closing = new AbortController()
   const take = (some: readonly Slot[]): Promise<void> =>
     takeAll(some, slots, maxRows, { clock, folder, onTaken, onProblem }, closing.signal)
@@ -128,10 +105,12 @@ export const keepCopies = (parts: CopiesParts): Copies => {
   }
   round()
   return {
-    of: map => slots.filter(slot => slot.map.name === map).map(({ copy, problem }) =>
-      ({ rows: copy?.rows ?? 0, bytes: copy?.bytes ?? 0, takenAt: copy?.takenAt ?? null, problem })),
-    held: (map, index) => slots.find(slot => slot.map.name === map.name && slot.index === index
-      && slot.map.identity.definition === map.identity.definition)?.copy ?? null,
+    of: map => slots.filter(slot => slot.map.name === map).map(slot => {
+      const copy = copyOf(slot)
+      return {
+        rows: copy?.rows ?? 0, bytes: copy?.bytes ?? 0, takenAt: copy?.takenAt ?? null, problem: slot.problem,
+      }
+    }),
     read,
     retake: map => {
       for (const slot of slots) if (slot.map.name === map) changed.add(slot)
@@ -145,23 +124,11 @@ export const keepCopies = (parts: CopiesParts): Copies => {
   }
 }
 
-/** What the copies of a map's tables say of a key, in the order in which the tables are asked; null: not known. */
-const combine = (slots: readonly Slot[], key: string): Copied | null => {
-  let at = Infinity
-  for (const { copy, index } of slots) {
-    const answer = copy?.answer(key)
-    if (copy === null || answer === undefined || answer.kind === 'unsure') return null
-    if (answer.kind === 'found') return { outcome: answer, at: copy.takenAt, table: index, server: copy.server }
-    at = Math.min(at, copy.takenAt)
-  }
-  return slots.length === 0 ? null : { outcome: absent, at, table: -1, server: '' }
-}
-
 const bySize = (slots: readonly Slot[]): readonly Slot[] => slots.toSorted((a, b) => (a.size ?? 0) - (b.size ?? 0))
 
 /** The rows that the other copies leave for this one. */
 const rowsLeft = (slots: readonly Slot[], own: Slot, maxRows: number): number =>
-  maxRows - slots.reduce((sum, slot) => slot === own ? sum : sum + (slot.copy?.rows ?? 0), 0)
+  maxRows - slots.reduce((sum, slot) => slot === own ? sum : sum + (copyOf(slot)?.rows ?? 0), 0)
 
 /** Takes the next copies of `some` of all slots: the small tables first, then those that are known to be large. */
 const takeAll = async (
@@ -211,15 +178,16 @@ const takeNext = async (
     return
   }
   onTaken(map.name, rows, Math.round(clock.elapsed() - startedAt))
-  if (folder !== null && !map.config.sensitive && slot.copy !== null) {
-    await writePieces(fileOf(folder, slot), slot.copy.pieces())
+  const copy = copyOf(slot)
+  if (folder !== null && !map.config.sensitive && copy !== null) {
+    await writePieces(fileOf(folder, slot), copy.pieces())
       .catch((error: unknown) => onProblem(map.name, `the copy can't be written: ${messageOf(error)}`))
   }
 }
 
 /** Puts a new copy in the place of the last one: null; or why not: the table lacks too much, and is in doubt. */
 const accept = async (slot: Slot, taken: Copy): Promise<string | null> => {
-  const { map: { trust, tables, lookup: { known } }, index, copy } = slot
+  const { map: { trust, tables, copies, lookup: { known } }, index } = slot
   const table = trust.tables[index]
   if (table === undefined) return null
   if (table.isDoubted(taken.server)) return 'the table is in doubt, and the last copy is kept'
@@ -232,12 +200,13 @@ const accept = async (slot: Slot, taken: Copy): Promise<string | null> => {
     if (answer?.outcome.kind === 'absent') table.doubt(answer.server, 'copy-shrunk')
     return `the table lacks ${missing.length} of ${keys.length} known keys, and the last copy is kept`
   }
+  const copy = copies.of(index)
   if (copy !== null) {
     const before = copy.sampleKeys(comparedKeys)
     const loss = before.length === 0 ? 0 : before.filter(isGone).length / before.length
     taken.losses.push(...copy.losses.slice(1 - keptLosses), loss)
   }
-  slot.copy = taken
+  copies.put(index, taken)
   return null
 }
 
@@ -251,13 +220,13 @@ const readFiles = async (
   await Promise.all(slots.map(async slot => {
     const { map, index } = slot
     const definition = map.tables[index]?.definition
-    if (slot.copy !== null || map.config.sensitive) return
+    if (copyOf(slot) !== null || map.config.sensitive) return
     if (definition === undefined || typeof definition.listing === 'string') return
     const pieces: Buffer[] = []
     const problem = await readPieces(fileOf(folder, slot), piece => { pieces.push(piece) })
     if (problem === 'none') return
     const copy = problem ?? await readCopy(definition, definition.listing, pieces)
-    if (typeof copy !== 'string') slot.copy = copy
+    if (typeof copy !== 'string') map.copies.put(index, copy)
     else if (copy !== 'it is of another definition') onProblem(map.name, `the file of its copy is not used: ${copy}`)
   }))
 }

@@ -2,14 +2,16 @@
 import t from 'tap'
 import { ofKnownKey, ofUnseenKey } from '../../src/admin/outage_verdict.js'
 import { statement } from '../../src/caches/entry.js'
+import { MapCopies } from '../../src/caches/map_copies.js'
 import { Memory } from '../../src/caches/memory.js'
 import { outageLines } from '../../src/check/outage_mail.js'
 import { answerInOutage } from '../../src/lookup/answers.js'
 import { Known } from '../../src/lookup/known.js'
 import { compileSearch, Walk } from '../../src/lookup/search.js'
-import { absent, byteString, found } from '../../src/outcome.js'
+import { byteString, found } from '../../src/outcome.js'
 import { absenceEffects } from '../../src/postfix/parameters.js'
 import { systemClock } from '../../src/runtime/clock.js'
+import { copyOf } from '../lookup/stage.js'
 
 const plan = compileSearch('exact', {
   recipientDelimiter: '', parentDomainMatchesSubdomains: new Set(), propagateUnmatchedExtensions: new Set(),
@@ -28,12 +30,11 @@ t.test('a key that is known, or was never seen, gets in an outage what the verdi
               identity: { name: 'm', definition: '0123456789abcdef' }, plan, absence, confirmForMs: 1,
               lifetimes: { freshForMs: 0, staleForMs, absentForMs: 0 },
             }, {
-              memory: new Memory({ entries: 9, bytes: 9_999, absentEntries: 9 }), redis: null, clock: systemClock,
+              memory: new Memory({ entries: 9, bytes: 9_999, absentEntries: 9 }), redis: null, copies: new MapCopies(1), clock: systemClock,
               isKnownElsewhere: () => false, isOurs: () => isOurs, random: () => 0.5,
             })
             // The table has our keys, and lacks those of strangers.
-            const row = isOurs ? found(byteString('x')) : absent
-            known.copied = () => isCopied ? { outcome: row, at: Date.now(), table: 0, server: '' } : null
+            if (isCopied) known.copies.put(0, copyOf(isOurs ? { k: 'x' } : {}, Date.now()))
             const facts = { absence, staleForMs, whyNoCopy: isCopied ? '' : noCopy }
             const isAnswered = (): boolean => answerInOutage(known, new Walk(plan, 'k'), Date.now()) !== null
             const title = JSON.stringify({ does, inOutage, isOurs, isCopied, staleForMs })

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { absent, byteString, found, unavailable } from '../../src/outcome.js'
+import { absent, unavailable } from '../../src/outcome.js'
 import type { Outcome } from '../../src/outcome.js'
-import { aDay, down, fresh, minute, stage, stale } from './stage.js'
+import { aDay, copyOf, down, fresh, minute, stage, stale } from './stage.js'
 import type { Changes } from './stage.js'
 
 t.test('what the table says is what is answered, found and absent', async t => {
@@ -280,13 +280,9 @@ t.test('while a table is in doubt on another server, a second absence of a known
 
 t.test('a copy is a witness: a table that lacks its keys is not believed before anybody has asked for one', async t => {
   const rows = Object.fromEntries(Array.from({ length: 40 }, (_, user) => [`user${user}@example.com`, `box${user}`]))
-  const { ask, source, lookup, clock } = stage(rows, { search: 'exact' })
-  const takenAt = clock.now()
+  const { ask, source, copies, clock } = stage(rows, { search: 'exact' })
+  copies.put(0, copyOf(rows, clock.now()))
   await clock.advance(minute)
-  lookup.known.copied = key => ({
-    outcome: key in rows ? found(byteString(rows[key] ?? '')) : absent, at: takenAt, table: key in rows ? 0 : -1, server: '',
-  })
-  lookup.known.sampleCopy = (_table, count, since) => takenAt > since ? Object.keys(rows).toReversed().slice(0, count) : []
   t.test('emptied', async t => {
     source.rows.clear()
     t.match(await ask('new@example.com'), { kind: 'unavailable', reason: 'distrusted' })

@@ -2,6 +2,8 @@
  * A map over scripted rows, for tests of the lookup: real code over a scripted table, a scripted Redis, and a clock
  * that stands still.
  */
+import { MapCopies } from '../../src/caches/map_copies.js'
+import type { Copy } from '../../src/caches/copy.js'
 import { Memory } from '../../src/caches/memory.js'
 import type { Statement } from '../../src/caches/entry.js'
 import type { MapIdentity, RedisCache } from '../../src/caches/redis.js'
@@ -17,7 +19,7 @@ import type { Plan } from '../../src/lookup/search.js'
 import type { Search } from '../../src/postfix/parameters.js'
 import type { Source } from '../../src/tables/source.js'
 import type { ReverifyParts } from '../../src/upkeep/reverify.js'
-import { byteString, found, unavailable } from '../../src/outcome.js'
+import { absent, byteString, found, unavailable } from '../../src/outcome.js'
 import type { Outcome } from '../../src/outcome.js'
 import { fakeClock } from '../fixtures/clock.js'
 import type { FakeClock } from '../fixtures/clock.js'
@@ -114,18 +116,20 @@ export const stage = (rows: Readonly<Record<string, string>>, {
     lifetimes: week, deadlineMs: 2_000, softDeadlineMs: 300, ...changes,
   }
   const bugs: unknown[] = []
+  const copies = new MapCopies(1)
   /** The same map, with other settings or in another process. */
-  const open = (other: Partial<Settings> = {}, ownMemory = memory) => {
+  const open = (other: Partial<Settings> = {}, ownMemory = memory, ownCopies = copies) => {
     const { definition, lifetimes, ...rest } = { ...settings, ...other }
     const known = new Known({
       identity: { name: 'alias', definition }, plan: rest.plan, lifetimes, confirmForMs: 5 * minute,
       absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false, ...absence },
     }, {
-      memory: ownMemory, redis: withRedis ? redis.cache : null, isKnownElsewhere, isOurs, onFound, clock,
+      memory: ownMemory, copies: ownCopies, redis: withRedis ? redis.cache : null, isKnownElsewhere, isOurs, onFound, clock,
       random: () => random,
     })
     const trust = new MapTrust([new TableTrust({ maxShrink: 0.3, evidenceForMs: Infinity }, {
-      source: table ?? source, clock, sample: (count, since) => known.sample(0, count, since), canaries: [], siblings: [],
+      source: table ?? source, clock, sample: (count, since) => known.sample(0, count, since), losses: () => ownCopies.of(0)?.losses ?? [],
+      canaries: [], siblings: [],
       outage: new Outage(60_000, 15_000, clock),
       dropAbsences: () => known.dropAbsences(), onChange: () => undefined,
     })])
@@ -155,7 +159,17 @@ export const stage = (rows: Readonly<Record<string, string>>, {
       await clock.advance(10)
     }
   }
-  return { clock, source, memory, trust, lookup, redis, bugs, open, ask, askTimed, reverifyParts }
+  return { clock, source, memory, copies, trust, lookup, redis, bugs, open, ask, askTimed, reverifyParts }
+}
+
+/** A copy of a table with these rows. */
+export const copyOf = (rows: Readonly<Record<string, string>>, takenAt: number): Copy => {
+  const keys = Object.keys(rows)
+  return {
+    takenAt, server: '', losses: [], rows: keys.length, keys: keys.length, bytes: 0,
+    answer: key => rows[key] === undefined ? absent : stale(rows[key]),
+    sampleKeys: count => keys.toReversed().slice(0, count), listKeys: () => keys, pieces: () => [],
+  }
 }
 
 export const aDay = 1_440 * minute

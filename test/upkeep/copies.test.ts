@@ -32,11 +32,11 @@ const bed = async (t: Test, folder: string | null = null) => {
   }
   const keep = (of: typeof lookup) => {
     const map = {
-      name: 'alias', tables: [table], lookup: of, trust: of.trust, config: { sensitive: false },
+      name: 'alias', tables: [table], lookup: of, trust: of.trust, copies: of.known.copies, config: { sensitive: false },
       identity: of.known.identity,
     } as unknown as MysqlMap
     const copies = keepCopies({
-      maps: [map], everyMs: 15 * minute, maxRows: 1_000, folder, previous: null, clock, random: () => 0.5,
+      maps: [map], everyMs: 15 * minute, maxRows: 1_000, folder, clock, random: () => 0.5,
       onTaken: (_map, rows) => note(`${rows} rows`), onProblem: (_map, problem) => note(problem),
     })
     t.teardown(() => copies.close())
