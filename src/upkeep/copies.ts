@@ -50,6 +50,8 @@ type Slot = {
   problem: string
   /** Rows of the last attempt; null before the first. */
   size: number | null
+  /** Attempts that failed since the last copy. */
+  failures: number
 }
 
 export type Copies = {
@@ -72,7 +74,10 @@ const budgetMs = 1_000
 const restShare = 2
 /** So many known keys are looked for in a new copy. */
 const comparedKeys = 200
-/** Copies are taken again this long (ms) after a row changed, for all that changed since. */
+/**
+ * Copies are taken again this long (ms) after a row changed, for all that changed since; and after an attempt that
+ * failed, then after twice as long, and so on: an outage or a doubt may be over before `copy_every` is.
+ */
 const changedMs = 60_000
 /** Maps and nodes keep apart by up to this share of the interval. */
 const jitter = 0.1
@@ -82,10 +87,19 @@ const copyOf = ({ map, index }: Slot): Copy | null => map.copies.of(index)
 export const keepCopies = (
   { maps, everyMs, maxRows, folder, clock, random, onTaken, onProblem }: CopiesParts,
 ): Copies => {
-  const slots = maps.flatMap(map => map.tables.map((_, index): Slot => ({ map, index, problem: '', size: null })))
+  const slots = maps.flatMap(map => map.tables.map((_, index): Slot =>
+    ({ map, index, problem: '', size: null, failures: 0 })))
   const closing = new AbortController()
-  const take = (some: readonly Slot[]): Promise<void> =>
-    takeAll(some, slots, maxRows, { clock, folder, onTaken, onProblem }, closing.signal)
+  const retries = new Map<Slot, () => void>()
+  const take = async (some: readonly Slot[]): Promise<void> => {
+    await takeAll(some, slots, maxRows, { clock, folder, onTaken, onProblem }, closing.signal)
+    for (const slot of some) {
+      retries.get(slot)?.()
+      const inMs = changedMs * 2 ** (slot.failures - 1)
+      if (slot.failures === 0 || inMs >= everyMs || closing.signal.aborted) continue
+      retries.set(slot, clock.after(inMs, () => { working = working.then(() => take([slot])) }))
+    }
+  }
   let cancel = (): void => undefined
   let cancelChanged = null as (() => void) | null
   const changed = new Set<Slot>()
@@ -120,6 +134,7 @@ export const keepCopies = (
       closing.abort()
       cancel()
       cancelChanged?.()
+      for (const cancelRetry of retries.values()) cancelRetry()
     },
   }
 }
@@ -172,6 +187,7 @@ const takeNext = async (
   if (isClosed()) return
   slot.size = rows
   slot.problem = problem ?? ''
+  slot.failures = problem === null ? 0 : slot.failures + 1
   if (problem !== null) {
     // Too large for the first attempt is no problem yet.
     if (rows <= firstRows || maxRows > firstRows) onProblem(map.name, problem)

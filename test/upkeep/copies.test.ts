@@ -100,3 +100,14 @@ t.test('a table whose rows come and go may lose more at once than max_shrink, in
   await clock.advance(minute)
   t.strictSame(await after.lookup('nobody@example.com'), absent)
 })
+
+t.test('a copy that could not be taken is tried again after minutes, not after copy_every', async t => {
+  const { keep, next, lookup, clock } = await bed(t)
+  await mariadb.sql('RENAME TABLE alias TO away')
+  const startedAt = clock.now()
+  keep(lookup)
+  for (let attempt = 0; attempt < 5; attempt++) t.match(await next(), /query-error/)
+  t.ok(clock.now() - startedAt < 45 * minute, 'five attempts take less than three times copy_every')
+  await mariadb.sql('RENAME TABLE away TO alias')
+  t.equal(await next(), '40 rows')
+})
