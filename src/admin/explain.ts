@@ -179,7 +179,8 @@ const readOnly = (redis: RedisCache): RedisCache => ({
   read: (map, keys) => redis.read(map, keys),
   readPatiently: (map, keys, patienceMs) => redis.readPatiently(map, keys, patienceMs),
   all: (map, isWanted) => redis.all(map, isWanted),
-  write: () => undefined, offer: () => undefined, remove: () => undefined, close: () => undefined,
+  write: () => undefined, writeLate: () => Promise.resolve(), offer: () => undefined, remove: () => undefined,
+  close: () => undefined,
 })
 
 /** More than the keys of one walk. */

@@ -141,6 +141,17 @@ export class RedisAnswers {
     this.#missedSince = Math.min(this.#missedSince, at)
   }
 
+  /** Keeps an answer late, unless a newer one is there. Never rejects; what is not written is missed again. */
+  async writeLate(map: MapIdentity, key: string, kept: Statement, ttlMs: number): Promise<void> {
+    const bytes = await this.client.getBuffer(this.#keyOf(map, key)).catch((error: unknown) => {
+      this.#server.failed(error, false)
+      return null
+    })
+    const there = bytes === null ? null : readStored(key, bytes)
+    const known = there?.key === key ? decodeRecord(there.record, definitionFor(map, key)) : 'invalid'
+    if (typeof known === 'string' || learnedAt(known) < learnedAt(kept)) this.write(map, key, kept, ttlMs)
+  }
+
   /**
    * Since when (epoch ms) what was learned is not in Redis, to be written now; null if nothing was missed, or Redis
    * takes no writes yet. What is not written then is missed again.

@@ -133,11 +133,15 @@ export class Known {
     if (outlivesOutage) this.share(key, kept)
   }
 
-  /** Writes a statement to Redis, for the other nodes and for the time after a restart. */
-  share(key: string, kept: Statement): void {
+  /**
+   * Writes a statement to Redis, for the other nodes and for the time after a restart. Late: the other nodes may have
+   * newer ones.
+   */
+  share(key: string, kept: Statement, isLate = false): void {
     const { staleForMs, freshForMs } = this.lifetimes
-    const until = kept.verifiedAt + Math.max(staleForMs, freshForMs)
-    this.redis?.write(this.identity, key, kept, until - this.#parts.clock.now())
+    const leftMs = kept.verifiedAt + Math.max(staleForMs, freshForMs) - this.#parts.clock.now()
+    if (isLate) void this.redis?.writeLate(this.identity, key, kept, leftMs)
+    else this.redis?.write(this.identity, key, kept, leftMs)
   }
 
   /**

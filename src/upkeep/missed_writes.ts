@@ -30,7 +30,7 @@ export const makeUpWrites = ({ maps, redis, clock }: MissedWritesParts): (() => 
       if (ofMap === null) continue
       for (const key of memory.keysToSave()) {
         const saved = memory.toSave(key)
-        if (saved?.isKept === true && learnedAt(saved.entry) >= since) known.share(key, saved.entry)
+        if (saved?.isKept === true && learnedAt(saved.entry) >= since) known.share(key, saved.entry, true)
         yield
       }
     }

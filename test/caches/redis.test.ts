@@ -442,3 +442,37 @@ for (const [name, settings] of [
     t.strictSame(printed, [])
   })
 }
+
+t.test('what is written late replaces what is older, another definition\'s or another answer\'s, and nothing newer', async t => {
+  const { port } = await server(t)
+  const { cache, until, write } = open(t, { port })
+  await until('ready')
+  const other = found(byteString('other@example.net'))
+  for (const key of ['info@example.com', '\0whole@example.com']) {
+    const readOne = async () => (await cache.read(alias, [key]))?.[0]
+    for (const [wait, expected] of [[-1, other], [0, other], [1, box]] as const) {
+      await write(key, other)
+      await cache.writeLate(alias, key, statement(box, verifiedAt + wait), day)
+      t.strictSame((await readOne())?.outcome, expected, `${wait} ms later`)
+      cache.remove(alias, key)
+    }
+    await write(key, other, day, { ...alias, definition: 'fedcba9876543210' })
+    await cache.writeLate(alias, key, statement(box, verifiedAt - 1), day)
+    t.strictSame((await readOne())?.outcome, box)
+  }
+})
+
+t.test('what could not be written is known since when, until it can be', async t => {
+  const redis = await server(t)
+  const { cache, until } = open(t, { port: redis.port })
+  await until('ready')
+  t.equal(cache.takeMissed(), null)
+  await redis.kill()
+  await until('down')
+  for (const later of [5, 3, 9]) cache.write(alias, 'info@example.com', statement(box, verifiedAt + later), day)
+  t.equal(cache.takeMissed(), null, 'not while it is away')
+  await redis.start()
+  await until('ready')
+  t.equal(cache.takeMissed(), verifiedAt + 3)
+  t.equal(cache.takeMissed(), null)
+})

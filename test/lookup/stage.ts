@@ -63,6 +63,10 @@ export const scriptedRedis = (clock: FakeClock) => {
         nameOf(map, key), { outcome, verifiedAt, table, server, contradictedAt, ttlMs, definition: map.definition },
       )
     },
+    writeLate: async (map, key, kept, ttlMs) => {
+      const known = readOne(map, key)
+      if (known === null || known.verifiedAt < kept.verifiedAt) cache.write(map, key, kept, ttlMs)
+    },
     offer: (map, key, kept, ttlMs) => {
       if (!records.has(nameOf(map, key))) cache.write(map, key, kept, ttlMs)
     },

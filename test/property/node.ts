@@ -1,6 +1,7 @@
 /** A node of the mail site: the real lookups of two maps, and what it shares by Redis and saves to its snapshot. */
 import type { Statement } from '../../src/caches/entry.js'
 import { Memory } from '../../src/caches/memory.js'
+import { learnedAt } from '../../src/caches/redis.js'
 import type { RedisCache } from '../../src/caches/redis.js'
 import { createLog } from '../../src/log.js'
 import { Known } from '../../src/lookup/known.js'
@@ -88,6 +89,11 @@ export class SharedRedis {
         if (!isWritable() || ttlMs < 1) return
         const told = { outcome, verifiedAt, table, server, contradictedAt }
         this.records.set(nameOf(map.name, key), { told, definition: map.definition, until: clock.now() + ttlMs })
+      },
+      writeLate: async (map, key, kept, ttlMs) => {
+        const there = this.records.get(nameOf(map.name, key))
+        const isNewer = there?.definition === map.definition && learnedAt(there.told) >= learnedAt(kept)
+        if (!isNewer) cache.write(map, key, kept, ttlMs)
       },
       offer: () => undefined,
       remove: (map, key) => { if (isWritable()) this.records.delete(nameOf(map.name, key)) },
