@@ -39,7 +39,7 @@ export type Entry = {
   askAgainAt: number
   /** When somebody last asked for it (epoch ms), to the minute. */
   askedAt: number
-  /** Its place among the rows that can be sampled (memory.ts); -1 for none. */
+  /** Its key's place in a list of keys (memory.ts); -1 for none. */
   slot: number
 }
 

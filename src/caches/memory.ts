@@ -39,18 +39,50 @@ const put = (cache: Lru, entries: number, key: string, entry: Entry): void => {
   if (cache.size > entries) cache.pop()
 }
 
+/**
+ * Keys in no order, each at the place that its entry names: to draw from them, and to go through them while they
+ * change. To go through an LRU of 200,000 takes a tenth of a second, in which nothing is answered.
+ */
+class Keys {
+  readonly list: string[] = []
+
+  add(key: string, entry: Entry): void {
+    if (entry.slot < 0) entry.slot = this.list.push(key) - 1
+  }
+
+  /** The last key takes the place of the one that goes. */
+  remove(entry: Entry, entryOf: (key: string) => Entry | undefined): void {
+    if (entry.slot < 0) return
+    const last = this.list.pop()
+    if (last !== undefined && entry.slot < this.list.length) {
+      this.list[entry.slot] = last
+      const moved = entryOf(last)
+      if (moved !== undefined) moved.slot = entry.slot
+    }
+    entry.slot = -1
+  }
+
+  /** Each key that does not change meanwhile. */
+  *each(): Generator<string> {
+    // From the end: the key that takes the place of one that goes was there before.
+    for (let at = this.list.length - 1; at >= 0; at = Math.min(at, this.list.length) - 1) {
+      const key = this.list[at]
+      if (key !== undefined) yield key
+    }
+  }
+}
+
 /** `get` counts as use (the least recently used entry goes first), `peek` doesn't, and writes nothing. */
 export class Memory {
   readonly #limits: MemoryLimits
   readonly #kept: Lru
   readonly #derived: Lru
   readonly #absences: Lru
-  /** The keys of rows, in no order: for a random sample of them. */
-  readonly #rowKeys: string[] = []
-  /**
-   * The keys of the absences among the rows, in no order. To go through an LRU of 200,000 takes a tenth of a second.
-   */
-  readonly #absentKeys: string[] = []
+  readonly #rowKeys = new Keys()
+  /** Of the absences among the rows. */
+  readonly #keptAbsentKeys = new Keys()
+  readonly #derivedKeys = new Keys()
+  readonly #absentKeys = new Keys()
   /** The keys that changed since they were last taken; null: nobody wants to know. */
   #changes: Set<string> | null = null
   #savesAbsences = false
@@ -58,13 +90,17 @@ export class Memory {
   constructor(limits: MemoryLimits) {
     this.#limits = limits
     // Not bounded by `max`: for that many entries an LRU takes all its memory at once.
-    this.#kept =
-      new LRUCache({ maxSize: limits.bytes, sizeCalculation: sizeOf, dispose: entry => this.#leaveKeys(entry) })
-    const strangers = {
-      maxSize: limits.absentEntries * (entryOverheadBytes + strangersKeyBytes), sizeCalculation: sizeOf,
+    const open = (maxSize: number, keysOf: (entry: Entry) => Keys): Lru => {
+      const lru: Lru = new LRUCache({
+        maxSize, sizeCalculation: sizeOf,
+        dispose: entry => keysOf(entry).remove(entry, key => lru.peek(key, noOptions)),
+      })
+      return lru
     }
-    this.#derived = new LRUCache(strangers)
-    this.#absences = new LRUCache(strangers)
+    const strangersBytes = limits.absentEntries * (entryOverheadBytes + strangersKeyBytes)
+    this.#kept = open(limits.bytes, entry => this.#keptKeysOf(entry))
+    this.#derived = open(strangersBytes, () => this.#derivedKeys)
+    this.#absences = open(strangersBytes, () => this.#absentKeys)
   }
 
   get(key: string): Entry | undefined {
@@ -87,14 +123,17 @@ export class Memory {
   set(key: string, entry: Entry, outlivesOutage = false): void {
     const { entries, absentEntries } = this.#limits
     this.#noteChange(key)
-    if (isDerived(key)) put(this.#derived, absentEntries, key, entry)
-    else if (entry.outcome.kind === 'found' || outlivesOutage) {
+    if (isDerived(key)) {
+      put(this.#derived, absentEntries, key, entry)
+      if (this.#derived.peek(key, noOptions) === entry) this.#derivedKeys.add(key, entry)
+    } else if (entry.outcome.kind === 'found' || outlivesOutage) {
       this.#absences.delete(key)
       put(this.#kept, entries, key, entry)
-      if (this.#kept.peek(key, noOptions) === entry) entry.slot = this.#keysOf(entry).push(key) - 1
+      if (this.#kept.peek(key, noOptions) === entry) this.#keptKeysOf(entry).add(key, entry)
     } else {
       this.#kept.delete(key)
       put(this.#absences, absentEntries, key, entry)
+      if (this.#absences.peek(key, noOptions) === entry) this.#absentKeys.add(key, entry)
     }
   }
 
@@ -120,11 +159,11 @@ export class Memory {
    * The keys that were set, deleted or touched since the last call; null at the first call, when nobody has counted
    * yet. `savesAbsences`: all absences are worth saving, not only those that outlive an outage.
    */
-  takeChanges(savesAbsences: boolean): readonly string[] | null {
+  takeChanges(savesAbsences: boolean): ReadonlySet<string> | null {
     const changes = this.#changes
     this.#changes = new Set()
     this.#savesAbsences = savesAbsences
-    return changes === null ? null : [...changes]
+    return changes
   }
 
   /**
@@ -132,15 +171,27 @@ export class Memory {
    * what does not is not left out.
    */
   *keysToSave(): Generator<string> {
-    if (this.#savesAbsences) yield* [...this.#absences.keys()]
-    yield* [...this.#derived.keys()]
-    for (const keys of [this.#absentKeys, this.#rowKeys]) {
-      // From the end: the key that takes the place of one that goes was there before.
-      for (let at = keys.length - 1; at >= 0; at = Math.min(at, keys.length) - 1) {
-        const key = keys[at]
-        if (key !== undefined) yield key
-      }
-    }
+    if (this.#savesAbsences) yield* this.#absentKeys.each()
+    yield* this.#keptAbsentKeys.each()
+    yield* this.foundKeys()
+  }
+
+  /** The keys of found answers, in no order. One may go on with them later, too. */
+  *foundKeys(): Generator<string> {
+    yield* this.#derivedKeys.each()
+    yield* this.#rowKeys.each()
+  }
+
+  /** All keys, in the same way. */
+  *allKeys(): Generator<string> {
+    yield* this.foundKeys()
+    yield* this.absentKeys()
+  }
+
+  /** Those of absences. */
+  *absentKeys(): Generator<string> {
+    yield* this.#keptAbsentKeys.each()
+    yield* this.#absentKeys.each()
   }
 
   /** What is worth saving of a key; `isKept`: it outlives an outage. */
@@ -157,15 +208,9 @@ export class Memory {
     yield* this.#derived.entries()
   }
 
-  /** All entries, in no order that matters. */
-  *all(): Generator<[string, Entry]> {
-    yield* this.known()
-    yield* this.#absences.entries()
-  }
-
   /** Up to `count` random rows that `isWanted`, of a few times as many at most. `random` is in [0, 1). */
   sample(count: number, isWanted: (entry: Entry, key: string) => boolean, random: () => number): string[] {
-    const rowKeys = this.#rowKeys
+    const rowKeys = this.#rowKeys.list
     const keys = new Set<string>()
     const isSmall = rowKeys.length <= 4 * count
     const start = Math.floor(random() * rowKeys.length)
@@ -192,20 +237,7 @@ export class Memory {
     }
   }
 
-  #keysOf(entry: Entry): string[] {
-    return entry.outcome.kind === 'found' ? this.#rowKeys : this.#absentKeys
-  }
-
-  /** The last key takes the place of the one that goes. */
-  #leaveKeys(entry: Entry): void {
-    if (entry.slot < 0) return
-    const keys = this.#keysOf(entry)
-    const last = keys.pop()
-    if (last !== undefined && entry.slot < keys.length) {
-      keys[entry.slot] = last
-      const moved = this.#kept.peek(last, noOptions)
-      if (moved !== undefined) moved.slot = entry.slot
-    }
-    entry.slot = -1
+  #keptKeysOf(entry: Entry): Keys {
+    return entry.outcome.kind === 'found' ? this.#rowKeys : this.#keptAbsentKeys
   }
 }

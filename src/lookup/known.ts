@@ -50,6 +50,8 @@ export type KnownParts = {
 export const failureRecheckMs = 5_000
 /** That an entry was asked for is noted at most this often (ms): each note moves it in the LRU's lists. */
 const noteUseMs = 60_000
+/** So many absences are dropped in a row. */
+const perDrop = 1_000
 
 export class Known {
   readonly identity: MapIdentity
@@ -186,9 +188,24 @@ export class Known {
     return [...new Set(inTurns.filter(key => key !== undefined))].slice(0, count)
   }
 
-  /** A doubt begins or ends: what a table said to be absent lately is asked again, not repeated. */
+  /**
+   * A doubt begins or ends: what a table said to be absent within `absent_for` is asked again, not repeated. A thousand
+   * at once, and the rest soon.
+   */
   dropAbsences(): void {
-    for (const [key, { outcome }] of this.memory.all()) if (outcome.kind === 'absent') this.memory.delete(key)
+    const { clock } = this.#parts
+    const since = clock.now() - this.lifetimes.absentForMs
+    const keys = this.memory.absentKeys()
+    const drop = (): void => {
+      for (let dropped = 0; dropped < perDrop; dropped++) {
+        const next = keys.next()
+        if (next.done === true) return
+        const entry = this.memory.peek(next.value)
+        if (entry !== undefined && entry.verifiedAt > since) this.memory.delete(next.value)
+      }
+      clock.after(1, drop)
+    }
+    drop()
   }
 
   /** Forgets a found answer, here and in Redis. */
@@ -284,8 +301,10 @@ export class Known {
     const isKnown = entry?.outcome.kind === 'found' && entry.verifiedAt < at + clockSkewMs
     if (isKnown) entry.contradictedAt = longContradicted
     if (key === null || domain !== null) {
-      for (const [cacheKey, entry] of this.memory.all()) {
-        if (domain === null || domainOf(keyOfWhole(cacheKey) ?? cacheKey) === domain) this.#makeStale(entry, at)
+      for (const cacheKey of this.memory.allKeys()) {
+        const isAmong = domain === null || domainOf(keyOfWhole(cacheKey) ?? cacheKey) === domain
+        const flushed = isAmong ? this.memory.peek(cacheKey) : undefined
+        if (flushed !== undefined) this.#makeStale(flushed, at)
       }
     }
     return isFlushed

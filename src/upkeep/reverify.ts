@@ -33,6 +33,9 @@ export type ReverifyParts = {
 const roundMs = 600_000
 const stepMs = 1_000
 const perStep = 10
+/** So many keys are looked at in a row, and then lookups have so long (ms). */
+const perLook = 1_000
+const lookMs = 5
 /** A found answer is re-verified after this share of `stale_for`: a day of a week. */
 const verifyShare = 1 / 7
 
@@ -40,15 +43,12 @@ const verifyShare = 1 / 7
 const verifyAfterMs = ({ lifetimes: { freshForMs, staleForMs } }: Known): number =>
   Math.max(freshForMs, staleForMs * verifyShare)
 
-/** Cache keys of the found answers that are due and were asked for in the last `rememberForMs`. */
-export const dueKeys = (known: Known, rememberForMs: number, now: number): string[] => {
-  const keys: string[] = []
-  for (const [cacheKey, { outcome, verifiedAt, askedAt, expiredAt }] of known.memory.known()) {
-    const isDue = outcome.kind === 'found' && now - verifiedAt >= verifyAfterMs(known)
-      && now - askedAt <= rememberForMs && now < expiredAt
-    if (isDue && !hasSendersCase(cacheKey)) keys.push(cacheKey)
-  }
-  return keys
+/** Whether the found answer of that cache key is due, and was asked for in the last `rememberForMs`. */
+export const isDue = (known: Known, cacheKey: string, rememberForMs: number, now: number): boolean => {
+  const entry = known.memory.peekFound(cacheKey)
+  if (entry === undefined || hasSendersCase(cacheKey)) return false
+  const { verifiedAt, askedAt, expiredAt } = entry
+  return now - verifiedAt >= verifyAfterMs(known) && now - askedAt <= rememberForMs && now < expiredAt
 }
 
 /**
@@ -98,36 +98,41 @@ export const verify = async (parts: ReverifyParts, cacheKey: string): Promise<bo
   return couldAsk
 }
 
-const shuffle = (keys: string[], random: () => number): string[] => {
-  for (let last = keys.length - 1; last > 0; last--) {
-    const other = Math.floor(random() * (last + 1))
-    const swap = keys[last] ?? ''
-    keys[last] = keys[other] ?? ''
-    keys[other] = swap
-  }
-  return keys
+/** Takes one of the keys, by chance. */
+const draw = (keys: string[], random: () => number): string | undefined => {
+  const at = Math.floor(random() * keys.length)
+  const key = keys[at]
+  const last = keys.pop()
+  if (last !== undefined && at < keys.length) keys[at] = last
+  return key
 }
 
 /** Starts within a round; the function that it gives ends it. */
 export const reverify = (parts: ReverifyParts, rememberForMs: number): (() => void) => {
   const { lookup, known, clock, random } = parts
   let isClosed = false
-  let due: string[] = []
-  let cancel = clock.after(roundMs * random(), () => void round())
-  const round = async (): Promise<void> => {
-    due = shuffle(dueKeys(known, rememberForMs, clock.now()), random)
-    await step()
+  let cancel = clock.after(roundMs * random(), () => look(known.memory.foundKeys(), []))
+  const plan = (inMs: number, run: () => void): void => {
+    if (!isClosed) cancel = clock.after(inMs, run)
   }
-  const step = async (): Promise<void> => {
-    for (const key of lookup.isIdle ? due.splice(-perStep) : []) {
-      if (isClosed) return
-      if (await verify(parts, key)) continue
-      // Not now, and none of the others either.
-      due = []
-      break
+  const look = (keys: Generator<string>, due: string[]): void => {
+    for (let looked = 0; looked < perLook; looked++) {
+      const next = keys.next()
+      if (next.done === true) return void step(due)
+      if (isDue(known, next.value, rememberForMs, clock.now())) due.push(next.value)
     }
-    if (isClosed) return
-    cancel = due.length > 0 ? clock.after(stepMs, () => void step()) : clock.after(roundMs, () => void round())
+    plan(lookMs, () => look(keys, due))
+  }
+  const step = async (due: string[]): Promise<void> => {
+    let couldAsk = true
+    for (let done = 0; done < perStep && couldAsk && lookup.isIdle && !isClosed; done++) {
+      const key = draw(due, random)
+      if (key === undefined) break
+      couldAsk = await verify(parts, key)
+    }
+    // If one can't be asked for now, none of the others can either.
+    if (couldAsk && due.length > 0) plan(stepMs, () => void step(due))
+    else plan(roundMs, () => look(known.memory.foundKeys(), []))
   }
   return () => {
     isClosed = true

@@ -191,7 +191,7 @@ export class Snapshots {
   }
 
   async #append(
-    file: SnapshotFile, maps: readonly MysqlMap[], changes: readonly (readonly string[] | null)[],
+    file: SnapshotFile, maps: readonly MysqlMap[], changes: readonly (ReadonlySet<string> | null)[],
   ): Promise<void> {
     const doubts = this.#doubts
     const pieces = function* (): Generator<Buffer> {

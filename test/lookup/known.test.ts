@@ -419,3 +419,17 @@ t.test('an answer that was put together from a row', async t => {
     t.strictSame(await answers(), all('stale'))
   })
 })
+
+t.test('when a doubt begins, what was said to be absent lately is dropped, what was said before is not', async t => {
+  const { clock, open } = stage({})
+  const memory = new Memory({ entries: 100, bytes: 1e6, absentEntries: 5_000 })
+  const large = open({}, memory).known
+  large.keep('old', absent, clock.now())
+  await clock.advance(31_000)
+  for (let stranger = 0; stranger < 3_000; stranger++) large.keep(`stranger${stranger}`, absent, clock.now())
+  large.keep('row', found('box' as ByteString), clock.now())
+  large.dropAbsences()
+  t.equal([...memory.absentKeys()].length, 2_001, 'a thousand at once')
+  await clock.advance(10)
+  t.strictSame([...memory.allKeys()].sort(), ['old', 'row'])
+})

@@ -6,7 +6,7 @@ import { Memory } from '../../src/caches/memory.js'
 import { createLog } from '../../src/log.js'
 import type { MapLookup } from '../../src/lookup/lookup.js'
 import type { MysqlMap } from '../../src/lookup/maps.js'
-import { absent } from '../../src/outcome.js'
+import { absent, byteString, found } from '../../src/outcome.js'
 import { Snapshots } from '../../src/upkeep/snapshots.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { anHour, down, minute, stage } from '../lookup/stage.js'
@@ -38,7 +38,7 @@ const openStage = (t: Test, rows: Readonly<Record<string, string>>, changes: Cha
     await snapshots.recall()
     return { lookup, snapshots }
   }
-  return { ...staged, path, lines, start }
+  return { ...staged, path, lines, start, nodeOf }
 }
 
 t.test('what was learned more than 30 s before a kill is known after it, and is stale', async t => {
@@ -162,4 +162,36 @@ t.test('found answers from a snapshot are reported to whoever asks for that', as
   await snapshots.close()
   await start()
   t.strictSame(heard, ['a@b', 'a@b'])
+})
+
+t.test('lookups are answered between 200 entries, whether all is saved or what changed', async t => {
+  const { clock, lookup, nodeOf } = openStage(t, {}, { absence: { does: 'passes' } })
+  const known = lookup.known
+  const learn = (): void => {
+    for (let number = 0; number < 900; number++) {
+      known.keep(`user${number}`, found(byteString('box')), clock.now())
+      if (number % 9 === 0) known.keep(`stranger${number}`, absent, clock.now())
+    }
+  }
+  let inATurn = 0
+  let most = 0
+  const toSave = known.memory.toSave.bind(known.memory)
+  known.memory.toSave = key => {
+    most = Math.max(most, ++inATurn)
+    return toSave(key)
+  }
+  let isOver = false
+  const turn = (): void => {
+    inATurn = 0
+    if (!isOver) setImmediate(turn)
+  }
+  turn()
+  learn()
+  const snapshots = nodeOf(lookup)
+  await snapshots.save()
+  t.equal(most, 200, 'all')
+  learn()
+  await snapshots.save()
+  t.equal(most, 200, 'what changed')
+  isOver = true
 })
