@@ -4,6 +4,7 @@
  */
 import type { Report } from '../admin/summary.js'
 import type { Config } from '../config/config.js'
+import { isDnsServer } from '../config/endpoint.js'
 import { openMapSources } from '../daemon/open_sources.js'
 import type { Fleet } from '../fleet/fleet_status.js'
 import type { Problem } from '../log.js'
@@ -70,12 +71,9 @@ const fleetOfDaemon = async (config: Config): Promise<Fleet['nodes']> => {
   }
 }
 
-const dnsAt = (server: string | undefined): DnsResolver => {
-  try {
-    return openDns(server ?? null)
-  } catch {
-    throw new Failure(exitUsage, `--resolver: '${server ?? ''}' is no IP address; write ADDRESS or ADDRESS:PORT`)
-  }
+const dnsAt = (server: string | undefined, { file }: Config): DnsResolver => {
+  if (server === undefined || isDnsServer(server)) return openDns(server ?? file.mx_resolver ?? null)
+  throw new Failure(exitUsage, `--resolver: '${server}' is no IP address; write ADDRESS or ADDRESS:PORT`)
 }
 
 const shown = (count: number): string => count.toLocaleString('en')
@@ -145,7 +143,7 @@ const notesOn = ({ primaries, hasFallback }: ReturnType<typeof mxNodes>): readon
  */
 export const mx = async (named: readonly string[], options: MxOptions, process: NodeJS.Process): Promise<number> => {
   const config = await configOf(options, process.env)
-  const dns = dnsAt(options.resolver)
+  const dns = dnsAt(options.resolver, config)
   const given = [...new Set(named.map(domain => fold(domain.replace(/\.$/, ''))))]
   const { domains, problems }: MxDomains = given.length > 0 ? { domains: given, problems: [] }
     : await domainsOfDaemon(config) ?? await domainsInTables(config, process)

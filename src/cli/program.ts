@@ -152,7 +152,8 @@ const addMx = (program: Command, process: NodeJS.Process): void => {
       + 'nodes; exit code 0 if all are right, 1 if something is to mend, 75 if DNS or a table could not be asked')
     .argument('[DOMAIN...]', 'these domains; by default those that the maps list')
     .option('--config <FILE>', 'the configuration file', standardConfig)
-    .option('--resolver <ADDRESS>', 'the DNS server to ask: ADDRESS or ADDRESS:PORT; by default the system\'s')
+    .option('--resolver <ADDRESS>', 'the DNS server to ask: ADDRESS or ADDRESS:PORT; by default `mx_resolver`, else '
+      + 'the system\'s')
     .option('--json', 'as JSON, with every domain')
     .addHelpText('after', examples('holdfast mx', 'holdfast mx --resolver 192.0.2.53 example.com example.net'))
     .action((domains: string[], options: MxOptions) =>

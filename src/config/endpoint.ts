@@ -3,6 +3,7 @@
  * a unix socket may belong to.
  */
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 
 export type Endpoint =
   | { readonly kind: 'unix', readonly path: string }
@@ -33,6 +34,14 @@ export const parseEndpoint = (text: string): Endpoint | string => {
   const port = Number(match?.[3])
   if (host === undefined || port > 65_535) return `'${text}': write unix:PATH, inet:HOST:PORT or HOST:PORT`
   return { kind: 'inet', host, port }
+}
+
+/** Whether it is ADDRESS or ADDRESS:PORT of a DNS server, IPv6 in brackets before a port. Node ends on a port 0. */
+export const isDnsServer = (text: string): boolean => {
+  if (isIP(text) !== 0) return true
+  const match = /^(?:\[(.+)\]|([\d.]+))(?::(\d{1,5}))?$/.exec(text)
+  const port = Number(match?.[3] ?? 53)
+  return isIP(match?.[1] ?? match?.[2] ?? '') !== 0 && port > 0 && port <= 65_535
 }
 
 /** From group(5): Node has no getgrnam(3). */

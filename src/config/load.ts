@@ -8,6 +8,7 @@ import { resolve } from 'node:path'
 import { messageOf } from '../log.js'
 import type { Problem } from '../log.js'
 import type { Config, Faults } from './config.js'
+import { isDnsServer } from './endpoint.js'
 import { adminOf, healthOf, listenersOf } from './listen_section.js'
 import { fallbackRejects, mapsOf } from './maps_section.js'
 import { parseConfig } from './parse.js'
@@ -60,6 +61,7 @@ const configOf = (reading: Reading, written: WrittenFile): Config => {
   const admin = adminOf(reading, file)
   checkRole(reading, file)
   checkTimes(reading, file)
+  checkResolver(reading, file)
   const maps = mapsOf(reading, file).filter(({ name }) => !reading.faults.has(name))
   return {
     file, node, fileName: reading.fileName, listeners, health, admin, maps, faults: reading.faults,
@@ -85,6 +87,11 @@ const checkRole = ({ problem }: Reading, { role, outage, unknown }: ConfigFile):
       + 'remove this, or use role: fallback')
   }
   if (role === 'fallback' && unknown === 'defer') problem(['unknown'], fallbackRejects)
+}
+
+const checkResolver = ({ problem }: Reading, { mx_resolver: server }: ConfigFile): void => {
+  if (server === undefined || isDnsServer(server)) return
+  problem(['mx_resolver'], `mx_resolver: '${server}' is no IP address; write ADDRESS or ADDRESS:PORT`)
 }
 
 const checkTimes = (

@@ -132,7 +132,9 @@ const node = {
     + 'name, for `holdfast mx`. With fewer primaries, all of them. Since 0.2.0'),
   mx_every: duration.optional().describe('The time between two checks of the MX records of all domains, as '
     + '`holdfast mx` makes them. The status page and the metrics count the domains in each state. At least 1m. The '
-    + 'default is never. Since 0.2.0'),
+    + 'default is never. While some are wrong or could not be asked, at least every hour. Since 0.2.0'),
+  mx_resolver: text.optional().describe('The DNS server that `mx_every` and `holdfast mx` ask: ADDRESS or '
+    + 'ADDRESS:PORT. The default is the system\'s. Since 0.2.0'),
 }
 
 const addresses = {

@@ -25,6 +25,8 @@ export type MxStatus = {
 const lookMs = 10_000
 /** The first check waits so long (ms) for the copies of all tables. */
 const patienceMs = 5 * 60_000
+/** While something is wrong, the time (ms) between two checks is no longer than this. */
+const soonMs = 3_600_000
 /** Lookups of mail come first. */
 const maxUnderWay = 8
 
@@ -50,6 +52,8 @@ export class MxWatch {
   readonly #parts: MxWatchParts
   readonly #startedAt: number
   #last: MxStatus | null = null
+  /** What the log has of the last check: the same is not written again. */
+  #logged = ''
   #isClosed = false
   #cancel: () => void
 
@@ -76,9 +80,17 @@ export class MxWatch {
   async #look(): Promise<void> {
     const { clock, log } = this.#parts
     const everyMs = this.#everyMs
-    const isDue = everyMs !== null && (this.#last === null || clock.now() - this.#last.checkedAt >= everyMs)
-    if (isDue) await this.#check().catch((error: unknown) => log.error(bugOf(error)))
+    if (everyMs !== null && this.#isDue(everyMs)) await this.#check().catch((error: unknown) => log.error(bugOf(error)))
     if (!this.#isClosed) this.#cancel = clock.after(lookMs, () => void this.#look())
+  }
+
+  /** What is wrong, or could not be asked, is asked again soon: whoever mends it wants to see that. */
+  #isDue(everyMs: number): boolean {
+    if (this.#last === null) return true
+    const { checkedAt, domains, unlisted } = this.#last
+    const isWell = unlisted.length === 0 && mxStates.every(state => state === 'right' || domains[state] === 0)
+    const agoMs = this.#parts.clock.now() - checkedAt
+    return agoMs >= (isWell ? everyMs : Math.min(everyMs, soonMs)) || agoMs < 0
   }
 
   async #check(): Promise<void> {
@@ -88,11 +100,14 @@ export class MxWatch {
     if (problems.length > 0 && this.#last === null && clock.now() - this.#startedAt < patienceMs) return
     const verdicts = await checkDomains({
       domains, nodes: mxNodes(rolesOf(now.config.node, fleet())), primaries: now.config.file.mx_primaries,
-      dns: openDns(null), maxUnderWay,
+      dns: openDns(now.config.file.mx_resolver ?? null), maxUnderWay,
     })
     const counts = Object.fromEntries(mxStates.map(state => [state, 0])) as Record<MxState, number>
     for (const verdict of verdicts) counts[mxStateOf(verdict)]++
     this.#last = { checkedAt: clock.now(), domains: counts, unlisted: problems.map(({ place }) => place) }
+    const found = JSON.stringify(counts)
+    if (found === this.#logged) return
+    this.#logged = found
     const text = `mx: ${counts.right} of ${verdicts.length} domains have the MX records that the roles want, `
       + `${counts.unknown} could not be asked`
     if (counts.right + counts.unknown === verdicts.length) log.info(text)

@@ -28,7 +28,10 @@ export type DnsResolver = {
 /** A resolver may itself ask others. A second try takes twice as long. */
 const timeoutMs = 5_000
 const tries = 2
-/** After so many questions in a row without any answer the resolver counts as gone, and no more are asked. */
+/**
+ * After so many questions in a row without any answer the resolver is asked for the root. Without an answer to that it
+ * counts as gone, and no more are asked; else these names are of zones whose own servers are gone.
+ */
 const maxSilent = 64
 
 const gone = { kind: 'unknown', why: 'the resolver does not answer' } as const
@@ -51,17 +54,28 @@ const ask = async <Data>(question: () => Promise<Data>): Promise<DnsAnswer<Data>
   }
 }
 
-/** Asks this resolver (`ADDRESS` or `ADDRESS:PORT`), or the system's. Throws if that is no address. */
+const isSilence = (answer: DnsAnswer<unknown>): boolean =>
+  answer.kind === 'unknown' && !/SERVFAIL|REFUSED/.test(answer.why)
+
+/** Asks this resolver (`ADDRESS` or `ADDRESS:PORT`), or the system's. */
 export const openDns = (server: string | null): DnsResolver => {
   const client = new Client({ timeout: timeoutMs, tries })
   if (server !== null) client.setServers([server])
   let silent = 0
+  let isGone = false
+  let control: Promise<boolean> | null = null
+  const isThere = async (): Promise<boolean> => {
+    const isAnswered = !isSilence(await ask(() => client.resolveNs('.')))
+    if (isAnswered) silent = 0
+    control = null
+    return isAnswered
+  }
   const counted = async <Data>(question: () => Promise<Data>): Promise<DnsAnswer<Data>> => {
-    if (silent >= maxSilent) return gone
+    if (isGone) return gone
     const answer = await ask(question)
-    const isSilence = answer.kind === 'unknown' && !/SERVFAIL|REFUSED/.test(answer.why)
-    silent = isSilence ? silent + 1 : 0
-    if (silent < maxSilent) return answer
+    silent = isSilence(answer) ? silent + 1 : 0
+    if (silent < maxSilent || await (control ??= isThere())) return answer
+    isGone = true
     client.cancel()
     return gone
   }

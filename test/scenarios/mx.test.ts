@@ -109,7 +109,11 @@ t.test('the domains of the tables, of a text table and of main.cf are judged, ea
     ],
     right: 1, wrong: 1, unknown: 0, problems: [],
   })
-  t.match(await mx(file, { ...unbound, address: 'dns.example' }), { code: 64, stderr: /'dns\.example' is no IP address/ })
+  for (const address of ['dns.example', '127.0.0.1:0', '127.0.0.1:65536', '[127.0.0.1', '']) {
+    const { code, stderr } = await mx(file, { ...unbound, address })
+    t.equal(code, 64, address)
+    t.match(stderr, `'${address}' is no IP address`)
+  }
 })
 
 t.test('while MySQL is gone, the copies of the running daemon have the same domains', async t => {
