@@ -1,6 +1,7 @@
-/** What changes something: trust, flush and warm, for an administrator and for whoever has the token. */
+/** What changes something: trust, flush, warm and forget, for an administrator and for whoever has the token. */
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config/config.js'
+import { messageOf } from '../log.js'
 import type { Log } from '../log.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
 import type { Sources } from '../tables/open.js'
@@ -18,6 +19,8 @@ export type Administered = {
   readonly loaders: ReadonlyMap<string, Pick<TableLoader, 'load'>>
   readonly announce: Announce
   readonly copies: Pick<Copies, 'of'>
+  /** Gives why the node can't be forgotten, or null. */
+  readonly forgetNode: (name: string) => Promise<string | null>
 }
 
 /** One line for people: what was done, or why it can't be. */
@@ -54,9 +57,16 @@ export const textAt = (body: unknown, name: string): string | null => {
 export const noMap = (name: string | null, maps: Maps): string =>
   `no map '${name ?? ''}'; there are ${[...maps.keys()].join(', ')}`
 
+const forget = async (name: string, { forgetNode }: Administered, log: Log): Promise<ActionResult> => {
+  const problem = await forgetNode(name).catch((error: unknown) => `Redis can't be asked now: ${messageOf(error)}`)
+  if (problem !== null) return { error: problem }
+  log.info(`fleet: an administrator had node ${name} forgotten`)
+  return { done: `${name} is forgotten; each node that shares the Redis no longer names it after 10 s` }
+}
+
 type Act<Target> = (target: Target, key: string | null) => ActionResult | Promise<ActionResult>
 
-/** `POST /trust`, `/flush` and `/warm`. */
+/** `POST /trust`, `/flush`, `/warm` and `/forget`. */
 export const routeActions = (app: FastifyInstance, administered: () => Administered, log: Log): void => {
   const onMap = (verb: string, act: Act<string>): void => {
     app.post(`/${verb}`, async ({ body }, reply) => {
@@ -75,4 +85,8 @@ export const routeActions = (app: FastifyInstance, administered: () => Administe
   onMysqlMap('trust', map => trust(map, log))
   onMysqlMap('flush', (map, key) => flushMap(map, key, flushed => administered().announce(flushed), log))
   onMap('warm', name => warm(name, administered().loaders.get(name)))
+  app.post('/forget', async ({ body }, reply) => {
+    const result = await forget(textAt(body, 'node') ?? '', administered(), log)
+    return reply.code('error' in result ? 400 : 200).send(result)
+  })
 }

@@ -5,7 +5,7 @@
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
 import type { FleetStatus } from '../fleet/announcer.js'
-import { fleetStates } from '../fleet/fleet_status.js'
+import { findingKinds, fleetStates } from '../fleet/fleet_status.js'
 import type { Reason } from '../outcome.js'
 import type { Tally } from '../server/tally.js'
 import type { CachedStatus, Status, WarmStatus } from './status.js'
@@ -180,7 +180,7 @@ const ofFleet: readonly Metric[] = [
     'Different sets of definitions among the nodes that are there; 0: the nodes are not known.', [],
     ofPresentFleet(({ definitions }) => [[{}, definitions]])),
   gauge('holdfast_fleet_findings', 'What does not fit together among the nodes; `holdfast status --fleet` says it.',
-    ['kind'], ofPresentFleet(({ findings }) => (['definitions', 'same-name', 'other-data'] as const).map(kind =>
+    ['kind'], ofPresentFleet(({ findings }) => findingKinds.map(kind =>
       [{ kind }, findings.filter(finding => finding.kind === kind).length]))),
   gauge('holdfast_mx_domains', 'Domains by the state of their MX records, as of the last check; with mx_every.',
     ['state'], ({ mx }) => mx === null ? [] : Object.entries(mx.domains).map(([state, count]) => [{ state }, count])),

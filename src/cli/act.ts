@@ -1,4 +1,4 @@
-/** `holdfast trust`, `flush` and `warm`: have the running daemon do something with a map. */
+/** `holdfast trust`, `flush`, `warm` and `forget`: have the running daemon do something. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Endpoint } from '../config/endpoint.js'
 import type { Report } from '../admin/summary.js'
@@ -26,6 +26,10 @@ export const trust = (map: string, options: DaemonOptions, process: NodeJS.Proce
 export const flush = (
   map: string, key: string | undefined, options: DaemonOptions, process: NodeJS.Process,
 ): Promise<number> => command('/flush', { map, ...key === undefined ? {} : { key } }, options, process)
+
+/** Has all nodes forget one that is out of service. Throws Failure. */
+export const forget = (node: string, options: DaemonOptions, process: NodeJS.Process): Promise<number> =>
+  command('/forget', { node: node.toLowerCase().replace(/\.$/, '') }, options, process)
 
 /** The time between two questions to the daemon, and between two lines where a line can't be rewritten. */
 const askMs = 500

@@ -173,6 +173,12 @@ const addTelling = (program: Command, process: NodeJS.Process): void => {
     .argument('[KEY]', 'an address, a domain, or @DOMAIN for all of a domain')
     .action((map: string, key: string | undefined, options: DaemonOptions) =>
       run('flush', process, async () => (await import('./act.js')).flush(map, key, options, process)))
+
+  addAdmin(program, 'forget', 'no longer name a node that is out of service, which `status --fleet` calls gone for a '
+    + 'week; all nodes that share the Redis forget it', 'holdfast forget mx9.example.com')
+    .argument('<NODE>', 'its name, as `holdfast status --fleet` has it')
+    .action((node: string, options: DaemonOptions) =>
+      run('forget', process, async () => (await import('./act.js')).forget(node, options, process)))
 }
 
 const addRows = (program: Command, process: NodeJS.Process): void => {

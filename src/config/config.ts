@@ -108,6 +108,8 @@ export type NodeConfig = {
   readonly why: string
   /** The roles of the nodes that `role:` names; empty where it is one word. */
   readonly roles: ReadonlyMap<string, Role>
+  /** The role of the nodes that it doesn't name; null where it is one word, which says nothing of others. */
+  readonly others: Role | null
 }
 
 export type Config = {

@@ -4,6 +4,7 @@
  * (open_maps.ts), which a reload replaces as a whole.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Administered } from '../admin/actions.js'
 import { createHistory, stepMs } from '../admin/history.js'
 import type { Events } from '../admin/history.js'
 import type { Shown } from '../admin/summary.js'
@@ -27,7 +28,7 @@ import { Snapshots } from '../upkeep/snapshots.js'
 import { closeOthers, openFilesLimit, openHttp, openListeners, placesOf, settingsOf } from './endpoints.js'
 import type { HttpServers, NamedListener, Places } from './endpoints.js'
 import { openMaps } from './open_maps.js'
-import { lackedIn, ownAnnouncement } from './own_announcement.js'
+import { ownAnnouncement, ownKnowledge } from './own_announcement.js'
 import type { OpenMaps } from './open_maps.js'
 import type { Configuration } from './open_sources.js'
 import type { Inherited } from './systemd.js'
@@ -178,14 +179,17 @@ export class Daemon {
   }
 
   #openHttp(config: Config): Promise<HttpServers> {
-    return openHttp(config, this.#http, this.#places().http, this.#shown, () => this.#maps, this.#log)
+    const administered = (): Administered => ({
+      ...this.#maps, forgetNode: async name => this.#announcer?.forget(name) ?? 'the daemon is starting',
+    })
+    return openHttp(config, this.#http, this.#places().http, this.#shown, administered, this.#log)
   }
 
   /** Tells the nodes that share the Redis of this one, from now on. */
   #announce(): Announcer {
     return new Announcer({
       shared: () => this.#maps.shared, own: () => ownAnnouncement(this.#status(), this.#maps),
-      lacks: (...asked) => lackedIn(this.#maps)(...asked), clock: systemClock,
+      knows: ownKnowledge(() => this.#maps), clock: systemClock,
       onFinding: ({ text }) => this.#log.warn(`fleet: ${text}`),
     })
   }

@@ -54,7 +54,7 @@ export const openMap = (map: MapConfig, surroundings: Surroundings): ServedMap =
   const plan = compileSearch(map.search, surroundings.config.search)
   if (opened.kind === 'mysql') return openMysqlMap(map, plan, opened, surroundings)
   const lookup = new TextLookup(name, plan, map.policy, opened.lookup)
-  return { kind: 'text', name, config: map, plan, table: opened.lookup, lookup }
+  return { kind: 'text', name, config: map, plan, table: opened.lookup, content: opened.content, lookup }
 }
 
 const openMysqlMap = (

@@ -1,9 +1,12 @@
 /** What this node tells the others of itself, and how it compares what they tell with what it knows. */
+import { createHash } from 'node:crypto'
 import type { Status } from '../admin/status.js'
 import { summarize } from '../admin/summary.js'
+import { roleInFile } from '../config/role_section.js'
 import type { OwnAnnouncement } from '../fleet/announcer.js'
-import type { Lacks } from '../fleet/fleet_status.js'
-import type { MysqlMap } from '../lookup/maps.js'
+import type { OwnKnowledge } from '../fleet/fleet_status.js'
+import type { ServedMap } from '../lookup/maps.js'
+import { textMark } from '../fleet/announcement.js'
 import type { OpenMaps } from './open_maps.js'
 
 /** So many keys of so many maps are told, and none that is longer (bytes). */
@@ -12,14 +15,26 @@ const sampledMaps = 30
 const maxKeyLength = 200
 const maxListed = 50
 
-const definitionOf = ({ identity }: MysqlMap): string => identity.wholeDefinition ?? identity.definition
+/**
+ * What another node must have, too: the query or the text table, and how the map is searched. `local_domains` has the
+ * names of this host, the roles have settings of their own, and the servers may be nearer to one node than to another.
+ */
+const definitionOf = (map: ServedMap, { search }: OpenMaps['config']): string => {
+  const { kind, config } = map
+  // A hash of passwords would be as good as these to somebody who can read Redis.
+  const source = kind === 'mysql' ? map.identity.definition : config.sensitive ? '' : map.content
+  const hash = createHash('sha256').update(JSON.stringify([
+    kind, source, config.smtputf8, config.search, config.absence.does, config.absence.inOutage, config.sensitive,
+    search.recipientDelimiter, [...search.parentDomainMatchesSubdomains].sort(),
+    [...search.propagateUnmatchedExtensions].sort(),
+  ])).digest('hex').slice(0, 16)
+  return kind === 'text' ? `${textMark}${hash}` : hash
+}
 
-const mysqlMaps = ({ maps }: Pick<OpenMaps, 'maps'>): readonly MysqlMap[] =>
-  [...maps.values()].filter(map => map.kind === 'mysql')
-
-export const ownAnnouncement = (status: Status, open: Pick<OpenMaps, 'maps'>): OwnAnnouncement => {
+export const ownAnnouncement = (status: Status, open: Pick<OpenMaps, 'config' | 'maps'>): OwnAnnouncement => {
   const { state, since } = summarize(status)
-  const tables = mysqlMaps(open)
+  const maps = [...open.maps.values()]
+  const tables = maps.filter(map => map.kind === 'mysql')
   const samples = tables.filter(({ config }) => !config.sensitive).slice(0, sampledMaps).map(map => [
     map.name, (map.copies.of(0)?.sampleKeys(sampledKeys) ?? []).filter(({ length }) => length <= maxKeyLength),
   ] as const)
@@ -30,14 +45,17 @@ export const ownAnnouncement = (status: Status, open: Pick<OpenMaps, 'maps'>): O
       .slice(0, maxListed),
     servers: status.servers.map(server => ({ server: server.server, state: server.state })).slice(0, maxListed),
     redis: status.redis?.state ?? 'none',
-    definitions: Object.fromEntries(tables.map(map => [map.name, definitionOf(map)])),
+    definitions: Object.fromEntries(maps.map(map => [map.name, definitionOf(map, open.config)])),
     samples: Object.fromEntries(samples),
   }
 }
 
-/** How many of the keys the copy of a map of the same definition lacks. */
-export const lackedIn = ({ maps }: Pick<OpenMaps, 'maps'>): Lacks => (name, definition, keys) => {
-  const map = maps.get(name)
-  if (map?.kind !== 'mysql' || definitionOf(map) !== definition) return null
-  return keys.filter(key => map.lookup.known.copied(key)?.outcome.kind === 'absent').length
-}
+export const ownKnowledge = (open: () => Pick<OpenMaps, 'config' | 'maps'>): Omit<OwnKnowledge, 'name'> => ({
+  lacks: (name, definition, keys) => {
+    const { config, maps } = open()
+    const map = maps.get(name)
+    if (map?.kind !== 'mysql' || definitionOf(map, config) !== definition) return null
+    return keys.filter(key => map.lookup.known.copied(key)?.outcome.kind === 'absent').length
+  },
+  roleOf: name => roleInFile(open().config.node, name),
+})

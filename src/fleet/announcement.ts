@@ -7,6 +7,9 @@ import { printable } from '../log.js'
 
 export const nodeStates = ['well', 'degraded', 'deferring', 'stopping'] as const
 
+/** The definition of a map that is a text table begins so. */
+export const textMark = 'text '
+
 const text = z.string().min(1).max(255).transform(printable)
 
 const schema = z.object({
@@ -24,7 +27,7 @@ const schema = z.object({
   servers: z.array(z.object({ server: text, state: z.enum(['closed', 'open', 'half-open']) })).max(100),
   /** Redis, as it sees it. */
   redis: text,
-  /** By map: what changes whenever an answer could. */
+  /** By map: a hash of what all nodes should have alike. */
   definitions: z.record(z.string().max(255), text),
   /** By map: some keys that its copy has. Another node that serves the same data has most of them, too. */
   samples: z.record(z.string().max(255), z.array(z.string().max(255)).max(20)),

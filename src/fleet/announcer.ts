@@ -10,7 +10,7 @@ import type { Clock } from '../runtime/clock.js'
 import { decodeAnnouncement, maxAnnouncementBytes } from './announcement.js'
 import type { Announcement } from './announcement.js'
 import { fleetOf, goneMs } from './fleet_status.js'
-import type { Fleet, FleetFinding, Lacks, SeenNode } from './fleet_status.js'
+import type { Fleet, FleetFinding, OwnKnowledge, SeenNode } from './fleet_status.js'
 
 const everyMs = 10_000
 const rememberMs = 7 * 86_400_000
@@ -23,7 +23,7 @@ export type AnnouncerParts = {
   /** The Redis that nodes share now; null: there is none. */
   readonly shared: () => { readonly client: RedisClient, readonly keyPrefix: string } | null
   readonly own: () => OwnAnnouncement
-  readonly lacks: Lacks
+  readonly knows: Omit<OwnKnowledge, 'name'>
   readonly clock: Clock
   /** A finding that is new. */
   readonly onFinding: (finding: FleetFinding) => void
@@ -53,20 +53,37 @@ export class Announcer {
     return this.#parts.shared() === null ? null : this.#last
   }
 
+  /** Forgets a node that is out of service; gives why it can't, or null. Rejects with what Redis says. */
+  async forget(name: string): Promise<string | null> {
+    const redis = this.#parts.shared()
+    if (redis === null) return 'this node has no `redis:` to share with other nodes, so it knows only itself'
+    const { client, keyPrefix } = redis
+    const node = await readNode(client, keyPrefix, name)
+    if (typeof node === 'object' && node.ageMs <= goneMs) {
+      return `${name} is in service: it announced itself ${Math.round(node.ageMs / 1_000)} s ago. Stop it, and wait a `
+        + 'minute'
+    }
+    const isMember = await client.srem(setOf(keyPrefix), name) === 1
+    if (typeof node === 'object') await client.del(keyOf(keyPrefix, name))
+    if (!isMember && typeof node !== 'object') return `there is no node ${name}`
+    this.#last = { ...this.#last, nodes: this.#last.nodes.filter(each => each.name !== name) }
+    return null
+  }
+
   close(): void {
     this.#isClosed = true
     this.#cancel()
   }
 
   async #round(): Promise<void> {
-    const { shared, clock, own, lacks, onFinding } = this.#parts
+    const { shared, clock, own, knows, onFinding } = this.#parts
     const redis = shared()
     if (redis !== null) {
       try {
         const announced = own()
         await this.#announce(redis.client, redis.keyPrefix, announced)
         const seen = await readNodes(redis.client, redis.keyPrefix)
-        const fleet = fleetOf(seen, announced.name, lacks, clock.now())
+        const fleet = fleetOf(seen, { ...knows, name: announced.name }, clock.now())
         const known = new Set(this.#last.findings.map(({ text }) => text))
         this.#last = { ...fleet, readAt: clock.now(), problem: '' }
         for (const finding of fleet.findings) if (!known.has(finding.text) && !this.#isClosed) onFinding(finding)

@@ -1,4 +1,6 @@
 /** The nodes that share a Redis, from what they announced, and what doesn't fit together among them. Pure. */
+import type { Role } from '../config/config.js'
+import { textMark } from './announcement.js'
 import type { Announcement, nodeStates } from './announcement.js'
 
 /** An announcement, and how long ago it was made (ms), by Redis' own clock. */
@@ -17,13 +19,21 @@ export type FleetNode =
     readonly since: number
   }
 
+export const findingKinds = ['role', 'definitions', 'same-name', 'other-data'] as const
+
 export type FleetFinding = {
-  readonly kind: 'definitions' | 'same-name' | 'other-data'
+  readonly kind: typeof findingKinds[number]
   readonly text: string
 }
 
-/** `lacks`: how many of these keys this node's own copy of a map lacks; null if that is not known. */
-export type Lacks = (map: string, definition: string, keys: readonly string[]) => number | null
+/** What this node itself knows, to compare it with. */
+export type OwnKnowledge = {
+  readonly name: string
+  /** How many of these keys this node's own copy of a map lacks; null if that is not known. */
+  readonly lacks: (map: string, definition: string, keys: readonly string[]) => number | null
+  /** The role that this node's configuration gives a node; null if it says nothing of it. */
+  readonly roleOf: (name: string) => Role | null
+}
 
 export type Fleet = {
   readonly nodes: readonly FleetNode[]
@@ -41,28 +51,49 @@ const nodeOf = ({ announced, ageMs }: SeenNode, now: number): FleetNode => {
   }
 }
 
-/** The maps whose definitions differ, and who has which. */
-const differing = (present: readonly Announcement[]): readonly FleetFinding[] => {
+/** The definition of a node that does not have the map. */
+const none = 'none'
+
+/** So many text tables, no two of them alike, are lists that each node has of its own. */
+const minOwnLists = 3
+
+/** Whether the map is a list that each node has of its own; a node that is gone for a while had one, too. */
+const isOwnList = (map: string, seen: readonly SeenNode[]): boolean => {
+  const tables = seen.map(({ announced }) => announced.definitions[map] ?? none)
+  return tables.length >= minOwnLists && new Set(tables).size === tables.length
+    && tables.every(each => each.startsWith(textMark))
+}
+
+/** The maps whose definitions differ, with the nodes that have each of them. */
+const differing = (
+  seen: readonly SeenNode[], present: readonly Announcement[],
+): ReadonlyMap<string, ReadonlyMap<string, readonly string[]>> => {
   const maps = [...new Set(present.flatMap(({ definitions }) => Object.keys(definitions)))].sort()
-  return maps.flatMap(map => {
+  return new Map(maps.flatMap(map => {
     const byDefinition = new Map<string, string[]>()
     for (const { name, definitions } of present) {
-      const definition = definitions[map] ?? 'none'
+      const definition = definitions[map] ?? none
       byDefinition.set(definition, [...byDefinition.get(definition) ?? [], name])
     }
-    if (byDefinition.size < 2) return []
-    const groups = [...byDefinition].map(([definition, names]) =>
-      `${names.join(', ')} ${definition === 'none' ? names.length === 1 ? 'has none' : 'have none' : ''}`.trim())
-    const text = `map ${map}: nodes have different definitions: ${groups.join(' / ')}`
-    return [{ kind: 'definitions' as const, text }]
-  })
+    return byDefinition.size < 2 || isOwnList(map, seen) ? [] : [[map, byDefinition] as const]
+  }))
+}
+
+const differingText = (map: string, byDefinition: ReadonlyMap<string, readonly string[]>): string => {
+  const isText = [...byDefinition.keys()].some(definition => definition.startsWith(textMark))
+  const groups = [...byDefinition].map(([definition, names]) =>
+    `${names.join(', ')} ${definition !== none ? '' : names.length === 1 ? 'has none' : 'have none'}`.trim())
+  return `map ${map}: nodes have different ${isText ? 'definitions or text tables' : 'definitions'}: `
+    + groups.join(' / ')
 }
 
 /** At least so many keys tell whether the data is the same. */
 const minSamples = 5
 
 /** The nodes that have the same maps as this one by the same definitions, but other rows. */
-const strangersTo = (self: string, present: readonly Announcement[], lacks: Lacks): readonly FleetFinding[] =>
+const strangersTo = (
+  present: readonly Announcement[], { name: self, lacks }: OwnKnowledge,
+): readonly FleetFinding[] =>
   present.filter(({ name }) => name !== self).flatMap(({ name, definitions, samples }) => {
     const map = Object.keys(samples).find(each => {
       const keys = samples[each] ?? []
@@ -75,12 +106,25 @@ const strangersTo = (self: string, present: readonly Announcement[], lacks: Lack
     }]
   })
 
-/** `self`: the name of this node. `now`: epoch ms. */
-export const fleetOf = (given: readonly SeenNode[], self: string, lacks: Lacks, now: number): Fleet => {
+/** The nodes that have another role than this node's configuration gives them. */
+const misplaced = (
+  present: readonly Announcement[], { name: self, roleOf }: OwnKnowledge,
+): readonly FleetFinding[] => present.flatMap(({ name, role }) => {
+  const wanted = roleOf(name)
+  return name === self || wanted === null || wanted === role ? [] : [{
+    kind: 'role' as const,
+    text: `${name} runs as ${role}, but the \`role:\` of ${self} makes it the ${wanted}: `
+      + 'bring all nodes to the same file and reload',
+  }]
+})
+
+/** `now`: epoch ms. */
+export const fleetOf = (given: readonly SeenNode[], own: OwnKnowledge, now: number): Fleet => {
   const seen = given.toSorted((a, b) => a.announced.name < b.announced.name ? -1 : 1)
   const present = seen.filter(({ ageMs }) => ageMs <= goneMs).map(({ announced }) => announced)
+  const different = differing(seen, present)
   const digest = ({ definitions }: Announcement): string =>
-    JSON.stringify(Object.entries(definitions).sort(([a], [b]) => a < b ? -1 : 1))
+    JSON.stringify([...different.keys()].map(map => definitions[map] ?? none))
   const shared = present.filter(({ isNameShared }) => isNameShared)
   return {
     nodes: seen.map(each => nodeOf(each, now)),
@@ -90,7 +134,9 @@ export const fleetOf = (given: readonly SeenNode[], self: string, lacks: Lacks, 
         kind: 'same-name' as const,
         text: `two nodes have the name ${name}, so each hides the other here: give each its own \`node:\``,
       })),
-      ...strangersTo(self, present, lacks), ...differing(present),
+      ...misplaced(present, own), ...strangersTo(present, own),
+      ...[...different].map(([map, byDefinition]) =>
+        ({ kind: 'definitions' as const, text: differingText(map, byDefinition) })),
     ],
   }
 }

@@ -27,6 +27,8 @@ export type TextMap = {
   readonly plan: Plan
   readonly lookup: TextLookup
   readonly table: (key: string) => Outcome
+  /** Another text whenever an answer of the table could be another. */
+  readonly content: string
 }
 
 /** Rows in MySQL, with what caches them and what may doubt them. */

@@ -83,14 +83,18 @@ export const textLine = (key: string, value: ByteString): string | null => {
   return isWhole && isUtf8(line) ? line.toString('utf8') : null
 }
 
-/** A Source that always answers at once. */
-export type TextSource = { lookup(key: string): Outcome, readonly definition: string }
+/** A Source that always answers at once. `content` is another text whenever an answer could be another. */
+export type TextSource = { lookup(key: string): Outcome, readonly content: string }
 
-/** Answers folded keys from `table`. `bytes` are what it was read from. */
-export const textSource = (table: TextTable, bytes: Buffer): TextSource => ({
+/** Comments and the order of the entries make no other table. */
+const contentHash = (entries: TextTable['entries']): string => createHash('sha256')
+  .update([...entries].map(([key, value]) => `${key}\t${value}\n`).sort().join('')).digest('base64url')
+
+/** Answers folded keys from `table`. */
+export const textSource = (table: TextTable): TextSource => ({
   lookup: key => {
     const value = table.entries.get(key)
     return value === undefined ? absent : found(value)
   },
-  definition: `text ${createHash('sha256').update(bytes).digest('base64url')}`,
+  content: contentHash(table.entries),
 })

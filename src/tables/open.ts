@@ -36,7 +36,13 @@ type Placed = { readonly map: string, readonly place: string, readonly definitio
 
 /** A map's source: a table whole in memory, or a server that is asked. */
 export type Opened =
-  | { readonly kind: 'text', readonly lookup: (key: string) => Outcome, readonly keys: Iterable<string> }
+  | {
+    readonly kind: 'text'
+    readonly lookup: (key: string) => Outcome
+    readonly keys: Iterable<string>
+    /** Another text whenever an answer could be another. */
+    readonly content: string
+  }
   | { readonly kind: 'mysql', readonly tables: readonly Table[], readonly changes: ChangesQuery | null }
 
 export type Sources = {
@@ -194,13 +200,15 @@ class Opener {
 
   #openText(path: string): Opened {
     try {
-      const bytes = readFileSync(path)
-      const table = parseTextTable(bytes, path)
-      const source = textSource(table, bytes)
+      const table = parseTextTable(readFileSync(path), path)
+      const source = textSource(table)
       this.warnings.push(...table.warnings)
       // A text table folds every letter, whatever smtputf8_enable says.
       const textOf = (key: string): string => hasStrayBytes(key) ? fold(readable(byteString(key))) : key
-      return { kind: 'text', lookup: key => source.lookup(textOf(key)), keys: [...table.entries.keys()] }
+      return {
+        kind: 'text', lookup: key => source.lookup(textOf(key)), keys: [...table.entries.keys()],
+        content: source.content,
+      }
     } catch (error) {
       this.problems.push({ place: path, text: `can't be read: ${unreadable(error)}; ${readableFile}` })
       return { kind: 'mysql', tables: [], changes: null }

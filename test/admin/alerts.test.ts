@@ -92,6 +92,11 @@ const cases = [
     series: 'holdfast_fleet_definitions{instance="mx1"}', values: '1 2x80', minute: 70,
     alerts: ['HoldfastDefinitionsDiffer'],
   },
+  { series: 'holdfast_fleet_findings{instance="mx1",kind="definitions"}', values: '0 1x80', minute: 30, alerts: [] },
+  {
+    series: 'holdfast_fleet_findings{instance="mx1",kind="role"}', values: '0 1x80', minute: 30,
+    alerts: ['HoldfastFleetMismatch'],
+  },
   { series: 'holdfast_mx_domains{instance="mx1",state="unknown"}', values: '9x80', minute: 70, alerts: [] },
   {
     series: 'holdfast_mx_domains{instance="mx1",state="no-fallback"}', values: '1x80', minute: 70,

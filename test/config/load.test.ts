@@ -307,6 +307,10 @@ maps:
 t.test('one file has the roles of all nodes: each takes its own', t => {
   const file = (node: string, more = '') => load(t, `${small}node: ${node}\nunknown: defer\noutage: reject\n`
     + `role: {default: primary, mx9.example.com: fallback, MX8.example.com.: fallback${more}}\n`)
+  const nameOf = (node: string): string => {
+    const { loaded } = file(node)
+    return loaded.ok ? loaded.config.node.name : ''
+  }
   for (const [node, name, role, unknown, outage] of [
     ['mx1.example.com', 'mx1.example.com', 'primary', 'defer', undefined],
     ['mx9.example.com', 'mx9.example.com', 'fallback', 'reject', 'reject'],
@@ -320,6 +324,7 @@ t.test('one file has the roles of all nodes: each takes its own', t => {
     t.match(config, { node: { name, role }, file: { role, unknown, outage } }, node)
     t.equal(config?.node.roles.size, 2)
   }
+  t.equal(nameOf('MX1.Example.com.'), 'mx1.example.com')
   t.match(file('mx9', ', mx9.example.net: primary').problems, [/role: mx9\.example\.com and mx9\.example\.net may each be/])
   t.end()
 })

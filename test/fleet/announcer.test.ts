@@ -9,7 +9,7 @@ import type { RedisSettings } from '../../src/config/config.js'
 import { Announcer } from '../../src/fleet/announcer.js'
 import type { OwnAnnouncement } from '../../src/fleet/announcer.js'
 import { fakeClock } from '../fixtures/clock.js'
-import { startCluster, startRedis } from '../fixtures/redis.js'
+import { startCluster, startGuarded, startRedis } from '../fixtures/redis.js'
 import { announcement } from './announcement.js'
 
 const weekMs = 7 * 86_400_000
@@ -27,7 +27,7 @@ const start = async (t: Test, client: RedisClient | null, own: Partial<OwnAnnoun
   const findings: string[] = []
   const announcer = new Announcer({
     shared: () => client === null ? null : { client, keyPrefix }, own: () => ({ ...announcement, ...own }),
-    lacks: () => null, clock, onFinding: ({ kind }) => { findings.push(kind) },
+    knows: { lacks: () => null, roleOf: () => null }, clock, onFinding: ({ kind }) => { findings.push(kind) },
   })
   t.teardown(() => announcer.close())
   const done = async (): Promise<void> => { while (clock.timers() === 0) await setImmediate() }
@@ -58,6 +58,30 @@ t.test('nodes see each other; one that is silent is gone after a minute, and for
   await client.pexpire('hf:node mx2', 0)
   t.same(names(await first.round()), ['mx1 well'])
   t.same(await client.smembers('hf:nodes'), ['mx1'])
+})
+
+t.test('a node that is out of service is forgotten on request; one that is in service is not', async t => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const client = await connect(t, { port: redis.port })
+  const first = await start(t, client, {})
+  const second = await start(t, client, { name: 'mx2' })
+  await first.round()
+  t.match(await first.announcer.forget('mx2'), /^mx2 is in service: it announced itself \d s ago/)
+  t.match(await first.announcer.forget('mx1'), /^mx1 is in service/, 'not itself')
+  t.equal(await first.announcer.forget('mx3'), 'there is no node mx3')
+  second.announcer.close()
+  await client.pexpire('hf:node mx2', weekMs - 61_000)
+  t.same(names(await first.round()), ['mx1 well', 'mx2 gone'])
+  t.equal(await first.announcer.forget('mx2'), null)
+  t.same(names(first.announcer.status), ['mx1 well'], 'at once')
+  t.same(names(await first.round()), ['mx1 well'])
+  t.same((await client.keys('hf:*')).sort(), ['hf:node mx1', 'hf:nodes'])
+  await client.sadd('hf:nodes', 'garbage')
+  await client.set('hf:node garbage', 'x')
+  t.equal(await first.announcer.forget('garbage'), null)
+  t.same(await client.smembers('hf:nodes'), ['mx1'])
+  t.match(await (await start(t, null, {})).announcer.forget('mx2'), /^this node has no `redis:`/)
 })
 
 t.test('what is no announcement does no harm', async t => {
@@ -133,6 +157,24 @@ t.test('in a cluster, nodes see each other as well', async t => {
   for (const name of ['mx1', 'mx2', 'mx3', 'mx4']) await start(t, client, { name })
   const { announcer } = await start(t, client, { name: 'mx9', role: 'fallback' })
   t.same(names(announcer.status), ['mx1 well', 'mx2 well', 'mx3 well', 'mx4 well', 'mx9 well'])
+})
+
+t.test('with Sentinels, nodes see each other before a failover and after it', { timeout: 120_000 }, async t => {
+  const guarded = await startGuarded({ sentinelPassword: 'secret' })
+  t.teardown(() => guarded.stop())
+  const sentinelled = { sentinels: guarded.sentinels, master: guarded.master, sentinelPassword: 'secret' }
+  const first = await start(t, await connect(t, sentinelled), {})
+  const second = await start(t, await connect(t, sentinelled), { name: 'mx9', role: 'fallback' })
+  t.same(names(second.announcer.status), ['mx1 well', 'mx9 well'])
+  await guarded.primary.kill()
+  await first.round()
+  t.match(first.announcer.status, { nodes: [{ name: 'mx1', state: 'well' }], problem: /./ })
+  await guarded.promoted()
+  for (const { announcer, round } of [first, second, first]) {
+    do await round()
+    while (announcer.status?.problem !== '')
+  }
+  t.same(names(first.announcer.status), ['mx1 well', 'mx9 well'])
 })
 
 t.test('an account with the rights that the guide names is enough', async t => {

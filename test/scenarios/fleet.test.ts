@@ -2,6 +2,7 @@
  * Several daemons that share a Redis: each sees the others; `status --fleet`, the page's data and the metrics say who is
  * there, who differs and who doesn't belong; `mx` takes their names; and a daemon checks MX records by itself.
  */
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
@@ -26,12 +27,12 @@ type Node = { readonly holdfast: Holdfast, readonly url: string, readonly config
 
 const startNode = async (
   t: Test, name: string, mariadb: Mariadb, more: Readonly<Record<string, unknown>>,
-  maps: Parameters<typeof tableConfig>[2] = alias, command: readonly string[] = [],
+  maps: Parameters<typeof tableConfig>[2] = alias,
 ): Promise<Node> => {
   const port = await freePort()
   const holdfast = await startHoldfast(dir => tableConfig(dir, mariadb, maps, {
-    role: roles, node: name, health: `127.0.0.1:${port}`, ...more,
-  }), { command })
+    role: roles, node: name, health: `127.0.0.1:${port}`, admin: `unix:${dir}/admin`, ...more,
+  }))
   t.teardown(() => holdfast.kill())
   return { holdfast, url: `http://127.0.0.1:${port}`, config: join(holdfast.dir, 'holdfast.yaml') }
 }
@@ -95,6 +96,54 @@ t.test('a node sees who is there, in which state, who is gone, who has other def
   t.match((await holdfast(first, 'status', '--fleet')).stdout, /^Redis can't be asked for the nodes now \(.*; this is from/)
 })
 
+t.test('a text table that is half rolled out, a node with the wrong role and one that is out of service are found', {
+  timeout: 120_000,
+}, async t => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const start = async (name: string, domains: string, more: Readonly<Record<string, unknown>> = {}) => {
+    const port = await freePort()
+    const holdfast = await startHoldfast(dir => {
+      writeFileSync(join(dir, 'domains'), domains)
+      writeFileSync(join(dir, 'own'), `${name} OK\n`)
+      return JSON.stringify({
+        listen: [{ socketmap: `unix:${dir}/s` }], health: `127.0.0.1:${port}`, admin: `unix:${dir}/admin`,
+        redis: { port: redis.port }, role: roles, node: name, local_domains: [name],
+        maps: { relay: { search: 'domain', text: 'domains' }, clients: { search: 'access', text: 'own' } }, ...more,
+      })
+    })
+    t.teardown(() => holdfast.kill())
+    return { holdfast, url: `http://127.0.0.1:${port}`, config: join(holdfast.dir, 'holdfast.yaml') }
+  }
+  const first = await start('mx1.example', '# of today\na.example x\nb.example x\n')
+  const second = await start('mx2.example', 'b.example x\na.example x\n')
+  const fallback = await start('mx9.example', 'a.example x\nb.example x\n')
+  const { fleet } = await reported(first, report => report.fleet?.nodes.length === 3)
+  t.match(fleet, { definitions: 1, findings: [] }, 'the order, comments, local_domains, and a list of each node\'s own')
+
+  writeFileSync(join(second.holdfast.dir, 'domains'), 'a.example x\n')
+  second.holdfast.reload()
+  await first.holdfast.logged(/fleet: map relay: nodes have different definitions or text tables: mx1\.example, mx9\.example \/ mx2\.example/)
+  t.match(await (await fetch(`${first.url}/metrics`)).text(), 'holdfast_fleet_definitions 2\n')
+
+  await second.holdfast.kill()
+  const misplaced = await start('mx8.example', 'a.example x\nb.example x\n', { role: 'fallback' })
+  await first.holdfast.logged(/fleet: mx8\.example runs as fallback, but the `role:` of mx1\.example makes it the primary/)
+  t.match(await (await fetch(`${first.url}/metrics`)).text(), 'holdfast_fleet_findings{kind="role"} 1\n')
+
+  t.match(await holdfast(first, 'forget', 'mx8.example'), { code: 75, stderr: /mx8\.example is in service: it announced itself \d+ s ago/ })
+  await misplaced.holdfast.kill()
+  const client = new Redis(redis.port)
+  t.teardown(() => client.disconnect())
+  for (const name of ['mx2', 'mx8']) await client.pexpire(`holdfast:node ${name}.example`, 7 * 86_400_000 - 61_000)
+  for (const node of [first, fallback]) await reported(node, report => report.fleet?.nodes.filter(({ state }) => state === 'gone').length === 2)
+  t.match(await holdfast(first, 'forget', 'MX8.example.'), { code: 0, stdout: /^mx8\.example is forgotten/ })
+  t.match((await holdfast(first, 'status', '--fleet')).stdout, '3 nodes; those that are there have the same definitions')
+  t.match(await holdfast(first, 'forget', 'mx2.example'), { code: 0 })
+  await reported(fallback, report => report.fleet?.nodes.length === 2)
+  t.match(await holdfast(first, 'forget', 'mx2.example'), { code: 75, stderr: /there is no node mx2\.example/ })
+})
+
 t.test('without Redis, a node says that it knows only itself', async t => {
   const mariadb = await startMariadb({ sql: rows('a.example') })
   t.teardown(() => mariadb.stop())
@@ -111,18 +160,18 @@ t.test('mx knows the nodes by what they announce, and a daemon with mx_every cou
     'moved.example': { mx: ['10 mx1.example', '10 mx7.example', '90 mx9.example'] },
     'mx1.example': address, 'mx9.example': address, 'mx7.example': address, 'deaf.example': { fault: 'SERVFAIL' },
   }
-  const zone = await startZone(name => names[name], { host: '127.0.5.7' })
+  const zone = await startZone(name => names[name])
   t.teardown(() => zone.stop())
   const [redis, mariadb] = [await startRedis(), await startMariadb({
     sql: tableSql(['right', 'lazy', 'moved', 'deaf', 'gone'].map(name => `('${name}.example', 'x')`).join(', ')),
   })]
   t.teardown(() => Promise.all([redis.stop(), mariadb.stop()]))
-  const shared = { redis: { port: redis.port }, mx_every: '1d' }
+  const shared = { redis: { port: redis.port }, mx_every: '1d', mx_resolver: zone.address }
   const domains = { relay_domains: { search: 'domain' } }
-  const node = await startNode(t, 'mx1.example', mariadb, shared, domains, zone.command)
+  const node = await startNode(t, 'mx1.example', mariadb, shared, domains)
   await startNode(t, 'mx9.example', mariadb, { ...shared, mx_every: undefined }, domains)
   await reported(node, ({ fleet }) => fleet?.nodes.length === 2)
-  const { code, stdout } = await holdfast(node, 'mx', '--resolver', zone.address)
+  const { code, stdout } = await holdfast(node, 'mx')
   t.equal(code, 1)
   t.match(stdout, /is none of these nodes.*\n  moved\.example: mx7\.example:/)
   t.match(stdout, '1 of 5 domains right, 3 to mend, 1 not known')
