@@ -37,6 +37,8 @@ export const tables = `
 export const queryOf = (sql: string): Query => ({ texts: sql.split('?') })
 export const lookAlias = queryOf('SELECT goto FROM alias WHERE address = ?')
 export const known = 'info@example.com'
+/** Longer than any test may take (ms): for what has to come, however busy the machine is. */
+export const patient = 600_000
 
 /** The goto of `known`, as `lookAlias` answers it. */
 export const knownAnswer = { kind: 'rows', rows: [['box@example.net']] }
@@ -98,6 +100,23 @@ export const serversFor = (t: Test, changed: Partial<ServerSettings> = {}): {
   }
 }
 
+type Made = ReturnType<typeof serversFor> & { readonly database: Database }
+
+/** The database of this server, by TCP. */
+export const databaseOn = (t: Test, mariadb: Mariadb, changed: Partial<ServerSettings> = {}): Made => {
+  const made = serversFor(t, changed)
+  return { ...made, database: made.servers.database([inet(mariadb)], loginTo(mariadb)) }
+}
+
+/** The same, behind a proxy. */
+export const databaseBehind = async (
+  t: Test, mariadb: Mariadb, changed: Partial<ServerSettings> = {},
+): Promise<Made & { readonly proxy: Proxy }> => {
+  const proxy = await proxied(t, mariadb)
+  const made = serversFor(t, changed)
+  return { ...made, proxy, database: made.servers.database([inet(proxy)], loginTo(mariadb)) }
+}
+
 /** A result without the columns' names, or whatever else the answer is. */
 export const seen = (answer: Result | Fault | Unavailable): unknown =>
   answer.kind === 'rows' ? { kind: answer.kind, rows: answer.rows } : answer
@@ -133,12 +152,12 @@ export const statusOf = (servers: Servers): ServerStatus => {
 /** Asks slow questions until so many connections stand. */
 export const fill = async (database: Database, servers: Servers, count: number): Promise<void> => {
   while (statusOf(servers).connections < count) {
-    await Promise.all(Array.from({ length: count }, () => database.ask(queryOf('SELECT SLEEP(?)'), ['0.02'], 5_000)))
+    await Promise.all(Array.from({ length: count }, () => database.ask(queryOf('SELECT SLEEP(?)'), ['0.02'], patient)))
   }
 }
 
 /** What each of so many questions, one after the other, comes to. */
-export const reasons = async (database: Database, count: number, budgetMs = 5_000): Promise<readonly string[]> => {
+export const reasons = async (database: Database, count: number, budgetMs = patient): Promise<readonly string[]> => {
   const all: string[] = []
   for (let asked = 0; asked < count; asked++) all.push(reasonOf(await database.ask(lookAlias, [known], budgetMs)))
   return all

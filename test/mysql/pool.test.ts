@@ -8,7 +8,7 @@ import type { ServerSettings } from '../../src/mysql/server.js'
 import { openConnection } from '../../src/mysql/session.js'
 import { freePort } from '../fixtures/port.js'
 import {
-  fill, inet, known, knownAnswer, lookAlias, loginTo, proxied, queryOf, reasonOf, reasons, seen, serversFor, sessions, startBed, statusOf, targetOf, unix, untilSessions,
+  databaseBehind, databaseOn, fill, inet, known, knownAnswer, lookAlias, loginTo, patient, queryOf, reasonOf, reasons, seen, serversFor, sessions, startBed, statusOf, targetOf, unix, untilSessions,
 } from './bed.js'
 import type { Test } from './bed.js'
 
@@ -16,28 +16,24 @@ const mariadb = await startBed(t)
 
 /** A database that was away until its breaker opened, and is back. */
 const afterOutage = async (t: Test, settings: Partial<ServerSettings>) => {
-  const { servers, until } = serversFor(t, settings)
-  const proxy = await proxied(t, mariadb)
-  const database = servers.database([inet(proxy)], loginTo(mariadb))
-  proxy.refuse()
-  await reasons(database, 3)
-  await proxy.pass()
-  await until('closed')
-  return { servers, database }
+  const behind = await databaseBehind(t, mariadb, settings)
+  behind.proxy.refuse()
+  await reasons(behind.database, 3)
+  await behind.proxy.pass()
+  await behind.until('closed')
+  return behind
 }
 
 t.test('many questions at once share the connections', async t => {
   const { servers } = serversFor(t, { connections: 3 })
   const database = servers.database([unix(mariadb)], loginTo(mariadb))
-  const answers = await Promise.all(Array.from({ length: 100 }, () => database.ask(lookAlias, [known], 5_000)))
+  const answers = await Promise.all(Array.from({ length: 100 }, () => database.ask(lookAlias, [known], patient)))
   for (const answer of answers) t.same(seen(answer), knownAnswer)
   t.match(statusOf(servers), { connections: 3, busy: 0, waiting: 0, limit: 3, state: 'closed', lastError: '' })
 })
 
 t.test('a server that hangs gets no more handshakes at a time than connections stood, and none is ended before its time', async t => {
-  const { servers, until } = serversFor(t, { resetMs: 20, connections: 8, standing: 2, suspectMs: 20, statementMs: 100 })
-  const proxy = await proxied(t, mariadb)
-  const database = servers.database([inet(proxy)], loginTo(mariadb))
+  const { servers, until, proxy, database } = await databaseBehind(t, mariadb, { resetMs: 20, connections: 8, standing: 2, suspectMs: 20 })
   await fill(database, servers, 2)
   proxy.stall()
   proxy.dropAll()
@@ -65,7 +61,7 @@ t.test('refused beside connections that stand: tried again after a moment, thoug
     open, onOpened: () => undefined, onRefused: () => undefined,
   })
   t.teardown(() => pool.close())
-  for (let taken = 0; taken < 2; taken++) t.ok(await pool.take({}, now + 600_000) instanceof Connection)
+  for (let taken = 0; taken < 2; taken++) t.ok(await pool.take({}, now + patient) instanceof Connection)
   t.same(opened, ['opened', 'ECONNREFUSED', 'opened'])
 })
 
@@ -73,10 +69,10 @@ t.test('a reply that is still being judged keeps nobody from the turn that it ga
   const { servers, database } = await afterOutage(t, { resetMs: 50 })
   t.equal(statusOf(servers).limit, 1)
   let second = 'not answered'
-  const first = database.ask(lookAlias, [known], 600_000, {
+  const first = database.ask(lookAlias, [known], patient, {
     onReply: async () => { second = reasonOf(await waiting) },
   })
-  const waiting = database.ask(lookAlias, [known], 600_000)
+  const waiting = database.ask(lookAlias, [known], patient)
   await first
   t.equal(second, 'rows')
 })
@@ -85,17 +81,16 @@ t.test('after an outage the server gets one statement at a time at first, and on
   const { servers, database } = await afterOutage(t, { resetMs: 50, connections: 4 })
   const limits: number[] = [statusOf(servers).limit]
   for (let asked = 0; asked < 4; asked++) {
-    await database.ask(lookAlias, [known], 5_000)
+    await database.ask(lookAlias, [known], patient)
     limits.push(statusOf(servers).limit)
   }
   t.same(limits, [1, 2, 3, 4, 4])
 })
 
 t.test('a server on which statements take too long gets half as many at once, and answers those', async t => {
-  const { servers, changes } = serversFor(t, { connections: 8, statementMs: 3_000 })
-  const database = servers.database([inet(mariadb)], loginTo(mariadb))
+  const { servers, changes, database } = databaseOn(t, mariadb, { connections: 8, statementMs: 3_000 })
   const slow = queryOf('SELECT SLEEP(?)')
-  const answers = await Promise.all(Array.from({ length: 8 }, () => database.ask(slow, ['60'], 60_000)))
+  const answers = await Promise.all(Array.from({ length: 8 }, () => database.ask(slow, ['60'], patient)))
   t.same(new Set(answers.map(reasonOf)), new Set(['timeout']))
   t.equal(statusOf(servers).limit, 4, 'half, once for all of them')
   await reasons(database, 5)
@@ -103,38 +98,33 @@ t.test('a server on which statements take too long gets half as many at once, an
   t.same(changes, [], 'it answered each: that its time is over')
 })
 
-t.test('N09 an address moves to another server, and eight connections are dead without a word: the third lookup is answered', async t => {
+t.test('N09 an address moves to another server, and eight connections are dead without a word: the second lookup is answered', async t => {
   const moved = await startBed(t)
-  const { servers, changes } = serversFor(t, { connections: 8, statementMs: 200 })
-  const proxy = await proxied(t, mariadb)
-  const database = servers.database([inet(proxy)], loginTo(mariadb))
+  // As it ships: what a busy machine may take for a statement.
+  const { servers, changes, proxy, database } = await databaseBehind(t, mariadb, { connections: 8, statementMs: 2_000 })
   await fill(database, servers, 8)
   proxy.forsake()
   proxy.lead({ path: moved.socket })
-  t.equal(reasonOf(await database.ask(lookAlias, [known], 300)), 'timeout')
-  t.same(await reasons(database, 5, 300), Array(5).fill('rows'))
+  t.same(await reasons(database, 6), ['timeout', ...Array<string>(5).fill('rows')])
   t.equal(statusOf(servers).connections, 1, 'the dead ones are gone')
   t.same(changes, [])
 })
 
 t.test('N06 a log-in that takes longer than any lookup waits: it goes on, and then everything is answered', async t => {
-  const { servers } = serversFor(t, { suspectMs: 20 })
-  const proxy = await proxied(t, mariadb)
-  const database = servers.database([inet(proxy)], loginTo(mariadb))
+  const { servers, proxy, database } = await databaseBehind(t, mariadb, { suspectMs: 20 })
   proxy.slow(100)
   t.equal(reasonOf(await database.ask(lookAlias, [known], 150)), 'timeout')
   while (statusOf(servers).connections === 0) await setTimeout(5)
-  t.same(await reasons(database, 20, 300), Array(20).fill('rows'))
+  t.same(await reasons(database, 20), Array(20).fill('rows'))
   t.equal(proxy.accepted(), 1)
 })
 
-t.test('37 lookups at once of a slow query on eight connections: some come too late, and the server is not to blame', async t => {
-  const { servers, changes } = serversFor(t, { connections: 8 })
-  const database = servers.database([inet(mariadb)], loginTo(mariadb))
-  const answers = await Promise.all(Array.from({ length: 37 }, () =>
-    database.ask(queryOf('SELECT SLEEP(?)'), ['0.25'], 600)))
-  const byReason = new Set(answers.map(reasonOf))
-  t.ok(byReason.has('rows') && byReason.has('overloaded'), [...byReason].join(' '))
+t.test('37 lookups at once of a slow query on eight connections: those that can\'t wait come too late, and the server is not to blame', async t => {
+  const { servers, changes, database } = databaseOn(t, mariadb, { connections: 8 })
+  await fill(database, servers, 8)
+  const answers = await Promise.all(Array.from({ length: 37 }, (_, at) =>
+    database.ask(queryOf('SELECT SLEEP(?)'), ['1'], at < 8 ? patient : 100)))
+  t.same(answers.map(reasonOf), [...Array<string>(8).fill('rows'), ...Array<string>(29).fill('overloaded')])
   t.same(changes, [])
   t.same(await reasons(database, 8), Array(8).fill('rows'))
 })
@@ -143,7 +133,7 @@ t.test('the account may have three connections: all are answered on these, and t
   await mariadb.sql(`CREATE USER few IDENTIFIED BY 'few' WITH MAX_USER_CONNECTIONS 3; GRANT SELECT ON mail.* TO few`)
   const { servers, changes } = serversFor(t, { connections: 8 })
   const database = servers.database([inet(mariadb)], loginTo(mariadb, { user: 'few', password: 'few' }))
-  const answers = await Promise.all(Array.from({ length: 40 }, () => database.ask(queryOf('SELECT SLEEP(?)'), ['0.02'], 5_000)))
+  const answers = await Promise.all(Array.from({ length: 40 }, () => database.ask(queryOf('SELECT SLEEP(?)'), ['0.02'], patient)))
   t.same(new Set(answers.map(reasonOf)), new Set(['rows']))
   t.equal(statusOf(servers).connections, 3)
   t.same(changes, [])
@@ -163,11 +153,10 @@ t.test('connections stand ready, and come back by themselves when the server clo
 })
 
 t.test('connections are replaced when they are old: a variable that was raised is in force, and no question fails', async t => {
-  const { servers } = serversFor(t, { standing: 2, maxAgeMs: 200 })
-  const database = servers.database([inet(mariadb)], loginTo(mariadb))
+  const { database } = databaseOn(t, mariadb, { standing: 2, maxAgeMs: 200 })
   const variable = queryOf('SELECT @@group_concat_max_len')
   const value = async (): Promise<unknown> => {
-    const answer = await database.ask(variable, [], 5_000)
+    const answer = await database.ask(variable, [], patient)
     return answer.kind === 'rows' ? answer.rows?.[0]?.[0] : answer
   }
   const before = await value()
@@ -181,9 +170,8 @@ t.test('connections are replaced when they are old: a variable that was raised i
 
 t.test('killed and started again with the pool idle: no question notices', async t => {
   const restarted = await startBed(t)
-  const { servers, changes } = serversFor(t)
-  const database = servers.database([inet(restarted)], loginTo(restarted))
-  await Promise.all(Array.from({ length: 20 }, () => database.ask(lookAlias, [known], 5_000)))
+  const { changes, database } = databaseOn(t, restarted)
+  await Promise.all(Array.from({ length: 20 }, () => database.ask(lookAlias, [known], patient)))
   await restarted.kill()
   await restarted.start()
   t.same(await reasons(database, 100), Array(100).fill('rows'))
@@ -191,9 +179,7 @@ t.test('killed and started again with the pool idle: no question notices', async
 })
 
 t.test('idle connections killed by the server, or dead without a word: the next question gets a new one', async t => {
-  const { servers, changes } = serversFor(t)
-  const proxy = await proxied(t, mariadb)
-  const database = servers.database([inet(proxy)], loginTo(mariadb))
+  const { servers, changes, proxy, database } = await databaseBehind(t, mariadb)
   for (let round = 0; round < 5; round++) {
     t.same(await reasons(database, 1), ['rows'])
     for (const { id } of await sessions(mariadb)) await mariadb.sql(`KILL ${String(id)}`)
@@ -207,19 +193,18 @@ t.test('idle connections killed by the server, or dead without a word: the next 
 })
 
 t.test('all connections busy: overloaded when the time is over, and the breaker stays out of it', async t => {
-  const { servers, changes } = serversFor(t, { connections: 2 })
-  const database = servers.database([inet(mariadb)], loginTo(mariadb))
+  const { servers, changes, database } = databaseOn(t, mariadb, { connections: 2 })
   const lock = await createConnection({ socketPath: mariadb.socket, user: 'root', database: 'mail' })
   t.teardown(() => lock.end())
   await lock.query('SELECT GET_LOCK(\'held\', 0)')
   const held = queryOf('SELECT GET_LOCK(?, 60)')
-  const busy = [database.ask(held, ['held'], 60_000), database.ask(held, ['held'], 60_000)]
+  const busy = [database.ask(held, ['held'], patient), database.ask(held, ['held'], patient)]
   await untilSessions(mariadb, all => all.filter(({ info }) => String(info).includes('GET_LOCK')).length === 2)
   const late = await Promise.all(Array.from({ length: 20 }, () => database.ask(lookAlias, [known], 50)))
   t.same(new Set(late.map(reasonOf)), new Set(['overloaded']))
-  const patient = database.ask(lookAlias, [known], 60_000)
+  const waiting = database.ask(lookAlias, [known], patient)
   await lock.query('SELECT RELEASE_ALL_LOCKS()')
-  t.same(seen(await patient), knownAnswer)
+  t.same(seen(await waiting), knownAnswer)
   servers.close()
   await Promise.all(busy)
   t.same(changes, [])
@@ -231,10 +216,10 @@ t.test('C83 too many connections: source-refused', async t => {
   const others = await Promise.all(Array.from({ length: 10 }, () =>
     createConnection({ socketPath: small.socket, user: small.user, password: small.password })))
   const database = servers.database([inet(small)], loginTo(small))
-  t.match(await database.ask(lookAlias, [known], 5_000), { reason: 'source-refused', detail: /error 1040: Too many connections$/ })
+  t.match(await database.ask(lookAlias, [known], patient), { reason: 'source-refused', detail: /error 1040: Too many connections$/ })
   await Promise.all(others.map(other => other.end()))
   await untilSessions(small, all => all.length === 0)
-  t.same(seen(await database.ask(lookAlias, [known], 5_000)), knownAnswer)
+  t.same(seen(await database.ask(lookAlias, [known], patient)), knownAnswer)
 })
 
 t.test('an unused connection is closed after the idle time, with leave taken', async t => {
@@ -250,15 +235,14 @@ t.test('an unused connection is closed after the idle time, with leave taken', a
 })
 
 t.test('closed: the connections are gone, what waits is sent away, and nothing is asked any more', async t => {
-  const { servers } = serversFor(t, { connections: 1 })
-  const database = servers.database([inet(mariadb)], loginTo(mariadb))
+  const { servers, database } = databaseOn(t, mariadb, { connections: 1 })
   await reasons(database, 1)
-  const busy = database.ask(queryOf('SELECT SLEEP(?)'), ['600'], 600_000)
-  const waiting = database.ask(lookAlias, [known], 600_000)
+  const busy = database.ask(queryOf('SELECT SLEEP(?)'), ['600'], patient)
+  const waiting = database.ask(lookAlias, [known], patient)
   await untilSessions(mariadb, all => all.some(({ info }) => String(info).includes('SLEEP')))
   servers.close()
   t.equal(reasonOf(await waiting), 'draining')
   t.equal(reasonOf(await busy), 'draining')
-  t.equal(reasonOf(await database.ask(lookAlias, [known], 5_000)), 'draining')
+  t.equal(reasonOf(await database.ask(lookAlias, [known], patient)), 'draining')
   await mariadb.sql('SELECT 1')
 })
