@@ -1,6 +1,6 @@
 /**
  * `npm run drill -- --clusters`: what stands behind `hosts` on larger sites breaks and comes back under lookups, as it
- * does there: a primary and its replica, HAProxy in front of two.
+ * does there: a primary and its replica, HAProxy in front of two, a Galera cluster of three.
  *
  * All the while clients ask for recipients that were asked for before (each must be found), for some that were not (never
  * absent), and for strangers (never found). `hosts`, `breaker` and `max_lag` aside, all settings are the defaults. After
@@ -10,9 +10,12 @@ import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { createConnection } from 'mysql2/promise'
+import type { Connection } from 'mysql2/promise'
 import { startChild } from '../fixtures/child.js'
 import type { Child } from '../fixtures/child.js'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { startGalera, untilStatus } from '../fixtures/galera.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
@@ -169,7 +172,96 @@ listen mysql
   return report
 }
 
-export const clusters = { pair: replicaPair, haproxy } as const
+/** Each step breaks the node that Holdfast asks, and begins when the other two have seen it. */
+const galera = async (): Promise<ClusterReport> => {
+  const nodes = await startGalera()
+  await nodes[0].sql(`${monitor} ${tables}`)
+  let [broken, second, third] = nodes
+  const choose = async (): Promise<void> => {
+    const sessions = await Promise.all(nodes.map(async node => {
+      const [row] = await node.sql(`SELECT COUNT(*) AS count FROM information_schema.PROCESSLIST WHERE USER = '${node.user}'`)
+      return { node, count: Number(row?.['count']) }
+    }))
+    sessions.sort((x, y) => y.count - x.count)
+    const [most, other, last] = sessions
+    if (most === undefined || other === undefined || last === undefined) throw new Error('no nodes')
+    broken = most.node
+    second = other.node
+    third = last.node
+  }
+  const healed = async (): Promise<void> => {
+    await untilStatus(second, 'cluster_size', '3')
+    await untilStatus(broken, 'local_state_comment', 'Synced')
+  }
+  const isolate = (isIsolated: boolean): Promise<unknown> =>
+    broken.sql(`SET GLOBAL wsrep_provider_options='gmcast.isolate=${isIsolated ? 1 : 0}'`)
+  let lock: Connection | null = null
+  const report = await drill('a Galera cluster of three, max_lag 10s', nodes.map(at), nodes[0], [
+    {
+      name: 'the node that is asked is killed', writer: () => second,
+      act: async () => {
+        await choose()
+        await broken.kill()
+        await untilStatus(second, 'cluster_size', '2')
+      },
+    },
+    {
+      name: 'it comes back, and gets its state from another', writer: () => second,
+      act: async () => {
+        await broken.start()
+        await healed()
+      },
+    },
+    {
+      name: 'the node that is asked is cut off: non-Primary', writer: () => second,
+      act: async () => {
+        await choose()
+        await isolate(true)
+        await untilStatus(second, 'cluster_size', '2')
+      },
+    },
+    {
+      name: 'it is back in the cluster', writer: () => second,
+      act: async () => {
+        await isolate(false)
+        await healed()
+      },
+    },
+    {
+      name: 'the node that is asked is desynced, and no longer takes rows', writer: () => second,
+      act: async () => {
+        await choose()
+        await broken.sql('SET GLOBAL wsrep_desync=ON')
+        lock = await createConnection({ socketPath: broken.socket, user: 'root' })
+        await lock.query('FLUSH TABLES WITH READ LOCK')
+      },
+    },
+    {
+      name: 'it takes them again', writer: () => second,
+      act: async () => {
+        await lock?.end()
+        await broken.sql('SET GLOBAL wsrep_desync=OFF')
+        await healed()
+      },
+    },
+    {
+      name: 'two are killed: the third has lost its quorum', writer: () => null,
+      act: async () => {
+        await choose()
+        await Promise.all([broken.kill(), second.kill()])
+        await untilStatus(third, 'cluster_status', 'non-Primary')
+      },
+    },
+    {
+      name: 'the third is made the cluster', writer: () => third,
+      act: async () => { await third.sql('SET GLOBAL wsrep_provider_options=\'pc.bootstrap=1\'') },
+    },
+  ], { max_lag: '10s' })
+  await Promise.all(nodes.map(node => node.stop()))
+  return report
+}
+
+export const clusters = { pair: replicaPair, haproxy, galera } as const
 
 const line = ({ name, asked, deferred, backAfterMs }: ClusterReport['steps'][number]): string =>
   `  ${name}: ${asked} lookups, ${deferred} deferred${backAfterMs === null ? '' : `; a new row was found after ${backAfterMs} ms`}`
