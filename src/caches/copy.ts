@@ -41,6 +41,8 @@ export type Copy = {
   readonly server: string
   /** By which share of its keys each of the last copies before it had shrunk; whoever keeps copies notes it here. */
   readonly losses: number[]
+  /** By so many keys that were known before it was judged; noted by the same. */
+  witnesses: number
   readonly rows: number
   /** Different keys; a domain whose users are all found by it counts as one. */
   readonly keys: number
@@ -108,7 +110,9 @@ export const buildCopy = (table: CopiedTable, listing: Listing, takenAt: number)
     finish: async server => {
       if (odd.size > maxOddKeys) return `more than ${maxOddKeys} keys are not in printable ASCII`
       await store.finish()
-      return openCopy(table, listing, { takenAt, server, losses: [], odd: [...odd], oddKeys: [...oddKeys], store })
+      return openCopy(table, listing, {
+        takenAt, server, losses: [], witnesses: 0, odd: [...odd], oddKeys: [...oddKeys], store,
+      })
     },
   }
 }
@@ -119,6 +123,7 @@ type Head = {
   readonly takenAt: number
   readonly server: string
   readonly losses: number[]
+  readonly witnesses: number
   /** A file may have lost its end. */
   readonly rows: number
   readonly odd: readonly string[]
@@ -143,7 +148,8 @@ const readHead = (piece: Buffer | undefined): Head | null => {
   const odd = textsIn(lists['odd'])
   const shares: unknown[] = Array.isArray(lists['losses']) ? lists['losses'] : [null]
   if (odd === null || !shares.every(share => typeof share === 'number')) return null
-  return { definition, takenAt, server, losses: shares, rows, odd, oddKeys: textsIn(lists['oddKeys']) ?? [] }
+  const witnesses = typeof lists['witnesses'] === 'number' ? lists['witnesses'] : 0
+  return { definition, takenAt, server, losses: shares, witnesses, rows, odd, oddKeys: textsIn(lists['oddKeys']) ?? [] }
 }
 
 /** The copy that `pieces` wrote; a text says why it can't be used: it is of another definition, or damaged. */
@@ -158,10 +164,10 @@ export const readCopy = async (
   return store?.rows !== read.rows ? 'it is damaged' : openCopy(table, listing, { ...read, store })
 }
 
-type CopyData = Pick<Head, 'takenAt' | 'server' | 'losses' | 'odd' | 'oddKeys'> & { readonly store: RowStore }
+type CopyData = Omit<Head, 'definition' | 'rows'> & { readonly store: RowStore }
 
 const openCopy = (
-  table: CopiedTable, listing: Listing, { takenAt, server, losses, odd, oddKeys, store }: CopyData,
+  table: CopiedTable, listing: Listing, { takenAt, server, losses, witnesses, odd, oddKeys, store }: CopyData,
 ): Copy => {
   const find = finder(listing, store, odd.map(key => new RegExp(`^${key}$`)))
   /** The keys by which a row with this key in the store is found, if they can be read off it. */
@@ -170,7 +176,7 @@ const openCopy = (
     return (listing.searches[Number(search)]?.ways ?? [])
       .flatMap(way => keyWith(way, texts) ?? []).filter(key => table.bind(key) !== null)
   }
-  return {
+  const copy: Copy = {
     answer: key => {
       if (table.bind(key) === null) return absent
       if (!isPlain(key)) return unsure
@@ -197,17 +203,20 @@ const openCopy = (
     takenAt,
     server,
     losses,
+    witnesses,
     rows: store.rows,
     keys: store.keys,
     bytes: store.bytes,
     pieces: function* () {
       const head: Head = {
-        definition: fingerprintOf(table, listing), takenAt, server, losses, rows: store.rows, odd, oddKeys,
+        definition: fingerprintOf(table, listing), takenAt, server, losses, witnesses: copy.witnesses,
+        rows: store.rows, odd, oddKeys,
       }
       yield Buffer.from(JSON.stringify(head))
       yield* store.segments
     },
   }
+  return copy
 }
 
 /** The rows that a search finds for a key, as they are stored; null if it isn't sure. */

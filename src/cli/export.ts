@@ -51,14 +51,15 @@ const fromCaches = async (config: Config, name: string, process: NodeJS.Process)
   const opened = openMapSources(config, log)
   if (redis !== null) await loadClient()
   const maps = config.maps.filter(map => opened.sources.has(map.name))
-  const open = openMaps({ ...config, maps }, opened.sources, log, null)
+  const open = openMaps({ ...config, maps }, opened.sources, log, null, {
+    recall: async maps => { if (snapshotPath !== null) await recallSnapshot(snapshotPath, maps, log) },
+  })
   const map = cachedMap(open.maps, name)
   if (typeof map === 'string') {
     open.close()
     throw new Failure(exitTempfail, map)
   }
-  if (snapshotPath !== null) await recallSnapshot(snapshotPath, open.maps, log)
-  await open.ready
+  await open.evidence.all
   let missing: string | null = null
   const rows = async function* (): AsyncGenerator<readonly Row[]> {
     missing = yield* knownRows(map)

@@ -66,9 +66,9 @@ export class Daemon {
   #announcer: Announcer | null = null
   readonly #mx: MxWatch
 
-  constructor(maps: OpenMaps, log: Log, events: Events, inherited: Inherited) {
+  /** Opens the maps; they begin to read what is known from before. */
+  constructor({ config, sources }: Configuration, log: Log, events: Events, inherited: Inherited) {
     const history = createHistory()
-    this.#maps = maps
     this.#log = log
     this.#inherited = inherited
     this.#tallies = { socketmap: new Tallies('socketmap', log), tcp_table: new Tallies('tcp_table', log) }
@@ -77,24 +77,31 @@ export class Daemon {
     this.#snapshots = new Snapshots({
       current: () => ({ path: this.#maps.config.snapshotPath, maps: this.#maps.maps }), log, clock: systemClock,
     })
+    this.#maps = openMaps(config, sources, log, null, {
+      onDoubt: () => this.saveDoubts(),
+      recall: maps => this.#snapshots.recall({ path: config.snapshotPath, maps }),
+    })
     this.#mx = new MxWatch({
       served: () => this.#maps, fleet: () => this.#announcer?.status?.nodes ?? [], clock: systemClock, log,
     })
   }
 
-  /** Brings back what the last process knew. */
-  recall(): Promise<void> {
-    return this.#snapshots.recall()
-  }
-
-  /** kill -9 right after a doubt began must not lose it, nor what it began with. */
+  /**
+   * kill -9 right after a doubt began must not lose it, nor what it began with. Until clients are served, the snapshot
+   * may be another daemon's.
+   */
   saveDoubts(): void {
-    if (!this.#isStopping) void this.#snapshots.save()
+    if (this.#announcer !== null && !this.#isStopping) void this.#snapshots.save()
   }
 
-  /** Opens listeners and HTTP. Rejects if an address can't be had, having closed everything. */
+  /**
+   * Opens listeners and HTTP, once what is known from before is at hand. Rejects if an address can't be had, having
+   * closed everything.
+   */
   async open(): Promise<void> {
-    const { config } = this.#maps
+    const { config, evidence } = this.#maps
+    await evidence.own
+    await Promise.race([evidence.all, sleep(redisPatienceMs, undefined, { ref: false })])
     this.#current.replace(this.#maps.maps, this.#maps.config.faults)
     try {
       this.#listeners = await openListeners(config, [], listener => this.#openListener(listener))
@@ -145,7 +152,7 @@ export class Daemon {
       throw error
     }
     // From here nothing can fail, and nothing waits: all maps change between two requests.
-    this.#maps = openMaps(config, sources, this.#log, before, () => this.saveDoubts())
+    this.#maps = openMaps(config, sources, this.#log, before, { onDoubt: () => this.saveDoubts() })
     this.#current.replace(this.#maps.maps, this.#maps.config.faults)
     this.#listeners = listeners
     this.#configure(listeners, config)
@@ -261,17 +268,11 @@ export class Daemon {
   }
 }
 
-/** Opens the maps, reads the snapshot, and listens. Rejects if an address can't be had; nothing is left open then. */
+/** Opens the maps, and listens. Rejects if an address can't be had; nothing is left open then. */
 export const startDaemon = async (
-  { config, sources }: Configuration, log: Log, events: Events, inherited: Inherited,
+  configuration: Configuration, log: Log, events: Events, inherited: Inherited,
 ): Promise<Daemon> => {
-  // Until it listens, the snapshot may be another daemon's.
-  let listening: Daemon | null = null
-  const maps = openMaps(config, sources, log, null, () => listening?.saveDoubts())
-  await Promise.race([maps.ready, sleep(redisPatienceMs, undefined, { ref: false })])
-  const daemon = new Daemon(maps, log, events, inherited)
-  await daemon.recall()
+  const daemon = new Daemon(configuration, log, events, inherited)
   await daemon.open()
-  listening = daemon
   return daemon
 }

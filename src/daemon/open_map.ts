@@ -75,10 +75,10 @@ const openMysqlMap = (
     // That mail is taken for a key doesn't make up for a right or a password.
     isKnownElsewhere: key => !map.sensitive && isKnownElsewhere(search, key, neighbours),
     isOurs: key => isOurs(search, key, neighbours),
+    earlier: earlier?.lookup.known ?? null,
     ...search === 'virtual' ? { onFound: value => targets.note(value) } : {},
   })
   known.knowsFlushes = redis === null
-  if (earlier !== null) known.inheritFlushes(earlier.lookup.known)
   const trust = trustIn(map, tables, known, surroundings)
   if (earlier !== null) trust.inherit(earlier.trust)
   const lookup = new MapLookup({
@@ -110,6 +110,7 @@ const trustIn = (
     }, {
       source, clock: systemClock, canaries: canaries.get(authority) ?? [], siblings: inDatabase, outage,
       sample: (count, since) => known.sample(index, count, since),
+      isEvidenceRead: () => known.isRedisRead,
       losses: () => known.copies.of(index)?.losses ?? [],
       dropAbsences: () => known.dropAbsences(),
       onChange: (server, doubt, before) => {

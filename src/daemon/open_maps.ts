@@ -24,7 +24,8 @@ import type { Copies } from '../upkeep/copies.js'
 import { makeUpWrites } from '../upkeep/missed_writes.js'
 import { openLoaders } from '../upkeep/table_loader.js'
 import type { Loaders } from '../upkeep/table_loader.js'
-import { preload } from '../upkeep/preload.js'
+import { bringEvidence } from '../upkeep/evidence.js'
+import type { Evidence } from '../upkeep/evidence.js'
 import { reverify } from '../upkeep/reverify.js'
 import { shareDoubts } from '../upkeep/share_doubts.js'
 import type { SharedDoubts } from '../upkeep/share_doubts.js'
@@ -45,10 +46,7 @@ export type OpenMaps = {
   readonly redis: RedisAnswers | null
   /** For what nodes share besides answers. */
   readonly shared: { readonly client: RedisClient, readonly keyPrefix: string } | null
-  /**
-   * Resolves when Redis, if there is one, has been read or has failed once, and the files of the copies are read.
-   */
-  readonly ready: Promise<void>
+  readonly evidence: Evidence
   /** Tells the nodes that share the Redis of a flush: null if all of them know, else why some may not. */
   announce(flush: Flush): Promise<string | null>
   /** Cuts off the lookups under way. */
@@ -60,9 +58,16 @@ const changesBudgetMs = 2_000
 /** For this time (ms) an answer may be given without another question. */
 const longestFreshMs = ({ freshForMs, absentForMs }: Lifetimes): number => Math.max(freshForMs, absentForMs)
 
-/** Connects in the background. `previous` stays open and usable. `onDoubt`: a doubt began or ended in a map. */
+export type OpenHooks = {
+  /** A doubt began or ended in a map. */
+  readonly onDoubt: () => void
+  /** Reads the snapshot into these maps; a reload goes on with what is in memory. */
+  readonly recall: (maps: Maps) => Promise<void>
+}
+
+/** Connects in the background. `previous` stays open and usable. */
 export const openMaps = (
-  config: Config, sources: Sources, log: Log, previous: OpenMaps | null, onDoubt: () => void = () => undefined,
+  config: Config, sources: Sources, log: Log, previous: OpenMaps | null, { onDoubt, recall }: Partial<OpenHooks> = {},
 ): OpenMaps => {
   const redis = openRedis(config, log)
   if (redis !== null && previous?.redis != null) redis.cache.inherit(previous.redis)
@@ -73,7 +78,7 @@ export const openMaps = (
     config, sources, log, redis: redis?.cache ?? null, canaries, previous,
     onDoubt: name => {
       doubts?.tell(name)
-      onDoubt()
+      onDoubt?.()
     },
   })
   const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
@@ -87,6 +92,10 @@ export const openMaps = (
     maps: mysqlMaps, everyMs: config.file.copy_every, maxRows: config.file.copy_rows, folder: config.copiesPath,
     clock: systemClock, random: Math.random, ...logCopies(log),
   })
+  const evidence = bringEvidence({
+    maps: mysqlMaps, copies, recall: () => recall?.(maps) ?? Promise.resolve(), clock: systemClock, log,
+    redisTried: Promise.all([redis?.cache.tried, channel?.tried, doubts?.known]),
+  })
   const ends = mysqlMaps.flatMap(map => [
     ...followChanges(config, map, sources, { announce, copies }, log), ...keepVerified(config, map),
   ])
@@ -96,11 +105,9 @@ export const openMaps = (
     config, openedAt: Date.now(), maps, loaders, sources, canaries: allCanaries, copies, redis: redis?.cache ?? null,
     shared: redis === null || config.redis === null ? null
       : { client: redis.client, keyPrefix: config.redis.keyPrefix },
-    // What Redis holds is fresh only while the flushes of the other nodes are known.
-    ready: Promise.all([redis?.cache.tried, channel?.tried, doubts?.known, copies.read])
-      .then(() => preload(mysqlMaps, log)),
-    announce,
+    evidence, announce,
     close: () => {
+      evidence.close()
       for (const end of ends) end()
       copies.close()
       for (const loader of loaders.values()) loader.close()

@@ -27,12 +27,6 @@ export class FlushTimes {
     this.#at.clear()
   }
 
-  /** Goes on with what an earlier configuration knew. */
-  inherit(earlier: FlushTimes): void {
-    this.note(null, earlier.#allAt)
-    for (const [what, at] of earlier.#at) this.note(what, at)
-  }
-
   /**
    * The last flush (epoch ms) that concerns this folded key; 0 if there was none. One that is later than `now` was
    * noted by a clock that was wrong: from now on it counts as of now, or nothing would be fresh until then.

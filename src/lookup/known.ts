@@ -35,6 +35,8 @@ export type KnownParts = {
   readonly redis: RedisCache | null
   /** Of the map's tables; else there are none. */
   readonly copies?: MapCopies
+  /** What an earlier configuration of the same tables knew, to go on with. */
+  readonly earlier?: Known | null
   /** Whether another map decides about this folded key, so that its absence here refuses nobody. */
   readonly isKnownElsewhere: (key: string) => boolean
   /** Whether the domain of this folded key is one that mail is taken for. */
@@ -65,11 +67,14 @@ export class Known {
   readonly copies: MapCopies
   /** False while flushes by other nodes may have been missed: nothing from Redis counts as fresh then. */
   knowsFlushes = true
+  /** False until all that Redis has of this map was brought into memory once: it may know what is unknown here. */
+  isRedisRead: boolean
   readonly #plan: Plan
-  readonly #parts: KnownParts
-  readonly #flushTimes = new FlushTimes()
+  /** Without the earlier one, which a reload must not keep. */
+  readonly #parts: Omit<KnownParts, 'earlier'>
+  readonly #flushTimes: FlushTimes
 
-  constructor(settings: KnownSettings, parts: KnownParts) {
+  constructor(settings: KnownSettings, { earlier = null, ...parts }: KnownParts) {
     this.identity = settings.identity
     this.lifetimes = settings.lifetimes
     this.absence = settings.absence
@@ -79,6 +84,9 @@ export class Known {
     this.memory = parts.memory
     this.redis = parts.redis
     this.copies = parts.copies ?? new MapCopies(0)
+    this.isRedisRead = parts.redis === null || earlier?.isRedisRead === true
+    // The same object: lookups that began before a reload still write to the memory that they share.
+    this.#flushTimes = earlier === null ? new FlushTimes() : earlier.#flushTimes
     this.#plan = settings.plan
     this.#parts = parts
   }
@@ -178,7 +186,10 @@ export class Known {
     const now = this.#parts.clock.now()
     const copied = this.copies.sample(table, count, since)
       .filter(key => this.copiedSince(key, this.memory.peek(key))?.kind === 'found')
+    // A copy that was held against nothing says nothing of what came to light since.
+    const isJudged = (this.copies.of(table)?.witnesses ?? 0) > 0
     const isInCopy = (key: string, { verifiedAt }: Entry): boolean => {
+      if (!isJudged) return true
       const known = this.copied(key)
       return known === null || known.table === table || known.at < verifiedAt
     }
@@ -240,7 +251,9 @@ export class Known {
   adopt(key: string, told: Statement, askedAt = Infinity, mayBeFresh = true): boolean {
     const now = this.#parts.clock.now()
     const ours = this.memory.get(key)
-    if (ours !== undefined && ours.verifiedAt >= told.verifiedAt) return false
+    // What a table said while Redis could not be read was not held against what is there.
+    const isUnjudged = ours?.outcome.kind === 'absent' && !this.isRedisRead
+    if (ours !== undefined && !isUnjudged && ours.verifiedAt >= told.verifiedAt) return false
     if (told.outcome.kind === 'absent' && unexpiredFound(ours, now) !== null) return false
     const flushedAt = this.#flushedAt(key)
     // An absence that another node or process found is not fresh here: its clock may differ.
@@ -308,11 +321,6 @@ export class Known {
       }
     }
     return isFlushed
-  }
-
-  /** Goes on with the flushes that an earlier configuration of this map knew of. */
-  inheritFlushes(earlier: Known): void {
-    this.#flushTimes.inherit(earlier.#flushTimes)
   }
 
   /** Makes an entry stale if it was verified before `at` (epoch ms), even by the clock of another node. */

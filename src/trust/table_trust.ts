@@ -9,7 +9,8 @@
  * doubt begins (doubt.ts), and the server is not believed until it ends. The known
  * keys are what the caches hold: there is no list of witnesses beside them. A table
  * with too few of them to judge by takes over the doubt of the others in its
- * database. Where nothing is known of a table yet, its word counts.
+ * database. Where nothing is known of a table yet, its word counts, once all that is
+ * known has been read (upkeep/evidence.ts).
  */
 import { absent, unavailable } from '../outcome.js'
 import type { Unavailable } from '../outcome.js'
@@ -33,6 +34,8 @@ export type TrustParts = {
   readonly sample: (count: number, since: number) => readonly string[]
   /** By which shares of its keys the table usually shrinks from one copy to the next; else nobody knows. */
   readonly losses?: () => readonly number[]
+  /** Whether the caches hold all that is known; else they do. */
+  readonly isEvidenceRead?: () => boolean
   /** Keys that must always be found by the table's servers, whatever map they are of. */
   readonly canaries: readonly Canary[]
   /** Of the table's servers. */
@@ -235,8 +238,9 @@ export class TableTrust {
     if (outcome.kind !== 'absent') return outcome.kind === 'found' ? null : outcome
     const more = this.#sample(sampleSize, except).filter(key => key !== first)
     const asked = more.length + (first === undefined ? 0 : 1)
-    const doubt = asked < fewKeys ? await this.#judgeBySiblings(siblings, server, held) : null
-    if (doubt !== null) return doubt
+    const verdict = asked < fewKeys ? await this.#judgeBySiblings(siblings, server, held) : null
+    if (verdict !== null && verdict !== 'whole') return verdict
+    if (asked === 0 && verdict === null && this.#parts.isEvidenceRead?.() === false) return unread
     let missing = asked - more.length
     for (const key of more) {
       const outcome = await held.again(key, this.#parts.source)
@@ -248,15 +252,16 @@ export class TableTrust {
     return doubted
   }
 
-  /** The tables of one database stand and fall together, where one of them can't be judged by itself. */
+  /** The tables of one database stand and fall together, where one of them can't be judged by itself; null: nor so. */
   async #judgeBySiblings(
     siblings: readonly TableTrust[], server: string, held: HeldSource,
-  ): Promise<Unavailable | null> {
+  ): Promise<Unavailable | 'whole' | null> {
     for (const sibling of siblings) {
       if (sibling.maxShrink >= 1 || sibling.#isSmall()) continue
       const doubt = await sibling.#lookForKnown(server, held, [])
+      if (doubt === null) return 'whole'
       // An account that may not read that table says nothing about it.
-      if (doubt?.reason !== 'query-error') return doubt
+      if (doubt.reason !== 'query-error') return doubt
     }
     return null
   }
@@ -334,5 +339,7 @@ export class TableTrust {
 }
 
 const giverAway = unavailable('distrusted', 'a server lacks a row that another one gave, which can\'t be asked now')
+const unread =
+  unavailable('distrusted', 'no key of the table is known yet, and Redis, which may know some, could not be read')
 const doubted =
   unavailable('distrusted', 'the table lacks too many keys that it had: it is not believed until they are back')

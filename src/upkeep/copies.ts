@@ -1,5 +1,5 @@
 /**
- * Keeps a copy of every table that can be listed, for outages: at the start, and
+ * Keeps a copy of every table that can be listed, for outages: from the start, and
  * again every `copy_every`. A copy answers only when the table can't be asked
  * (lookup/answers.ts), so a row that is new since then is found all the same in
  * good times.
@@ -57,8 +57,10 @@ type Slot = {
 export type Copies = {
   /** The copies of a map's tables, in their order; none for a map that there isn't. */
   of(map: string): readonly CopyStatus[]
-  /** Resolves when the files have been read. */
-  readonly read: Promise<void>
+  /** Reads the files, where a table has no copy yet. */
+  readFiles(): Promise<void>
+  /** Takes the first copies, now that all that is known is at hand (evidence.ts). */
+  start(): void
   /** Rows of this map's tables changed: their copies are taken again soon. */
   retake(map: string): void
   close(): void
@@ -103,9 +105,9 @@ export const keepCopies = (
   let cancel = (): void => undefined
   let cancelChanged = null as (() => void) | null
   const changed = new Set<Slot>()
-  const read = readFiles(slots, folder, onProblem)
+  let start = (): void => undefined
   /** One table after the other is listed. */
-  let working: Promise<unknown> = read
+  let working: Promise<unknown> = new Promise<void>(resolve => { start = resolve })
   const round = (): void => {
     working = working.then(() => take(slots)).then(() => {
       if (!closing.signal.aborted) cancel = clock.after(everyMs * (1 + jitter * (2 * random() - 1)), round)
@@ -125,7 +127,8 @@ export const keepCopies = (
         rows: copy?.rows ?? 0, bytes: copy?.bytes ?? 0, takenAt: copy?.takenAt ?? null, problem: slot.problem,
       }
     }),
-    read,
+    readFiles: () => readFiles(slots, folder, onProblem),
+    start: () => start(),
     retake: map => {
       for (const slot of slots) if (slot.map.name === map) changed.add(slot)
       if (!closing.signal.aborted) cancelChanged ??= clock.after(changedMs, takeChanged)
@@ -222,6 +225,7 @@ const accept = async (slot: Slot, taken: Copy): Promise<string | null> => {
     const loss = before.length === 0 ? 0 : before.filter(isGone).length / before.length
     taken.losses.push(...copy.losses.slice(1 - keptLosses), loss)
   }
+  taken.witnesses = known.isRedisRead ? keys.length : 0
   copies.put(index, taken)
   return null
 }

@@ -84,9 +84,12 @@ const wholeOf = function* (maps: readonly MysqlMap[]): Generator<Buffer> {
   }
 }
 
+/** The file, if there is to be one, and the maps of a configuration. */
+export type Saved = { readonly path: string | null, readonly maps: Maps }
+
 export type SnapshotParts = {
-  /** The file, if there is to be one, and the maps, of the configuration in force. */
-  readonly current: () => { readonly path: string | null, readonly maps: Maps }
+  /** Of the configuration in force. */
+  readonly current: () => Saved
   readonly log: Log
   readonly clock: Clock
 }
@@ -116,12 +119,11 @@ export class Snapshots {
    * Brings back what the last process saved. What does not fit the configuration may fit the next one, when its
    * mistake is mended: that file is kept aside for a week, and read again. Never rejects.
    */
-  recall(): Promise<void> {
-    return this.#saving = this.#saving.then(() => this.#recall())
+  recall(into: Saved): Promise<void> {
+    return this.#saving = this.#saving.then(() => this.#recall(into))
   }
 
-  async #recall(): Promise<void> {
-    const { path, maps } = this.#parts.current()
+  async #recall({ path, maps }: Saved): Promise<void> {
     if (path === null) return
     const { log } = this.#parts
     const aside = asideOf(path)

@@ -33,7 +33,7 @@ t.test('a reload keeps nothing of the configuration before the last one in memor
     const configuration = await readConfiguration(file, {}, log, null)
     if (configuration === null) throw new Error('the configuration has faults')
     const opened = openMaps(configuration.config, configuration.sources, log, previous)
-    await opened.ready
+    await opened.evidence.all
     await opened.maps.get('alias')?.lookup.lookup('info@example.com')
     previous?.close()
     return opened

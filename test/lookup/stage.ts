@@ -131,11 +131,13 @@ export const stage = (rows: Readonly<Record<string, string>>, {
       memory: ownMemory, copies: ownCopies, redis: withRedis ? redis.cache : null, isKnownElsewhere, isOurs, onFound, clock,
       random: () => random,
     })
+    // As after the start.
+    known.isRedisRead = true
     const trust = new MapTrust([new TableTrust({ maxShrink: 0.3, evidenceForMs: Infinity }, {
       source: table ?? source, clock, sample: (count, since) => known.sample(0, count, since), losses: () => ownCopies.of(0)?.losses ?? [],
       canaries: [], siblings: [],
       outage: new Outage(60_000, 15_000, clock),
-      dropAbsences: () => known.dropAbsences(), onChange: () => undefined,
+      isEvidenceRead: () => known.isRedisRead, dropAbsences: () => known.dropAbsences(), onChange: () => undefined,
     })])
     const lookup = new MapLookup(rest, { known, tables: trust.tables, clock, onBug: error => bugs.push(error) })
     return Object.assign(lookup, { trust })
@@ -167,10 +169,10 @@ export const stage = (rows: Readonly<Record<string, string>>, {
 }
 
 /** A copy of a table with these rows. */
-export const copyOf = (rows: Readonly<Record<string, string>>, takenAt: number): Copy => {
+export const copyOf = (rows: Readonly<Record<string, string>>, takenAt: number, witnesses = 1): Copy => {
   const keys = Object.keys(rows)
   return {
-    takenAt, server: '', losses: [], rows: keys.length, keys: keys.length, bytes: 0,
+    takenAt, server: '', losses: [], witnesses, rows: keys.length, keys: keys.length, bytes: 0,
     answer: key => rows[key] === undefined ? absent : stale(rows[key]),
     sampleKeys: count => keys.toReversed().slice(0, count), listKeys: () => keys, pieces: () => [],
   }

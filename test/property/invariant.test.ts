@@ -16,7 +16,7 @@
  *   this definition of the map.
  *
  * What fails when the code of a rule is taken out, by hand (a seed here is one of the histories 1 to 1,200):
- * - 1, the second statement: seed 416. 2, what the snapshot holds: seed 19; what Redis holds: upkeep/preload.test.
+ * - 1, the second statement: seed 416. 2, what the snapshot holds: seed 19; what Redis holds: upkeep/evidence.test.
  * - 3, servers in doubt are passed over, few keys, over a restart: trust/table_trust.test.
  * - 4, a shrink begins a doubt: seed 73; created anew: trust/table_trust.test; when it ends: trust/doubt.test.
  * - 6, a known key is asked with a strange one: seed 146. 7, refusals in an outage: seed 5; stale values: seed 5.

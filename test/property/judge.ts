@@ -322,10 +322,13 @@ export class Play {
     const { alias, domains } = this.#nodes[which].maps
     const doubts = [...alias.trust.doubts, ...domains.trust.doubts]
     const isDoubted = doubts.length > 0
+    // Nothing may be known here of a table whose keys Redis would name.
+    const isUnread = [alias, domains].some(({ lookup: { known } }) => !known.isRedisRead)
     // A table that was created anew is in doubt from the first question on.
     const isLong = doubts.some(({ since }) => clock.now() - since > 60_000)
     if (
-      isWell && !isDoubted && !this.#hasStale && askedAt - this.#clockSetAt > recoveryMs
+      isWell && !isDoubted && !(isUnread && reason === 'distrusted') && !this.#hasStale
+        && askedAt - this.#clockSetAt > recoveryMs
     ) wrong(`(${reason}) though all servers are well`)
     const isOver = isLong && askedAt - this.#world.troubleAt > 60_000 && this.#clockSetAt === -Infinity
     if (isWell && isOver && !this.#hasStale) wrong(`(${reason}) the doubt does not end`)

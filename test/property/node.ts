@@ -14,7 +14,7 @@ import type { Neighbour } from '../../src/trust/known_elsewhere.js'
 import { MapTrust } from '../../src/trust/map_trust.js'
 import { Outage } from '../../src/trust/outage.js'
 import { TableTrust } from '../../src/trust/table_trust.js'
-import { preload } from '../../src/upkeep/preload.js'
+import { preload } from '../../src/upkeep/evidence.js'
 import { entryFor, recallEntry } from '../../src/upkeep/snapshots.js'
 import type { TableName, World } from './world.js'
 
@@ -156,20 +156,27 @@ export class Node {
     const open = (table: TableName): MysqlMap => this.#openMap(table, neighbours, siblings, outage)
     this.maps = { alias: open('alias'), domains: open('domains') }
     this.#repeat(saveEveryMs, () => this.save())
-    this.#repeat(shareEveryMs, () => this.#readDoubts())
+    this.#repeat(shareEveryMs, () => {
+      this.#readDoubts()
+      void this.#readRedis()
+    })
   }
 
   /** Brings back what is saved, then what Redis has. */
   async start(): Promise<this> {
-    const { redis, snapshot: { saved } } = this.#settings
+    const { snapshot: { saved } } = this.#settings
     for (const [table, map] of this.#all()) {
       for (const entry of saved?.[table].entries.values() ?? []) recallEntry(map.lookup.known, entry)
       if (saved !== null) map.trust.decode(saved[table].doubts)
     }
     this.hearFlushes()
     this.#readDoubts()
-    if (redis !== null) await preload(Object.values(this.maps), log)
+    await this.#readRedis()
     return this
+  }
+
+  async #readRedis(): Promise<void> {
+    await preload(Object.values(this.maps), log)
   }
 
   save(): void {
@@ -253,14 +260,13 @@ export class Node {
     }, {
       memory, redis, clock, random, isKnownElsewhere: key => isKnownElsewhere(
         search, key, neighbours,
-      ), isOurs: () => true,
+      ), isOurs: () => true, earlier: earlier?.lookup.known ?? null,
     })
-    if (earlier !== null) known.inheritFlushes(earlier.lookup.known)
     known.knowsFlushes = shared === null
     const source = world.source(table, table === 'alias' ? letter : 'd')
     const tableTrust: TableTrust = new TableTrust({ maxShrink: 0.3, evidenceForMs: Infinity }, {
       source, clock, canaries: [], siblings, outage, sample: (count, since) => known.sample(0, count, since),
-      dropAbsences: () => known.dropAbsences(),
+      isEvidenceRead: () => known.isRedisRead, dropAbsences: () => known.dropAbsences(),
       onChange: (_server, doubt, before) => {
         if ((doubt === null) === (before === null)) return
         if (shared?.fault === 'none' && this.#isAlive) shared.doubts.set(`${table} ${definition}`, trust.encode())

@@ -40,6 +40,7 @@ const bed = async (t: Test, folder: string | null = null) => {
       maps: [map], everyMs: 15 * minute, maxRows: 1_000, folder, clock, random: () => 0.5,
       onTaken: (_map, rows) => note(`${rows} rows`), onProblem: (_map, problem) => note(problem),
     })
+    copies.start()
     t.teardown(() => copies.close())
     return copies
   }
@@ -97,7 +98,7 @@ t.test('a table whose rows come and go may lose more at once than max_shrink, in
   first.close()
   const after = open()
   const second = keep(after)
-  await second.read
+  await second.readFiles()
   t.match(await next(), '40 rows')
   await mariadb.sql('DELETE FROM alias ORDER BY address LIMIT 18')
   t.equal(await next(), '22 rows', '45 % are gone at once')

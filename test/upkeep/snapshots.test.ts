@@ -24,18 +24,19 @@ const openStage = (t: Test, rows: Readonly<Record<string, string>>, changes: Cha
   const log = createLog(
     { level: 'debug', format: 'text', journal: false }, line => { lines.push(line) }, () => staged.clock.now(),
   )
-  const nodeOf = (lookup: MapLookup & { readonly trust: MysqlMap['trust'] }): Snapshots => {
+  const nodeOf = (lookup: MapLookup & { readonly trust: MysqlMap['trust'] }) => {
     const map = {
       kind: 'mysql', name: 'alias', lookup, memory: lookup.known.memory, trust: lookup.trust,
       config: { sensitive: false, absence: lookup.known.absence },
     } as unknown as MysqlMap
-    return new Snapshots({ current: () => ({ path, maps: new Map([['alias', map]]) }), log, clock: staged.clock })
+    const place = { path, maps: new Map([['alias', map]]) }
+    return { place, snapshots: new Snapshots({ current: () => place, log, clock: staged.clock }) }
   }
   /** A node that starts with what the file holds. */
   const start = async (settings: Parameters<typeof staged.open>[0] = {}) => {
     const lookup = staged.open(settings, emptyMemory())
-    const snapshots = nodeOf(lookup)
-    await snapshots.recall()
+    const { place, snapshots } = nodeOf(lookup)
+    await snapshots.recall(place)
     return { lookup, snapshots }
   }
   return { ...staged, path, lines, start, nodeOf }
@@ -187,7 +188,7 @@ t.test('lookups are answered between 200 entries, whether all is saved or what c
   }
   turn()
   learn()
-  const snapshots = nodeOf(lookup)
+  const { snapshots } = nodeOf(lookup)
   await snapshots.save()
   t.equal(most, 200, 'all')
   learn()
