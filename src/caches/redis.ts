@@ -14,7 +14,7 @@ import type { RedisSettings } from '../config/config.js'
 import { decodeRecord, encodeRecord } from './entry.js'
 import type { Statement } from './entry.js'
 import { isDerived } from './memory.js'
-import { connectPatiently, getWithin } from './redis_client.js'
+import { connectPatiently, getWithin, isCluster } from './redis_client.js'
 import type { RedisClient } from './redis_client.js'
 import { faultOf } from './redis_fault.js'
 import { errorOf, RedisServer } from './redis_server.js'
@@ -117,7 +117,10 @@ export class RedisAnswers {
    * trip. null, without a promise, if this Redis can't be used now.
    */
   read(map: MapIdentity, keys: readonly string[]): Promise<(Statement | null)[]> | null {
-    return this.#server.isUsable ? Promise.all(keys.map(key => this.#readOne(map, key))) : null
+    if (!this.#server.isUsable) return null
+    // In a cluster the keys may be on several nodes.
+    return isCluster(this.client) ? Promise.all(keys.map(async key => (await this.#readAll(map, [key]))[0] ?? null))
+      : this.#readAll(map, keys)
   }
 
   /**
@@ -208,14 +211,14 @@ export class RedisAnswers {
     void Promise.race([Promise.all(this.#writes), late]).then(() => this.client.disconnect())
   }
 
-  async #readOne(map: MapIdentity, key: string): Promise<Statement | null> {
+  async #readAll(map: MapIdentity, keys: readonly string[]): Promise<(Statement | null)[]> {
     try {
-      const bytes = await this.client.getBuffer(this.#keyOf(map, key))
+      const records = await this.client.mgetBuffer(keys.map(key => this.#keyOf(map, key)))
       this.#server.succeeded(false)
-      return this.#decode(map, key, bytes)
+      return keys.map((key, index) => this.#decode(map, key, records[index] ?? null))
     } catch (error) {
       this.#server.failed(error, false)
-      return null
+      return keys.map(() => null)
     }
   }
 
