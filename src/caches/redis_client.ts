@@ -142,7 +142,6 @@ export const openClient = (
     ...place(settings),
     db: settings.db ?? 0,
     enableOfflineQueue: waits,
-    enableAutoPipelining: true,
     retryStrategy: retryDelayMs,
   }), onProblem)
 }
