@@ -33,9 +33,23 @@ const down: Partial<Status> = {
 const doubt = { table: 0, server: 'db1#1', cause: 'shrunk', since: now - 700_000, known: 250, missing: 240 } as const
 const trouble = { reason: 'query-error', detail: 'no such table', since: now - 900_000, lastAt: now } as const
 
+const longName = (number: number): string => `mx-${number}.frankfurt.mail.example-hosting.com`
+const nodes = [1, 2, 3, 4, 9].map(number => ({
+  name: longName(number), role: number === 9 ? 'fallback' as const : 'primary' as const, version: '0.2.0',
+  state: number === 3 ? 'gone' as const : number === 4 ? 'degraded' as const : 'well' as const, since: now - number * 50_000_000,
+  doubts: number === 4 ? names.slice(0, 4) : [], redis: 'ready',
+  servers: [{ server: 'db1.frankfurt.mail.example-hosting.com:3306', state: number === 4 ? 'open' as const : 'closed' as const }],
+}))
+const manyNodes: Partial<Status> = { fleet: {
+  nodes, definitions: 2, readAt: now - 5_000, problem: '', findings: [{
+    kind: 'definitions', text: `map virtual_alias: nodes have different definitions: ${nodes.slice(0, 4).map(({ name }) => name).join(', ')} / ${longName(9)}`,
+  }],
+} }
+
 /** The status, its headline, and the dot of the first map. */
 const cases: Readonly<Record<string, readonly [changes: Partial<Status>, headline: RegExp, dot: string]>> = {
   'well': [{}, /^Mail is safe\. All is well\.$/, 'dot '],
+  'fleet': [manyNodes, /^Mail is safe\. All is well\.$/, 'dot '],
   'outage': [down, /^Existing recipients are accepted\. Unknown ones are deferred/, 'dot degraded'],
   'no-copy': [{ ...down, maps: changed(0, {}, { copies: noCopy }) }, /never seen in map virtual_alias/, 'dot degraded'],
   'doubt': [{ maps: changed(0, { doubts: [doubt] }) }, /^Known recipients are accepted/, 'dot degraded'],
@@ -95,8 +109,13 @@ t.test('the page says first what is wrong, has dots that follow it, and fits on 
     t.match(await page.locator('#node').innerText(), 'mx1.example.com, primary')
     t.equal(await page.locator('#maps .card').count(), 7, 'maps without lookups are folded')
     t.equal(await page.locator('#maps .dot').first().getAttribute('class'), dot, name)
-    const isDeferring = name !== 'well' && name !== 'redis-down'
+    const isDeferring = !['well', 'fleet', 'redis-down'].includes(name)
     t.equal(await page.locator('#maps .facts .fail').count() > 0, isDeferring, `${name}: deferred in colour`)
+    if (name === 'fleet') {
+      const [gone, out] = await page.locator('#fleet tbody tr').allInnerTexts().then(rows => rows.slice(2))
+      t.match(gone, /^mx-3\S+\s+primary\s+gone, .*\s+–\s+–\s+0\.2\.0$/, 'of a node that is gone nothing else is said')
+      t.match(out, /degraded, .*\s+does not see db1\S+:3306\s+virtual_alias, virtual_mailbox/)
+    }
     if (name === 'outage') {
       // deploy/guides/status-outage.png is this one.
       await page.emulateMedia({ colorScheme: 'light' })
@@ -108,6 +127,14 @@ t.test('the page says first what is wrong, has dots that follow it, and fits on 
       const [tall, wide] = await page.evaluate<[number, number]>(
         '[document.documentElement.scrollHeight, document.documentElement.scrollWidth]')
       t.ok(wide <= width, `${name}: nothing is cut off at ${width} px`)
+      const cutOff = await page.evaluate<readonly string[]>(
+        '[...document.querySelectorAll("td, th, li, li > span")].filter(each => each.offsetWidth > 0 &&'
+        + ' each.getBoundingClientRect().right > innerWidth).map(each => each.innerText)')
+      t.same(cutOff, [], `${name}: nor scrolled away at ${width} px`)
+      const narrow = await page.evaluate<readonly string[]>(
+        '[...document.querySelectorAll("#parts li > span")].filter(each => each.innerText !== "" && each.offsetWidth < 60)'
+        + '.map(each => each.innerText)')
+      t.same(narrow, [], `${name}: no column of single letters at ${width} px`)
       t.ok(width > 390 || tall <= 3 * height, `${name}: ${tall} px are at most three screens of a phone`)
       if (process.env['HOLDFAST_SCREENSHOTS'] === undefined) continue
       for (const colorScheme of ['light', 'dark'] as const) {
