@@ -2,6 +2,7 @@
  * Asks DNS for the mail exchangers of domains and judges them. A few questions are under way at a time; a host that
  * many domains have is asked for once.
  */
+import { isIP } from 'node:net'
 import { domainToASCII } from 'node:url'
 import type { DnsAnswer, DnsResolver, MxRecord } from './resolver.js'
 import { faultKinds, judgeMx } from './verdict.js'
@@ -43,6 +44,9 @@ export const checkDomains = async (check: MxCheck): Promise<readonly DomainMx[]>
   return verdicts
 }
 
+/** An alias of an alias is followed so far. */
+const maxAliases = 8
+
 type HostState = 'right' | 'no-address' | 'alias' | { readonly unknown: string }
 
 /** What several domains ask. */
@@ -59,9 +63,13 @@ const once = <Answer>(
   return answer
 }
 
+/** The name as DNS has it; '' if it is none. What Node takes is the host of a URL, which may have a path behind it. */
+const asciiName = (domain: string): string =>
+  /[/\\?#%:]/.test(domain) || isIP(domain) !== 0 ? '' : domainToASCII(domain).replace(/\.$/, '')
+
 const checkDomain = async (domain: string, check: MxCheck, questions: SharedQuestions): Promise<DomainMx> => {
   const verdict = (...faults: readonly MxFault[]): DomainMx => ({ domain, mx: [], faults, unknown: '' })
-  const name = domainToASCII(domain)
+  const name = asciiName(domain)
   if (name === '') return verdict({ kind: 'bad-name', hosts: [] })
   const answer = await check.dns.mx(name)
   switch (answer.kind) {
@@ -81,7 +89,7 @@ const withoutMx = async (
 ): Promise<FaultKind | { readonly unknown: string }> => {
   const address = await dns.hasAddress(name)
   if (address.kind === 'found') return 'implicit-mx'
-  const zone = address.kind === 'none' ? await zoneOf(name, dns, questions) : address
+  const zone = address.kind === 'none' ? await zoneOfTarget(name, dns, questions) : address
   return zone.kind === 'unknown' ? { unknown: zone.why } : 'no-mx'
 }
 
@@ -99,6 +107,18 @@ const zoneOf = async (name: string, dns: DnsResolver, { zones }: SharedQuestions
   return { kind: 'unknown', why: 'the resolver has no zone of this name' }
 }
 
+/** An alias may lead out of what the resolver knows. */
+const zoneOfTarget = async (name: string, dns: DnsResolver, questions: SharedQuestions): Promise<DnsAnswer<true>> => {
+  let target = name
+  for (let hop = 0; hop < maxAliases; hop++) {
+    const alias = await dns.alias(target)
+    if (alias.kind === 'unknown') return alias
+    if (alias.kind === 'none') break
+    target = alias.data
+  }
+  return zoneOf(target, dns, questions)
+}
+
 const judgeDomain = async (
   domain: string, mx: readonly MxRecord[], { nodes, primaries, dns }: MxCheck, questions: SharedQuestions,
 ): Promise<DomainMx> => {
@@ -107,7 +127,8 @@ const judgeDomain = async (
   const faults = [...judgeMx(mx, nodes, primaries)]
   if (!faults.some(({ kind }) => kind === 'null-mx')) {
     for (const host of new Set(mx.map(each => each.host))) {
-      const state = host === '' ? 'no-address'
+      // An address in the place of a name: senders look for the address of that name.
+      const state = host === '' || isIP(host) !== 0 ? 'no-address'
         : await once(questions.hosts, host, () => stateOfHost(host, dns, questions))
       if (typeof state === 'object') unknown = `${host}: ${state.unknown}`
       else states.set(state, [...states.get(state) ?? [], host === '' ? '.' : host])

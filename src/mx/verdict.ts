@@ -54,10 +54,12 @@ export const mxNodes = (roles: ReadonlyMap<string, Role>): MxNodes => {
 }
 
 /** The faults in a domain's MX records as such, the worst first. `wanted`: how many primaries each domain has. */
-export const judgeMx = (records: readonly MxRecord[], nodes: MxNodes, wanted: number): readonly MxFault[] => {
+export const judgeMx = (given: readonly MxRecord[], nodes: MxNodes, wanted: number): readonly MxFault[] => {
   const faults: MxFault[] = []
   const fault = (kind: FaultKind, hosts: readonly string[] = []): void => void faults.push({ kind, hosts })
-  if (records.length === 1 && records[0]?.host === '') return [{ kind: 'null-mx', hosts: [] }]
+  if (given.length === 1 && given[0]?.host === '') return [{ kind: 'null-mx', hosts: [] }]
+  // A null MX beside others is no host.
+  const records = given.filter(({ host }) => host !== '')
   const hostsOf = (role: Role | null): readonly string[] =>
     [...new Set(records.filter(({ host }) => nodes.roleOf(host) === role).map(({ host }) => host))]
   const [strangers, fallbacks, primaries] = [hostsOf(null), hostsOf('fallback'), hostsOf('primary')]

@@ -31,6 +31,11 @@ const cases: Readonly<Record<string, readonly [name: Name, state: ReturnType<typ
   'adrift.example': [{ mx: ['10 mx1.example', '10 gone.example', '90 mx9.example'] }, 'no-address'],
   'bare.example': [{ mx: ['10 mx1.example', '10 empty.example', '90 mx9.example'] }, 'no-address'],
   'astray.example': [{ mx: ['10 mx1.example', '10 lame.test', '90 mx9.example'] }, 'stranger'],
+  'number.example': [{ mx: ['10 mx1.example', '10 192.0.2.1', '90 mx9.example'] }, 'no-address'],
+  'nullish.example': [{ mx: ['0 .', '10 mx1.example', '10 mx2.example', '90 mx9.example'] }, 'no-address'],
+  'away.example': [{ cname: 'empty.elsewhere.test' }, 'unknown'],
+  'twice.example': [{ cname: 'away.example' }, 'unknown'],
+  'empty.elsewhere.test': [{}, 'unknown'],
   'fifth.example': [{ mx: ['10 mx1.example', '10 mx2.example', '90 mx9.example', '5 servfail.example'] }, 'stranger'],
 }
 const others: Readonly<Record<string, Name>> = {
@@ -52,6 +57,7 @@ t.test('what is wrong is told from what could not be asked', async t => {
   t.match(of('bare.example')?.faults, [
     { kind: 'no-address', hosts: ['empty.example'] }, { kind: 'stranger', hosts: ['empty.example'] }, { kind: 'few-primaries' },
   ])
+  t.same(of('nullish.example')?.faults, [{ kind: 'no-address', hosts: ['.'] }])
   t.same(of('astray.example')?.faults.map(({ kind }) => kind), ['stranger', 'few-primaries'], 'not "without address"')
   t.match(of('astray.example')?.unknown, 'lame.test: ')
   t.match(of('fifth.example')?.unknown, /servfail\.example: .*SERVFAIL/)
@@ -73,8 +79,15 @@ t.test('an internationalized domain is asked for by its ASCII form', async t => 
     'xn--mller-kva.example': { mx }, ...others,
   })[name])
   t.teardown(() => zone.stop())
-  const verdicts = await check(['müller.example', 'ünbekannt.example', 'no good.example'], zone.address)
-  t.same(verdicts.map(mxStateOf), ['right', 'no-domain', 'bad-name'])
+  const names = ['müller.example', 'MÜLLER.example.', 'xn--mller-kva.example', 'ünbekannt.example']
+  t.same((await check(names, zone.address)).map(mxStateOf), ['right', 'right', 'right', 'no-domain'])
+  const bad = [
+    'no good.example', '', '.', '192.0.2.1', '[192.0.2.1]', '2001:db8::1', 'müller.example/..', 'müller.example?x',
+    'müller.example#x', 'müller.example:25', 'm%C3%BCller.example', 'info@müller.example', 'xn--.example',
+  ]
+  const before = zone.questions()
+  for (const { domain, faults } of await check(bad, zone.address)) t.match(faults, [{ kind: 'bad-name' }], domain)
+  t.equal(zone.questions(), before, 'and not asked for')
 })
 
 t.test('10,000 domains: at most 64 questions at a time, and one for each domain besides those for the hosts', async t => {
