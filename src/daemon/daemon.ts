@@ -198,6 +198,11 @@ export class Daemon {
       shared: () => this.#maps.shared, own: () => ownAnnouncement(this.#status(), this.#maps),
       knows: ownKnowledge(() => this.#maps), clock: systemClock,
       onFinding: ({ text }) => this.#log.warn(`fleet: ${text}`),
+      onProblem: problem => {
+        // What is wrong with Redis as a whole is in the log already.
+        if (this.#maps.redis?.status().state !== 'ready') return
+        this.#log.warn(`fleet: nodes can't see each other in Redis: ${problem}; no mail is affected`)
+      },
     })
   }
 

@@ -27,6 +27,8 @@ export type AnnouncerParts = {
   readonly clock: Clock
   /** A finding that is new. */
   readonly onFinding: (finding: FleetFinding) => void
+  /** Why nodes can't see each other, a second time in a row and another reason than before. */
+  readonly onProblem: (problem: string) => void
 }
 
 /** The nodes as they were last read, and why not since; '' if the last attempt went well. */
@@ -39,6 +41,7 @@ export class Announcer {
   #startedAt: number | null = null
   #otherAt = -Infinity
   #last: FleetStatus = { nodes: [], definitions: 0, findings: [], readAt: 0, problem: 'not read yet' }
+  #reported = ''
   #isClosed = false
   #cancel = (): void => undefined
 
@@ -86,9 +89,15 @@ export class Announcer {
         const fleet = fleetOf(seen, { ...knows, name: announced.name }, clock.now())
         const known = new Set(this.#last.findings.map(({ text }) => text))
         this.#last = { ...fleet, readAt: clock.now(), problem: '' }
+        this.#reported = ''
         for (const finding of fleet.findings) if (!known.has(finding.text) && !this.#isClosed) onFinding(finding)
       } catch (error) {
-        this.#last = { ...this.#last, problem: messageOf(error) }
+        const problem = messageOf(error)
+        if (problem === this.#last.problem && problem !== this.#reported) {
+          this.#reported = problem
+          if (!this.#isClosed) this.#parts.onProblem(problem)
+        }
+        this.#last = { ...this.#last, problem }
       }
     }
     if (!this.#isClosed) this.#cancel = clock.after(everyMs, () => void this.#round())

@@ -22,12 +22,12 @@ const connect = async (t: Test, address: Partial<RedisSettings>): Promise<RedisC
 }
 
 /** A node, after its first round, and its next one. */
-const start = async (t: Test, client: RedisClient | null, own: Partial<OwnAnnouncement>) => {
-  const clock = fakeClock()
-  const findings: string[] = []
+const start = async (t: Test, client: RedisClient | null, own: Partial<OwnAnnouncement>, clock = fakeClock()) => {
+  const [findings, problems]: [string[], string[]] = [[], []]
   const announcer = new Announcer({
     shared: () => client === null ? null : { client, keyPrefix }, own: () => ({ ...announcement, ...own }),
     knows: { lacks: () => null, roleOf: () => null }, clock, onFinding: ({ kind }) => { findings.push(kind) },
+    onProblem: problem => { problems.push(problem) },
   })
   t.teardown(() => announcer.close())
   const done = async (): Promise<void> => { while (clock.timers() === 0) await setImmediate() }
@@ -37,7 +37,7 @@ const start = async (t: Test, client: RedisClient | null, own: Partial<OwnAnnoun
     await done()
     return announcer.status
   }
-  return { announcer, findings, round, clock }
+  return { announcer, findings, problems, round, clock }
 }
 
 const names = (status: Announcer['status']): readonly string[] =>
@@ -188,4 +188,46 @@ t.test('an account with the rights that the guide names is enough', async t => {
   const client = await connect(t, { port: redis.port, username: 'holdfast', password: 'secret' })
   const { announcer } = await start(t, client, {})
   t.match(announcer.status, { nodes: [{ name: 'mx1' }], problem: '' })
+})
+
+t.test('an account that lacks a right is reported once, and again after it had it for a while', async t => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const plain = new Redis(redis.port)
+  t.teardown(() => plain.disconnect())
+  await plain.acl('SETUSER', 'holdfast', 'on', '>secret', '~hf:*', '&hf:*', '+@read', '+set', '+@connection')
+  const client = await connect(t, { port: redis.port, username: 'holdfast', password: 'secret' })
+  const { announcer, round, problems } = await start(t, client, {})
+  t.match(announcer.status, { nodes: [], readAt: 0, problem: /^NOPERM .*sadd/ })
+  t.same(problems, [], 'once may be chance')
+  for (let count = 0; count < 3; count++) await round()
+  t.match(problems, [/^NOPERM .*sadd/])
+  t.equal(problems.length, 1)
+  await plain.acl('SETUSER', 'holdfast', '+@write')
+  t.match(await round(), { nodes: [{ name: 'mx1' }], problem: '' })
+  await plain.acl('SETUSER', 'holdfast', '-sadd')
+  for (let count = 0; count < 3; count++) await round()
+  t.equal(problems.length, 2)
+  t.match(announcer.status, { nodes: [{ name: 'mx1' }] }, 'what was read before stays')
+})
+
+t.test('nodes whose clocks are hours apart agree on who is there and since when', async t => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const client = await connect(t, { port: redis.port })
+  const hourMs = 3_600_000
+  const start1 = 1_700_000_000_000
+  const first = await start(t, client, { inStateMs: 5 * hourMs }, fakeClock(start1))
+  const second = await start(t, client, { name: 'mx2', inStateMs: 60_000 }, fakeClock(start1 + 7 * hourMs))
+  const third = await start(t, client, { name: 'mx3', inStateMs: hourMs }, fakeClock(start1 - 9 * hourMs))
+  for (const { round, clock } of [first, second, third]) {
+    const status = await round()
+    t.same(names(status), ['mx1 well', 'mx2 well', 'mx3 well'])
+    t.same(status?.nodes.map(({ since }) => Math.round((clock.now() - since) / 60_000)), [300, 1, 60], 'minutes ago')
+  }
+  second.announcer.close()
+  await client.pexpire('hf:node mx2', weekMs - 2 * hourMs)
+  t.same(names(await third.round()), ['mx1 well', 'mx2 gone', 'mx3 well'])
+  const goneForMs = third.clock.now() - (third.announcer.status?.nodes[1]?.since ?? 0)
+  t.equal(Math.round(goneForMs / 60_000), 120, 'minutes ago')
 })
