@@ -1,5 +1,6 @@
 /**
  * npm run bench -- [--smoke] [--json] [--seconds N] [--rounds N] [--chart FILE.svg]
+ *   [--loads known,new --ways 'mysql:;Holdfast' --distances 0,1 --warmup RECIPIENTS]
  *   [misses | mail [MESSAGES] | peers | start | growth | soak [MINUTES] | warm [ROWS]]
  *
  * Everything on this machine, in private instances. See NOTES.md.
@@ -10,6 +11,7 @@ import { runGrowth } from './growth.js'
 import { loads, runMail } from './mail.js'
 import type { MailExtent } from './mail.js'
 import { mailChart } from './mail_chart.js'
+import { ways } from './mail_stage.js'
 import { runPeers } from './peers.js'
 import { preparePrograms } from './programs.js'
 import { heading, line, ratioLine, ratios } from './report.js'
@@ -27,6 +29,11 @@ const { values, positionals } = parseArgs({
     seconds: { type: 'string', default: '1' },
     rounds: { type: 'string', default: '7' },
     chart: { type: 'string' },
+    // Of mail only.
+    loads: { type: 'string' },
+    ways: { type: 'string' },
+    distances: { type: 'string', default: '0,1,5' },
+    warmup: { type: 'string', default: '2000' },
   },
 })
 
@@ -67,14 +74,25 @@ const mail = async (extent: MailExtent): Promise<unknown> => {
   return result
 }
 
+const chosen = <Name extends string>(all: readonly Name[], names: readonly string[] = all): readonly Name[] =>
+  names.map(name => {
+    const known = all.find(each => each === name)
+    if (known === undefined) throw new Error(`there is no ${name}, but ${all.join(', ')}`)
+    return known
+  })
+
 const [command, amount] = positionals
 const run = (): Promise<unknown> => {
   switch (command) {
     case undefined: return suite(values.smoke ? smoke : full, runSuite)
     case 'misses': return suite(values.smoke ? smoke : full, runMisses)
     case 'mail': return mail(values.smoke
-      ? { messages: 20, rounds: 1, distancesMs: [0], loads: ['known'] }
-      : { messages: Number(amount ?? 1_000), rounds: full.rounds, distancesMs: [0, 1, 5], loads })
+      ? { messages: 20, rounds: 1, distancesMs: [0], loads: ['known'], ways, warmup: 20 }
+      : {
+        messages: Number(amount ?? 1_000), rounds: full.rounds, warmup: Number(values.warmup),
+        distancesMs: values.distances.split(',').map(Number),
+        loads: chosen(loads, values.loads?.split(',')), ways: chosen(ways, values.ways?.split(';')),
+      })
     case 'peers': return runPeers(say)
     case 'start': return runStart(full.rounds, say)
     case 'growth': return runGrowth(programs, full.seconds, say)
