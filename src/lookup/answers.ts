@@ -72,10 +72,11 @@ export const foundInOutage = (known: Known, walk: Walk, now: number): Found | nu
   for (const step of walk.steps) {
     const entry = memory.get(step.key)
     if (entry?.outcome.kind === 'absent' && isFresh(entry, now)) continue
-    const copied = known.copiedSince(step.key, entry)
-    const bridged = unexpiredFound(entry, now) ?? (copied?.kind === 'found' ? found(copied.value, 'stale') : null)
-    if (bridged !== null) return complete(bridged, step)
-    if (copied?.kind !== 'absent') break
+    const row = unexpiredFound(entry, now)
+    if (row !== null) return complete(row, step)
+    const copied = known.copiedSince(step.key, entry)?.outcome
+    if (copied?.kind === 'found') return complete(found(copied.value, 'stale'), step)
+    if (copied === undefined) break
   }
   const whole = unexpiredFound(memory.peekFound(wholeKey(walk)), now)
   if (whole !== null) return whole

@@ -97,11 +97,11 @@ export class Known {
   }
 
   /** What the copies say of a step's key, unless a table contradicted it after they were taken. */
-  copiedSince(stepKey: string, entry: Entry | undefined): Found | Absent | null {
+  copiedSince(stepKey: string, entry: Entry | undefined): Copied | null {
     const copied = this.copied(stepKey)
     if (copied === null) return null
     const isGone = copied.outcome.kind === 'found' && entry?.outcome.kind === 'absent' && entry.verifiedAt > copied.at
-    return isGone ? null : copied.outcome
+    return isGone ? null : copied
   }
 
   /** Whether a flush since `at` (epoch ms) concerns a step of this walk. */
@@ -185,7 +185,7 @@ export class Known {
   sample(table: number, count: number, since: number): string[] {
     const now = this.#parts.clock.now()
     const copied = this.copies.sample(table, count, since)
-      .filter(key => this.copiedSince(key, this.memory.peek(key))?.kind === 'found')
+      .filter(key => this.copiedSince(key, this.memory.peek(key))?.outcome.kind === 'found')
     // A copy that was held against nothing says nothing of what came to light since.
     const isJudged = (this.copies.of(table)?.witnesses ?? 0) > 0
     const isInCopy = (key: string, { verifiedAt }: Entry): boolean => {
@@ -193,7 +193,8 @@ export class Known {
       const known = this.copied(key)
       return known === null || known.table === table || known.at < verifiedAt
     }
-    const held = this.memory.sample(count, (entry, key) => entry.table === table && entry.verifiedAt > since
+    const fromCopy = Math.min(copied.length, Math.ceil(count / 2))
+    const held = this.memory.sample(count - fromCopy, (entry, key) => entry.table === table && entry.verifiedAt > since
       && now < entry.expiredAt && isInCopy(key, entry), this.#parts.random)
     const inTurns = Array.from({ length: count }, (_, index) => [copied[index], held[index]]).flat()
     return [...new Set(inTurns.filter(key => key !== undefined))].slice(0, count)

@@ -34,8 +34,8 @@ export const evidenceOf = (known: Known, key: string, before: Entry | undefined,
 
 /** The entry for a row that only a copy knows, as found when the copy was taken; undefined if it lacks the key. */
 const entryOfCopy = (known: Known, key: string, now: number): Entry | undefined => {
-  const copied = known.copied(key)
-  if (copied === null || known.copiedSince(key, known.memory.peek(key))?.kind !== 'found') return undefined
+  const copied = known.copiedSince(key, known.memory.peek(key))
+  if (copied?.outcome.kind !== 'found') return undefined
   return known.entryOf(statement(copied.outcome, copied.at, copied.table, copied.server), false, now)
 }
 

@@ -101,7 +101,7 @@ t.test('a copy counts after the table has said the same of a key, and no longer 
   t.equal(await ask('nobody@example.com'), absent)
   const entry = known.memory.peek('nobody@example.com')
   copies.put(0, copyOf({}, at))
-  t.equal(known.copiedSince('nobody@example.com', entry), absent)
+  t.equal(known.copiedSince('nobody@example.com', entry)?.outcome, absent)
   copies.put(0, copyOf({ 'nobody@example.com': 'copied' }, at))
   t.equal(known.copiedSince('nobody@example.com', entry), null)
 })
