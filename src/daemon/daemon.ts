@@ -65,6 +65,8 @@ export class Daemon {
   /** Null until clients are served. */
   #announcer: Announcer | null = null
   readonly #mx: MxWatch
+  /** Made once: a function made in a reload would keep all that the reload replaces. */
+  readonly #onDoubt = (): void => this.saveDoubts()
 
   /** Opens the maps; they begin to read what is known from before. */
   constructor({ config, sources }: Configuration, log: Log, events: Events, inherited: Inherited) {
@@ -78,7 +80,7 @@ export class Daemon {
       current: () => ({ path: this.#maps.config.snapshotPath, maps: this.#maps.maps }), log, clock: systemClock,
     })
     this.#maps = openMaps(config, sources, log, null, {
-      onDoubt: () => this.saveDoubts(),
+      onDoubt: this.#onDoubt,
       recall: maps => this.#snapshots.recall({ path: config.snapshotPath, maps }),
     })
     this.#mx = new MxWatch({
@@ -152,7 +154,7 @@ export class Daemon {
       throw error
     }
     // From here nothing can fail, and nothing waits: all maps change between two requests.
-    this.#maps = openMaps(config, sources, this.#log, before, { onDoubt: () => this.saveDoubts() })
+    this.#maps = openMaps(config, sources, this.#log, before, { onDoubt: this.#onDoubt })
     this.#current.replace(this.#maps.maps, this.#maps.config.faults)
     this.#listeners = listeners
     this.#configure(listeners, config)
