@@ -45,13 +45,15 @@ export const isShrunk = (missing: number, asked: number, maxShrink: number): boo
 export const keptLosses = 96
 /** What has happened so often in that time is usual. */
 const usualTimes = 3
+/** However a table varies, it is doubted when more than this share of its keys is gone. */
+const mostUsual = 0.5
 
 /**
  * The share of known keys that may be gone from a table before it is doubted, if its last copies had shrunk by
- * `losses`: twice what is usual, where that is more than `maxShrink`.
+ * `losses`: twice what is usual, where that is more than `maxShrink`, but half of them at most.
  */
 export const allowedShrink = (maxShrink: number, losses: readonly number[]): number =>
-  Math.max(maxShrink, 2 * (losses.toSorted((a, b) => b - a)[usualTimes - 1] ?? 0))
+  Math.max(maxShrink, Math.min(mostUsual, 2 * (losses.toSorted((a, b) => b - a)[usualTimes - 1] ?? 0)))
 
 /** The doubt after a check that missed so many of its keys; null if it ends with it. */
 export const recheck = (doubt: Doubt, missing: number): Doubt | null => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isShrunk, recheck } from '../../src/trust/doubt.js'
+import { allowedShrink, isShrunk, recheck } from '../../src/trust/doubt.js'
 import type { Doubt } from '../../src/trust/doubt.js'
 
 const keys = Array.from({ length: 100 }, (_, index) => `user${index}@example.com`)
@@ -32,4 +32,12 @@ t.test('a doubt ends when all keys are back, or all but 2 % and no more come', a
   t.equal(after(0), null)
   t.equal(after(50, 2, 2), null)
   t.equal(after(50, 1, 2), null)
+})
+
+t.test('however much a table usually loses, it is in doubt when more than half of its keys are gone', async t => {
+  t.equal(allowedShrink(0.3, []), 0.3)
+  t.equal(allowedShrink(0.3, [0.2, 0.2, 0.2]), 0.4)
+  t.equal(allowedShrink(0.3, [1, 1, 1]), 0.5)
+  t.equal(allowedShrink(0.6, [1, 1, 1]), 0.6)
+  t.equal(allowedShrink(1, []), 1, '100% switches the guard off')
 })

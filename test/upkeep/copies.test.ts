@@ -107,6 +107,22 @@ t.test('a table whose rows come and go may lose more at once than max_shrink, in
   t.strictSame(await after.lookup('nobody@example.com'), absent)
 })
 
+t.test('losses that an administrator said are right are no usual ones', async t => {
+  const { keep, next, lookup, ask, trust, clock } = await bed(t)
+  keep(lookup)
+  await next()
+  for (let round = 1; round <= 3; round++) {
+    await mariadb.sql(`TRUNCATE alias; INSERT INTO alias VALUES ${valuesOf(numbersFrom(100 * round, 40))}`)
+    t.match(await next(), /lacks \d+ of \d+ known keys/)
+    trust.trust()
+    t.equal(await next(), '40 rows')
+    await clock.advance(minute)
+  }
+  await mariadb.sql('TRUNCATE alias')
+  t.match(await next(), /lacks \d+ of \d+ known keys/)
+  t.match(await ask('nobody@example.com'), { reason: 'distrusted' })
+})
+
 t.test('a copy that could not be taken is tried again after a minute, two and four, not after copy_every', async t => {
   const { keep, attempt, lookup, clock } = await bed(t)
   await mariadb.sql('RENAME TABLE alias TO away')
