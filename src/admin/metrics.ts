@@ -173,7 +173,8 @@ const ofPresentFleet = (samples: (fleet: FleetStatus) => readonly Sample[]): Met
   ({ fleet, now }) => fleet === null || now - fleet.readAt > oldFleetMs ? [] : samples(fleet)
 
 const ofFleet: readonly Metric[] = [
-  gauge('holdfast_fleet_nodes', 'Nodes that share this Redis, by role and state; gone: silent for a minute.',
+  gauge('holdfast_fleet_nodes',
+    'Nodes that share this Redis, by role and state; gone: silent for a minute; unseen: named, and silent for a week.',
     ['role', 'state'], ofPresentFleet(({ nodes }) => ['primary', 'fallback'].flatMap(role => fleetStates.map(state =>
       [{ role, state }, nodes.filter(node => node.role === role && node.state === state).length] as const)))),
   gauge('holdfast_fleet_definitions',

@@ -81,9 +81,11 @@ const fleetText = ({ fleet, now, node, role, summary }: Report, paint: Paint): s
     return `${node} (${role}, ${summary.state}) has no \`redis:\` to share with other nodes, so it knows only itself.\n`
   }
   const rows = fleet.nodes.map(({ name, role, state, since, servers, redis, doubts, version }) => [
-    name, role, state, span(now - since),
+    name, role, state, since === null ? '-' : span(now - since),
     // What it saw before it went says nothing now.
-    ...state === 'gone' ? ['-', '-', '-'] : [serversText(servers), redis, doubts.join(', ') || '-'], version,
+    ...state === 'gone' || state === 'unseen' ? ['-', '-', '-']
+      : [serversText(servers), redis, doubts.join(', ') || '-'],
+    version || '-',
   ])
   return [
     ...fleet.problem === '' ? [] : [paint('yellow', `Redis can't be asked for the nodes now (${fleet.problem})`),

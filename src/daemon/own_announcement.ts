@@ -57,5 +57,6 @@ export const ownKnowledge = (open: () => Pick<OpenMaps, 'config' | 'maps'>): Omi
     if (map?.kind !== 'mysql' || definitionOf(map, config) !== definition) return null
     return keys.filter(key => map.lookup.known.copied(key)?.outcome.kind === 'absent').length
   },
+  named: () => open().config.node.roles,
   roleOf: name => roleInFile(open().config.node, name),
 })

@@ -68,7 +68,10 @@ export class Announcer {
     }
     const isMember = await client.srem(setOf(keyPrefix), name) === 1
     if (typeof node === 'object') await client.del(keyOf(keyPrefix, name))
-    if (!isMember && typeof node !== 'object') return `there is no node ${name}`
+    if (!isMember && typeof node !== 'object') {
+      return this.#parts.knows.named().has(name) ? `${name} stands in \`role:\`: take it out there, and reload`
+        : `there is no node ${name}`
+    }
     this.#last = { ...this.#last, nodes: this.#last.nodes.filter(each => each.name !== name) }
     return null
   }

@@ -9,14 +9,15 @@ export type SeenNode = { readonly announced: Announcement, readonly ageMs: numbe
 /** A node that has announced nothing for this time (ms) is gone. */
 export const goneMs = 60_000
 
-export const fleetStates = ['well', 'degraded', 'deferring', 'stopping', 'gone'] as const satisfies
-  readonly (typeof nodeStates[number] | 'gone')[]
+/** unseen: the configuration names it, and it has announced nothing for a week, or never. */
+export const fleetStates = ['well', 'degraded', 'deferring', 'stopping', 'gone', 'unseen'] as const satisfies
+  readonly (typeof nodeStates[number] | 'gone' | 'unseen')[]
 
 export type FleetNode =
   Pick<Announcement, 'name' | 'role' | 'version' | 'doubts' | 'servers' | 'redis'> & {
     readonly state: typeof fleetStates[number]
-    /** Epoch ms; of a node that is gone: when it was last there. */
-    readonly since: number
+    /** Epoch ms; of a node that is gone: when it was last there. Null of one that is unseen. */
+    readonly since: number | null
   }
 
 export const findingKinds = ['role', 'definitions', 'same-name', 'other-data'] as const
@@ -31,6 +32,8 @@ export type OwnKnowledge = {
   readonly name: string
   /** How many of these keys this node's own copy of a map lacks; null if that is not known. */
   readonly lacks: (map: string, definition: string, keys: readonly string[]) => number | null
+  /** The nodes that its configuration names, and their roles. */
+  readonly named: () => ReadonlyMap<string, Role>
   /** The role that this node's configuration gives a node; null if it says nothing of it. */
   readonly roleOf: (name: string) => Role | null
 }
@@ -63,6 +66,9 @@ const isOwnList = (map: string, seen: readonly SeenNode[]): boolean => {
   return tables.length >= minOwnLists && new Set(tables).size === tables.length
     && tables.every(each => each.startsWith(textMark))
 }
+
+const unseenNode = ([name, role]: readonly [string, Role]): FleetNode =>
+  ({ name, role, version: '', doubts: [], servers: [], redis: '', state: 'unseen', since: null })
 
 /** The maps whose definitions differ, with the nodes that have each of them. */
 const differing = (
@@ -121,13 +127,17 @@ const misplaced = (
 /** `now`: epoch ms. */
 export const fleetOf = (given: readonly SeenNode[], own: OwnKnowledge, now: number): Fleet => {
   const seen = given.toSorted((a, b) => a.announced.name < b.announced.name ? -1 : 1)
+  const names = new Set(seen.map(({ announced }) => announced.name))
+  const nodes = [
+    ...seen.map(each => nodeOf(each, now)), ...[...own.named()].filter(([name]) => !names.has(name)).map(unseenNode),
+  ]
   const present = seen.filter(({ ageMs }) => ageMs <= goneMs).map(({ announced }) => announced)
   const different = differing(seen, present)
   const digest = ({ definitions }: Announcement): string =>
     JSON.stringify([...different.keys()].map(map => definitions[map] ?? none))
   const shared = present.filter(({ isNameShared }) => isNameShared)
   return {
-    nodes: seen.map(each => nodeOf(each, now)),
+    nodes: nodes.toSorted((a, b) => a.name < b.name ? -1 : 1),
     definitions: new Set(present.map(digest)).size,
     findings: [
       ...shared.map(({ name }) => ({

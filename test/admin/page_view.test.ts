@@ -34,6 +34,9 @@ const doubt = { table: 0, server: 'db1#1', cause: 'shrunk', since: now - 700_000
 const trouble = { reason: 'query-error', detail: 'no such table', since: now - 900_000, lastAt: now } as const
 
 const longName = (number: number): string => `mx-${number}.frankfurt.mail.example-hosting.com`
+const unseen = {
+  name: 'mx5', role: 'primary' as const, version: '', state: 'unseen' as const, since: null, doubts: [], redis: '', servers: [],
+}
 const nodes = [1, 2, 3, 4, 9].map(number => ({
   name: longName(number), role: number === 9 ? 'fallback' as const : 'primary' as const, version: '0.2.0',
   state: number === 3 ? 'gone' as const : number === 4 ? 'degraded' as const : 'well' as const, since: now - number * 50_000_000,
@@ -41,7 +44,7 @@ const nodes = [1, 2, 3, 4, 9].map(number => ({
   servers: [{ server: 'db1.frankfurt.mail.example-hosting.com:3306', state: number === 4 ? 'open' as const : 'closed' as const }],
 }))
 const manyNodes: Partial<Status> = { fleet: {
-  nodes, definitions: 2, readAt: now - 5_000, problem: '', findings: [{
+  nodes: [...nodes, unseen], definitions: 2, readAt: now - 5_000, problem: '', findings: [{
     kind: 'definitions', text: `map virtual_alias: nodes have different definitions: ${nodes.slice(0, 4).map(({ name }) => name).join(', ')} / ${longName(9)}`,
   }],
 } }
@@ -112,7 +115,8 @@ t.test('the page says first what is wrong, has dots that follow it, and fits on 
     const isDeferring = !['well', 'fleet', 'redis-down'].includes(name)
     t.equal(await page.locator('#maps .facts .fail').count() > 0, isDeferring, `${name}: deferred in colour`)
     if (name === 'fleet') {
-      const [gone, out] = await page.locator('#fleet tbody tr').allInnerTexts().then(rows => rows.slice(2))
+      const [gone, out, , never] = await page.locator('#fleet tbody tr').allInnerTexts().then(rows => rows.slice(2))
+      t.match(never, /^mx5\s+primary\s+unseen\s+–\s+–\s+–$/)
       t.match(gone, /^mx-3\S+\s+primary\s+gone, .*\s+–\s+–\s+0\.2\.0$/, 'of a node that is gone nothing else is said')
       t.match(out, /degraded, .*\s+does not see db1\S+:3306\s+virtual_alias, virtual_mailbox/)
     }

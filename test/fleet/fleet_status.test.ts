@@ -7,7 +7,7 @@ const node = (name: string, changes: Partial<SeenNode['announced']> = {}, ageMs 
   ({ announced: { ...announcement, name, ...changes }, ageMs })
 const now = 1_700_000_000_000
 const self = (name: string, knows: Partial<OwnKnowledge> = {}): OwnKnowledge =>
-  ({ name, lacks: () => null, roleOf: () => null, ...knows })
+  ({ name, lacks: () => null, roleOf: () => null, named: () => new Map(), ...knows })
 
 t.test('a node is in its state since then, and gone once it has announced nothing for a minute', async t => {
   const { nodes } = fleetOf([
@@ -18,6 +18,17 @@ t.test('a node is in its state since then, and gone once it has announced nothin
     { name: 'mx2', state: 'degraded', since: now - 63_000 },
     { name: 'mx3', state: 'well' },
   ])
+})
+
+t.test('a node that the configuration names and that has never been there is unseen', t => {
+  const named = () => new Map([['mx9', 'fallback'], ['mx1', 'primary'], ['mx2', 'primary']] as const)
+  const { nodes, findings } = fleetOf([node('mx1'), node('mx2', {}, 100_000), node('mx3')], self('mx1', { named }), now)
+  t.same(nodes.map(({ name, role, state }) => `${name} ${role} ${state}`), [
+    'mx1 primary well', 'mx2 primary gone', 'mx3 primary well', 'mx9 fallback unseen',
+  ])
+  t.equal(nodes[3]?.since, null)
+  t.same(findings, [])
+  t.end()
 })
 
 t.test('maps whose definitions differ are named, with the nodes; those that are gone don\'t count', async t => {

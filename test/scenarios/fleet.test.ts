@@ -49,6 +49,9 @@ const reported = async ({ url }: Node, is: (report: Report) => boolean): Promise
   }
 }
 
+const arePresent = (count: number) => ({ fleet }: Report): boolean =>
+  fleet?.nodes.filter(({ state }) => state === 'well').length === count
+
 const rows = (domain: string): string => tableSql(
   Array.from({ length: 12 }, (_, index) => `('user${index}@${domain}', 'box${index}@x.example')`).join(', '))
 
@@ -59,8 +62,12 @@ t.test('a node sees who is there, in which state, who is gone, who has other def
   t.teardown(() => Promise.all([redis.stop(), mariadb.stop(), other.stop()]))
   const shared = { redis: { port: redis.port } }
   const first = await startNode(t, 'mx1.example', mariadb, shared)
+  await reported(first, arePresent(1))
+  t.match((await holdfast(first, 'status', '--fleet')).stdout, /\n  mx9\.example +fallback +unseen +- +- +- +- +-\n/)
+  t.match(await (await fetch(`${first.url}/metrics`)).text(), 'holdfast_fleet_nodes{role="fallback",state="unseen"} 1\n')
+  t.match(await holdfast(first, 'forget', 'mx9.example'), { code: 75, stderr: /mx9\.example stands in `role:`/ })
   const fallback = await startNode(t, 'mx9.example', mariadb, shared)
-  await reported(first, ({ fleet }) => fleet?.nodes.length === 2)
+  await reported(first, arePresent(2))
   const { code, stdout } = await holdfast(first, 'status', '--fleet')
   t.equal(code, 0)
   t.match(stdout, /^ +role +state +since +MySQL +Redis +in doubt +version\n  mx1\.example +primary +well .* answers +ready +- .*\n  mx9\.example +fallback +well /)
@@ -118,7 +125,7 @@ t.test('a text table that is half rolled out, a node with the wrong role and one
   const first = await start('mx1.example', '# of today\na.example x\nb.example x\n')
   const second = await start('mx2.example', 'b.example x\na.example x\n')
   const fallback = await start('mx9.example', 'a.example x\nb.example x\n')
-  const { fleet } = await reported(first, report => report.fleet?.nodes.length === 3)
+  const { fleet } = await reported(first, arePresent(3))
   t.match(fleet, { definitions: 1, findings: [] }, 'the order, comments, local_domains, and a list of each node\'s own')
 
   writeFileSync(join(second.holdfast.dir, 'domains'), 'a.example x\n')
@@ -170,7 +177,7 @@ t.test('mx knows the nodes by what they announce, and a daemon with mx_every cou
   const domains = { relay_domains: { search: 'domain' } }
   const node = await startNode(t, 'mx1.example', mariadb, shared, domains)
   await startNode(t, 'mx9.example', mariadb, { ...shared, mx_every: undefined }, domains)
-  await reported(node, ({ fleet }) => fleet?.nodes.length === 2)
+  await reported(node, arePresent(2))
   const { code, stdout } = await holdfast(node, 'mx')
   t.equal(code, 1)
   t.match(stdout, /is none of these nodes.*\n  moved\.example: mx7\.example:/)
