@@ -28,7 +28,10 @@ export type Reason =
   | 'timeout'
   /** The server can't be reached, or the connection was lost. */
   | 'source-down'
-  /** The server answers, and refuses to serve us: log-in failed, too many connections, a limit of the account. */
+  /**
+   * The server refuses to serve us (log-in failed, too many connections, a limit of the account), or this node can't
+   * get through to it (a certificate, its name, a file). Other nodes may well be served.
+   */
   | 'source-refused'
   /** The breaker is open: the server failed lately, so it was not asked. */
   | 'breaker-open'
@@ -58,8 +61,13 @@ export type Found = {
   readonly age: 'fresh' | 'stale'
 }
 export type Absent = { readonly kind: 'absent' }
-/** `detail` is one printable line for the mail log; it never holds a key, a value or a password. */
-export type Unavailable = { readonly kind: 'unavailable', readonly reason: Reason, readonly detail: string }
+/**
+ * `detail` is one printable line for the mail log; it never holds a key, a value or a password. `outMs`: for how long
+ * (ms) all servers that could have been asked have been out, if they are, and were tried lately.
+ */
+export type Unavailable = {
+  readonly kind: 'unavailable', readonly reason: Reason, readonly detail: string, readonly outMs?: number
+}
 export type Outcome = Found | Absent | Unavailable
 
 export const absent: Absent = Object.freeze({ kind: 'absent' })

@@ -158,7 +158,8 @@ const explainOutage = (
 ): NonNullable<Explained['outage']> => {
   const now = Date.now()
   const bridged = answerInOutage(known, walk, now)
-  const outcome = applyRole(bridged ?? unavailable('source-down', 'MySQL could not be asked'), map.config.policy)
+  const failure = { ...unavailable('source-down', 'MySQL could not be asked'), outMs: Infinity }
+  const outcome = applyRole(bridged ?? failure, map.config.policy)
   if (bridged?.kind === 'found') {
     return { answer: wordedFor(map, bridged), origin: bridgeOrigin(known, walk, now), why: '' }
   }

@@ -18,6 +18,8 @@ export type Policy = {
   readonly unknown: 'reject' | 'defer'
   /** What can't be known during an outage becomes; 'reject' only on a fallback node. */
   readonly outage: 'reject' | 'defer'
+  /** 'reject' only once the servers have been out for so long. */
+  readonly outageAfterMs: number
 }
 
 export type Absence = {

@@ -41,13 +41,14 @@ const absenceOf = ({ absence, in_outage: inOutage, search, sensitive }: MapSecti
   }
 }
 
-const policyOf = ({ role, unknown, outage }: ConfigFile, map: MapSection): Policy => {
+const policyOf = ({ role, unknown, outage, outage_after: outageAfterMs }: ConfigFile, map: MapSection): Policy => {
   const mayReject = role === 'fallback' && outage === 'reject'
   // BCC, sender and password tables have the same search, but most keys are absent there.
   const refusesRecipients = absenceOf(map).does === 'refuses' && !map.sensitive
   return {
     unknown: map.unknown ?? (refusesRecipients && map.search === 'recipient' ? unknown : 'reject'),
     outage: mayReject && refusesRecipients && rejectsInOutage.has(map.search) ? 'reject' : 'defer',
+    outageAfterMs,
   }
 }
 

@@ -16,15 +16,13 @@ import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
 import { compileSearch, isRowKey } from '../lookup/search.js'
 import type { Plan } from '../lookup/search.js'
 import { TextLookup } from '../lookup/maps.js'
-import { longestTryMs } from '../mysql/breaker.js'
 import { systemClock } from '../runtime/clock.js'
 import type { Opened, Sources, Table } from '../tables/open.js'
 import { asksTheTime } from '../tables/row_expression.js'
 import type { Canary } from '../trust/canary.js'
-import { Outage } from '../trust/outage.js'
 import { MapTrust } from '../trust/map_trust.js'
 import { TableTrust } from '../trust/table_trust.js'
-import { createTargets, isKnownElsewhere, isOurs } from '../trust/known_elsewhere.js'
+import { createTargets, isKnownElsewhere, isOurs, readElsewhere } from '../trust/known_elsewhere.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
 import { logDoubt } from './state_log.js'
 
@@ -36,8 +34,6 @@ export type Surroundings = {
   readonly redis: RedisCache | null
   /** By the servers and databases that they vouch for. */
   readonly canaries: ReadonlyMap<string, readonly Canary[]>
-  /** By the servers and the database that answer. */
-  readonly outages: Map<string, Outage>
   /** What judges the tables, by the servers and the database that answer. */
   readonly siblings: Map<string, TableTrust[]>
   /** The other maps of this node, those still to come too. */
@@ -85,6 +81,7 @@ const openMysqlMap = (
     plan, policy, deadlineMs: config.file.deadline, softDeadlineMs: config.file.soft_deadline,
   }, {
     known, tables: trust.tables, clock: systemClock,
+    readElsewhere: (key, deadline) => readElsewhere(key, deadline, neighbours),
     onBug: error => log.repeated('bug', bugOf(error), { map: name }),
   })
   return { kind: 'mysql', name, config: map, plan, lookup, tables, trust, memory, copies, redis, identity, targets }
@@ -93,22 +90,18 @@ const openMysqlMap = (
 /** What judges the absences of a map's tables, each for itself. */
 const trustIn = (
   map: MapConfig, tables: readonly Table[], known: Known,
-  { config, canaries, outages, siblings, log, onDoubt }: Surroundings,
+  { canaries, siblings, log, onDoubt }: Surroundings,
 ): MapTrust => {
   const logChange = logDoubt(map.name, log)
   const trusts = tables.map(({ source, authority, definition: { texts } }, index) => {
     const inDatabase = siblings.get(authority) ?? []
     siblings.set(authority, inDatabase)
-    const { outage_after, breaker, connect_timeout } = config.file
-    const outage = outages.get(authority)
-      ?? new Outage(outage_after, longestTryMs(breaker.reset, connect_timeout), systemClock)
-    outages.set(authority, outage)
     // Rows that count for a while only come and go as they should.
     const isTimed = texts.some(asksTheTime)
     const trust = new TableTrust({
       maxShrink: isTimed ? 1 : map.maxShrink, evidenceForMs: isTimed ? map.lifetimes.freshForMs : Infinity,
     }, {
-      source, clock: systemClock, canaries: canaries.get(authority) ?? [], siblings: inDatabase, outage,
+      source, clock: systemClock, canaries: canaries.get(authority) ?? [], siblings: inDatabase,
       sample: (count, since) => known.sample(index, count, since),
       isEvidenceRead: () => known.isRedisRead,
       losses: () => known.copies.of(index)?.losses ?? [],

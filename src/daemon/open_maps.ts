@@ -16,7 +16,6 @@ import { askChanges } from '../tables/changes_query.js'
 import type { Sources, Table } from '../tables/open.js'
 import { Canary } from '../trust/canary.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
-import type { Outage } from '../trust/outage.js'
 import type { TableTrust } from '../trust/table_trust.js'
 import { flushEverywhere, watchChanges } from '../upkeep/flush.js'
 import { keepCopies } from '../upkeep/copies.js'
@@ -121,15 +120,14 @@ export const openMaps = (
   }
 }
 
-const openEachMap = (surroundings: Omit<Surroundings, 'neighbours' | 'siblings' | 'outages'>): Maps => {
+const openEachMap = (surroundings: Omit<Surroundings, 'neighbours' | 'siblings'>): Maps => {
   const { config } = surroundings
   const maps = new Map<string, ServedMap>()
   const siblings = new Map<string, TableTrust[]>()
-  const outages = new Map<string, Outage>()
   // Each map sees all of them, those that come after it too.
   const neighbours: Neighbour[] = [{ search: 'exact', knows: key => config.staticDomains.has(key), isPartial: true }]
   for (const map of config.maps) {
-    const opened = openMap(map, { ...surroundings, neighbours, siblings, outages })
+    const opened = openMap(map, { ...surroundings, neighbours, siblings })
     maps.set(map.name, opened)
     // That an address may log in, or that mail from it is copied, doesn't say that it takes mail.
     const saysWhoTakesMail = !map.sensitive && (map.absence.does === 'refuses' || map.search === 'virtual')
@@ -141,7 +139,9 @@ const openEachMap = (surroundings: Omit<Surroundings, 'neighbours' | 'siblings' 
 const neighbourOf = (map: ServedMap): Neighbour => {
   const { search } = map.config
   const knows = (key: string): boolean => map.lookup.has(key)
-  return map.kind === 'text' ? { search, knows } : { search, knows, targets: map.targets }
+  if (map.kind === 'text') return { search, knows }
+  const { lookup, targets } = map
+  return { search, knows, targets, readRedis: (key, deadline) => lookup.readRedis(key, deadline) }
 }
 
 type OpenedRedis = { readonly cache: RedisAnswers, readonly client: RedisClient, close(): void }

@@ -6,7 +6,7 @@
 import { isFresh, isKnownAbsent, unexpiredFound } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
 import { absent, absentInOutage, found } from '../outcome.js'
-import type { Absent, Found } from '../outcome.js'
+import type { Absent, Found, Reason } from '../outcome.js'
 import { failureRecheckMs } from './known.js'
 import type { Known } from './known.js'
 import { complete, foldedWholeKey, wholeKey } from './search.js'
@@ -62,9 +62,26 @@ const hasWhole = ({ memory }: Known, walk: Walk, now: number): boolean => walk.s
 const isPaused = ({ confirmForMs }: Known, entry: Entry, now: number): boolean =>
   now < entry.askAgainAt && entry.askAgainAt <= now + (entry.contradictedAt === 0 ? failureRecheckMs : confirmForMs)
 
-/** The answer that may stand in while the tables can't be asked; null if there is none. */
-export const answerInOutage = (known: Known, walk: Walk, now: number): Found | Absent | null =>
-  foundInOutage(known, walk, now) ?? (isAbsentInOutage(known, walk, now) ? absentInOutage : null)
+/**
+ * The answer that may stand in while the tables can't be asked, which `reason` says why; null if there is none.
+ */
+export const answerInOutage = (
+  known: Known, walk: Walk, now: number, reason: Reason = 'source-down',
+): Found | Absent | null => foundInOutage(known, walk, now)
+  ?? (isAbsentInOutage(known, walk, now, absencesFor(reason)) ? absentInOutage : null)
+
+/**
+ * Which absences may stand in. none: the row may be there, but can't be sent. known: a query that is wrong, or a flood
+ * of lookups, opens no access list, so only those that MySQL stated, or a copy. any: what `in_outage` says, too.
+ */
+const absencesFor = (reason: Reason): 'none' | 'known' | 'any' => {
+  switch (reason) {
+    case 'timeout': case 'source-down': case 'source-refused': case 'breaker-open': case 'distrusted': return 'any'
+    case 'query-error': case 'overloaded': return 'known'
+    case 'bad-value': case 'internal-error': case 'unknown-map': case 'unknown-deferred': case 'draining': return 'none'
+    default: return reason satisfies never
+  }
+}
 
 /** The found answer at hand for a walk, fresh or stale; null if there is none. Asks nobody. */
 export const foundInOutage = (known: Known, walk: Walk, now: number): Found | null => {
@@ -88,8 +105,12 @@ export const foundInOutage = (known: Known, walk: Walk, now: number): Found | nu
 /**
  * Whether nobody knows better than that the key is absent, and what an absence in this map does to mail lets us say so.
  */
-const isAbsentInOutage = (known: Known, walk: Walk, now: number): boolean => {
-  const { does, inOutage } = known.absence
+const isAbsentInOutage = (
+  known: Known, walk: Walk, now: number, absences: ReturnType<typeof absencesFor>,
+): boolean => {
+  const { does } = known.absence
+  if (absences === 'none') return false
+  const inOutage = absences === 'any' ? known.absence.inOutage : 'defer'
   switch (does) {
     case 'refuses': return wasAbsent(known, walk, now) && known.isKnownElsewhere(walk.key)
     case 'reroutes': case 'passes':
@@ -103,3 +124,11 @@ const isAbsentInOutage = (known: Known, walk: Walk, now: number): boolean => {
 /** Whether every step was absent when it was last asked, or a copy lacks it. */
 const wasAbsent = (known: Known, { steps }: Walk, now: number): boolean => steps.every(({ key }) =>
   isKnownAbsent(known.memory.get(key), now) || known.copied(key)?.outcome.kind === 'absent')
+
+/** Whether it is for what other maps know of the key or its domain to say if it may be absent in an outage. */
+export const dependsOnOtherMaps = (known: Known, walk: Walk, now: number): boolean => {
+  if (foundInOutage(known, walk, now) !== null) return false
+  const { does, inOutage } = known.absence
+  return does === 'refuses' ? wasAbsent(known, walk, now) && !known.isKnownElsewhere(walk.key)
+    : inOutage === 'pass-strangers' && !wasAbsent(known, walk, now) && !known.isOurs(walk.key)
+}

@@ -10,13 +10,12 @@
 import { isFresh } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
 import type { Policy } from '../config/config.js'
-import type { Outcome } from '../outcome.js'
+import type { Outcome, Unavailable } from '../outcome.js'
 import { absent, absentInOutage, unavailable } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import type { Clock } from '../runtime/clock.js'
-import { lateMs } from '../trust/outage.js'
 import type { TableTrust } from '../trust/table_trust.js'
-import { answerFromMemory, answerInOutage, foundInOutage } from './answers.js'
+import { answerFromMemory, answerInOutage, dependsOnOtherMaps, foundInOutage } from './answers.js'
 import { Flights } from './flights.js'
 import type { Known } from './known.js'
 import { Questions } from './questions.js'
@@ -39,6 +38,8 @@ export type LookupParts = {
   /** The map's tables in the order in which they are asked. */
   readonly tables: readonly TableTrust[]
   readonly clock: Clock
+  /** Brings into memory what Redis knows of this folded key and its domain in other maps, until `deadline`. */
+  readonly readElsewhere?: (key: string, deadline: number) => Promise<void>
   /** Is told of an exception, which is a bug; the lookup ends in a temporary error, or with what is known. */
   readonly onBug: (error: unknown) => void
 }
@@ -47,6 +48,8 @@ export type LookupParts = {
 const maxFlights = 10_000
 /** Work that nobody waits for gives way when this many lookups are under way. */
 const maxFlightsForUpkeep = 100
+/** An answer that comes so much (ms) after the deadline shows that this process was held up. */
+const lateMs = 250
 /** A fresh entry whose renewal was begun is not tried again before (ms). */
 const renewalRetryMs = 5_000
 
@@ -88,6 +91,14 @@ export class MapLookup {
     return foundInOutage(this.known, new Walk(this.#settings.plan, key, key), this.#parts.clock.now()) !== null
   }
 
+  /** Brings into memory what Redis knows of this folded key, until `deadline` (epoch ms). */
+  async readRedis(key: string, deadline: number): Promise<void> {
+    const { known, clock } = this.#parts
+    const walk = new Walk(this.#settings.plan, key, key)
+    await readRedis(known, walk, clock.now())
+    await readRedisPatiently(known, walk, deadline - clock.now())
+  }
+
   /** Whether so few lookups are under way that some may be done in the background. */
   get isIdle(): boolean {
     return this.#flights.size < maxFlightsForUpkeep
@@ -117,17 +128,16 @@ export class MapLookup {
   #conclude(outcome: Outcome, lateAt: number): Outcome {
     const { policy } = this.#settings
     if (outcome !== absentInOutage) {
-      return applyRole(outcome, policy, outcome.kind === 'unavailable' && this.#isLongOutage(lateAt))
+      return applyRole(outcome, policy, outcome.kind === 'unavailable' && this.#isOwnTrouble(lateAt))
     }
     this.#savedAbsences++
     return applyRole(absent, policy)
   }
 
-  /** Whether a table's servers have been out for long. False if this process was held up, or Redis can't be read. */
-  #isLongOutage(lateAt: number): boolean {
-    const { known: { redis }, tables, clock } = this.#parts
-    if (clock.elapsed() > lateAt || redis?.isUsable() === false) return false
-    return tables.some(({ outage }) => outage.isLong)
+  /** Whether this process was held up, or Redis can't be read, so that it is not for us to say that nobody knows. */
+  #isOwnTrouble(lateAt: number): boolean {
+    const { known: { redis }, clock } = this.#parts
+    return clock.elapsed() > lateAt || redis?.isUsable() === false
   }
 
   /** What the table says of a key now, whatever is cached, and whatever the role makes of it. Never rejects. */
@@ -174,7 +184,7 @@ export class MapLookup {
     const joining = this.#flights.joining(walk.asked)
     if (joining !== null) return joining
     if (this.#flights.size >= maxFlights) {
-      return answerInOutage(this.known, walk, this.#parts.clock.now())
+      return answerInOutage(this.known, walk, this.#parts.clock.now(), 'overloaded')
         ?? unavailable('overloaded', `more than ${maxFlights} lookups under way`)
     }
     return this.#flights.start(walk, () => this.#findOut(walk, verifiedSince))
@@ -215,23 +225,29 @@ export class MapLookup {
   }
 
   /** The table could not be asked: the known answer if there is one, and a pause before that key is tried again. */
-  async #bridgeOutage(walk: Walk, failure: Outcome, deadline: number): Promise<Outcome> {
-    const { known, clock } = this.#parts
+  async #bridgeOutage(walk: Walk, failure: Unavailable, deadline: number): Promise<Outcome> {
+    const { known, clock, readElsewhere } = this.#parts
     // A Redis that rests since it was slow is all there is now, and gets the time that is left.
     const isNeeded = answerInOutage(known, walk, clock.now()) === null
     if (isNeeded && await readRedisPatiently(known, walk, deadline - clock.now())) this.#origins.redis++
+    if (dependsOnOtherMaps(known, walk, clock.now())) await readElsewhere?.(walk.key, deadline)
     return this.#failed(walk, failure)
   }
 
-  #failed(walk: Walk, failure: Outcome): Outcome {
+  #failed(walk: Walk, failure: Unavailable): Outcome {
     const now = this.#parts.clock.now()
-    this.known.pause(walk, now)
-    return answerInOutage(this.known, walk, now) ?? failure
+    const bridged = answerInOutage(this.known, walk, now, failure.reason)
+    // What stands in is given again until then, whatever the reason was.
+    if (bridged !== null) this.known.pause(walk, now)
+    return bridged ?? failure
   }
 
+  /** A server that is slow, but not out, may yet say found: before the deadline no absence stands in for that. */
   #answerLate(walk: Walk, isSoft: boolean): Outcome | null {
-    const now = this.#parts.clock.now()
-    const bridged = answerInOutage(this.known, walk, now)
+    const { clock, tables } = this.#parts
+    const now = clock.now()
+    const isSlow = isSoft && !tables.some(({ isOut }) => isOut)
+    const bridged = (isSlow ? foundInOutage : answerInOutage)(this.known, walk, now)
     // The next caller need not wait as long as this one.
     if (isSoft && bridged !== null) this.known.pause(walk, now)
     // The table is slow, and so was Redis: while it still may, what Redis says later is the reply at the deadline.

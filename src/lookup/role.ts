@@ -8,7 +8,7 @@
  *   (trust/table_trust.ts), or what is known says so in an outage (answers.ts):
  *   absent, unless the operator wants also these deferred;
  * - a fallback node with `outage: reject`, if the server could not be asked and
- *   has been out for `outage_after` (trust/outage.ts). This node's own trouble,
+ *   has been out for `outage_after` (mysql/breaker.ts). This node's own trouble,
  *   faults of the map itself, an answer that can't be sent, overload and distrust
  *   stay temporary on every node.
  */
@@ -17,17 +17,18 @@ import type { Outcome, Reason } from '../outcome.js'
 import { absent, isOutage, unavailable } from '../outcome.js'
 
 /**
- * The outcome that this node gives for what the lookup found out. `isLongOutage`: the servers have been out for long,
- * and all that is known could be read.
+ * The outcome that this node gives for what the lookup found out. `isOwnTrouble`: this process was held up, or what it
+ * knows could not be read.
  */
-export const applyRole = (outcome: Outcome, policy: Policy, isLongOutage = false): Outcome => {
+export const applyRole = (outcome: Outcome, policy: Policy, isOwnTrouble = false): Outcome => {
   switch (outcome.kind) {
     case 'found': return outcome
     case 'absent':
       return policy.unknown === 'reject' ? outcome
         : unavailable('unknown-deferred', 'not in the table; this node defers unknowns')
     case 'unavailable':
-      return policy.outage === 'reject' && isLongOutage && isOut(outcome.reason) ? absent : outcome
+      return policy.outage === 'reject' && !isOwnTrouble && isOut(outcome.reason)
+        && (outcome.outMs ?? -1) >= policy.outageAfterMs ? absent : outcome
     default: return outcome satisfies never
   }
 }

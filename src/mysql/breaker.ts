@@ -18,6 +18,8 @@ export type BreakerSettings = {
   readonly windowMs: number
   /** An open breaker tries the server after this. */
   readonly resetMs: number
+  /** A try to connect may take so long. */
+  readonly connectTimeoutMs: number
 }
 
 export type BreakerHooks = {
@@ -41,15 +43,29 @@ export type BreakerStatus = {
 }
 
 /** Tries that failed one after the other: the first and the last one (of `performance.now()`). */
-export type Out = { readonly since: number, readonly at: number }
+export type FailedTries = { readonly since: number, readonly at: number }
 
 /** The breakers of several nodes shouldn't all try a server at the same moment. */
 const jitter = 0.1
 const jittered = (ms: number): number => Math.round(ms * (1 - jitter + Math.random() * 2 * jitter))
 
-/** While a server fails, one try ends at most so long (ms) after the one before. */
+/** Timers of a busy process come so late (ms). */
+const lateMs = 250
+
+/**
+ * While a server fails, one try ends at most so long (ms) after the one before. A longer gap says that this process was
+ * held up, and knows nothing of the time between.
+ */
 export const longestTryMs = (resetMs: number, connectTimeoutMs: number): number =>
-  resetMs * (1 + jitter) + connectTimeoutMs
+  resetMs * (1 + jitter) + connectTimeoutMs + lateMs
+
+/** One more try failed, at `now`. */
+export const oneMoreFailed = (before: FailedTries | null, now: number, longestMs: number): FailedTries =>
+  ({ since: before !== null && now - before.at <= longestMs ? before.since : now, at: now })
+
+/** For how long (ms) a server has been out; null: it is not, or nobody has tried it lately. */
+export const outMsOf = (tries: FailedTries | null, now: number, longestMs: number): number | null =>
+  tries === null || now - tries.at > longestMs ? null : now - tries.since
 
 /** What the circuit breaker is told; it wants failures thrown. */
 const failed = (): Promise<never> => Promise.reject(new Error('failed'))
@@ -62,11 +78,13 @@ export class Breaker {
   #since = Date.now()
   #opened = 0
   #lastError = ''
-  #out: Out | null = null
+  readonly #longestTryMs: number
+  #failedTries: FailedTries | null = null
   #failuresInRow = 0
 
-  constructor({ failures, windowMs, resetMs }: BreakerSettings, hooks: BreakerHooks) {
+  constructor({ failures, windowMs, resetMs, connectTimeoutMs }: BreakerSettings, hooks: BreakerHooks) {
     this.#failures = failures
+    this.#longestTryMs = longestTryMs(resetMs, connectTimeoutMs)
     this.#hooks = hooks
     this.#circuit = new CircuitBreaker(attempt => attempt(), {
       timeout: false,
@@ -102,9 +120,9 @@ export class Breaker {
     return this.#failuresInRow > 0
   }
 
-  /** For how long the server has been out, as far as tries tell; null: it answers, be it with a refusal. */
-  get out(): Out | null {
-    return this.#out
+  /** For how long (ms) the server has been out, as far as tries tell; null: it answers, be it with a refusal. */
+  get outMs(): number | null {
+    return outMsOf(this.#failedTries, performance.now(), this.#longestTryMs)
   }
 
   get status(): BreakerStatus {
@@ -118,7 +136,7 @@ export class Breaker {
 
   /** The server let us in, or answered. */
   succeeded(): void {
-    this.#out = null
+    this.#failedTries = null
     this.#failuresInRow = 0
     if (!this.#circuit.closed) return this.#circuit.close()
     // A closed one needs the failures, and the number of questions. To ask through it takes a tenth of a miss.
@@ -127,8 +145,8 @@ export class Breaker {
 
   /** The server failed. */
   failed(fault: Fault): void {
-    const now = performance.now()
-    this.#out = fault.reason === 'source-refused' ? null : { since: this.#out?.since ?? now, at: now }
+    this.#failedTries = fault.reason === 'source-refused' ? null
+      : oneMoreFailed(this.#failedTries, performance.now(), this.#longestTryMs)
     this.#lastError = fault.detail
     // Another question may have opened it meanwhile.
     if (!this.#circuit.closed) return

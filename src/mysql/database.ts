@@ -5,7 +5,6 @@
  */
 import { isOutage, unavailable } from '../outcome.js'
 import type { Unavailable } from '../outcome.js'
-import type { Out } from './breaker.js'
 import { serverName } from './hosts.js'
 import type { Host } from './hosts.js'
 import { Server } from './server.js'
@@ -33,8 +32,8 @@ export type Access = Login & {
 export type Database = {
   /** Rows, or why there are none, within `budgetMs`. */
   ask(query: Query, values: readonly string[], budgetMs: number, choice?: Choice): Promise<Reply | Unavailable>
-  /** For how long all of its servers have been out, whether or not anybody asked; null if one of them is not. */
-  out(): Out | null
+  /** For how long (ms) all of its servers have been out, whether or not anybody asked; null if one of them is not. */
+  outMs(): number | null
   /**
    * Hands over the rows of a list of any length, in batches, until `onRows` wants no more;
    * null, or why rows are missing. Rejects if `onRows` does.
@@ -115,10 +114,9 @@ const databaseOn = (servers: readonly Server[]): Database => {
   }
   return {
     ask,
-    out: () => {
-      const outs = servers.flatMap(({ out }) => out ?? [])
-      if (outs.length < servers.length) return null
-      return { since: Math.max(...outs.map(({ since }) => since)), at: Math.min(...outs.map(({ at }) => at)) }
+    outMs: () => {
+      const out = servers.flatMap(({ outMs }) => outMs ?? [])
+      return out.length < servers.length ? null : Math.min(...out)
     },
     list: async (query, onRows) => {
       let failure = unavailable('source-down', 'no server')

@@ -109,6 +109,14 @@ const mariadbNames: ReadonlyMap<number, string> = new Map([
 
 const maxDetailLength = 250
 
+/**
+ * How a try to connect fails if the server is down. Any other way (a certificate, a name that can't be resolved, a
+ * socket that isn't there for us, too many open files) may be this node's own trouble.
+ */
+const downCodes: ReadonlySet<string> = new Set([
+  'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'EHOSTDOWN', 'PROTOCOL_CONNECTION_LOST',
+])
+
 /** What is known of a thrown error. */
 type Facts = { readonly errno: number | null, readonly code: string | null, readonly message: string }
 
@@ -159,8 +167,9 @@ export const faultOf = (error: unknown, phase: Phase): Fault => {
   const { errno } = facts
   const server = { kind: 'fault', blame: 'server', reason: 'source-down' } as const
   if (errno === null) {
-    // Lost, reset, or not the protocol.
-    return { ...server, detail: clientErrorText(facts, phase), again: 'new', broken: true }
+    const isDown = phase === 'query' || downCodes.has(facts.code ?? '')
+    const reason = isDown ? 'source-down' : 'source-refused'
+    return { ...server, reason, detail: clientErrorText(facts, phase), again: 'new', broken: true }
   }
   const detail = serverErrorText(errno, facts, phase)
   const refused = { ...server, reason: 'source-refused', detail, again: 'no', broken: true } as const

@@ -5,7 +5,7 @@
 import { unavailable } from '../outcome.js'
 import type { Unavailable } from '../outcome.js'
 import { Breaker } from './breaker.js'
-import type { BreakerSettings, BreakerState, BreakerStatus, Out } from './breaker.js'
+import type { BreakerSettings, BreakerState, BreakerStatus } from './breaker.js'
 import { Connection } from './connection.js'
 import { Dialer } from './dial.js'
 import { faultOf, unavailableFor } from './fault.js'
@@ -23,8 +23,6 @@ export type ServerSettings = PoolSettings & BreakerSettings & {
    * server that hangs within one deadline and not several.
    */
   readonly suspectMs: number
-  /** A connection may take so long to open. */
-  readonly connectTimeoutMs: number
   /** A statement may take so long, from when it is sent; the server itself ends it somewhat earlier. */
   readonly statementMs: number
   /** A replica further behind than this is not believed when it says absent; null: nobody looks at replication. */
@@ -109,9 +107,9 @@ export class Server {
     return { server: this.name, ...this.#breaker.status, ...this.#pool.counts }
   }
 
-  /** For how long it has been out, as far as tries tell; null if the last one did not find it so. */
-  get out(): Out | null {
-    return this.#breaker.out
+  /** For how long (ms) it has been out, as far as tries tell; null if the last one did not find it so. */
+  get outMs(): number | null {
+    return this.#breaker.outMs
   }
 
   /** Whether lookups may ask it. */

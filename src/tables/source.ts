@@ -2,7 +2,6 @@
 import { absent, unavailable } from '../outcome.js'
 import type { Outcome, Unavailable } from '../outcome.js'
 import type { Database } from '../mysql/database.js'
-import type { Out } from '../mysql/breaker.js'
 import type { HeldConnection } from '../mysql/server.js'
 import type { Rows } from '../mysql/sql.js'
 import type { TableDefinition } from './definition.js'
@@ -44,8 +43,8 @@ export type Source = {
    * changed definition must not be served what the old one said.
    */
   readonly definition: string
-  /** For how long all of its servers have been out, whether or not anybody asked; null if one of them is not. */
-  readonly out?: () => Out | null
+  /** For how long (ms) all of its servers have been out, whether or not anybody asked; null if one of them is not. */
+  readonly outMs?: () => number | null
   /** What it asks, so that another source's connection can ask it. */
   readonly asks?: Definition
 }
@@ -69,10 +68,10 @@ export type Definition =
 
 /** The source of one table. `onEmpty` is told of each empty value, of which Postfix warns. */
 export const mysqlSource = (
-  definition: Definition, database: Pick<Database, 'ask' | 'out'>, onEmpty?: () => void,
+  definition: Definition, database: Pick<Database, 'ask' | 'outMs'>, onEmpty?: () => void,
 ): Source => ({
   definition: definition.fingerprint,
-  out: () => database.out(),
+  outMs: () => database.outMs(),
   asks: definition,
   ask: async (key, budgetMs, { avoid, only, onAbsent } = {}) => {
     try {
@@ -89,7 +88,9 @@ export const mysqlSource = (
           return judge(definition, server, held, onAbsent).then(doubt => { given.outcome = doubt ?? absent })
         },
       })
-      return reply.kind === 'unavailable' ? { outcome: reply, server: '' } : answer
+      if (reply.kind !== 'unavailable') return answer
+      const outMs = database.outMs()
+      return { outcome: outMs === null ? reply : { ...reply, outMs }, server: '' }
     } catch (error) {
       return { outcome: bugAsOutcome(error), server: '' }
     }

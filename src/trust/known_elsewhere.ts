@@ -13,7 +13,6 @@
  * old absence then can't refuse anybody. The same goes for an address elsewhere
  * that a known alias leads to. So it may stand in, as an old found answer may;
  * a map that names recipients never does so for its own absences.
- *
  */
 import { isIP } from 'node:net'
 import { readable } from '../outcome.js'
@@ -68,10 +67,22 @@ export type Neighbour = {
   readonly search: Search
   /** Whether it has a found answer for this folded key, fresh or stale; asks nobody. */
   readonly knows: (key: string) => boolean
+  /** Brings into memory what Redis knows of this folded key, until `deadline` (epoch ms), if there is a Redis. */
+  readonly readRedis?: (key: string, deadline: number) => Promise<void>
   /** For a map of aliases. */
   readonly targets?: Targets
   /** It names some of our domains (those in main.cf), and others may be in tables that Holdfast doesn't have. */
   readonly isPartial?: true
+}
+
+/** Brings into memory what the neighbours' Redis knows of a folded key and its domain, until `deadline` (epoch ms). */
+export const readElsewhere = async (
+  key: string, deadline: number, neighbours: Iterable<Neighbour>,
+): Promise<void> => {
+  const at = key.lastIndexOf('@')
+  const keys = [...new Set([key, key.slice(at + 1), key.slice(Math.max(at, 0))])].filter(each => each !== '')
+  const readers = [...neighbours].flatMap(({ readRedis }) => readRedis ?? [])
+  await Promise.all(readers.flatMap(read => keys.map(each => read(each, deadline))))
 }
 
 const hasDomains = (neighbours: Iterable<Neighbour>): boolean => {

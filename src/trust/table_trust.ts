@@ -19,7 +19,6 @@ import type { Answer, AskOptions, HeldSource, Source } from '../tables/source.js
 import type { Canary } from './canary.js'
 import { allowedShrink, isShrunk, maxDoubtKeys, recheck } from './doubt.js'
 import type { Doubt, DoubtCause } from './doubt.js'
-import type { Outage } from './outage.js'
 
 export type TrustSettings = {
   /** A larger share of known keys missing begins a doubt; 1 switches that off. */
@@ -38,8 +37,6 @@ export type TrustParts = {
   readonly isEvidenceRead?: () => boolean
   /** Keys that must always be found by the table's servers, whatever map they are of. */
   readonly canaries: readonly Canary[]
-  /** Of the table's servers. */
-  readonly outage: Outage
   /** What judges the tables of the same database, this one among them. */
   readonly siblings: readonly TableTrust[]
   readonly clock: Clock
@@ -102,8 +99,9 @@ export class TableTrust {
     return this.#doubts.has(server) || this.#parts.canaries.some(canary => canary.isMissingOn(server))
   }
 
-  get outage(): Outage {
-    return this.#parts.outage
+  /** Whether all of its servers are out, as far as tries tell. */
+  get isOut(): boolean {
+    return (this.#parts.source.outMs?.() ?? null) !== null
   }
 
   get trustedAt(): number {
@@ -125,13 +123,9 @@ export class TableTrust {
    * `rowOf` is asked when a server says absent. Rejects only for a bug.
    */
   async ask(key: string, deadline: number, rowOf: () => KnownRow | null = () => null): Promise<Answer> {
-    const { clock, source } = this.#parts
-    const budgetMs = deadline - clock.now()
-    const until = clock.elapsed() + budgetMs
     const first = this.#checked(await this.#ask(key, deadline, rowOf, { avoid: server => this.isDoubted(server) }))
     const isDistrusted = first.outcome.kind === 'unavailable' && first.outcome.reason === 'distrusted'
     const answer = isDistrusted ? await this.#askElsewhere(first, key, deadline, rowOf) : first
-    this.outage.note(answer.outcome, until, source.out?.() ?? null)
     // Without a server it is the query that no row can answer.
     if (answer.outcome.kind !== 'absent' || answer.server === '') return answer
     const giver = rowOf()?.giver ?? answer.server

@@ -8,8 +8,8 @@ import { absent, byteString, found, unavailable } from '../../src/outcome.js'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
 
-const rejects = { policy: { unknown: 'reject', outage: 'defer' }, sensitive: false } as const
-const defers = { policy: { unknown: 'defer', outage: 'defer' }, sensitive: false } as const
+const rejects = { policy: { unknown: 'reject', outage: 'defer', outageAfterMs: 60_000 }, sensitive: false } as const
+const defers = { policy: { unknown: 'defer', outage: 'defer', outageAfterMs: 60_000 }, sensitive: false } as const
 const finds = (value: string): DaemonAnswer => ({ kind: 'found', value })
 const lacks: DaemonAnswer = { kind: 'absent' }
 const defersWith = (text: string): DaemonAnswer => ({ kind: 'unavailable', text })

@@ -117,7 +117,7 @@ t.test('an answer from Redis is as old as its verification', async t => {
   await clock.advance(minute)
   t.strictSame(await ask('info@example.com', other), stale('box@example.net'))
   await clock.advance(55 * minute)
-  t.equal(await ask('info@example.com', other), down)
+  t.match(await ask('info@example.com', other), down)
 })
 
 t.test('a stale answer from Redis is not taken for the table\'s word', async t => {
@@ -136,7 +136,7 @@ t.test('C119 what another definition of the map said is not used', async t => {
   const changed = open(
     { definition: 'fedcba9876543210' }, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }),
   )
-  t.equal(await ask('info@example.com', changed), down)
+  t.match(await ask('info@example.com', changed), down)
 })
 
 t.test('an absence of a key known elsewhere bridges an outage until it expires', async t => {
@@ -146,7 +146,7 @@ t.test('an absence of a key known elsewhere bridges an outage until it expires',
   await clock.advance(60 * minute - 1)
   t.equal(await ask('user@example.com'), absent)
   await clock.advance(1)
-  t.equal(await ask('user@example.com'), down)
+  t.match(await ask('user@example.com'), down)
 })
 
 t.test('an absence of a key that no other map knows bridges nothing', async t => {
@@ -154,21 +154,21 @@ t.test('an absence of a key that no other map knows bridges nothing', async t =>
   t.equal(await ask('user@example.com'), absent)
   source.fault = down
   await clock.advance(30_000)
-  t.equal(await ask('user@example.com'), down)
+  t.match(await ask('user@example.com'), down)
 })
 
 t.test('a key that nobody asked for is not absent just because another map knows it', async t => {
   const { ask, source } = stage({}, { isKnownElsewhere: () => true })
   source.fault = down
-  t.equal(await ask('user@example.com'), down)
+  t.match(await ask('user@example.com'), down)
 })
 
-t.test('an absence of a key known elsewhere is given at the soft deadline, and then at once', async t => {
+t.test('an absence of a key known elsewhere is given at the deadline, and then at once', async t => {
   const { ask, askTimed, source, clock } = stage({}, { isKnownElsewhere: () => true })
   await ask('user@example.com')
   source.latencyMs = 60_000
   await clock.advance(30_000)
-  t.strictSame(await askTimed('user@example.com'), { outcome: absent, ms: 300 })
+  t.strictSame(await askTimed('user@example.com'), { outcome: absent, ms: 2_000 })
   t.strictSame(await askTimed('user@example.com'), { outcome: absent, ms: 0 })
 })
 
@@ -283,7 +283,7 @@ t.test('a map without stale time gives nothing that is not fresh', async t => {
   await ask('info@example.com')
   source.fault = down
   await clock.advance(5 * minute)
-  t.equal(await ask('info@example.com'), down)
+  t.match(await ask('info@example.com'), down)
 })
 
 t.test('bytes that are not UTF-8 pass through as they are', async t => {

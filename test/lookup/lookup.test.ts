@@ -47,7 +47,7 @@ t.test('an absence is never used after its time, also when the table can\'t be a
   t.equal(await ask('new@example.com'), absent)
   source.fault = down
   await clock.advance(30_000)
-  t.equal(await ask('new@example.com'), down)
+  t.match(await ask('new@example.com'), down)
 })
 
 t.test('C116 a deleted row is absent once the table has said so twice, confirm_for apart', async t => {
@@ -64,7 +64,7 @@ t.test('C116 a deleted row is absent once the table has said so twice, confirm_f
   t.equal(await ask('info@example.com'), absent)
   source.fault = down
   await clock.advance(30_000)
-  t.equal(await ask('info@example.com'), down, 'and what it was before is forgotten')
+  t.match(await ask('info@example.com'), down, 'and what it was before is forgotten')
 })
 
 t.test('a stale answer bridges an outage from the first failed query on, until it expires', async t => {
@@ -76,7 +76,7 @@ t.test('a stale answer bridges an outage from the first failed query on, until i
   await clock.advance(7 * aDay - 5 * minute - 1)
   t.strictSame(await ask('info@example.com'), stale('box@example.net'))
   await clock.advance(1)
-  t.equal(await ask('info@example.com'), down)
+  t.match(await ask('info@example.com'), down)
 })
 
 t.test('after a failure a stale answer comes at once, and the table is asked again after five seconds', async t => {
@@ -106,8 +106,8 @@ t.test('C70 a step in doubt ends the walk: a catch-all does not take the mail', 
   const { ask, source } = stage({ 'user@example.com': 'box@example.net', '@example.com': 'catch@example.net' })
   t.strictSame(await ask('other@example.com'), fresh('catch@example.net'), 'the catch-all is known and fresh')
   source.fault = key => key === 'user@example.com' ? down : undefined
-  t.equal(await ask('user@example.com'), down)
-  t.equal(await ask('user+tag@example.com'), down)
+  t.match(await ask('user@example.com'), down)
+  t.match(await ask('user+tag@example.com'), down)
 })
 
 t.test('an answer that is asked for late in its fresh time is refreshed behind the reply', async t => {
@@ -166,26 +166,26 @@ t.test('a table has lost its rows: known keys are served stale, others are defer
 
 t.test('fallback with outage: reject rejects what is not known, and only what could not be asked', async t => {
   const { ask, source, clock } = stage(
-    { 'info@example.com': 'box@example.net' }, { policy: { unknown: 'reject', outage: 'reject' } },
+    { 'info@example.com': 'box@example.net' }, { policy: { unknown: 'reject', outage: 'reject', outageAfterMs: minute } },
   )
   await ask('info@example.com')
   source.fault = down
   await clock.advance(5 * minute)
   t.strictSame(await ask('info@example.com'), stale('box@example.net'))
   for (let second = 0; second < 60; second += 10) {
-    t.equal(await ask('nobody@example.com'), down, `after ${second} s`)
+    t.match(await ask('nobody@example.com'), down, `after ${second} s`)
     await clock.advance(10_000)
   }
   t.equal(await ask('nobody@example.com'), absent, 'the server has been out for outage_after')
   source.fault = unavailable('query-error', 'no such table')
   t.match(await ask('nobody@example.com'), { reason: 'query-error' })
   source.fault = down
-  t.equal(await ask('nobody@example.com'), down, 'it answered meanwhile')
+  t.match(await ask('nobody@example.com'), down, 'it answered meanwhile')
 })
 
 t.test('outage: reject: this node\'s own trouble is no outage', async t => {
   const longOutage = async (fault: Outcome & { kind: 'unavailable' }, changes: Changes = {}) => {
-    const staged = stage({}, { policy: { unknown: 'reject', outage: 'reject' }, ...changes })
+    const staged = stage({}, { policy: { unknown: 'reject', outage: 'reject', outageAfterMs: minute }, ...changes })
     staged.source.fault = fault
     for (let second = 0; second <= 120; second += 10) {
       await staged.ask('nobody@example.com')
@@ -196,7 +196,7 @@ t.test('outage: reject: this node\'s own trouble is no outage', async t => {
   t.test('a server that answers with a refusal is not out', async t => {
     const refused = unavailable('source-refused', 'error 1226')
     const { ask, source } = await longOutage(refused)
-    t.equal(await ask('nobody@example.com'), refused)
+    t.match(await ask('nobody@example.com'), refused)
     source.fault = unavailable('breaker-open', 'not asked after failures')
     t.match(await ask('nobody@example.com'), { reason: 'breaker-open' })
   })
@@ -204,25 +204,25 @@ t.test('outage: reject: this node\'s own trouble is no outage', async t => {
     const { ask, redis } = await longOutage(down, { withRedis: true })
     t.equal(await ask('nobody@example.com'), absent)
     redis.state.usable = false
-    t.equal(await ask('nobody@example.com'), down)
+    t.match(await ask('nobody@example.com'), down)
   })
-  t.test('a process that was held up, or that nobody asked, knows nothing', async t => {
-    const { ask, clock, source } = await longOutage(down)
-    source.fault = unavailable('breaker-open', 'not asked after failures')
-    await clock.advance(60_000)
-    t.match(await ask('nobody@example.com'), { reason: 'breaker-open' })
+  t.test('a reply that comes late, since this process was held up', async t => {
+    const { clock, lookup } = await longOutage(down)
+    const reply = Promise.resolve(lookup.lookup('nobody@example.com'))
+    clock.holdUp(10_000)
+    t.match(await reply, down)
   })
   t.test('a clock that is set forward makes no outage longer', async t => {
-    const { ask, clock, source } = stage({}, { policy: { unknown: 'reject', outage: 'reject' } })
+    const { ask, clock, source } = stage({}, { policy: { unknown: 'reject', outage: 'reject', outageAfterMs: minute } })
     source.fault = down
     await ask('nobody@example.com')
     clock.set(clock.now() + 10 * minute)
-    t.equal(await ask('nobody@example.com'), down)
+    t.match(await ask('nobody@example.com'), down)
   })
 })
 
 t.test('unknown: defer defers what the table says is absent', async t => {
-  const { ask, lookup } = stage({}, { policy: { unknown: 'defer', outage: 'defer' } })
+  const { ask, lookup } = stage({}, { policy: { unknown: 'defer', outage: 'defer', outageAfterMs: minute } })
   t.match(await ask('nobody@example.com'), { kind: 'unavailable', reason: 'unknown-deferred' })
   t.match(lookup.lookup('nobody@example.com'), { kind: 'unavailable', reason: 'unknown-deferred' }, 'from memory, too')
   t.match(lookup.lookup(''), { kind: 'unavailable', reason: 'unknown-deferred' })

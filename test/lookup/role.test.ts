@@ -21,19 +21,23 @@ const reasons: Readonly<Record<Reason, 'outage' | 'always deferred'>> = {
 }
 
 const policies: readonly Policy[] = [
-  { unknown: 'reject', outage: 'defer' },
-  { unknown: 'defer', outage: 'defer' },
-  { unknown: 'reject', outage: 'reject' },
-  { unknown: 'defer', outage: 'reject' },
+  { unknown: 'reject', outage: 'defer', outageAfterMs: 60_000 },
+  { unknown: 'defer', outage: 'defer', outageAfterMs: 60_000 },
+  { unknown: 'reject', outage: 'reject', outageAfterMs: 60_000 },
+  { unknown: 'defer', outage: 'reject', outageAfterMs: 60_000 },
 ]
 
 for (const policy of policies) {
   const name = `unknown: ${policy.unknown}, outage: ${policy.outage}`
   for (const [reason, meaning] of Object.entries(reasons) as [Reason, string][]) {
-    const outcome = unavailable(reason, 'detail')
-    const becomes = policy.outage === 'reject' && meaning === 'outage' ? absent : outcome
-    t.equal(applyRole(outcome, policy, true), becomes, `${name}: ${reason} becomes ${becomes.kind}`)
-    t.equal(applyRole(outcome, policy), outcome, `${name}: ${reason} stays, if the outage is not known to be long`)
+    const short = unavailable(reason, 'detail')
+    const long = { ...short, outMs: 60_000 }
+    const becomes = policy.outage === 'reject' && meaning === 'outage' ? absent : long
+    t.equal(applyRole(long, policy), becomes, `${name}: ${reason} becomes ${becomes.kind} in a long outage`)
+    t.equal(applyRole(long, policy, true), long, `${name}: ${reason} stays, if this node has trouble of its own`)
+    for (const outcome of [short, { ...short, outMs: 59_999 }]) {
+      t.equal(applyRole(outcome, policy), outcome, `${name}: ${reason} stays, if the outage is not known to be long`)
+    }
   }
   for (const age of ['fresh', 'stale'] as const) {
     const outcome = found(byteString('box@example.net'), age)

@@ -194,7 +194,7 @@ t.test('a whole answer bridges an outage in which its steps are no longer known'
   t.strictSame(await ask('user+tag@example.com'), stale('box+tag@example.net'))
   t.strictSame(await ask('User+tag@example.com'), stale('box+tag@example.net'), 'whatever the case of the localpart')
   t.strictSame(await ask('Anybody@Example.ORG'), stale('catch@example.net'))
-  t.equal(await ask('somebody@example.org'), down, 'of another user the catch-all says nothing')
+  t.match(await ask('somebody@example.org'), down, 'of another user the catch-all says nothing')
 })
 
 t.test('an answer put together from fresh steps in memory is known whole as well', async t => {
@@ -233,7 +233,7 @@ t.test('a whole answer is forgotten when all its steps are absent', async t => {
   t.equal(await ask('one@example.com'), absent)
   source.fault = down
   await clock.advance(30_000)
-  t.equal(await ask('one@example.com'), down)
+  t.match(await ask('one@example.com'), down)
 })
 
 t.test('a user\'s own new row wins over the catch-all when the fresh time is over', async t => {

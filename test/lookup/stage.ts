@@ -8,7 +8,6 @@ import { Memory } from '../../src/caches/memory.js'
 import type { Statement } from '../../src/caches/entry.js'
 import type { MapIdentity, RedisCache } from '../../src/caches/redis.js'
 import { MapTrust } from '../../src/trust/map_trust.js'
-import { Outage } from '../../src/trust/outage.js'
 import { TableTrust } from '../../src/trust/table_trust.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
 import type { LookupSettings } from '../../src/lookup/lookup.js'
@@ -112,7 +111,7 @@ export const stage = (rows: Readonly<Record<string, string>>, {
   const redis = scriptedRedis(clock)
   const memory = new Memory({ entries: 1_000, bytes: 10_000_000, absentEntries: 100 })
   const settings: Settings = {
-    definition: '0123456789abcdef', policy: { unknown: 'reject', outage: 'defer' },
+    definition: '0123456789abcdef', policy: { unknown: 'reject', outage: 'defer', outageAfterMs: minute },
     plan: compileSearch(search, {
       recipientDelimiter: '+', parentDomainMatchesSubdomains: new Set(),
       propagateUnmatchedExtensions: new Set(['virtual']), localDomains: new Set(),
@@ -136,7 +135,6 @@ export const stage = (rows: Readonly<Record<string, string>>, {
     const trust = new MapTrust([new TableTrust({ maxShrink: 0.3, evidenceForMs: Infinity }, {
       source: table ?? source, clock, sample: (count, since) => known.sample(0, count, since), losses: () => ownCopies.of(0)?.losses ?? [],
       canaries: [], siblings: [],
-      outage: new Outage(60_000, 15_000, clock),
       isEvidenceRead: () => known.isRedisRead, dropAbsences: () => known.dropAbsences(), onChange: () => undefined,
     })])
     const lookup = new MapLookup(rest, { known, tables: trust.tables, clock, onBug: error => bugs.push(error) })

@@ -11,8 +11,16 @@ const brief = ({ blame, reason, again, broken }: Fault): string => `${blame} ${r
 // what happened, when, and what is made of it
 const cases: readonly (readonly [string, Error | null, Phase, string])[] = [
   ['refused', clientError('ECONNREFUSED'), 'connect', 'server source-down new broken'],
-  ['no such socket', clientError('ENOENT'), 'connect', 'server source-down new broken'],
-  ['name not found', clientError('ENOTFOUND'), 'connect', 'server source-down new broken'],
+  ['no route', clientError('EHOSTUNREACH'), 'connect', 'server source-down new broken'],
+  ['lost while connecting', clientError('PROTOCOL_CONNECTION_LOST'), 'connect', 'server source-down new broken'],
+  ['no such socket', clientError('ENOENT'), 'connect', 'server source-refused new broken'],
+  ['socket of others', clientError('EACCES'), 'connect', 'server source-refused new broken'],
+  ['name not found', clientError('ENOTFOUND'), 'connect', 'server source-refused new broken'],
+  ['name server silent', clientError('EAI_AGAIN'), 'connect', 'server source-refused new broken'],
+  ['too many open files', clientError('EMFILE'), 'connect', 'server source-refused new broken'],
+  ['certificate', clientError('HANDSHAKE_SSL_ERROR'), 'connect', 'server source-refused new broken'],
+  ['no TLS', clientError('HANDSHAKE_NO_SSL_SUPPORT'), 'connect', 'server source-refused new broken'],
+  ['another kind of server', new RangeError('out of range'), 'connect', 'server source-refused new broken'],
   ['lost', clientError('PROTOCOL_CONNECTION_LOST'), 'query', 'server source-down new broken'],
   ['reset', clientError('ECONNRESET'), 'query', 'server source-down new broken'],
   ['not the protocol', new RangeError('out of range'), 'query', 'server source-down new broken'],

@@ -12,7 +12,6 @@ import type { Plan } from '../../src/lookup/search.js'
 import { isKnownElsewhere } from '../../src/trust/known_elsewhere.js'
 import type { Neighbour } from '../../src/trust/known_elsewhere.js'
 import { MapTrust } from '../../src/trust/map_trust.js'
-import { Outage } from '../../src/trust/outage.js'
 import { TableTrust } from '../../src/trust/table_trust.js'
 import { preload } from '../../src/upkeep/evidence.js'
 import { entryFor, recallEntry } from '../../src/upkeep/snapshots.js'
@@ -152,8 +151,7 @@ export class Node {
     this.letter = settings.letter
     const neighbours: Neighbour[] = []
     const siblings: TableTrust[] = []
-    const outage = new Outage(outageAfterMs, 15_000, settings.world.clock)
-    const open = (table: TableName): MysqlMap => this.#openMap(table, neighbours, siblings, outage)
+    const open = (table: TableName): MysqlMap => this.#openMap(table, neighbours, siblings)
     this.maps = { alias: open('alias'), domains: open('domains') }
     this.#repeat(saveEveryMs, () => this.save())
     this.#repeat(shareEveryMs, () => {
@@ -244,7 +242,7 @@ export class Node {
     }
   }
 
-  #openMap(table: TableName, neighbours: Neighbour[], siblings: TableTrust[], outage: Outage): MysqlMap {
+  #openMap(table: TableName, neighbours: Neighbour[], siblings: TableTrust[]): MysqlMap {
     const { world, redis: shared, isFallback, letter, previous } = this.#settings
     const { clock, random } = world
     const former = previous?.maps[table]
@@ -265,7 +263,7 @@ export class Node {
     known.knowsFlushes = shared === null
     const source = world.source(table, table === 'alias' ? letter : 'd')
     const tableTrust: TableTrust = new TableTrust({ maxShrink: 0.3, evidenceForMs: Infinity }, {
-      source, clock, canaries: [], siblings, outage, sample: (count, since) => known.sample(0, count, since),
+      source, clock, canaries: [], siblings, sample: (count, since) => known.sample(0, count, since),
       isEvidenceRead: () => known.isRedisRead, dropAbsences: () => known.dropAbsences(),
       onChange: (_server, doubt, before) => {
         if ((doubt === null) === (before === null)) return
@@ -275,7 +273,7 @@ export class Node {
     siblings.push(tableTrust)
     const trust = new MapTrust([tableTrust])
     if (earlier !== null) trust.inherit(earlier.trust)
-    const policy = { unknown: 'reject', outage: isFallback && table === 'alias' ? 'reject' : 'defer' } as const
+    const policy = { unknown: 'reject', outage: isFallback && table === 'alias' ? 'reject' : 'defer', outageAfterMs } as const
     const lookup = new MapLookup({ plan, policy, deadlineMs, softDeadlineMs: 300 }, {
       known, tables: trust.tables, clock, onBug: error => { throw error },
     })

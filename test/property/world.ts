@@ -128,10 +128,13 @@ export class World {
   fail(which: 0 | 1, fault: ServerFault): void {
     this.#trouble()
     this.servers[which].fault = fault
+    const isOut = this.servers.every(server => server.fault === 'down' || server.fault === 'hung')
+    this.#outSince = isOut ? this.#outSince ?? this.clock.elapsed() : null
   }
 
   /** The source of a table for a node whose definition is this letter. */
   source(table: TableName, letter: string): Source {
+    const openedAt = this.clock.elapsed()
     const source: Source = {
       definition: letter,
       ask: async (key, budgetMs, { avoid, only, onAbsent } = {}) => {
@@ -148,7 +151,9 @@ export class World {
             : await onAbsent?.(server.name, this.#held(server, table, letter, until)) ?? null
           return { outcome: doubt ?? outcome, server: server.name }
         }
-        return { outcome: failure, server: '' }
+        // As its breaker sees it, which tries the servers again and again.
+        const outMs = this.#outSince === null ? null : this.clock.elapsed() - Math.max(this.#outSince, openedAt)
+        return { outcome: outMs === null ? failure : { ...failure, outMs }, server: '' }
       },
     }
     this.#tables.set(source, table)
@@ -156,6 +161,8 @@ export class World {
   }
 
   readonly #tables = new WeakMap<Source, TableName>()
+  /** Since when no server has answered (elapsed ms); null: one does. */
+  #outSince: number | null = null
 
   #held(server: DatabaseServer, table: TableName, letter: string, until: number): HeldSource {
     return {

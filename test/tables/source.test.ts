@@ -15,8 +15,8 @@ const definition: Definition = {
 
 const answering = (
   answer: Pick<Result, 'kind' | 'rows'> | Unavailable, doubt: Unavailable | null = null,
-): Pick<Database, 'ask' | 'out'> => ({
-  out: () => null,
+): Pick<Database, 'ask' | 'outMs'> => ({
+  outMs: () => null,
   ask: async (_query, _values, _budgetMs, { onReply } = {}) => {
     if (answer.kind === 'unavailable') return answer
     const reply = { ...answer, columns: [], server: 'db:3306#1' }
@@ -24,7 +24,7 @@ const answering = (
     return reply
   },
 })
-const unasked: Pick<Database, 'ask' | 'out'> = { out: () => null, ask: () => { throw new Error('asked') } }
+const unasked: Pick<Database, 'ask' | 'outMs'> = { outMs: () => null, ask: () => { throw new Error('asked') } }
 
 /** What the source says of a key. */
 const ask = async (source: Source, key: string): Promise<Outcome> => (await source.ask(key, 1_000)).outcome
@@ -78,8 +78,8 @@ t.test('a server that is judged late, since it was given up, changes nothing of 
     for (const verdict of [doubt, null]) {
       const held = (after: Promise<unknown>, why: Unavailable | null) =>
         ({ again: () => Promise.resolve(nothing), doubtAbsence: () => after.then(() => why) })
-      const database: Pick<Database, 'ask' | 'out'> = {
-        out: () => null,
+      const database: Pick<Database, 'ask' | 'outMs'> = {
+        outMs: () => null,
         ask: async (_query, _values, _budgetMs, { onReply } = {}) => {
           const second = { ...nothing, rows, server: 'next' }
           let judge: () => void = () => undefined

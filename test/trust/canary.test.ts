@@ -1,7 +1,6 @@
 import t from 'tap'
 import { Memory } from '../../src/caches/memory.js'
 import { Canary } from '../../src/trust/canary.js'
-import { Outage } from '../../src/trust/outage.js'
 import { TableTrust } from '../../src/trust/table_trust.js'
 import { Known } from '../../src/lookup/known.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
@@ -39,10 +38,10 @@ const stage = <T extends Source = ScriptedSource>(given?: (clock: FakeClock) => 
   })
   const table = new TableTrust({ maxShrink: 1, evidenceForMs: Infinity }, {
     source, clock, sample: () => [], canaries: [canary], siblings: [],
-    outage: new Outage(60_000, 15_000, clock), dropAbsences: () => undefined, onChange: () => undefined,
+    dropAbsences: () => undefined, onChange: () => undefined,
   })
   const lookup =
-    new MapLookup({ plan, policy: { unknown: 'reject', outage: 'defer' }, deadlineMs: 2_000, softDeadlineMs: 300 }, {
+    new MapLookup({ plan, policy: { unknown: 'reject', outage: 'defer', outageAfterMs: 60_000 }, deadlineMs: 2_000, softDeadlineMs: 300 }, {
     known, tables: [table], clock, onBug: () => undefined,
   })
   const ask = async (key: string): Promise<Outcome> => {

@@ -2,7 +2,6 @@ import t from 'tap'
 import { absent, byteString, found, unavailable } from '../../src/outcome.js'
 import type { Outcome } from '../../src/outcome.js'
 import type { Source } from '../../src/tables/source.js'
-import { Outage } from '../../src/trust/outage.js'
 import { MapTrust } from '../../src/trust/map_trust.js'
 import { TableTrust } from '../../src/trust/table_trust.js'
 import { fakeClock } from '../fixtures/clock.js'
@@ -47,7 +46,7 @@ const stage = (
       drawn.push(count)
       return [...evidence].slice(0, count)
     },
-    canaries: [], siblings, outage: new Outage(60_000, 15_000, clock),
+    canaries: [], siblings,
     dropAbsences: () => { dropped.count++ },
     onChange: (server, doubt, before) => {
       if ((doubt === null) !== (before === null)) changes.push(`${server} ${doubt?.cause ?? 'believed'}`)
