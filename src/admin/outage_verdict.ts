@@ -8,7 +8,7 @@ import type { CopyStatus } from '../upkeep/copies.js'
 /** What of a map decides it. */
 export type OutageFacts = {
   readonly absence: Pick<Absence, 'does' | 'inOutage'>
-  /** How long a found answer bridges an outage (ms). */
+  /** How long a found answer or a copy bridges an outage (ms). */
   readonly staleForMs: number
   /** Why its tables have no copies; '' if they have them. */
   readonly whyNoCopy: string
@@ -28,8 +28,11 @@ export const whyNoCopy = (copies: readonly CopyStatus[]): string => {
  * A key that nobody has asked for: one of ours (a recipient, a user's address), which the table has; or a stranger's,
  * which it lacks.
  */
-export const ofUnseenKey = ({ absence, whyNoCopy: noCopy }: OutageFacts, isOurs: boolean): OutageVerdict => {
+export const ofUnseenKey = (
+  { absence, staleForMs, whyNoCopy: lacking }: OutageFacts, isOurs: boolean,
+): OutageVerdict => {
   const { does, inOutage } = absence
+  const noCopy = staleForMs === 0 ? 'stale_for is 0' : lacking
   if (isOurs && noCopy === '') return { passes: true, why: 'from the copy of the table' }
   switch (does) {
     case 'refuses': return {
@@ -48,7 +51,5 @@ export const ofUnseenKey = ({ absence, whyNoCopy: noCopy }: OutageFacts, isOurs:
 
 /** A key that was found before the outage. */
 export const ofKnownKey = (facts: OutageFacts): OutageVerdict => {
-  if (facts.staleForMs > 0) return { passes: true, why: '' }
-  const { passes, why } = ofUnseenKey(facts, true)
-  return { passes, why: `stale_for is 0, ${why}` }
+  return facts.staleForMs > 0 ? { passes: true, why: '' } : ofUnseenKey(facts, true)
 }

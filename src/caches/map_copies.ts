@@ -19,29 +19,26 @@ export class MapCopies {
     this.#copies = Array.from({ length: tables }, () => null)
   }
 
-  of(table: number): Copy | null {
-    return this.#copies[table] ?? null
+  /** The copy of a table, if it was taken after `since` (epoch ms). */
+  of(table: number, since = -Infinity): Copy | null {
+    const copy = this.#copies[table] ?? null
+    return copy !== null && copy.takenAt > since ? copy : null
   }
 
   put(table: number, copy: Copy): void {
     this.#copies[table] = copy
   }
 
-  /** What the copies say of a step's key; null: they say nothing. */
-  answer(key: string): Copied | null {
+  /** What the copies say of a step's key, if they were taken after `since` (epoch ms); null: they say nothing. */
+  answer(key: string, since: number): Copied | null {
     let at = Infinity
-    for (const [table, copy] of this.#copies.entries()) {
+    for (const table of this.#copies.keys()) {
+      const copy = this.of(table, since)
       const answer = copy?.answer(key)
       if (copy === null || answer === undefined || answer.kind === 'unsure') return null
       if (answer.kind === 'found') return { outcome: answer, at: copy.takenAt, table, server: copy.server }
       at = Math.min(at, copy.takenAt)
     }
     return at === Infinity ? null : { outcome: absent, at, table: -1, server: '' }
-  }
-
-  /** Up to `count` random keys of the copy of a table, if it was taken after `since` (epoch ms). */
-  sample(table: number, count: number, since: number): readonly string[] {
-    const copy = this.of(table)
-    return copy === null || copy.takenAt <= since ? [] : copy.sampleKeys(count)
   }
 }

@@ -80,7 +80,8 @@ const mapSchema = z.strictObject({
   fresh_for: duration.optional().describe('The time after its verification for which Holdfast uses a found answer '
     + 'without asking the table again. The default is 5m'),
   stale_for: duration.optional().describe('The time after its verification for which Holdfast uses a found answer '
-    + 'while the table can\'t be asked. 0 is never. The default is 7d, and 1d for a sensitive map'),
+    + 'while the table can\'t be asked, and a copy after it was taken. 0 is never. The default is 7d, and 1d for a '
+    + 'sensitive map'),
   absent_for: duration.optional().describe('The time for which Holdfast uses an absent answer without asking the table '
     + 'again. The default is 30s, and 5s with search: domain or transport'),
   sensitive: z.boolean().default(false).describe('true: the map grants rights or holds secrets. Holdfast keeps it '

@@ -93,7 +93,15 @@ export class Known {
 
   /** What the copies of the tables say of a step's key; null: they say nothing, or there are none. */
   copied(stepKey: string): Copied | null {
-    return this.copies.answer(stepKey)
+    return this.copies.answer(stepKey, this.copiesSince)
+  }
+
+  /**
+   * A copy from before this time (epoch ms) is not used: what it has expires as records do, and what it lacks with it;
+   * not sooner, since an outage may take days. Else a copy grows old only while none can be taken, as status says.
+   */
+  get copiesSince(): number {
+    return this.#parts.clock.now() - this.lifetimes.staleForMs
   }
 
   /** What the copies say of a step's key, unless a table contradicted it after they were taken. */
@@ -184,7 +192,7 @@ export class Known {
    */
   sample(table: number, count: number, since: number): string[] {
     const now = this.#parts.clock.now()
-    const copied = this.copies.sample(table, count, since)
+    const copied = (this.copies.of(table, Math.max(since, this.copiesSince))?.sampleKeys(count) ?? [])
       .filter(key => this.copiedSince(key, this.memory.peek(key))?.outcome.kind === 'found')
     // A copy that was held against nothing says nothing of what came to light since.
     const isJudged = (this.copies.of(table)?.witnesses ?? 0) > 0

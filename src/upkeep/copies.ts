@@ -18,6 +18,7 @@ import { messageOf } from '../log.js'
 import type { MysqlMap } from '../lookup/maps.js'
 import type { Clock } from '../runtime/clock.js'
 import { isShrunk, keptLosses } from '../trust/doubt.js'
+import { contradictLost } from './lost_keys.js'
 import { takeCopy } from './take_copy.js'
 
 export type CopiesParts = {
@@ -52,6 +53,8 @@ type Slot = {
   size: number | null
   /** Attempts that failed since the last copy. */
   failures: number
+  /** Keys that the last copies lost, and that are kept as found. */
+  lost: readonly string[]
 }
 
 export type Copies = {
@@ -90,7 +93,7 @@ export const keepCopies = (
   { maps, everyMs, maxRows, folder, clock, random, onTaken, onProblem }: CopiesParts,
 ): Copies => {
   const slots = maps.flatMap(map => map.tables.map((_, index): Slot =>
-    ({ map, index, problem: '', size: null, failures: 0 })))
+    ({ map, index, problem: '', size: null, failures: 0, lost: [] })))
   const closing = new AbortController()
   const retries = new Map<Slot, () => void>()
   const take = async (some: readonly Slot[]): Promise<void> => {
@@ -185,7 +188,7 @@ const takeNext = async (
         return isClosed() ? 'stopping' : null
       },
     })
-    return typeof taken === 'string' ? taken : await accept(slot, taken)
+    return typeof taken === 'string' ? taken : await accept(slot, taken, clock)
   })().catch(messageOf)
   if (isClosed()) return
   slot.size = rows
@@ -205,8 +208,9 @@ const takeNext = async (
 }
 
 /** Puts a new copy in the place of the last one: null; or why not: the table lacks too much, and is in doubt. */
-const accept = async (slot: Slot, taken: Copy): Promise<string | null> => {
-  const { map: { trust, tables, copies, lookup: { known } }, index } = slot
+const accept = async (slot: Slot, taken: Copy, clock: Clock): Promise<string | null> => {
+  const { map, index } = slot
+  const { trust, tables, copies, lookup: { known } } = map
   const table = trust.tables[index]
   if (table === undefined) return null
   if (table.isDoubted(taken.server)) return 'the table is in doubt, and the last copy is kept'
@@ -219,13 +223,14 @@ const accept = async (slot: Slot, taken: Copy): Promise<string | null> => {
     if (answer?.outcome.kind === 'absent') table.doubt(answer.server, 'copy-shrunk')
     return `the table lacks ${missing.length} of ${keys.length} known keys, and the last copy is kept`
   }
-  const copy = copies.of(index)
-  if (copy !== null) {
-    const before = copy.sampleKeys(comparedKeys)
+  const last = copies.of(index, known.copiesSince)
+  if (last !== null) {
+    const before = last.sampleKeys(comparedKeys)
     const loss = before.length === 0 ? 0 : before.filter(isGone).length / before.length
-    // What an administrator said was right is not what usually happens.
-    const isUsual = copy.takenAt > table.trustedAt
-    taken.losses.push(...copy.losses.slice(1 - keptLosses), ...isUsual ? [loss] : [])
+      // What an administrator said was right is not what usually happens.
+      const isUsual = last.takenAt > table.trustedAt
+      taken.losses.push(...last.losses.slice(1 - keptLosses), ...isUsual ? [loss] : [])
+      slot.lost = await contradictLost({ map, index, last, next: taken, before: slot.lost, now: () => clock.now() })
   }
   taken.witnesses = known.isRedisRead ? keys.length : 0
   copies.put(index, taken)
@@ -247,7 +252,9 @@ const readFiles = async (
     const pieces: Buffer[] = []
     const problem = await readPieces(fileOf(folder, slot), piece => { pieces.push(piece) })
     if (problem === 'none') return
-    const copy = problem ?? await readCopy(definition, definition.listing, pieces)
+    const read = problem ?? await readCopy(definition, definition.listing, pieces)
+    const isExpired = typeof read !== 'string' && read.takenAt <= map.lookup.known.copiesSince
+    const copy = isExpired ? 'it is older than stale_for' : read
     if (typeof copy !== 'string') map.copies.put(index, copy)
     else if (copy !== 'it is of another definition') onProblem(map.name, `the file of its copy is not used: ${copy}`)
   }))

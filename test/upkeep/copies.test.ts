@@ -2,12 +2,14 @@
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
+import { MapCopies } from '../../src/caches/map_copies.js'
+import { Memory } from '../../src/caches/memory.js'
 import type { MysqlMap } from '../../src/lookup/maps.js'
 import { absent } from '../../src/outcome.js'
 import { keepCopies } from '../../src/upkeep/copies.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
-import { minute, stage } from '../lookup/stage.js'
+import { aDay, minute, stage } from '../lookup/stage.js'
 import { openTable } from './bed.js'
 
 const mariadb = await startMariadb()
@@ -17,6 +19,8 @@ const valuesOf = (numbers: readonly number[]): string =>
   numbers.map(number => `('user${number}@example.com', 'box')`).join()
 const numbersFrom = (first: number, count: number): readonly number[] =>
   Array.from({ length: count }, (_, index) => first + index)
+
+const emptyMemory = (): Memory => new Memory({ entries: 1_000, bytes: 1_000_000, absentEntries: 10 })
 
 /** A map on a table with users 0 to 39, whose copies are kept; each `copy` resolves when the next one is taken or not. */
 const bed = async (t: Test, folder: string | null = null) => {
@@ -59,8 +63,15 @@ const bed = async (t: Test, folder: string | null = null) => {
   const attempt = (): Promise<string> => new Promise(resolve => {
     onEvent = () => resolve(events.at(-1) ?? '')
   })
+  /** The next copy, taken when it is due. */
+  const again = async (): Promise<string> => {
+    await setTimeout(20)
+    const attempted = attempt()
+    await clock.advance(15 * minute)
+    return attempted
+  }
   const ask = (key: string): Promise<unknown> => Promise.resolve(lookup.lookup(key))
-  return { ...staged, keep, next, attempt, ask }
+  return { ...staged, keep, next, attempt, again, ask }
 }
 
 t.test('a table that usually keeps its rows is in doubt when a copy lacks them, and the last copy is kept', async t => {
@@ -138,4 +149,55 @@ t.test('a copy that could not be taken is tried again after a minute, two and fo
     await clock.advance(minutes * minute)
     t.match(await next, minutes === 4 ? '40 rows' : /query-error/)
   }
+})
+
+t.test('a key that a new copy lacks is kept until the table, or one more copy, says so again', async t => {
+  const { keep, again, next, lookup, ask, clock } = await bed(t)
+  keep(lookup)
+  t.equal(await next(), '40 rows')
+  await mariadb.sql('DELETE FROM alias ORDER BY LENGTH(address), address LIMIT 8')
+  t.equal(await again(), '32 rows', 'a fifth is no reason for doubt')
+  const answers = () => Promise.all(numbersFrom(0, 4).map(number => ask(`user${number}@example.com`)))
+  for (const answer of await answers()) t.match(answer, { kind: 'found', value: 'box', age: 'stale' })
+  await clock.advance(3 * minute)
+  for (const answer of await answers()) t.match(answer, { kind: 'found' }, 'before confirm_for is over')
+  await clock.advance(3 * minute)
+  t.strictSame(await answers(), numbersFrom(0, 4).map(() => absent), 'the table says so, too')
+  t.ok(lookup.has('user7@example.com'), 'that nobody has asked for')
+  t.equal(await again(), '32 rows')
+  t.notOk(lookup.has('user7@example.com'), 'the next copy lacks it, too')
+})
+
+t.test('a key that a new copy lacks and the table has again is found', async t => {
+  const { keep, again, next, lookup, ask, clock } = await bed(t)
+  keep(lookup)
+  await next()
+  await mariadb.sql('DELETE FROM alias WHERE address = \'user1@example.com\'')
+  t.equal(await again(), '39 rows')
+  await mariadb.sql(`INSERT INTO alias VALUES ${valuesOf([1])}`)
+  await clock.advance(6 * minute)
+  t.match(await ask('user1@example.com'), { kind: 'found', age: 'fresh' })
+})
+
+t.test('a copy ends with stale_for, as what an outage is bridged by, and as evidence', async t => {
+  const folder = freshFolder()
+  const { keep, next, lookup, open, clock } = await bed(t, folder)
+  const first = keep(lookup)
+  await next()
+  first.close()
+  await clock.advance(6 * aDay)
+  t.ok(open({}, emptyMemory()).has('user1@example.com'))
+  await clock.advance(aDay)
+  const after = open({}, emptyMemory())
+  t.notOk(after.has('user1@example.com'))
+  // Half of the rows have changed rightly meanwhile.
+  await mariadb.sql(`DELETE FROM alias ORDER BY address LIMIT 20; INSERT INTO alias VALUES ${valuesOf(numbersFrom(40, 20))}`)
+  t.strictSame(await after.lookup('nobody@example.com'), absent)
+  const read = new MapCopies(1)
+  const restarted = open({}, emptyMemory(), read)
+  const second = keep(restarted)
+  await second.readFiles()
+  t.equal(read.of(0), null)
+  t.equal(await next(), '40 rows')
+  t.strictSame(restarted.trust.doubts, [])
 })

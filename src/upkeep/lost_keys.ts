@@ -1,0 +1,69 @@
+/**
+ * The keys that a table has lost from one copy to the next. A copy is the table's word about every key at once, and
+ * one statement denies nobody: what the last copy has and the new one lacks is kept in memory as found, contradicted
+ * when the new copy was taken. The next statement, so much later (`confirm_for`), ends it: of the table, when somebody
+ * asks, or of another copy.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Copy } from '../caches/copy.js'
+import { statement } from '../caches/entry.js'
+import type { Entry } from '../caches/entry.js'
+import { contradict, giverOf } from '../lookup/known_evidence.js'
+import type { MysqlMap } from '../lookup/maps.js'
+
+/** More are not kept of one table: they would take the place of what was asked for. */
+const maxLostKeys = 10_000
+/** The event loop rests after so many keys, for twice as long as they took. */
+const perSlice = 500
+const restShare = 2
+
+export type LostKeysParts = {
+  readonly map: Pick<MysqlMap, 'lookup' | 'trust'>
+  /** The table's number. */
+  readonly index: number
+  readonly last: Copy
+  readonly next: Copy
+  /** What this gave for the last copy. */
+  readonly before: readonly string[]
+  readonly now: () => number
+}
+
+/** Contradicts what `next` lacks, before it takes the place of `last`; gives the keys that are still kept as found. */
+export const contradictLost = async (
+  { map: { lookup: { known }, trust }, index, last, next, before, now }: LostKeysParts,
+): Promise<readonly string[]> => {
+  const { memory, absence } = known
+  if (absence.isBelievedAtOnce) return []
+  const table = trust.tables[index]
+  /** What is known of a key that is gone, unless somebody has asked for it since. */
+  const knownRow = (key: string): Entry | null => {
+    const held = memory.peekFound(key)
+    if (held !== undefined) return held.verifiedAt < next.takenAt && held.table === index ? held : null
+    const answer = last.answer(key)
+    if (answer.kind !== 'found' || !memory.hasRoom()) return null
+    return known.entryOf(statement(answer, last.takenAt, index, last.server), false, now())
+  }
+  const lost: string[] = []
+  const look = (key: string): void => {
+    const row = next.answer(key).kind === 'absent' ? knownRow(key) : null
+    if (row === null) return
+    const giver = giverOf(known, row)
+    const served = contradict(known, key, row, {
+      askedAt: next.takenAt, now: now(), evidenceSince: () => table?.evidenceSince ?? 0,
+      mayNotConfirm: (giver !== null && giver !== next.server) || trust.doubts.length > 0,
+    })
+    if (served === null) known.forget(key)
+    else lost.push(key)
+  }
+  for (const key of before) if (memory.peekFound(key) !== undefined) look(key)
+  let looked = 0
+  let resumedAt = performance.now()
+  for (const key of last.listKeys()) {
+    if (lost.length >= maxLostKeys) break
+    look(key)
+    if (++looked % perSlice > 0) continue
+    await sleep(restShare * (performance.now() - resumedAt))
+    resumedAt = performance.now()
+  }
+  return lost
+}
