@@ -31,7 +31,9 @@ const startNode = async (
 ): Promise<Node> => {
   const port = await freePort()
   const holdfast = await startHoldfast(dir => tableConfig(dir, mariadb, maps, {
-    role: roles, node: name, health: `127.0.0.1:${port}`, admin: `unix:${dir}/admin`, ...more,
+    role: roles, node: name, health: `127.0.0.1:${port}`, admin: `unix:${dir}/admin`,
+    // As adopt writes it: the names of this host.
+    local_domains: [name, 'localhost'], ...more,
   }))
   t.teardown(() => holdfast.kill())
   return { holdfast, url: `http://127.0.0.1:${port}`, config: join(holdfast.dir, 'holdfast.yaml') }
