@@ -78,7 +78,8 @@ export class Memory {
   readonly #kept: Lru
   readonly #derived: Lru
   readonly #absences: Lru
-  readonly #rowKeys = new Keys()
+  /** By table, so that the rows of a small one can be drawn beside those of a large one. */
+  readonly #rowKeys = new Map<number, Keys>()
   /** Of the absences among the rows. */
   readonly #keptAbsentKeys = new Keys()
   readonly #derivedKeys = new Keys()
@@ -179,7 +180,7 @@ export class Memory {
   /** The keys of found answers, in no order. One may go on with them later, too. */
   *foundKeys(): Generator<string> {
     yield* this.#derivedKeys.each()
-    yield* this.#rowKeys.each()
+    for (const keys of this.#rowKeys.values()) yield* keys.each()
   }
 
   /** All keys, in the same way. */
@@ -208,9 +209,22 @@ export class Memory {
     yield* this.#derived.entries()
   }
 
-  /** Up to `count` random rows that `isWanted`, of a few times as many at most. `random` is in [0, 1). */
-  sample(count: number, isWanted: (entry: Entry, key: string) => boolean, random: () => number): string[] {
-    const rowKeys = this.#rowKeys.list
+  /**
+   * Puts in what another memory holds, each entry where it is there; `renew` gives the entry here, or null. The most
+   * recently used come last, as there.
+   */
+  takeOver(earlier: Memory, renew: (key: string, entry: Entry) => Entry | null): void {
+    for (const lru of [earlier.#absences, earlier.#derived, earlier.#kept]) {
+      for (const [key, before] of [...lru.entries()].reverse()) {
+        const entry = renew(key, before)
+        if (entry !== null) this.set(key, entry, lru !== earlier.#absences)
+      }
+    }
+  }
+
+  /** Up to `count` random rows of a table that `isWanted`, of a few times as many at most. `random`: in [0, 1). */
+  sample(table: number, count: number, isWanted: (entry: Entry, key: string) => boolean, random: () => number): string[] {
+    const rowKeys = this.#rowKeys.get(table)?.list ?? []
     const keys = new Set<string>()
     const isSmall = rowKeys.length <= 4 * count
     const start = Math.floor(random() * rowKeys.length)
@@ -238,6 +252,9 @@ export class Memory {
   }
 
   #keptKeysOf(entry: Entry): Keys {
-    return entry.outcome.kind === 'found' ? this.#rowKeys : this.#keptAbsentKeys
+    if (entry.outcome.kind === 'absent') return this.#keptAbsentKeys
+    let keys = this.#rowKeys.get(entry.table)
+    if (keys === undefined) this.#rowKeys.set(entry.table, keys = new Keys())
+    return keys
   }
 }

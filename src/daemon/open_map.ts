@@ -134,14 +134,13 @@ const takeOver = (
   if (isAlike && isSearchedAlike) return earlier.memory
   const memory = emptyMemory(config)
   const now = Date.now()
-  // The most recently used come last, as in the memory that they come from.
-  for (const [key, before] of [...earlier.memory.known()].reverse()) {
+  memory.takeOver(earlier.memory, (key, before) => {
     const entry = makeEntry(before, map.lifetimes, now, Math.random())
     entry.askedAt = before.askedAt
     // What a flush made stale stays so.
     if (before.staleAt <= now) entry.staleAt = Math.min(entry.staleAt, before.staleAt)
-    if (now < entry.expiredAt && (isSearchedAlike || isRowKey(key))) memory.set(key, entry, true)
-  }
+    return now < entry.expiredAt && (isSearchedAlike || isRowKey(key)) ? entry : null
+  })
   return memory
 }
 

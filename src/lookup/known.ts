@@ -202,7 +202,7 @@ export class Known {
       return known === null || known.table === table || known.at < verifiedAt
     }
     const fromCopy = Math.min(copied.length, Math.ceil(count / 2))
-    const held = this.memory.sample(count - fromCopy, (entry, key) => entry.table === table && entry.verifiedAt > since
+    const held = this.memory.sample(table, count - fromCopy, (entry, key) => entry.verifiedAt > since
       && now < entry.expiredAt && isInCopy(key, entry), this.#parts.random)
     const inTurns = Array.from({ length: count }, (_, index) => [copied[index], held[index]]).flat()
     return [...new Set(inTurns.filter(key => key !== undefined))].slice(0, count)

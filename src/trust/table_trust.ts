@@ -76,6 +76,8 @@ export class TableTrust {
   readonly #created = new Map<string, Created>()
   /** When an administrator last said that the table is right as it is (epoch ms). */
   #trustedAt = 0
+  /** The latest time that another process gave for that, which its clock may have put into the future. */
+  #givenTrustedAt = 0
   #cancelRecheck: (() => void) | null = null
   #isClosed = false
 
@@ -104,8 +106,9 @@ export class TableTrust {
     return (this.#parts.source.outMs?.() ?? null) !== null
   }
 
+  /** One that is later than now counts as of now from now on, or nothing would be evidence until then. */
   get trustedAt(): number {
-    return this.#trustedAt
+    return this.#trustedAt = Math.min(this.#trustedAt, this.#parts.clock.now())
   }
 
   /** When its tables were created, as each server says. */
@@ -115,7 +118,7 @@ export class TableTrust {
 
   /** What was found before (epoch ms) is no evidence against an absence. */
   get evidenceSince(): number {
-    return Math.max(this.#trustedAt, this.#parts.clock.now() - this.#settings.evidenceForMs)
+    return Math.max(this.trustedAt, this.#parts.clock.now() - this.#settings.evidenceForMs)
   }
 
   /**
@@ -176,10 +179,12 @@ export class TableTrust {
     doubts: Iterable<readonly [server: string, doubt: Doubt]>, trustedAt: number,
     created: Iterable<readonly [server: string, text: string]>,
   ): void {
-    this.#trustedAt = Math.max(this.#trustedAt, trustedAt)
-    for (const [server, doubt] of [...this.#doubts]) if (doubt.since <= this.#trustedAt) this.#enter(server, null)
+    // What was given before is no news, and nobody says it again by repeating it.
+    if (trustedAt > this.#givenTrustedAt) this.#trustedAt = Math.max(this.#trustedAt, trustedAt)
+    this.#givenTrustedAt = Math.max(this.#givenTrustedAt, trustedAt)
+    for (const [server, doubt] of [...this.#doubts]) if (doubt.since <= this.trustedAt) this.#enter(server, null)
     for (const [server, doubt] of doubts) {
-      if (doubt.since > this.#trustedAt && !this.#doubts.has(server)) this.#enter(server, doubt)
+      if (doubt.since > this.trustedAt && !this.#doubts.has(server)) this.#enter(server, doubt)
     }
     for (const [server, text] of created) {
       if (!this.#created.has(server)) this.#created.set(server, { text, askedAt: 0 })

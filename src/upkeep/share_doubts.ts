@@ -2,8 +2,8 @@
  * Shares the doubts in tables among the nodes that have a Redis in common, and
  * with this node after a restart: what one of them found out, none of them has to
  * find out again. One hash has a field for each map, whose text is
- * trust/map_trust.ts's. What comes from Redis may be anybody's: it can do no more
- * than have absences doubted.
+ * trust/map_trust.ts's. Whoever may write there can have absences doubted, and can
+ * say what an administrator says by `holdfast trust`: that a table is right as it is now.
  */
 import type { RedisClient } from '../caches/redis_client.js'
 import { messageOf } from '../log.js'

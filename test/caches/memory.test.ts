@@ -1,5 +1,6 @@
 import t from 'tap'
 import { makeEntry, statement } from '../../src/caches/entry.js'
+import type { Entry } from '../../src/caches/entry.js'
 import { Memory } from '../../src/caches/memory.js'
 import { absent, byteString, found } from '../../src/outcome.js'
 
@@ -112,5 +113,18 @@ t.test('what is saved while entries come and go lacks none that stayed', t => {
   const changed = memory.takeChanges(true) ?? new Set()
   for (const key of memory.allKeys()) t.ok(saved.has(key) || changed.has(key), key)
   t.strictSame(new Set(memory.allKeys()), new Set([...saved, ...changed].filter(key => memory.peek(key) !== undefined)))
+  t.end()
+})
+
+t.test('the rows of a small table are drawn beside those of a large one', t => {
+  const memory = new Memory({ entries: 100_000, bytes: 1e9, absentEntries: 10 })
+  const rowOf = (table: number): Entry => makeEntry(statement(found(byteString('x')), 0, table), lifetimes, 0, 0)
+  for (let number = 0; number < 5_000; number++) memory.set(`large${number}`, rowOf(0))
+  for (let number = 0; number < 5; number++) memory.set(`small${number}`, rowOf(1))
+  const drawn = (): string[] => memory.sample(1, 10, () => true, Math.random).toSorted()
+  t.strictSame(drawn(), ['small0', 'small1', 'small2', 'small3', 'small4'])
+  memory.set('small0', rowOf(0))
+  memory.delete('small1')
+  t.strictSame(drawn(), ['small2', 'small3', 'small4'])
   t.end()
 })

@@ -433,3 +433,17 @@ t.test('when a doubt begins, what was said to be absent lately is dropped, what 
   await clock.advance(10)
   t.strictSame([...memory.allKeys()].sort(), ['old', 'row'])
 })
+
+t.test('an answer to a question from before a flush is not fresh, though the question was asked by the configuration before', async t => {
+  const { clock, lookup, open, source, ask } = stage({ 'info@example.com': 'old' })
+  const after = open({ earlier: lookup.known })
+  source.latencyMs = 100
+  const asked = Promise.resolve(lookup.lookup('info@example.com'))
+  await clock.advance(50)
+  after.flush(null, clock.now())
+  await clock.advance(100)
+  t.match(await asked, { value: 'old' })
+  source.rows.set('info@example.com', 'new')
+  source.latencyMs = 0
+  t.match(await ask('info@example.com', after), { value: 'new', age: 'fresh' })
+})

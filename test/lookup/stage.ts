@@ -88,7 +88,7 @@ export const scriptedRedis = (clock: FakeClock) => {
 
 /** Everything that one map of a test may have otherwise. */
 type Settings = Omit<LookupSettings, 'plan'> & {
-  readonly plan: Plan, readonly definition: string, readonly lifetimes: Lifetimes,
+  readonly plan: Plan, readonly definition: string, readonly lifetimes: Lifetimes, readonly earlier: Known | null,
 }
 export type Changes = Partial<Omit<Settings, 'plan'>> & {
   search?: Search, absence?: Partial<Absence>, withRedis?: boolean, isKnownElsewhere?: (key: string) =>
@@ -116,18 +116,18 @@ export const stage = (rows: Readonly<Record<string, string>>, {
       recipientDelimiter: '+', parentDomainMatchesSubdomains: new Set(),
       propagateUnmatchedExtensions: new Set(['virtual']), localDomains: new Set(),
     }),
-    lifetimes: week, deadlineMs: 2_000, softDeadlineMs: 300, ...changes,
+    lifetimes: week, earlier: null, deadlineMs: 2_000, softDeadlineMs: 300, ...changes,
   }
   const bugs: unknown[] = []
   const copies = new MapCopies(1)
   /** The same map, with other settings or in another process. */
   const open = (other: Partial<Settings> = {}, ownMemory = memory, ownCopies = copies) => {
-    const { definition, lifetimes, ...rest } = { ...settings, ...other }
+    const { definition, lifetimes, earlier, ...rest } = { ...settings, ...other }
     const known = new Known({
       identity: { name: 'alias', definition }, plan: rest.plan, lifetimes, confirmForMs: 5 * minute,
       absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false, ...absence },
     }, {
-      memory: ownMemory, copies: ownCopies, redis: withRedis ? redis.cache : null, isKnownElsewhere, isOurs, onFound, clock,
+      memory: ownMemory, copies: ownCopies, redis: withRedis ? redis.cache : null, isKnownElsewhere, isOurs, onFound, clock, earlier,
       random: () => random,
     })
     // As after the start.

@@ -210,3 +210,33 @@ t.test('a doubt that begins has the absences of all tables of its database asked
   await aliases.ask('nobody@example.com')
   t.strictSame([aliases.dropped.count, domains.dropped.count], [1, 1])
 })
+
+t.test('trust from the future counts once, as of now, and switches no guard off', async t => {
+  for (const future of [1_800_000_000_000, 9e15, Infinity]) {
+    const { trust, clock, rows, ask } = stage()
+    const map = new MapTrust([trust])
+    const text = JSON.stringify({ trustedAt: 0, doubts: [], created: [] }).replace('0', future === Infinity ? '1e999' : String(future))
+    map.decode(text)
+    const at = clock.now()
+    t.ok(trust.evidenceSince <= at, 'what is found from now on is evidence')
+    await clock.advance(60_000)
+    map.decode(text)
+    t.equal(trust.evidenceSince, at, 'however often it is read')
+    rows.get('one')?.clear()
+    rows.get('two')?.clear()
+    t.match(await ask('nobody@example.com'), { reason: 'distrusted' })
+    map.decode(text)
+    t.match(await ask('nobody@example.com'), { reason: 'distrusted' }, 'and ends no later doubt')
+    map.trust()
+    t.strictSame(map.doubts, [], 'as `holdfast trust` does')
+  }
+})
+
+t.test('a clock that is set back after `trust` leaves the guard on', async t => {
+  const { trust, clock, rows } = stage()
+  trust.doubt('one', 'shrunk')
+  trust.trust()
+  clock.set(clock.now() - 3_600_000)
+  t.ok(trust.evidenceSince <= clock.now())
+  t.ok(rows.size > 0)
+})
