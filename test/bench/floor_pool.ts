@@ -3,17 +3,24 @@
  * key escaped by mysql2, behind the same bare responder as floor.ts. No deadline, no
  * breaker, no fail-over.
  *
- *   floor_pool unix:PATH MYSQL-SOCKET USER PASSWORD DATABASE CONNECTIONS QUERY
+ *   floor_pool unix:PATH MYSQL USER PASSWORD DATABASE CONNECTIONS QUERY [CA-FILE]
  *
+ * MYSQL is unix:PATH or HOST:PORT.
  * Writes "listening" when it is.
  */
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { createPool } from 'mysql2'
 import type { RowDataPacket } from 'mysql2'
 
-const [endpoint = '', socketPath = '', user = '', password = '', database = '', connections, query = ''] = process.argv.slice(2)
+const [endpoint = '', mysql = '', user = '', password = '', database = '', connections, query = '', caFile = ''] = process.argv.slice(2)
+const [host = '', port] = mysql.split(':')
 
-const pool = createPool({ socketPath, user, password, database, connectionLimit: Number(connections) })
+const pool = createPool({
+  ...host === 'unix' ? { socketPath: mysql.slice('unix:'.length) } : { host, port: Number(port) },
+  user, password, database, connectionLimit: Number(connections),
+  ...caFile === '' ? {} : { ssl: { ca: readFileSync(caFile) } },
+})
 
 createServer(socket => {
   socket.on('error', () => undefined)

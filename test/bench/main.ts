@@ -1,12 +1,13 @@
 /**
  * npm run bench -- [--smoke] [--json] [--seconds N] [--rounds N] [--chart FILE.svg]
  *   [--loads known,new --ways 'mysql:;Holdfast' --distances 0,1 --warmup RECIPIENTS]
- *   [misses | mail [MESSAGES] | peers | start | growth | soak [MINUTES] | warm [ROWS]]
+ *   [misses | distance | mail [MESSAGES] | peers | start | growth | soak [MINUTES] | warm [ROWS]]
  *
  * Everything on this machine, in private instances. See NOTES.md.
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { runDistance } from './distance.js'
 import { runGrowth } from './growth.js'
 import { loads, runMail } from './mail.js'
 import type { MailExtent } from './mail.js'
@@ -86,6 +87,7 @@ const run = (): Promise<unknown> => {
   switch (command) {
     case undefined: return suite(values.smoke ? smoke : full, runSuite)
     case 'misses': return suite(values.smoke ? smoke : full, runMisses)
+    case 'distance': return runDistance(programs, full.rounds, full.seconds, say)
     case 'mail': return mail(values.smoke
       ? { messages: 20, rounds: 1, distancesMs: [0], loads: ['known'], ways, warmup: 20 }
       : {

@@ -57,8 +57,8 @@ export const startFloor = async (program: Program, entries: number): Promise<Ser
 }
 
 /** A MariaDB with `rows` rows, and room for a few hundred clients. */
-export const startTable = (rows: number): Promise<Mariadb> => startMariadb({
-  args: ['--max-connections=600', '--innodb-buffer-pool-size=128M'],
+export const startTable = (rows: number, args: readonly string[] = []): Promise<Mariadb> => startMariadb({
+  args: ['--max-connections=600', '--innodb-buffer-pool-size=128M', ...args],
   sql: `
     CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT NOT NULL) CHARACTER SET utf8mb4;
     INSERT INTO alias
@@ -66,18 +66,25 @@ export const startTable = (rows: number): Promise<Mariadb> => startMariadb({
   `,
 })
 
+/** Where the table is asked, and the authority that signed its certificate; '': without TLS. */
+export type Way = { readonly hosts: string, readonly caFile: string }
+
+const straightTo = ({ socket }: Mariadb): Way => ({ hosts: `unix:${socket}`, caFile: '' })
+
 /** Starts the plain mysql2 pool: a unix socket only. */
-export const startPoolFloor = async (program: Program, table: Mariadb): Promise<Served> => {
+export const startPoolFloor = async (
+  program: Program, table: Mariadb, { hosts, caFile } = straightTo(table),
+): Promise<Served> => {
   const socket = join(freshFolder(), 's')
   const child = await startChild(program.command, [
-    ...program.args, `unix:${socket}`, table.socket, table.user, table.password, table.database, String(poolSize),
-    'SELECT goto FROM alias WHERE address = ?',
+    ...program.args, `unix:${socket}`, hosts, table.user, table.password, table.database, String(poolSize),
+    'SELECT goto FROM alias WHERE address = ?', caFile,
   ])
   await child.printed(/listening/)
   return { name: 'mysql2 pool', pids: () => [child.pid], endpoint: () => `unix:${socket}`, close: () => child.kill() }
 }
 
-export type HoldfastOptions = {
+export type HoldfastOptions = Partial<Way> & {
   readonly table: Mariadb
   readonly redis?: Redis
   /** Found answers that its memory holds; few make most lookups a miss. */
@@ -90,6 +97,7 @@ export type HoldfastOptions = {
 /** Starts Holdfast, on all three transports, asking its table through `poolSize` connections. */
 export const startServed = async (options: HoldfastOptions): Promise<Served & { readonly daemon: Holdfast }> => {
   const { table, redis, memoryEntries, freshFor = '1h', warm = false } = options
+  const { hosts, caFile } = { ...straightTo(table), ...options }
   const ports = { inet: await freePort(), table: await freePort() }
   const health = await freePort()
   const daemon = await startHoldfast(dir => JSON.stringify({
@@ -104,7 +112,10 @@ export const startServed = async (options: HoldfastOptions): Promise<Served & { 
     memory: { entries: memoryEntries, bytes: '1GB', absent_entries: 20_000 },
     ...(redis === undefined ? {} : { redis: { path: redis.socket } }),
     databases: {
-      main: { hosts: `unix:${table.socket}`, user: table.user, password: table.password, dbname: table.database },
+      main: {
+        hosts, user: table.user, password: table.password, dbname: table.database,
+        ...(caFile === '' ? {} : { tls_CAfile: caFile }),
+      },
     },
     connections: poolSize,
     maps: {

@@ -1,0 +1,103 @@
+/**
+ * MySQL at a distance: the fault proxy holds back each piece that the server sends for the time of a round trip. With and
+ * without TLS, Holdfast beside a plain mysql2 pool: how long the first answer takes where no connection stands yet, and
+ * how many lookups are answered once they do.
+ */
+import { makeCertificates } from '../fixtures/certificates.js'
+import { startProxy } from '../fixtures/proxy.js'
+import { socketmapAsk } from '../fixtures/wire.js'
+import { measure } from './load.js'
+import type { Programs } from './programs.js'
+import { knownKey, map, startPoolFloor, startServed, startTable } from './stage.js'
+
+const distancesMs = [0, 1, 20, 180]
+const connections = 16
+const entries = 10_000
+/** One in a hundred is a memory hit all the same. */
+const memoryEntries = entries / 100
+
+export type DistanceRow = {
+  readonly server: string
+  readonly distanceMs: number
+  readonly hasTls: boolean
+  readonly firstAnswerMs: number
+  /** Temporary errors before the first answer. */
+  readonly deferred: number
+  readonly lookupsPerSecond: number
+  readonly p50Ms: number
+}
+
+const heading = 'round trip         server        first answer        lookups/s    p50'
+
+const line = ({ server, distanceMs, hasTls, firstAnswerMs, deferred, lookupsPerSecond, p50Ms }: DistanceRow): string =>
+  `${`${distanceMs} ms${hasTls ? ', TLS' : ''}`.padEnd(19)}${server.padEnd(14)}${firstAnswerMs.toFixed(0).padStart(6)} ms`
+  + (deferred === 0 ? '' : ` (${deferred} deferred)`).padEnd(16)
+  + `${lookupsPerSecond.toFixed(0).padStart(6)}${p50Ms.toFixed(1).padStart(8)} ms`
+
+/** How long the first answer takes, and how many temporary errors come before it. */
+const firstAnswer = async (socket: string): Promise<Pick<DistanceRow, 'firstAnswerMs' | 'deferred'>> => {
+  const begin = performance.now()
+  let deferred = 0
+  while (!(await socketmapAsk(socket, map, knownKey.replace('%d', String(deferred)))).startsWith('OK ')) deferred++
+  return { firstAnswerMs: performance.now() - begin, deferred }
+}
+
+const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+
+/** Of each figure the median: what else the machine does comes and goes. */
+const medianOf = (rows: readonly [DistanceRow, ...DistanceRow[]]): DistanceRow => ({
+  ...rows[0],
+  firstAnswerMs: median(rows.map(row => row.firstAnswerMs)), deferred: median(rows.map(row => row.deferred)),
+  lookupsPerSecond: median(rows.map(row => row.lookupsPerSecond)), p50Ms: median(rows.map(row => row.p50Ms)),
+})
+
+export const runDistance = async (
+  programs: Programs, rounds: number, seconds: number, say: (text: string) => void,
+): Promise<readonly DistanceRow[]> => {
+  const certificates = await makeCertificates()
+  await certificates.certificate('server', 'IP:127.0.0.1')
+  const caFile = certificates.file('ca.pem')
+  const table = await startTable(entries, [
+    `--ssl-ca=${caFile}`, `--ssl-cert=${certificates.file('server.pem')}`, `--ssl-key=${certificates.file('server.key')}`,
+  ])
+  const proxy = await startProxy({ path: table.socket })
+  const rows: DistanceRow[] = []
+  say(heading)
+  try {
+    for (const hasTls of [false, true]) {
+      for (const distanceMs of distancesMs) {
+        await proxy.pass()
+        if (distanceMs > 0) proxy.slow(distanceMs)
+        const way = { hosts: `127.0.0.1:${proxy.port}`, caFile: hasTls ? caFile : '' }
+        const servers = [
+          () => startServed({ table, memoryEntries, ...way }), () => startPoolFloor(programs.floorPool, table, way),
+        ]
+        const measured = servers.map(start => ({ start, all: [] as DistanceRow[] }))
+        for (let round = 0; round < rounds; round++) {
+          for (const { start, all } of measured) {
+            const served = await start()
+            const endpoint = served.endpoint('unix')
+            const first = await firstAnswer(endpoint.slice('unix:'.length))
+            const { lookupsPerSecond, p50Us } = await measure(programs.generator, {
+              endpoint, dialect: 'socketmap', map, key: knownKey, first: 0, count: entries, order: 'random', connections,
+              warmupSeconds: 2, seconds,
+            }, served.pids())
+            all.push({ server: served.name, distanceMs, hasTls, ...first, lookupsPerSecond, p50Ms: p50Us / 1e3 })
+            await served.close()
+          }
+        }
+        for (const { all: [first, ...others] } of measured) {
+          if (first === undefined) continue
+          const row = medianOf([first, ...others])
+          rows.push(row)
+          say(line(row))
+        }
+      }
+    }
+    return rows
+  } finally {
+    await proxy.stop()
+    await table.stop()
+    certificates.remove()
+  }
+}
