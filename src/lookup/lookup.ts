@@ -38,7 +38,7 @@ export type LookupParts = {
   /** The map's tables in the order in which they are asked. */
   readonly tables: readonly TableTrust[]
   readonly clock: Clock
-  /** Brings into memory what Redis knows of this folded key and its domain in other maps, until `deadline`. */
+  /** Brings into memory what Redis knows of this folded key and its domain in other maps, until then (elapsed ms). */
   readonly readElsewhere?: (key: string, deadline: number) => Promise<void>
   /** Is told of an exception, which is a bug; the lookup ends in a temporary error, or with what is known. */
   readonly onBug: (error: unknown) => void
@@ -91,12 +91,12 @@ export class MapLookup {
     return foundInOutage(this.known, new Walk(this.#settings.plan, key, key), this.#parts.clock.now()) !== null
   }
 
-  /** Brings into memory what Redis knows of this folded key, until `deadline` (epoch ms). */
+  /** Brings into memory what Redis knows of this folded key, until `deadline` (elapsed ms). */
   async readRedis(key: string, deadline: number): Promise<void> {
     const { known, clock } = this.#parts
     const walk = new Walk(this.#settings.plan, key, key)
     await readRedis(known, walk, clock.now())
-    await readRedisPatiently(known, walk, deadline - clock.now())
+    await readRedisPatiently(known, walk, deadline - clock.elapsed())
   }
 
   /** Whether so few lookups are under way that some may be done in the background. */
@@ -194,7 +194,7 @@ export class MapLookup {
   async #findOut(walk: Walk, verifiedSince: number | null): Promise<Outcome> {
     const { known, clock } = this.#parts
     const startedAt = clock.now()
-    const deadline = startedAt + this.#settings.deadlineMs
+    const deadline = clock.elapsed() + this.#settings.deadlineMs
     try {
       if (verifiedSince === null && known.redis !== null && await readRedis(known, walk, startedAt)) {
         const answer = answerFromMemory(known, walk, clock.now())
@@ -229,7 +229,7 @@ export class MapLookup {
     const { known, clock, readElsewhere } = this.#parts
     // A Redis that rests since it was slow is all there is now, and gets the time that is left.
     const isNeeded = answerInOutage(known, walk, clock.now()) === null
-    if (isNeeded && await readRedisPatiently(known, walk, deadline - clock.now())) this.#origins.redis++
+    if (isNeeded && await readRedisPatiently(known, walk, deadline - clock.elapsed())) this.#origins.redis++
     if (dependsOnOtherMaps(known, walk, clock.now())) await readElsewhere?.(walk.key, deadline)
     return this.#failed(walk, failure)
   }

@@ -61,7 +61,7 @@ export class Questions {
 
   /**
    * The answer of one step: from memory if it is fresh and not older than `verifiedSince` (epoch ms), else from the
-   * tables, until `deadline` (epoch ms). Rejects only for a bug.
+   * tables, until `deadline` (elapsed ms). Rejects only for a bug.
    */
   ask(stepKey: string, verifiedSince: number, deadline: number): Promise<StepAnswer> | StepAnswer {
     const { clock, known } = this.#parts
@@ -70,7 +70,7 @@ export class Questions {
     if (entry !== undefined && isFresh(entry, now) && entry.verifiedAt >= verifiedSince) return entry
     const underWay = this.#underWay.get(stepKey)?.answer
     if (underWay != null) return underWay
-    if (now >= deadline) {
+    if (clock.elapsed() >= deadline) {
       return { outcome: unavailable('timeout', 'no time left for the next search step'), verifiedAt: now }
     }
     const question: StepQuestion = { isFlushed: false, answer: null }

@@ -67,7 +67,7 @@ export type Neighbour = {
   readonly search: Search
   /** Whether it has a found answer for this folded key, fresh or stale; asks nobody. */
   readonly knows: (key: string) => boolean
-  /** Brings into memory what Redis knows of this folded key, until `deadline` (epoch ms), if there is a Redis. */
+  /** Brings into memory what Redis knows of this folded key, until `deadline` (elapsed ms), if there is a Redis. */
   readonly readRedis?: (key: string, deadline: number) => Promise<void>
   /** For a map of aliases. */
   readonly targets?: Targets
@@ -75,7 +75,7 @@ export type Neighbour = {
   readonly isPartial?: true
 }
 
-/** Brings into memory what the neighbours' Redis knows of a folded key and its domain, until `deadline` (epoch ms). */
+/** Brings into memory what the neighbours' Redis knows of a folded key and its domain, until then (elapsed ms). */
 export const readElsewhere = async (
   key: string, deadline: number, neighbours: Iterable<Neighbour>,
 ): Promise<void> => {

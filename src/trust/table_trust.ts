@@ -122,7 +122,7 @@ export class TableTrust {
   }
 
   /**
-   * Asks for a key until `deadline` (epoch ms): found, an absence that may be believed, or why there is no answer.
+   * Asks for a key until `deadline` (elapsed ms): found, an absence that may be believed, or why there is no answer.
    * `rowOf` is asked when a server says absent. Rejects only for a bug.
    */
   async ask(key: string, deadline: number, rowOf: () => KnownRow | null = () => null): Promise<Answer> {
@@ -151,7 +151,7 @@ export class TableTrust {
     key: string, deadline: number, rowOf: () => KnownRow | null, { avoid, only }: Pick<AskOptions, 'avoid' | 'only'>,
   ): Promise<Answer> {
     const { source, clock } = this.#parts
-    return source.ask(key, deadline - clock.now(), {
+    return source.ask(key, deadline - clock.elapsed(), {
       avoid, only, onAbsent: (server, held) => this.#judge(server, held, key, rowOf() !== null),
     })
   }

@@ -60,7 +60,7 @@ const verifyWhole = async (
 ): Promise<boolean> => {
   const now = clock.now()
   for (const step of steps) {
-    const { outcome } = await lookup.questions.ask(step.key, now, now + deadlineMs)
+    const { outcome } = await lookup.questions.ask(step.key, now, clock.elapsed() + deadlineMs)
     if (outcome.kind === 'absent') continue
     if (outcome.kind === 'unavailable') return false
     const whole = complete(outcome, step)
@@ -88,7 +88,7 @@ export const verify = async (parts: ReverifyParts, cacheKey: string): Promise<bo
   let couldAsk = true
   if (now - (known.memory.peek(cacheKey)?.verifiedAt ?? now) >= verifyAfterMs(known)) {
     couldAsk = key === null
-      ? (await lookup.questions.ask(cacheKey, now, now + deadlineMs)).outcome.kind !== 'unavailable'
+      ? (await lookup.questions.ask(cacheKey, now, clock.elapsed() + deadlineMs)).outcome.kind !== 'unavailable'
       : await verifyWhole(parts, cacheKey, entry, steps)
   }
   for (const [each, askedAt] of askedAts) {

@@ -221,6 +221,24 @@ t.test('outage: reject: this node\'s own trouble is no outage', async t => {
   })
 })
 
+for (const hours of [-1, 1]) {
+  t.test(`the system's clock is set by ${hours} h while a lookup is under way: each step has what was left of its time`, async t => {
+    const { lookup, clock, source } = stage({ '@example.com': 'all@example.net' })
+    const budgets: number[] = []
+    const { outcomeOf } = source
+    source.outcomeOf = (key, budgetMs) => {
+      budgets.push(budgetMs)
+      clock.set(clock.now() + hours * 60 * minute)
+      return outcomeOf(key, budgetMs)
+    }
+    source.latencyMs = 100
+    const outcome = lookup.lookup('info+tag@example.com')
+    await clock.advance(1_000)
+    t.match(await outcome, { kind: 'found' })
+    t.strictSame(budgets, [2_000, 1_900, 1_800])
+  })
+}
+
 t.test('unknown: defer defers what the table says is absent', async t => {
   const { ask, lookup } = stage({}, { policy: { unknown: 'defer', outage: 'defer', outageAfterMs: minute } })
   t.match(await ask('nobody@example.com'), { kind: 'unavailable', reason: 'unknown-deferred' })

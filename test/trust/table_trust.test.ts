@@ -53,7 +53,7 @@ const stage = (
     },
   })
   siblings.push(trust)
-  const ask = async (key: string): Promise<Outcome> => (await trust.ask(key, clock.now() + 2_000)).outcome
+  const ask = async (key: string): Promise<Outcome> => (await trust.ask(key, clock.elapsed() + 2_000)).outcome
   return {
     clock, created, rows, order, asked, drawn, evidence, changes, dropped, trust, ask,
     fail: (outcome: Outcome | null) => { fault = outcome },
