@@ -163,14 +163,13 @@ export class Known {
   }
 
   /**
-   * Notes in a known row (or a whole answer) that a server said at `askedAt` (epoch ms) that it is absent: it is not
-   * fresh any more. So long (`confirmForMs`) after that it takes another statement.
+   * Notes in a known row (or a whole answer) when a server first said that it is absent (epoch ms): it is not fresh any
+   * more. So long (`confirmForMs`) after that it takes another statement.
    */
-  noteContradiction(key: string, entry: Entry, askedAt: number): void {
+  noteContradiction(key: string, entry: Entry, contradictedAt: number): void {
     const now = this.#parts.clock.now()
-    // One from the future: the clock was set back.
-    if (entry.contradictedAt === 0 || entry.contradictedAt > askedAt) {
-      entry.contradictedAt = askedAt
+    if (entry.contradictedAt !== contradictedAt) {
+      entry.contradictedAt = contradictedAt
       entry.staleAt = Math.min(entry.staleAt, now)
       if (this.memory.peek(key) === entry) this.memory.touch(key)
       else this.put(key, entry)
@@ -271,6 +270,8 @@ export class Known {
     const entry = this.entryOf(told, isCurrent, now)
     if (now >= entry.expiredAt) return false
     entry.askedAt = Math.min(askedAt, now)
+    // The clock of whoever noted a contradiction may differ from ours: to us it is one from now.
+    if (entry.contradictedAt > longContradicted) entry.contradictedAt = now
     this.put(key, entry)
     return true
   }

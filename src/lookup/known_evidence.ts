@@ -1,7 +1,7 @@
 /**
  * What is known as found, against a server that says absent: one statement ends nothing. The row, or the answer that
  * was put together from rows, is served on as stale, the contradiction is noted in it, and a second statement so much
- * later (`confirm_for`) ends it.
+ * later (`confirm_for`) ends it. Two that are farther apart may be of two gaps, with the row there in between.
  */
 import { longContradicted, statement, unexpiredFound } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
@@ -17,11 +17,16 @@ export type Objection = {
   readonly askedAt: number
   /** What a table (-1: any) gave before that time (epoch ms) is no evidence any more. */
   readonly evidenceSince: (table: number) => number
+  /** A contradiction from before (epoch ms) counts no more: a doubt has begun or ended since. */
+  readonly firstSince: number
   /** A table is in doubt on some server, or the question is from before a flush. */
   readonly mayNotConfirm: boolean
   /** Epoch ms. */
   readonly now: number
 }
+
+/** A second statement comes at most so many times `confirm_for` after the first. */
+const confirmWindow = 2
 
 /**
  * The known row of a step's key that an absence would contradict, from memory, from `before` or from a copy;
@@ -54,16 +59,20 @@ export const giverOf = ({ absence }: Known, { server, contradictedAt }: Entry): 
  * the row is from before `evidenceSince` of its table; never while a table is in doubt on some server.
  */
 export const contradict = (
-  known: Known, key: string, entry: Entry, { askedAt, evidenceSince, mayNotConfirm, now }: Objection,
+  known: Known, key: string, entry: Entry, { askedAt, evidenceSince, firstSince, mayNotConfirm, now }: Objection,
+  window = confirmWindow,
 ): Found | null => {
   const { absence, confirmForMs } = known
   const answer = unexpiredFound(entry, now)
   if (answer === null) return null
   if (absence.isBelievedAtOnce || entry.verifiedAt <= evidenceSince(entry.table)) return null
   const { contradictedAt } = entry
-  const isSecond = contradictedAt > 0 && contradictedAt <= askedAt && askedAt - contradictedAt >= confirmForMs
-  if (isSecond && !mayNotConfirm) return null
-  known.noteContradiction(key, entry, askedAt)
+  const sinceFirstMs = askedAt - contradictedAt
+  // One from the future: the clock was set back.
+  const isFirst = contradictedAt !== longContradicted
+    && (contradictedAt <= firstSince || sinceFirstMs < 0 || sinceFirstMs > window * confirmForMs)
+  if (!isFirst && sinceFirstMs >= confirmForMs && !mayNotConfirm) return null
+  known.noteContradiction(key, entry, isFirst ? askedAt : contradictedAt)
   return found(answer.value, 'stale')
 }
 
@@ -83,7 +92,8 @@ export const contradictWhole = (
     const namedAt = known.namedAt(walk)
     const isNamed = entry.verifiedAt < namedAt && namedAt <= startedAt
     const answer = known.isNewerThan(key, askedAt) ? unexpiredFound(entry, now)
-      : isNamed ? null : contradict(known, key, entry, objection)
+      // Nobody asks for it by itself, so that the second statement comes when it comes.
+      : isNamed ? null : contradict(known, key, entry, objection, Infinity)
     if (answer === null) known.forget(key)
     served ??= answer
   }

@@ -20,6 +20,12 @@ import type { Walk } from './search.js'
 /** A slow server fails now and then: answers end that trouble only so long (ms) after the last failure. */
 const slowMs = 60_000
 
+/** Of more contradicted rows at once, the second statement comes when somebody asks for them. */
+const maxToConfirm = 10_000
+/** The second statement is asked for so much (ms) after it first counts, and has so long (ms). */
+const confirmLateMs = 1_000
+const confirmBudgetMs = 5_000
+
 /** What a step came to, with the time (epoch ms) at which the table was asked. */
 export type StepAnswer = { readonly outcome: Outcome, readonly verifiedAt: number }
 
@@ -37,6 +43,8 @@ export type QuestionParts = {
   readonly tables: readonly TableTrust[]
   readonly known: Known
   readonly clock: Clock
+  /** Is told of an exception, which is a bug. */
+  readonly onBug: (error: unknown) => void
 }
 
 /** A question under way; one that began before a flush says nothing about what the flush is for. */
@@ -49,6 +57,8 @@ export class Questions {
   /** How many keys the tables were asked for. */
   count = 0
   #trouble: Trouble | null = null
+  /** How many contradicted rows wait for their second statement. */
+  #toConfirm = 0
 
   constructor(parts: QuestionParts) {
     this.#parts = parts
@@ -143,10 +153,25 @@ export class Questions {
     const row = evidenceOf(known, stepKey, before, clock.now())
     const contradicted = row === undefined ? null
       : contradict(known, stepKey, row, this.#objection(askedAt, question.isFlushed))
-    if (contradicted !== null) return contradicted
+    if (contradicted !== null) {
+      if (row?.contradictedAt === askedAt) this.#confirmLater(stepKey)
+      return contradicted
+    }
     known.forget(stepKey)
     known.keep(stepKey, absent, askedAt)
     return absent
+  }
+
+  /** Asks again as soon as a second statement counts: a row that is back by then has nothing held against it. */
+  #confirmLater(stepKey: string): void {
+    const { known, clock, onBug } = this.#parts
+    if (this.#toConfirm >= maxToConfirm) return
+    this.#toConfirm++
+    clock.after(known.confirmForMs + confirmLateMs, () => {
+      this.#toConfirm--
+      const now = clock.now()
+      void Promise.resolve(this.ask(stepKey, now, now + confirmBudgetMs)).catch(onBug)
+    })
   }
 
   #objection(askedAt: number, isFromBefore: boolean): Objection {
@@ -154,6 +179,7 @@ export class Questions {
     return {
       askedAt, now: clock.now(),
       evidenceSince: of => tables[of]?.evidenceSince ?? Math.min(...tables.map(each => each.evidenceSince)),
+      firstSince: Math.max(0, ...tables.map(each => each.doubtChangedAt)),
       // In doubt on another server, perhaps: this one may be the copy of that. Or asked before the key was flushed.
       mayNotConfirm: isFromBefore || tables.some(each => each.doubts.size > 0),
     }

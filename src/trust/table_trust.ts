@@ -69,6 +69,8 @@ export type KnownRow = {
 }
 
 export class TableTrust {
+  /** When a doubt in the table, or in one beside it, last began or ended (epoch ms). */
+  doubtChangedAt = 0
   readonly #settings: TrustSettings
   readonly #parts: TrustParts
   /** By server, as all that follows. */
@@ -296,7 +298,10 @@ export class TableTrust {
     if (!this.#isClosed && (doubt !== null || before !== null)) this.#parts.onChange(server, doubt, before)
     // The other tables of the database may have said absent while this one was not in doubt yet.
     if ((doubt === null) !== (before === null)) {
-      for (const table of new Set([this, ...this.#parts.siblings])) table.#parts.dropAbsences()
+      for (const table of new Set([this, ...this.#parts.siblings])) {
+        table.doubtChangedAt = this.#parts.clock.now()
+        table.#parts.dropAbsences()
+      }
     }
     if (this.#cancelRecheck === null) this.#planRecheck(recheckMs)
   }

@@ -50,6 +50,7 @@ export const contradictLost = async (
     const giver = giverOf(known, row)
     const served = contradict(known, key, row, {
       askedAt: next.takenAt, now: now(), evidenceSince: () => table?.evidenceSince ?? 0,
+      firstSince: table?.doubtChangedAt ?? 0,
       mayNotConfirm: (giver !== null && giver !== next.server) || trust.doubts.length > 0,
     })
     if (served === null) known.forget(key)

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { absent, unavailable } from '../../src/outcome.js'
 import type { Outcome } from '../../src/outcome.js'
+import { Memory } from '../../src/caches/memory.js'
 import { aDay, copyOf, down, fresh, minute, stage, stale } from './stage.js'
 import type { Changes } from './stage.js'
 
@@ -65,6 +66,57 @@ t.test('C116 a deleted row is absent once the table has said so twice, confirm_f
   source.fault = down
   await clock.advance(30_000)
   t.match(await ask('info@example.com'), down, 'and what it was before is forgotten')
+})
+
+t.test('a row that is gone for a moment twice is never absent: it is asked for in between', async t => {
+  const { ask, source, clock } = stage({ 'info@example.com': 'box@example.net' })
+  await ask('info@example.com')
+  await clock.advance(5 * minute)
+  for (let gap = 0; gap < 4; gap++) {
+    source.rows.clear()
+    t.match(await ask('info@example.com'), { kind: 'found' }, `gap ${gap}`)
+    await clock.advance(4_000)
+    source.rows.set('info@example.com', 'box@example.net')
+    // Nobody asks for it until the next gap.
+    await clock.advance(10 * minute - 4_000)
+  }
+})
+
+t.test('two gaps with an outage, or a doubt, between them are two first statements', async t => {
+  for (const between of ['an outage', 'a doubt'] as const) {
+    const { ask, source, clock, trust } = stage({ 'info@example.com': 'box@example.net' })
+    await ask('info@example.com')
+    source.rows.clear()
+    await clock.advance(5 * minute)
+    t.strictSame(await ask('info@example.com'), stale('box@example.net'))
+    await clock.advance(minute)
+    if (between === 'an outage') {
+      source.fault = down
+      await clock.advance(10 * minute)
+      source.fault = null
+    } else {
+      for (const table of trust.tables) table.doubt('server', 'recreated')
+      source.rows.set('info@example.com', 'box@example.net')
+      await clock.advance(30_000)
+      t.equal(trust.doubts.length, 0, 'it is over')
+      source.rows.clear()
+      await clock.advance(4 * minute - 25_000)
+    }
+    t.strictSame(await ask('info@example.com'), stale('box@example.net'), `after ${between}`)
+    await clock.advance(5 * minute + 2_000)
+    t.equal(await ask('info@example.com'), absent, 'it said so twice in a row')
+  }
+})
+
+t.test('what another node noted is a first statement from when it is heard of, whatever its clock says', async t => {
+  const { ask, open, source, clock } = stage({ 'info@example.com': 'box@example.net' }, { withRedis: true })
+  await ask('info@example.com')
+  source.rows.clear()
+  await clock.advance(5 * minute)
+  await ask('info@example.com')
+  clock.set(clock.now() + 6 * minute)
+  const other = open({}, new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }))
+  t.strictSame(await ask('info@example.com', other), stale('box@example.net'))
 })
 
 t.test('a stale answer bridges an outage from the first failed query on, until it expires', async t => {
