@@ -223,7 +223,9 @@ export class Memory {
   }
 
   /** Up to `count` random rows of a table that `isWanted`, of a few times as many at most. `random`: in [0, 1). */
-  sample(table: number, count: number, isWanted: (entry: Entry, key: string) => boolean, random: () => number): string[] {
+  sample(
+    table: number, count: number, isWanted: (entry: Entry, key: string) => boolean, random: () => number,
+  ): string[] {
     const rowKeys = this.#rowKeys.get(table)?.list ?? []
     const keys = new Set<string>()
     const isSmall = rowKeys.length <= 4 * count

@@ -18,7 +18,7 @@ import { connectPatiently, getWithin, isCluster } from './redis_client.js'
 import type { RedisClient } from './redis_client.js'
 import { faultOf } from './redis_fault.js'
 import { errorOf, RedisServer } from './redis_server.js'
-import type { RedisHooks } from './redis_server.js'
+import type { RedisClock, RedisHooks } from './redis_server.js'
 import { scanValues } from './scan.js'
 
 /** A map's name, and hashes of its definition, which every record carries. */
@@ -88,10 +88,10 @@ export class RedisAnswers {
   /** What was learned since then (epoch ms) may not have been written; Infinity: all was. */
   #missedSince = Infinity
 
-  /** Connects in the background and keeps doing so. `now` gives epoch ms. */
-  constructor(settings: RedisSettings, hooks: RedisHooks, now: () => number) {
+  /** Connects in the background and keeps doing so. */
+  constructor(settings: RedisSettings, hooks: RedisHooks, clock: RedisClock) {
     this.#settings = settings
-    this.#server = new RedisServer(settings, hooks, now)
+    this.#server = new RedisServer(settings, hooks, clock)
   }
 
   /** For whatever else this Redis is used for. */

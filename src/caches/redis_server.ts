@@ -3,6 +3,7 @@
  * rests: it is left alone for a moment, so that lookups don't wait for it in turn.
  */
 import type { RedisSettings } from '../config/config.js'
+import type { Clock } from '../runtime/clock.js'
 import { isCluster, openClient } from './redis_client.js'
 import type { RedisClient } from './redis_client.js'
 import { faultOf, redisFaults, scopeOf } from './redis_fault.js'
@@ -10,6 +11,8 @@ import type { RedisFault } from './redis_fault.js'
 
 /** resting: connected, but it just failed. down: not connected; the client keeps trying. */
 export type RedisState = 'connecting' | 'ready' | 'resting' | 'down'
+
+export type RedisClock = Pick<Clock, 'now' | 'elapsed'>
 
 export type RedisHooks = {
   /** A change of state, its reason, and its time (epoch ms). */
@@ -34,21 +37,22 @@ export class RedisServer {
   /** Resolves when the first connection stands or has failed. */
   readonly tried: Promise<void>
   readonly #hooks: RedisHooks
-  readonly #now: () => number
+  readonly #clock: RedisClock
   readonly #faults = Object.fromEntries(redisFaults.map(fault => [fault, 0])) as Record<RedisFault, number>
   #state: RedisState = 'connecting'
   #since: number
+  /** Of the clock's elapsed time, which nobody sets. */
   #restUntil = 0
   #restWritesUntil = 0
   #leftReplicaAt = -Infinity
   #refusal: string | null = null
   #refusedSince: number
 
-  /** Connects in the background and keeps doing so. `now` gives epoch ms. */
-  constructor(settings: RedisSettings, hooks: RedisHooks, now: () => number) {
+  /** Connects in the background and keeps doing so. */
+  constructor(settings: RedisSettings, hooks: RedisHooks, clock: RedisClock) {
     this.#hooks = hooks
-    this.#now = now
-    this.#since = now()
+    this.#clock = clock
+    this.#since = clock.now()
     this.#refusedSince = this.#since
     this.client = openClient(settings, false, error => {
       this.count(faultOf(error), error.message)
@@ -76,11 +80,11 @@ export class RedisServer {
 
   /** Whether commands may be sent: it is connected and does not rest. */
   get isUsable(): boolean {
-    return this.isConnected && this.#now() >= this.#restUntil
+    return this.isConnected && this.#clock.elapsed() >= this.#restUntil
   }
 
   get isWritable(): boolean {
-    return this.isUsable && this.#now() >= this.#restWritesUntil
+    return this.isUsable && this.#clock.elapsed() >= this.#restWritesUntil
   }
 
   get status() {
@@ -104,12 +108,12 @@ export class RedisServer {
     this.count(fault, message)
     switch (scopeOf(fault, isWrite)) {
       case 'writes':
-        this.#restWritesUntil = this.#now() + restWritesMs
+        this.#restWritesUntil = this.#clock.elapsed() + restWritesMs
         if (fault === 'readonly') this.#leaveReplica()
         return this.#setRefusal(message)
       case 'server':
         if (this.#state === 'down') return
-        this.#restUntil = this.#now() + restMs
+        this.#restUntil = this.#clock.elapsed() + restMs
         return this.#enter('resting', message)
       case 'command': return
     }
@@ -123,7 +127,7 @@ export class RedisServer {
 
   /** After a failover, the old primary is one. */
   #leaveReplica(): void {
-    const now = this.#now()
+    const now = this.#clock.elapsed()
     if (isCluster(this.client) || now - this.#leftReplicaAt < leaveReplicaEveryMs) return
     this.#leftReplicaAt = now
     this.client.disconnect(true)
@@ -133,14 +137,14 @@ export class RedisServer {
     const isChange = (detail === null) !== (this.#refusal === null)
     this.#refusal = detail
     if (!isChange) return
-    this.#refusedSince = this.#now()
+    this.#refusedSince = this.#clock.now()
     this.#hooks.onWrites(detail, this.#refusedSince)
   }
 
   #enter(next: RedisState, detail: string): void {
     if (next === this.#state) return
     this.#state = next
-    this.#since = this.#now()
+    this.#since = this.#clock.now()
     this.#hooks.onState(next, detail, this.#since)
   }
 }

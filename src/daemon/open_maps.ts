@@ -17,7 +17,7 @@ import type { Sources, Table } from '../tables/open.js'
 import { Canary } from '../trust/canary.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
 import type { TableTrust } from '../trust/table_trust.js'
-import { flushEverywhere, watchChanges } from '../upkeep/flush.js'
+import { flushEverywhere, flushHere, watchChanges } from '../upkeep/flush.js'
 import { keepCopies } from '../upkeep/copies.js'
 import type { Copies } from '../upkeep/copies.js'
 import { makeUpWrites } from '../upkeep/missed_writes.js'
@@ -160,7 +160,7 @@ const openRedis = (config: Config, log: Log): OpenedRedis | null => {
     onFault: (fault, detail) => {
       if (!isClosed) log.repeated(`redis ${fault}`, `redis: a command failed: ${fault}: ${detail}`)
     },
-  }, Date.now)
+  }, systemClock)
   return {
     cache, client: cache.client,
     close: () => {
@@ -231,7 +231,7 @@ const followChanges = (
     ask: seconds => askChanges(table.database, changes, seconds, changesBudgetMs),
     // The other nodes are told of a change once.
     onChanged: (key, isNew) => {
-      if (!isNew) return map.lookup.flush(key, Date.now())
+      if (!isNew) return void flushHere(map, key)
       copies.retake(name)
       void flushEverywhere(map, key, announce)
     },

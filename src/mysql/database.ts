@@ -36,9 +36,9 @@ export type Database = {
   outMs(): number | null
   /**
    * Hands over the rows of a list of any length, in batches, until `onRows` wants no more;
-   * null, or why rows are missing. Rejects if `onRows` does.
+   * null, or why rows are missing. Servers to `avoid`, by their identity, are not listed. Rejects if `onRows` does.
    */
-  list(query: Query, onRows: OnRows): Promise<Unavailable | null>
+  list(query: Query, onRows: OnRows, avoid?: (server: string) => boolean): Promise<Unavailable | null>
 }
 
 /** A server may be silent for so long (ms) before a list, when it sorts, and between two pieces of it. */
@@ -118,10 +118,10 @@ const databaseOn = (servers: readonly Server[]): Database => {
       const out = servers.flatMap(({ outMs }) => outMs ?? [])
       return out.length < servers.length ? null : Math.min(...out)
     },
-    list: async (query, onRows) => {
+    list: async (query, onRows, avoid) => {
       let failure = unavailable('source-down', 'no server')
       for (const server of askableOf(servers)) {
-        const failed = await server.list(query, listIdleMs, onRows)
+        const failed = await server.list(query, listIdleMs, onRows, avoid)
         if (failed === null || failed.isBegun) return failed?.problem ?? null
         failure = failed.problem
       }

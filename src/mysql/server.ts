@@ -158,7 +158,7 @@ export class Server {
    * server. Rejects if `onRows` does.
    */
   async list(
-    query: Query, idleMs: number, onRows: OnRows,
+    query: Query, idleMs: number, onRows: OnRows, avoid: (server: string) => boolean = () => false,
   ): Promise<{ readonly problem: Unavailable, readonly isBegun: boolean } | null> {
     if (!this.isAskable()) return { problem: this.#refusal(), isBegun: false }
     const opened = await openConnection(
@@ -167,6 +167,7 @@ export class Server {
     this.#lists.add(opened)
     try {
       if (this.#stop.signal.aborted) return { problem: this.#refusal(), isBegun: false }
+      if (avoid(opened.server)) return { problem: unavailable('distrusted', 'it is in doubt'), isBegun: false }
       const fault = await opened.list(query, idleMs, rows => onRows(rows, opened.server))
       return fault === null ? null : { problem: this.#problem(fault), isBegun: true }
     } finally {

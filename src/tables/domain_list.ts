@@ -7,9 +7,10 @@
  *
  * What the list names is read at start, and again when it has changed: Postfix finds a
  * domain as soon as postmap(1) has added it, and its users must not be absent until somebody
- * reloads Holdfast. texthash: is read as it is; of hash:, btree:, lmdb:, cdb: and dbm: the
- * text file that postmap(1) made them from is read, if it is there and not newer than the
- * table. Other types are refused, since a list that can't be read would turn keys away unasked.
+ * reloads Holdfast. A file that somebody is writing is read a second later. texthash: is read as
+ * it is; of hash:, btree:, lmdb:, cdb: and dbm: the text file that postmap(1) made them from is
+ * read, if it is there and not newer than the table. Other types are refused, since a list
+ * that can't be read would turn keys away unasked.
  */
 import type { Files } from './cf.js'
 import { fold } from '../postfix/fold.js'
@@ -47,7 +48,7 @@ export const parseDomainList = (list: string, files: Files): DomainList => {
       if (last.times.size > 0 && now - lookedAt >= lookEveryMs) {
         lookedAt = now
         const next = last.isCurrent() ? last : read()
-        if (next.errors.length === 0) last = next
+        if (next.errors.length === 0 && next.isSettled()) last = next
       }
       return last.decisions.get(fold(domain)) ?? false
     },
@@ -55,7 +56,7 @@ export const parseDomainList = (list: string, files: Files): DomainList => {
   }
 }
 
-/** The files are looked at so often (ms) at most. */
+/** The files are looked at so often (ms) at most; one that changed in this time may still be being written. */
 const lookEveryMs = 1_000
 
 class ListReader {
@@ -89,6 +90,11 @@ class ListReader {
   /** Whether the files are what they were when they were read. */
   isCurrent(): boolean {
     return [...this.times].every(([path, time]) => this.#files.modifiedMs(path) === time)
+  }
+
+  /** Whether none of them was changed just now: a file that is being written has not all of its domains yet. */
+  isSettled(): boolean {
+    return [...this.times.values()].every(time => time === null || Math.abs(Date.now() - time) >= lookEveryMs)
   }
 
   /** Its time is taken first: a file that changes meanwhile is read again. */

@@ -180,7 +180,7 @@ const takeNext = async (
   let resumedAt = clock.elapsed()
   const problem = await (async () => {
     const taken = await takeCopy(table, {
-      maxRows, budgetMs, now: () => clock.now(),
+      maxRows, budgetMs, now: () => clock.now(), avoid: server => map.trust.tables[index]?.isDoubted(server) === true,
       onRows: async batch => {
         rows += batch.length
         await sleep(Math.min(100, restShare * (clock.elapsed() - resumedAt)))
@@ -213,7 +213,7 @@ const accept = async (slot: Slot, taken: Copy, clock: Clock): Promise<string | n
   const { trust, tables, copies, lookup: { known } } = map
   const table = trust.tables[index]
   if (table === undefined) return null
-  if (table.isDoubted(taken.server)) return 'the table is in doubt, and the last copy is kept'
+  if (table.isDoubted(taken.server)) return 'the table is in doubt'
   const isGone = (key: string): boolean => taken.answer(key).kind === 'absent'
   const keys = known.sample(index, comparedKeys, table.evidenceSince)
   const missing = keys.filter(isGone)

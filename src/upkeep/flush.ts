@@ -12,12 +12,18 @@ import type { Clock } from '../runtime/clock.js'
 /** Tells the other nodes of a flush: null if all of them know, else why some may not. */
 export type Announce = FlushChannel['announce']
 
-/**
- * Makes keys of a map stale on every node: all (null), those of `@domain`, or one. '' or why some node may not know.
- */
-export const flushEverywhere = async (map: MysqlMap, what: string | null, announce: Announce): Promise<string> => {
+type FlushedMap = Pick<MysqlMap, 'name' | 'config' | 'lookup'>
+
+/** Makes keys of a map stale on this node: all (null), those of `@domain`, or one; gives that as the map knows it. */
+export const flushHere = (map: FlushedMap, what: string | null): string | null => {
   const key = what === null ? null : keyIn(map, what)
   map.lookup.flush(key, Date.now())
+  return key
+}
+
+/** The same on every node: '' or why some node may not know. */
+export const flushEverywhere = async (map: FlushedMap, what: string | null, announce: Announce): Promise<string> => {
+  const key = flushHere(map, what)
   // Keys of a sensitive map stay out of Redis.
   const problem = await announce({ map: map.name, what: map.config.sensitive || key === null ? null : fold(key) })
   return problem === null ? '' : `; other nodes could not be told: ${problem}`

@@ -184,7 +184,8 @@ export class Snapshots {
   async #saveWhole(path: string, maps: readonly MysqlMap[]): Promise<void> {
     this.#doubts.clear()
     for (const { name, trust } of maps) this.#doubts.set(name, trust.encode())
-    if (this.#aside === 'fill') await rename(path, asideOf(path))
+    // Somebody may have removed it.
+    if (this.#aside === 'fill') await rename(path, asideOf(path)).catch(unlessGone)
     if (this.#aside === 'drop') await unlink(asideOf(path)).catch(() => undefined)
     this.#aside = null
     const end = await writePieces(path, wholeOf(maps))
@@ -208,6 +209,10 @@ export class Snapshots {
     }
     file.end = await appendPieces(file.path, file.end, pieces())
   }
+}
+
+const unlessGone = (error: unknown): void => {
+  if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
 }
 
 const isEntry = (value: unknown): value is SavedEntry => {

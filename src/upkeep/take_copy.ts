@@ -21,11 +21,14 @@ export type TakeSettings = {
   readonly now: () => number
   /** Gets each batch of rows; the next one is read when it is done, so one can wait here. A text says why to stop. */
   readonly onRows: (rows: readonly RawRow[]) => Promise<string | null>
+  /** Servers that are not believed now: none of them is listed. */
+  readonly avoid?: (server: string) => boolean
 }
 
 /** A copy that may be used, or why there is none. Rows are streamed. Rejects only if `onRows` does. */
 export const takeCopy = async (
-  { definition, database }: Pick<Table, 'definition' | 'database'>, { maxRows, budgetMs, now, onRows }: TakeSettings,
+  { definition, database }: Pick<Table, 'definition' | 'database'>,
+  { maxRows, budgetMs, now, onRows, avoid = () => false }: TakeSettings,
 ): Promise<Copy | string> => {
   const listing = definition.listing
   if (typeof listing === 'string') return listing
@@ -39,14 +42,15 @@ export const takeCopy = async (
     const problem = await onRows(rows) ?? (builder.rows > maxRows ? `it has more than ${maxRows} rows` : null)
     if (problem !== null) problems.push(problem)
     return problem === null
-  })
+  }, avoid)
   const [problem] = problems
   if (problem !== undefined) return problem
+  if (fault?.reason === 'distrusted') return 'the table is in doubt'
   if (fault !== null) return `${fault.reason}: ${fault.detail}`
   const copy = await builder.finish(from)
   if (typeof copy === 'string') return copy
   const source = mysqlSource(definition, database)
-  return await compareCopy(copy, async key => (await source.ask(key, budgetMs)).outcome) ?? copy
+  return await compareCopy(copy, async key => (await source.ask(key, budgetMs, { avoid })).outcome) ?? copy
 }
 
 /** So many keys of the copy are looked up, and about as many others. */

@@ -17,7 +17,8 @@ await loadClient()
 
 /** A cache with a clock of the test's own, which stands still unless it is moved. */
 export const open = (t: Test, address: Partial<RedisSettings>, commandTimeoutMs = 5_000) => {
-  const clock = { now: 0 }
+  /** `set`: how much ahead somebody put it. */
+  const clock = { now: 0, set: 0 }
   const states: RedisState[] = []
   const told: RedisFault[] = []
   const writes: (string | null)[] = []
@@ -30,7 +31,7 @@ export const open = (t: Test, address: Partial<RedisSettings>, commandTimeoutMs 
     },
     onWrites: refusal => { writes.push(refusal) },
     onFault: fault => { told.push(fault) },
-  }, () => clock.now)
+  }, { now: () => clock.now + clock.set, elapsed: () => clock.now })
   t.teardown(() => cache.close())
   const until = (state: RedisState): Promise<void> => new Promise(resolve => {
     if (cache.status().state === state) resolve()

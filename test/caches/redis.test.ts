@@ -474,3 +474,16 @@ t.test('what could not be written is known since when, until it can be', async t
   t.equal(cache.takeMissed(), verifiedAt + 3)
   t.equal(cache.takeMissed(), null)
 })
+
+t.test('a clock that somebody sets back makes no rest longer', async t => {
+  const redis = await server(t)
+  const { cache, clock, until } = open(t, { port: redis.port }, 50)
+  await until('ready')
+  await redis.pause()
+  await cache.read(alias, ['one'])
+  t.equal(cache.isUsable(), false)
+  clock.set = -day
+  clock.now += 2_000
+  t.equal(cache.isUsable(), true)
+  redis.resume()
+})

@@ -162,3 +162,17 @@ t.test('hosts are named as one writes them', async t => {
   t.equal(nameOf({ kind: 'inet', host: 'db.example.com', port: 3306 }), 'db.example.com:3306')
   t.equal(nameOf({ kind: 'inet', host: '::1', port: 3307 }), '[::1]:3307')
 })
+
+t.test('a list passes over servers to avoid, by their identity, and is not taken where there is no other', async t => {
+  const [first, second] = await twoWays(t)
+  const { servers } = serversFor(t)
+  const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
+  const query = queryOf('SELECT seq FROM seq_1_to_50')
+  const avoided: string[] = []
+  let rows = 0
+  const count = async (batch: readonly unknown[]): Promise<boolean> => (rows += batch.length) > 0
+  t.equal(await database.list(query, count, server => avoided.push(server) === 1), null)
+  t.same([rows, first.accepted(), second.accepted(), avoided.length], [50, 1, 1, 2])
+  t.match(await database.list(query, count, () => true), { kind: 'unavailable', reason: 'distrusted' })
+  t.equal(rows, 50)
+})

@@ -74,3 +74,19 @@ t.test('a comment at the end of the list is skipped with a warning', t => {
   t.match(parseDomainList('a.example # b.example', files).warnings, [/no comments at the end of a line/])
   t.end()
 })
+
+t.test('a file that is being written is read when it has not changed for a second', async t => {
+  const now = { '/etc/list': 'one.example two.example' }
+  const times = { '/etc/list': 1 }
+  const list = parseDomainList('/etc/list', memoryFiles(now, times))
+  const until = async (domain: string, isIn: boolean): Promise<void> => { while (list.matches(domain) !== isIn) await setTimeout(100) }
+  // Emptied, and half written, for a second and a half.
+  for (let part = 0; part < 15; part++) {
+    now['/etc/list'] = 'two.example'.slice(0, part)
+    times['/etc/list'] = Date.now()
+    await setTimeout(100)
+    t.ok(list.matches('one.example'))
+  }
+  await until('one.example', false)
+  t.ok(list.matches('two.example'))
+})

@@ -1,5 +1,7 @@
 import t from 'tap'
-import { watchChanges } from '../../src/upkeep/flush.js'
+import type { MysqlMap } from '../../src/lookup/maps.js'
+import { asBytes } from '../../src/postfix/fold.js'
+import { flushHere, watchChanges } from '../../src/upkeep/flush.js'
 import { unavailable } from '../../src/outcome.js'
 import type { Unavailable } from '../../src/outcome.js'
 import { fakeClock } from '../fixtures/clock.js'
@@ -41,4 +43,15 @@ t.test('changes are asked for since the last answer, but no further back than an
   await clock.advance(minute)
   t.equal(asked.length, before)
   t.equal(clock.timers(), 0)
+})
+
+t.test('a flush names its key as the map knows it', t => {
+  for (const [smtputf8, known] of [[true, 'josé@example.com'], [false, asBytes('josé@example.com')]] as const) {
+    const flushed: (string | null)[] = []
+    const map = { name: 'alias', config: { smtputf8 }, lookup: { flush: (key: string | null) => flushed.push(key) } } as unknown as MysqlMap
+    t.equal(flushHere(map, 'josé@example.com'), known)
+    t.equal(flushHere(map, null), null)
+    t.strictSame(flushed, [known, null])
+  }
+  t.end()
 })
