@@ -44,7 +44,8 @@ export const contradictLost = async (
     return known.entryOf(statement(answer, last.takenAt, index, last.server), false, now())
   }
   const lost: string[] = []
-  const look = (key: string): void => {
+  /** A second statement comes at most `window` times `confirm_for` after the first. */
+  const look = (key: string, window?: number): void => {
     const row = next.answer(key).kind === 'absent' ? knownRow(key) : null
     if (row === null) return
     const giver = giverOf(known, row)
@@ -52,11 +53,12 @@ export const contradictLost = async (
       askedAt: next.takenAt, now: now(), evidenceSince: () => table?.evidenceSince ?? 0,
       firstSince: table?.doubtChangedAt ?? 0,
       mayNotConfirm: (giver !== null && giver !== next.server) || trust.doubts.length > 0,
-    })
+    }, window)
     if (served === null) known.forget(key)
     else lost.push(key)
   }
-  for (const key of before) if (memory.peekFound(key) !== undefined) look(key)
+  // The last copy lacked these, too, and nobody has found one since.
+  for (const key of before) if (memory.peekFound(key) !== undefined) look(key, Infinity)
   let looked = 0
   let resumedAt = performance.now()
   for (const key of last.listKeys()) {
