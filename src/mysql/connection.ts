@@ -67,9 +67,10 @@ export class Connection {
   #bytesLeft = Infinity
   /** Called once when the connection ends, unless by `end` or `destroy`. */
   onLost: ((connection: Connection) => void) | null = null
-  /** When the server was last heard on it, and when it was last used (of `performance.now()`). */
+  /** When the server was last heard on it, when it was last used, and when it is too old (of `performance.now()`). */
   heardAt = performance.now()
   idleSince = performance.now()
+  retireAt = Infinity
 
   /** Takes over a driver that has logged in. `charset` is the name of a character set, letters and digits only. */
   constructor(driver: Driver, charset: string) {

@@ -5,6 +5,8 @@
  * How many statements the server gets at once adapts to what it takes (limit.ts).
  */
 import { Alarm } from '../runtime/alarm.js'
+import { BehindAddress, isWanted } from './behind_address.js'
+import type { Wanted } from './behind_address.js'
 import { Connection } from './connection.js'
 import type { Fault } from './fault.js'
 import { Limit } from './limit.js'
@@ -18,14 +20,6 @@ export type PoolSettings = {
   readonly idleMs: number
   /** A connection is replaced after this, between two statements; a tenth more or less. */
   readonly maxAgeMs: number
-}
-
-/** Whom to ask, by the servers' identities. */
-export type Wanted = {
-  /** Servers to pass over, as long as there are others. */
-  readonly avoid?: ((server: string) => boolean) | undefined
-  /** The server to ask; no other one is. */
-  readonly only?: string | undefined
 }
 
 export type PoolHooks = {
@@ -53,9 +47,8 @@ type Waiting = {
 const maxWaiting = 1_000
 /** After a fault, connections that nobody waits for are tried again after this (ms). */
 const restMs = 1_000
-/** So many connections are opened in search of a server that is wanted; one never seen is searched so often (ms). */
+/** So many connections are opened in search of a server that is wanted. */
 const maxMisses = 4
-const searchEveryMs = 5_000
 
 const ownFault = (reason: Fault['reason'], blame: Fault['blame'], detail: string): Fault =>
   ({ kind: 'fault', blame, reason, detail, again: 'no', broken: false })
@@ -67,38 +60,30 @@ const notYet = ownFault('timeout', 'server', 'no connection in time')
 const elsewhere = ownFault('source-down', 'query', 'the address leads to another server now')
 const closing = ownFault('draining', 'query', 'stopping')
 
-/** Whether a server of this identity is wanted. */
-const isWanted = ({ avoid, only }: Wanted, server: string): boolean =>
-  only === undefined ? avoid?.(server) !== true : server === only
-
 export class Pool {
   readonly #settings: PoolSettings
   readonly #hooks: PoolHooks
   readonly #limit: Limit
-  /** With the time (of `performance.now()`) from which each is too old. */
-  readonly #connections = new Map<Connection, number>()
+  readonly #behind: BehindAddress
+  readonly #connections = new Set<Connection>()
   /** The unused ones, the last used at the end. */
   readonly #idle: Connection[] = []
   readonly #openings = new Set<Promise<Fault | null>>()
   /** In the order of asking. */
   readonly #waiting: Waiting[] = []
   readonly #alarm = new Alarm(() => this.#dismissLate())
-  /** The servers that this address has led to, with the time of the last connection. */
-  readonly #servers = new Map<string, number>()
-  /** When a server was last searched for that this address had not led to. */
-  #searchedAt = -Infinity
   readonly #sweep: NodeJS.Timeout
   #lastTakenAt = -Infinity
   /** After a fault, until the next try. */
   #retry: NodeJS.Timeout | undefined
-  /** Why nothing is opened but by `probe`. */
-  #rest: Fault | null = null
-  #isClosed = false
+  /** Why nobody gets a connection: `closing` for good, else until `resume`. */
+  #refusal: Fault | null = null
 
   constructor(settings: PoolSettings, hooks: PoolHooks) {
     this.#settings = settings
     this.#hooks = hooks
     this.#limit = new Limit(settings.connections)
+    this.#behind = new BehindAddress(2 * settings.maxAgeMs)
     this.#sweep = setInterval(() => this.#endUnused(), Math.min(settings.idleMs, settings.maxAgeMs) / 4).unref()
   }
 
@@ -111,12 +96,11 @@ export class Pool {
   /** A connection to use and then to `release`, or why there is none until `until` (of `performance.now()`). */
   take(wanted: Wanted, until: number): Connection | Fault | Promise<Connection | Fault> {
     this.#lastTakenAt = performance.now()
-    if (this.#isClosed) return closing
-    if (this.#rest !== null) return this.#rest
+    if (this.#refusal !== null) return this.#refusal
     const connection = this.#fitting(wanted)
     if (connection !== undefined) return connection
     if (this.#waiting.length >= maxWaiting) return full
-    if (!this.#mayLeadTo(wanted)) return elsewhere
+    if (!this.#behind.mayBe(wanted)) return elsewhere
     return new Promise(resolve => {
       this.#waiting.push({ wanted, until, misses: 0, settle: resolve })
       this.#alarm.set(until)
@@ -127,9 +111,8 @@ export class Pool {
   /** Gives a connection back. */
   release(connection: Connection): void {
     connection.idleSince = performance.now()
-    if (!connection.isOpen || this.#isClosed) this.#end(connection)
-    else if (connection.idleSince > (this.#connections.get(connection) ?? 0)) this.#end(connection)
-    else this.#idle.push(connection)
+    if (this.#connections.has(connection) && connection.idleSince < connection.retireAt) this.#idle.push(connection)
+    else this.#end(connection)
     this.#serve()
   }
 
@@ -151,15 +134,17 @@ export class Pool {
 
   /** The server failed: drops all connections, sends away whoever waits or comes, and opens none but by `probe`. */
   rest(fault: Fault): void {
-    this.#rest = fault
+    if (this.#refusal === closing) return
+    this.#refusal = fault
     this.#limit.restart()
-    for (const connection of this.#connections.keys()) this.#drop(connection)
+    for (const connection of this.#connections) this.#drop(connection)
     for (const { settle } of this.#waiting.splice(0)) settle(fault)
   }
 
   /** The server is well again. */
   resume(): void {
-    this.#rest = null
+    if (this.#refusal === closing) return
+    this.#refusal = null
     this.#grow()
   }
 
@@ -171,14 +156,14 @@ export class Pool {
 
   /** Ends the connections; those in use are cut off. */
   close(): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
+    if (this.#refusal === closing) return
+    this.#refusal = closing
     clearInterval(this.#sweep)
     clearTimeout(this.#retry)
     this.#alarm.stop()
     for (const { settle } of this.#waiting.splice(0)) settle(closing)
     for (const connection of [...this.#idle]) this.#end(connection)
-    for (const connection of this.#connections.keys()) connection.destroy()
+    for (const connection of this.#connections) this.#drop(connection)
   }
 
   /** How many connections stand ready; none once nobody has asked for a while. */
@@ -201,19 +186,6 @@ export class Pool {
     if (!this.#hasTurn) return undefined
     const index = this.#idle.findLastIndex(({ server }) => isWanted(wanted, server))
     return index === -1 ? undefined : this.#idle.splice(index, 1)[0]
-  }
-
-  /** Whether a connection may lead to a server that is wanted: others did lately, or nobody has tried for a while. */
-  #mayLeadTo(wanted: Wanted): boolean {
-    if (wanted.only === undefined && wanted.avoid === undefined) return true
-    const now = performance.now()
-    for (const [server, seenAt] of this.#servers) {
-      if (now - seenAt > 2 * this.#settings.maxAgeMs) this.#servers.delete(server)
-      else if (isWanted(wanted, server)) return true
-    }
-    if (this.#servers.size > 0 && now - this.#searchedAt < searchEveryMs) return false
-    this.#searchedAt = now
-    return true
   }
 
   #serve(): void {
@@ -244,7 +216,7 @@ export class Pool {
 
   /** Opens connections for those who wait, and to stand ready: one at first, then as many at a time as stand. */
   #grow(): void {
-    if (this.#isClosed || this.#rest !== null) return
+    if (this.#refusal !== null) return
     const wasRefused = this.#retry !== undefined
     const ready = wasRefused ? 0 : this.#standing - this.#connections.size
     const turns = Math.min(this.#waiting.length, this.#limit.value - this.#used)
@@ -277,10 +249,10 @@ export class Pool {
   }
 
   #add(connection: Connection): void {
-    const now = performance.now()
-    if (this.#isClosed) return connection.end()
-    this.#connections.set(connection, now + this.#settings.maxAgeMs * (0.9 + Math.random() * 0.2))
-    this.#servers.set(connection.server, now)
+    if (this.#refusal === closing) return connection.end()
+    connection.retireAt = performance.now() + this.#settings.maxAgeMs * (0.9 + Math.random() * 0.2)
+    this.#connections.add(connection)
+    this.#behind.seen(connection.server)
     this.#idle.push(connection)
     connection.onLost = () => {
       this.#forget(connection)
@@ -289,14 +261,14 @@ export class Pool {
     this.#hooks.onOpened()
     for (const waiting of this.#waiting.filter(({ wanted }) => !isWanted(wanted, connection.server))) {
       if (++waiting.misses < maxMisses) continue
-      for (const server of this.#servers.keys()) if (isWanted(waiting.wanted, server)) this.#servers.delete(server)
+      this.#behind.forget(waiting.wanted)
       this.#dismiss(waiting, elsewhere)
     }
     this.#serve()
   }
 
   #refused(fault: Fault): void {
-    if (this.#isClosed) return
+    if (this.#refusal === closing) return
     clearTimeout(this.#retry)
     this.#retry = setTimeout(() => {
       this.#retry = undefined
@@ -311,7 +283,7 @@ export class Pool {
   #endUnused(): void {
     const now = performance.now()
     for (const connection of [...this.#idle]) {
-      const isOld = now > (this.#connections.get(connection) ?? 0)
+      const isOld = now > connection.retireAt
       const isSpare = this.#connections.size > this.#standing
       if (isOld || (isSpare && now - connection.idleSince > this.#settings.idleMs)) this.#end(connection)
     }
