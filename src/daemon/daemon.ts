@@ -27,15 +27,15 @@ import { systemClock } from '../runtime/clock.js'
 import { Snapshots } from '../upkeep/snapshots.js'
 import { closeOthers, openFilesLimit, openHttp, openListeners, placesOf, settingsOf } from './endpoints.js'
 import type { HttpServers, NamedListener, Places } from './endpoints.js'
-import { openMaps } from './open_maps.js'
+import { openMaps, openRedis } from './open_maps.js'
 import { ownAnnouncement, ownKnowledge } from './own_announcement.js'
 import type { OpenMaps } from './open_maps.js'
 import type { Configuration } from './open_sources.js'
 import type { Inherited } from './systemd.js'
 
 /**
- * The first client waits this long (ms) for Redis. After a restart in an outage of MySQL, Redis is all that is known,
- * and who asks before it is connected is deferred.
+ * The first client, and a reload, wait this long (ms) for Redis. In an outage of MySQL, Redis may be all that knows a
+ * key, and who asks before it is connected is deferred.
  */
 const redisPatienceMs = 1_000
 /** At the start HTTP waits this long (ms) for the clients: loading its code holds them up for a tenth of a second. */
@@ -145,16 +145,19 @@ export class Daemon {
   async reload({ config, sources }: Configuration): Promise<void> {
     const [before, oldListeners, oldHttp] = [this.#maps, this.#listeners, this.#http]
     let listeners: readonly NamedListener[] = oldListeners
+    const redis = openRedis(config, this.#log)
     try {
+      await Promise.race([redis?.cache.tried, sleep(redisPatienceMs, undefined, { ref: false })])
       listeners = await openListeners(config, oldListeners, listener => this.#openListener(listener))
       this.#http = await this.#openHttp(config)
     } catch (error) {
       closeOthers(listeners, oldListeners)
       sources.close()
+      redis?.close()
       throw error
     }
     // From here nothing can fail, and nothing waits: all maps change between two requests.
-    this.#maps = openMaps(config, sources, this.#log, before, { onDoubt: this.#onDoubt })
+    this.#maps = openMaps(config, sources, this.#log, before, { onDoubt: this.#onDoubt, redis })
     this.#current.replace(this.#maps.maps, this.#maps.config.faults)
     this.#listeners = listeners
     this.#configure(listeners, config)

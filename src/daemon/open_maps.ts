@@ -60,15 +60,17 @@ const longestFreshMs = ({ freshForMs, absentForMs }: Lifetimes): number => Math.
 export type OpenHooks = {
   /** A doubt began or ended in a map. */
   readonly onDoubt: () => void
+  /** The Redis of this configuration, opened ahead. */
+  readonly redis: OpenedRedis | null
   /** Reads the snapshot into these maps; a reload goes on with what is in memory. */
   readonly recall: (maps: Maps) => Promise<void>
 }
 
 /** Connects in the background. `previous` stays open and usable. */
 export const openMaps = (
-  config: Config, sources: Sources, log: Log, previous: OpenMaps | null, { onDoubt, recall }: Partial<OpenHooks> = {},
+  config: Config, sources: Sources, log: Log, previous: OpenMaps | null,
+  { onDoubt, recall, redis = openRedis(config, log) }: Partial<OpenHooks> = {},
 ): OpenMaps => {
-  const redis = openRedis(config, log)
   if (redis !== null && previous?.redis != null) redis.cache.inherit(previous.redis)
   const canaries = openCanaries(config, sources, log)
   // The maps inherit doubts before there is anybody to tell; Redis has those already.
@@ -146,7 +148,8 @@ const neighbourOf = (map: ServedMap): Neighbour => {
 
 type OpenedRedis = { readonly cache: RedisAnswers, readonly client: RedisClient, close(): void }
 
-const openRedis = (config: Config, log: Log): OpenedRedis | null => {
+/** Connects in the background. */
+export const openRedis = (config: Config, log: Log): OpenedRedis | null => {
   if (config.redis === null) return null
   const logState = logRedis(log)
   let isClosed = false

@@ -12,6 +12,8 @@ import { startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
+import { startProxy } from '../fixtures/proxy.js'
+import { startRedis } from '../fixtures/redis.js'
 import { openWire, socketmapAsk, socketmapRequest, tcpTableAsk } from '../fixtures/wire.js'
 
 const textMap = (name: string, file: string): string => `  ${name}:\n    search: exact\n    text: ${file}\n`
@@ -188,4 +190,30 @@ maps:
   holdfast.reload()
   await holdfast.logged(/reloaded: 3 maps/, before)
   t.equal(await ask('two'), 'OK two')
+})
+
+t.test('a reload in an outage of MySQL knows at once what only Redis knows', async t => {
+  const mariadb = await startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(99) PRIMARY KEY, v TEXT); INSERT INTO a VALUES (\'one\', \'1\'), (\'two\', \'2\')' })
+  t.teardown(() => mariadb.stop())
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const proxy = await startProxy({ host: '127.0.0.1', port: redis.port })
+  t.teardown(() => proxy.stop())
+  const holdfast = await startHoldfast(dir => JSON.stringify({
+    listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', copy_rows: 0, memory: { entries: 1 },
+    redis: { host: '127.0.0.1', port: proxy.port },
+    databases: { db: { hosts: `unix:${mariadb.socket}`, user: mariadb.user, password: mariadb.password, dbname: mariadb.database } },
+    maps: { a: { search: 'exact', database: 'db', query: 'SELECT v FROM a WHERE k=\'%s\'' } },
+  }))
+  t.teardown(() => holdfast.stop())
+  const ask = (key: string): Promise<string> => socketmapAsk(join(holdfast.dir, 's'), 'a', key)
+  t.equal(await ask('one'), 'OK 1')
+  t.equal(await ask('two'), 'OK 2')
+  await mariadb.kill()
+  t.equal(await ask('one'), 'OK 1')
+  proxy.slow(80)
+  holdfast.reload()
+  await holdfast.logged(/ reloaded: 1 maps/)
+  t.equal(await ask('two'), 'OK 2')
+  t.equal(await ask('one'), 'OK 1')
 })
