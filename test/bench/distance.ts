@@ -10,13 +10,14 @@ import { measure } from './load.js'
 import type { Programs } from './programs.js'
 import { knownKey, map, startPoolFloor, startServed, startTable } from './stage.js'
 
-const distancesMs = [0, 1, 20, 180]
 const connections = 16
 const entries = 10_000
 /** Until V8 has compiled what is hot, and the copy of the table is taken. */
 const warmupSeconds = 6
 /** One in a hundred is a memory hit all the same. */
 const memoryEntries = entries / 100
+
+export type DistanceExtent = { readonly distancesMs: readonly number[], readonly rounds: number, readonly seconds: number }
 
 export type DistanceRow = {
   readonly server: string
@@ -54,7 +55,7 @@ const medianOf = (rows: readonly [DistanceRow, ...DistanceRow[]]): DistanceRow =
 })
 
 export const runDistance = async (
-  programs: Programs, rounds: number, seconds: number, say: (text: string) => void,
+  programs: Programs, { distancesMs, rounds, seconds }: DistanceExtent, say: (text: string) => void,
 ): Promise<readonly DistanceRow[]> => {
   const certificates = await makeCertificates()
   await certificates.certificate('server', 'IP:127.0.0.1')

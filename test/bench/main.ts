@@ -33,7 +33,7 @@ const { values, positionals } = parseArgs({
     // Of mail only.
     loads: { type: 'string' },
     ways: { type: 'string' },
-    distances: { type: 'string', default: '0,1,5' },
+    distances: { type: 'string' },
     warmup: { type: 'string', default: '2000' },
   },
 })
@@ -82,17 +82,20 @@ const chosen = <Name extends string>(all: readonly Name[], names: readonly strin
     return known
   })
 
+/** Round trips to MySQL (ms). */
+const distancesOf = (usual: string): readonly number[] => (values.distances ?? usual).split(',').map(Number)
+
 const [command, amount] = positionals
 const run = (): Promise<unknown> => {
   switch (command) {
     case undefined: return suite(values.smoke ? smoke : full, runSuite)
     case 'misses': return suite(values.smoke ? smoke : full, runMisses)
-    case 'distance': return runDistance(programs, full.rounds, full.seconds, say)
+    case 'distance': return runDistance(programs, { ...full, distancesMs: distancesOf('0,1,20,180') }, say)
     case 'mail': return mail(values.smoke
       ? { messages: 20, rounds: 1, distancesMs: [0], loads: ['known'], ways, warmup: 20 }
       : {
         messages: Number(amount ?? 1_000), rounds: full.rounds, warmup: Number(values.warmup),
-        distancesMs: values.distances.split(',').map(Number),
+        distancesMs: distancesOf('0,1,5'),
         loads: chosen(loads, values.loads?.split(',')), ways: chosen(ways, values.ways?.split(';')),
       })
     case 'peers': return runPeers(say)
