@@ -168,6 +168,8 @@ t.test('N21 a folder that another account owns is named, with what to do', async
   chmodSync(dir, 0o755)
   const { code, stderr } = await run('setpriv', [
     '--reuid=65534', '--regid=65534', '--clear-groups',
+    // The project may lie in root's own folder.
+    '--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search',
     // What tap has each Node load writes into a folder of root's.
     'env', '-u', 'NODE_OPTIONS', process.execPath, mainFile, 'serve', join(dir, 'holdfast.yaml'),
   ])
