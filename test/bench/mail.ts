@@ -10,7 +10,7 @@ import { setTimeout } from 'node:timers/promises'
 import { run } from '../fixtures/child.js'
 import { smtpSession } from '../fixtures/smtp.js'
 import { cpuSeconds, familySeconds } from './accounts.js'
-import { masterPid, startMailStage } from './mail_stage.js'
+import { insertRecipients, masterPid, startMailStage } from './mail_stage.js'
 import type { Contestant, MailStage, Platform, Way } from './mail_stage.js'
 
 const sessions = 20
@@ -78,7 +78,7 @@ const drained = async ({ postfix }: Contestant): Promise<void> => {
   }
 }
 
-/** Sends messages to 1PREFIX@relay.example, 2PREFIX@… by smtp-source(1) and waits for the last delivery. */
+/** Sends messages to recipients that smtp-source(1) makes of `prefix`, and waits for the last delivery. */
 const sendMessages = async (contestant: Contestant, messages: number, prefix = 'box'): Promise<void> => {
   const { code, stderr } = await run('smtp-source', [
     '-s', String(sessions), '-m', String(messages), '-N', '-l', '500', '-f', 'sender@elsewhere.example',
@@ -155,7 +155,7 @@ const takeTurn = async (
     }
     case 'new':
       return account(stage, contestant, messages, async () => {
-        await sendMessages(contestant, messages, `new${turn}`)
+        await sendMessages(contestant, messages, `new${turn}n`)
         return []
       })
     case 'unknown':
@@ -232,8 +232,8 @@ export const runMail = async (
   let turn = 0
   const addNew = async (count: number): Promise<string> => {
     turn += 1
-    await stage.mariadb.sql(`INSERT INTO relay_recipient SELECT CONCAT(seq, 'new${turn}@relay.example') FROM seq_1_to_${count}`)
-    return `new${turn}`
+    await stage.mariadb.sql(insertRecipients(`new${turn}n`, count))
+    return `new${turn}n`
   }
   const warmUp = async (contestant: Contestant): Promise<void> => {
     if (contestant.way !== 'text tables') await sendMessages(contestant, warmup, await addNew(warmup))

@@ -15,7 +15,6 @@ import type { Postfix } from '../fixtures/postfix.js'
 import { startProxy } from '../fixtures/proxy.js'
 import type { Proxy } from '../fixtures/proxy.js'
 import { startRedis } from '../fixtures/redis.js'
-import { processTree } from './accounts.js'
 
 export const ways = ['text tables', 'mysql:', 'proxy:mysql:', 'memcache:', 'Holdfast', 'Holdfast, Redis'] as const
 export type Way = typeof ways[number]
@@ -77,6 +76,11 @@ const more: Readonly<Record<string, Table>> = {
 /** The query's table: its rows fill the text file too. */
 const tableOf = (query: string): string => /FROM (\w+)/.exec(query)?.[1] ?? ''
 
+/** Adds the recipients that smtp-source(1) makes of PREFIX: 1PREFIX@…, and PREFIX0@… since Postfix 3.10. */
+export const insertRecipients = (prefix: string, count: number): string => `
+  INSERT INTO relay_recipient SELECT CONCAT(seq, '${prefix}@relay.example') FROM seq_1_to_${count}
+    UNION ALL SELECT CONCAT('${prefix}', seq - 1, '@relay.example') FROM seq_1_to_${count};`
+
 const sql = (recipients: number): string => `
   CREATE TABLE virtual_domain (domain VARCHAR(255) PRIMARY KEY);
   INSERT INTO virtual_domain VALUES ('v.example');
@@ -85,7 +89,7 @@ const sql = (recipients: number): string => `
   CREATE TABLE relay_domain (domain VARCHAR(255) PRIMARY KEY);
   INSERT INTO relay_domain VALUES ('relay.example');
   CREATE TABLE relay_recipient (address VARCHAR(255) PRIMARY KEY);
-  INSERT INTO relay_recipient SELECT CONCAT(seq, 'box@relay.example') FROM seq_1_to_${recipients};
+  ${insertRecipients('box', recipients)}
   CREATE TABLE transport (pattern VARCHAR(255) PRIMARY KEY, nexthop VARCHAR(255));
   INSERT INTO transport VALUES ('relay.example', 'discard:'), ('*', 'discard:');
   CREATE TABLE client_access (client VARCHAR(255) PRIMARY KEY, action VARCHAR(255));
@@ -123,7 +127,7 @@ const mainCf = (tables: Readonly<Record<string, Table>>, name: (map: string) => 
   }
 }
 
-/** Starts MariaDB with so many recipients `Nbox@relay.example`, N from 1. */
+/** Starts MariaDB with so many recipients of the name `box`. */
 export const startMailStage = async (recipients: number): Promise<MailStage> => {
   const mariadb = await startMariadb({ args: ['--max-connections=800', '--innodb-buffer-pool-size=128M'], sql: sql(recipients) })
   const proxy = await startProxy({ host: mariadb.host, port: mariadb.port })
@@ -202,7 +206,7 @@ export const startMailStage = async (recipients: number): Promise<MailStage> => 
     return {
       way, platform, postfix,
       helpers: () => ({
-        holdfast: holdfast === undefined ? [] : processTree(holdfast.pid()),
+        holdfast: holdfast === undefined ? [] : [holdfast.pid()],
         cache: caches.map(pid => pid()),
       }),
       stop: async () => {

@@ -62,7 +62,7 @@ export const runPeers = async (say: (text: string) => void): Promise<readonly Pe
     { name: 'mysql:', table: `mysql:${cf}`, pids: () => [table.pid()] },
     { name: 'proxy:mysql:', table: `proxy:mysql:${cf}`, pids: () => [table.pid(), ...processTree(master)] },
     { name: 'memcache: (warm)', table: `memcache:${memcacheCf}`, pids: () => [table.pid(), memcached.pid()] },
-    { name: 'Holdfast socketmap:', table: `socketmap:${holdfast.endpoint('unix')}:${map}`, pids: () => processTree(holdfast.daemon.pid()) },
+    { name: 'Holdfast socketmap:', table: `socketmap:${holdfast.endpoint('unix')}:${map}`, pids: () => [holdfast.daemon.pid()] },
   ]
   const rows: PeerRow[] = []
   try {

@@ -8,7 +8,6 @@ import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import type { Redis } from '../fixtures/redis.js'
-import { processTree } from './accounts.js'
 import type { Program } from './programs.js'
 
 export const map = 'alias'
@@ -128,7 +127,7 @@ export const startServed = async (options: HoldfastOptions): Promise<Served & { 
   return {
     name: 'Holdfast',
     daemon,
-    pids: () => processTree(daemon.pid()),
+    pids: () => [daemon.pid()],
     endpoint: endpoints(join(daemon.dir, 's'), ports),
     close: () => daemon.kill(),
   }
