@@ -27,6 +27,7 @@ import { readOptionFiles } from './option_file.js'
 import type { Options } from './option_file.js'
 import { answerRows, scanResultFormat } from './result.js'
 import type { AnswerRows } from './result.js'
+import { normalQuery } from './normal_query.js'
 import { bindKey, scanQuery } from './query_template.js'
 import type { Bind, KeyedStatement, SqlMode } from './query_template.js'
 import { messageOf } from '../log.js'
@@ -175,7 +176,8 @@ export const defineTable = (
   const hosts = hostsOf(parameters, options)
   const login = loginOf(parameters, options)
   const query = queryOf(parameters)
-  const scanned = scanQuery(query.text)
+  const sql = normalQuery(query.text)
+  const scanned = scanQuery(sql)
   if (!scanned.ok) for (const problem of scanned.problems) parameters.problem(query.parameter, problem)
   const format = parameters.has('result_format') ? parameters.text('result_format') : '%s'
   if (format === '') parameters.problem('result_format', 'is empty; write a format such as %s, or remove the line')
@@ -208,7 +210,7 @@ export const defineTable = (
       answer: answerRows(scannedFormat.pieces, needs, limit),
       listing: deriveListing(statement),
       fingerprint: JSON.stringify([
-        'mysql', login.dbname, login.charset, query.text, format, limit, requireResultSet,
+        'mysql', login.dbname, login.charset, sql, format, limit, requireResultSet,
         domains === null ? null : [...domains.content],
       ]),
     },

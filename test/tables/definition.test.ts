@@ -35,9 +35,9 @@ t.test('a plain file defines hosts, log-in and statement, with mysql_table(5)\'s
 
 t.test('without a query, the old parameters make one; with it they are ignored', t => {
   const old = 'table = alias\nselect_field = goto\nwhere_field = address\nadditional_conditions = and active = \'1\'\n'
-  t.equal(defined(base + old).texts.join('?'), 'SELECT goto FROM alias WHERE address=? and active = \'1\'')
+  t.equal(defined(base + old).texts.join('?'), 'SELECT goto FROM alias WHERE address=? AND active=\'1\'')
   t.equal(
-    defined(`${base}query =\n${old}`).texts.join('?'), 'SELECT goto FROM alias WHERE address=? and active = \'1\'',
+    defined(`${base}query =\n${old}`).texts.join('?'), 'SELECT goto FROM alias WHERE address=? AND active=\'1\'',
   )
   t.equal(defined(`${base}${old}table = nosuch\n${query}`).texts.join('?'), 'SELECT goto FROM alias WHERE address=?')
   t.match(problems(`${base}table = alias\n`), [/select_field: is missing/, /where_field: is missing/])
