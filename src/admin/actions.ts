@@ -27,8 +27,12 @@ export type Administered = {
 type ActionResult = { readonly done: string } | { readonly error: string }
 
 const trust = ({ name, trust: trusted, lookup }: MysqlMap, log: Log): ActionResult => {
-  if (trusted.doubts.length === 0) return { done: `${name}: the table is not in doubt, so there is nothing to change` }
+  const { known } = lookup
+  if (trusted.doubts.length === 0 && known.isWhole) {
+    return { done: `${name}: the table is not in doubt, so there is nothing to change` }
+  }
   trusted.trust()
+  known.isWhole = true
   lookup.questions.endTrouble()
   log.warn(`map ${name}: an administrator says that the table is right as it is; it is believed again`)
   return { done: `${name}: the table is believed as it is now` }

@@ -39,6 +39,8 @@ export type Copy = {
   readonly takenAt: number
   /** The identity of the server that listed it; '' if nobody knows. */
   readonly server: string
+  /** Another definition of the map listed it: evidence of its keys, and no answer. */
+  readonly isForeign?: true
   /** By which share of its keys each of the last copies before it had shrunk; whoever keeps copies notes it here. */
   readonly losses: number[]
   /** By so many keys that were known before it was judged; noted by the same. */
@@ -129,10 +131,20 @@ type Head = {
   readonly odd: readonly string[]
   /** What those match that were listed; a file of an earlier version has none. */
   readonly oddKeys: readonly string[]
+  /** By which another definition can tell the keys; a file of an earlier version has none. */
+  readonly listing: Listing | null
 }
 
 const textsIn = (value: unknown): readonly string[] | null =>
   Array.isArray(value) && value.every(text => typeof text === 'string') ? value : null
+
+/** The file has a checksum, so it is what this program wrote; in JSON, no limit is null. */
+const listingIn = (value: unknown): Listing | null => {
+  const listing = value as Listing | undefined
+  const limitOf = ({ limit }: { readonly limit: number | null }): number => limit ?? Infinity
+  if (listing === undefined) return null
+  return { ...listing, selects: listing.selects.map(select => ({ ...select, limit: limitOf(select) })) }
+}
 
 const readHead = (piece: Buffer | undefined): Head | null => {
   let head: unknown
@@ -149,22 +161,35 @@ const readHead = (piece: Buffer | undefined): Head | null => {
   const shares: unknown[] = Array.isArray(lists['losses']) ? lists['losses'] : [null]
   if (odd === null || !shares.every(share => typeof share === 'number')) return null
   const witnesses = typeof lists['witnesses'] === 'number' ? lists['witnesses'] : 0
-  return { definition, takenAt, server, losses: shares, witnesses, rows, odd, oddKeys: textsIn(lists['oddKeys']) ?? [] }
+  return {
+    definition, takenAt, server, losses: shares, witnesses, rows, odd, oddKeys: textsIn(lists['oddKeys']) ?? [],
+    listing: listingIn(lists['listing']),
+  }
 }
 
-/** The copy that `pieces` wrote; a text says why it can't be used: it is of another definition, or damaged. */
+/** Whether `pieces` are those of a copy of this table, by this definition. */
+export const isCopyOf = (table: CopiedTable, listing: Listing | string, pieces: readonly Buffer[]): boolean =>
+  typeof listing !== 'string' && readHead(pieces[0])?.definition === fingerprintOf(table, listing)
+
+/**
+ * The copy that `pieces` wrote, by this definition of its table or by another one; a text says why it can't be used.
+ */
 export const readCopy = async (
-  table: CopiedTable, listing: Listing, pieces: readonly Buffer[],
+  table: CopiedTable, listing: Listing | string, pieces: readonly Buffer[],
 ): Promise<Copy | string> => {
   const [head, ...segments] = pieces
   const read = readHead(head)
   if (read === null) return 'it is damaged'
-  if (read.definition !== fingerprintOf(table, listing)) return 'it is of another definition'
+  const isOurs = isCopyOf(table, listing, pieces)
+  const listedBy = isOurs && typeof listing !== 'string' ? listing : read.listing
+  if (listedBy === null) return 'it is of another definition'
   const store = await RowStore.read(segments)
-  return store?.rows !== read.rows ? 'it is damaged' : openCopy(table, listing, { ...read, store })
+  if (store?.rows !== read.rows) return 'it is damaged'
+  const copy = openCopy(table, listedBy, { ...read, store })
+  return isOurs ? copy : { ...copy, isForeign: true }
 }
 
-type CopyData = Omit<Head, 'definition' | 'rows'> & { readonly store: RowStore }
+type CopyData = Omit<Head, 'definition' | 'rows' | 'listing'> & { readonly store: RowStore }
 
 const openCopy = (
   table: CopiedTable, listing: Listing, { takenAt, server, losses, witnesses, odd, oddKeys, store }: CopyData,
@@ -210,7 +235,7 @@ const openCopy = (
     pieces: function* () {
       const head: Head = {
         definition: fingerprintOf(table, listing), takenAt, server, losses, witnesses: copy.witnesses,
-        rows: store.rows, odd, oddKeys,
+        rows: store.rows, odd, oddKeys, listing,
       }
       yield Buffer.from(JSON.stringify(head))
       yield* store.segments

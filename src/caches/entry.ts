@@ -21,6 +21,8 @@ export type Statement = {
   readonly server: string
   /** For a found answer: when a server first said absent since then (epoch ms); 0 if none did. */
   readonly contradictedAt: number
+  /** A row that another definition of the map found: evidence that there is such a key, and never an answer. */
+  readonly isForeign?: true
 }
 
 export type Entry = {
@@ -55,6 +57,12 @@ export const statement = (outcome: Found | Absent, verifiedAt: number, table = -
   return { outcome, verifiedAt, table: isRow ? table : -1, server: isRow ? server : '', contradictedAt: 0 }
 }
 
+/** `expiredAt` of a row that another definition of the map found. */
+const foreignExpiredAt = -1
+
+/** Whether another definition of the map found the row: it is evidence, and never an answer. */
+export const isForeign = ({ expiredAt }: Entry): boolean => expiredAt === foreignExpiredAt
+
 /** A clock of another node may run ahead of ours by this much (ms) before its entries stop counting as fresh. */
 export const clockSkewMs = 5_000
 /** Lifetimes end up to this share early, so that entries loaded together don't all turn stale together. */
@@ -68,8 +76,13 @@ const refreshShare = 0.2
  * in [0, 1).
  */
 export const makeEntry = (
-  { outcome, verifiedAt, table, server, contradictedAt }: Statement, lifetimes: Lifetimes, now: number, random: number,
+  { outcome, verifiedAt, table, server, contradictedAt, isForeign }: Statement, lifetimes: Lifetimes, now: number,
+  random: number,
 ): Entry => {
+  if (isForeign === true) return {
+    outcome, verifiedAt, table, server, contradictedAt, staleAt: 0, expiredAt: foreignExpiredAt, askAgainAt: 0,
+    askedAt: now, slot: -1,
+  }
   const lifetimeMs = outcome.kind === 'found' ? lifetimes.freshForMs : lifetimes.absentForMs
   const isDoubtful = verifiedAt > now + clockSkewMs || contradictedAt !== 0
   const freshForMs = isDoubtful ? 0 : lifetimeMs * (1 - jitter * random)
@@ -96,9 +109,16 @@ export const unexpiredFound = (entry: Entry | undefined, now: number): Found | n
   return isFresh(entry, now) ? entry.outcome : found(entry.outcome.value, 'stale')
 }
 
+/** Whether a found answer speaks against an absence: one that is not expired at `now`, or another definition's. */
+export const isEvidence = (entry: Entry | undefined, now: number): entry is Entry & { readonly outcome: Found } =>
+  entry?.outcome.kind === 'found' && (now < entry.expiredAt || isForeign(entry))
+
 /** An absent entry, fresh or stale, that is not expired at `now`; where an absence may stand in. */
 export const isKnownAbsent = (entry: Entry | undefined, now: number): boolean =>
   entry?.outcome.kind === 'absent' && now < entry.expiredAt
+
+/** Stands for the definition in a record of what another one found, where nobody knows which. */
+export const foreignDefinition = '0'.repeat(16)
 
 /** How each record of a definition begins; the time at which it was verified follows. */
 export const recordHead = (definition: string): string => `3 ${definition} `
@@ -131,18 +151,20 @@ const nameOf = (server: string): string => {
 const recordPattern = /^3 ([0-9a-f]{16}) (\d{1,15}) (?:(w|\d{1,3}) (\d{1,15}) (\S{1,400}) (\d{1,6}):([^\0]+)|-)$/s
 
 /**
- * Reads what encodeRecord wrote. 'other-definition' for a record of another version of the map; 'invalid' for anything
- * else that isn't ours, such as a record cut short, one of an older format or another program's value. Both are misses.
+ * Reads what encodeRecord wrote. What another definition of the map found is marked as that; 'other-definition': its
+ * absences. 'invalid' for anything else that isn't ours, such as a record cut short, one of an older format or another
+ * program's value. All of these are misses.
  */
 export const decodeRecord = (record: string, definition: string): Statement | 'other-definition' | 'invalid' => {
   const match = recordPattern.exec(record)
   if (match === null) return 'invalid'
   const [, writtenBy, verifiedAt, table, contradictedAt, server, length, value] = match
   if (value !== undefined && value.length !== Number(length)) return 'invalid'
-  if (writtenBy !== definition) return 'other-definition'
-  if (value === undefined) return statement(absent, Number(verifiedAt))
+  const isOurs = writtenBy === definition
+  if (value === undefined) return isOurs ? statement(absent, Number(verifiedAt)) : 'other-definition'
   return {
     outcome: found(value as ByteString), verifiedAt: Number(verifiedAt),
     table: table === 'w' ? -1 : Number(table), server: nameOf(server ?? '-'), contradictedAt: Number(contradictedAt),
+    ...isOurs ? {} : { isForeign: true },
   }
 }

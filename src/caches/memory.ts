@@ -145,6 +145,14 @@ export class Memory {
     this.#absences.delete(key)
   }
 
+  /** Deletes absences that were verified after `since` (epoch ms), by and by: one is looked at for each step. */
+  *dropAbsences(since: number): Generator<void> {
+    for (const key of this.absentKeys()) {
+      if ((this.peek(key)?.verifiedAt ?? since) > since) this.delete(key)
+      yield
+    }
+  }
+
   #noteChange(key: string): void {
     this.#changes?.add(key)
     // Nobody takes them any more (a reload made the map sensitive), or they are as many as all there is.

@@ -113,8 +113,8 @@ export class RedisAnswers {
   }
 
   /**
-   * The answers for `keys` of `map`, in their order; null for each that is not there or can't be read now. One round
-   * trip. null, without a promise, if this Redis can't be used now.
+   * The answers for `keys` of `map`, in their order, or what another definition of it found; null for each that is not
+   * there or can't be read now. One round trip. null, without a promise, if this Redis can't be used now.
    */
   read(map: MapIdentity, keys: readonly string[]): Promise<(Statement | null)[]> | null {
     if (!this.#server.isUsable) return null
@@ -152,7 +152,8 @@ export class RedisAnswers {
     })
     const there = bytes === null ? null : readStored(key, bytes)
     const known = there?.key === key ? decodeRecord(there.record, definitionFor(map, key)) : 'invalid'
-    if (typeof known === 'string' || learnedAt(known) < learnedAt(kept)) this.write(map, key, kept, ttlMs)
+    const isOlder = typeof known === 'string' || known.isForeign === true || learnedAt(known) < learnedAt(kept)
+    if (isOlder) this.write(map, key, kept, ttlMs)
   }
 
   /**
@@ -238,7 +239,8 @@ export class RedisAnswers {
     const isOther = bytes === null || (stored !== null && stored.key !== key)
     const decoded = isOther ? null : decodeRecord(stored?.record ?? '', definitionFor(map, key))
     if (decoded !== null && typeof decoded !== 'string') {
-      this.#hits++
+      if (decoded.isForeign === true) this.#misses++
+      else this.#hits++
       return decoded
     }
     this.#misses++

@@ -1,9 +1,9 @@
 /**
- * Builds one map from its section of the configuration; takes over what the previous one knows, if its table is the
- * same.
+ * Builds one map from its section of the configuration; takes over what the previous one knows: all of it if its tables
+ * are defined alike, else its doubts, and its rows as evidence (lookup/known_evidence.ts).
  */
 import { createHash } from 'node:crypto'
-import { makeEntry } from '../caches/entry.js'
+import { isForeign, makeEntry } from '../caches/entry.js'
 import { MapCopies } from '../caches/map_copies.js'
 import { Memory } from '../caches/memory.js'
 import type { MapIdentity, RedisCache } from '../caches/redis.js'
@@ -20,7 +20,7 @@ import { systemClock } from '../runtime/clock.js'
 import type { Opened, Sources, Table } from '../tables/open.js'
 import { asksTheTime } from '../tables/row_expression.js'
 import type { Canary } from '../trust/canary.js'
-import { MapTrust } from '../trust/map_trust.js'
+import { MapTrust, placesOf } from '../trust/map_trust.js'
 import { TableTrust } from '../trust/table_trust.js'
 import { createTargets, isKnownElsewhere, isOurs, readElsewhere } from '../trust/known_elsewhere.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
@@ -58,12 +58,19 @@ const openMysqlMap = (
 ): MysqlMap => {
   const { config, log, neighbours, previous } = surroundings
   const { name, lifetimes, policy, search, absence, confirmForMs } = map
-  const identity = identityOf(tables, config, map)
-  const former = previous?.maps.get(name)
-  const earlier = former?.kind === 'mysql' && former.identity.definition === identity.definition ? former : null
-  const memory = earlier === null || previous === null ? emptyMemory(config)
-    : takeOver(earlier, previous.config, config, map, identity)
+  const ids = tables.map(({ source, definition: { login } }) => hashOf([login.user, source.definition]))
+  const identity = identityOf(ids, config, map)
+  const former = formerOf(name, identity, surroundings)
+  const earlier = former?.identity.definition === identity.definition ? former : null
+  const places = former === null ? [] : placesOf(former.trust.ids, ids)
+  const memory = former === null || previous === null ? emptyMemory(config)
+    : takeOver(former, previous.config, config, map, identity, places)
   const copies = earlier?.copies ?? new MapCopies(tables.length)
+  if (former !== null && earlier === null) {
+    copies.inherit(former.copies, places)
+    log.warn(`map ${name}: its definition changed: what the former one found is not served any more, but counts as `
+      + `known when the table says absent. If the new one is to find less: holdfast trust ${name}`, { map: name })
+  }
   const targets = earlier?.targets ?? createTargets()
   const redis = map.sensitive ? null : surroundings.redis
   const known = new Known({ identity, plan, lifetimes, absence, confirmForMs }, {
@@ -71,12 +78,13 @@ const openMysqlMap = (
     // That mail is taken for a key doesn't make up for a right or a password.
     isKnownElsewhere: key => !map.sensitive && isKnownElsewhere(search, key, neighbours),
     isOurs: key => isOurs(search, key, neighbours),
-    earlier: earlier?.lookup.known ?? null,
+    earlier: former?.lookup.known ?? null,
     ...search === 'virtual' ? { onFound: value => targets.note(value) } : {},
   })
   known.knowsFlushes = redis === null
-  const trust = trustIn(map, tables, known, surroundings)
-  if (earlier !== null) trust.inherit(earlier.trust)
+  known.isWhole = former === null || (earlier !== null ? former.lookup.known.isWhole : !isAnythingKnown(former))
+  const trust = new MapTrust(trustsIn(map, tables, known, surroundings), ids)
+  if (former !== null) trust.inherit(former.trust)
   const lookup = new MapLookup({
     plan, policy, deadlineMs: config.file.deadline, softDeadlineMs: config.file.soft_deadline,
   }, {
@@ -87,13 +95,22 @@ const openMysqlMap = (
   return { kind: 'mysql', name, config: map, plan, lookup, tables, trust, memory, copies, redis, identity, targets }
 }
 
+/** The map that this one goes on with: that of its name, or one with the same tables whose name is gone. */
+const formerOf = (name: string, { definition }: MapIdentity, { config, previous }: Surroundings): MysqlMap | null => {
+  const maps = [...previous?.maps.values() ?? []].filter(map => map.kind === 'mysql')
+  return maps.find(map => map.name === name) ?? maps.find(({ name: before, identity }) =>
+    identity.definition === definition && !config.maps.some(map => map.name === before)) ?? null
+}
+
+const isAnythingKnown = ({ memory, copies }: MysqlMap): boolean => memory.size().found > 0 || copies.hasRows
+
 /** What judges the absences of a map's tables, each for itself. */
-const trustIn = (
+const trustsIn = (
   map: MapConfig, tables: readonly Table[], known: Known,
   { canaries, siblings, log, onDoubt }: Surroundings,
-): MapTrust => {
+): readonly TableTrust[] => {
   const logChange = logDoubt(map.name, log)
-  const trusts = tables.map(({ source, authority, definition: { texts } }, index) => {
+  return tables.map(({ source, authority, definition: { texts, bind } }, index) => {
     const inDatabase = siblings.get(authority) ?? []
     siblings.set(authority, inDatabase)
     // Rows that count for a while only come and go as they should.
@@ -102,8 +119,9 @@ const trustIn = (
       maxShrink: isTimed ? 1 : map.maxShrink, evidenceForMs: isTimed ? map.lifetimes.freshForMs : Infinity,
     }, {
       source, clock: systemClock, canaries: canaries.get(authority) ?? [], siblings: inDatabase,
-      sample: (count, since) => known.sample(index, count, since),
-      isEvidenceRead: () => known.isRedisRead,
+      // Another definition may have found what this one doesn't ask for.
+      sample: (count, since) => known.sample(index, count, since).filter(key => bind(key) !== null),
+      isEvidenceRead: () => known.isRedisRead && known.isWhole,
       losses: () => known.copies.of(index)?.losses ?? [],
       dropAbsences: () => known.dropAbsences(),
       onChange: (server, doubt, before) => {
@@ -115,7 +133,6 @@ const trustIn = (
     inDatabase.push(trust)
     return trust
   })
-  return new MapTrust(trusts)
 }
 
 const emptyMemory = ({ file: { memory } }: Config): Memory =>
@@ -123,23 +140,30 @@ const emptyMemory = ({ file: { memory } }: Config): Memory =>
 
 /**
  * The memory itself if its bounds, its lifetimes and the way that the map is searched are the same; else a new one with
- * what it knows. Rows stay what they are however they are searched.
+ * what it knows. Rows stay what they are however they are searched, unless the tables are defined otherwise: then they
+ * are evidence. `places`: of the former tables here.
  */
 const takeOver = (
-  earlier: MysqlMap, before: Config, config: Config, map: MapConfig, { wholeDefinition }: MapIdentity,
+  earlier: MysqlMap, before: Config, config: Config, map: MapConfig, { definition, wholeDefinition }: MapIdentity,
+  places: readonly number[],
 ): Memory => {
+  const isSame = definition === earlier.identity.definition
   const isSearchedAlike = wholeDefinition === earlier.identity.wholeDefinition
   const settings = JSON.stringify([config.file.memory, map.lifetimes])
   const isAlike = settings === JSON.stringify([before.file.memory, earlier.config.lifetimes])
-  if (isAlike && isSearchedAlike) return earlier.memory
+  if (isAlike && isSearchedAlike && earlier.name === map.name) return earlier.memory
   const memory = emptyMemory(config)
   const now = Date.now()
   memory.takeOver(earlier.memory, (key, before) => {
-    const entry = makeEntry(before, map.lifetimes, now, Math.random())
+    if (!isSame && before.outcome.kind === 'absent') return null
+    const row = isSame && !isForeign(before) ? before
+      : { ...before, table: isSame ? before.table : places[before.table] ?? -1, isForeign: true } as const
+    const entry = makeEntry(row, map.lifetimes, now, Math.random())
     entry.askedAt = before.askedAt
     // What a flush made stale stays so.
     if (before.staleAt <= now) entry.staleAt = Math.min(entry.staleAt, before.staleAt)
-    return now < entry.expiredAt && (isSearchedAlike || isRowKey(key)) ? entry : null
+    const isUsable = now < entry.expiredAt || before.outcome.kind === 'found'
+    return isUsable && (isSearchedAlike || isRowKey(key)) ? entry : null
   })
   return memory
 }
@@ -148,10 +172,8 @@ const hashOf = (value: unknown): string =>
   createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16)
 
 /** 16 hexadecimal digits each, that change whenever a row, or a whole answer, of this map could. */
-const identityOf = (tables: readonly Table[], { search }: Config, map: MapConfig): MapIdentity => {
-  const definition = hashOf([
-    tables.map(({ source, definition: { login } }) => [login.user, source.definition]), map.smtputf8,
-  ])
+const identityOf = (tables: readonly string[], { search }: Config, map: MapConfig): MapIdentity => {
+  const definition = hashOf([tables, map.smtputf8])
   return {
     name: map.name, definition,
     wholeDefinition: hashOf([

@@ -83,6 +83,16 @@ const absencesFor = (reason: Reason): 'none' | 'known' | 'any' => {
   }
 }
 
+/** The table could not be asked: what is known for this walk will do until the failure recheck timer has run. */
+export const pause = ({ memory }: Known, walk: Walk, now: number): void => {
+  for (const key of [...walk.steps.map(step => step.key), wholeKey(walk), foldedWholeKey(walk.key)]) {
+    const entry = memory.get(key)
+    // A fresh entry that is due for its refresh later stays due then.
+    if (entry === undefined || (isFresh(entry, now) && now < entry.askAgainAt)) continue
+    entry.askAgainAt = now + failureRecheckMs
+  }
+}
+
 /** The found answer at hand for a walk, fresh or stale; null if there is none. Asks nobody. */
 export const foundInOutage = (known: Known, walk: Walk, now: number): Found | null => {
   const { memory } = known

@@ -4,7 +4,9 @@
  * when a flush has made them stale. It asks no table and waits for nobody but
  * Redis.
  */
-import { clockSkewMs, isFresh, longContradicted, makeEntry, statement, unexpiredFound } from '../caches/entry.js'
+import {
+  clockSkewMs, isEvidence, isForeign, longContradicted, makeEntry, statement,
+} from '../caches/entry.js'
 import type { Entry, Statement } from '../caches/entry.js'
 import { MapCopies } from '../caches/map_copies.js'
 import type { Copied } from '../caches/map_copies.js'
@@ -16,7 +18,7 @@ import { fold } from '../postfix/fold.js'
 import type { Clock } from '../runtime/clock.js'
 import { FlushTimes, domainOf } from './flush_times.js'
 import type { Plan, Walk } from './search.js'
-import { complete, foldedWholeKey, hasSentLocalpart, keyOfWhole, wholeKey } from './search.js'
+import { complete, hasSentLocalpart, isRowKey, keyOfWhole, wholeKey } from './search.js'
 
 export type KnownSettings = {
   /** The map's name, and the hash of all that decides its answers: records of another definition are not used. */
@@ -69,6 +71,8 @@ export class Known {
   knowsFlushes = true
   /** False until all that Redis has of this map was brought into memory once: it may know what is unknown here. */
   isRedisRead: boolean
+  /** False if what this node knew before could not be read, or another definition of the map found it. */
+  isWhole = true
   readonly #plan: Plan
   /** Without the earlier one, which a reload must not keep. */
   readonly #parts: Omit<KnownParts, 'earlier'>
@@ -105,11 +109,16 @@ export class Known {
   }
 
   /** What the copies say of a step's key, unless a table contradicted it after they were taken. */
-  copiedSince(stepKey: string, entry: Entry | undefined): Copied | null {
-    const copied = this.copied(stepKey)
+  copiedSince(stepKey: string, entry: Entry | undefined, copied = this.copied(stepKey)): Copied | null {
     if (copied === null) return null
     const isGone = copied.outcome.kind === 'found' && entry?.outcome.kind === 'absent' && entry.verifiedAt > copied.at
     return isGone ? null : copied
+  }
+
+  /** Who has a step's row by a copy, another definition's too; null: nobody, or it was contradicted since. */
+  copiedRow(stepKey: string): Copied | null {
+    const copied = this.copied(stepKey) ?? this.copies.foreignRow(stepKey, this.copiesSince)
+    return copied?.outcome.kind === 'found' ? this.copiedSince(stepKey, this.memory.peek(stepKey), copied) : null
   }
 
   /** Whether a flush since `at` (epoch ms) concerns a step of this walk. */
@@ -162,22 +171,6 @@ export class Known {
     else this.redis?.write(this.identity, key, kept, leftMs)
   }
 
-  /**
-   * Notes in a known row (or a whole answer) when a server first said that it is absent (epoch ms): it is not fresh any
-   * more. So long (`confirmForMs`) after that it takes another statement.
-   */
-  noteContradiction(key: string, entry: Entry, contradictedAt: number): void {
-    const now = this.#parts.clock.now()
-    if (entry.contradictedAt !== contradictedAt) {
-      entry.contradictedAt = contradictedAt
-      entry.staleAt = Math.min(entry.staleAt, now)
-      if (this.memory.peek(key) === entry) this.memory.touch(key)
-      else this.put(key, entry)
-      this.share(key, entry)
-    }
-    entry.askAgainAt = entry.contradictedAt + this.confirmForMs
-  }
-
   /** The last flush (epoch ms) that named a key of this walk; 0 if there was none. */
   namedAt({ steps }: Walk): number {
     const now = this.#parts.clock.now()
@@ -191,8 +184,8 @@ export class Known {
    */
   sample(table: number, count: number, since: number): string[] {
     const now = this.#parts.clock.now()
-    const copied = (this.copies.of(table, Math.max(since, this.copiesSince))?.sampleKeys(count) ?? [])
-      .filter(key => this.copiedSince(key, this.memory.peek(key))?.outcome.kind === 'found')
+    const copied = (this.copies.evidence(table, Math.max(since, this.copiesSince))?.sampleKeys(count) ?? [])
+      .filter(key => this.copiedRow(key) !== null)
     // A copy that was held against nothing says nothing of what came to light since.
     const isJudged = (this.copies.of(table)?.witnesses ?? 0) > 0
     const isInCopy = (key: string, { verifiedAt }: Entry): boolean => {
@@ -202,7 +195,7 @@ export class Known {
     }
     const fromCopy = Math.min(copied.length, Math.ceil(count / 2))
     const held = this.memory.sample(table, count - fromCopy, (entry, key) => entry.verifiedAt > since
-      && now < entry.expiredAt && isInCopy(key, entry), this.#parts.random)
+      && isEvidence(entry, now) && isInCopy(key, entry), this.#parts.random)
     const inTurns = Array.from({ length: count }, (_, index) => [copied[index], held[index]]).flat()
     return [...new Set(inTurns.filter(key => key !== undefined))].slice(0, count)
   }
@@ -213,15 +206,9 @@ export class Known {
    */
   dropAbsences(): void {
     const { clock } = this.#parts
-    const since = clock.now() - this.lifetimes.absentForMs
-    const keys = this.memory.absentKeys()
+    const dropping = this.memory.dropAbsences(clock.now() - this.lifetimes.absentForMs)
     const drop = (): void => {
-      for (let dropped = 0; dropped < perDrop; dropped++) {
-        const next = keys.next()
-        if (next.done === true) return
-        const entry = this.memory.peek(next.value)
-        if (entry !== undefined && entry.verifiedAt > since) this.memory.delete(next.value)
-      }
+      for (let looked = 0; looked < perDrop; looked++) if (dropping.next().done === true) return
       clock.after(1, drop)
     }
     drop()
@@ -241,16 +228,6 @@ export class Known {
     return entry !== undefined && entry.verifiedAt > askedAt && entry.verifiedAt <= this.#parts.clock.now()
   }
 
-  /** The table could not be asked: what is known for this walk will do until the failure recheck timer has run. */
-  pause(walk: Walk, now: number): void {
-    for (const key of [...walk.steps.map(step => step.key), wholeKey(walk), foldedWholeKey(walk.key)]) {
-      const entry = this.memory.get(key)
-      // A fresh entry that is due for its refresh later stays due then.
-      if (entry === undefined || (isFresh(entry, now) && now < entry.askAgainAt)) continue
-      entry.askAgainAt = now + failureRecheckMs
-    }
-  }
-
   /**
    * Takes a statement from Redis, the snapshot or a load into memory, if it is newer than ours and not expired. It
    * counts as asked for at `askedAt` (epoch ms), or now. A neighbour's absence never replaces a found answer of ours:
@@ -259,10 +236,16 @@ export class Known {
   adopt(key: string, told: Statement, askedAt = Infinity, mayBeFresh = true): boolean {
     const now = this.#parts.clock.now()
     const ours = this.memory.get(key)
+    if (told.isForeign === true) {
+      // Which of several tables of another definition it was, nobody knows.
+      this.#keepForeign(key, this.copies.tables > 1 ? { ...told, table: -1 } : told, now)
+      return false
+    }
     // What a table said while Redis could not be read was not held against what is there.
     const isUnjudged = ours?.outcome.kind === 'absent' && !this.isRedisRead
-    if (ours !== undefined && !isUnjudged && ours.verifiedAt >= told.verifiedAt) return false
-    if (told.outcome.kind === 'absent' && unexpiredFound(ours, now) !== null) return false
+    const isOlder = ours !== undefined && !isForeign(ours) && ours.verifiedAt >= told.verifiedAt
+    if (isOlder && !isUnjudged) return false
+    if (told.outcome.kind === 'absent' && isEvidence(ours, now)) return false
     const flushedAt = this.#flushedAt(key)
     // An absence that another node or process found is not fresh here: its clock may differ.
     const isCurrent =
@@ -287,12 +270,27 @@ export class Known {
       return false
     }
     const now = this.#parts.clock.now()
+    if (saved.isForeign === true) {
+      this.#keepForeign(key, saved, now)
+      return true
+    }
     const entry = this.entryOf(saved, false, now)
-    if (now >= entry.expiredAt || (ours !== undefined && ours.verifiedAt > saved.verifiedAt)) return false
+    if (ours !== undefined && !isForeign(ours) && ours.verifiedAt > saved.verifiedAt) return false
+    // A row that may not be given any more still shows that nobody is to be refused for a key while no table answers.
+    if (now >= entry.expiredAt && saved.outcome.kind === 'absent') return false
     entry.askedAt = Math.min(askedAt, now)
     this.memory.set(key, entry, isKept)
     if (saved.outcome.kind === 'found') this.#parts.onFound?.(saved.outcome.value)
     return true
+  }
+
+  /** Keeps a row that another definition found as evidence, unless more is known of its key. */
+  #keepForeign(key: string, row: Statement, now: number): void {
+    const ours = this.memory.peek(key)
+    const isOurs = ours?.outcome.kind === 'found' && !isForeign(ours)
+    if (!isRowKey(key) || isOurs || (ours !== undefined && ours.verifiedAt >= row.verifiedAt)) return
+    this.memory.set(key, this.entryOf(row, false, now))
+    this.isWhole = false
   }
 
   /** Puts an entry that may bridge an outage into memory. */

@@ -2,13 +2,17 @@
  * What is known as found, against a server that says absent: one statement ends nothing. The row, or the answer that
  * was put together from rows, is served on as stale, the contradiction is noted in it, and a second statement so much
  * later (`confirm_for`) ends it. Two that are farther apart may be of two gaps, with the row there in between.
+ *
+ * A row that another definition of the map found is never served: its value may have another form. It is evidence all
+ * the same: the absence of its key is deferred until it is confirmed, and it is among the known keys by which the table
+ * is judged. So an edit of a query that makes most keys absent begins a doubt, as a table does that lost them.
  */
-import { longContradicted, statement, unexpiredFound } from '../caches/entry.js'
+import { isEvidence, isForeign, longContradicted, statement, unexpiredFound } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
-import { found } from '../outcome.js'
-import type { Found } from '../outcome.js'
+import { found, unavailable } from '../outcome.js'
+import type { Found, Unavailable } from '../outcome.js'
 import type { Known } from './known.js'
-import { foldedWholeKey, wholeKey } from './search.js'
+import { foldedWholeKey, isRowKey, wholeKey } from './search.js'
 import type { Walk } from './search.js'
 
 /** An absence that a server stated, and by what it is judged. */
@@ -33,38 +37,45 @@ const confirmWindow = 2
  * undefined: there is none.
  */
 export const evidenceOf = (known: Known, key: string, before: Entry | undefined, now: number): Entry | undefined => {
-  const row = known.memory.peekFound(key) ?? before ?? entryOfCopy(known, key, now)
-  return unexpiredFound(row, now) === null ? undefined : row
+  const row = [known.memory.peekFound(key), before].find(each => isEvidence(each, now)) ?? entryOfCopy(known, key, now)
+  return isEvidence(row, now) ? row : undefined
 }
 
 /** The entry for a row that only a copy knows, as found when the copy was taken; undefined if it lacks the key. */
 const entryOfCopy = (known: Known, key: string, now: number): Entry | undefined => {
-  const copied = known.copiedSince(key, known.memory.peek(key))
-  if (copied?.outcome.kind !== 'found') return undefined
-  return known.entryOf(statement(copied.outcome, copied.at, copied.table, copied.server), false, now)
+  const copied = known.copiedRow(key)
+  if (copied === null) return undefined
+  const row = statement(copied.outcome, copied.at, copied.table, copied.server)
+  return known.entryOf(copied.isForeign === true ? { ...row, isForeign: true } : row, false, now)
 }
+
+/** Whether a found answer for the walk is known, however old, or found by another definition. */
+export const hasRow = (known: Known, walk: Walk): boolean =>
+  [...walk.steps.map(step => step.key), wholeKey(walk), foldedWholeKey(walk.key)].some(key =>
+    known.memory.peekFound(key) !== undefined || (isRowKey(key) && known.copiedRow(key) !== null))
 
 /**
  * The server whose word it takes to end a row: the one that gave it, for another one may never have had it. null:
  * any server's will do.
  */
-export const giverOf = ({ absence }: Known, { server, contradictedAt }: Entry): string | null => {
-  const isDoubtful = absence.isBelievedAtOnce || contradictedAt === longContradicted
+export const giverOf = ({ absence }: Known, row: Entry): string | null => {
+  const { server, contradictedAt } = row
+  const isDoubtful = absence.isBelievedAtOnce || contradictedAt === longContradicted || isForeign(row)
   return server === '' || isDoubtful ? null : server
 }
 
 /**
  * What a server says to be absent, though it is known: null if that is to be believed; else the found answer that it
- * contradicts, which is served on. It is believed once a second statement says so, `confirmForMs` later, and at once if
- * the row is from before `evidenceSince` of its table; never while a table is in doubt on some server.
+ * contradicts, which is served on, or why that can't be: another definition found it. It is believed once a second
+ * statement says so, `confirmForMs` later, and at once if the row is from before `evidenceSince` of its table; never
+ * while a table is in doubt on some server.
  */
 export const contradict = (
   known: Known, key: string, entry: Entry, { askedAt, evidenceSince, firstSince, mayNotConfirm, now }: Objection,
   window = confirmWindow,
-): Found | null => {
+): Found | Unavailable | null => {
   const { absence, confirmForMs } = known
-  const answer = unexpiredFound(entry, now)
-  if (answer === null) return null
+  if (!isEvidence(entry, now)) return null
   if (absence.isBelievedAtOnce || entry.verifiedAt <= evidenceSince(entry.table)) return null
   const { contradictedAt } = entry
   const sinceFirstMs = askedAt - contradictedAt
@@ -72,9 +83,28 @@ export const contradict = (
   const isFirst = contradictedAt !== longContradicted
     && (contradictedAt <= firstSince || sinceFirstMs < 0 || sinceFirstMs > window * confirmForMs)
   if (!isFirst && sinceFirstMs >= confirmForMs && !mayNotConfirm) return null
-  known.noteContradiction(key, entry, isFirst ? askedAt : contradictedAt)
-  return found(answer.value, 'stale')
+  noteContradiction(known, key, entry, isFirst ? askedAt : contradictedAt, now)
+  return isForeign(entry) ? foundOtherwise : found(entry.outcome.value, 'stale')
 }
+
+/**
+ * Notes in a known row (or a whole answer) when a server first said that it is absent (epoch ms): it is not fresh any
+ * more. So long (`confirmForMs`) after that it takes another statement.
+ */
+const noteContradiction = (known: Known, key: string, entry: Entry, contradictedAt: number, now: number): void => {
+  if (entry.contradictedAt !== contradictedAt) {
+    entry.contradictedAt = contradictedAt
+    entry.staleAt = Math.min(entry.staleAt, now)
+    if (known.memory.peek(key) === entry) known.memory.touch(key)
+    else if (isForeign(entry)) known.memory.set(key, entry)
+    else known.put(key, entry)
+    if (!isForeign(entry)) known.share(key, entry)
+  }
+  entry.askAgainAt = entry.contradictedAt + known.confirmForMs
+}
+
+const foundOtherwise =
+  unavailable('distrusted', 'the map had this key before its definition changed: it takes a second answer to believe')
 
 /**
  * Every step of a walk that began at `startedAt` (epoch ms) is absent, or contradicted: the same for what was put
@@ -95,7 +125,7 @@ export const contradictWhole = (
       // Nobody asks for it by itself, so that the second statement comes when it comes.
       : isNamed ? null : contradict(known, key, entry, objection, Infinity)
     if (answer === null) known.forget(key)
-    served ??= answer
+    served ??= answer?.kind === 'found' ? answer : null
   }
   return served
 }

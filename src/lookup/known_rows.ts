@@ -19,7 +19,8 @@ export const rowKeys = ({ memory }: Known): string[] => {
  */
 export const rowValue = (known: Known, key: string, inRedis: Statement | null, now: number): ByteString | null => {
   const ours = known.memory.peek(key)
-  const isTheirs = inRedis !== null && (ours === undefined || ours.verifiedAt < inRedis.verifiedAt)
+  const isTheirs = inRedis !== null && inRedis.isForeign !== true
+    && (ours === undefined || ours.verifiedAt < inRedis.verifiedAt)
   return unexpiredFound(isTheirs ? known.entryOf(inRedis, true, now) : ours, now)?.value ?? null
 }
 

@@ -15,9 +15,10 @@ import { absent, absentInOutage, unavailable } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import type { Clock } from '../runtime/clock.js'
 import type { TableTrust } from '../trust/table_trust.js'
-import { answerFromMemory, answerInOutage, dependsOnOtherMaps, foundInOutage } from './answers.js'
+import { answerFromMemory, answerInOutage, dependsOnOtherMaps, foundInOutage, pause } from './answers.js'
 import { Flights } from './flights.js'
 import type { Known } from './known.js'
+import { hasRow } from './known_evidence.js'
 import { Questions } from './questions.js'
 import { readRedis, readRedisPatiently } from './read_redis.js'
 import { applyRole } from './role.js'
@@ -121,23 +122,30 @@ export class MapLookup {
     }
     const lateAt = clock.elapsed() + this.#settings.deadlineMs + lateMs
     const outcome = this.#lookUp(asked, key, now)
-    return outcome instanceof Promise ? outcome.then(settled => this.#conclude(settled, lateAt))
-      : this.#conclude(outcome, lateAt)
+    return outcome instanceof Promise ? outcome.then(settled => this.#conclude(settled, lateAt, asked))
+      : this.#conclude(outcome, lateAt, asked)
   }
 
-  #conclude(outcome: Outcome, lateAt: number): Outcome {
+  #conclude(outcome: Outcome, lateAt: number, asked: string): Outcome {
     const { policy } = this.#settings
     if (outcome !== absentInOutage) {
-      return applyRole(outcome, policy, outcome.kind === 'unavailable' && this.#isOwnTrouble(lateAt))
+      return applyRole(outcome, policy, outcome.kind === 'unavailable' && this.#isOwnTrouble(lateAt, asked))
     }
     this.#savedAbsences++
     return applyRole(absent, policy)
   }
 
-  /** Whether this process was held up, or Redis can't be read, so that it is not for us to say that nobody knows. */
-  #isOwnTrouble(lateAt: number): boolean {
-    const { known: { redis }, clock } = this.#parts
-    return clock.elapsed() > lateAt || redis?.isUsable() === false
+  /**
+   * Whether it is not for us to say that nobody knows: this process was held up, or Redis can't be read; it began in
+   * the outage, and what was known before is lost, of another definition, or nothing; or this key was found before,
+   * however long ago.
+   */
+  #isOwnTrouble(lateAt: number, asked: string): boolean {
+    const { known, clock } = this.#parts
+    if (this.#settings.policy.outage !== 'reject') return false
+    const knowsLittle = !known.isWhole || (known.memory.size().found === 0 && !known.copies.hasRows)
+    return clock.elapsed() > lateAt || known.redis?.isUsable() === false
+      || (!this.questions.hasAnswered && knowsLittle) || hasRow(known, new Walk(this.#settings.plan, asked))
   }
 
   /** What the table says of a key now, whatever is cached, and whatever the role makes of it. Never rejects. */
@@ -238,7 +246,7 @@ export class MapLookup {
     const now = this.#parts.clock.now()
     const bridged = answerInOutage(this.known, walk, now, failure.reason)
     // What stands in is given again until then, whatever the reason was.
-    if (bridged !== null) this.known.pause(walk, now)
+    if (bridged !== null) pause(this.known, walk, now)
     return bridged ?? failure
   }
 
@@ -249,7 +257,7 @@ export class MapLookup {
     const isSlow = isSoft && !tables.some(({ isOut }) => isOut)
     const bridged = (isSlow ? foundInOutage : answerInOutage)(this.known, walk, now)
     // The next caller need not wait as long as this one.
-    if (isSoft && bridged !== null) this.known.pause(walk, now)
+    if (isSoft && bridged !== null) pause(this.known, walk, now)
     // The table is slow, and so was Redis: while it still may, what Redis says later is the reply at the deadline.
     const { deadlineMs, softDeadlineMs } = this.#settings
     if (isSoft && bridged === null) void readRedisPatiently(this.known, walk, deadlineMs - softDeadlineMs)

@@ -56,6 +56,8 @@ export class Questions {
   readonly #underWay = new UnderWay<string, StepQuestion>()
   /** How many keys the tables were asked for. */
   count = 0
+  /** Whether a table has answered since the start, and was believed. */
+  hasAnswered = false
   #trouble: Trouble | null = null
   /** How many contradicted rows wait for their second statement. */
   #toConfirm = 0
@@ -110,6 +112,7 @@ export class Questions {
           return row?.table === index ? { giver: giverOf(known, row) } : null
         })
         this.#note(outcome)
+        if (outcome.kind !== 'unavailable' && server !== '') this.hasAnswered = true
         if (outcome.kind === 'absent') continue
         if (outcome.kind === 'found' && !known.isNewerThan(stepKey, askedAt)) {
           known.keep(stepKey, outcome, askedAt, index, server)

@@ -9,12 +9,26 @@ import type { TableTrust } from './table_trust.js'
 /** A doubt in one of a map's tables, on one server. */
 export type TableDoubt = Doubt & { readonly table: number, readonly server: string }
 
+/**
+ * For each table of an earlier definition of a map its place in this one, by what identifies the tables: that of the
+ * same table, else of one that stands in for it; -1 if there is none.
+ */
+export const placesOf = (before: readonly string[], now: readonly string[]): readonly number[] => {
+  const unmatched = now.flatMap((id, place) => before.includes(id) ? [] : [place])
+  return before.map(id => now.includes(id) ? now.indexOf(id) : unmatched.shift() ?? -1)
+}
+
 export class MapTrust {
   readonly tables: readonly TableTrust[]
+  /** What identifies each table, with all that decides its rows. */
+  readonly ids: readonly string[]
+  /** For each table that there was when this node saved what it knew, its place now. */
+  savedPlaces: readonly number[] = []
 
   /** The tables in the order in which they are asked. */
-  constructor(tables: readonly TableTrust[]) {
+  constructor(tables: readonly TableTrust[], ids: readonly string[] = tables.map((_, index) => String(index))) {
     this.tables = tables
+    this.ids = ids
   }
 
   get doubts(): readonly TableDoubt[] {
@@ -29,19 +43,22 @@ export class MapTrust {
 
   /** The doubts as text, for Redis and the snapshot. */
   encode(): string {
-    const { trustedAt, doubts } = this
-    return JSON.stringify({ trustedAt, doubts, created: this.tables.map(({ created }) => created) })
+    const { trustedAt, doubts, ids } = this
+    return JSON.stringify({ trustedAt, doubts, created: this.tables.map(({ created }) => created), ids })
   }
 
   /**
-   * Goes on with what `encode` gave in another process, or in this one before a restart. Anything else says nothing.
+   * Goes on with what `encode` gave in another process, or in this one before a restart, by another definition perhaps.
+   * Anything else says nothing. Gives the places of its tables here.
    */
-  decode(text: string): void {
-    const { trustedAt, doubts, created } = parse(text)
+  decode(text: string): readonly number[] {
+    const { trustedAt, doubts, created, ids } = parse(text)
+    const places = placesOf(ids.length === 0 ? this.ids : ids, this.ids)
     for (const [index, table] of this.tables.entries()) {
-      const own = doubts.filter(each => each.table === index)
-      table.adopt(own.map(({ server, ...doubt }) => [server, doubt]), trustedAt, created[index] ?? [])
+      const own = doubts.filter(each => places[each.table] === index)
+      table.adopt(own.map(({ server, ...doubt }) => [server, doubt]), trustedAt, created[places.indexOf(index)] ?? [])
     }
+    return places
   }
 
   /** When an administrator last said that the tables are right as they are (epoch ms); 0: never. */
@@ -49,11 +66,11 @@ export class MapTrust {
     return Math.max(...this.tables.map(table => table.trustedAt))
   }
 
-  /** Goes on with what an earlier configuration of the same tables knew. */
+  /** Goes on with what an earlier configuration knew, whether or not it had the same definition of the map. */
   inherit(earlier: MapTrust): void {
-    for (const [index, table] of this.tables.entries()) {
+    for (const [index, place] of placesOf(earlier.ids, this.ids).entries()) {
       const before = earlier.tables[index]
-      if (before !== undefined) table.adopt(before.doubts, before.trustedAt, before.created)
+      if (before !== undefined) this.tables[place]?.adopt(before.doubts, before.trustedAt, before.created)
     }
   }
 
@@ -69,6 +86,8 @@ type Encoded = {
   readonly doubts: readonly TableDoubt[]
   /** By table. */
   readonly created: readonly (readonly ServerText[])[]
+  /** Of the tables; what an earlier version encoded has none. */
+  readonly ids: readonly string[]
 }
 
 const isTableDoubt = (value: unknown): value is TableDoubt => isDoubt(value) && 'table' in value && 'server' in value
@@ -78,7 +97,7 @@ const isServerText = (value: unknown): value is ServerText =>
   Array.isArray(value) && value.length === 2 && value.every(each => typeof each === 'string')
 
 const parse = (text: string): Encoded => {
-  const nothing = { trustedAt: 0, doubts: [], created: [] }
+  const nothing = { trustedAt: 0, doubts: [], created: [], ids: [] }
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -86,11 +105,12 @@ const parse = (text: string): Encoded => {
     return nothing
   }
   if (typeof value !== 'object' || value === null) return nothing
-  const { trustedAt, doubts, created } = value as Readonly<Record<string, unknown>>
+  const { trustedAt, doubts, created, ids } = value as Readonly<Record<string, unknown>>
   if (typeof trustedAt !== 'number' || !Array.isArray(doubts)) return nothing
   const tables: readonly unknown[] = Array.isArray(created) ? created : []
   return {
     trustedAt, doubts: doubts.filter(isTableDoubt),
     created: tables.map(table => Array.isArray(table) ? table.filter(isServerText) : []),
+    ids: Array.isArray(ids) ? ids.map(String) : [],
   }
 }

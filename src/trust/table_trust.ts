@@ -344,6 +344,6 @@ export class TableTrust {
 
 const giverAway = unavailable('distrusted', 'a server lacks a row that another one gave, which can\'t be asked now')
 const unread =
-  unavailable('distrusted', 'no key of the table is known yet, and Redis, which may know some, could not be read')
+  unavailable('distrusted', 'no key of the table is known yet, and what was known before could not be read')
 const doubted =
   unavailable('distrusted', 'the table lacks too many keys that it had: it is not believed until they are back')

@@ -11,7 +11,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { join } from 'node:path'
-import { readCopy } from '../caches/copy.js'
+import { isCopyOf, readCopy } from '../caches/copy.js'
 import type { Copy } from '../caches/copy.js'
 import { readPieces, writePieces } from '../caches/piece_file.js'
 import { messageOf } from '../log.js'
@@ -130,7 +130,11 @@ export const keepCopies = (
         rows: copy?.rows ?? 0, bytes: copy?.bytes ?? 0, takenAt: copy?.takenAt ?? null, problem: slot.problem,
       }
     }),
-    readFiles: () => readFiles(slots, folder, onProblem),
+    readFiles: async () => {
+      if (folder === null) return
+      const kept = maps.filter(({ config }) => !config.sensitive)
+      await Promise.all(kept.map(map => readFilesOf(map, folder, onProblem)))
+    },
     start: () => start(),
     retake: map => {
       for (const slot of slots) if (slot.map.name === map) changed.add(slot)
@@ -223,39 +227,46 @@ const accept = async (slot: Slot, taken: Copy, clock: Clock): Promise<string | n
     if (answer?.outcome.kind === 'absent') table.doubt(answer.server, 'copy-shrunk')
     return `the table lacks ${missing.length} of ${keys.length} known keys, and the last copy is kept`
   }
-  const last = copies.of(index, known.copiesSince)
+  const last = copies.evidence(index, known.copiesSince)
   if (last !== null) {
     const before = last.sampleKeys(comparedKeys)
     const loss = before.length === 0 ? 0 : before.filter(isGone).length / before.length
-      // What an administrator said was right is not what usually happens.
-      const isUsual = last.takenAt > table.trustedAt
-      taken.losses.push(...last.losses.slice(1 - keptLosses), ...isUsual ? [loss] : [])
-      slot.lost = await contradictLost({ map, index, last, next: taken, before: slot.lost, now: () => clock.now() })
+    // What an administrator said was right, or another definition, is not what usually happens.
+    const isUsual = last.takenAt > table.trustedAt && last.isForeign !== true
+    taken.losses.push(...last.losses.slice(1 - keptLosses), ...isUsual ? [loss] : [])
+    slot.lost = await contradictLost({ map, index, last, next: taken, before: slot.lost, now: () => clock.now() })
   }
   taken.witnesses = known.isRedisRead ? keys.length : 0
   copies.put(index, taken)
   return null
 }
 
-const fileOf = (folder: string, { map, index }: Slot): string =>
+const fileOf = (folder: string, { map, index }: Pick<Slot, 'map' | 'index'>): string =>
   join(folder, `${encodeURIComponent(map.name)}.${index}`)
 
-const readFiles = async (
-  slots: readonly Slot[], folder: string | null, onProblem: CopiesParts['onProblem'],
-): Promise<void> => {
-  if (folder === null) return
-  await Promise.all(slots.map(async slot => {
-    const { map, index } = slot
-    const definition = map.tables[index]?.definition
-    if (copyOf(slot) !== null || map.config.sensitive) return
-    if (definition === undefined || typeof definition.listing === 'string') return
+/**
+ * Reads the files of a map's copies. One that another definition of the map wrote is evidence for the table that was
+ * there then, as the snapshot says.
+ */
+const readFilesOf = async (map: MysqlMap, folder: string, onProblem: CopiesParts['onProblem']): Promise<void> => {
+  const { tables, copies, trust: { savedPlaces }, lookup: { known } } = map
+  await Promise.all(Array.from({ length: Math.max(tables.length, savedPlaces.length) }, async (_, index) => {
     const pieces: Buffer[] = []
-    const problem = await readPieces(fileOf(folder, slot), piece => { pieces.push(piece) })
+    const problem = await readPieces(fileOf(folder, { map, index }), piece => { pieces.push(piece) })
     if (problem === 'none') return
-    const read = problem ?? await readCopy(definition, definition.listing, pieces)
-    const isExpired = typeof read !== 'string' && read.takenAt <= map.lookup.known.copiesSince
-    const copy = isExpired ? 'it is older than stale_for' : read
-    if (typeof copy !== 'string') map.copies.put(index, copy)
-    else if (copy !== 'it is of another definition') onProblem(map.name, `the file of its copy is not used: ${copy}`)
+    const own = tables.findIndex(({ definition }) => isCopyOf(definition, definition.listing, pieces))
+    const place = own === -1 ? savedPlaces[index] ?? index : own
+    const definition = tables[place]?.definition
+    if (definition === undefined || copies.of(place) !== null) return
+    const copy = problem ?? await readCopy(definition, definition.listing, pieces)
+    const isExpired = typeof copy !== 'string' && copy.takenAt <= known.copiesSince
+    if (typeof copy === 'string' || isExpired) {
+      if (!isExpired) known.isWhole = false
+      const why = typeof copy === 'string' ? copy : 'it is older than stale_for'
+      onProblem(map.name, `the file of its copy is not used: ${why}`)
+    } else if (copy.isForeign === true) {
+      known.isWhole = false
+      copies.putForeign(place, copy)
+    } else copies.put(place, copy)
   }))
 }

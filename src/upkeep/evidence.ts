@@ -3,8 +3,9 @@
  * outage. In this order:
  *
  * 1. What the configuration before this one knew; a reload takes it over as it opens the maps (daemon/open_map.ts).
- * 2. This node's own files: the copies (copies.ts), and the snapshot with its records and doubts (snapshots.ts). The
- *    snapshot also says what was forgotten, so it comes before what other nodes know.
+ * 2. This node's own files: the snapshot with its records and doubts (snapshots.ts), which says by which definition the
+ *    files are, and the copies (copies.ts). The snapshot also says what was forgotten, so it comes before what other
+ *    nodes know.
  * 3. From Redis the flushes (caches/flush_channel.ts) and the doubts (share_doubts.ts) of all nodes, without which
  *    nothing there is fresh; and then all records.
  * 4. Only then is the first new copy of a table taken: held against nothing, an emptied table would be accepted.
@@ -49,7 +50,7 @@ export const bringEvidence = ({ maps, copies, recall, redisTried, clock, log }: 
   const readRedis = async (): Promise<void> => {
     if (!await preload(maps, log) && !isClosed) cancel = clock.after(retryMs, () => void readRedis())
   }
-  const own = Promise.all([copies.readFiles(), recall()]).then(() => undefined)
+  const own = recall().then(() => copies.readFiles())
   const all = own.then(() => redisTried).then(readRedis)
   void all.then(() => copies.start())
   return {

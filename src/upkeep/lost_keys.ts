@@ -41,7 +41,8 @@ export const contradictLost = async (
     if (held !== undefined) return held.verifiedAt < next.takenAt && held.table === index ? held : null
     const answer = last.answer(key)
     if (answer.kind !== 'found' || !memory.hasRoom()) return null
-    return known.entryOf(statement(answer, last.takenAt, index, last.server), false, now())
+    const row = statement(answer, last.takenAt, index, last.server)
+    return known.entryOf(last.isForeign === true ? { ...row, isForeign: true } : row, false, now())
   }
   const lost: string[] = []
   /** A second statement comes at most `window` times `confirm_for` after the first. */

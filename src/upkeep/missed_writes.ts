@@ -3,6 +3,7 @@
  * lost what it held. What was learned meanwhile would be in this process alone, and neither a node that joins nor this
  * one after kill -9 would know it.
  */
+import { isForeign } from '../caches/entry.js'
 import { learnedAt } from '../caches/redis.js'
 import type { RedisAnswers } from '../caches/redis.js'
 import type { MysqlMap } from '../lookup/maps.js'
@@ -30,7 +31,8 @@ export const makeUpWrites = ({ maps, redis, clock }: MissedWritesParts): (() => 
       if (ofMap === null) continue
       for (const key of memory.keysToSave()) {
         const saved = memory.toSave(key)
-        if (saved?.isKept === true && learnedAt(saved.entry) >= since) known.share(key, saved.entry, true)
+        const isMissed = saved?.isKept === true && !isForeign(saved.entry) && learnedAt(saved.entry) >= since
+        if (isMissed) known.share(key, saved.entry, true)
         yield
       }
     }

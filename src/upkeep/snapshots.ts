@@ -9,7 +9,7 @@
  * The last entry for a key counts.
  */
 import { rename, stat, unlink } from 'node:fs/promises'
-import { decodeRecord, encodeRecord } from '../caches/entry.js'
+import { decodeRecord, encodeRecord, foreignDefinition, isForeign, recordHead } from '../caches/entry.js'
 import { appendPieces, readPieces, writePieces } from '../caches/piece_file.js'
 import type { PieceEnd } from '../caches/piece_file.js'
 import { definitionFor } from '../caches/redis.js'
@@ -45,19 +45,24 @@ const savesAbsences = ({ config: { absence: { does } } }: MysqlMap): boolean => 
 export const entryFor = ({ memory, identity }: Known, key: string): SavedEntry => {
   const saved = memory.toSave(key)
   if (saved === null) return [identity.name, key, '', 0, false]
-  return [
-    identity.name, key, encodeRecord(saved.entry, definitionFor(identity, key)), saved.entry.askedAt, saved.isKept,
-  ]
+  const definition = isForeign(saved.entry) ? foreignDefinition : definitionFor(identity, key)
+  return [identity.name, key, encodeRecord(saved.entry, definition), saved.entry.askedAt, saved.isKept]
 }
 
-/** Takes such an entry back: whether it was of use, or of none, or does not fit the map's definition. */
+/**
+ * Takes such an entry back: whether it was of use, or of none, or does not fit the map's definition; then it is
+ * evidence at most. `places`: of the tables that there were when it was saved.
+ */
 export const recallEntry = (
-  known: Known, [, key, record, askedAt, isKept]: SavedEntry,
+  known: Known, [, key, record, askedAt, isKept]: SavedEntry, places: readonly number[] = [],
 ): 'used' | 'unused' | 'foreign' => {
   if (record === '') known.recall(key, null, 0, false)
   const decoded = record === '' ? 'invalid' : decodeRecord(record, definitionFor(known.identity, key))
   if (decoded === 'other-definition') return 'foreign'
-  return decoded !== 'invalid' && known.recall(key, decoded, askedAt, isKept) ? 'used' : 'unused'
+  if (decoded === 'invalid') return 'unused'
+  if (decoded.isForeign !== true) return known.recall(key, decoded, askedAt, isKept) ? 'used' : 'unused'
+  known.recall(key, { ...decoded, table: places[decoded.table] ?? -1 }, askedAt, isKept)
+  return record.startsWith(recordHead(foreignDefinition)) ? 'used' : 'foreign'
 }
 
 const asideOf = (path: string): string => `${path}.before`
@@ -229,20 +234,23 @@ const entriesIn = (piece: Buffer): readonly SavedEntry[] => {
 
 /** Brings what a snapshot holds back into the maps that it still fits; tells how much of it didn't. Never rejects. */
 export const recallSnapshot = async (path: string, maps: Maps, log: Log): Promise<{ readonly foreign: number }> => {
-  const counts = { used: 0, unused: 0, foreign: 0 }
-  let isOurs = false
-  const problem = await readPieces(path, piece => {
-    if (!isOurs && !piece.equals(head)) throw new Error('it is not a snapshot of this version')
-    for (const entry of isOurs ? entriesIn(piece) : []) {
+  const counts = { used: 0, unused: 0, foreign: 0, pieces: 0 }
+  const fault = await readPieces(path, piece => {
+    if (counts.pieces === 0 && !piece.equals(head)) throw new Error('it is not a snapshot of this version')
+    for (const entry of counts.pieces === 0 ? [] : entriesIn(piece)) {
       const [name, key, record] = entry
       const map = maps.get(name)
       if (map === undefined || !isSaved(map)) counts.foreign++
-      else if (key === doubtsKey) map.trust.decode(record)
-      else counts[recallEntry(map.lookup.known, entry)]++
+      else if (key === doubtsKey) map.trust.savedPlaces = map.trust.decode(record)
+      else counts[recallEntry(map.lookup.known, entry, map.trust.savedPlaces)]++
     }
-    isOurs = true
+    counts.pieces++
   }).catch(messageOf)
-  if (problem !== null && problem !== 'none') log.warn(`snapshot: ${path}: ${problem}; what comes before that is used`)
+  const problem = fault === null && counts.pieces === 0 ? 'it is empty' : fault
+  if (problem !== null && problem !== 'none') {
+    for (const map of maps.values()) if (isSaved(map)) map.lookup.known.isWhole = false
+    log.warn(`snapshot: ${path}: ${problem}; what comes before that is used`)
+  }
   if (problem !== 'none') log.info(`snapshot: ${counts.used} answers recalled from ${path}`)
   return counts
 }

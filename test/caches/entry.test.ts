@@ -98,7 +98,8 @@ t.test('what was encoded is decoded, whatever bytes the value has', t => {
 
 t.test('an answer of another definition of the map is told from what is no answer at all', t => {
   const record = encodeRecord(statement(box, now), 'ffffffffffffffff')
-  t.equal(decodeRecord(record, definition), 'other-definition')
+  t.strictSame(decodeRecord(record, definition), { ...statement(box, now), isForeign: true }, 'evidence of the key')
+  t.equal(decodeRecord(encodeRecord(statement(absent, now), 'ffffffffffffffff'), definition), 'other-definition')
   t.end()
 })
 

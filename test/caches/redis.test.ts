@@ -36,13 +36,14 @@ t.test('what was written is read, byte by byte, with the time of its verificatio
   t.match(cache.status(), { state: 'ready', hits: 2 })
 })
 
-t.test('C119 maps have keys of their own, and answers of another definition are not read', async t => {
+t.test('C119 maps have keys of their own, and what another definition found is marked as that', async t => {
   const { port } = await server(t)
   const { cache, until, write } = open(t, { port })
   await until('ready')
   await write('info@example.com')
   t.strictSame(await cache.read({ ...alias, name: 'relay' }, ['info@example.com']), [null])
-  t.strictSame(await cache.read({ ...alias, definition: 'fedcba9876543210' }, ['info@example.com']), [null])
+  t.match(await cache.read({ ...alias, definition: 'fedcba9876543210' }, ['info@example.com']), [{ isForeign: true }])
+  t.match(cache.status(), { hits: 0, misses: 3 }, 'it is no answer')
   t.equal(cache.status().faults['invalid-record'], 0, 'which is no fault')
 })
 

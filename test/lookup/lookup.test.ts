@@ -1,5 +1,6 @@
 import t from 'tap'
-import { absent, unavailable } from '../../src/outcome.js'
+import { absent, byteString, found, unavailable } from '../../src/outcome.js'
+import { statement } from '../../src/caches/entry.js'
 import type { Outcome } from '../../src/outcome.js'
 import { Memory } from '../../src/caches/memory.js'
 import { aDay, copyOf, down, fresh, minute, stage, stale } from './stage.js'
@@ -238,6 +239,7 @@ t.test('fallback with outage: reject rejects what is not known, and only what co
 t.test('outage: reject: this node\'s own trouble is no outage', async t => {
   const longOutage = async (fault: Outcome & { kind: 'unavailable' }, changes: Changes = {}) => {
     const staged = stage({}, { policy: { unknown: 'reject', outage: 'reject', outageAfterMs: minute }, ...changes })
+    await staged.ask('somebody@example.com')
     staged.source.fault = fault
     for (let second = 0; second <= 120; second += 10) {
       await staged.ask('nobody@example.com')
@@ -257,6 +259,35 @@ t.test('outage: reject: this node\'s own trouble is no outage', async t => {
     t.equal(await ask('nobody@example.com'), absent)
     redis.state.usable = false
     t.match(await ask('nobody@example.com'), down)
+  })
+  t.test('a process that began in the outage, and knows nothing or not all that was known before', async t => {
+    const started = async (prepare: (staged: ReturnType<typeof stage>) => void): Promise<Outcome> => {
+      const staged = stage({}, { policy: { unknown: 'reject', outage: 'reject', outageAfterMs: minute } })
+      staged.source.fault = down
+      prepare(staged)
+      for (let second = 0; second <= 120; second += 10) {
+        await staged.ask('nobody@example.com')
+        await staged.clock.advance(10_000)
+      }
+      return staged.ask('nobody@example.com')
+    }
+    const recall = ({ lookup: { known }, clock }: ReturnType<typeof stage>, more = {}): unknown =>
+      known.recall('info@example.com', { ...statement(found(byteString('box')), clock.now(), 0), ...more }, clock.now(), true)
+    t.match(await started(() => undefined), down, 'nothing is known')
+    t.equal(await started(staged => recall(staged)), absent, 'all is')
+    t.match(await started(staged => {
+      recall(staged)
+      staged.lookup.known.isWhole = false
+    }), down, 'a file was damaged')
+    t.match(await started(staged => recall(staged, { isForeign: true })), down, 'another definition knew it')
+  })
+  t.test('what was found before, however long ago, or by another definition', async t => {
+    const { ask, clock, lookup: { known } } = await longOutage(down)
+    const row = statement(found(byteString('box')), clock.now() - 8 * aDay, 0)
+    known.recall('old@example.com', row, clock.now(), true)
+    known.recall('other@example.com', { ...row, isForeign: true }, clock.now(), true)
+    for (const key of ['old@example.com', 'other@example.com']) t.match(await ask(key), down, key)
+    t.equal(await ask('nobody@example.com'), absent)
   })
   t.test('a reply that comes late, since this process was held up', async t => {
     const { clock, lookup } = await longOutage(down)

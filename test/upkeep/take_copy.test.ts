@@ -300,8 +300,8 @@ for (const { name: product, start, skip, collations } of products) t.test(produc
     t.equal(await taking.take({ query }), 'more than 1000 keys are not in printable ASCII')
   })
 
-  await t.test('a copy that was written is read as it was, by the same definition only', async t => {
-    await server.sql(table('k VARCHAR(90)', '(\'one@a\', \'x\'), (\'\u00fc@a\', \'y\')'))
+  await t.test('a copy that was written is read as it was; another definition has it as evidence', async t => {
+    await server.sql(table('k VARCHAR(90)', '(\'number1@a\', \'x\'), (\'\u00fc@a\', \'y\')'))
     const copy = await taking.take({ query })
     if (typeof copy === 'string') throw new Error(copy)
     const pieces = [...copy.pieces()]
@@ -310,10 +310,14 @@ for (const { name: product, start, skip, collations } of products) t.test(produc
     const read = await readCopy(definition, definition.listing, pieces)
     if (typeof read === 'string') throw new Error(read)
     t.strictSame([read.takenAt, read.rows, read.keys], [takenAt, 1, 1])
-    for (const key of ['one@a', 'two@a', 'u@a', '\u00fc@a']) t.strictSame(read.answer(key), copy.answer(key), key)
+    for (const key of ['number1@a', 'number2@a', 'u@a', '\u00fc@a']) t.strictSame(read.answer(key), copy.answer(key), key)
     const other = taking.define({ query: query.replace('v', 'id') })
-    if (typeof other.listing === 'string') throw new Error(other.listing)
-    t.equal(await readCopy(other, other.listing, pieces), 'it is of another definition')
+    for (const listing of [other.listing, 'it can\'t be listed']) {
+      const foreign = await readCopy(other, listing, pieces)
+      if (typeof foreign === 'string') throw new Error(foreign)
+      t.equal(foreign.isForeign, true)
+      t.match([foreign.answer('number1@a'), foreign.answer('number2@a')], [{ kind: 'found' }, { kind: 'absent' }])
+    }
     t.equal(await readCopy(definition, definition.listing, []), 'it is damaged')
     t.equal(
       await readCopy(definition, definition.listing, [...pieces.slice(0, 1), Buffer.from('junk')]), 'it is damaged',

@@ -1,0 +1,171 @@
+/**
+ * The definition of a map is edited while its table is lost: by a reload or over a restart, with a snapshot and copies,
+ * and with Redis alone. What the former definition found is evidence: no key of it is refused.
+ *
+ * 1. A table of 100 rows; half of them are asked for, a copy has the others.
+ * 2. The table is emptied, or loses most of its rows. In some cases nobody notices.
+ * 3. The definition is edited.
+ * 4. Neither those that were asked for nor the others are refused, and what a former definition found is not served.
+ */
+import { rmSync, writeFileSync } from 'node:fs'
+import t from 'tap'
+import type { Test } from 'tap'
+import { startHoldfast } from '../fixtures/daemon.js'
+import type { Holdfast } from '../fixtures/daemon.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import { startRedis } from '../fixtures/redis.js'
+import { socketmapAsk } from '../fixtures/wire.js'
+
+t.setTimeout(300_000)
+
+const mariadb = await startMariadb({ sql: 'CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT NOT NULL, active TINYINT DEFAULT 1); CREATE TABLE extra LIKE alias' })
+t.teardown(() => mariadb.stop())
+const { host, port, user, password, database } = mariadb
+
+const rows = Array.from({ length: 100 }, (_, index) => `user${index}@example.com`)
+const asked = rows.slice(0, 50)
+const fill = (keys: readonly string[]): Promise<unknown> =>
+  mariadb.sql(`DELETE FROM alias; INSERT INTO alias (address, goto) VALUES ${keys.map(key => `('${key}', 'box')`).join()}`)
+
+const query = 'SELECT goto FROM alias WHERE address=\'%s\' AND active=1'
+type Cf = Readonly<Record<string, string | number>>
+
+/** A configuration with one map on tables that are defined so. */
+const configOf = (dir: string, tables: readonly Cf[], map = 'alias', more = {}): string => {
+  const cf = tables.map((parameters, index) => {
+    const path = `${dir}/${index}-${Math.random()}.cf`
+    const all = { hosts: `${host}:${port}`, user, password, dbname: database, ...parameters }
+    writeFileSync(path, Object.entries(all).map(([name, value]) => `${name} = ${value}\n`).join(''))
+    return path
+  })
+  return JSON.stringify({
+    listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', snapshot: `${dir}/snapshot`, copies: `${dir}/copies`,
+    maps: { [map]: { search: 'exact', absence: 'refuses', cf } }, ...more,
+  })
+}
+
+/** How often each kind of answer came for these keys. */
+const answers = async ({ dir }: Holdfast, map: string, keys: readonly string[]): Promise<Readonly<Record<string, number>>> => {
+  const counts: Record<string, number> = {}
+  for (const key of keys) {
+    const [word = ''] = (await socketmapAsk(`${dir}/s`, map, key)).split(' ')
+    counts[word] = (counts[word] ?? 0) + 1
+  }
+  return counts
+}
+
+/** The daemon, which has been asked for half of the rows, and has a copy of all. */
+const start = async (t: Test, tables: readonly Cf[] = [{ query }], more = {}): Promise<Holdfast> => {
+  await fill(rows)
+  const holdfast = await startHoldfast(dir => configOf(dir, tables, 'alias', more))
+  t.teardown(() => holdfast.kill())
+  await holdfast.logged(/a copy of its table \(100 rows\)/)
+  t.strictSame(await answers(holdfast, 'alias', asked), { OK: 50 })
+  return holdfast
+}
+
+const reload = async (holdfast: Holdfast, config: string): Promise<void> => {
+  const from = holdfast.log().length
+  holdfast.configure(config)
+  holdfast.reload()
+  await holdfast.logged(/ reloaded: /, from)
+}
+
+const restart = async (holdfast: Holdfast, config: string, meanwhile: () => unknown): Promise<void> => {
+  await holdfast.stop()
+  await meanwhile()
+  holdfast.configure(config)
+  await holdfast.start()
+}
+
+const other = { query: 'SELECT goto FROM extra WHERE address=\'%s\'' }
+const edits: ReadonlyMap<string, { readonly tables: readonly Cf[], readonly before?: readonly Cf[], readonly map?: string }> = new Map([
+  ['LIMIT', { tables: [{ query: `${query} LIMIT 1` }] }],
+  ['another condition', { tables: [{ query: query.replace('1', '\'1\'') }] }],
+  ['result_format', { tables: [{ query, result_format: '%s,' }] }],
+  ['domain', { tables: [{ query, domain: 'example.com' }] }],
+  ['charset', { tables: [{ query, charset: 'latin1' }] }],
+  ['expansion_limit', { tables: [{ query, expansion_limit: 9 }] }],
+  ['the order of two tables', { before: [{ query }, other], tables: [other, { query }] }],
+  ['another table in front', { tables: [other, { query }] }],
+  ['the name of the map', { tables: [{ query }], map: 'aliases' }],
+])
+
+for (const [name, { before, tables, map = 'alias' }] of edits) {
+  t.test(`edited while the table is in doubt: ${name}`, async t => {
+    const holdfast = await start(t, before)
+    await mariadb.sql('TRUNCATE alias')
+    t.strictSame(await answers(holdfast, 'alias', ['nobody@example.com']), { TEMP: 1 })
+    await reload(holdfast, configOf(holdfast.dir, tables, map))
+    t.notOk('NOTFOUND' in await answers(holdfast, map, rows))
+    t.strictSame(await answers(holdfast, map, ['nobody@example.com']), { TEMP: 1 }, 'in doubt')
+  })
+}
+
+t.test('blanks and keywords in small letters are no other definition', async t => {
+  const holdfast = await start(t)
+  await mariadb.sql('TRUNCATE alias')
+  await reload(holdfast, configOf(holdfast.dir, [{ query: 'select goto  from alias where address = \'%s\' and active=1' }]))
+  t.strictSame(await answers(holdfast, 'alias', asked), { OK: 50 })
+})
+
+t.test('edited and put back, while most of the table is missing', async t => {
+  const holdfast = await start(t)
+  await fill(rows.filter((_, index) => index % 5 < 3))
+  await reload(holdfast, configOf(holdfast.dir, [{ query: `${query} LIMIT 1` }]))
+  await reload(holdfast, configOf(holdfast.dir, [{ query }]))
+  t.notOk('NOTFOUND' in await answers(holdfast, 'alias', rows))
+})
+
+t.test('the table is emptied and its definition edited while Holdfast is stopped', async t => {
+  for (const lost of ['nothing', 'the snapshot', 'the copies']) {
+    await t.test(`${lost} is lost`, async t => {
+      const holdfast = await start(t)
+      await restart(holdfast, configOf(holdfast.dir, [{ query: `${query} LIMIT 1` }]), async () => {
+        await mariadb.sql('TRUNCATE alias')
+        if (lost === 'the snapshot') rmSync(`${holdfast.dir}/snapshot`)
+        if (lost === 'the copies') rmSync(`${holdfast.dir}/copies`, { recursive: true })
+      })
+      t.notOk('NOTFOUND' in await answers(holdfast, 'alias', lost === 'the copies' ? asked : rows))
+    })
+  }
+  t.test('only Redis is left', async t => {
+    const redis = await startRedis()
+    t.teardown(() => redis.stop())
+    const more = { redis: { host: '127.0.0.1', port: redis.port } }
+    const holdfast = await start(t, [{ query }], more)
+    await restart(holdfast, configOf(holdfast.dir, [{ query: `${query} LIMIT 1` }], 'alias', more), async () => {
+      await mariadb.sql('TRUNCATE alias')
+      rmSync(`${holdfast.dir}/snapshot`)
+      rmSync(`${holdfast.dir}/copies`, { recursive: true })
+    })
+    t.notOk('NOTFOUND' in await answers(holdfast, 'alias', asked))
+  })
+})
+
+t.test('edited while all is well: rows have the new form at once, and who never was is absent', async t => {
+  for (const [how, change] of [['reload', reload], ['restart', (holdfast: Holdfast, config: string) => restart(holdfast, config, () => undefined)]] as const) {
+    const holdfast = await start(t, [{ query }, other])
+    await change(holdfast, configOf(holdfast.dir, [other, { query, result_format: '<%s>' }]))
+    t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'alias', 'user1@example.com'), 'OK <box>', how)
+    t.strictSame(await answers(holdfast, 'alias', rows), { OK: 100 }, how)
+    t.strictSame(await answers(holdfast, 'alias', ['nobody@example.com']), { NOTFOUND: 1 }, how)
+  }
+})
+
+t.test('a table is emptied while Holdfast is stopped, and what it knew is damaged', async t => {
+  for (const damaged of ['snapshot', 'copies/alias.0']) {
+    await t.test(damaged, async t => {
+      const holdfast = await start(t)
+      await restart(holdfast, configOf(holdfast.dir, [{ query }]), async () => {
+        await mariadb.sql('TRUNCATE alias')
+        for (const path of ['snapshot', 'copies/alias.0']) rmSync(`${holdfast.dir}/${path}`)
+        writeFileSync(`${holdfast.dir}/${damaged}`, 'junk')
+      })
+      t.strictSame(await answers(holdfast, 'alias', rows), { TEMP: 100 })
+      await fill(rows)
+      t.strictSame(await answers(holdfast, 'alias', rows), { OK: 100 })
+      t.strictSame(await answers(holdfast, 'alias', ['nobody@example.com']), { NOTFOUND: 1 }, 'the table has shown its rows')
+    })
+  }
+})
