@@ -172,8 +172,7 @@ export class Questions {
     this.#toConfirm++
     clock.after(known.confirmForMs + confirmLateMs, () => {
       this.#toConfirm--
-      const now = clock.now()
-      void Promise.resolve(this.ask(stepKey, now, now + confirmBudgetMs)).catch(onBug)
+      void Promise.resolve(this.ask(stepKey, clock.now(), clock.elapsed() + confirmBudgetMs)).catch(onBug)
     })
   }
 

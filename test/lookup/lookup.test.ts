@@ -83,6 +83,25 @@ t.test('a row that is gone for a moment twice is never absent: it is asked for i
   }
 })
 
+t.test('the second statement has seconds, not until the deadline of another clock', async t => {
+  const { ask, source, clock } = stage({ 'info@example.com': 'box@example.net' })
+  // Where nobody sets the clock, elapsed time and the time of day are decades apart.
+  clock.set(clock.now() + 365 * aDay)
+  await ask('info@example.com')
+  source.rows.clear()
+  await clock.advance(5 * minute)
+  await ask('info@example.com')
+  const budgets: number[] = []
+  const { outcomeOf } = source
+  source.outcomeOf = (key, budgetMs) => {
+    budgets.push(budgetMs)
+    return outcomeOf(key, budgetMs)
+  }
+  await clock.advance(10 * minute)
+  t.ok(budgets.length > 0, 'it was asked for by itself')
+  t.ok(budgets.every(budgetMs => budgetMs <= 5_000), budgets.join(', '))
+})
+
 t.test('two gaps with an outage, or a doubt, between them are two first statements', async t => {
   for (const between of ['an outage', 'a doubt'] as const) {
     const { ask, source, clock, trust } = stage({ 'info@example.com': 'box@example.net' })
