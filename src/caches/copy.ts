@@ -58,6 +58,8 @@ export type CopyBuilder = {
   /** Adds a row of the listing's result. */
   add(row: RawRow): void
   readonly rows: number
+  /** In memory, so far. */
+  readonly bytes: number
   /** The copy of the table on `server`, or why there is none. Gives the event loop its turns. */
   finish(server: string): Promise<Copy | string>
 }
@@ -94,6 +96,7 @@ export const buildCopy = (table: CopiedTable, listing: Listing, takenAt: number)
   const keyColumns = keyColumnsOf(listing)
   return {
     get rows() { return store.rows },
+    get bytes() { return store.bytes },
     add: row => {
       const search = Number(row[listedColumns.search])
       const count = listing.searches[search]?.columns.length ?? 0

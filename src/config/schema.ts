@@ -246,7 +246,8 @@ const upkeep = {
   copy_every: duration.prefault('15m').describe('The time between two copies of each table, which answer only while '
     + 'the table can\'t be asked. At least 1m. Since 0.2.0'),
   copy_rows: z.int().min(0).default(500_000).describe('The largest number of rows of all copies together, the smallest '
-    + 'tables first. 0 takes none. Since 0.2.0'),
+    + 'tables first. They take at most 200 bytes of memory for each of these rows, 100 MB with the default, and while '
+    + 'a table is copied anew that copy besides. 0 takes none. Since 0.2.0'),
   copies: text.optional().describe('The folder that keeps the copies over a restart. The default is `copies` in the '
     + 'service\'s StateDirectory. Since 0.2.0'),
   warm_every: duration.prefault('6h')

@@ -69,6 +69,8 @@ export type Copies = {
   close(): void
 }
 
+/** All copies together may take so many bytes for each row that they may have. */
+const bytesPerRow = 200
 /** In its first attempt a table may have so many rows; larger ones wait until the small ones are taken. */
 const firstRows = 10_000
 /**
@@ -95,9 +97,10 @@ export const keepCopies = (
   const slots = maps.flatMap(map => map.tables.map((_, index): Slot =>
     ({ map, index, problem: '', size: null, failures: 0, lost: [] })))
   const closing = new AbortController()
+  const room: Room = { rows: maxRows, bytes: maxRows * bytesPerRow }
   const retries = new Map<Slot, () => void>()
   const take = async (some: readonly Slot[]): Promise<void> => {
-    await takeAll(some, slots, maxRows, { clock, folder, onTaken, onProblem }, closing.signal)
+    await takeAll(some, slots, room, { clock, folder, onTaken, onProblem }, closing.signal)
     for (const slot of some) {
       retries.get(slot)?.()
       const inMs = changedMs * 2 ** (slot.failures - 1)
@@ -151,21 +154,33 @@ export const keepCopies = (
 
 const bySize = (slots: readonly Slot[]): readonly Slot[] => slots.toSorted((a, b) => (a.size ?? 0) - (b.size ?? 0))
 
-/** The rows that the other copies leave for this one. */
-const rowsLeft = (slots: readonly Slot[], own: Slot, maxRows: number): number =>
-  maxRows - slots.reduce((sum, slot) => slot === own ? sum : sum + (copyOf(slot)?.rows ?? 0), 0)
+/** What there may be of all copies together, or of one. */
+type Room = { readonly rows: number, readonly bytes: number }
+
+/** What the other copies leave for this one. */
+const roomLeft = (slots: readonly Slot[], own: Slot, { rows, bytes }: Room): Room => {
+  const others = slots.flatMap(slot => slot === own ? [] : copyOf(slot) ?? [])
+  return {
+    rows: rows - others.reduce((sum, copy) => sum + copy.rows, 0),
+    bytes: bytes - others.reduce((sum, copy) => sum + copy.bytes, 0),
+  }
+}
 
 /** Takes the next copies of `some` of all slots: the small tables first, then those that are known to be large. */
 const takeAll = async (
-  some: readonly Slot[], all: readonly Slot[], maxRows: number, parts: TakeParts, signal: AbortSignal,
+  some: readonly Slot[], all: readonly Slot[], room: Room, parts: TakeParts, signal: AbortSignal,
 ): Promise<void> => {
   for (const slot of bySize(some.filter(({ size }) => size === null || size <= firstRows))) {
-    await takeNext(slot, Math.min(firstRows, rowsLeft(all, slot, maxRows)), parts, signal)
+    const left = roomLeft(all, slot, room)
+    await takeNext(slot, { ...left, rows: Math.min(firstRows, left.rows) }, parts, signal)
   }
   for (const slot of bySize(some.filter(({ size }) => size !== null && size > firstRows))) {
-    const left = rowsLeft(all, slot, maxRows)
-    if (left > firstRows) await takeNext(slot, left, parts, signal)
-    else parts.onProblem(slot.map.name, slot.problem = `it has more rows than the ${left} that copy_rows leaves for it`)
+    const left = roomLeft(all, slot, room)
+    if (left.rows > firstRows) await takeNext(slot, left, parts, signal)
+    else {
+      slot.problem = `it has more rows than the ${left.rows} that copy_rows leaves for it`
+      parts.onProblem(slot.map.name, slot.problem)
+    }
   }
 }
 
@@ -173,18 +188,19 @@ type TakeParts = Pick<CopiesParts, 'clock' | 'folder' | 'onTaken' | 'onProblem'>
 
 /** Takes a table's next copy, if it may have as many rows. Never rejects. */
 const takeNext = async (
-  slot: Slot, maxRows: number, { clock, folder, onTaken, onProblem }: TakeParts, signal: AbortSignal,
+  slot: Slot, room: Room, { clock, folder, onTaken, onProblem }: TakeParts, signal: AbortSignal,
 ): Promise<void> => {
   const { map, index } = slot
   const table = map.tables[index]
   const isClosed = (): boolean => signal.aborted
-  if (table === undefined || isClosed() || maxRows <= 0) return
+  if (table === undefined || isClosed() || room.rows <= 0) return
   const startedAt = clock.elapsed()
   let rows = 0
   let resumedAt = clock.elapsed()
   const problem = await (async () => {
     const taken = await takeCopy(table, {
-      maxRows, budgetMs, now: () => clock.now(), avoid: server => map.trust.tables[index]?.isDoubted(server) === true,
+      maxRows: room.rows, maxBytes: room.bytes, budgetMs, now: () => clock.now(),
+      avoid: server => map.trust.tables[index]?.isDoubted(server) === true,
       onRows: async batch => {
         rows += batch.length
         await sleep(Math.min(100, restShare * (clock.elapsed() - resumedAt)))
@@ -200,7 +216,7 @@ const takeNext = async (
   slot.failures = problem === null ? 0 : slot.failures + 1
   if (problem !== null) {
     // Too large for the first attempt is no problem yet.
-    if (rows <= firstRows || maxRows > firstRows) onProblem(map.name, problem)
+    if (rows <= firstRows || room.rows > firstRows) onProblem(map.name, problem)
     return
   }
   onTaken(map.name, rows, Math.round(clock.elapsed() - startedAt))

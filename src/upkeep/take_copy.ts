@@ -14,8 +14,10 @@ import type { Outcome } from '../outcome.js'
 import { addressOf } from '../tables/expansion.js'
 
 export type TakeSettings = {
-  /** More rows are not taken. */
+  /** More rows are not taken, */
   readonly maxRows: number
+  /** nor rows that take more memory; else they may. */
+  readonly maxBytes?: number
   /** For each key that is compared (ms). */
   readonly budgetMs: number
   readonly now: () => number
@@ -28,7 +30,7 @@ export type TakeSettings = {
 /** A copy that may be used, or why there is none. Rows are streamed. Rejects only if `onRows` does. */
 export const takeCopy = async (
   { definition, database }: Pick<Table, 'definition' | 'database'>,
-  { maxRows, budgetMs, now, onRows, avoid = () => false }: TakeSettings,
+  { maxRows, maxBytes = Infinity, budgetMs, now, onRows, avoid = () => false }: TakeSettings,
 ): Promise<Copy | string> => {
   const listing = definition.listing
   if (typeof listing === 'string') return listing
@@ -39,7 +41,10 @@ export const takeCopy = async (
   const fault = await database.list(query, async (rows, server) => {
     from = server
     for (const row of rows) builder.add(row)
-    const problem = await onRows(rows) ?? (builder.rows > maxRows ? `it has more than ${maxRows} rows` : null)
+    const tooMany = builder.rows > maxRows ? `it has more than ${maxRows} rows` : null
+    const tooLarge = builder.bytes > maxBytes ? `its rows take more than the ${Math.floor(maxBytes / 1_000)} kB that `
+      + 'copy_rows leaves for it (200 bytes a row)' : null
+    const problem = await onRows(rows) ?? tooMany ?? tooLarge
     if (problem !== null) problems.push(problem)
     return problem === null
   }, avoid)

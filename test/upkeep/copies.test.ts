@@ -137,6 +137,15 @@ t.test('losses that an administrator said are right are no usual ones', async t 
   t.match(await ask('nobody@example.com'), { reason: 'distrusted' })
 })
 
+t.test('a table whose rows are large is treated as one that has too many', async t => {
+  const { keep, next, lookup } = await bed(t)
+  const copies = keep(lookup)
+  t.equal(await next(), '40 rows')
+  await mariadb.sql('ALTER TABLE alias MODIFY goto MEDIUMTEXT; UPDATE alias SET goto = REPEAT(\'x\', 10000)')
+  t.match(await next(), 'its rows take more than the 200 kB that copy_rows leaves for it')
+  t.match(copies.of('alias'), [{ rows: 40 }], 'the last copy stays')
+})
+
 t.test('a copy that could not be taken is tried again after a minute, two and four, not after copy_every', async t => {
   const { keep, attempt, lookup, clock } = await bed(t)
   await mariadb.sql('RENAME TABLE alias TO away')
