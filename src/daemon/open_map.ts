@@ -79,7 +79,7 @@ const openMysqlMap = (
     isKnownElsewhere: key => !map.sensitive && isKnownElsewhere(search, key, neighbours),
     isOurs: key => isOurs(search, key, neighbours),
     earlier: former?.lookup.known ?? null,
-    ...search === 'virtual' ? { onFound: value => targets.note(value) } : {},
+    ...mayNameAliases(map) ? { onFound: value => targets.note(value) } : {},
   })
   known.knowsFlushes = redis === null
   known.isWhole = former === null || (earlier !== null ? former.lookup.known.isWhole : !isAnythingKnown(former))
@@ -103,6 +103,10 @@ const formerOf = (name: string, { definition }: MapIdentity, { config, previous 
 }
 
 const isAnythingKnown = ({ memory, copies }: MysqlMap): boolean => memory.size().found > 0 || copies.hasRows
+
+/** With `search: exact` Postfix does the steps, and no setting says what the rows are. */
+const mayNameAliases = ({ search, sensitive, absence: { does } }: MapConfig): boolean =>
+  search === 'virtual' || (search === 'exact' && does === 'refuses' && !sensitive)
 
 /** What judges the absences of a map's tables, each for itself. */
 const trustsIn = (

@@ -22,7 +22,7 @@ import type { Search } from '../postfix/parameters.js'
 
 /** Where the known aliases lead: cleanup(8) looks each address of an answer up as an alias again. */
 export type Targets = {
-  /** A found answer of virtual_alias_maps. */
+  /** A found answer of virtual_alias_maps, or of a map that may be that. */
   note(value: ByteString): void
   /** Whether an answer noted lately holds this folded address, or one at this `@domain`. */
   has(key: string): boolean
@@ -39,6 +39,7 @@ export const createTargets = (): Targets => {
   let lastDomain = ''
   return {
     note: value => {
+      if (!value.includes('@')) return
       for (const address of readable(value).split(/[,\s]+/)) {
         const key = fold(address)
         const at = key.lastIndexOf('@')
@@ -69,7 +70,7 @@ export type Neighbour = {
   readonly knows: (key: string) => boolean
   /** Brings into memory what Redis knows of this folded key, until `deadline` (elapsed ms), if there is a Redis. */
   readonly readRedis?: (key: string, deadline: number) => Promise<void>
-  /** For a map of aliases. */
+  /** For a map of aliases, or of what may be aliases. */
   readonly targets?: Targets
   /** It names some of our domains (those in main.cf), and others may be in tables that Holdfast doesn't have. */
   readonly isPartial?: true
@@ -129,13 +130,14 @@ export const isKnownElsewhere = (search: Search, key: string, neighbours: Iterab
       // The catch-all that a domain doesn't have: a step on the way, asked by itself by nobody.
       if (at === 0) return known(domain, 'domain', 'exact') || (isTarget() && isForeign())
       // An alias that leads out of our domains: whether its target is accepted is for others to say.
-      return known(key, 'recipient') || (isTarget() && isForeign())
+      return known(key, 'recipient', 'exact') || (isTarget() && isForeign())
     case 'domain':
       return at === -1 && known(domain, 'domain', 'exact')
     case 'exact':
-      if (at < 1) return known(domain, 'domain', 'exact')
-      // Aliases for which Postfix does the steps: the recipient is no alias, or its domain's catch-all comes next.
-      return known(key, 'recipient') || known(key.slice(at), 'exact')
+      if (at < 1) return known(domain, 'domain', 'exact') || (at === 0 && isTarget() && isForeign())
+      // Aliases or recipients for which Postfix does the steps: another map of them has the key, or the catch-all of
+      // its domain comes next.
+      return known(key, 'recipient', 'exact') || known(key.slice(at), 'exact') || (isTarget() && isForeign())
     case 'transport':
       // trivial-rewrite(8) asks for * by itself; without its answer nothing is routed.
       return key === '*' || known(domain, 'domain', 'exact')

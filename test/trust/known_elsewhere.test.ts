@@ -12,7 +12,8 @@ const recipients = map('recipient', 'user@relay.example')
 const targets = createTargets()
 targets.note(byteString('friend@elsewhere.example, \u00dcber@Relay.Example,box+x@box.example'))
 const aliases = { ...map('virtual', 'info@v.example'), targets }
-const all = [domains, mailboxDomains, recipients, aliases]
+const bySteps = map('exact', 'steps@box.example')
+const all = [domains, mailboxDomains, recipients, aliases, bySteps]
 
 const cases: readonly (readonly [search: Search, key: string, expected: boolean, why: string])[] = [
   ['virtual', 'user@relay.example', true, 'a known recipient that is no alias'],
@@ -37,6 +38,11 @@ const cases: readonly (readonly [search: Search, key: string, expected: boolean,
   ['exact', '@relay.example', true, 'and the catch-all step of its domain'],
   ['exact', 'other@relay.example', false, 'nobody knows the address: it could be an alias meanwhile'],
   ['exact', 'any@all.example', true, 'the next step finds the catch-all'],
+  ['exact', 'friend@elsewhere.example', true, 'out of our domains, where a known alias leads'],
+  ['exact', '@elsewhere.example', true, 'the catch-all step of such a target'],
+  ['exact', 'foe@elsewhere.example', false, 'a stranger beside it'],
+  ['exact', 'steps@box.example', true, 'a recipient or alias in another map for which Postfix does the steps'],
+  ['virtual', 'steps@box.example', true, 'the same for a map that does the steps'],
   ['exact', '@new.example', false, 'the catch-all of a domain that nobody knows'],
   ['domain', 'box.example', true, 'relay_domains, for a mailbox domain'],
   ['domain', 'new.example', false, 'a domain in no list'],
