@@ -75,6 +75,10 @@ const list = (values: readonly string[]): string => `[${values.map(value => JSON
 
 const knowsUtf8 = (postfix: Postconf): boolean => postfix.expanded.get('smtputf8_enable') !== 'no'
 
+/** Whether a map says who may send as whom, and nothing else. */
+const isOfLogins = ({ usedBy }: PlannedMap): boolean =>
+  usedBy.every(({ parameter }) => parameter === 'smtpd_sender_login_maps')
+
 /** One map of the `maps` section, a line each. */
 const mapLines = (postfix: Postconf, map: PlannedMap): readonly string[] => {
   const { name, search, sensitive, absence, smtputf8, isAccess, files, usedBy } = map
@@ -89,6 +93,7 @@ const mapLines = (postfix: Postconf, map: PlannedMap): readonly string[] => {
     ...absence === absenceOfSearch(search) ? [] : [`    absence: ${absence}`],
     // Better some spam than every sender kept waiting; only search: access has this by default.
     ...isAccess && absence === 'passes' && search !== 'access' ? ['    in_outage: pass'] : [],
+    ...isOfLogins(map) ? ['    in_outage: pass-strangers  # an absence refuses what our users send'] : [],
     ...isAccess && absence === 'passes' ? ['    max_shrink: 100%  # its rows may come and go'] : [],
     ...isRoutes ? ['    absent_for: 5s'] : [],
     ...sensitive ? ['    sensitive: true  # rights or secrets: not kept in Redis, stale for a day at most'] : [],
@@ -96,14 +101,16 @@ const mapLines = (postfix: Postconf, map: PlannedMap): readonly string[] => {
 }
 
 /** What a map answers in an outage for a key that it doesn't know. */
-const inOutage = ({ search, sensitive, absence, isAccess }: PlannedMap): string => {
+const inOutage = (map: PlannedMap): string => {
+  const { search, absence, isAccess } = map
   switch (absence) {
     case 'refuses': return 'absent would refuse mail: defers, unless another map knows the key'
     case 'weakens': return 'absent would send mail unprotected: defers'
     case 'reroutes': return 'absent would send mail elsewhere: absent if MySQL last said so, else defers'
     case 'passes':
       if (isAccess || search === 'access') return 'absent does nothing to mail: passes'
-      return sensitive ? 'absent refuses nobody who isn\'t logged in: passes senders of other domains, defers ours'
+      return isOfLogins(map)
+        ? 'absent refuses nobody who isn\'t logged in: passes senders of other domains, defers ours'
         : 'absent leaves out a copy or a setting: absent if MySQL last said so, else defers'
     default: return absence satisfies never
   }

@@ -126,8 +126,9 @@ export const purposes: ReadonlyMap<string, Purpose> = new Map<string, Purpose>([
   ['sender_dependent_default_transport_maps', search('recipient', 'reroutes')],
   ['address_verify_sender_dependent_relayhost_maps', search('recipient', 'reroutes')],
   ['address_verify_sender_dependent_default_transport_maps', search('recipient', 'reroutes')],
-  // An absence refuses what a logged-in user of ours sends: `in_outage: pass-strangers`, the default, minds that.
-  ['smtpd_sender_login_maps', sensitive('recipient', 'passes')],
+  // An absence refuses what a logged-in user of ours sends: adopt writes `in_outage: pass-strangers`. Who may send as
+  // whom is no secret, and a restart in an outage has to know it: each sender is looked up here.
+  ['smtpd_sender_login_maps', search('recipient', 'passes')],
   // A next hop as it stands; with smtp_sender_dependent_authentication the sender first, as an address.
   ['smtp_sasl_password_maps', sensitive('recipient', 'refuses')],
   ['lmtp_sasl_password_maps', sensitive('recipient', 'refuses')],

@@ -88,7 +88,8 @@ t.test('what an absence does is written where it isn\'t the default, and told in
       usedBy: [place], ...more,
     })
   const maps = [
-    map('mailbox', { absence: 'refuses' }), map('bcc', {}), map('login', { sensitive: true }),
+    map('mailbox', { absence: 'refuses' }), map('bcc', {}),
+    map('login', { usedBy: [{ ...place, parameter: 'smtpd_sender_login_maps' }] }),
     map('route', { absence: 'reroutes' }),
     map('tls', { search: 'exact', absence: 'weakens' }),
     map('block', { search: 'access', sensitive: true, isAccess: true }),
@@ -100,7 +101,7 @@ t.test('what an absence does is written where it isn\'t the default, and told in
     ([name, { absence, in_outage, max_shrink }]) => [name, absence, in_outage, max_shrink],
   ), [
     ['mailbox', undefined, undefined, undefined], ['bcc', 'passes', undefined, undefined],
-    ['login', 'passes', undefined, undefined], ['route', 'reroutes', undefined, undefined],
+    ['login', 'passes', 'pass-strangers', undefined], ['route', 'reroutes', undefined, undefined],
     ['tls', 'weakens', undefined, undefined], ['block', undefined, undefined, 1],
     ['block_union', 'passes', 'pass', 1], ['allow', 'refuses', undefined, undefined],
   ])
