@@ -39,6 +39,7 @@ export const schema = `
   CREATE TABLE alias (address varchar(255), target varchar(255));
   INSERT INTO alias VALUES ('info@v.example', 'ann@v.example'), ('list@v.example', 'ann@v.example,bob@v.example'),
     ('@w.example', 'ann@v.example'), ('sub@v.example', 'nobody@v.example'),
+    ('away@v.example', 'friend@elsewhere.example'), ('across@v.example', 'rex@r.example'),
     -- Where a table of aliases says who may send.
     ('sender@elsewhere.example', 'OK');
   CREATE TABLE mailbox (address varchar(255), path varchar(255));
@@ -119,10 +120,21 @@ export const postfixadmin: Shape = {
   settings: { virtual_alias_domains: 'w.example' },
 }
 
+/** Every parameter that decides over a mail and can have a table. */
+export const every: Shape = {
+  name: 'every',
+  files: [
+    [/virtual_mailbox_domains/, 'domains'], [/virtual_alias_domains/, 'alias_domains'], [/relay_domains/, 'relay'],
+    [/virtual_alias_maps/, 'alias'], [/virtual_mailbox_maps|relay_recipients/, 'mailbox'], [/mysql-transport/, 'transport'],
+    [/_canonical|access/, 'none'], [/canonical/, 'rewritten'], [/./, 'none'],
+  ],
+  settings: { virtual_transport: 'discard' },
+}
+
 const sender = 'sender@elsewhere.example'
 const recipients = [
   'ann@v.example', 'Ann@V.Example', 'ann+tag@v.example', 'bob@v.example', 'info@v.example', 'info+tag@v.example',
-  'list@v.example',
+  'list@v.example', 'away@v.example', 'across@v.example',
   'sub@v.example', 'nobody@v.example', 'anyone@w.example', 'any+one@w.example', 'rex@r.example', 'nobody@r.example',
   'rex@sub.r.example',
   'user@none.example', '"odd one"@v.example', '"odd one"@w.example', 'o\'neil@v.example', 'old@v.example',
@@ -130,6 +142,7 @@ const recipients = [
 ]
 export const known = [
   'ann@v.example', 'Ann@V.Example', 'info@v.example', 'list@v.example', 'anyone@w.example', 'rex@r.example',
+  'away@v.example', 'across@v.example',
 ]
 const refusedSender = 'spam@elsewhere.example'
 
@@ -150,6 +163,24 @@ const replies = async (port: number): Promise<readonly string[]> => {
 }
 
 export type Bed = Awaited<ReturnType<typeof startBed>>
+
+/** What is not accepted of a message to each recipient from each sender. */
+export const refused = async (
+  { postfix: { smtpPort } }: Bed, senders: readonly string[], client?: string, recipients = known,
+): Promise<readonly string[]> => {
+  const refusals: string[] = []
+  for (const sender of senders) {
+    for (const recipient of recipients) {
+      const session = await smtpSession(smtpPort, client)
+      const replies = [await session.mail(sender), await session.rcpt(recipient)]
+      if (replies.at(-1)?.code === 250) replies.push(await session.data('Subject: test\n\ntest\n'))
+      await session.quit()
+      const last = replies.at(-1)
+      if (last?.code !== 250) refusals.push(`${sender} ${recipient}: ${last?.code} ${last?.text}`)
+    }
+  }
+  return refusals
+}
 
 /** Step 1. */
 export const startBed = async (t: Tap.Test, shape: Shape, mariadb: Mariadb) => {

@@ -21,29 +21,10 @@ import { startChild } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/daemon.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { settle } from '../fixtures/postfix.js'
-import { smtpSession } from '../fixtures/smtp.js'
-import { ispconfig, iredmail, known, postfixadmin, schema, startBed } from './adopt.js'
+import { ispconfig, iredmail, postfixadmin, refused, schema, startBed } from './adopt.js'
 import type { Bed, Shape } from './adopt.js'
 
 const [stranger, user] = ['friend@elsewhere.example', 'ann@v.example']
-
-/** What is not accepted of a message to each recipient from each sender. */
-const refused = async (
-  { postfix: { smtpPort } }: Bed, senders: readonly string[], client?: string,
-): Promise<readonly string[]> => {
-  const refusals: string[] = []
-  for (const sender of senders) {
-    for (const recipient of known) {
-      const session = await smtpSession(smtpPort, client)
-      const replies = [await session.mail(sender), await session.rcpt(recipient)]
-      if (replies.at(-1)?.code === 250) replies.push(await session.data('Subject: test\n\ntest\n'))
-      await session.quit()
-      const last = replies.at(-1)
-      if (last?.code !== 250) refusals.push(`${sender} ${recipient}: ${last?.code} ${last?.text}`)
-    }
-  }
-  return refusals
-}
 
 /** Moves a Postfix over to a Holdfast of its own, with what adopt writes. */
 const move = async (t: Tap.Test, bed: Bed): Promise<void> => {
