@@ -98,7 +98,7 @@ const mapSchema = z.strictObject({
     + 'pass-strangers for a sensitive map with absence: passes, and else defer. Since 0.2.0'),
   confirm_for: duration.optional().describe('The time between two absent answers of the table after which Holdfast '
     + 'believes that a known key is gone. One is enough after a flush of the key. The default is 5m, and 1m for a '
-    + 'sensitive map. Since 0.2.0'),
+    + 'sensitive map. Holdfast asks the second time by itself. Since 0.2.0'),
   max_shrink: share.optional().describe('Overrides `max_shrink` for this map'),
   changes: text.optional().describe('A query for the keys that changed since a time: SELECT address FROM alias WHERE '
     + 'modified >= \'%s\'. Holdfast looks these up again, so that edits show within seconds'),
@@ -126,9 +126,9 @@ const node = {
     + 'next MX. It acts on maps with search: recipient and absence: refuses, and on maps that set it themselves'),
   outage: z.enum(['reject', 'defer']).optional()
     .describe('On a fallback: the answer for a recipient that can\'t be known in an outage. The default is defer'),
-  outage_after: duration.prefault('1m').describe('With outage: reject: the time for which connections or queries must '
-    + 'have failed before the node rejects. Its own trouble is no outage: a limit of the server, a refused log-in, a '
-    + 'process that was held up, a Redis that can\'t be read. Since 0.2.0'),
+  outage_after: duration.prefault('1m').describe('With outage: reject: the time for which all servers of the table must '
+    + 'have been out (no connection, or no answer) before the node rejects. An error that a server states is no outage, '
+    + 'nor is the node\'s own trouble: a process that was held up, a Redis that can\'t be read. Since 0.2.0'),
   mx_primaries: z.int().min(1).default(3).describe('The number of primaries that the MX records of each domain must '
     + 'name, for `holdfast mx`. With fewer primaries, all of them. Since 0.2.0'),
   mx_every: duration.optional().describe('The time between two checks of the MX records of all domains, as '
@@ -173,7 +173,7 @@ const postfix = {
 const times = {
   deadline: duration.prefault('2s').describe('The longest time that a lookup takes, from 10ms to 50s'),
   soft_deadline: duration.prefault('300ms')
-    .describe('The time after which a lookup uses a stale answer, if there is one, instead of waiting for the table'),
+    .describe('The time after which a lookup uses a stale value, if there is one, instead of waiting for the table'),
 }
 
 const memory = z.strictObject({
