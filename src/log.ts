@@ -4,6 +4,8 @@
  * entry is one line of text or JSON; under systemd each line starts with the
  * priority that journald reads (sd-daemon(3)).
  */
+import { getSystemErrorMap } from 'node:util'
+
 export type Fields = Readonly<Record<string, string | number | boolean | undefined>>
 
 export type Log = {
@@ -101,8 +103,28 @@ export const createLog = (given: LogSettings, write: (line: string) => void, now
   }
 }
 
-/** The message of an error; anything else that was thrown has none. */
-export const messageOf = (error: unknown): string => error instanceof Error ? error.message : 'unknown error'
+/** The system's error codes, each with its words. */
+const codeWords: ReadonlyMap<string, string> = new Map([
+  ...[...getSystemErrorMap().values()].filter(([code]) => code !== 'EOF'),
+  ['ENOTFOUND', 'unknown host name'], ['EAI_AGAIN', 'the name server does not answer'],
+])
+
+/** A code with the call in front of it; what follows is words of its own after a colon, or what the call was about. */
+const codes = /\b(?:(?:connect|read|write|listen|bind|accept|getaddrinfo|query\w+) )?(E[A-Z_0-9]+)\b(: | (?=\S))?/g
+
+/** `text` with words for error codes: "connection refused: 10.0.0.5:6379", not "connect ECONNREFUSED 10.0.0.5:6379". */
+export const inWords = (text: string): string => text.replace(codes, (whole: string, code: string, joint?: string) => {
+  const words = codeWords.get(code)
+  if (words === undefined) return whole
+  return joint === ': ' ? '' : `${words}${joint === undefined ? '' : ': '}`
+})
+
+/** The message of an error, in words; anything else that was thrown has none. */
+export const messageOf = (error: unknown): string => {
+  if (!(error instanceof Error)) return 'unknown error'
+  // Of several attempts to connect Node gives the code alone.
+  return inWords(error.message === '' && 'code' in error ? String(error.code) : error.message)
+}
 
 /** The log line for a bug, with its stack if there is one. */
 export const bugOf = (error: unknown): string =>

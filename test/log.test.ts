@@ -1,5 +1,9 @@
+import { lookup } from 'node:dns/promises'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
 import t from 'tap'
-import { createLog, printable } from '../src/log.js'
+import { createLog, inWords, messageOf, printable } from '../src/log.js'
 import type { LogSettings } from '../src/log.js'
 
 const logging = (settings: Partial<LogSettings> = {}, now: () => number = () => 0) => {
@@ -78,4 +82,35 @@ t.test('peers\' text ends no line, moves no cursor and is bounded', t => {
   t.equal(printable('a\nb\r\x1b[2J\x7f\u009b\u2028\u202eé€\ud800 \u{1f4e7}'), 'a?b??[2J????é€? \u{1f4e7}')
   t.equal(printable('x'.repeat(10_000)).length, 500)
   t.end()
+})
+
+t.test('errors of the system are told in words, not by their codes', async t => {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const address = server.address()
+  const { port } = typeof address === 'object' && address !== null ? address : { port: 0 }
+  const failing: Readonly<Record<string, () => Promise<unknown>>> = {
+    file: () => readFile('/nonexistent/file'),
+    nobody: () => once(connect(1, '127.0.0.1'), 'connect'),
+    'nobody at several addresses': () => Promise.reject(Object.assign(new AggregateError([]), { code: 'ECONNREFUSED' })),
+    taken: () => once(createServer().listen(port, '127.0.0.1'), 'listening'),
+    name: () => lookup('nobody.invalid'),
+  }
+  const told: Record<string, string> = {}
+  for (const [what, fail] of Object.entries(failing)) told[what] = await fail().then(() => 'no error', messageOf)
+  t.match(told, {
+    file: 'no such file or directory, open \'/nonexistent/file\'',
+    nobody: 'connection refused: 127.0.0.1:1',
+    'nobody at several addresses': 'connection refused',
+    taken: `address already in use 127.0.0.1:${port}`,
+    name: /^(unknown host name|the name server does not answer): nobody\.invalid$/,
+  })
+  t.equal(messageOf('text'), 'unknown error')
+  for (const plain of ['ERR syntax error', 'EXEC without MULTI', 'ESERVFAIL', 'TLS: unexpected EOF while reading']) {
+    t.equal(inWords(plain), plain)
+  }
+  t.equal(inWords('All sentinels are unreachable. Last error: connect ECONNREFUSED 127.0.0.1:1'),
+    'All sentinels are unreachable. Last error: connection refused: 127.0.0.1:1')
 })

@@ -11,6 +11,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RedisSettings } from '../config/config.js'
+import { messageOf } from '../log.js'
 import { decodeRecord, encodeRecord } from './entry.js'
 import type { Statement } from './entry.js'
 import { isDerived } from './memory.js'
@@ -228,7 +229,7 @@ export class RedisAnswers {
       return this.#decode(map, key, await getWithin(this.client, this.#keyOf(map, key), patienceMs))
     } catch (thrown) {
       const error = errorOf(thrown)
-      this.#server.count(faultOf(error), error.message)
+      this.#server.count(faultOf(error), messageOf(error))
       return null
     }
   }

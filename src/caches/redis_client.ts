@@ -8,6 +8,7 @@
 import type { ConnectionOptions } from 'node:tls'
 import type { Cluster, Redis } from 'ioredis'
 import type { RedisSettings, RedisTls } from '../config/config.js'
+import { messageOf } from '../log.js'
 import type * as Library from './ioredis.js'
 
 export type RedisClient = Redis | Cluster
@@ -157,7 +158,7 @@ export const connectPatiently = async (settings: RedisSettings, withinMs = 5_000
   const client = openClient({ ...settings, commandTimeoutMs: patientTimeoutMs }, true)
   await new Promise<void>((resolve, reject) => {
     let problem = 'no answer'
-    client.on('error', (error: Error) => { problem = error.message })
+    client.on('error', (error: Error) => { problem = messageOf(error) })
     const timer = setTimeout(() => {
       client.disconnect()
       reject(new Error(problem))

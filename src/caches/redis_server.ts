@@ -3,6 +3,7 @@
  * rests: it is left alone for a moment, so that lookups don't wait for it in turn.
  */
 import type { RedisSettings } from '../config/config.js'
+import { messageOf } from '../log.js'
 import type { Clock } from '../runtime/clock.js'
 import { isCluster, openClient } from './redis_client.js'
 import type { RedisClient } from './redis_client.js'
@@ -55,8 +56,8 @@ export class RedisServer {
     this.#since = clock.now()
     this.#refusedSince = this.#since
     this.client = openClient(settings, false, error => {
-      this.count(faultOf(error), error.message)
-      this.#enter('down', error.message)
+      this.count(faultOf(error), messageOf(error))
+      this.#enter('down', messageOf(error))
     })
     this.tried = new Promise<void>(resolve => { this.client.once('ready', resolve).once('close', resolve) })
     this.client.on('ready', () => {
@@ -69,8 +70,8 @@ export class RedisServer {
       const error = given.lastNodeError ?? given
       // Only that an earlier error has ended the connection.
       if (error.message.startsWith('Stream isn\'t writeable')) return
-      this.count(faultOf(error), error.message)
-      this.#enter('down', error.message)
+      this.count(faultOf(error), messageOf(error))
+      this.#enter('down', messageOf(error))
     })
   }
 
@@ -103,7 +104,7 @@ export class RedisServer {
 
   /** A command failed: counts its fault and, if more commands would fail, begins a rest. */
   failed(thrown: unknown, isWrite: boolean): void {
-    const { message } = errorOf(thrown)
+    const message = messageOf(errorOf(thrown))
     const fault = faultOf(errorOf(thrown))
     this.count(fault, message)
     switch (scopeOf(fault, isWrite)) {

@@ -55,7 +55,7 @@ const ask = async <Data>(question: () => Promise<Data>): Promise<DnsAnswer<Data>
 }
 
 const isSilence = (answer: DnsAnswer<unknown>): boolean =>
-  answer.kind === 'unknown' && !/SERVFAIL|REFUSED/.test(answer.why)
+  answer.kind === 'unknown' && !/SERVFAIL|REFUSED|connection refused/.test(answer.why)
 
 /** Asks this resolver (`ADDRESS` or `ADDRESS:PORT`), or the system's. */
 export const openDns = (server: string | null): DnsResolver => {

@@ -6,6 +6,7 @@
  * for errors whose text is fixed, or names tables, columns and accounts: others can hold the
  * key or a piece of a row, and the line has their number and name.
  */
+import { inWords } from '../log.js'
 import { unavailable } from '../outcome.js'
 import type { Reason, Unavailable } from '../outcome.js'
 
@@ -157,7 +158,8 @@ const clientErrorText = ({ code, message }: Facts, phase: Phase): string => {
     }
     case 'MYSQL_CLEAR_PASSWORD_NOT_ENABLED': return 'the server wants the password in clear text, which is refused'
     default:
-      return phase === 'connect' && code === 'HANDSHAKE_SSL_ERROR' ? printable(`TLS: ${message}`) : printable(code)
+      return phase === 'connect' && code === 'HANDSHAKE_SSL_ERROR' ? printable(`TLS: ${message}`)
+        : printable(inWords(code))
   }
 }
 

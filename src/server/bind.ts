@@ -2,6 +2,7 @@
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import type { ListenAddress } from '../config/endpoint.js'
+import { messageOf } from '../log.js'
 import { backlog, identityOf, listenOnUnixSocket } from './unix_socket.js'
 
 export type BoundSocket = {
@@ -44,7 +45,7 @@ export const bind = async (
     server.on('connection', socket => onClient(socket))
     if (fd === null && address.kind === 'unix') {
       const { isThere, remove } = await listenOnUnixSocket(server, address)
-      server.on('error', error => onFault(error.message))
+      server.on('error', error => onFault(messageOf(error)))
       return {
         address, isThere,
         close: () => {
@@ -54,7 +55,7 @@ export const bind = async (
       }
     }
     await listen(server, fd !== null ? { fd } : address.kind === 'inet' ? address : { host: '', port: 0 })
-    server.on('error', error => onFault(error.message))
+    server.on('error', error => onFault(messageOf(error)))
     const given = server.address()
     const bound = address.kind === 'inet' && fd === null && typeof given === 'object' && given !== null
       ? { ...address, port: given.port } : address

@@ -28,7 +28,7 @@ const noCopy = [{ rows: 0, bytes: 0, takenAt: null, problem: 'it makes one row o
 const nothing = { found: 0, foundBytes: 0, absent: 0 }
 
 const down: Partial<Status> = {
-  servers: [{ ...server, state: 'open', since: now - 600_000, lastError: 'ECONNREFUSED at 10.0.0.5' }],
+  servers: [{ ...server, state: 'open', since: now - 600_000, lastError: 'connection refused at 10.0.0.5' }],
 }
 const doubt = { table: 0, server: 'db1#1', cause: 'shrunk', since: now - 700_000, known: 250, missing: 240 } as const
 const trouble = { reason: 'query-error', detail: 'no such table', since: now - 900_000, lastAt: now } as const
@@ -78,7 +78,7 @@ const reportOf = (changes: Partial<Status>): string => {
     servers: [{ ...server, since: now - 90_000_000 }], redis: { ...redis, since: now - 90_000_000 }, ...changes,
   })
   const history = historyOf(summarize(status).state !== 'well' && changes.redis?.state !== 'down')
-  const events = [{ at: now - 600_000, level: 'warn', text: 'mysql db:3306: not answering: ECONNREFUSED; answers come from the caches' }]
+  const events = [{ at: now - 600_000, level: 'warn', text: 'mysql db:3306: not answering: connection refused; answers come from the caches' }]
   return JSON.stringify({ summary: summarize(status), ...status, history, events })
 }
 

@@ -133,7 +133,7 @@ t.test('N08 a name of several addresses, of which one refuses or is silent: the 
     command: withHosts('::1 db.test', '127.0.0.1 db.test'), more: { breaker: { failures: 1 } },
   })
   t.match(await nobody.ask('alias', 'info@example.com'), /^TEMP /)
-  await nobody.logged(new RegExp(`db\\.test:${port}/\\S+ not answering: ECONNREFUSED at (127\\.0\\.0\\.1|::1)`))
+  await nobody.logged(new RegExp(`db\\.test:${port}/\\S+ not answering: connection refused at (127\\.0\\.0\\.1|::1)`))
 })
 
 t.test('N10 another program has used up the server\'s prepared statements: nobody notices', async t => {

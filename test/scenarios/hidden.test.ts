@@ -41,7 +41,7 @@ t.test('PrivateTmp hides the socket and the CA file: the daemon says so at start
   t.teardown(() => holdfast.kill())
   const why = 'the service does not see /var/tmp as others do (PrivateTmp= in its unit)'
   t.match(holdfast.log(), `/var/tmp/ca.pem'; ${why}`)
-  t.match(await socketmapAsk(`${holdfast.dir}/s`, 'socket', 'a'), `/mail: ENOENT; ${why}`)
+  t.match(await socketmapAsk(`${holdfast.dir}/s`, 'socket', 'a'), `/mail: no such file or directory; ${why}`)
 })
 
 t.test('check sees the files, and says that the service will not', async t => {

@@ -105,7 +105,7 @@ t.test('`holdfast reload`, which systemd runs, waits for the verdict, and fails 
   })
   t.match(await reload(), { code: 0, stderr: '' })
   holdfast.configure(`${config(holdfast.dir)}  n: {search: exact, text: none}\n`)
-  t.match(await reload(), { code: 78, stderr: /none: can't be read: ENOENT/ })
+  t.match(await reload(), { code: 78, stderr: /none: can't be read: no such file or directory/ })
   holdfast.configure('listen: 1')
   t.match(await reload(), { code: 78, stderr: /not reloaded/ })
   holdfast.configure(config(holdfast.dir))
