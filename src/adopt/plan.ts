@@ -95,8 +95,12 @@ const isAdoptedElsewhere = (postfix: Postconf, parameter: string, purpose: Purpo
     || (purpose.search === 'exact' && ['virtual', 'canonical', 'recipient'].includes(other.search))
 }
 
-/** Whether fast_flush_domains takes parent domains for matches just where relay_domains does. */
+/**
+ * Whether fast_flush_domains takes parent domains for matches just where relay_domains does: smtpd(8) and the delivery
+ * agents read the one, trivial-rewrite(8) the other, and each may have its own setting.
+ */
 const hasSameParents = (postfix: Postconf): boolean => {
+  if (postfix.overrides.some(({ parameter }) => parameter === 'parent_domain_matches_subdomains')) return false
   const names = splitList(postfix.expanded.get('parent_domain_matches_subdomains') ?? '').map(({ text }) => text)
   return names.includes('fast_flush_domains') === names.includes('relay_domains')
 }

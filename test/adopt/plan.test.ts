@@ -305,6 +305,17 @@ t.test('a parameter that repeats another one stays if one map answers both', asy
   }).edits, ['virtual_alias_maps = socketmap:virtual_alias', 'relay_domains = socketmap:relay_domains'])
 })
 
+t.test('fast_flush_domains has steps of its own where a service takes parent domains otherwise', async t => {
+  const overrides = [
+    { service: 'smtp/inet', parameter: 'parent_domain_matches_subdomains', value: 'smtpd_access_maps' },
+  ]
+  t.strictSame(planOf({ relay_domains: 'mysql:/r.cf', fast_flush_domains: '$relay_domains' }, { overrides }), {
+    maps: ['relay_domains domain r.cf', 'fast_flush_domains exact passes r.cf'],
+    edits: ['relay_domains = socketmap:relay_domains', 'fast_flush_domains = steps:fast_flush_domains'],
+    leftAlone: [],
+  })
+})
+
 t.test('a parameter that repeats another one\'s table for another purpose has a map of its own', async t => {
   t.strictSame(planOf({ transport_maps: 'mysql:/t.cf', relay_domains: '$transport_maps' }), {
     maps: ['transport transport t.cf', 'relay_domains domain t.cf'],
