@@ -106,7 +106,7 @@ const degradedServers = ({ servers, canaries }: Status): readonly DegradedPart[]
       + 'again every few seconds; answers come from the caches',
   })),
   ...canaries.filter(({ missing }) => missing).map(({ map, since }) => ({
-    part: `canary of ${map}`, since, what: 'missing, so nothing that its server says is believed',
+    part: `canary of ${map}`, since, what: 'missing, so Holdfast believes nothing that its server says',
   })),
 ]
 

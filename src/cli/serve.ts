@@ -27,7 +27,8 @@ const announce = (daemon: Daemon, { file, maps }: Config, log: Log): void => {
   log.info(`ready: ${mapNames(maps)}`)
 }
 
-const mapNames = (maps: Config['maps']): string => `${maps.length} maps: ${maps.map(({ name }) => name).join(', ')}`
+const mapNames = (maps: Config['maps']): string =>
+  `${maps.length} ${maps.length === 1 ? 'map' : 'maps'}: ${maps.map(({ name }) => name).join(', ')}`
 
 type Reloads = { start(reload: () => Promise<void>): void, readonly idle: Promise<void> }
 

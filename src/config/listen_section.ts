@@ -71,7 +71,7 @@ const listenerOf = (
   const address = addressOf(reading, path, endpoint, section, maps)
   const allowed = allowedOf(reading, [...path, 'allow'], allow)
   if (endpoint.kind === 'unix' && allow !== undefined) {
-    problem([...path, 'allow'], 'allow: stands beside a unix socket; goes with TCP: write `mode` and `group` instead')
+    problem([...path, 'allow'], 'allow: is set for a unix socket; goes with TCP: write `mode` and `group` instead')
   }
   if (endpoint.kind === 'inet' && allowed === null && !isLoopback(endpoint.host)) {
     problem([...path, name], `${name}: ${endpoint.host} can be reached by other machines, and there is no allow: `
@@ -80,7 +80,7 @@ const listenerOf = (
   if (socketmap !== undefined) {
     if (map !== undefined) {
       problem([...path, 'map'],
-        'map: stands beside socketmap, with which the client names the map; goes with tcp: remove this')
+        'map: is set together with socketmap, with which the client names the map; goes with tcp: remove this')
     }
     return { address, allowed, protocol: 'socketmap' }
   }

@@ -22,7 +22,7 @@ const mostlyAbsent: ReadonlySet<Search> = new Set(['transport', 'canonical', 'ge
 const rejectsInOutage: ReadonlySet<Search> = new Set(['virtual', 'recipient'])
 
 export const fallbackRejects =
-  'unknown: is defer on a fallback node, which rejects unknowns, since it is the last MX that a client asks: '
+  'unknown: is defer on a fallback node, which rejects unknown recipients, since it is the last MX that a client asks: '
   + 'remove this, or use role: primary'
 
 const lifetimesOf = (map: MapSection): Lifetimes => ({

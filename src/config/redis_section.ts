@@ -29,7 +29,7 @@ const checkTls = (given: RedisSection, files: readonly string[], problem: Sectio
   }
   if ((given.tls_cert_file === undefined) !== (given.tls_key_file === undefined)) {
     const name = given.tls_cert_file === undefined ? 'tls_key_file' : 'tls_cert_file'
-    problem(name, `${name}: stands alone; tls_cert_file and tls_key_file go together`)
+    problem(name, `${name}: is set alone; tls_cert_file and tls_key_file go together`)
   }
 }
 
@@ -37,7 +37,7 @@ const tlsOf = (reading: Reading, given: RedisSection, problem: SectionProblem): 
   const files = (['tls_CAfile', 'tls_cert_file', 'tls_key_file'] as const).filter(name => given[name] !== undefined)
   if (given.tls !== true && files.length === 0) {
     if (given.tls_verify_cert !== undefined) {
-      problem('tls_verify_cert', 'tls_verify_cert: stands without TLS; goes with `tls: true`')
+      problem('tls_verify_cert', 'tls_verify_cert: is set without TLS; goes with `tls: true`')
     }
     return null
   }
@@ -67,12 +67,12 @@ const ofSentinels = [
 /** Parameters that name the server in more than one way, or go with one that isn't there. */
 const checkWay = (given: RedisSection, problem: SectionProblem): void => {
   if (given.path !== undefined && (given.host ?? given.port) !== undefined) {
-    problem('path', 'path: stands beside host or port: keep either path, or host and port')
+    problem('path', 'path: is set together with host or port: keep either path, or host and port')
   }
   for (const [several, others] of [['sentinels', oneServer], ['cluster', [...oneServer, 'sentinels']]] as const) {
     const other = others.find(name => given[name] !== undefined)
     if (given[several] !== undefined && other !== undefined) {
-      problem(other, `${other}: stands beside ${several}, which says where Redis is: remove one of the two`)
+      problem(other, `${other}: is set together with ${several}, which says where Redis is: remove one of the two`)
     }
   }
   if (given.sentinels !== undefined && given.master === undefined) {
@@ -82,7 +82,7 @@ const checkWay = (given: RedisSection, problem: SectionProblem): void => {
   if (given.sentinels === undefined) {
     for (const name of ofSentinels) {
       if (given[name] === undefined) continue
-      problem(name, `${name}: stands without sentinels; goes with \`sentinels: [HOST:PORT, ...]\``)
+      problem(name, `${name}: is set without sentinels; goes with \`sentinels: [HOST:PORT, ...]\``)
     }
   }
   if (given.cluster !== undefined && given.db !== undefined && given.db !== 0) {

@@ -126,9 +126,9 @@ const node = {
     + 'next MX. It acts on maps with search: recipient and absence: refuses, and on maps that set it themselves'),
   outage: z.enum(['reject', 'defer']).optional()
     .describe('On a fallback: the answer for a recipient that can\'t be known in an outage. The default is defer'),
-  outage_after: duration.prefault('1m').describe('With outage: reject: the time for which all servers of the table must '
-    + 'have been out (no connection, or no answer) before the node rejects. An error that a server states is no outage, '
-    + 'nor is the node\'s own trouble: a process that was held up, a Redis that can\'t be read. Since 0.2.0'),
+  outage_after: duration.prefault('1m').describe('With outage: reject: the time for which all servers of the table '
+    + 'must have been out (no connection, or no answer) before the node rejects. An error that a server states is no '
+    + 'outage, nor is the node\'s own trouble: a process that was held up, a Redis that can\'t be read. Since 0.2.0'),
   mx_primaries: z.int().min(1).default(3).describe('The number of primaries that the MX records of each domain must '
     + 'name, for `holdfast mx`. With fewer primaries, all of them. Since 0.2.0'),
   mx_every: duration.optional().describe('The time between two checks of the MX records of all domains, as '

@@ -69,7 +69,7 @@ export const logCanary = (map: string, log: Log): ((state: CanaryState) => void)
     const lasted = timed(since)
     if (!missing) log.info(`map ${map}: the canary is back, so its server is believed again`, lasted)
     else {
-      log.error(`map ${map}: the canary is missing, so nothing that its server says is believed: `
+      log.error(`map ${map}: the canary is missing, so Holdfast believes nothing that its server says: `
         + 'known recipients are still accepted, other lookups are deferred', lasted)
     }
   }

@@ -25,7 +25,7 @@ export const applyRole = (outcome: Outcome, policy: Policy, isOwnTrouble = false
     case 'found': return outcome
     case 'absent':
       return policy.unknown === 'reject' ? outcome
-        : unavailable('unknown-deferred', 'not in the table; this node defers unknowns')
+        : unavailable('unknown-deferred', 'not in the table; this node defers unknown recipients')
     case 'unavailable':
       return policy.outage === 'reject' && !isOwnTrouble && isOut(outcome.reason)
         && (outcome.outMs ?? -1) >= policy.outageAfterMs ? absent : outcome

@@ -122,7 +122,7 @@ export class Listener {
     try {
       await this.#socket.renew()
       this.#problem = null
-      log.warn(`${name}: the socket was removed or replaced; it is made anew, and clients reach it again`)
+      log.warn(`${name}: the socket was removed or replaced; Holdfast made it anew, and clients reach it again`)
     } catch (error) {
       const why = `the socket was removed or replaced: ${messageOf(error)}`
       this.#problem = { text: `no client can reach it, ${why}`, since: this.#problem?.since ?? Date.now() }

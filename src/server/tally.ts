@@ -109,6 +109,6 @@ export class Tallies {
     if (reason === 'unknown-map') {
       const known = [...this.#current.keys()].join(', ')
       this.#log.repeated(reason, `a client asks for maps that are not configured: ${detail}; known maps: ${known}`)
-    } else this.#log.repeated(`${map} ${reason}`, `map ${map}: ${reason}: ${detail}`, { map })
+    } else this.#log.repeated(`${map} ${reason}`, `map ${map}: a lookup was deferred: ${reason}: ${detail}`, { map })
   }
 }

@@ -16,7 +16,7 @@ const defersWith = (text: string): DaemonAnswer => ({ kind: 'unavailable', text 
 const down = unavailable('source-down', 'refused')
 
 t.test('two answers are the same, or differ, or one side could not answer', async t => {
-  const deferred = defersWith('temp: unknown-deferred: not in the table; this node defers unknowns')
+  const deferred = defersWith('temp: unknown-deferred: not in the table; this node defers unknown recipients')
   for (const [about, direct, reply, map, verdict] of [
     ['one value', found(byteString('ä')), finds('ä'), rejects, 'same'],
     ['two values', found(byteString('a')), finds('b'), rejects, 'differs'],

@@ -39,5 +39,5 @@ t.test('the networks of `allow` and this machine may connect, and nobody else', 
 })
 
 t.test('`allow` on a unix socket is refused: it has a mode and a group', async t => {
-  t.match(problemOf(load('{socketmap: unix:/run/x, allow: [192.0.2.0/24]}')), /allow: stands beside a unix socket; goes with TCP/)
+  t.match(problemOf(load('{socketmap: unix:/run/x, allow: [192.0.2.0/24]}')), /allow: is set for a unix socket; goes with TCP/)
 })

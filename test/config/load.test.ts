@@ -63,22 +63,22 @@ const mistakes: readonly (readonly [string, RegExp])[] = [
   ['mx_resolver: dns.example', /^c.yaml:5 mx_resolver: 'dns.example' is no IP address; write ADDRESS or ADDRESS:PORT$/],
   ['mx_resolver: 192.0.2.1:99999', /^c.yaml:5 mx_resolver: '192.0.2.1:99999' is no IP address/],
   ['mx_resolver: 192.0.2.1:0', /^c.yaml:5 mx_resolver: '192.0.2.1:0' is no IP address/],
-  ['role: fallback\nunknown: defer', /^c.yaml:6 unknown: is defer on a fallback node, which rejects unknowns/],
-  ['redis: {path: /run/r, port: 6379}', /^c.yaml:5 path: stands beside host or port: keep either path, or host and port$/],
+  ['role: fallback\nunknown: defer', /^c.yaml:6 unknown: is defer on a fallback node, which rejects unknown recipients/],
+  ['redis: {path: /run/r, port: 6379}', /^c.yaml:5 path: is set together with host or port: keep either path, or host and port$/],
   ['redis: {password_env: NONE}', /^c.yaml:5 password_env: the environment has no variable 'NONE': set it, or use password_file$/],
   ['redis: {password_file: none}', /^c.yaml:5 password_file: \/.*\/none can't be read: no such file or directory/],
   ['redis: {password: a, password_file: b}', /^c.yaml:5 password and password_file both give the password: keep one$/],
   ['redis: {sentinels: ["127.0.0.1:26379"]}', /^c.yaml:5 sentinels: has no master; say which primary they watch, `master: NAME`, /],
-  ['redis: {master: main}', /^c.yaml:5 master: stands without sentinels; goes with `sentinels: /],
-  ['redis:\n  sentinel_password: x', /^c.yaml:6 sentinel_password: stands without sentinels; goes with `sentinels: /],
-  ['redis:\n  cluster: [127.0.0.1]\n  host: localhost', /^c.yaml:7 host: stands beside cluster, which says where Redis is: remove one of the two$/],
-  ['redis:\n  cluster: [127.0.0.1]\n  master: main\n  sentinels: [127.0.0.1]', /^c.yaml:8 sentinels: stands beside cluster, which says where Redis is: remove one of the two$/],
-  ['redis:\n  sentinels: [s1]\n  master: main\n  path: /run/r', /^c.yaml:8 path: stands beside sentinels, which says where Redis is: remove one of the two$/],
+  ['redis: {master: main}', /^c.yaml:5 master: is set without sentinels; goes with `sentinels: /],
+  ['redis:\n  sentinel_password: x', /^c.yaml:6 sentinel_password: is set without sentinels; goes with `sentinels: /],
+  ['redis:\n  cluster: [127.0.0.1]\n  host: localhost', /^c.yaml:7 host: is set together with cluster, which says where Redis is: remove one of the two$/],
+  ['redis:\n  cluster: [127.0.0.1]\n  master: main\n  sentinels: [127.0.0.1]', /^c.yaml:8 sentinels: is set together with cluster, which says where Redis is: remove one of the two$/],
+  ['redis:\n  sentinels: [s1]\n  master: main\n  path: /run/r', /^c.yaml:8 path: is set together with sentinels, which says where Redis is: remove one of the two$/],
   ['redis:\n  cluster: [127.0.0.1]\n  db: 3', /^c.yaml:7 db: is 3; a cluster has database 0 only: remove this, and use key_prefix to keep users apart$/],
   ['redis: {cluster: ["127.0.0.1:http"]}', /^c.yaml:5 cluster: '127.0.0.1:http' is no server: write HOST or HOST:PORT$/],
   ['redis: {cluster: []}', /^c.yaml:5 redis.cluster: is empty; name at least one node$/],
   ['redis: {path: /run/r, tls: true}', /^c.yaml:5 path: is a unix socket, over which there is no TLS: /],
-  ['redis: {tls_verify_cert: false}', /^c.yaml:5 tls_verify_cert: stands without TLS; goes with `tls: true`$/],
+  ['redis: {tls_verify_cert: false}', /^c.yaml:5 tls_verify_cert: is set without TLS; goes with `tls: true`$/],
   ['redis: {tls: false, tls_CAfile: c.yaml}', /^c.yaml:5 tls: is false beside tls_CAfile: remove one/],
   ['redis: {tls_CAfile: none}', /^c.yaml:5 tls_CAfile: \/.*\/none can't be read: no such file or directory/],
   ['redis: {tls_cert_file: c.yaml, tls_key_file: c.yaml}', /^c.yaml:5 tls_cert_file, tls_key_file: can't be used: .*; must be PEM/],
@@ -131,7 +131,7 @@ const listenerMistakes: readonly (readonly [string, RegExp])[] = [
   [`{socketmap: unix:/${'x'.repeat(98)}}`, /^c.yaml:2 socketmap: .*: a socket's path has at most 98 bytes$/],
   ['{socketmap: /run/s}', /^c.yaml:2 socketmap: '\/run\/s': write unix:PATH, inet:HOST:PORT or HOST:PORT$/],
   ['{socketmap: 127.0.0.1:70000}', /^c.yaml:2 socketmap: /],
-  ['{socketmap: unix:/run/s, map: m}', /^c.yaml:2 map: stands beside socketmap, /],
+  ['{socketmap: unix:/run/s, map: m}', /^c.yaml:2 map: is set together with socketmap, /],
   ['{socketmap: unix:/run/s, mode: 0660}', /^c.yaml:2 listen.0.mode: is no mode; write it in octal and in quotes/],
   ['{socketmap: unix:/run/s, mode: "0888"}', /^c.yaml:2 listen.0.mode: is no mode; write it in octal and in quotes/],
   ['{socketmap: unix:/run/s, group: nogroup-of-this-name}', /^c.yaml:2 group: 'nogroup-of-this-name' is no group of this machine; /],
@@ -157,7 +157,7 @@ t.test('all problems are reported at once: first those of the shape, then those 
 
 t.test('on a fallback node no map may defer what is unknown', t => {
   const { problems } = load(t, 'role: fallback\nlisten:\n  - socketmap: unix:/run/s\nmaps:\n  m: {search: recipient, text: t, unknown: defer}\n')
-  t.match(problems, [/^c.yaml:5 unknown: is defer on a fallback node, which rejects unknowns/])
+  t.match(problems, [/^c.yaml:5 unknown: is defer on a fallback node, which rejects unknown recipients/])
   t.end()
 })
 

@@ -53,7 +53,7 @@ t.test('lookups are answered while a table is loaded; a reload ends the load, an
   const from = holdfast.log().length
   await call({ kind: 'unix', path: `${holdfast.dir}/admin` }, '/warm', { map: 'virtual_alias' })
   holdfast.reload()
-  await holdfast.logged(/reloaded: 1 maps/, from)
+  await holdfast.logged(/reloaded: 1 map/, from)
   while (await plain.exists('hf:warm virtual_alias lease') === 1) await setTimeout(1)
   await proxy.pass()
   const { code, stdout } = await command('warm')

@@ -69,7 +69,7 @@ t.test('the package is installed, started as its unit says, upgraded with what w
 export STATE_DIRECTORY=/var/lib/holdfast
 exec setpriv --reuid=holdfast --regid=holdfast --groups "$(getent group postfix | cut -d: -f3)" --no-new-privs ${command}`)
     t.teardown(() => daemon.kill())
-    await daemon.printed(/ready: 1 maps/)
+    await daemon.printed(/ready: 1 map/)
     return async () => {
       daemon.signal('SIGTERM')
       return (await daemon.exited).code

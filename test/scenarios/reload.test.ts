@@ -213,7 +213,7 @@ t.test('a reload in an outage of MySQL knows at once what only Redis knows', asy
   t.equal(await ask('one'), 'OK 1')
   proxy.slow(80)
   holdfast.reload()
-  await holdfast.logged(/ reloaded: 1 maps/)
+  await holdfast.logged(/ reloaded: 1 map/)
   t.equal(await ask('two'), 'OK 2')
   t.equal(await ask('one'), 'OK 1')
 })

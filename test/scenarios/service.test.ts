@@ -40,7 +40,7 @@ t.test('a socket that is handed over is served, is not removed at the end, and h
   const supervisor = await superviseWithSocket(socket, [process.execPath, mainFile, 'serve', join(dir, 'holdfast.yaml')])
   t.teardown(() => supervisor.kill())
   const [, pid] = await supervisor.printed(/started (\d+)/)
-  await supervisor.printed(/ready: 1 maps/)
+  await supervisor.printed(/ready: 1 map/)
   t.equal(await socketmapAsk(socket, 'm', 'key'), 'OK value')
 
   process.kill(Number(pid), 'SIGTERM')
@@ -125,7 +125,7 @@ process.on = (name, ...rest) => {
 }`)
   const child = await startChild(process.execPath, ['--require', early, mainFile, 'serve', join(dir, 'holdfast.yaml')])
   t.teardown(() => child.kill())
-  await child.printed(/ready: 1 maps[^]*reloaded: 1 maps/)
+  await child.printed(/ready: 1 map[^]*reloaded: 1 map/)
   t.equal(await socketmapAsk(join(dir, 's'), 'm', 'key'), 'OK value')
 })
 
@@ -152,7 +152,7 @@ t.test('a socket that is removed, or replaced by a dead one, is made anew', asyn
       await holdfast.logged(/no client can reach it, .* exists and is not a socket/, before)
       rmSync(path)
     }
-    await holdfast.logged(/made anew/, before)
+    await holdfast.logged(/made it anew/, before)
     t.equal(await socketmapAsk(path, 'm', 'key'), 'OK value')
   }
   wire.send(socketmapRequest('m', 'key'))

@@ -49,7 +49,7 @@ t.test('a table in doubt stays so over a reload that searches it in another way,
   const before: unknown = JSON.parse(readFileSync(file, 'utf8'))
   holdfast.configure(JSON.stringify(Object.assign({ recipient_delimiter: '+' }, before)))
   holdfast.reload()
-  await holdfast.logged(/ reloaded: 1 maps/)
+  await holdfast.logged(/ reloaded: 1 map/)
   for (const key of keys) t.equal(await bed.ask(key), 'OK box')
   t.match(await bed.ask('user1+tag@example.com'), /^(OK|TEMP)/)
   t.match(await bed.ask('nobody@example.com'), /^TEMP distrusted/)
