@@ -1,4 +1,4 @@
-/** What changes something: trust, flush, warm and forget, for an administrator and for whoever has the token. */
+/** The commands that change something: trust, flush, warm and forget, by an administrator or with the token. */
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config/config.js'
 import { messageOf } from '../log.js'
@@ -15,11 +15,11 @@ export type Administered = {
   readonly config: Config
   readonly maps: Maps
   readonly sources: Sources
-  /** By map; those of maps whose tables are loaded ahead of demand. */
+  /** By map: of those whose tables are loaded ahead of demand. */
   readonly loaders: ReadonlyMap<string, Pick<TableLoader, 'load'>>
   readonly announce: Announce
   readonly copies: Pick<Copies, 'of'>
-  /** Gives why the node can't be forgotten, or null. */
+  /** Returns why the node can't be forgotten, or null. */
   readonly forgetNode: (name: string) => Promise<string | null>
 }
 

@@ -1,7 +1,7 @@
 /**
- * What an administrator may ask and do, over HTTP on a unix socket of its own:
- * who may write to that socket may use it (root, the daemon's user and its
- * group), nobody else can reach it. Answers hold keys and values.
+ * What an administrator may ask and do, over HTTP on a unix socket. Whoever may
+ * write to that socket may use it (root, the daemon's user and its group); nobody
+ * else can reach it. Answers hold keys and values.
  */
 import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
@@ -79,7 +79,7 @@ const routeRows = (app: FastifyInstance, administered: () => Administered): void
   })
 }
 
-/** Serves on the socket at `path`, mode 0660. Rejects if it can't be had. */
+/** Serves on the socket at `path`, mode 0660. Rejects if the socket can't be made. */
 export const serveAdmin = async (
   path: string, maxClients: number, shown: Shown, administered: () => Administered, log: Log,
 ): Promise<{ close: () => Promise<void> }> => {

@@ -43,7 +43,7 @@ export type ExplainedStep = {
   readonly tables: readonly { readonly server: string, readonly answer: string }[]
 }
 
-/** Where an answer comes from, and since when that knows it (epoch ms; null: it was just asked). */
+/** Where an answer comes from, and when that place learned it (epoch ms; null: it was asked just now). */
 export type Origin = { readonly from: string, readonly at: number | null }
 
 export type Explained = {
@@ -78,7 +78,7 @@ const explainedEntry = (map: MysqlMap, entry: Entry, now: number): ExplainedEntr
   contradictedAt: entry.contradictedAt,
 })
 
-/** What the tables say of a key, in the order in which they are asked; nobody has judged an absence. */
+/** What the tables say of a key, in the order in which they are asked. Absences are not judged. */
 const askTables = async (map: MysqlMap, key: string, budgetMs: number): Promise<ExplainedStep['tables']> => {
   const said: { server: string, answer: string }[] = []
   for (const { source } of map.tables) {
@@ -116,7 +116,7 @@ const explainSteps = async (map: MysqlMap, walk: Walk, budgetMs: number): Promis
   return steps
 }
 
-/** What a found answer in an outage would come from. */
+/** Where a found answer in an outage would come from. */
 const bridgeOrigin = (known: Known, walk: Walk, now: number): Origin | null => {
   for (const { key } of walk.steps) {
     const entry = known.memory.peek(key)

@@ -70,13 +70,13 @@ export type Event = {
 }
 
 const maxEvents = 50
-/** What is well in the first moments (ms) is no change: Redis is reached, copies are taken. */
+/** Good news of the first moments (ms) is no event: Redis is reached, copies are taken. */
 const startMs = 10_000
 
 export type Events = {
   /** Newest first. */
   list(): readonly Event[]
-  /** The same log, but what it says once is also an event. */
+  /** The same log, which also records each line as an event, but for repeated warnings. */
   recording(log: Log): Log
 }
 

@@ -25,7 +25,7 @@ import type { Shown } from './summary.js'
 const requestMs = 10_000
 /** A client without another request for this time (ms) is closed. */
 const keepAliveMs = 5_000
-/** How often (ms) these are looked for. */
+/** How often (ms) the daemon looks for such clients. */
 const checkMs = 2_000
 
 /**
@@ -95,7 +95,7 @@ const routeStatus = (app: FastifyInstance, shown: Shown): void => {
 
 const noToken = 'the configuration has no admin_token_file, so nothing can be changed here'
 
-/** The actions, for who has the token. */
+/** The actions, for the holder of the token. */
 const routeWithToken = async (app: FastifyInstance, administered: () => Administered, log: Log): Promise<void> => {
   await app.register((admin, _options, done) => {
     admin.addHook('onRequest', async ({ headers }, reply) => {
@@ -111,7 +111,7 @@ const routeWithToken = async (app: FastifyInstance, administered: () => Administ
   })
 }
 
-/** Serves the page, `/livez`, `/readyz`, `/status`, `/metrics` and the actions. Rejects if the address can't be had. */
+/** Serves the page, `/livez`, `/readyz`, `/status`, `/metrics` and the actions. Rejects if it can't listen there. */
 export const serveHealth = async (
   address: Endpoint, maxClients: number, shown: Shown, administered: () => Administered, log: Log,
 ): Promise<HealthServer> => {

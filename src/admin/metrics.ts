@@ -60,7 +60,7 @@ const reasonsOfMaps: Readonly<Record<Exclude<Reason, 'unknown-map'>, 0>> = {
   'timeout': 0, 'source-down': 0, 'source-refused': 0, 'breaker-open': 0, 'query-error': 0, 'overloaded': 0,
   'bad-value': 0, 'distrusted': 0, 'unknown-deferred': 0, 'draining': 0, 'internal-error': 0,
 }
-/** For all other names. */
+/** The reason for all names that no map has. */
 const reasonsOfOthers = { 'unknown-map': 0 }
 
 /** Each series is there from the start, so that Prometheus sees the first increase of each. */
@@ -165,7 +165,7 @@ const ofRedis: readonly Metric[] = [
     ({ redis }) => redis === null ? [] : Object.entries(redis.faults).map(([reason, count]) => [{ reason }, count])),
 ]
 
-/** What was read longer ago (ms) says nothing of the nodes now. */
+/** A reading that is older (ms) says nothing about the nodes now. */
 const oldFleetMs = 60_000
 
 /** Nothing while the other nodes can't be known. */
@@ -230,7 +230,7 @@ class WaitHistogram extends Histogram<'map'> {
   }
 }
 
-/** Of the two dozen metrics that prom-client has of every process, those that tell something of this one. */
+/** Of the two dozen metrics that prom-client has of every process, those that say something about this one. */
 const usefulOfNode: ReadonlySet<string> = new Set([
   'process_cpu_seconds_total', 'process_start_time_seconds', 'process_resident_memory_bytes', 'process_open_fds',
   'process_max_fds', 'nodejs_heap_size_used_bytes', 'nodejs_eventloop_lag_min_seconds',

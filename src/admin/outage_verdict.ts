@@ -5,7 +5,7 @@
 import type { Absence } from '../config/config.js'
 import type { CopyStatus } from '../upkeep/copies.js'
 
-/** What of a map decides it. */
+/** What decides the verdict on a map. */
 export type OutageFacts = {
   readonly absence: Pick<Absence, 'does' | 'inOutage'>
   /** How long a found answer or a copy bridges an outage (ms). */

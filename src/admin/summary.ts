@@ -37,7 +37,7 @@ export type Summary = {
 }
 
 /**
- * What can't be seen to end, a question about a map that there is not or a replica's lag, is over after so long (ms).
+ * Trouble whose end shows nowhere (a question about a map that does not exist, a replica's lag) ends after this (ms).
  */
 const oldMs = 60_000
 

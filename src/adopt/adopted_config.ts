@@ -122,7 +122,7 @@ export const outageText = ({ maps }: AdoptionPlan): string => {
   return maps.map(map => `  ${map.name.padEnd(width)}  ${inOutage(map)}\n`).join('')
 }
 
-/** Where the configuration is for, besides what main.cf says. */
+/** Which machine and which instance of Postfix the configuration is for: what main.cf does not say. */
 export type Site = {
   /** The group of Postfix's processes; null: unknown, so everybody may use the socket. */
   readonly group: string | null
