@@ -84,7 +84,7 @@ const storeKey = (search: number, texts: readonly string[]): string => [search, 
 const lookalikes = (text: string): string => Array.from(text.replace(/ +$/, ''),
   letter => /[\x20-\x7e]/.test(letter) ? escaped(letter) : '[^\\n]{0,4}').join('')
 
-/** Says whether a copy fits a definition: it is kept with the copy. */
+/** Identifies the definition that a copy fits; it is kept with the copy. */
 const fingerprintOf = ({ fingerprint }: CopiedTable, listing: Listing): string =>
   createHash('sha256').update(JSON.stringify([2, fingerprint, listing])).digest('hex').slice(0, 16)
 

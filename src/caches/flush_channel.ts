@@ -55,7 +55,7 @@ const decode = (text: string): Flush & { readonly sender: unknown } | null => {
 }
 
 export type FlushChannelParts = {
-  /** For what isn't listening. It stays the caller's. */
+  /** The client for commands. The caller closes it. */
   readonly client: RedisClient
   readonly settings: RedisSettings
   readonly hooks: FlushHooks
@@ -73,7 +73,7 @@ export class FlushChannel {
   /** Tells our own messages from those of other nodes. */
   readonly #self = randomBytes(8).toString('hex')
   #subscriber: Redis | null = null
-  /** When the connection last stood (epoch ms): what was flushed well before then, it heard of. */
+  /** When the connection last worked (epoch ms): this node has heard of all flushes well before then. */
   #heardAt = 0
   #isClosed = false
   #attempts = 0
@@ -140,7 +140,7 @@ export class FlushChannel {
     this.#onTried()
   }
 
-  /** Tells of the flushes that this node may not have heard of. */
+  /** Reports the flushes that this node may have missed. */
   async #readHash(): Promise<void> {
     const { client, hooks, now } = this.#parts
     const times = await client.hgetall(this.#hash)

@@ -1,2 +1,2 @@
-/** What this program takes of ioredis, apart from the rest so that it is read only where there is a Redis. */
+/** What this program uses of ioredis, in a file of its own so that it is loaded only where Redis is configured. */
 export { Cluster, Command, Redis } from 'ioredis'

@@ -74,7 +74,7 @@ const readStored = (key: string, bytes: Buffer): { readonly key: string, readonl
 /** When what a statement says, or what contradicts it, was learned (epoch ms). */
 export const learnedAt = ({ verifiedAt, contradictedAt }: Statement): number => Math.max(verifiedAt, contradictedAt)
 
-/** What the rest of Holdfast uses of it. A type by itself, so that a test can be a Redis that misbehaves. */
+/** What the rest of Holdfast uses of it: a type by itself, so that a test can put a misbehaving Redis in its place. */
 export type RedisCache = Omit<RedisAnswers, 'client' | 'miss' | 'takeMissed' | 'inherit'>
 
 /** A map's answers in Redis, in batches. */
@@ -95,7 +95,7 @@ export class RedisAnswers {
     this.#server = new RedisServer(settings, hooks, clock)
   }
 
-  /** For whatever else this Redis is used for. */
+  /** The client, for other uses of this Redis. */
   get client(): RedisClient {
     return this.#server.client
   }

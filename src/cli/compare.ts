@@ -25,7 +25,7 @@ import type { DaemonAnswer } from './query.js'
 
 export type CompareOptions = { readonly config: string, readonly keys: string }
 
-/** For one answer; only a person waits for it. */
+/** The time for one answer (ms); only a person waits for it. */
 const timeoutMs = 10_000
 /** Keys under way at a time; few, since MySQL serves the daemon meanwhile. */
 const maxUnderWay = 4

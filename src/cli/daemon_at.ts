@@ -23,7 +23,7 @@ export const configOf = async ({ config }: DaemonOptions, environment: NodeJS.Pr
     `${config} has problems: \`holdfast check ${config}\` lists them; or name the socket with --at`)
 }
 
-/** Where the daemon is, and what says so. */
+/** Where the daemon is, and which setting says so. */
 export type DaemonAddress = Endpoint & { readonly setting?: string }
 
 /** Why nobody can be asked there, and what to do. */

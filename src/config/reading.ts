@@ -17,9 +17,9 @@ export type Reading = {
   readonly placeOf: PlaceOf
   /** Notes what is wrong with the parameter at `path`. */
   readonly problem: (path: ParameterPath, text: string) => void
-  /** Those of the whole. */
+  /** Problems of the configuration as a whole. */
   readonly problems: readonly Problem[]
-  /** Those of single maps, by their names. */
+  /** Problems of single maps, by map. */
   readonly faults: Map<string, readonly Problem[]>
 }
 

@@ -278,7 +278,7 @@ export class Daemon {
   }
 }
 
-/** Opens the maps, and listens. Rejects if an address can't be had; nothing is left open then. */
+/** Opens the maps, and listens. Rejects if it can't listen on an address; nothing is left open then. */
 export const startDaemon = async (
   configuration: Configuration, log: Log, events: Events, inherited: Inherited,
 ): Promise<Daemon> => {

@@ -43,7 +43,7 @@ export type OpenMaps = {
   readonly canaries: readonly Canary[]
   readonly copies: Copies
   readonly redis: RedisAnswers | null
-  /** For what nodes share besides answers. */
+  /** The Redis for what nodes share besides answers. */
   readonly shared: { readonly client: RedisClient, readonly keyPrefix: string } | null
   readonly evidence: Evidence
   /** Tells the nodes that share the Redis of a flush: null if all of them know, else why some may not. */
@@ -203,7 +203,7 @@ const openFlushes = (config: Config, { client, cache }: OpenedRedis, maps: Maps,
       const map = maps.get(name)
       if (map?.kind === 'mysql') map.lookup.flush(what, at)
     },
-    // With the flushes it has lost all else.
+    // A Redis that has lost the flushes has lost everything else, too.
     onLost: at => {
       for (const lookup of lookups) lookup.flush(null, at)
       cache.miss(0)
