@@ -113,7 +113,7 @@ export const foundInOutage = (known: Known, walk: Walk, now: number): Found | nu
 }
 
 /**
- * Whether nobody knows better than that the key is absent, and what an absence in this map does to mail lets us say so.
+ * Whether absent may be the answer in an outage: by what is known of the key, and by what an absence does to mail.
  */
 const isAbsentInOutage = (
   known: Known, walk: Walk, now: number, absences: ReturnType<typeof absencesFor>,
@@ -135,7 +135,7 @@ const isAbsentInOutage = (
 const wasAbsent = (known: Known, { steps }: Walk, now: number): boolean => steps.every(({ key }) =>
   isKnownAbsent(known.memory.get(key), now) || known.copied(key)?.outcome.kind === 'absent')
 
-/** Whether it is for what other maps know of the key or its domain to say if it may be absent in an outage. */
+/** Whether what other maps know of the key or its domain decides if it may be absent in an outage. */
 export const dependsOnOtherMaps = (known: Known, walk: Walk, now: number): boolean => {
   if (foundInOutage(known, walk, now) !== null) return false
   const { does, inOutage } = known.absence

@@ -136,7 +136,7 @@ export class MapLookup {
   }
 
   /**
-   * Whether it is not for us to say that nobody knows: this process was held up, or Redis can't be read; it began in
+   * Whether this node is not the one to reject: this process was held up, or Redis can't be read; it began in
    * the outage, and what was known before is lost, of another definition, or nothing; or this key was found before,
    * however long ago.
    */

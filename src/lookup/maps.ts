@@ -16,7 +16,7 @@ import { fold } from '../postfix/fold.js'
 import { completeValue } from './search.js'
 import { applyRole } from './role.js'
 
-/** Of a name that is not configured, what Postfix and the log are told. */
+/** So much of a name that is not configured is shown to Postfix and in the log. */
 const maxNameBytes = 60
 
 /** A text table: it is in memory as a whole, so nothing is cached or doubted. */

@@ -1,14 +1,14 @@
 /**
- * The node's role has its say, last and in one place: outcome in, outcome out.
- * Nothing else in the program turns what could not be found out into absent.
+ * Applies the node's role, last and in one place: outcome in, outcome out.
+ * Nothing else in the program turns an unavailable answer into absent.
  *
  * Absent means a permanent error to whoever sent the mail, so each way to it
  * is listed here:
  * - the table said so, just now or within `absent_for`, and is believed
  *   (trust/table_trust.ts), or what is known says so in an outage (answers.ts):
- *   absent, unless the operator wants also these deferred;
- * - a fallback node with `outage: reject`, if the server could not be asked and
- *   has been out for `outage_after` (mysql/breaker.ts). This node's own trouble,
+ *   absent, unless the operator wants these deferred, too;
+ * - a fallback node with `outage: reject`, if all servers of the table have been
+ *   out for `outage_after` (mysql/breaker.ts). This node's own trouble,
  *   faults of the map itself, an answer that can't be sent, overload and distrust
  *   stay temporary on every node.
  */

@@ -49,7 +49,7 @@ const maxAliases = 8
 
 type HostState = 'right' | 'no-address' | 'alias' | { readonly unknown: string }
 
-/** What several domains ask. */
+/** Questions that several domains share. */
 type SharedQuestions = {
   readonly hosts: Map<string, Promise<HostState>>
   readonly zones: Map<string, Promise<DnsAnswer<true>>>

@@ -49,7 +49,7 @@ export class MapTrust {
 
   /**
    * Goes on with what `encode` gave in another process, or in this one before a restart, by another definition perhaps.
-   * Anything else says nothing. Gives the places of its tables here.
+   * Any other text is ignored. Gives the places of its tables here.
    */
   decode(text: string): readonly number[] {
     const { trustedAt, doubts, created, ids } = parse(text)

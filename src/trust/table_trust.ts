@@ -31,9 +31,9 @@ export type TrustParts = {
   readonly source: Source
   /** Up to `count` random keys that the caches know as found in this table, verified after `since` (epoch ms). */
   readonly sample: (count: number, since: number) => readonly string[]
-  /** By which shares of its keys the table usually shrinks from one copy to the next; else nobody knows. */
+  /** By which shares of its keys the table usually shrinks from one copy to the next; left out: nobody knows. */
   readonly losses?: () => readonly number[]
-  /** Whether the caches hold all that is known; else they do. */
+  /** Whether the caches hold all that is known; left out: they do. */
   readonly isEvidenceRead?: () => boolean
   /** Keys that must always be found by the table's servers, whatever map they are of. */
   readonly canaries: readonly Canary[]
@@ -253,7 +253,7 @@ export class TableTrust {
     return doubted
   }
 
-  /** The tables of one database stand and fall together, where one of them can't be judged by itself; null: nor so. */
+  /** The tables of one database stand and fall together, where one of them can't be judged alone; null: nor can all. */
   async #judgeBySiblings(
     siblings: readonly TableTrust[], server: string, held: HeldSource,
   ): Promise<Unavailable | 'whole' | null> {

@@ -10,7 +10,7 @@
  *    nothing there is fresh; and then all records.
  * 4. Only then is the first new copy of a table taken: held against nothing, an emptied table would be accepted.
  *
- * Redis may come late: it is tried until it has been read once. So long a table of which nothing is known at all is
+ * Redis may come late: it is tried until it has been read once. Until then a table of which nothing is known is
  * not believed (trust/table_trust.ts), and no copy outweighs what Redis may have.
  */
 import type { MysqlMap } from '../lookup/maps.js'

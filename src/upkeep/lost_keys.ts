@@ -23,7 +23,7 @@ export type LostKeysParts = {
   readonly index: number
   readonly last: Copy
   readonly next: Copy
-  /** What this gave for the last copy. */
+  /** The keys that it returned for the last copy. */
   readonly before: readonly string[]
   readonly now: () => number
 }
