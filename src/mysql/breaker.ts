@@ -1,11 +1,11 @@
 /**
  * The breaker that keeps lookups from a server after it failed.
  *
- * It hears of the server only: connections that are refused, lost or can't be had, and statements without any answer in
- * the time that the server has for one, counted from when they were sent. The wait for a free connection says nothing
- * about the server, nor do the errors of a single query, a statement that the server itself ended for its time (a
- * locked table, a slow query), or a caller who leaves. While it is open, the server is tried every `resetMs`; no lookup
- * waits for that.
+ * It counts only failures of the server: connections that are refused, lost or not made in time, and statements without
+ * any answer in the time that the server has for one, counted from when they were sent. The wait for a free connection
+ * says nothing about the server, nor does the error of a single query, a statement that the server itself ended after
+ * its time (a locked table, a slow query), or a caller who leaves. While the breaker is open, it tries the server every
+ * `resetMs`; no lookup waits for that.
  */
 import CircuitBreaker from 'opossum'
 import type { Fault } from './fault.js'
@@ -115,7 +115,7 @@ export class Breaker {
     return this.#circuit.closed
   }
 
-  /** Whether the last that was heard of the server is a failure. */
+  /** Whether the server failed when it was last asked. */
   get isSuspicious(): boolean {
     return this.#failuresInRow > 0
   }

@@ -43,7 +43,7 @@ type Waiting = {
   readonly wanted: Wanted, readonly until: number, misses: number, readonly settle: (given: Connection | Fault) => void,
 }
 
-/** No more lookups wait for a connection, each for its own time. */
+/** So many lookups at most wait for a connection, each for its own time. */
 const maxWaiting = 1_000
 /** After a fault, connections that nobody waits for are tried again after this (ms). */
 const restMs = 1_000

@@ -6,7 +6,7 @@
 /** 64 MiB. */
 const defaultBytes = 67_108_864
 
-/** Goes on when there is room. */
+/** A client that waits for room. */
 type HeldBack = { proceed(): void }
 
 export class ReplyRoom {

@@ -68,7 +68,7 @@ export type OpenedSources = {
   readonly warnings: readonly Problem[]
 }
 
-/** What is opened of a map. */
+/** The part of a map that is opened here. */
 type OpenedMap = Pick<MapConfig, 'name' | 'source' | 'changes'>
 
 /** A key that no table has, for trying a query out (RFC 2606). */

@@ -37,7 +37,7 @@ export type OrderedListing = {
   readonly maxRows: number
 }
 
-/** The listing in the order of its keys; a text says why it can't be had. */
+/** The listing in the order of its keys; a text says why there is none. */
 export const orderedListing = ({ searches, selects }: Listing): OrderedListing | string => {
   const [search] = searches
   const [select] = selects
