@@ -29,7 +29,7 @@ export type ExplainedEntry = {
   readonly answer: string
   readonly age: 'fresh' | 'stale' | 'expired'
   readonly verifiedAt: number
-  /** When a server first said absent since then; 0 if none did. */
+  /** When a server first said absent after that; 0 if none did. */
   readonly contradictedAt: number
 }
 
@@ -130,7 +130,7 @@ const bridgeOrigin = (known: Known, walk: Walk, now: number): Origin | null => {
   return whole === undefined ? null : { from: 'memory', at: whole.verifiedAt }
 }
 
-/** Why nothing bridges an outage for this walk, or why absent may. */
+/** Why nothing bridges an outage for this walk, or why an absence may. */
 const whyAnswered = (
   map: MysqlMap, known: Known, { steps }: Walk, isAbsent: boolean, copies: readonly CopyStatus[],
 ): string => {

@@ -36,7 +36,7 @@ export type CachedStatus = {
   /** Lookups that wait for Redis or the table. */
   readonly inFlight: number
   readonly doubts: readonly DoubtStatus[]
-  /** What goes wrong when its tables are asked; null: nothing. */
+  /** What fails when its tables are asked; null: nothing. */
   readonly trouble: Trouble | null
   /** The MySQL servers of its tables. */
   readonly servers: readonly string[]
@@ -83,9 +83,9 @@ export type Status = {
   readonly faults: readonly MapFaults[]
   readonly maps: readonly MapStatus[]
   readonly answers: readonly Tally[]
-  /** The nodes that share the Redis; null: there is none, and this node knows only itself. */
+  /** The nodes that share the Redis; null: without Redis this node knows only itself. */
   readonly fleet: FleetStatus | null
-  /** null: not checked. */
+  /** null: they are not checked. */
   readonly mx: MxStatus | null
 }
 

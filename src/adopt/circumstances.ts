@@ -17,7 +17,7 @@ export const unionmapIsSafe = (version: string): boolean => {
 
 const versionOf = (version: string): readonly number[] => version.split('.').map(part => parseInt(part, 10))
 
-/** What is to say of a mysql_table(5) file's `charset`; null if Postfix obeys it (since 3.9), or it is UTF-8. */
+/** A warning about a mysql_table(5) file's `charset`; null if Postfix obeys it (since 3.9), or it is UTF-8. */
 export const charsetNote = (postfix: Postconf, charset: string): string | null => {
   const version = postfix.expanded.get('mail_version') ?? ''
   const [major = 0, minor = 0] = versionOf(version)

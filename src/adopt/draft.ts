@@ -77,7 +77,7 @@ export class Draft {
     return stepsProblem(this.postfix, servicesOf(this.postfix, place), search, restriction)
   }
 
-  /** Why no table may be put behind unionmap: here; null if it may. */
+  /** Why no table may stand behind unionmap: here; null if one may. */
   unionmapProblem(): string | null {
     const version = this.postfix.expanded.get('mail_version') ?? ''
     return unionmapIsSafe(version) ? null : `unionmap: in Postfix ${version} takes errors for absence`

@@ -12,13 +12,13 @@ export type Lifetimes = {
   readonly absentForMs: number
 }
 
-/** What this node answers where the table has no row, or can't be asked. */
+/** What this node answers if the table has no row, or can't be asked. */
 export type Policy = {
-  /** What an absence that the table itself stated becomes. */
+  /** What becomes of an absence that the table itself stated. */
   readonly unknown: 'reject' | 'defer'
-  /** What can't be known during an outage becomes; 'reject' only on a fallback node. */
+  /** What becomes of a key that can't be known in an outage; 'reject' only on a fallback node. */
   readonly outage: 'reject' | 'defer'
-  /** 'reject' only once the servers have been out for so long. */
+  /** With 'reject': only once all servers have been out for so long (ms). */
   readonly outageAfterMs: number
 }
 

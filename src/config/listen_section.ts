@@ -7,7 +7,7 @@ import type { ParameterPath } from './parse.js'
 import type { Reading } from './reading.js'
 import type { ConfigFile, ListenerSection } from './schema.js'
 
-/** No other machine can connect there. */
+/** Whether only this machine can connect there. */
 const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 

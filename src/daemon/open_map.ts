@@ -68,14 +68,14 @@ const openMysqlMap = (
   const copies = earlier?.copies ?? new MapCopies(tables.length)
   if (former !== null && earlier === null) {
     copies.inherit(former.copies, places)
-    log.warn(`map ${name}: its definition changed: what the former one found is not served any more, but counts as `
-      + `known when the table says absent. If the new one is to find less: holdfast trust ${name}`, { map: name })
+    log.warn(`map ${name}: its definition changed: values of the former one are not served any more, but its keys `
+      + `count as known. If the new one finds less on purpose: holdfast trust ${name}`, { map: name })
   }
   const targets = earlier?.targets ?? createTargets()
   const redis = map.sensitive ? null : surroundings.redis
   const known = new Known({ identity, plan, lifetimes, absence, confirmForMs }, {
     memory, redis, copies, clock: systemClock, random: Math.random,
-    // That mail is taken for a key doesn't make up for a right or a password.
+    // A map that accepts mail for a key does not replace one that grants a right or has a password.
     isKnownElsewhere: key => !map.sensitive && isKnownElsewhere(search, key, neighbours),
     isOurs: key => isOurs(search, key, neighbours),
     earlier: former?.lookup.known ?? null,

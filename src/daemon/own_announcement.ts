@@ -1,4 +1,4 @@
-/** What this node tells the others of itself, and how it compares what they tell with what it knows. */
+/** What this node announces to the others, and how it compares their announcements with what it knows. */
 import { createHash } from 'node:crypto'
 import type { Status } from '../admin/status.js'
 import { summarize } from '../admin/summary.js'
@@ -9,7 +9,7 @@ import type { ServedMap } from '../lookup/maps.js'
 import { textMark } from '../fleet/announcement.js'
 import type { OpenMaps } from './open_maps.js'
 
-/** So many keys of so many maps are told, and none that is longer (bytes). */
+/** So many keys of so many maps are announced, and none that is longer (bytes). */
 const sampledKeys = 8
 const sampledMaps = 30
 const maxKeyLength = 200

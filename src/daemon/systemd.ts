@@ -1,5 +1,5 @@
 /**
- * The service manager: what we tell it (sd_notify(3), the watchdog), and the listening sockets that it hands to us
+ * The service manager: the messages to it (sd_notify(3), the watchdog), and the listening sockets that it hands over
  * (sd_listen_fds(3)). These outlive a restart, so that no client is refused meanwhile.
  *
  * Node has no datagram sockets in the file system, so systemd-notify(1) sends the words; the unit needs

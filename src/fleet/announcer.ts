@@ -31,7 +31,7 @@ export type AnnouncerParts = {
   readonly onProblem: (problem: string) => void
 }
 
-/** The nodes as they were last read, and why not since; '' if the last attempt went well. */
+/** The nodes as they were last read, and why reading failed since; '' if the last attempt went well. */
 export type FleetStatus = Fleet & { readonly readAt: number, readonly problem: string }
 
 export class Announcer {
