@@ -101,7 +101,7 @@ export const takeLease = async (
   if (await client.set(key, token, 'PX', leaseMs, 'NX') !== 'OK') return null
   const renew = async (): Promise<void> => {
     const next = performance.now() + leaseMs
-    // Redis says no: it is lost. Redis can't be asked: it may be possible the next time.
+    // If Redis says no, the lease is lost. If Redis can't be asked, the next renewal may succeed.
     const kept = await client.eval(renewal, 1, key, token, leaseMs).catch(() => null)
     if (kept !== null) until = Number(kept) === 1 ? next : 0
   }

@@ -23,7 +23,7 @@ const entryOverheadBytes = 270
 const strangersKeyBytes = 230
 /** A key and a value are seldom longer than this (bytes). */
 const roomBytes = 1_000
-/** Without it the LRU makes an empty object for each call. */
+/** Without this the LRU makes an empty object for each call. */
 const noOptions = {}
 
 /** Whether a cache key is that of an answer put together for one key (lookup/search.ts), and not a row's. */
@@ -84,7 +84,7 @@ export class Memory {
   readonly #keptAbsentKeys = new Keys()
   readonly #derivedKeys = new Keys()
   readonly #absentKeys = new Keys()
-  /** The keys that changed since they were last taken; null: nobody wants to know. */
+  /** The keys that changed since somebody last took them; null: nobody counts them. */
   #changes: Set<string> | null = null
   #savesAbsences = false
 
@@ -155,7 +155,7 @@ export class Memory {
 
   #noteChange(key: string): void {
     this.#changes?.add(key)
-    // Nobody takes them any more (a reload made the map sensitive), or they are as many as all there is.
+    // Nobody takes them any more (a reload made the map sensitive), or they are as many as memory holds.
     if ((this.#changes?.size ?? 0) > this.#limits.entries + this.#limits.absentEntries) this.#changes = null
   }
 

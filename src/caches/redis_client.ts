@@ -15,7 +15,7 @@ export type RedisClient = Redis | Cluster
 
 let library: typeof Library | null = null
 
-/** Reads the client's code, which a node without Redis needn't wait for; comes before all else here. */
+/** Loads the client's code, for which a node without Redis need not wait. Call it before anything else here. */
 export const loadClient = async (): Promise<void> => {
   library ??= await import('./ioredis.js')
 }
@@ -118,7 +118,7 @@ const guarded = (client: Redis, onProblem: (error: Error) => void): Redis => {
 }
 
 /**
- * Starts to connect. Throws never; the client's events tell how it goes. `waits`: a command that finds no connection
+ * Starts to connect. Never throws: the client's events tell how it goes. `waits`: a command that finds no connection
  * waits for one, for as long as it may take. `onProblem`: why it isn't ready, where no event tells.
  */
 export const openClient = (

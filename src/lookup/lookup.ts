@@ -45,7 +45,7 @@ export type LookupParts = {
   readonly onBug: (error: unknown) => void
 }
 
-/** More distinct keys than this under way in one map: the next has to come again, unless something is known of it. */
+/** With more distinct keys than this under way in one map, the next is deferred, unless something is known of it. */
 const maxFlights = 10_000
 /** Work that nobody waits for gives way when this many lookups are under way. */
 const maxFlightsForUpkeep = 100
@@ -178,7 +178,7 @@ export class MapLookup {
 
   /** Renews an answer that is still good, behind the reply that it gave. */
   #refresh(asked: string, entry: Entry, now: number): void {
-    // Whatever comes of it, not every lookup until then should try.
+    // Whether it succeeds or not, not every lookup until then should try.
     entry.askAgainAt = Math.min(now + renewalRetryMs, entry.staleAt)
     if (!this.isIdle || this.#flights.joining(asked) !== null) return
     void this.#fly(new Walk(this.#settings.plan, asked), now)
@@ -235,7 +235,7 @@ export class MapLookup {
   /** The table could not be asked: the known answer if there is one, and a pause before that key is tried again. */
   async #bridgeOutage(walk: Walk, failure: Unavailable, deadline: number): Promise<Outcome> {
     const { known, clock, readElsewhere } = this.#parts
-    // A Redis that rests since it was slow is all there is now, and gets the time that is left.
+    // Only a Redis that rests, since it was slow, may know the key now: it gets the time that is left.
     const isNeeded = answerInOutage(known, walk, clock.now()) === null
     if (isNeeded && await readRedisPatiently(known, walk, deadline - clock.elapsed())) this.#origins.redis++
     if (dependsOnOtherMaps(known, walk, clock.now())) await readElsewhere?.(walk.key, deadline)

@@ -17,12 +17,12 @@ import { contradict, contradictWhole, evidenceOf, giverOf } from './known_eviden
 import type { Objection } from './known_evidence.js'
 import type { Walk } from './search.js'
 
-/** A slow server fails now and then: answers end that trouble only so long (ms) after the last failure. */
+/** A slow server fails now and then: an answer ends that trouble only so long (ms) after the last failure. */
 const slowMs = 60_000
 
 /** Of more contradicted rows at once, the second statement comes when somebody asks for them. */
 const maxToConfirm = 10_000
-/** The second statement is asked for so much (ms) after it first counts, and has so long (ms). */
+/** The second statement is asked for so long (ms) after it first counts, and may take so long (ms). */
 const confirmLateMs = 1_000
 const confirmBudgetMs = 5_000
 

@@ -7,11 +7,11 @@ import { wholeKey } from './search.js'
 
 const keysOf = (walk: Walk): readonly string[] => [...walk.steps.map(step => step.key), wholeKey(walk)]
 
-/** What Redis knows of all steps of a walk; true if anything of use came. */
+/** Reads what Redis knows of all steps of a walk; true if any of it was of use. */
 export const readRedis = (known: Known, walk: Walk, now: number): Promise<boolean> =>
   readKeys(known, keysOf(walk), now)
 
-/** What Redis knows of those cache keys that aren't fresh in memory at `now` (epoch ms); true if anything came. */
+/** The same for cache keys, of which those that are fresh in memory at `now` (epoch ms) are left out. */
 export const readKeys = async (known: Known, keys: readonly string[], now: number): Promise<boolean> => {
   const wanted = keys.filter(key => {
     const entry = known.memory.get(key)
@@ -21,7 +21,7 @@ export const readKeys = async (known: Known, keys: readonly string[], now: numbe
   return reading === null ? false : adoptAll(known, wanted, await reading)
 }
 
-/** The same from a Redis that is resting, for a walk that nothing else can answer, within `budgetMs`. */
+/** The same from a Redis that rests after a fault, for a walk that nothing else can answer, within `budgetMs`. */
 export const readRedisPatiently = async (known: Known, walk: Walk, budgetMs: number): Promise<boolean> => {
   if (known.redis?.isUsable() !== false || budgetMs <= 0) return false
   const keys = keysOf(walk)

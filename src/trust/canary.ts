@@ -48,7 +48,7 @@ export class Canary {
     return { map: this.#map, missing: this.#missing.size > 0, since: this.#since }
   }
 
-  /** Why nothing counts that a server says on which it is missing. */
+  /** Why nothing counts that a server says while it lacks the canary. */
   readonly doubt: Unavailable =
     unavailable('distrusted', 'the canary is missing: the server answers, but not with our data')
 
@@ -113,7 +113,7 @@ export class Canary {
     if (!this.#isClosed) this.#cancel = this.#clock.after(askEveryMs, () => void this.#askAndAgain())
   }
 
-  /** Makes a change, and tells of it if the canary is missing now and was not, or the other way round. */
+  /** Makes a change, and reports it if the canary is missing now and was not, or the other way round. */
   #note(change: () => unknown): void {
     const before = this.state.missing
     change()

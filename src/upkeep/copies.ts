@@ -41,7 +41,7 @@ export type CopyStatus = {
   readonly bytes: number
   /** Epoch ms; null: there is no copy. */
   readonly takenAt: number | null
-  /** Why there is no newer one; '' if nothing went wrong. */
+  /** Why there is no newer one; '' if nothing failed. */
   readonly problem: string
 }
 

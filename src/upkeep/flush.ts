@@ -21,7 +21,7 @@ export const flushHere = (map: FlushedMap, what: string | null): string | null =
   return key
 }
 
-/** The same on every node: '' or why some node may not know. */
+/** The same on every node; '' or why some node may not know of it. */
 export const flushEverywhere = async (map: FlushedMap, what: string | null, announce: Announce): Promise<string> => {
   const key = flushHere(map, what)
   // Keys of a sensitive map stay out of Redis.
@@ -50,7 +50,7 @@ export type ChangesParts = {
   readonly onChanged: (key: string | null, isNew: boolean) => void
   readonly onProblem: (problem: Unavailable) => void
   readonly everyMs: number
-  /** Nothing is fresh for longer (ms). */
+  /** No answer of the map is fresh for longer (ms). */
   readonly freshForMs: number
   readonly clock: Clock
 }

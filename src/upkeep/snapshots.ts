@@ -31,7 +31,7 @@ const spareBytes = 4 * 1_048_576
 const perPiece = 200
 /** A file with entries that don't fit the configuration is kept aside for so long (ms): that may be a mistake. */
 const keepAsideMs = 7 * 86_400_000
-/** Stands for a map's doubts in place of a key: nobody can ask for an empty one. */
+/** The key of the entry with a map's doubts: nobody can ask for an empty key. */
 const doubtsKey = ''
 const head = Buffer.from('["holdfast snapshot",3]')
 
