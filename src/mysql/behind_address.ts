@@ -36,7 +36,7 @@ export class BehindAddress {
     for (const server of this.#servers.keys()) if (isWanted(wanted, server)) this.#servers.delete(server)
   }
 
-  /** Whether a connection may lead to a server that is wanted: others did lately, or nobody has tried for a while. */
+  /** Whether a connection may lead to a server that is wanted: one did lately, or nobody has tried for a while. */
   mayBe(wanted: Wanted): boolean {
     if (wanted.only === undefined && wanted.avoid === undefined) return true
     const now = performance.now()

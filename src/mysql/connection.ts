@@ -46,7 +46,7 @@ const identityOf = ([, host, port, id, uuid]: RawRow): string =>
   `${host ?? ''}:${port ?? ''}#${id ?? ''}${uuid === undefined || uuid === null ? '' : `/${uuid}`}`
     .replaceAll(/[^\x21-\x7e]/g, '?')
 
-/** Whoever asked waits no longer; `rest` is what comes of the statement. */
+/** The time of whoever asked is over; `rest` is the statement's result when it comes. */
 export type Late = { readonly kind: 'late', readonly rest: Promise<Result | Fault> }
 
 export class Connection {

@@ -58,7 +58,7 @@ export type Servers = {
 const shuffled = <Item>(items: readonly Item[]): readonly Item[] =>
   items.map(item => ({ item, at: Math.random() })).sort((a, b) => a.at - b.at).map(({ item }) => item)
 
-/** Nothing connects before it is asked. */
+/** No server is connected to before somebody asks. */
 export const openServers = (settings: ServerSettings): Servers => {
   const servers = new Map<string, Server>()
   const databases = new Map<string, Database>()
@@ -109,7 +109,7 @@ const databaseOn = (servers: readonly Server[]): Database => {
       failure = answer
     }
     const { avoid, ...anyServer } = choice
-    // There is no other server than those to avoid.
+    // No server answers but those to avoid.
     return avoid === undefined ? failure : ask(query, values, deadline - performance.now(), anyServer)
   }
   return {

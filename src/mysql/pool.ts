@@ -27,7 +27,7 @@ export type PoolHooks = {
   readonly open: () => Promise<Connection | Fault>
   /** A connection stands. */
   readonly onOpened: () => void
-  /** None could be had, and none stands. */
+  /** No connection could be made, and none stands. */
   readonly onRefused: (fault: Fault) => void
 }
 
@@ -54,7 +54,7 @@ const ownFault = (reason: Fault['reason'], blame: Fault['blame'], detail: string
   ({ kind: 'fault', blame, reason, detail, again: 'no', broken: false })
 const full = ownFault('overloaded', 'query', 'too many lookups wait for a connection')
 const busy = ownFault('overloaded', 'query', 'no free connection in time')
-/** The server has not let anybody in: other than with `busy`, it is to blame. */
+/** The server has let nobody in: unlike with `busy`, it is to blame. */
 const notYet = ownFault('timeout', 'server', 'no connection in time')
 /** Behind this address stand several servers, or another one than before. */
 const elsewhere = ownFault('source-down', 'query', 'the address leads to another server now')

@@ -108,7 +108,7 @@ export class Server {
     return { server: this.name, ...this.#breaker.status, ...this.#pool.counts }
   }
 
-  /** For how long (ms) it has been out, as far as tries tell; null if the last one did not find it so. */
+  /** For how long (ms) it has been out, as far as tries show; null if the last try did not find it out. */
   get outMs(): number | null {
     return this.#breaker.outMs
   }
@@ -219,7 +219,7 @@ export class Server {
       : this.#within(until, work.finally(() => this.#pool.release(connection)).then(() => reply))
   }
 
-  /** What comes of the work on a reply, or a time-out if it takes longer than its asker stays. */
+  /** The result of the work on a reply, or a time-out if that takes longer than its asker waits. */
   #within(until: number, work: Promise<Reply>): Promise<Reply | Unavailable> {
     return new Promise((resolve, reject) => {
       // After this process was held up, the reply may have come long ago: what there is to read is read first.
@@ -259,7 +259,7 @@ export class Server {
   }
 
   #unserved(fault: Fault): Unavailable {
-    // While nobody is let in, each one who waited in vain has seen the server fail.
+    // While the server lets nobody in, each lookup that waited in vain has seen it fail.
     if (isFailure(fault) && fault.reason === 'timeout') this.#breaker.failed(fault)
     return this.#problem(fault)
   }

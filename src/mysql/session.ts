@@ -26,7 +26,7 @@ const unwantedFlags = [
   '-LOCAL_FILES', '-IGNORE_SPACE', '-ODBC', '-FOUND_ROWS', '-SESSION_TRACK', '-CLIENT_QUERY_ATTRIBUTES',
 ]
 
-/** Reads the driver's code, which a node without MySQL needn't wait for. */
+/** Loads the driver's code, for which a node without MySQL need not wait. */
 export const loadDriver = async () => (await import('mysql2')).default
 
 /** Connects, logs in and sets up the session within `timeoutMs`, unless `signal` ends it. */

@@ -74,7 +74,7 @@ export class Client implements ChunkReader {
     receive(socket, this)
     socket.on('drain', () => this.proceed())
     socket.on('end', () => this.drain())
-    // 'close' follows; there is nobody left to tell.
+    // 'close' follows, and nobody is left to answer.
     socket.on('error', () => undefined)
     socket.on('close', () => {
       this.#stopWaiting()

@@ -14,7 +14,7 @@ export type ListenerSettings = {
   readonly map: string | null
   /** More clients than this get a temporary error and are closed. */
   readonly maxConnections: number
-  /** So many of these are told so at a time; more are closed at once. */
+  /** So many of these get that error at a time; more are closed at once. */
   readonly maxTurnedAway: number
   /** TCP peers that may connect; null: everybody, where only this machine can. */
   readonly allowed: BlockList | null
@@ -46,7 +46,7 @@ export class Listener {
   readonly #clients = new Set<Client>()
   /** How many clients each address has; '' for unix sockets. */
   readonly #clientsByAddress = new Map<string, number>()
-  /** Clients beyond the limit that are being told so. */
+  /** Clients beyond the limit that are still to get the error. */
   readonly #turnedAway = new Set<Client>()
   #refused = 0
   #onClosed = (): void => undefined

@@ -76,7 +76,7 @@ export const mysqlSource = (
   ask: async (key, budgetMs, { avoid, only, onAbsent } = {}) => {
     try {
       const values = definition.bind(key)
-      // The key lacks what the query needs: Postfix answers "not found" without a query.
+      // The key lacks what the query needs: Postfix, too, answers "not found" without a query.
       if (values === null) return { outcome: absent, server: '' }
       // Of the last server that answered: one that was given up before may still be judged.
       let answer: { outcome: Outcome, readonly server: string } = { outcome: unread, server: '' }
@@ -137,7 +137,7 @@ const outcomeOf = (definition: Definition, rows: Rows | null, key: string, onEmp
   return definition.requireResultSet ? unavailable('query-error', 'the query returned no result set') : absent
 }
 
-/** Where a bug is can be told; its message could hold the key. */
+/** The place of a bug, without its message, which could hold the key. */
 const bugAsOutcome = (error: unknown): Unavailable => {
   const place = error instanceof Error ? /\n\s+at (.*)/.exec(error.stack ?? '')?.[1] : undefined
   const name = error instanceof Error ? error.name : 'error'
