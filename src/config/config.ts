@@ -122,7 +122,7 @@ export type Config = {
   readonly health: Endpoint | null
   /** Path of the socket for administrators. */
   readonly admin: string | null
-  /** Whoever sends it may flush, trust and warm by HTTP; null: nobody may. */
+  /** Whoever sends it may flush, trust, warm and forget by HTTP; null: nobody may. */
   readonly adminToken: string | null
   readonly redis: RedisSettings | null
   /** The file that keeps the cache over a restart; null: there is none. */
