@@ -18,7 +18,7 @@ import { readable } from '../outcome.js'
 import type { ByteString } from '../outcome.js'
 import { findListing } from '../upkeep/load_table.js'
 import { adminIn, call } from './daemon_at.js'
-import { Failure, exitConfig, exitTempfail, painter, span, table, terminalLog } from './terminal.js'
+import { Failure, counted, exitConfig, exitTempfail, painter, span, table, terminalLog } from './terminal.js'
 import { openMapSources } from '../daemon/open_sources.js'
 import type { Sources } from '../tables/open.js'
 import { longAnswersSql, orderedListing } from '../tables/ordered_listing.js'
@@ -54,7 +54,7 @@ export const check = async (
   if (outage === true && tables !== 'wrong') process.stdout.write(await outageText(config, configDir, process))
   if (tables === 'wrong' || !isPostfixRight) return exitConfig
   if (tables === 'down') return exitTempfail
-  process.stdout.write(`ok: ${fileName}: ${config.maps.length} maps\n`)
+  process.stdout.write(`ok: ${fileName}: ${counted(config.maps.length, 'map')}\n`)
   return 0
 }
 

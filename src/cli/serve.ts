@@ -9,7 +9,7 @@ import { createLog, messageOf } from '../log.js'
 import type { Log } from '../log.js'
 import { roleMeans } from '../daemon/state_log.js'
 import { createNotifier, inheritedSockets } from '../daemon/systemd.js'
-import { exitConfig, exitUnavailable } from './terminal.js'
+import { counted, exitConfig, exitUnavailable } from './terminal.js'
 
 /** Logs where the daemon listens, and lines for a new user to paste. */
 const announce = (daemon: Daemon, { file, maps }: Config, log: Log): void => {
@@ -28,7 +28,7 @@ const announce = (daemon: Daemon, { file, maps }: Config, log: Log): void => {
 }
 
 const mapNames = (maps: Config['maps']): string =>
-  `${maps.length} ${maps.length === 1 ? 'map' : 'maps'}: ${maps.map(({ name }) => name).join(', ')}`
+  `${counted(maps.length, 'map')}: ${maps.map(({ name }) => name).join(', ')}`
 
 type Reloads = { start(reload: () => Promise<void>): void, readonly idle: Promise<void> }
 

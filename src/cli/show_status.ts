@@ -5,7 +5,7 @@ import type { Endpoint } from '../config/endpoint.js'
 import type { FleetNode } from '../fleet/fleet_status.js'
 import { call, statusAt } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
-import { Failure, painter, span, table } from './terminal.js'
+import { Failure, counted, painter, span, table } from './terminal.js'
 import type { Paint } from './terminal.js'
 
 export type StatusOptions = DaemonOptions & {
@@ -40,13 +40,13 @@ const partRows = ({ servers, maps, redis, mx, listeners, now, startedAt }: Repor
     warm.loadedAt === null ? '-' : span(now - warm.loadedAt),
     warm.state === 'loading' ? `loading, ${warm.rows} rows` : warm.problem === '' ? '' : `failed: ${warm.problem}`,
   ]]),
-  ...redis === null ? [] : [['redis', redis.state, span(now - redis.since), `${redis.hits} hits`]],
+  ...redis === null ? [] : [['redis', redis.state, span(now - redis.since), counted(redis.hits, 'hit')]],
   ...mx === null ? [] : [[
     'mx', 'checked', span(now - mx.checkedAt),
     `${mx.domains.right} of ${Object.values(mx.domains).reduce((sum, count) => sum + count, 0)} domains right`,
   ]],
   ...listeners.map(({ address, connections }) =>
-    [address, 'listening', span(now - startedAt), `${connections} clients`]),
+    [address, 'listening', span(now - startedAt), counted(connections, 'client')]),
 ]
 
 const eventLine = ({ at, level, text }: Report['events'][number], paint: Paint): string => {

@@ -39,6 +39,9 @@ export const span = (ms: number): string => {
   return `${Math.floor(seconds / 86_400)} days`
 }
 
+/** `1 map`, `2 maps`. */
+export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`
+
 export type Paint = (format: 'green' | 'yellow' | 'red' | 'dim' | 'bold', text: string) => string
 
 /** Colours if standard output is a terminal and NO_COLOR isn't set; plain text otherwise. */

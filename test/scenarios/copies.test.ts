@@ -36,7 +36,7 @@ t.test('in an outage, copies answer for keys that nobody has asked for, also aft
 `)
   t.teardown(() => holdfast.stop())
   await holdfast.logged(/map boxes: a copy of its table \(2 rows\)/)
-  await holdfast.logged(/map access: a copy of its table \(1 rows\)/)
+  await holdfast.logged(/map access: a copy of its table \(1 row\)/)
   await holdfast.logged(/map large: a copy of its table \(12000 rows\)/)
   await mariadb.kill()
   const assertAnswers = async (when: string): Promise<void> => {
@@ -63,6 +63,6 @@ t.test('a file of a copy that can\'t be read is named, and the daemon serves wit
   })
   t.teardown(() => holdfast.stop())
   await holdfast.logged(/map boxes: .*can't be read: EISDIR/)
-  await holdfast.logged(/map boxes: a copy of its table \(1 rows\)/)
+  await holdfast.logged(/map boxes: a copy of its table \(1 row\)/)
   t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'boxes', 'ann@v.example'), 'OK ann/')
 })
