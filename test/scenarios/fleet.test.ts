@@ -1,67 +1,21 @@
 /**
  * Several daemons that share a Redis: each sees the others; `status --fleet`, the page's data and the metrics say who is
- * there, who differs and who doesn't belong; `mx` takes their names; and a daemon checks MX records by itself.
+ * there; `mx` takes their names; and a daemon checks MX records by itself.
  */
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import type { Test } from 'tap'
 import { Redis } from 'ioredis'
-import type { Report } from '../../src/admin/summary.js'
-import { run } from '../fixtures/child.js'
-import { mainFile, startHoldfast } from '../fixtures/daemon.js'
-import type { Holdfast } from '../fixtures/daemon.js'
-import { tableConfig, tableSql } from '../fixtures/mail.js'
+import { tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
-import type { Mariadb } from '../fixtures/mariadb.js'
-import { freePort } from '../fixtures/port.js'
 import { startRedis } from '../fixtures/redis.js'
 import { startZone } from '../fixtures/zone.js'
 import type { Name } from '../fixtures/zone.js'
+import { arePresent, holdfast, reported, rows, startNode } from './fleet_bed.js'
 
-const roles = { default: 'primary', 'mx9.example': 'fallback' }
-const alias = { alias: { search: 'virtual' } }
-
-type Node = { readonly holdfast: Holdfast, readonly url: string, readonly config: string }
-
-const startNode = async (
-  t: Test, name: string, mariadb: Mariadb, more: Readonly<Record<string, unknown>>,
-  maps: Parameters<typeof tableConfig>[2] = alias,
-): Promise<Node> => {
-  const port = await freePort()
-  const holdfast = await startHoldfast(dir => tableConfig(dir, mariadb, maps, {
-    role: roles, node: name, health: `127.0.0.1:${port}`, admin: `unix:${dir}/admin`,
-    // As adopt writes it: the names of this host.
-    local_domains: [name, 'localhost'], ...more,
-  }))
-  t.teardown(() => holdfast.kill())
-  return { holdfast, url: `http://127.0.0.1:${port}`, config: join(holdfast.dir, 'holdfast.yaml') }
-}
-
-const holdfast = (node: Node, ...args: readonly string[]) =>
-  run(process.execPath, [mainFile, ...args, '--config', node.config])
-
-/** The node's report, once it is as wanted. */
-const reported = async ({ url }: Node, is: (report: Report) => boolean): Promise<Report> => {
-  for (;;) {
-    const report = await (await fetch(`${url}/status`)).json() as Report
-    if (is(report)) return report
-    await sleep(200)
-  }
-}
-
-const arePresent = (count: number) => ({ fleet }: Report): boolean =>
-  fleet?.nodes.filter(({ state }) => state === 'well').length === count
-
-const rows = (domain: string): string => tableSql(
-  Array.from({ length: 12 }, (_, index) => `('user${index}@${domain}', 'box${index}@x.example')`).join(', '))
-
-t.test('a node sees who is there, in which state, who is gone, who has other definitions and who has other data', {
+t.test('a node sees who is there, in which state, and who is gone', {
   timeout: 180_000,
 }, async t => {
-  const [redis, mariadb, other] = [await startRedis(), await startMariadb({ sql: rows('a.example') }), await startMariadb({ sql: rows('b.example') })]
-  t.teardown(() => Promise.all([redis.stop(), mariadb.stop(), other.stop()]))
+  const [redis, mariadb] = [await startRedis(), await startMariadb({ sql: rows('a.example') })]
+  t.teardown(() => Promise.all([redis.stop(), mariadb.stop()]))
   const shared = { redis: { port: redis.port } }
   const first = await startNode(t, 'mx1.example', mariadb, shared)
   await reported(first, arePresent(1))
@@ -76,17 +30,6 @@ t.test('a node sees who is there, in which state, who is gone, who has other def
   t.match(stdout, '2 nodes; those that are there have the same definitions')
   t.match(JSON.parse((await holdfast(first, 'status', '--fleet', '--json')).stdout), { nodes: [{ name: 'mx1.example' }, {}], findings: [] })
   t.match(await (await fetch(`${first.url}/metrics`)).text(), 'holdfast_fleet_nodes{role="fallback",state="well"} 1\n')
-
-  const changed = await startNode(t, 'mx2.example', mariadb, shared, { alias: { search: 'virtual', query: "SELECT v FROM a WHERE k='%s' LIMIT 1" } })
-  await first.holdfast.logged(/fleet: map alias: nodes have different definitions: mx1\.example, mx9\.example \/ mx2\.example/)
-  t.match(await (await fetch(`${first.url}/metrics`)).text(), 'holdfast_fleet_definitions 2\n')
-  await changed.holdfast.kill()
-
-  const stranger = await startNode(t, 'staging.example', other, shared)
-  await first.holdfast.logged(/fleet: staging\.example has the same key_prefix in Redis as mx1\.example, but other data/)
-  await stranger.holdfast.logged(/fleet: mx\S+ has the same key_prefix in Redis as staging\.example, but other data/)
-  t.notMatch(first.holdfast.log(), /mx9\.example has the same key_prefix/)
-  await stranger.holdfast.kill()
 
   await mariadb.kill()
   await reported(first, ({ fleet }) => fleet?.nodes.find(({ name }) => name === 'mx9.example')?.servers[0]?.state === 'open')
@@ -103,54 +46,6 @@ t.test('a node sees who is there, in which state, who is gone, who has other def
   await redis.kill()
   await reported(first, ({ fleet }) => fleet?.problem !== '')
   t.match((await holdfast(first, 'status', '--fleet')).stdout, /^Redis can't be asked for the nodes now \(.*; this is from/)
-})
-
-t.test('a text table that is half rolled out, a node with the wrong role and one that is out of service are found', {
-  timeout: 120_000,
-}, async t => {
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
-  const start = async (name: string, domains: string, more: Readonly<Record<string, unknown>> = {}) => {
-    const port = await freePort()
-    const holdfast = await startHoldfast(dir => {
-      writeFileSync(join(dir, 'domains'), domains)
-      writeFileSync(join(dir, 'own'), `${name} OK\n`)
-      return JSON.stringify({
-        listen: [{ socketmap: `unix:${dir}/s` }], health: `127.0.0.1:${port}`, admin: `unix:${dir}/admin`,
-        redis: { port: redis.port }, role: roles, node: name, local_domains: [name],
-        maps: { relay: { search: 'domain', text: 'domains' }, clients: { search: 'access', text: 'own' } }, ...more,
-      })
-    })
-    t.teardown(() => holdfast.kill())
-    return { holdfast, url: `http://127.0.0.1:${port}`, config: join(holdfast.dir, 'holdfast.yaml') }
-  }
-  const first = await start('mx1.example', '# of today\na.example x\nb.example x\n')
-  const second = await start('mx2.example', 'b.example x\na.example x\n')
-  const fallback = await start('mx9.example', 'a.example x\nb.example x\n')
-  const { fleet } = await reported(first, arePresent(3))
-  t.match(fleet, { definitions: 1, findings: [] }, 'the order, comments, local_domains, and a list of each node\'s own')
-
-  writeFileSync(join(second.holdfast.dir, 'domains'), 'a.example x\n')
-  second.holdfast.reload()
-  await first.holdfast.logged(/fleet: map relay: nodes have different definitions or text tables: mx1\.example, mx9\.example \/ mx2\.example/)
-  t.match(await (await fetch(`${first.url}/metrics`)).text(), 'holdfast_fleet_definitions 2\n')
-
-  await second.holdfast.kill()
-  const misplaced = await start('mx8.example', 'a.example x\nb.example x\n', { role: 'fallback' })
-  await first.holdfast.logged(/fleet: mx8\.example runs as fallback, but the `role:` of mx1\.example makes it the primary/)
-  t.match(await (await fetch(`${first.url}/metrics`)).text(), 'holdfast_fleet_findings{kind="role"} 1\n')
-
-  t.match(await holdfast(first, 'forget', 'mx8.example'), { code: 75, stderr: /mx8\.example is in service: it announced itself \d+ s ago/ })
-  await misplaced.holdfast.kill()
-  const client = new Redis(redis.port)
-  t.teardown(() => client.disconnect())
-  for (const name of ['mx2', 'mx8']) await client.pexpire(`holdfast:node ${name}.example`, 7 * 86_400_000 - 61_000)
-  for (const node of [first, fallback]) await reported(node, report => report.fleet?.nodes.filter(({ state }) => state === 'gone').length === 2)
-  t.match(await holdfast(first, 'forget', 'MX8.example.'), { code: 0, stdout: /^mx8\.example is forgotten/ })
-  t.match((await holdfast(first, 'status', '--fleet')).stdout, '3 nodes; those that are there have the same definitions')
-  t.match(await holdfast(first, 'forget', 'mx2.example'), { code: 0 })
-  await reported(fallback, report => report.fleet?.nodes.length === 2)
-  t.match(await holdfast(first, 'forget', 'mx2.example'), { code: 75, stderr: /there is no node mx2\.example/ })
 })
 
 t.test('without Redis, a node says that it knows only itself', async t => {
