@@ -40,8 +40,11 @@ deferred() { smtp "$1" && [[ $answer == '250 4'?? ]]; }
 
 prepare() {
     # Whoever asks on this socket would start a MariaDB that is stopped.
-    systemctl disable --now mariadb.socket mariadb-extra.socket 2> /dev/null
-    systemctl restart mariadb || return 1
+    for socket in mariadb.socket mariadb-extra.socket; do systemctl disable $socket 2> /dev/null; done
+    systemctl stop mariadb mariadb.socket mariadb-extra.socket 2> /dev/null
+    # The port may be the socket's for a moment more.
+    for _ in 1 2 3 4 5; do systemctl start mariadb && break; sleep 2; done
+    systemctl is-active mariadb || return 1
     mariadb << 'EOF'
 CREATE DATABASE mail; USE mail;
 CREATE TABLE domain (domain VARCHAR(255) PRIMARY KEY);
