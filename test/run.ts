@@ -58,7 +58,8 @@ const missing = async (): Promise<readonly string[]> => {
   // The newest Node is linked to a library that a minimal Debian doesn't have.
   if (!(await run('ldconfig', ['-p'])).stdout.includes('libatomic.so.1')) absent.push('libatomic1')
   // smtpd(8) with SASL ends at once where there is no mechanism.
-  if ((await run('dpkg-query', ['-W', 'libsasl2-modules'])).code !== 0) absent.push('libsasl2-modules')
+  const { stdout } = await run('dpkg-query', ['-f', '${Status}', '-W', 'libsasl2-modules'])
+  if (!stdout.endsWith(' installed')) absent.push('libsasl2-modules')
   if (absent.includes('postfix') || !(await tableTypes()).includes('mysql')) absent.push('postfix-mysql')
   return absent
 }
