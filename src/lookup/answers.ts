@@ -9,7 +9,7 @@ import { absent, absentInOutage, found } from '../outcome.js'
 import type { Absent, Found, Reason } from '../outcome.js'
 import { failureRecheckMs } from './known.js'
 import type { Known } from './known.js'
-import { complete, foldedWholeKey, wholeKey } from './search.js'
+import { cacheKeysOf, complete, foldedWholeKey, wholeKey } from './search.js'
 import type { Walk } from './search.js'
 
 /** An answer from memory; `dueEntry` is a fresh entry that is to be renewed behind the reply. */
@@ -85,7 +85,7 @@ const absencesFor = (reason: Reason): 'none' | 'known' | 'any' => {
 
 /** The table could not be asked: what is known for this walk will do until the failure recheck timer has run. */
 export const pause = ({ memory }: Known, walk: Walk, now: number): void => {
-  for (const key of [...walk.steps.map(step => step.key), wholeKey(walk), foldedWholeKey(walk.key)]) {
+  for (const key of cacheKeysOf(walk)) {
     const entry = memory.get(key)
     // A fresh entry that is due for its refresh later stays due then.
     if (entry === undefined || (isFresh(entry, now) && now < entry.askAgainAt)) continue

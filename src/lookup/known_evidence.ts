@@ -12,7 +12,7 @@ import type { Entry } from '../caches/entry.js'
 import { found, unavailable } from '../outcome.js'
 import type { Found, Unavailable } from '../outcome.js'
 import type { Known } from './known.js'
-import { foldedWholeKey, isRowKey, wholeKey } from './search.js'
+import { cacheKeysOf, foldedWholeKey, isRowKey, wholeKey } from './search.js'
 import type { Walk } from './search.js'
 
 /** An absence that a server stated, and by what it is judged. */
@@ -51,7 +51,7 @@ const entryOfCopy = (known: Known, key: string, now: number): Entry | undefined 
 
 /** Whether a found answer for the walk is known, however old, or found by another definition. */
 export const hasRow = (known: Known, walk: Walk): boolean =>
-  [...walk.steps.map(step => step.key), wholeKey(walk), foldedWholeKey(walk.key)].some(key =>
+  cacheKeysOf(walk).some(key =>
     known.memory.peekFound(key) !== undefined || (isRowKey(key) && known.copiedRow(key) !== null))
 
 /**

@@ -304,3 +304,7 @@ export const hasSentLocalpart = ({ value }: Found, { extension, sent }: Step): b
 /** A step's answer as Postfix would have completed it: the extension that the key lost goes back onto each address. */
 export const complete = (outcome: Found, step: Step): Found =>
   step.extension === '' && step.localpart === '' ? outcome : found(completeValue(step, outcome.value), outcome.age)
+
+/** The keys by which the caches may answer a walk: those of its steps, and of the whole answer in either spelling. */
+export const cacheKeysOf = (walk: Walk): readonly string[] =>
+  [...walk.steps.map(step => step.key), wholeKey(walk), foldedWholeKey(walk.key)]
