@@ -2,10 +2,10 @@
  * Questions to the tables of a map: one for each step, however many lookups wait
  * for it (`@example.com` is asked once for all its users). Of several tables the
  * first that has the key answers, as Postfix asks those of one parameter; one
- * that can't be asked, or isn't believed, ends the search: what it holds may not
- * be passed over.
+ * that can't be asked, isn't believed, or contradicts a known row of its own, ends
+ * the search: what it holds may not be passed over.
  */
-import { isFresh, unexpiredFound } from '../caches/entry.js'
+import { isForeign, isFresh, unexpiredFound } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
 import type { Found, Outcome, Unavailable } from '../outcome.js'
 import { absent, unavailable } from '../outcome.js'
@@ -113,6 +113,12 @@ export class Questions {
         })
         this.#note(outcome)
         if (outcome.kind !== 'unavailable' && server !== '') this.hasAnswered = true
+        if (outcome.kind === 'absent' && tables[index + 1] !== undefined) {
+          // What the next table has for this key may be a catch-all.
+          const served = this.#contradict(stepKey, askedAt, before, question,
+            row => row.table === index && !isForeign(row) && !known.isNewerThan(stepKey, askedAt))
+          if (served !== null) return { outcome: served, verifiedAt: askedAt }
+        }
         if (outcome.kind === 'absent') continue
         if (outcome.kind === 'found' && !known.isNewerThan(stepKey, askedAt)) {
           known.keep(stepKey, outcome, askedAt, index, server)
@@ -153,16 +159,24 @@ export class Questions {
     if (known.isNewerThan(stepKey, askedAt)) {
       return unexpiredFound(known.memory.peekFound(stepKey), clock.now()) ?? absent
     }
-    const row = evidenceOf(known, stepKey, before, clock.now())
-    const contradicted = row === undefined ? null
-      : contradict(known, stepKey, row, this.#objection(askedAt, question.isFlushed))
-    if (contradicted !== null) {
-      if (row?.contradictedAt === askedAt) this.#confirmLater(stepKey)
-      return contradicted
-    }
+    const served = this.#contradict(stepKey, askedAt, before, question)
+    if (served !== null) return served
     known.forget(stepKey)
     known.keep(stepKey, absent, askedAt)
     return absent
+  }
+
+  /** What is answered in place of an absence that contradicts a known row that `isMeant`; null: the absence counts. */
+  #contradict(
+    stepKey: string, askedAt: number, before: Entry | undefined, question: StepQuestion,
+    isMeant: (row: Entry) => boolean = () => true,
+  ): Outcome | null {
+    const { known, clock } = this.#parts
+    const row = evidenceOf(known, stepKey, before, clock.now())
+    if (row === undefined || !isMeant(row)) return null
+    const served = contradict(known, stepKey, row, this.#objection(askedAt, question.isFlushed))
+    if (served !== null && row.contradictedAt === askedAt) this.#confirmLater(stepKey)
+    return served
   }
 
   /** Asks again as soon as a second statement counts: a row that is back by then has nothing held against it. */

@@ -95,7 +95,7 @@ export type Changes = Partial<Omit<Settings, 'plan'>> & {
     boolean, isOurs?: (key: string) => boolean
   onFound?: (value: string) => void, random?: number
   /** In place of the scripted rows. */
-  table?: Source
+  tables?: readonly Source[]
 }
 
 /**
@@ -104,10 +104,11 @@ export type Changes = Partial<Omit<Settings, 'plan'>> & {
  */
 export const stage = (rows: Readonly<Record<string, string>>, {
   search = 'virtual', absence = {}, withRedis =
-    false, isKnownElsewhere = () => false, isOurs = () => true, onFound = () => undefined, random = 0, table, ...changes
+    false, isKnownElsewhere = () => false, isOurs = () => true, onFound = () => undefined, random = 0, tables, ...changes
 }: Changes = {}) => {
   const clock = fakeClock()
   const source = scriptedSource(clock, rows)
+  const sources = tables ?? [source]
   const redis = scriptedRedis(clock)
   const memory = new Memory({ entries: 1_000, bytes: 10_000_000, absentEntries: 100 })
   const settings: Settings = {
@@ -119,7 +120,7 @@ export const stage = (rows: Readonly<Record<string, string>>, {
     lifetimes: week, earlier: null, deadlineMs: 2_000, softDeadlineMs: 300, ...changes,
   }
   const bugs: unknown[] = []
-  const copies = new MapCopies(1)
+  const copies = new MapCopies(sources.length)
   /** The same map, with other settings or in another process. */
   const open = (other: Partial<Settings> = {}, ownMemory = memory, ownCopies = copies) => {
     const { definition, lifetimes, earlier, ...rest } = { ...settings, ...other }
@@ -132,11 +133,11 @@ export const stage = (rows: Readonly<Record<string, string>>, {
     })
     // As after the start.
     known.isRedisRead = true
-    const trust = new MapTrust([new TableTrust({ maxShrink: 0.3, evidenceForMs: Infinity }, {
-      source: table ?? source, clock, sample: (count, since) => known.sample(0, count, since), losses: () => ownCopies.of(0)?.losses ?? [],
+    const trust = new MapTrust(sources.map((source, index) => new TableTrust({ maxShrink: 0.3, evidenceForMs: Infinity }, {
+      source, clock, sample: (count, since) => known.sample(index, count, since), losses: () => ownCopies.of(index)?.losses ?? [],
       canaries: [], siblings: [],
       isEvidenceRead: () => known.isRedisRead, dropAbsences: () => known.dropAbsences(), onChange: () => undefined,
-    })])
+    })))
     const lookup = new MapLookup(rest, { known, tables: trust.tables, clock, onBug: error => bugs.push(error) })
     return Object.assign(lookup, { trust })
   }
