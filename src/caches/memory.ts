@@ -6,6 +6,7 @@
  * answers put together for one key, such as a catch-all's for each of its users.
  */
 import { LRUCache } from 'lru-cache'
+import { inSlices } from '../runtime/slices.js'
 import type { Entry } from './entry.js'
 
 /** Bounds of one map's memory. Bytes are counted as key and value + overhead of the entry. */
@@ -33,6 +34,9 @@ const sizeOf = (entry: Entry, key: string): number =>
   entryOverheadBytes + key.length + (entry.outcome.kind === 'found' ? entry.outcome.value.length : 0)
 
 type Lru = LRUCache<string, Entry>
+
+/** A change of all entries that is under way; those that came since it began, or that have it already, are `seen`. */
+type Change = { readonly change: (key: string, entry: Entry) => void, readonly seen: WeakSet<Entry> }
 
 const put = (cache: Lru, entries: number, key: string, entry: Entry): void => {
   cache.set(key, entry, noOptions)
@@ -87,6 +91,7 @@ export class Memory {
   /** The keys that changed since somebody last took them; null: nobody counts them. */
   #changes: Set<string> | null = null
   #savesAbsences = false
+  readonly #changing = new Set<Change>()
 
   constructor(limits: MemoryLimits) {
     this.#limits = limits
@@ -105,25 +110,32 @@ export class Memory {
   }
 
   get(key: string): Entry | undefined {
-    if (isDerived(key)) return this.#derived.get(key, noOptions)
-    return this.#kept.get(key, noOptions) ?? this.#absences.get(key, noOptions)
+    const entry = isDerived(key) ? this.#derived.get(key, noOptions)
+      : this.#kept.get(key, noOptions) ?? this.#absences.get(key, noOptions)
+    return entry === undefined || this.#changing.size === 0 ? entry : this.#changed(key, entry)
   }
 
   peek(key: string): Entry | undefined {
-    if (isDerived(key)) return this.#derived.peek(key, noOptions)
-    return this.#kept.peek(key, noOptions) ?? this.#absences.peek(key, noOptions)
+    const entry = this.#at(key)
+    return entry === undefined || this.#changing.size === 0 ? entry : this.#changed(key, entry)
   }
 
   /** Found entries only: what may bridge an outage by itself. */
   peekFound(key: string): Entry | undefined {
-    const entry = (isDerived(key) ? this.#derived : this.#kept).peek(key, noOptions)
+    const entry = this.peek(key)
     return entry?.outcome.kind === 'found' ? entry : undefined
+  }
+
+  #at(key: string): Entry | undefined {
+    if (isDerived(key)) return this.#derived.peek(key, noOptions)
+    return this.#kept.peek(key, noOptions) ?? this.#absences.peek(key, noOptions)
   }
 
   /** `outlivesOutage`: an absence is kept among the rows. A key is in one place at most. */
   set(key: string, entry: Entry, outlivesOutage = false): void {
     const { entries, absentEntries } = this.#limits
     this.#noteChange(key)
+    for (const { seen } of this.#changing) seen.add(entry)
     if (isDerived(key)) {
       put(this.#derived, absentEntries, key, entry)
       if (this.#derived.peek(key, noOptions) === entry) this.#derivedKeys.add(key, entry)
@@ -145,12 +157,27 @@ export class Memory {
     this.#absences.delete(key)
   }
 
-  /** Deletes absences that were verified after `since` (epoch ms), by and by: one is looked at for each step. */
-  *dropAbsences(since: number): Generator<void> {
-    for (const key of this.absentKeys()) {
-      if ((this.peek(key)?.verifiedAt ?? since) > since) this.delete(key)
-      yield
+  /**
+   * Changes each entry that is there before anybody gets it again: by and by, and what is asked for meanwhile then.
+   * An entry may be changed twice.
+   */
+  changeAll(change: Change['change']): void {
+    const going: Change = { change, seen: new WeakSet() }
+    this.#changing.add(going)
+    void inSlices(this.allKeys(), key => {
+      const entry = this.#at(key)
+      if (entry !== undefined && !going.seen.has(entry)) change(key, entry)
+    }).then(() => this.#changing.delete(going))
+  }
+
+  /** The entry as the changes under way leave it. */
+  #changed(key: string, entry: Entry): Entry {
+    for (const { change, seen } of this.#changing) {
+      if (seen.has(entry)) continue
+      seen.add(entry)
+      change(key, entry)
     }
+    return entry
   }
 
   #noteChange(key: string): void {
@@ -224,7 +251,7 @@ export class Memory {
   takeOver(earlier: Memory, renew: (key: string, entry: Entry) => Entry | null): void {
     for (const lru of [earlier.#absences, earlier.#derived, earlier.#kept]) {
       for (const [key, before] of [...lru.entries()].reverse()) {
-        const entry = renew(key, before)
+        const entry = renew(key, earlier.#changed(key, before))
         if (entry !== null) this.set(key, entry, lru !== earlier.#absences)
       }
     }

@@ -16,6 +16,7 @@ import type { Absence, Lifetimes } from '../config/config.js'
 import type { Absent, ByteString, Found } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import type { Clock } from '../runtime/clock.js'
+import { inSlices } from '../runtime/slices.js'
 import { FlushTimes, domainOf } from './flush_times.js'
 import type { Plan, Walk } from './search.js'
 import { complete, hasSentLocalpart, isRowKey, keyOfWhole, wholeKey } from './search.js'
@@ -54,8 +55,6 @@ export type KnownParts = {
 export const failureRecheckMs = 5_000
 /** That an entry was asked for is noted at most this often (ms): each note moves it in the LRU's lists. */
 const noteUseMs = 60_000
-/** So many absences are dropped in a row. */
-const perDrop = 1_000
 
 export class Known {
   readonly identity: MapIdentity
@@ -200,18 +199,13 @@ export class Known {
     return [...new Set(inTurns.filter(key => key !== undefined))].slice(0, count)
   }
 
-  /**
-   * A doubt begins or ends: what a table said to be absent within `absent_for` is asked again, not repeated. A thousand
-   * at once, and the rest soon.
-   */
+  /** A doubt begins or ends: what a table said to be absent within `absent_for` is asked again, not repeated. */
   dropAbsences(): void {
-    const { clock } = this.#parts
-    const dropping = this.memory.dropAbsences(clock.now() - this.lifetimes.absentForMs)
-    const drop = (): void => {
-      for (let looked = 0; looked < perDrop; looked++) if (dropping.next().done === true) return
-      clock.after(1, drop)
-    }
-    drop()
+    const { memory } = this
+    const since = this.#parts.clock.now() - this.lifetimes.absentForMs
+    void inSlices(memory.absentKeys(), key => {
+      if ((memory.peek(key)?.verifiedAt ?? since) > since) memory.delete(key)
+    })
   }
 
   /** Forgets a found answer, here and in Redis. */
@@ -322,11 +316,10 @@ export class Known {
     const isKnown = entry?.outcome.kind === 'found' && entry.verifiedAt < at + clockSkewMs
     if (isKnown) entry.contradictedAt = longContradicted
     if (key === null || domain !== null) {
-      for (const cacheKey of this.memory.allKeys()) {
+      this.memory.changeAll((cacheKey, flushed) => {
         const isAmong = domain === null || domainOf(keyOfWhole(cacheKey) ?? cacheKey) === domain
-        const flushed = isAmong ? this.memory.peek(cacheKey) : undefined
-        if (flushed !== undefined) this.#makeStale(flushed, at)
-      }
+        if (isAmong) this.#makeStale(flushed, at)
+      })
     }
     return isFlushed
   }

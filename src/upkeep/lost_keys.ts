@@ -4,18 +4,15 @@
  * when the new copy was taken. The next statement, so much later (`confirm_for`), ends it: of the table, when somebody
  * asks, or of another copy.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Copy } from '../caches/copy.js'
 import { statement } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
 import { contradict, giverOf } from '../lookup/known_evidence.js'
 import type { MysqlMap } from '../lookup/maps.js'
+import { inSlices } from '../runtime/slices.js'
 
 /** More are not kept of one table: they would take the place of what was asked for. */
 const maxLostKeys = 10_000
-/** The event loop rests after so many keys, for twice as long as they took. */
-const perSlice = 500
-const restShare = 2
 
 export type LostKeysParts = {
   readonly map: Pick<MysqlMap, 'lookup' | 'trust'>
@@ -60,14 +57,6 @@ export const contradictLost = async (
   }
   // The last copy lacked these, too, and nobody has found one since.
   for (const key of before) if (memory.peekFound(key) !== undefined) look(key, Infinity)
-  let looked = 0
-  let resumedAt = performance.now()
-  for (const key of last.listKeys()) {
-    if (lost.length >= maxLostKeys) break
-    look(key)
-    if (++looked % perSlice > 0) continue
-    await sleep(restShare * (performance.now() - resumedAt))
-    resumedAt = performance.now()
-  }
+  await inSlices(last.listKeys(), key => { if (lost.length < maxLostKeys) look(key) })
   return lost
 }

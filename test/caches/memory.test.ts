@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { makeEntry, statement } from '../../src/caches/entry.js'
 import type { Entry } from '../../src/caches/entry.js'
@@ -114,6 +115,30 @@ t.test('what is saved while entries come and go lacks none that stayed', t => {
   for (const key of memory.allKeys()) t.ok(saved.has(key) || changed.has(key), key)
   t.strictSame(new Set(memory.allKeys()), new Set([...saved, ...changed].filter(key => memory.peek(key) !== undefined)))
   t.end()
+})
+
+t.test('a change of all entries is seen by whoever gets one, and leaves alone what comes after it', async t => {
+  const limits = { entries: 10_000, bytes: 1e9, absentEntries: 100 }
+  const memory = new Memory(limits)
+  for (let index = 0; index < 3_000; index++) memory.set(`key${index}`, entry('1'))
+  const done = new Set<string>()
+  memory.changeAll((key, each) => {
+    done.add(key)
+    each.staleAt = -1
+  })
+  t.ok(done.size > 0 && done.size < 3_000, `${done.size} of 3000 at first`)
+  const left = [...memory.allKeys()].filter(key => !done.has(key))
+  for (const [index, get] of [
+    (key: string) => memory.get(key), (key: string) => memory.peek(key), (key: string) => memory.peekFound(key),
+  ].entries()) t.equal(get(left[index] ?? '')?.staleAt, -1)
+  // Another memory, as of a reload with other bounds, gets them changed.
+  const next = new Memory(limits)
+  next.takeOver(memory, (_key, each) => ({ ...each, slot: -1 }))
+  t.strictSame([...next.allKeys()].filter(key => next.peek(key)?.staleAt !== -1), [])
+  memory.set('new', entry('2'))
+  t.not(memory.peek('new')?.staleAt, -1)
+  while (done.size < 3_000) await setTimeout(1)
+  t.not(memory.peek('new')?.staleAt, -1)
 })
 
 t.test('the rows of a small table are drawn beside those of a large one', t => {
