@@ -67,6 +67,8 @@ const logIn = async (
     connectTimeout: 0,
     // Each column as the bytes that the server sent.
     rowsAsArray: true, typeCast: false,
+    // Nothing is prepared, and for what might be the driver sets half a megabyte aside.
+    maxPreparedStatements: 1,
     flags: unwantedFlags,
     connectAttributes: { program_name: 'holdfast' },
   })
