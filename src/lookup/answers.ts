@@ -28,7 +28,7 @@ export const answerFromMemory = (known: Known, walk: Walk, now: number): MemoryA
     const entry = memory.peek(key)
     known.noteUse(key, entry, now)
     if (entry === undefined || !isFresh(entry, now)) {
-      isPausedStep = entry !== undefined && isPaused(known, entry, now)
+      isPausedStep = entry !== undefined && isPaused(entry, now)
       isAbsent = false
       break
     }
@@ -46,7 +46,7 @@ export const answerFromMemory = (known: Known, walk: Walk, now: number): MemoryA
     return { outcome: whole.outcome, dueEntry: now >= whole.askAgainAt ? whole : null }
   }
   const isNamed = whole !== undefined && whole.contradictedAt !== 0 && whole.contradictedAt <= known.namedAt(walk)
-  const isWaiting = isPausedStep || (whole !== undefined && !isNamed && isPaused(known, whole, now))
+  const isWaiting = isPausedStep || (whole !== undefined && !isNamed && isPaused(whole, now))
   const bridged = isWaiting ? answerInOutage(known, walk, now) : null
   return bridged === null ? null : { outcome: bridged, dueEntry: null }
 }
@@ -55,12 +55,8 @@ export const answerFromMemory = (known: Known, walk: Walk, now: number): MemoryA
 const hasWhole = ({ memory }: Known, walk: Walk, now: number): boolean => walk.steps.length > 1
   && [wholeKey(walk), foldedWholeKey(walk.key)].some(key => unexpiredFound(memory.peekFound(key), now) !== null)
 
-/**
- * A stale entry that is not to be asked again yet: its table failed, or contradicted it. False if the clock was set
- * back meanwhile.
- */
-const isPaused = ({ confirmForMs }: Known, entry: Entry, now: number): boolean =>
-  now < entry.askAgainAt && entry.askAgainAt <= now + (entry.contradictedAt === 0 ? failureRecheckMs : confirmForMs)
+/** A stale entry that is not to be asked again yet: its table failed, or contradicted it. */
+const isPaused = (entry: Entry, now: number): boolean => now < entry.askAgainAt
 
 /**
  * The answer that may stand in while the tables can't be asked, which `reason` says why; null if there is none.

@@ -4,6 +4,8 @@
  * whenever it comes. Bounded: more than `maxKeys` are taken for all.
  */
 const maxKeys = 10_000
+/** A clock that was set back by less than this (ms) makes nothing fresh for noticeably longer. */
+const clockToleranceMs = 1_000
 
 /** What a flush concerns: null is all, `@example.com` every key of that domain, anything else that folded key. */
 export type Flushed = string | null
@@ -13,6 +15,8 @@ export const domainOf = (key: string): string => key.slice(key.lastIndexOf('@') 
 
 export class FlushTimes {
   #allAt = 0
+  /** How far the wall clock was ahead of the elapsed time (ms), at most. */
+  #clockAhead = -Infinity
   readonly #at = new Map<string, number>()
 
   /** `at` is epoch ms. */
@@ -25,6 +29,17 @@ export class FlushTimes {
     if (this.#at.size <= maxKeys) return
     for (const then of this.#at.values()) this.#allAt = Math.max(this.#allAt, then)
     this.#at.clear()
+  }
+
+  /**
+   * Whether the wall clock was set back since it was last looked at: then what was fresh once would be so again. `now`
+   * is epoch ms, and `elapsed` what nobody sets.
+   */
+  wasClockSetBack(now: number, elapsed: number): boolean {
+    const ahead = now - elapsed
+    const isSetBack = ahead < this.#clockAhead - clockToleranceMs
+    this.#clockAhead = isSetBack ? ahead : Math.max(this.#clockAhead, ahead)
+    return isSetBack
   }
 
   /**

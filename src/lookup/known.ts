@@ -66,6 +66,7 @@ export class Known {
   readonly memory: Memory
   readonly redis: RedisCache | null
   readonly copies: MapCopies
+  readonly flushTimes: FlushTimes
   /** False while flushes by other nodes may have been missed: nothing from Redis counts as fresh then. */
   knowsFlushes = true
   /** False until all that Redis has of this map was brought into memory once: it may know what is unknown here. */
@@ -75,7 +76,6 @@ export class Known {
   readonly #plan: Plan
   /** Without the earlier one, which a reload must not keep. */
   readonly #parts: Omit<KnownParts, 'earlier'>
-  readonly #flushTimes: FlushTimes
 
   constructor(settings: KnownSettings, { earlier = null, ...parts }: KnownParts) {
     this.identity = settings.identity
@@ -89,7 +89,7 @@ export class Known {
     this.copies = parts.copies ?? new MapCopies(0)
     this.isRedisRead = parts.redis === null || earlier?.isRedisRead === true
     // The same object: lookups that began before a reload still write to the memory that they share.
-    this.#flushTimes = earlier === null ? new FlushTimes() : earlier.#flushTimes
+    this.flushTimes = earlier?.flushTimes ?? new FlushTimes()
     this.#plan = settings.plan
     this.#parts = parts
   }
@@ -123,7 +123,7 @@ export class Known {
   /** Whether a flush since `at` (epoch ms) concerns a step of this walk. */
   isFlushedSince({ steps }: Walk, at: number): boolean {
     const now = this.#parts.clock.now()
-    return steps.some(step => at < this.#flushTimes.lastAt(step.key, now))
+    return steps.some(step => at < this.flushTimes.lastAt(step.key, now))
   }
 
   /** Notes that somebody asked for what memory has under a cache key. */
@@ -173,7 +173,7 @@ export class Known {
   /** The last flush (epoch ms) that named a key of this walk; 0 if there was none. */
   namedAt({ steps }: Walk): number {
     const now = this.#parts.clock.now()
-    return Math.max(...steps.map(step => this.#flushTimes.keyAt(step.key, now)))
+    return Math.max(...steps.map(step => this.flushTimes.keyAt(step.key, now)))
   }
 
   /**
@@ -305,7 +305,7 @@ export class Known {
    */
   flush(what: string | null, at: number): (stepKey: string) => boolean {
     const key = what === null ? null : fold(what)
-    this.#flushTimes.note(key, at)
+    this.flushTimes.note(key, at)
     const domain = key?.startsWith('@') === true ? key.slice(1) : null
     const isFlushed = (stepKey: string): boolean =>
       key === null || stepKey === key || (domain !== null && domainOf(stepKey) === domain)
@@ -336,7 +336,7 @@ export class Known {
   #flushedAt(cacheKey: string): number {
     const key = keyOfWhole(cacheKey)
     const now = this.#parts.clock.now()
-    if (key === null) return this.#flushTimes.lastAt(cacheKey, now)
-    return Math.max(...this.#plan.steps(key, key).map(step => this.#flushTimes.lastAt(step.key, now)))
+    if (key === null) return this.flushTimes.lastAt(cacheKey, now)
+    return Math.max(...this.#plan.steps(key, key).map(step => this.flushTimes.lastAt(step.key, now)))
   }
 }

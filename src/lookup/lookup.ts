@@ -120,7 +120,10 @@ export class MapLookup {
       if (now >= entry.askAgainAt) this.#refresh(asked, entry, now)
       return entry.outcome
     }
-    const lateAt = clock.elapsed() + this.#settings.deadlineMs + lateMs
+    const elapsed = clock.elapsed()
+    // Nothing is fresh then, whenever it was verified.
+    if (known.flushTimes.wasClockSetBack(now, elapsed)) this.flush(null, Infinity)
+    const lateAt = elapsed + this.#settings.deadlineMs + lateMs
     const outcome = this.#lookUp(asked, key, now)
     return outcome instanceof Promise ? outcome.then(settled => this.#conclude(settled, lateAt, asked))
       : this.#conclude(outcome, lateAt, asked)

@@ -26,6 +26,19 @@ t.test('a clock that is set back makes nobody trust the old answers: the table i
   t.strictSame(await ask('other@example.com'), fresh('new@example.net'))
 })
 
+t.test('a clock that is set back makes no absence fresh again', async t => {
+  for (const askedBetween of [true, false]) {
+    const { ask, source, clock } = stage({ 'info@example.com': 'box' }, { search: 'exact' })
+    t.strictSame(await ask('new@example.com'), absent)
+    await clock.advance(10 * minute)
+    source.rows.set('new@example.com', 'box')
+    if (askedBetween) await ask('info@example.com')
+    // To the very time at which it was absent, and a little more.
+    clock.set(clock.now() - 10 * minute + 1_000)
+    t.strictSame(await ask('new@example.com'), fresh('box'))
+  }
+})
+
 t.test('an answer that is given again and again', async t => {
   /** Asked for so often that it is looked at no further; `started` is when the table gave it. */
   const hammered = async (changes: Changes = {}) => {
