@@ -1,4 +1,4 @@
-/** The commands that change something: trust, flush, warm and forget, by an administrator or with the token. */
+/** The commands that change something: trust, flush, warm and forget. */
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config/config.js'
 import { messageOf } from '../log.js'

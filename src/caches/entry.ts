@@ -45,10 +45,7 @@ export type Entry = {
   slot: number
 }
 
-/**
- * `contradictedAt` of a found answer that one more statement is enough to end: its key was flushed, or it is only said
- * to be a row.
- */
+/** `contradictedAt` of a found answer that one more statement is enough to end, since its key was flushed. */
 export const longContradicted = 1
 
 /** The row that `table` on `server` gave at `verifiedAt` (epoch ms), or the absence of one. */

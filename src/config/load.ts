@@ -13,7 +13,7 @@ import { adminOf, healthOf, listenersOf } from './listen_section.js'
 import { fallbackRejects, mapsOf } from './maps_section.js'
 import { parseConfig } from './parse.js'
 import type { ParameterPath } from './parse.js'
-import { adminTokenOf, startReading } from './reading.js'
+import { startReading } from './reading.js'
 import type { Reading } from './reading.js'
 import { redisOf } from './redis_section.js'
 import { nodeOf, withRole } from './role_section.js'
@@ -65,7 +65,6 @@ const configOf = (reading: Reading, written: WrittenFile): Config => {
   const maps = mapsOf(reading, file).filter(({ name }) => !reading.faults.has(name))
   return {
     file, node, fileName: reading.fileName, listeners, health, admin, maps, faults: reading.faults,
-    adminToken: adminTokenOf(reading, file),
     redis: file.redis === undefined ? null : redisOf(reading, file.redis),
     snapshotPath: snapshotPathOf(reading, file),
     copiesPath: copiesPathOf(reading, file),

@@ -94,7 +94,6 @@ export class SharedRedis {
         const isNewer = there?.definition === map.definition && learnedAt(there.told) >= learnedAt(kept)
         if (!isNewer) cache.write(map, key, kept, ttlMs)
       },
-      offer: () => undefined,
       remove: (map, key) => { if (isWritable()) this.records.delete(nameOf(map.name, key)) },
       all: (map, isWanted) => this.#all(map.name, map.definition, isWanted),
       tried: Promise.resolve(),
