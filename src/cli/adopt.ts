@@ -164,15 +164,6 @@ const planText = (postfix: Postconf, plan: AdoptionPlan, { yaml, site, output }:
 /** `before-holdfast-2026-11-25T10-20-30`, for the name of a file. */
 const stampOf = (time: Date): string => `before-holdfast-${time.toISOString().slice(0, 19).replaceAll(':', '-')}`
 
-/** The output of postconf(1). Throws Failure (69) if it fails. */
-const postconfOf = async (configDir: string): Promise<Postconf> => {
-  try {
-    return await readPostconf(configDir)
-  } catch (error) {
-    throw new Failure(exitUnavailable, messageOf(error))
-  }
-}
-
 /**
  * Changes main.cf and master.cf. Throws Failure and leaves both as they were: 75 if the daemon doesn't answer yet, 69
  * if postconf(1) fails.
@@ -210,7 +201,9 @@ const movedPlaces = ({ written, overrides }: Postconf): readonly string[] => {
  * written, 75 if the daemon doesn't serve the maps yet, 78 if there is nothing to adopt.
  */
 export const adopt = async ({ configDir, output, apply }: AdoptOptions, process: NodeJS.Process): Promise<number> => {
-  const postfix = await postconfOf(configDir)
+  const postfix = await readPostconf(configDir).catch((error: unknown) => {
+    throw new Failure(exitUnavailable, messageOf(error))
+  })
   const plan = planAdoption(postfix, unsuitable)
   const moved = movedPlaces(postfix)
   if (plan.edits.length === 0) {

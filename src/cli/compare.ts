@@ -6,20 +6,21 @@
 import { open } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import type { Config, MapConfig } from '../config/config.js'
-import { loadConfig, problemsOf } from '../config/load.js'
+import { problemsOf } from '../config/load.js'
 import type { Endpoint } from '../config/endpoint.js'
 import { messageOf } from '../log.js'
 import { keyIn } from '../lookup/maps.js'
 import { compileSearch, completeValue } from '../lookup/search.js'
 import type { Plan } from '../lookup/search.js'
 import { applyRole } from '../lookup/role.js'
-import { absent, found, readable } from '../outcome.js'
+import { absent, found, worded } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import type { Opened } from '../tables/open.js'
 import { askInOrder } from '../tables/source.js'
 import { openMapSources } from '../daemon/open_sources.js'
 import { Failure, exitConfig, exitNoInput, exitTempfail, terminalLog } from './terminal.js'
+import { configOf } from './daemon_at.js'
 import { askDaemon } from './query.js'
 import type { DaemonAnswer } from './query.js'
 
@@ -43,21 +44,13 @@ const askDirectly = async (opened: Opened, plan: Plan, asked: string): Promise<O
   return absent
 }
 
+/** A daemon's answer in the words for an outcome. */
 const answerText = (answer: DaemonAnswer): string => {
   switch (answer.kind) {
-    case 'found': return `found ${answer.value}`
+    case 'found': return `found: ${answer.value}`
     case 'absent': return 'absent'
     case 'unavailable': return `unavailable: ${answer.text.replace(/^temp: /, '')}`
     default: return answer satisfies never
-  }
-}
-
-const outcomeText = (outcome: Outcome): string => {
-  switch (outcome.kind) {
-    case 'found': return `found ${readable(outcome.value)}`
-    case 'absent': return 'absent'
-    case 'unavailable': return `unavailable: ${outcome.reason}: ${outcome.detail}`
-    default: return outcome satisfies never
   }
 }
 
@@ -73,9 +66,9 @@ export const compareAnswers = (
   direct: Outcome, reply: DaemonAnswer, map: Pick<MapConfig, 'policy' | 'sensitive'>,
 ): Comparison => {
   const expected = direct.kind === 'absent' ? applyRole(direct, map.policy) : direct
-  const texts = { direct: outcomeText(expected), daemon: answerText(reply) }
+  const texts = { direct: worded(expected), daemon: answerText(reply) }
   const shown = (text: string): string =>
-    map.sensitive && text.startsWith('found ') ? 'found (hidden: the map is sensitive)' : text
+    map.sensitive && text.startsWith('found: ') ? 'found (hidden: the map is sensitive)' : text
   const isSame = direct.kind !== 'unavailable' && texts.direct === texts.daemon
   return {
     verdict: isSame ? 'same' : direct.kind === 'unavailable' || reply.kind === 'unavailable' ? 'not asked' : 'differs',
@@ -148,13 +141,10 @@ const openSource = (config: Config, map: MapConfig, process: NodeJS.Process): { 
  * 66 if the keys can't be read, 78 if the configuration is wrong.
  */
 export const compare = async (name: string, options: CompareOptions, process: NodeJS.Process): Promise<number> => {
-  const loaded = loadConfig(options.config, process.env)
-  if (!loaded.ok) {
-    throw new Failure(exitConfig, `${options.config} has problems: \`holdfast check ${options.config}\` lists them`)
-  }
-  const { map, listener } = mapOf(loaded.config, name)
-  const plan = compileSearch(map.search, loaded.config.search)
-  const { source, close } = openSource(loaded.config, map, process)
+  const config = await configOf(options, process.env)
+  const { map, listener } = mapOf(config, name)
+  const plan = compileSearch(map.search, config.search)
+  const { source, close } = openSource(config, map, process)
   const compareKey = async (key: string): Promise<Comparison> => {
     const [direct, reply] = await Promise.all([
       askDirectly(source, plan, keyIn({ config: map }, key)), askDaemon(listener, name, key, timeoutMs),

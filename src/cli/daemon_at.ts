@@ -2,6 +2,7 @@
 import { request } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { createInterface } from 'node:readline'
+import type { Report } from '../admin/summary.js'
 import type { Config } from '../config/config.js'
 import { endpointName, parseEndpoint } from '../config/endpoint.js'
 import type { Endpoint } from '../config/endpoint.js'
@@ -13,14 +14,15 @@ export const standardConfig = '/etc/holdfast/holdfast.yaml'
 
 export type DaemonOptions = { readonly at?: string, readonly config: string }
 
-/** The configuration file that a command uses to find the daemon. Throws Failure if it has problems. */
-export const configOf = async ({ config }: DaemonOptions, environment: NodeJS.ProcessEnv): Promise<Config> => {
+/** The configuration that a command names. Throws Failure (78) if it has problems. */
+export const configOf = async (
+  { config }: Pick<DaemonOptions, 'config'>, environment: NodeJS.ProcessEnv,
+): Promise<Config> => {
   // Reading a configuration takes YAML and its schema, which a command with --at need not load.
   const { loadConfig } = await import('../config/load.js')
   const loaded = loadConfig(config, environment)
   if (loaded.ok) return loaded.config
-  throw new Failure(exitConfig,
-    `${config} has problems: \`holdfast check ${config}\` lists them; or name the socket with --at`)
+  throw new Failure(exitConfig, `${config} has problems: \`holdfast check ${config}\` lists them`)
 }
 
 /** Where the daemon is, and which setting says so. */
@@ -79,6 +81,12 @@ export const adminAt = (options: DaemonOptions, environment: NodeJS.ProcessEnv):
 
 const healthIn = (config: Config): DaemonAddress | undefined =>
   config.health === null ? adminIn(config) : { ...config.health, setting: '`health:`' }
+
+/** What the daemon of a configuration says of itself; null if it can't be asked. */
+export const reportOfDaemon = async (config: Config): Promise<Report | null> => {
+  const address = healthIn(config)
+  return address === undefined ? null : await call(address, '/status').catch(() => null) as Report | null
+}
 
 /** The health address, else the admin socket. Throws Failure if neither is named. */
 export const statusAt = (options: DaemonOptions, environment: NodeJS.ProcessEnv): Promise<DaemonAddress> =>

@@ -18,30 +18,23 @@ import { adminAt, adminIn, callLines, configOf } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
 import { Failure, exitTempfail, terminalLog } from './terminal.js'
 
-type Export = {
-  readonly rows: AsyncIterable<readonly Row[]>
-  /** Why rows may be missing, null if none are. Known once `rows` has ended. */
-  readonly missing: () => string | null
-  readonly close: () => void
-}
+/** Rows in batches; returns why some may be missing, or null. */
+type Rows = AsyncGenerator<readonly Row[], string | null>
 
 /** The entries of the daemon at `address`. Throws Failure if it can't be asked, or refuses. */
-const fromDaemon = async (address: Endpoint, map: string): Promise<Export> => {
+const fromDaemon = async (address: Endpoint, map: string): Promise<Rows> => {
   const lines = await callLines(address, '/export', { map })
-  let missing: string | null = 'the daemon ended its answer early'
-  const rows = async function* (): AsyncGenerator<readonly Row[]> {
+  return (async function* () {
     for await (const line of lines) {
-      if (Array.isArray(line)) yield line as readonly Row[]
-      else if (typeof line === 'object' && line !== null && 'missing' in line) {
-        missing = typeof line.missing === 'string' ? line.missing : null
-      }
+      if (!Array.isArray(line)) return (line as { missing: string | null }).missing
+      yield line as readonly Row[]
     }
-  }
-  return { rows: rows(), missing: () => missing, close: () => undefined }
+    return 'the daemon ended its answer early'
+  })()
 }
 
 /** The entries that the last daemon left in its snapshot and in Redis. Throws Failure if it left neither. */
-const fromCaches = async (config: Config, name: string, process: NodeJS.Process): Promise<Export> => {
+async function* fromCaches(config: Config, name: string, process: NodeJS.Process): Rows {
   const { snapshotPath, redis } = config
   if (snapshotPath === null && redis === null) {
     throw new Failure(exitTempfail, 'the daemon is down, and the configuration names neither `redis:` nor `snapshot:`; '
@@ -54,17 +47,14 @@ const fromCaches = async (config: Config, name: string, process: NodeJS.Process)
   const open = openMaps({ ...config, maps }, opened.sources, log, null, {
     recall: async maps => { if (snapshotPath !== null) await recallSnapshot(snapshotPath, maps, log) },
   })
-  const map = cachedMap(open.maps, name)
-  if (typeof map === 'string') {
+  try {
+    const map = cachedMap(open.maps, name)
+    if (typeof map === 'string') throw new Failure(exitTempfail, map)
+    await open.evidence.all
+    return yield* knownRows(map)
+  } finally {
     open.close()
-    throw new Failure(exitTempfail, map)
   }
-  await open.evidence.all
-  let missing: string | null = null
-  const rows = async function* (): AsyncGenerator<readonly Row[]> {
-    missing = yield* knownRows(map)
-  }
-  return { rows: rows(), missing: () => missing, close: () => open.close() }
 }
 
 /** No daemon listens there. */
@@ -74,16 +64,14 @@ const isNobody = (error: unknown): boolean => {
 }
 
 /** The entries of the daemon if it runs, else of the caches, unless --at names the daemon. Throws Failure. */
-const openExport = async (map: string, options: DaemonOptions, process: NodeJS.Process): Promise<Export> => {
+const openExport = async (map: string, options: DaemonOptions, process: NodeJS.Process): Promise<Rows> => {
   if (options.at !== undefined) return fromDaemon(await adminAt(options, process.env), map)
   const config = await configOf(options, process.env)
   const admin = adminIn(config)
-  if (admin !== undefined) {
-    try {
-      return await fromDaemon(admin, map)
-    } catch (error) {
-      if (!isNobody(error)) throw error
-    }
+  try {
+    if (admin !== undefined) return await fromDaemon(admin, map)
+  } catch (error) {
+    if (!isNobody(error)) throw error
   }
   return fromCaches(config, map, process)
 }
@@ -108,22 +96,21 @@ export const exportMap = async (map: string, options: DaemonOptions, process: No
   const complain = (text: string): void => {
     process.stderr.write(`holdfast export: ${text}\n`)
   }
-  const source = await openExport(map, options, process)
-  process.stdout.write(`# ${map}: what Holdfast knew on ${new Date().toISOString()}\n`)
+  const rows = await openExport(map, options, process)
   let total = 0
   try {
-    for await (const rows of source.rows) {
-      const { text, count } = linesOf(rows, complain)
+    let next = await rows.next()
+    process.stdout.write(`# ${map}: what Holdfast knew on ${new Date().toISOString()}\n`)
+    for (; next.done !== true; next = await rows.next()) {
+      const { text, count } = linesOf(next.value, complain)
       total += count
       if (!process.stdout.write(text)) await once(process.stdout, 'drain')
     }
+    if (next.value !== null) complain(`rows may be missing: ${next.value}`)
+    complain(`${total} rows`)
+    return next.value === null ? 0 : exitTempfail
   } catch (error) {
+    if (error instanceof Failure) throw error
     throw new Failure(exitTempfail, `ended early: ${messageOf(error)}; run it again`)
-  } finally {
-    source.close()
   }
-  const missing = source.missing()
-  if (missing !== null) complain(`rows may be missing: ${missing}`)
-  complain(`${total} rows`)
-  return missing === null ? 0 : exitTempfail
 }

@@ -2,7 +2,6 @@
  * `holdfast mx`: looks up the mail exchangers of the domains that mail is taken for, and says where they are not what
  * the set-up wants: primaries first, the fallback last and alone.
  */
-import type { Report } from '../admin/summary.js'
 import type { Config } from '../config/config.js'
 import { isDnsServer } from '../config/endpoint.js'
 import { openMapSources } from '../daemon/open_sources.js'
@@ -18,9 +17,9 @@ import type { DnsResolver } from '../mx/resolver.js'
 import { faultKinds, faultTexts, mxNodes } from '../mx/verdict.js'
 import { fold } from '../postfix/fold.js'
 import { takeCopy } from '../upkeep/take_copy.js'
-import { adminIn, call, configOf } from './daemon_at.js'
+import { adminIn, call, configOf, reportOfDaemon } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
-import { Failure, exitConfig, exitTempfail, exitUsage, painter, terminalLog } from './terminal.js'
+import { Failure, exitConfig, exitTempfail, exitUsage, figure, painter, terminalLog } from './terminal.js'
 import type { Paint } from './terminal.js'
 
 export type MxOptions = Pick<DaemonOptions, 'config'> & { readonly json?: true, readonly resolver?: string }
@@ -38,14 +37,8 @@ const progressMs = 100
 /** The domains in the copies of the running daemon; null if it can't be asked, or doesn't have all of them. */
 const domainsOfDaemon = async (config: Config): Promise<MxDomains | null> => {
   const address = adminIn(config)
-  if (address === undefined) return null
-  try {
-    const list = await call(address, '/domains') as MxDomains
-    return list.problems.length === 0 ? list : null
-  } catch (error) {
-    if (error instanceof Failure) return null
-    throw error
-  }
+  const list = address === undefined ? null : await call(address, '/domains').catch(() => null) as MxDomains | null
+  return list?.problems.length === 0 ? list : null
 }
 
 /** The domains in the tables themselves. */
@@ -61,14 +54,8 @@ const domainsInTables = async (config: Config, process: NodeJS.Process): Promise
 
 /** The nodes that the running daemon knows of; none if it can't be asked. */
 const fleetOfDaemon = async (config: Config): Promise<Fleet['nodes']> => {
-  const address = config.health ?? adminIn(config)
-  if (address === undefined || config.redis === null) return []
-  try {
-    return (await call(address, '/status') as Pick<Report, 'fleet'>).fleet?.nodes ?? []
-  } catch (error) {
-    if (error instanceof Failure) return []
-    throw error
-  }
+  const report = config.redis === null ? null : await reportOfDaemon(config)
+  return report?.fleet?.nodes ?? []
 }
 
 const dnsAt = (server: string | undefined, { file }: Config): DnsResolver => {
@@ -76,8 +63,7 @@ const dnsAt = (server: string | undefined, { file }: Config): DnsResolver => {
   throw new Failure(exitUsage, `--resolver: '${server}' is no IP address; write ADDRESS or ADDRESS:PORT`)
 }
 
-const shown = (count: number): string => count.toLocaleString('en')
-const domainCount = (count: number): string => `${shown(count)} ${count === 1 ? 'domain' : 'domains'}`
+const domainCount = (count: number): string => `${figure(count)} ${count === 1 ? 'domain' : 'domains'}`
 
 /** A progress line, on a terminal only. */
 const progress = ({ stderr }: NodeJS.Process, total: number): { show(done: number): void, end(): void } => {
@@ -86,7 +72,7 @@ const progress = ({ stderr }: NodeJS.Process, total: number): { show(done: numbe
     show: done => {
       if (!stderr.isTTY || performance.now() - shownAt < progressMs) return
       shownAt = performance.now()
-      stderr.write(`\r\x1b[K${shown(done)} of ${domainCount(total)}`)
+      stderr.write(`\r\x1b[K${figure(done)} of ${domainCount(total)}`)
     },
     end: () => { if (stderr.isTTY) stderr.write('\r\x1b[K') },
   }
@@ -98,7 +84,7 @@ const group = (title: string, lines: readonly string[], paint: Paint): string =>
   return [
     `${paint('bold', `${title} (${domainCount(lines.length)})`)}\n`,
     ...lines.slice(0, maxExamples).map(line => `  ${line}\n`),
-    ...more > 0 ? [`  and ${shown(more)} more\n`] : [],
+    ...more > 0 ? [`  and ${figure(more)} more\n`] : [],
   ].join('')
 }
 
@@ -117,8 +103,8 @@ const reportText = (verdicts: readonly DomainMx[], paint: Paint): string => {
     groups.push(group('DNS could not be asked', unknown.map(verdict => `${verdict.domain}: ${verdict.unknown}`), paint))
   }
   const { right, wrong } = sumOf(verdicts)
-  const sum = `${shown(right)} of ${domainCount(verdicts.length)} right, ${shown(wrong)} to mend, `
-    + `${shown(unknown.length)} not known`
+  const sum = `${figure(right)} of ${domainCount(verdicts.length)} right, ${figure(wrong)} to mend, `
+    + `${figure(unknown.length)} not known`
   return [...groups, paint(right === verdicts.length ? 'green' : 'bold', `${sum}\n`)].join('')
 }
 

@@ -3,8 +3,9 @@
  * holdfast(8) and the completions of the shells are made from it, too. A command
  * loads what it needs when it runs, so that `query` doesn't wait for what `serve` takes.
  */
+import { readFileSync } from 'node:fs'
 import { Argument, Command } from 'commander'
-import { version } from '../runtime/package.js'
+import { packageFile, version } from '../runtime/package.js'
 import type { AdoptOptions } from './adopt.js'
 import type { CheckOptions } from './check.js'
 import type { CompareOptions } from './compare.js'
@@ -160,25 +161,31 @@ const addMx = (program: Command, process: NodeJS.Process): void => {
       run('mx', process, async () => (await import('./mx.js')).mx(domains, options, process)))
 }
 
+/** Has the daemon do what this path of its admin socket stands for. */
+const act = (
+  path: string, body: Readonly<Record<string, string | undefined>>, options: DaemonOptions, process: NodeJS.Process,
+): Promise<void> =>
+  run(path.slice(1), process, async () => (await import('./act.js')).act(path, body, options, process))
+
 const addTelling = (program: Command, process: NodeJS.Process): void => {
   addAdmin(program, 'trust', 'believe a table as it is now, although known keys are gone from it',
     'holdfast trust virtual_alias')
     .argument('<MAP>', 'the name of the map')
     .action((map: string, options: DaemonOptions) =>
-      run('trust', process, async () => (await import('./act.js')).trust(map, options, process)))
+      act('/trust', { map }, options, process))
 
   addAdmin(program, 'flush', 'look up a key, the keys of a domain, or every key of a map again, on all nodes; '
     + 'until then the old answers bridge an outage', 'holdfast flush virtual_alias info@example.com')
     .argument('<MAP>', 'the name of the map')
     .argument('[KEY]', 'an address, a domain, or @DOMAIN for all of a domain')
     .action((map: string, key: string | undefined, options: DaemonOptions) =>
-      run('flush', process, async () => (await import('./act.js')).flush(map, key, options, process)))
+      act('/flush', { map, key }, options, process))
 
   addAdmin(program, 'forget', 'no longer name a node that is out of service, which `status --fleet` calls gone for a '
     + 'week; all nodes that share the Redis forget it', 'holdfast forget mx9.example.com')
     .argument('<NODE>', 'its name, as `holdfast status --fleet` has it')
     .action((node: string, options: DaemonOptions) =>
-      run('forget', process, async () => (await import('./act.js')).forget(node, options, process)))
+      act('/forget', { node: node.toLowerCase().replace(/\.$/, '') }, options, process))
 }
 
 const addRows = (program: Command, process: NodeJS.Process): void => {
@@ -199,22 +206,31 @@ const addRows = (program: Command, process: NodeJS.Process): void => {
 const manualPages = { 'holdfast': 'holdfast.8', 'holdfast.yaml': 'holdfast.yaml.5' } as const
 const completionScripts = { bash: 'holdfast.bash', zsh: '_holdfast', fish: 'holdfast.fish' } as const
 
+/** Prints the maps' names, one a line; none if the configuration has problems. */
+const printMapNames = async (config: string, { stdout, env }: NodeJS.Process): Promise<void> => {
+  const { loadConfig } = await import('../config/load.js')
+  const loaded = loadConfig(config, env)
+  if (loaded.ok) stdout.write(loaded.config.maps.map(({ name }) => `${name}\n`).join(''))
+}
+
 const addPages = (program: Command, process: NodeJS.Process): void => {
-  const print = (name: string, file: string): Promise<void> =>
-    run(name, process, async () => (await import('./print.js')).printPage(file, process))
+  /** A file that ships beside the program (deploy/pages makes it). */
+  const print = (file: string): void => {
+    process.stdout.write(readFileSync(packageFile(`dist/holdfast/${file}`)))
+  }
 
   program.command('schema')
     .description('print the JSON Schema of holdfast.yaml, for editors')
     .addHelpText('after', `${examples('holdfast schema > holdfast.schema.json')}\n
 An editor with a YAML language server takes it from a first line such as
 # yaml-language-server: $schema=holdfast.schema.json`)
-    .action(() => print('schema', 'holdfast.schema.json'))
+    .action(() => print('holdfast.schema.json'))
 
   program.command('manual')
     .description('print a page of the manual for man(1)')
     .addArgument(new Argument('[PAGE]', 'which page').choices(Object.keys(manualPages)).default('holdfast'))
     .addHelpText('after', examples('holdfast manual holdfast.yaml | man -l -'))
-    .action((page: keyof typeof manualPages) => print('manual', manualPages[page]))
+    .action((page: keyof typeof manualPages) => print(manualPages[page]))
 
   program.command('completion')
     .description('print the completion script of a shell, or the names of the maps, which the scripts ask for')
@@ -222,7 +238,6 @@ An editor with a YAML language server takes it from a first line such as
     .option('--config <FILE>', 'the configuration file that has the maps', standardConfig)
     .addHelpText('after', examples(
       'source <(holdfast completion bash)', 'source <(holdfast completion zsh)', 'holdfast completion fish | source'))
-    .action((what: keyof typeof completionScripts | 'maps', { config }: { config: string }) => what === 'maps'
-      ? run('completion', process, async () => (await import('./print.js')).printMapNames(config, process))
-      : print('completion', completionScripts[what]))
+    .action((what: keyof typeof completionScripts | 'maps', { config }: { config: string }) =>
+      what === 'maps' ? printMapNames(config, process) : print(completionScripts[what]))
 }

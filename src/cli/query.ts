@@ -1,6 +1,7 @@
 /** `holdfast query`: asks the running daemon by socketmap, as Postfix does. */
 import { connect } from 'node:net'
 import { NetstringDecoder, encodeNetstring } from '../../proto/netstring.js'
+import { maxReplyBytes } from '../../proto/socketmap.js'
 import { endpointName } from '../config/endpoint.js'
 import { messageOf } from '../log.js'
 import { byteString, readable } from '../outcome.js'
@@ -16,9 +17,6 @@ export type DaemonAnswer =
   | { readonly kind: 'found', readonly value: string }
   | { readonly kind: 'absent' }
   | { readonly kind: 'unavailable', readonly text: string }
-
-/** Postfix's own limit for a reply. */
-const maxReplyBytes = 100_000
 
 /** Sends `request` (bytes) in a netstring; resolves with the payload of the reply. Rejects if there is none in time. */
 const ask = (address: DaemonAddress, request: string, timeoutMs: number) => new Promise<string>((resolve, reject) => {

@@ -63,13 +63,13 @@ t.test('the command prints the keys that differ, and its exit code says so', asy
   const changed = await compare(keys)
   t.equal(changed.code, 1)
   t.strictSame(changed.stdout.split('\n').sort(), [
-    '', 'Bob@A.example\tabsent\tfound y@b.example', 'any@c.example\tfound w@b.example\tfound z@b.example',
+    '', 'Bob@A.example\tabsent\tfound: y@b.example', 'any@c.example\tfound: w@b.example\tfound: z@b.example',
   ])
 
   t.match(await compare('', join(holdfast.dir, 'none')), { code: 66, stderr: /keys can't be read/ }, 'no such file')
   await holdfast.kill()
   t.match(
-    await compare('ann@a.example\n'), { code: 75, stdout: /^ann@a\.example\tfound x@b\.example\tunavailable: / },
+    await compare('ann@a.example\n'), { code: 75, stdout: /^ann@a\.example\tfound: x@b\.example\tunavailable: / },
     'no daemon',
   )
 })
