@@ -68,29 +68,24 @@ const forget = async (name: string, { forgetNode }: Administered, log: Log): Pro
   return { done: `${name} is forgotten; each node that shares the Redis no longer names it after 10 s` }
 }
 
-type Act<Target> = (target: Target, key: string | null) => ActionResult | Promise<ActionResult>
-
 /** `POST /trust`, `/flush`, `/warm` and `/forget`. */
 export const routeActions = (app: FastifyInstance, administered: () => Administered, log: Log): void => {
-  const onMap = (verb: string, act: Act<string>): void => {
+  const route = (verb: string, act: (body: unknown) => ActionResult | Promise<ActionResult>): void => {
     app.post(`/${verb}`, async ({ body }, reply) => {
-      const { maps } = administered()
-      const name = textAt(body, 'map')
-      if (name === null || !maps.has(name)) return reply.code(404).send({ error: noMap(name, maps) })
-      const result = await act(name, textAt(body, 'key'))
+      const result = await act(body)
       return reply.code('error' in result ? 400 : 200).send(result)
     })
   }
-  const onMysqlMap = (verb: string, act: Act<MysqlMap>): void => onMap(verb, (name, key) => {
-    const map = administered().maps.get(name)
-    if (map?.kind === 'mysql') return act(map, key)
-    return { error: `${name} is a text table: it is read at start and reload` }
-  })
-  onMysqlMap('trust', map => trust(map, log))
-  onMysqlMap('flush', (map, key) => flushMap(map, key, flushed => administered().announce(flushed), log))
-  onMap('warm', name => warm(name, administered().loaders.get(name)))
-  app.post('/forget', async ({ body }, reply) => {
-    const result = await forget(textAt(body, 'node') ?? '', administered(), log)
-    return reply.code('error' in result ? 400 : 200).send(result)
-  })
+  const onMap = (verb: string, act: (map: MysqlMap, key: string | null) => ActionResult | Promise<ActionResult>) =>
+    route(verb, body => {
+      const [name, { maps }] = [textAt(body, 'map'), administered()]
+      const map = maps.get(name ?? '')
+      if (map === undefined) return { error: noMap(name, maps) }
+      return map.kind === 'mysql' ? act(map, textAt(body, 'key'))
+        : { error: `${map.name} is a text table: it is read at start and reload` }
+    })
+  onMap('trust', map => trust(map, log))
+  onMap('flush', (map, key) => flushMap(map, key, flushed => administered().announce(flushed), log))
+  onMap('warm', ({ name }) => warm(name, administered().loaders.get(name)))
+  route('forget', body => forget(textAt(body, 'node') ?? '', administered(), log))
 }

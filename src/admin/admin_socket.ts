@@ -8,12 +8,11 @@ import type { FastifyInstance } from 'fastify'
 import type { Log } from '../log.js'
 import type { Maps } from '../lookup/maps.js'
 import { copiedDomains } from '../mx/domains.js'
-import { listenOnUnixSocket } from '../server/unix_socket.js'
 import { noMap, routeActions, textAt } from './actions.js'
 import type { Administered } from './actions.js'
 import { explain } from './explain.js'
 import type { ExplainQuestion } from './explain.js'
-import { createHttp } from './http.js'
+import { createHttp, listenAt } from './http.js'
 import { cachedMap, knownRows } from './rows.js'
 import type { Row } from './rows.js'
 import { reportOf } from './summary.js'
@@ -68,19 +67,12 @@ const routeExport = (app: FastifyInstance, administered: () => Administered): vo
 /** Serves on the socket at `path`, mode 0660. Rejects if the socket can't be made. */
 export const serveAdmin = async (
   path: string, maxClients: number, shown: Shown, administered: () => Administered, log: Log,
-): Promise<{ close: () => Promise<void> }> => {
+): Promise<{ close(): Promise<void> }> => {
   const app = createHttp(bodyBytes, maxClients, 0)
   app.get('/status', () => reportOf(shown))
   routeExplain(app, administered, log)
   routeActions(app, administered, log)
   routeExport(app, administered)
   app.get('/domains', () => copiedDomains(administered()))
-  await app.ready()
-  const { remove } = await listenOnUnixSocket(app.server, { path, mode: 0o660, gid: null })
-  return {
-    close: () => {
-      remove()
-      return app.close()
-    },
-  }
+  return listenAt(app, path, 0o660)
 }

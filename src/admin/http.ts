@@ -38,21 +38,33 @@ export const createHttp = (bodyLimit: number, maxClients: number, silentMs: numb
   return app
 }
 
+/** Has an HTTP server listen on a unix socket with this mode. Rejects if the socket can't be made. */
+export const listenAt = async (
+  app: FastifyInstance, path: string, mode: number,
+): Promise<{ close(): Promise<void> }> => {
+  await app.ready()
+  const { remove } = await listenOnUnixSocket(app.server, { path, mode, gid: null })
+  return {
+    close: () => {
+      remove()
+      return app.close()
+    },
+  }
+}
+
 /** A client of `health` that takes nothing for this time (ms) is closed. */
 const silentMs = 60_000
-
-type HealthServer = { readonly url: string, close(): Promise<void> }
-
-/** The status page: one file, and a policy that lets the browser run and load nothing else. */
-type Page = { readonly html: string, readonly policy: string }
 
 const hashOf = (html: string, tag: 'script' | 'style'): string => {
   const content = new RegExp(`<${tag}>([^]*?)</${tag}>`).exec(html)?.[1] ?? ''
   return `'sha256-${createHash('sha256').update(content).digest('base64')}'`
 }
 
-/** Reads the page; `policy` is its Content-Security-Policy. Throws if the file isn't there. */
-export const readPage = (): Page => {
+/**
+ * The status page, one file; `policy` is its Content-Security-Policy, which lets the browser run and load nothing else.
+ * Throws if the file isn't there.
+ */
+export const readPage = (): { readonly html: string, readonly policy: string } => {
   const html = readFileSync(packageFile('src/admin/page.html'), 'utf8')
   return {
     html,
@@ -86,7 +98,9 @@ const routeStatus = (app: FastifyInstance, shown: Shown): void => {
 }
 
 /** Serves the page, `/livez`, `/readyz`, `/status` and `/metrics`. Rejects if it can't listen there. */
-export const serveHealth = async (address: Endpoint, maxClients: number, shown: Shown): Promise<HealthServer> => {
+export const serveHealth = async (
+  address: Endpoint, maxClients: number, shown: Shown,
+): Promise<{ readonly url: string, close(): Promise<void> }> => {
   const app = createHttp(8_192, maxClients, silentMs)
   routePage(app)
   routeStatus(app, shown)
@@ -94,13 +108,5 @@ export const serveHealth = async (address: Endpoint, maxClients: number, shown: 
     const url = await app.listen({ host: address.host, port: address.port })
     return { url, close: () => app.close() }
   }
-  await app.ready()
-  const { remove } = await listenOnUnixSocket(app.server, { path: address.path, mode: 0o666, gid: null })
-  return {
-    url: `unix:${address.path}`,
-    close: () => {
-      remove()
-      return app.close()
-    },
-  }
+  return { url: `unix:${address.path}`, ...await listenAt(app, address.path, 0o666) }
 }

@@ -14,7 +14,7 @@ import { summarize } from './summary.js'
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number]
 
 type Metric = {
-  readonly kind: 'counter' | 'gauge'
+  readonly type: typeof Counter | typeof Gauge
   readonly name: string
   readonly help: string
   readonly labels: readonly string[]
@@ -23,8 +23,8 @@ type Metric = {
 
 type Define = (name: string, help: string, labels: readonly string[], samples: Metric['samples']) => Metric
 
-const counter: Define = (name, help, labels, samples) => ({ kind: 'counter', name, help, labels, samples })
-const gauge: Define = (name, help, labels, samples) => ({ kind: 'gauge', name, help, labels, samples })
+const counter: Define = (name, help, labels, samples) => ({ type: Counter, name, help, labels, samples })
+const gauge: Define = (name, help, labels, samples) => ({ type: Gauge, name, help, labels, samples })
 
 /** 1 for the state that something is in, 0 for the others. */
 const inState = <State extends string>(
@@ -239,41 +239,19 @@ const usefulOfNode: ReadonlySet<string> = new Set([
 
 /** Has the registry read a metric when it is asked for it. */
 const register = (registry: Registry, metric: Metric, read: () => Status | null): void => {
-  const { kind, name, help, labels, samples } = metric
-  const settings = { name, help, labelNames: labels, registers: [registry] }
-  const current = (): readonly Sample[] => {
-    const status = read()
-    return status === null ? [] : samples(status)
-  }
-  switch (kind) {
-    case 'counter':
-      new Counter({
-        ...settings, collect() {
-          this.reset()
-          for (const [each, value] of current()) this.inc(each, value)
-        },
-      })
-      return
-    case 'gauge':
-      new Gauge({
-        ...settings, collect() {
-          this.reset()
-          for (const [each, value] of current()) this.set(each, value)
-        },
-      })
-      return
-    default: kind satisfies never
-  }
+  const { type: Type, name, help, labels, samples } = metric
+  const registered: Counter | Gauge = new Type({
+    name, help, labelNames: labels, registers: [registry],
+    collect: () => {
+      registered.reset()
+      const status = read()
+      if (status !== null) for (const [each, value] of samples(status)) registered.inc(each, value)
+    },
+  })
 }
 
-type Metrics = {
-  readonly contentType: string
-  /** The whole page. */
-  render(): Promise<string>
-}
-
-/** Metrics of what `status` gives when the page is rendered. */
-export const createMetrics = (status: () => Status): Metrics => {
+/** The page with the metrics of what `status` gives when it is rendered. */
+export const createMetrics = (status: () => Status) => {
   const registry = new Registry()
   let current: Status | null = null
   for (const metric of metrics) register(registry, metric, () => current)
@@ -288,7 +266,7 @@ export const createMetrics = (status: () => Status): Metrics => {
   }
   return {
     contentType: registry.contentType,
-    render: async () => {
+    render: (): Promise<string> => {
       // One look at the daemon for each page, so that the figures agree with each other.
       current = status()
       return registry.metrics()

@@ -2,8 +2,7 @@
 import type { Config } from '../config/config.js'
 import { problemsOf } from '../config/load.js'
 import { readConfiguration } from '../daemon/open_sources.js'
-import { startDaemon } from '../daemon/daemon.js'
-import type { Daemon } from '../daemon/daemon.js'
+import { Daemon } from '../daemon/daemon.js'
 import { createEvents } from '../admin/history.js'
 import { createLog, messageOf } from '../log.js'
 import type { Log } from '../log.js'
@@ -30,26 +29,24 @@ const announce = (daemon: Daemon, { file, maps }: Config, log: Log): void => {
 const mapNames = (maps: Config['maps']): string =>
   `${counted(maps.length, 'map')}: ${maps.map(({ name }) => name).join(', ')}`
 
-type Reloads = { start(reload: () => Promise<void>): void, readonly idle: Promise<void> }
+/** Reloads that are asked for, from now on, one after the other; one that is asked for before `start` waits for it. */
+class Reloads {
+  idle = Promise.resolve()
+  #reload: (() => Promise<void>) | null = null
+  #isAsked = false
 
-/** Reloads that are asked for, from now on: those before `start` is called wait for it. */
-const queueReloads = (process: NodeJS.Process): Reloads => {
-  let [isAsked, queue] = [false, Promise.resolve()]
-  let reload: (() => Promise<void>) | null = null
-  const ask = (): void => {
-    // One after the other.
-    if (reload === null) isAsked = true
-    else queue = queue.then(reload)
+  constructor(process: NodeJS.Process) {
+    process.on('SIGHUP', () => this.#ask())
   }
-  process.on('SIGHUP', ask)
-  return {
-    start: given => {
-      reload = given
-      if (isAsked) ask()
-    },
-    get idle() {
-      return queue
-    },
+
+  start(reload: () => Promise<void>): void {
+    this.#reload = reload
+    if (this.#isAsked) this.#ask()
+  }
+
+  #ask(): void {
+    this.#isAsked = true
+    if (this.#reload !== null) this.idle = this.idle.then(this.#reload)
   }
 }
 
@@ -85,7 +82,7 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
   const events = createEvents(Date.now)
   const log = events.recording(base)
 
-  const reloads = queueReloads(process)
+  const reloads = new Reloads(process)
   const first = await readConfiguration(fileName, env, log, null)
   if (first === null) return exitConfig
   base.configure({ ...first.config.file.log, journal })
@@ -93,7 +90,8 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
   const inherited = inheritedSockets(env, process.pid)
   let daemon: Daemon
   try {
-    daemon = await startDaemon(first, log, events, inherited)
+    daemon = new Daemon(first, log, events, inherited)
+    await daemon.open()
   } catch (error) {
     log.error(`can't start: ${messageOf(error)}`)
     return exitUnavailable

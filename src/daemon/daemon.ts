@@ -277,12 +277,3 @@ export class Daemon {
     this.#maps.close()
   }
 }
-
-/** Opens the maps, and listens. Rejects if it can't listen on an address; nothing is left open then. */
-export const startDaemon = async (
-  configuration: Configuration, log: Log, events: Events, inherited: Inherited,
-): Promise<Daemon> => {
-  const daemon = new Daemon(configuration, log, events, inherited)
-  await daemon.open()
-  return daemon
-}

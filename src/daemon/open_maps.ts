@@ -7,13 +7,13 @@ import { FlushChannel } from '../caches/flush_channel.js'
 import type { Flush, FlushHooks } from '../caches/flush_channel.js'
 import { RedisAnswers } from '../caches/redis.js'
 import type { RedisClient } from '../caches/redis_client.js'
-import type { Config, Lifetimes } from '../config/config.js'
+import type { Config, Lifetimes, RedisSettings } from '../config/config.js'
 import type { Log } from '../log.js'
 import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
 import { fold } from '../postfix/fold.js'
 import { systemClock } from '../runtime/clock.js'
 import { askChanges } from '../tables/changes_query.js'
-import type { Sources, Table } from '../tables/open.js'
+import type { Sources } from '../tables/open.js'
 import { Canary } from '../trust/canary.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
 import type { TableTrust } from '../trust/table_trust.js'
@@ -83,11 +83,11 @@ export const openMaps = (
     },
   })
   const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
-  const channel = redis === null ? null : openFlushes(config, redis, maps, log)
-  doubts = redis === null ? null : openDoubts(config, redis, mysqlMaps, log)
+  const channel = redis === null ? null : openFlushes(redis, maps, log)
+  doubts = redis === null ? null : openDoubts(redis, mysqlMaps, log)
   const announce: OpenMaps['announce'] = flush => channel?.announce(flush) ?? Promise.resolve(null)
   const loaders = openLoaders({
-    config, maps: mysqlMaps, tablesOf: name => tablesOf(sources, name), redis, canaries, previous, log,
+    config, maps: mysqlMaps, redis, canaries, previous, log,
   })
   const copies = keepCopies({
     maps: mysqlMaps, everyMs: config.file.copy_every, maxRows: config.file.copy_rows, folder: config.copiesPath,
@@ -104,8 +104,7 @@ export const openMaps = (
   const allCanaries = [...new Set([...canaries.values()].flat())]
   return {
     config, openedAt: Date.now(), maps, loaders, sources, canaries: allCanaries, copies, redis: redis?.cache ?? null,
-    shared: redis === null || config.redis === null ? null
-      : { client: redis.client, keyPrefix: config.redis.keyPrefix },
+    shared: redis === null ? null : { client: redis.client, keyPrefix: redis.settings.keyPrefix },
     evidence, announce,
     close: () => {
       evidence.close()
@@ -146,14 +145,16 @@ const neighbourOf = (map: ServedMap): Neighbour => {
   return { search, knows, targets, readRedis: (key, deadline) => lookup.readRedis(key, deadline) }
 }
 
-type OpenedRedis = { readonly cache: RedisAnswers, readonly client: RedisClient, close(): void }
+type OpenedRedis = {
+  readonly settings: RedisSettings, readonly cache: RedisAnswers, readonly client: RedisClient, close(): void
+}
 
 /** Connects in the background. */
-export const openRedis = (config: Config, log: Log): OpenedRedis | null => {
-  if (config.redis === null) return null
+export const openRedis = ({ redis: settings }: Config, log: Log): OpenedRedis | null => {
+  if (settings === null) return null
   const logState = logRedis(log)
   let isClosed = false
-  const cache = new RedisAnswers(config.redis, {
+  const cache = new RedisAnswers(settings, {
     onState: (state, detail, since) => {
       if (!isClosed) logState(state, detail, since)
     },
@@ -165,7 +166,7 @@ export const openRedis = (config: Config, log: Log): OpenedRedis | null => {
     },
   }, systemClock)
   return {
-    cache, client: cache.client,
+    settings, cache, client: cache.client,
     close: () => {
       isClosed = true
       cache.close()
@@ -187,16 +188,16 @@ const openCanaries = (config: Config, sources: Sources, log: Log): ReadonlyMap<s
 }
 
 /** Nodes that share a Redis share their doubts. */
-const openDoubts = (config: Config, redis: OpenedRedis, maps: readonly MysqlMap[], log: Log): SharedDoubts | null =>
-  config.redis === null ? null : shareDoubts({
-    maps, client: redis.client, keyPrefix: config.redis.keyPrefix, ready: redis.cache.tried, clock: systemClock,
-    onProblem: problem =>
-      log.repeated('redis doubts', `redis: doubts that other nodes have may not reach this one: ${problem}`),
-  })
+const openDoubts = (
+  { settings, cache, client }: OpenedRedis, maps: readonly MysqlMap[], log: Log,
+): SharedDoubts => shareDoubts({
+  maps, client, keyPrefix: settings.keyPrefix, ready: cache.tried, clock: systemClock,
+  onProblem: problem =>
+    log.repeated('redis doubts', `redis: doubts that other nodes have may not reach this one: ${problem}`),
+})
 
 /** Flushes by other nodes reach the maps. */
-const openFlushes = (config: Config, { client, cache }: OpenedRedis, maps: Maps, log: Log): FlushChannel | null => {
-  if (config.redis === null) return null
+const openFlushes = ({ settings, client, cache }: OpenedRedis, maps: Maps, log: Log): FlushChannel => {
   const lookups = [...maps.values()].flatMap(map => map.kind === 'mysql' ? [map.lookup] : [])
   const hooks: FlushHooks = {
     onFlush: ({ map: name, what }, at) => {
@@ -212,12 +213,7 @@ const openFlushes = (config: Config, { client, cache }: OpenedRedis, maps: Maps,
     onProblem: problem =>
       log.repeated('redis flush', `redis: flushes by other nodes may not reach this one at once: ${problem}`),
   }
-  return new FlushChannel({ client, settings: config.redis, hooks, now: Date.now })
-}
-
-const tablesOf = (sources: Sources, map: string): readonly Table[] => {
-  const opened = sources.of(map)
-  return opened.kind === 'mysql' ? opened.tables : []
+  return new FlushChannel({ client, settings, hooks, now: Date.now })
 }
 
 /** Flushes the rows that the map's `changes` query lists; gives the functions that end this. */

@@ -12,14 +12,6 @@ import type { Endpoint } from '../config/endpoint.js'
 import { messageOf } from '../log.js'
 import { replaceFile } from '../runtime/replace_file.js'
 
-export type Notifier = {
-  ready(): Promise<void>
-  reloading(): Promise<void>
-  /** A reload is over; `problems` say what of the configuration is not in force. */
-  reloaded(problems: readonly string[]): Promise<void>
-  stopping(): Promise<void>
-}
-
 /**
  * The file that says what came of the last reload, a line for each problem: sd_notify(3) has no word for a reload that
  * failed. It is in the unit's RuntimeDirectory; null if there is none.
@@ -30,7 +22,7 @@ export const verdictFile = (environment: NodeJS.ProcessEnv): string | null => {
 }
 
 /** `onProblem` gets one line that says why systemd could not be told. */
-export const createNotifier = (environment: NodeJS.ProcessEnv, onProblem: (text: string) => void): Notifier => {
+export const createNotifier = (environment: NodeJS.ProcessEnv, onProblem: (text: string) => void) => {
   const tell = (...words: string[]): Promise<void> => new Promise(resolve => {
     if (environment['NOTIFY_SOCKET'] === undefined) return resolve()
     execFile('systemd-notify', words, { timeout: 10_000 }, error => {
@@ -42,13 +34,14 @@ export const createNotifier = (environment: NodeJS.ProcessEnv, onProblem: (text:
   const watchdogMs = Number(environment['WATCHDOG_USEC'] ?? 0) / 1_000
   let watchdog: NodeJS.Timeout | null = null
   return {
-    ready: () => {
+    ready: (): Promise<void> => {
       // Half the time, as sd_watchdog_enabled(3) advises. A process that turns sends it; nothing else is judged.
       if (watchdogMs > 0) watchdog ??= setInterval(() => void tell('WATCHDOG=1'), watchdogMs / 2).unref()
       return tell('--ready')
     },
     reloading: () => tell('RELOADING=1'),
-    reloaded: async problems => {
+    /** A reload is over; `problems` say what of the configuration is not in force. */
+    reloaded: async (problems: readonly string[]): Promise<void> => {
       try {
         const text = problems.map(problem => `${problem}\n`).join('')
         if (verdict !== null) await replaceFile(verdict, append => append(text))
@@ -57,7 +50,7 @@ export const createNotifier = (environment: NodeJS.ProcessEnv, onProblem: (text:
       }
       await tell('--ready')
     },
-    stopping: () => {
+    stopping: (): Promise<void> => {
       if (watchdog !== null) clearInterval(watchdog)
       return tell('STOPPING=1')
     },

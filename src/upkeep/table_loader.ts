@@ -10,7 +10,7 @@ import type { LoadTarget, LoadTurn } from './load_table.js'
 import { statement } from '../caches/entry.js'
 import type { RedisCache } from '../caches/redis.js'
 import type { RedisClient } from '../caches/redis_client.js'
-import type { Config } from '../config/config.js'
+import type { Config, RedisSettings } from '../config/config.js'
 import type { Log } from '../log.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
 import { systemClock } from '../runtime/clock.js'
@@ -195,8 +195,9 @@ export type Loaders = ReadonlyMap<string, TableLoader>
 export type LoadersParts = {
   readonly config: Config
   readonly maps: readonly MysqlMap[]
-  readonly tablesOf: (map: string) => readonly Table[]
-  readonly redis: { readonly cache: RedisCache, readonly client: RedisClient } | null
+  readonly redis: {
+    readonly settings: RedisSettings, readonly cache: RedisCache, readonly client: RedisClient
+  } | null
   /** By the `authority` of the tables. */
   readonly canaries: ReadonlyMap<string, readonly Canary[]>
   /** Of the configuration before this one. */
@@ -225,7 +226,7 @@ const openLoader = (
 ): TableLoader | null => {
   const { name, trust, config: { warm } } = map
   const { config, redis, log } = parts
-  const [table, ...others] = parts.tablesOf(name)
+  const [table, ...others] = map.tables
   if (warm === null || table === undefined) return null
   if (warm === 'auto' && !logListing(name, table, log)) return null
   if (others.length > 0) log.info(`map ${name}: warm: only the first of its ${others.length + 1} tables is loaded`)
@@ -264,11 +265,11 @@ const logListing = (name: string, { definition }: Table, log: Log): boolean => {
 }
 
 /** Redis if the map uses it, else memory. */
-const targetOf = (map: MysqlMap, { config, redis, previous }: LoadersParts): LoadTarget => {
+const targetOf = (map: MysqlMap, { redis, previous }: LoadersParts): LoadTarget => {
   const { name, identity, lookup, memory, config: { warm, lifetimes } } = map
-  if (map.redis !== null && redis !== null && config.redis !== null) {
+  if (map.redis !== null && redis !== null) {
     return redisTarget({
-      client: redis.client, redis: config.redis, map: identity, warm: warm ?? '',
+      client: redis.client, redis: redis.settings, map: identity, warm: warm ?? '',
       keepMs: Math.max(lifetimes.staleForMs, lifetimes.freshForMs),
     })
   }

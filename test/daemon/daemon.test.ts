@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { createEvents } from '../../src/admin/history.js'
-import { startDaemon } from '../../src/daemon/daemon.js'
+import { Daemon } from '../../src/daemon/daemon.js'
 import type { Configuration } from '../../src/daemon/open_sources.js'
 import { inheritedSockets } from '../../src/daemon/systemd.js'
 import { startBed } from './bed.js'
@@ -17,7 +17,8 @@ t.test('a daemon that is reloaded keeps nothing of the configurations before', a
   setFlagsFromString('--expose-gc')
   const collectGarbage = runInNewContext('gc') as () => void
 
-  const daemon = await startDaemon(await read(), log, createEvents(Date.now), inheritedSockets({}, process.pid))
+  const daemon = new Daemon(await read(), log, createEvents(Date.now), inheritedSockets({}, process.pid))
+  await daemon.open()
   t.teardown(() => daemon.close())
   const replaced: WeakRef<Configuration>[] = []
   for (let reload = 0; reload < 3; reload++) {
