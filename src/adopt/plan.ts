@@ -22,8 +22,9 @@ import { Draft } from './draft.js'
 import type { AdoptionPlan } from './draft.js'
 import { rewriteList, rewriteRestrictions } from './rewrite.js'
 import { expand, referenceOf, splitList } from '../postfix/parameter_list.js'
-import { proxyLists, purposes, restrictionLists } from '../postfix/parameters.js'
+import { proxyLists, purposes } from '../postfix/parameters.js'
 import type { Purpose } from '../postfix/parameters.js'
+import { restrictionListsOf } from '../postfix/postconf.js'
 import type { ParameterPlace, Postconf } from '../postfix/postconf.js'
 
 /**
@@ -107,9 +108,8 @@ const hasSameParents = (postfix: Postconf): boolean => {
 
 /** The lists of restrictions, in master.cf and in main.cf; gives their names. */
 const adoptRestrictions = (draft: Draft): ReadonlySet<string> => {
-  const { written, expanded, overrides } = draft.postfix
-  const classes = splitList(expanded.get('smtpd_restriction_classes') ?? '').map(({ text }) => text)
-  const known: readonly string[] = [...restrictionLists, ...classes]
+  const { written, overrides } = draft.postfix
+  const known = restrictionListsOf(draft.postfix)
   const lists = new Set(known)
   const adopt = (place: ParameterPlace, value: string): void =>
     draft.change(place, value, rewriteRestrictions(draft, place, value, name => lists.add(name)))

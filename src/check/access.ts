@@ -1,12 +1,14 @@
 /**
  * What accounts of this machine may do with files: Postfix's with the listeners' sockets, the service's with the
- * files of the configuration. Root, who runs the check, can read them all.
+ * files of the configuration. Root, who runs the check, can read them all. And what of the configuration others could
+ * read: files with passwords, and the status page on a public address.
  *
  * Bugs: access control lists (acl(5)) are not read.
  */
 import { execFile } from 'node:child_process'
-import { statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import type { Stats } from 'node:fs'
+import { BlockList, isIP } from 'node:net'
 import { dirname } from 'node:path'
 import type { Config } from '../config/config.js'
 import { groupName } from '../config/endpoint.js'
@@ -48,7 +50,7 @@ const look = (path: string): Stats | null | 'hidden' => {
 }
 
 /** Owner, group and mode as ls(1) has them, for people. */
-export const ownership = ({ uid, gid, mode }: Permissions): string =>
+const ownership = ({ uid, gid, mode }: Permissions): string =>
   `owner ${uid}, group ${groupName(gid)}, mode ${(mode & 0o7777).toString(8).padStart(4, '0')}`
 
 type Obstacle =
@@ -129,7 +131,7 @@ const folderFinding = (inTheWay: Obstacle, account: Account): FindingText => {
 const service = 'holdfast'
 
 /** The files that the configuration is read from, each once. */
-export const filesOf = (
+const filesOf = (
   { fileName, maps }: Config,
 ): readonly string[] => [...new Set([fileName, ...maps.flatMap(({ source }) => {
   switch (source.kind) {
@@ -141,7 +143,7 @@ export const filesOf = (
 })])]
 
 /** Owner, group and mode of a file that every account can read; null if some can't, or there is none. */
-export const readableByOthers = (file: string): Stats | null => {
+const readableByOthers = (file: string): Stats | null => {
   const anybody: Account = { name: 'anybody', uid: -1, gids: [] }
   const stats = look(file)
   if (stats === null || stats === 'hidden' || obstacle(file, '/', anybody) !== null) return null
@@ -173,3 +175,52 @@ export const fileFindings = (config: Config, account: Account): readonly Finding
         + 'Give its group access: mode 0640 for the file, 0750 for a folder',
     }]
   })
+
+/** A line of YAML or of a mysql_table(5) file that holds a password itself. */
+const passwordLine = /^\s*"?(?:password|sentinel_password)"?\s*[:=]\s*\S/m
+
+const holdsPassword = (file: string): boolean => {
+  try {
+    return passwordLine.test(readFileSync(file, 'utf8'))
+  } catch {
+    // Whoever can't read it finds that said elsewhere.
+    return false
+  }
+}
+
+/** Loopback, and the networks that are private (RFC 1918, RFC 4193) or of the link. */
+const privateNetworks = new BlockList()
+for (const [network, prefix] of [
+  ['127.0.0.0', 8], ['10.0.0.0', 8], ['172.16.0.0', 12], ['192.168.0.0', 16], ['169.254.0.0', 16], ['100.64.0.0', 10],
+] as const) privateNetworks.addSubnet(network, prefix)
+for (const [network, prefix] of [['::1', 128], ['fc00::', 7], ['fe80::', 10]] as const) {
+  privateNetworks.addSubnet(network, prefix, 'ipv6')
+}
+
+const isPrivate = (host: string): boolean => {
+  const family = isIP(host)
+  return family === 0 ? host === 'localhost' : privateNetworks.check(host, family === 6 ? 'ipv6' : 'ipv4')
+}
+
+const healthFinding = ({ health, fileName }: Config): readonly Finding[] => {
+  if (health?.kind !== 'inet' || isPrivate(health.host)) return []
+  return [{
+    level: 'warning', place: fileName,
+    text: `health: ${health.host} is no private address: whoever reaches port ${health.port} sees the names of the `
+      + 'maps and servers, and how much mail there is. Use 127.0.0.1 or a private address, or close the port to others',
+  }]
+}
+
+/** Findings about the files of the configuration, and about `health:`. */
+export const exposureFindings = (config: Config): readonly Finding[] => [
+  ...filesOf(config).flatMap((place): readonly Finding[] => {
+    const stats = readableByOthers(place)
+    if (stats === null || !holdsPassword(place)) return []
+    return [{
+      level: 'warning', place,
+      text: `it holds a password, and every account can read it (${ownership(stats)}). Give it the group of the `
+        + 'daemon and mode 0640',
+    }]
+  }),
+  ...healthFinding(config),
+]

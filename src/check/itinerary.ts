@@ -10,7 +10,7 @@
  */
 import { compileSearch } from '../lookup/search.js'
 import { fold } from '../postfix/fold.js'
-import type { Search, SearchSettings } from '../postfix/parameters.js'
+import type { Purpose, Search, SearchSettings } from '../postfix/parameters.js'
 import { placeName } from '../postfix/postconf.js'
 import type { OwnUse } from './tables.js'
 
@@ -51,11 +51,11 @@ export type Stop = {
   readonly map: string
   readonly asks: Asks | null
   /** Postfix itself asks for the keys of each step of this search; null: for the whole key. */
-  readonly stepsOf: OwnUse['use']['purpose']
+  readonly stepsOf: Purpose | null
 }
 
 /** In the old form a table without a check_*_access has that of its list. */
-const nameOf = ({ parameter, restriction }: OwnUse['use']): string => {
+const nameOf = ({ parameter, restriction }: OwnUse): string => {
   const [, list] = /^smtpd_(client|helo|sender|recipient|relay)_restrictions$/.exec(parameter) ?? []
   if (/^check_\w+_access$/i.test(restriction)) return restriction.toLowerCase()
   return list === undefined ? parameter : `check_${list === 'relay' ? 'recipient' : list}_access`
@@ -64,8 +64,8 @@ const nameOf = ({ parameter, restriction }: OwnUse['use']): string => {
 /** The maps that Postfix asks, in its order. */
 export const stopsOf = (uses: readonly OwnUse[]): readonly Stop[] => {
   const stops = new Map<string, Stop>()
-  for (const { use, tcpMap } of uses) {
-    const [name, map] = [nameOf(use), use.map ?? tcpMap ?? '']
+  for (const use of uses) {
+    const [name, { map }] = [nameOf(use), use]
     const stepsOf = use.asked === 'steps' ? use.purpose : null
     const key = JSON.stringify([name, map, stepsOf])
     const places = [...new Set([...stops.get(key)?.places ?? [], placeName(use)])]

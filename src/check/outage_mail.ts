@@ -5,7 +5,7 @@
 import { ofKnownKey, ofUnseenKey } from '../admin/outage_verdict.js'
 import type { OutageFacts, OutageVerdict } from '../admin/outage_verdict.js'
 import { expand } from '../postfix/parameter_list.js'
-import { restrictionLists } from '../postfix/parameters.js'
+import { restrictionListsOf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import type { Stop } from './itinerary.js'
 
@@ -16,11 +16,10 @@ export type OutageLine = { readonly mail: string, readonly obstacles: readonly s
  * Whether smtpd(8) looks up the route of a sender, and so its domain in the lists of our domains: for
  * reject_unknown_sender_domain, check_sender_access and the like (smtpd_check.c, smtpd_resolve_addr).
  */
-export const resolvesSenders = ({ expanded, written, overrides }: Postconf): boolean => {
-  const classes = (expanded.get('smtpd_restriction_classes') ?? '').split(/[,\s]+/)
-  const lists: readonly string[] = [...restrictionLists, ...classes]
+export const resolvesSenders = (postfix: Postconf): boolean => {
+  const { expanded, written, overrides } = postfix
   return [
-    ...lists.map(name => expanded.get(name) ?? ''),
+    ...restrictionListsOf(postfix).map(name => expanded.get(name) ?? ''),
     ...overrides.map(({ value }) => expand(value, written) ?? value),
   ].some(value => /\b(reject_unknown_sender_domain|reject_unverified_sender|reject_unlisted_sender|check_sender_\w+)/i
     .test(value)) || expanded.get('smtpd_reject_unlisted_sender') === 'yes'

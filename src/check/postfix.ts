@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { readPostconf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
-import type { Config } from '../config/config.js'
+import type { Config, ListenerConfig } from '../config/config.js'
 import { charsetNote } from '../adopt/circumstances.js'
 import { charsetOf } from '../tables/cf.js'
 import { accountOf, fileFindings, serviceAccount } from './access.js'
@@ -11,7 +11,7 @@ import { listenerFor, reach } from './reach.js'
 import { settingFindings, tableFindings } from './tables.js'
 import type { OwnUse } from './tables.js'
 import { usesOf } from './uses.js'
-import type { Finding } from './uses.js'
+import type { Finding, Use } from './uses.js'
 
 /**
  * Findings about the Postfix of `configDir`; null if there is none, or it doesn't ask Holdfast yet. Rejects with
@@ -28,8 +28,7 @@ export const checkPostfix = async (configDir: string, config: Config): Promise<r
     return { its, ...await reach(postfix, config, its, account) }
   }))
   if (!reached.some(({ isOurs }) => isOurs)) return null
-  const ours = reached.flatMap(({ its, listener }) => listener === null ? []
-    : its.map(use => ({ use, tcpMap: listener.protocol === 'tcp_table' ? listener.map : null })))
+  const ours = reached.flatMap(({ its, listener }) => listener === null ? [] : its.map(use => ownUse(use, listener)))
   const service = await serviceAccount(account)
   return [
     ...reached.flatMap(({ findings }) => findings), ...tableFindings(postfix, config, ours),
@@ -47,6 +46,9 @@ const charsetFindings = (postfix: Postconf, { maps }: Config): readonly Finding[
   })
 }
 
+const ownUse = (use: Use, listener: ListenerConfig): OwnUse =>
+  ({ ...use, map: use.map ?? (listener.protocol === 'tcp_table' ? listener.map : '') })
+
 /** By default Postfix asks virtual_alias_maps for domains, too. */
 const askedByDefault = ['virtual_alias_domains']
 
@@ -59,7 +61,7 @@ export const askingOf = async (configDir: string, config: Config): Promise<Askin
   const postfix = await readPostconf(configDir)
   const uses = usesOf(postfix, askedByDefault).flatMap(use => {
     const listener = listenerFor(postfix, config, use)
-    return listener === null ? [] : [{ use, tcpMap: listener.protocol === 'tcp_table' ? listener.map : null }]
+    return listener === null ? [] : [ownUse(use, listener)]
   })
   return { postfix, uses }
 }

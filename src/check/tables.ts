@@ -4,7 +4,7 @@ import type { Postconf } from '../postfix/postconf.js'
 import type { Config, MapConfig } from '../config/config.js'
 import { splitList } from '../postfix/parameter_list.js'
 import type { AbsenceEffect, Search } from '../postfix/parameters.js'
-import { nearest } from '../config/spelling.js'
+import { hintFor } from '../config/spelling.js'
 import { deferred, fileAndName } from './uses.js'
 import type { Finding, FindingText, Use } from './uses.js'
 
@@ -141,13 +141,11 @@ const lettersProblem = (
   }
 }
 
-/** A use of this configuration's daemon; `tcpMap` is the map of a tcp: listener. */
-export type OwnUse = { readonly use: Use, readonly tcpMap: string | null }
+/** A use of this configuration's daemon, with the map that it asks, whatever the protocol. */
+export type OwnUse = Use & { readonly map: string }
 
-const mapFindings = (
-  postfix: Postconf, maps: readonly MapConfig[], { use, tcpMap }: OwnUse,
-): readonly FindingText[] => {
-  const name = use.map ?? tcpMap ?? ''
+const mapFindings = (postfix: Postconf, maps: readonly MapConfig[], use: OwnUse): readonly FindingText[] => {
+  const name = use.map
   const map = maps.find(each => each.name === name)
   if (map !== undefined) {
     const steps = refusal(postfix, use) ?? searchProblem(use, map)
@@ -157,16 +155,15 @@ const mapFindings = (
     ].flatMap(finding => finding ?? [])
   }
   const names = maps.map(each => each.name)
-  const near = nearest(name, names)
-  const hint = near === null ? `known maps: ${names.join(', ')}` : `did you mean '${near}'?`
-  return [{ level: 'error', text: `${use.table}: there is no map '${name}': each lookup is ${deferred}; ${hint}` }]
+  const hint = hintFor(name, names, `; known maps: ${names.join(', ')}`)
+  return [{ level: 'error', text: `${use.table}: there is no map '${name}': each lookup is ${deferred}${hint}` }]
 }
 
 /** Findings about each use, each finding once for each place. */
 export const tableFindings = (postfix: Postconf, { maps }: Config, uses: readonly OwnUse[]): readonly Finding[] => {
-  const findings = uses.flatMap(own => {
-    const place = fileAndName(postfix, [own.use])
-    return mapFindings(postfix, maps, own).map(({ level, text }) => ({ level, place, text }))
+  const findings = uses.flatMap(use => {
+    const place = fileAndName(postfix, [use])
+    return mapFindings(postfix, maps, use).map(({ level, text }) => ({ level, place, text }))
   })
   return [...new Map(findings.map(finding => [`${finding.place}\0${finding.text}`, finding])).values()]
 }
@@ -177,7 +174,7 @@ const sorted = (characters: string): string => Array.from(characters).sort().joi
 export const settingFindings = (
   postfix: Postconf, { fileName, maps, search: settings }: Config, uses: readonly OwnUse[],
 ): readonly Finding[] => {
-  const names = new Set(uses.map(({ use, tcpMap }) => use.map ?? tcpMap ?? ''))
+  const names = new Set(uses.map(({ map }) => map))
   const searches = new Set(maps.filter(({ name }) => names.has(name)).map(({ search }) => search))
   const set = (parameter: string): ReadonlySet<string> =>
     new Set(splitList(postfix.expanded.get(parameter) ?? '').map(({ text }) => text))

@@ -7,10 +7,10 @@
  */
 import { isChrooted, servicesOf } from '../adopt/circumstances.js'
 import { absenceOfAccess } from '../postfix/allow_lists.js'
-import { expand, splitList } from '../postfix/parameter_list.js'
-import { placeName } from '../postfix/postconf.js'
+import { expand, parseTable, splitList } from '../postfix/parameter_list.js'
+import { placeName, restrictionListsOf } from '../postfix/postconf.js'
 import type { ParameterPlace, Postconf, Service } from '../postfix/postconf.js'
-import { isKeyMajor, programsOf, purposes, restrictionLists, restrictionSearch } from '../postfix/parameters.js'
+import { isKeyMajor, programsOf, purposes, restrictionSearch } from '../postfix/parameters.js'
 import type { Purpose } from '../postfix/parameters.js'
 
 /**
@@ -58,21 +58,19 @@ type UsedTable = Pick<Use, 'table' | 'protocol' | 'endpoint' | 'map' | 'asked'> 
 /** Tables that Postfix does not ask for partial keys. */
 const patternTables: ReadonlySet<string> = new Set(['socketmap', 'tcp', 'regexp', 'pcre', 'cidr'])
 
-const compound = /^(union|pipe)map:\{(.*)\}$/s
 const isPattern = (text: string): boolean => {
-  const table = text.replace(/^proxy:/, '')
-  const inner = compound.exec(table)?.[2]
-  if (inner !== undefined) return isPattern(splitList(inner)[0]?.text ?? '')
-  return patternTables.has(table.split(':', 1)[0] ?? '')
+  const table = parseTable(text)
+  if (table !== null && table.kind !== 'mysql') return isPattern(table.members[0] ?? '')
+  return patternTables.has(text.replace(/^proxy:/, '').split(':', 1)[0] ?? '')
 }
 
 /** The tables in a piece of a list. */
 const tablesIn = (text: string, asked: Use['asked'], isProxied = false): readonly UsedTable[] => {
   const table = text.replace(/^!*(?:proxy:)?/, '')
   const proxied = isProxied || text.includes('proxy:')
-  const [, kind, inner] = compound.exec(table) ?? []
-  if (inner !== undefined) {
-    const members = splitList(inner).map(piece => piece.text)
+  const listed = parseTable(table)
+  if (listed !== null && listed.kind !== 'mysql') {
+    const { kind, members } = listed
     const ofMembers = asked === 'whole' && !isPattern(members[0] ?? '') ? 'steps' : asked
     return members.flatMap((member, i) => tablesIn(member, kind === 'pipe' && i > 0 ? 'other' : ofMembers, proxied))
   }
@@ -119,8 +117,7 @@ const usesInRestrictions = (postfix: Postconf, place: ParameterPlace, value: str
 /** Every use in master.cf, and in the parameters that main.cf sets; `defaults` are parameters that it need not set. */
 export const usesOf = (postfix: Postconf, defaults: readonly string[] = []): readonly Use[] => {
   const { inMainCf, expanded, written, overrides } = postfix
-  const classes = splitList(expanded.get('smtpd_restriction_classes') ?? '').map(({ text }) => text)
-  const restrictions = new Set<string>([...restrictionLists, ...classes])
+  const restrictions = restrictionListsOf(postfix)
   const places: readonly (ParameterPlace & { value: string })[] = [
     ...[...new Set([...inMainCf, ...defaults])].map(
       parameter => ({ service: null, parameter, value: expanded.get(parameter) ?? '' }),
@@ -128,7 +125,7 @@ export const usesOf = (postfix: Postconf, defaults: readonly string[] = []): rea
     ...overrides.map(({ value, ...place }) => ({ ...place, value: expand(value, written) ?? value })),
   ]
   return places.flatMap(({ value, ...place }) => {
-    if (restrictions.has(place.parameter)) return usesInRestrictions(postfix, place, value)
+    if (restrictions.includes(place.parameter)) return usesInRestrictions(postfix, place, value)
     const isKnown = purposes.has(place.parameter) || programsOf(place.parameter).length > 0
     return isKnown ? usesInList(postfix, place, value) : []
   })

@@ -3,10 +3,9 @@
  * mail would pass if MySQL went away.
  */
 import { maxReplyBytes } from '../../proto/socketmap.js'
-import type { Report } from '../admin/summary.js'
 import { whyNoCopy } from '../admin/outage_verdict.js'
 import type { OutageFacts } from '../admin/outage_verdict.js'
-import { exposureFindings } from '../check/exposure.js'
+import { exposureFindings } from '../check/access.js'
 import { likelyStops, stopsOf } from '../check/itinerary.js'
 import { outageLines, resolvesSenders } from '../check/outage_mail.js'
 import { askingOf, checkPostfix } from '../check/postfix.js'
@@ -17,8 +16,8 @@ import type { Problem } from '../log.js'
 import { readable } from '../outcome.js'
 import type { ByteString } from '../outcome.js'
 import { findListing } from '../upkeep/load_table.js'
-import { adminIn, call } from './daemon_at.js'
-import { Failure, counted, exitConfig, exitTempfail, painter, span, table, terminalLog } from './terminal.js'
+import { reportOfDaemon } from './daemon_at.js'
+import { counted, exitConfig, exitTempfail, painter, span, table, terminalLog } from './terminal.js'
 import { openMapSources } from '../daemon/open_sources.js'
 import type { Sources } from '../tables/open.js'
 import { longAnswersSql, orderedListing } from '../tables/ordered_listing.js'
@@ -131,19 +130,14 @@ type CopyFacts = { readonly whyNone: string, readonly text: string }
 
 /** The copies that the running daemon has, by map; null if it can't be asked. */
 const copiesOfDaemon = async (config: Config): Promise<ReadonlyMap<string, CopyFacts> | null> => {
-  const address = config.health ?? adminIn(config)
-  if (address === undefined) return null
-  try {
-    const { maps, now } = await call(address, '/status') as Report
-    return new Map(maps.map(({ name, copies }) => {
-      const rows = copies.reduce((sum, copy) => sum + copy.rows, 0)
-      const oldest = Math.min(...copies.map(({ takenAt }) => takenAt ?? now))
-      return [name, { whyNone: whyNoCopy(copies), text: `${rows} rows, ${span(now - oldest)} old` }]
-    }))
-  } catch (error) {
-    if (error instanceof Failure) return null
-    throw error
-  }
+  const report = await reportOfDaemon(config)
+  if (report === null) return null
+  const { maps, now } = report
+  return new Map(maps.map(({ name, copies }) => {
+    const rows = copies.reduce((sum, copy) => sum + copy.rows, 0)
+    const oldest = Math.min(...copies.map(({ takenAt }) => takenAt ?? now))
+    return [name, { whyNone: whyNoCopy(copies), text: `${rows} rows, ${span(now - oldest)} old` }]
+  }))
 }
 
 /** The copies that a daemon would take of the tables that can be listed, by map; those of text tables are left out. */

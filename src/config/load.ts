@@ -66,8 +66,8 @@ const configOf = (reading: Reading, written: WrittenFile): Config => {
   return {
     file, node, fileName: reading.fileName, listeners, health, admin, maps, faults: reading.faults,
     redis: file.redis === undefined ? null : redisOf(reading, file.redis),
-    snapshotPath: snapshotPathOf(reading, file),
-    copiesPath: copiesPathOf(reading, file),
+    snapshotPath: statePath(reading, file.snapshot, 'snapshot'),
+    copiesPath: statePath(reading, file.copies, 'copies'),
     staticDomains: new Set(file.static_domains.map(fold)),
     search: {
       recipientDelimiter: file.recipient_delimiter,
@@ -115,17 +115,10 @@ const checkTimes = (
   }
 }
 
-/** A path in the service's StateDirectory; null if it has none. */
-const statePath = ({ environment }: Reading, name: string): string | null => {
+/** Where something is kept over a restart: as the file says, else in the service's StateDirectory; null: nowhere. */
+const statePath = ({ environment, folder }: Reading, given: string | undefined, name: string): string | null => {
+  if (given !== undefined) return resolve(folder, given)
   // systemd.exec(5): the first of the unit's StateDirectory=.
   const state = environment['STATE_DIRECTORY']?.split(':', 1)[0] ?? ''
   return state === '' ? null : resolve(state, name)
 }
-
-/** The file that keeps the cache over a restart; null if there is none. */
-const snapshotPathOf = (reading: Reading, { snapshot }: ConfigFile): string | null =>
-  snapshot === undefined ? statePath(reading, 'snapshot') : resolve(reading.folder, snapshot)
-
-/** The folder that keeps the copies over a restart; null if there is none. */
-const copiesPathOf = (reading: Reading, { copies }: ConfigFile): string | null =>
-  copies === undefined ? statePath(reading, 'copies') : resolve(reading.folder, copies)

@@ -7,7 +7,7 @@ import type { ParameterPath } from './parse.js'
 import { secretOf } from './reading.js'
 import type { Reading } from './reading.js'
 import type { ConfigFile, MapSection } from './schema.js'
-import { nearest } from './spelling.js'
+import { hintFor } from './spelling.js'
 import { durationText } from './units.js'
 
 const minuteMs = 60_000
@@ -79,9 +79,7 @@ const checkMap = ({ problem }: Reading, path: ParameterPath, map: MapSection, { 
 /** `database` at `name` is not there. */
 const noDatabase = (name: string, databases: ConfigFile['databases']): string => {
   const known = Object.keys(databases)
-  const near = nearest(name, known)
-  const hint = near !== null ? `; did you mean '${near}'?`
-    : known.length === 0 ? ': add it there' : `; known: ${known.join(', ')}`
+  const hint = hintFor(name, known, known.length === 0 ? ': add it there' : `; known: ${known.join(', ')}`)
   return `database: '${name}' is not under \`databases\`${hint}`
 }
 

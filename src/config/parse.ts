@@ -5,7 +5,7 @@
 import { LineCounter, isMap, isNode, parseDocument, visit } from 'yaml'
 import type { Document } from 'yaml'
 import type * as z from 'zod'
-import { nearest } from './spelling.js'
+import { hintFor } from './spelling.js'
 import type { Problem } from '../log.js'
 import { schema } from './schema.js'
 import type { WrittenFile } from './schema.js'
@@ -81,8 +81,7 @@ const explain = (issue: z.core.$ZodIssue): { path: PropertyKey[], text: string }
   if (issue.code === 'unrecognized_keys') {
     const known = knownAt(issue.path)
     return issue.keys.map(key => {
-      const near = nearest(key, known)
-      const hint = near === null ? `; known here: ${known.join(', ')}` : `; did you mean '${near}'?`
+      const hint = hintFor(key, known, `; known here: ${known.join(', ')}`)
       return { path: [...issue.path, key], text: `unknown parameter '${key}'${hint}` }
     })
   }

@@ -15,8 +15,8 @@ const distance = (one: string, other: string): number => {
   return previous[other.length] ?? 0
 }
 
-/** The known name that is most like `word`; null if none is like it. */
-export const nearest = (word: string, known: Iterable<string>): string | null => {
+/** `; did you mean 'NAME'?` with the known name that is most like `word`; `otherwise` if none is like it. */
+export const hintFor = (word: string, known: readonly string[], otherwise = ''): string => {
   let best: string | null = null
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1
   for (const candidate of known) {
@@ -26,5 +26,5 @@ export const nearest = (word: string, known: Iterable<string>): string | null =>
       bestDistance = between
     }
   }
-  return best
+  return best === null ? otherwise : `; did you mean '${best}'?`
 }

@@ -3,7 +3,7 @@
  * absence of a key from a check_*_access table refuses mail.
  */
 import { expand, splitList } from './parameter_list.js'
-import { restrictionLists } from './parameters.js'
+import { restrictionListsOf } from './postconf.js'
 import type { AbsenceEffect } from './parameters.js'
 import type { Postconf } from './postconf.js'
 
@@ -15,7 +15,7 @@ const isCheck = (restriction: string): boolean => /^check_\w+_access$/i.test(res
 const useOf = (restriction: string, table: string): string =>
   `${isCheck(restriction) ? restriction.toLowerCase() : ''} ${table}`
 
-/** The elements of a list, those of its restriction classes in their place. */
+/** The elements of a list, those of the restriction classes that it names in their place. */
 const elements = (value: string, classes: ReadonlyMap<string, string>, depth = 0): readonly string[] =>
   splitList(value).flatMap(({ text }) => {
     const inner = depth < maxDepth ? classes.get(text) : undefined
@@ -27,17 +27,17 @@ const elements = (value: string, classes: ReadonlyMap<string, string>, depth = 0
  * refuses decides for the same use in all lists.
  */
 export const absenceOfAccess = (
-  { expanded, written, overrides }: Postconf,
+  postfix: Postconf,
 ): ((restriction: string, table: string) => AbsenceEffect) => {
-  const classNames = splitList(expanded.get('smtpd_restriction_classes') ?? '').map(({ text }) => text)
-  const classes = new Map(classNames.map(name => [name, expanded.get(name) ?? '']))
-  const known: readonly string[] = [...restrictionLists, ...classNames]
+  const { expanded, written, overrides } = postfix
+  const known = restrictionListsOf(postfix)
+  const byName = new Map(known.map(name => [name, expanded.get(name) ?? '']))
   const lists = [
-    ...known.map(name => expanded.get(name) ?? ''),
+    ...byName.values(),
     ...overrides.flatMap(({ parameter, value }) => known.includes(parameter) ? [expand(value, written) ?? value] : []),
   ]
   const refusing = new Set(lists.flatMap(list => {
-    const all = elements(list, classes)
+    const all = elements(list, byName)
     return all.flatMap((table, i) => {
       const end = all.slice(i + 1).find(text => /^(permit|reject|defer)$/i.test(text))
       return end === undefined || /^permit$/i.test(end) ? [] : [useOf(all[i - 1] ?? '', table)]

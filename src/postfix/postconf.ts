@@ -1,6 +1,7 @@
 /** The configuration of a Postfix, as postconf(1) prints it: so we need not read main.cf and master.cf. */
 import { execFile } from 'node:child_process'
-import { expand, namesIn } from './parameter_list.js'
+import { expand, namesIn, splitList } from './parameter_list.js'
+import { restrictionLists } from './parameters.js'
 
 export type Service = {
   /** As postconf -P names it: `submission/inet`. */
@@ -33,6 +34,10 @@ export type Postconf = {
   readonly services: readonly Service[]
   readonly overrides: readonly Override[]
 }
+
+/** The lists of restrictions: Postfix's own, and the classes that main.cf defines. */
+export const restrictionListsOf = ({ expanded }: Postconf): readonly string[] =>
+  [...restrictionLists, ...splitList(expanded.get('smtpd_restriction_classes') ?? '').map(({ text }) => text)]
 
 /** A parameter's value for a service, with the values of $name in their place; null if a condition decides it there. */
 export const valueIn = (

@@ -12,7 +12,7 @@
 import { isUtf8 } from 'node:buffer'
 import { diskFiles, parseCf } from './cf.js'
 import type { Files } from './cf.js'
-import { nearest } from '../config/spelling.js'
+import { hintFor } from '../config/spelling.js'
 import type { Problem } from '../log.js'
 import { parseDomainList } from './domain_list.js'
 import type { DomainList } from './domain_list.js'
@@ -27,8 +27,7 @@ import { readOptionFiles } from './option_file.js'
 import type { Options } from './option_file.js'
 import { answerRows, scanResultFormat } from './result.js'
 import type { AnswerRows } from './result.js'
-import { normalQuery } from './normal_query.js'
-import { bindKey, scanQuery } from './query_template.js'
+import { bindKey, normalQuery, scanQuery } from './query_template.js'
 import type { Bind, KeyedStatement, SqlMode } from './query_template.js'
 import { messageOf } from '../log.js'
 import { byteString } from '../outcome.js'
@@ -158,8 +157,7 @@ class Parameters {
   #checkNames(): void {
     for (const name of this.#values.keys()) {
       if (isKnown(name)) continue
-      const near = nearest(name, parameterNames)
-      const hint = near === null ? '' : `; did you mean '${near}'?`
+      const hint = hintFor(name, parameterNames)
       this.warning(name, `is no parameter of mysql_table(5) and is ignored, as Postfix does${hint}`)
     }
   }

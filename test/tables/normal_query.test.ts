@@ -1,5 +1,5 @@
 import t from 'tap'
-import { normalQuery } from '../../src/tables/normal_query.js'
+import { normalQuery } from '../../src/tables/query_template.js'
 
 const cases = new Map([
   ['select goto  from\n\talias where address = \'%s\'\n and ( active=1 )', 'SELECT goto FROM alias WHERE address=\'%s\' AND (active=1)'],
