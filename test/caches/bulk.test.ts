@@ -5,6 +5,7 @@ import type { Bulk } from '../../src/caches/bulk.js'
 import { decodeRecord, encodeRecord, statement } from '../../src/caches/entry.js'
 import type { RedisSettings } from '../../src/config/config.js'
 import { absent, byteString, found } from '../../src/outcome.js'
+import { during } from '../fixtures/during.js'
 import { startCluster, startRedis } from '../fixtures/redis.js'
 import { alias, day } from './bed.js'
 import { setTimeout } from 'node:timers/promises'
@@ -12,14 +13,12 @@ import { setTimeout } from 'node:timers/promises'
 const now = 1_700_000_000_000
 const given = { verifiedAt: now, server: 'db:3306#1', ttlMs: day }
 const open = async (t: Tap, settings: Partial<RedisSettings>): Promise<Bulk> => {
-  const bulk = await openBulk({ keyPrefix: 'hf:', commandTimeoutMs: 100, ...settings })
-  t.teardown(() => bulk.close())
+  const bulk = await during(t, openBulk({ keyPrefix: 'hf:', commandTimeoutMs: 100, ...settings }), 'close')
   return bulk
 }
 type Tap = { teardown(action: () => unknown): void }
 
-const redis = await startRedis()
-t.teardown(() => redis.stop())
+const redis = await during(t, startRedis())
 const plain = new Redis({ path: redis.socket })
 t.teardown(() => plain.disconnect())
 const valueAt = async (key: string): Promise<unknown> => {
@@ -67,8 +66,7 @@ t.test('what is as recent or more so stays; what is older, of another definition
 })
 
 t.test('a Redis that is full or gone is an error', async t => {
-  const full = await startRedis({ args: ['--maxmemory', '1mb', '--maxmemory-policy', 'noeviction'] })
-  t.teardown(() => full.stop())
+  const full = await during(t, startRedis({ args: ['--maxmemory', '1mb', '--maxmemory-policy', 'noeviction'] }))
   const bulk = await open(t, { path: full.socket })
   const entries = Array.from(
     { length: 1_000 }, (_, index) => ({ key: `user${index}`, outcome: found(byteString('x'.repeat(3_000))) }),
@@ -82,8 +80,7 @@ t.test('a Redis that is full or gone is an error', async t => {
 })
 
 t.test('in a cluster each entry goes where it belongs', async t => {
-  const cluster = await startCluster()
-  t.teardown(() => cluster.stop())
+  const cluster = await during(t, startCluster())
   const bulk = await open(t, { cluster: cluster.nodes.map(({ host, port }) => ({ host, port })) })
   const entries = Array.from(
     { length: 250 }, (_, index) => ({ key: `user${index}`, outcome: found(byteString('box')) }),

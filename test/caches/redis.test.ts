@@ -5,6 +5,7 @@ import { statement } from '../../src/caches/entry.js'
 import type { Test } from 'tap'
 import { byteString, found } from '../../src/outcome.js'
 import type { ByteString } from '../../src/outcome.js'
+import { during } from '../fixtures/during.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { freePort } from '../fixtures/port.js'
 import { startProxy } from '../fixtures/proxy.js'
@@ -12,8 +13,7 @@ import { startRedis } from '../fixtures/redis.js'
 import { alias, box, day, open, verifiedAt } from './bed.js'
 
 const server = async (t: Test, ...args: readonly string[]) => {
-  const redis = await startRedis({ args })
-  t.teardown(() => redis.stop())
+  const redis = await during(t, startRedis({ args }))
   return redis
 }
 
@@ -196,8 +196,7 @@ t.test('while it rests, a lookup that nothing else can answer waits for it, howe
 
 t.test('an answer that comes after the timeout is not taken for the answer to a later question', async t => {
   const { port } = await server(t)
-  const proxy = await startProxy({ host: '127.0.0.1', port })
-  t.teardown(() => proxy.stop())
+  const proxy = await during(t, startProxy({ host: '127.0.0.1', port }))
   const plain = client(t, port)
   // Written by another, whose patience a busy machine doesn't wear out.
   const writer = open(t, { port })
@@ -221,8 +220,7 @@ t.test('an answer that comes after the timeout is not taken for the answer to a 
 
 t.test('a connection that is accepted and never answered is not used, and costs no read any time', async t => {
   const { port } = await server(t)
-  const proxy = await startProxy({ host: '127.0.0.1', port })
-  t.teardown(() => proxy.stop())
+  const proxy = await during(t, startProxy({ host: '127.0.0.1', port }))
   proxy.stall()
   const { cache, until } = open(t, { port: proxy.port })
   await proxy.untilAccepted(1)
@@ -236,8 +234,7 @@ t.test('a connection that is accepted and never answered is not used, and costs 
 
 t.test('cut in the middle of an answer: a miss, and a new connection', async t => {
   const { port } = await server(t)
-  const proxy = await startProxy({ host: '127.0.0.1', port })
-  t.teardown(() => proxy.stop())
+  const proxy = await during(t, startProxy({ host: '127.0.0.1', port }))
   const { cache, until, write } = open(t, { port: proxy.port })
   await until('ready')
   await write('info@example.com')

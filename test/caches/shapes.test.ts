@@ -7,6 +7,7 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { statement } from '../../src/caches/entry.js'
 import { makeCertificates } from '../fixtures/certificates.js'
+import { during } from '../fixtures/during.js'
 import { startCluster, startGuarded, startRedis } from '../fixtures/redis.js'
 import { alias, box, day, open, verifiedAt } from './bed.js'
 
@@ -27,8 +28,7 @@ const fill = async ({ cache, clock }: Opened): Promise<void> => {
 }
 
 t.test('a cluster', async t => {
-  const cluster = await startCluster()
-  t.teardown(() => cluster.stop())
+  const cluster = await during(t, startCluster())
   const opened = open(t, { cluster: cluster.nodes.slice(1).map(({ host, port }) => ({ host, port })) })
   const { cache, clock, until } = opened
   await until('ready')
@@ -94,8 +94,7 @@ t.test('a cluster', async t => {
 })
 
 t.test('a primary that Sentinels name', async t => {
-  const guarded = await startGuarded({ sentinelPassword: 's3cret' })
-  t.teardown(() => guarded.stop())
+  const guarded = await during(t, startGuarded({ sentinelPassword: 's3cret' }))
   const { sentinels, master } = guarded
   const opened = open(t, { sentinels, master, sentinelPassword: 's3cret' })
   const { cache, until, states } = opened
@@ -131,8 +130,7 @@ t.test('TLS', async t => {
     const args = Object.entries({
       ...material(name), ...name === 'addressed' ? {} : { 'tls-auth-clients': 'no' },
     }).flatMap(([parameter, value]) => [`--${parameter}`, value])
-    const redis = await startRedis({ tls: 'alone', args })
-    t.teardown(() => redis.stop())
+    const redis = await during(t, startRedis({ tls: 'alone', args }))
     return redis.tlsPort
   }
   const [strict, other] = [await start('addressed'), await start('other')]
@@ -166,8 +164,7 @@ t.test('TLS', async t => {
   }
   const tls = { ca, ...own, verify: true }
   await t.test('Sentinels, and the primary that they name, all over TLS', async t => {
-    const guarded = await startGuarded({ sentinelPassword: 's3cret', tls: material('addressed') })
-    t.teardown(() => guarded.stop())
+    const guarded = await during(t, startGuarded({ sentinelPassword: 's3cret', tls: material('addressed') }))
     const { sentinels, master } = guarded
     const opened = open(t, { sentinels, master, sentinelPassword: 's3cret', tls })
     await opened.until('ready')
@@ -181,8 +178,7 @@ t.test('TLS', async t => {
   })
 
   await t.test('a cluster over TLS', async t => {
-    const cluster = await startCluster({ tls: material('addressed') })
-    t.teardown(() => cluster.stop())
+    const cluster = await during(t, startCluster({ tls: material('addressed') }))
     const nodes = cluster.nodes.map(({ host, tlsPort: port }) => ({ host, port }))
     const opened = open(t, { cluster: nodes.slice(1), tls })
     await opened.until('ready')

@@ -9,6 +9,7 @@ import type { RedisSettings } from '../../src/config/config.js'
 import { Announcer } from '../../src/fleet/announcer.js'
 import type { OwnAnnouncement } from '../../src/fleet/announcer.js'
 import { fakeClock } from '../fixtures/clock.js'
+import { during } from '../fixtures/during.js'
 import { startCluster, startGuarded, startRedis } from '../fixtures/redis.js'
 import { announcement } from './announcement.js'
 
@@ -44,8 +45,7 @@ const names = (status: Announcer['status']): readonly string[] =>
   status?.nodes.map(({ name, state }) => `${name} ${state}`) ?? []
 
 t.test('nodes see each other; one that is silent is gone after a minute, and forgotten after a week', async t => {
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
+  const redis = await during(t, startRedis())
   const client = await connect(t, { port: redis.port })
   const first = await start(t, client, {})
   const second = await start(t, client, { name: 'mx2', role: 'fallback', state: 'degraded' })
@@ -61,8 +61,7 @@ t.test('nodes see each other; one that is silent is gone after a minute, and for
 })
 
 t.test('a node that is out of service is forgotten on request; one that is in service is not', async t => {
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
+  const redis = await during(t, startRedis())
   const client = await connect(t, { port: redis.port })
   const first = await start(t, client, {})
   const second = await start(t, client, { name: 'mx2' })
@@ -85,8 +84,7 @@ t.test('a node that is out of service is forgotten on request; one that is in se
 })
 
 t.test('what is no announcement does no harm', async t => {
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
+  const redis = await during(t, startRedis())
   const client = await connect(t, { port: redis.port })
   const bad: Readonly<Record<string, string>> = {
     'no-json': '{', 'array': '[]', 'null': 'null', 'text': '"x"', 'other-name': JSON.stringify(announcement),
@@ -115,8 +113,7 @@ t.test('what is no announcement does no harm', async t => {
 })
 
 t.test('two nodes with one name are told apart from one that was restarted', async t => {
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
+  const redis = await during(t, startRedis())
   const client = await connect(t, { port: redis.port })
   const first = await start(t, client, {})
   first.announcer.close()
@@ -134,8 +131,7 @@ t.test('two nodes with one name are told apart from one that was restarted', asy
 })
 
 t.test('while Redis can\'t be asked, the last nodes stay as they were, and it is said why', async t => {
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
+  const redis = await during(t, startRedis())
   const client = await connect(t, { port: redis.port })
   const { announcer, round, clock } = await start(t, client, {})
   const readAt = clock.now()
@@ -151,8 +147,7 @@ t.test('without Redis there is no status of other nodes', async t => {
 })
 
 t.test('in a cluster, nodes see each other as well', async t => {
-  const cluster = await startCluster()
-  t.teardown(() => cluster.stop())
+  const cluster = await during(t, startCluster())
   const client = await connect(t, { cluster: cluster.nodes.map(({ host, port }) => ({ host, port })) })
   for (const name of ['mx1', 'mx2', 'mx3', 'mx4']) await start(t, client, { name })
   const { announcer } = await start(t, client, { name: 'mx9', role: 'fallback' })
@@ -160,8 +155,7 @@ t.test('in a cluster, nodes see each other as well', async t => {
 })
 
 t.test('with Sentinels, nodes see each other before a failover and after it', { timeout: 120_000 }, async t => {
-  const guarded = await startGuarded({ sentinelPassword: 'secret' })
-  t.teardown(() => guarded.stop())
+  const guarded = await during(t, startGuarded({ sentinelPassword: 'secret' }))
   const sentinelled = { sentinels: guarded.sentinels, master: guarded.master, sentinelPassword: 'secret' }
   const first = await start(t, await connect(t, sentinelled), {})
   const second = await start(t, await connect(t, sentinelled), { name: 'mx9', role: 'fallback' })
@@ -178,8 +172,7 @@ t.test('with Sentinels, nodes see each other before a failover and after it', { 
 })
 
 t.test('an account with the rights that the guide names is enough', async t => {
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
+  const redis = await during(t, startRedis())
   const plain = new Redis(redis.port)
   await plain.acl(
     'SETUSER', 'holdfast', 'on', '>secret', '~hf:*', '&hf:*', '+@read', '+@write', '+@connection', '+eval', '+publish',
@@ -191,8 +184,7 @@ t.test('an account with the rights that the guide names is enough', async t => {
 })
 
 t.test('an account that lacks a right is reported once, and again after it had it for a while', async t => {
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
+  const redis = await during(t, startRedis())
   const plain = new Redis(redis.port)
   t.teardown(() => plain.disconnect())
   await plain.acl('SETUSER', 'holdfast', 'on', '>secret', '~hf:*', '&hf:*', '+@read', '+set', '+@connection')
@@ -212,8 +204,7 @@ t.test('an account that lacks a right is reported once, and again after it had i
 })
 
 t.test('nodes whose clocks are hours apart agree on who is there and since when', async t => {
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
+  const redis = await during(t, startRedis())
   const client = await connect(t, { port: redis.port })
   const hourMs = 3_600_000
   const start1 = 1_700_000_000_000

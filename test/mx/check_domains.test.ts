@@ -4,6 +4,7 @@ import { checkDomains, mxStateOf } from '../../src/mx/check_domains.js'
 import type { DomainMx } from '../../src/mx/check_domains.js'
 import { openDns } from '../../src/mx/resolver.js'
 import { mxNodes } from '../../src/mx/verdict.js'
+import { during } from '../fixtures/during.js'
 import { startZone } from '../fixtures/zone.js'
 import type { Name } from '../fixtures/zone.js'
 
@@ -44,8 +45,7 @@ const others: Readonly<Record<string, Name>> = {
 const names = (name: string): Name | undefined => cases[name]?.[0] ?? others[name]
 
 t.test('what is wrong is told from what could not be asked', async t => {
-  const zone = await startZone(names)
-  t.teardown(() => zone.stop())
+  const zone = await during(t, startZone(names))
   const domains = [...Object.keys(cases), 'missing.example', 'two..dots', `${'x'.repeat(64)}.example`]
   const verdicts = await check(domains, zone.address)
   const states = Object.fromEntries(verdicts.map(verdict => [verdict.domain, mxStateOf(verdict)]))
@@ -64,21 +64,19 @@ t.test('what is wrong is told from what could not be asked', async t => {
 })
 
 t.test('a mail exchanger that is an alias, or an alias of nothing, is reported', async t => {
-  const zone = await startZone(name => ({
+  const zone = await during(t, startZone(name => ({
     'a.example': { mx: ['10 mx1.example', '10 mx2.example', '90 mx9.example'] }, 'example': { soa: true } as const,
     'mx1.example': { cname: 'host.example' }, 'host.example': address, 'mx2.example': { cname: 'gone.example' },
     'mx9.example': address,
-  })[name])
-  t.teardown(() => zone.stop())
+  })[name]))
   const [verdict] = await check(['a.example'], zone.address)
   t.same(verdict?.faults, [{ kind: 'alias', hosts: ['mx1.example', 'mx2.example'] }])
 })
 
 t.test('an internationalized domain is asked for by its ASCII form', async t => {
-  const zone = await startZone(name => ({
+  const zone = await during(t, startZone(name => ({
     'xn--mller-kva.example': { mx }, ...others,
-  })[name])
-  t.teardown(() => zone.stop())
+  })[name]))
   const names = ['müller.example', 'MÜLLER.example.', 'xn--mller-kva.example', 'ünbekannt.example']
   t.same((await check(names, zone.address)).map(mxStateOf), ['right', 'right', 'right', 'no-domain'])
   const bad = [
@@ -91,8 +89,7 @@ t.test('an internationalized domain is asked for by its ASCII form', async t => 
 })
 
 t.test('10,000 domains: at most 64 questions at a time, and one for each domain besides those for the hosts', async t => {
-  const zone = await startZone(name => /^d\d+\.example$/.test(name) ? { mx } : others[name], { delayMs: 1 })
-  t.teardown(() => zone.stop())
+  const zone = await during(t, startZone(name => /^d\d+\.example$/.test(name) ? { mx } : others[name], { delayMs: 1 }))
   const domains = Array.from({ length: 10_000 }, (_, index) => `d${index}.example`)
   const verdicts = await check(domains, zone.address)
   t.equal(verdicts.filter(verdict => mxStateOf(verdict) === 'right').length, 10_000)
@@ -101,16 +98,14 @@ t.test('10,000 domains: at most 64 questions at a time, and one for each domain 
 })
 
 t.test('a resolver that never answers is given up, and nothing counts as missing', { timeout: 60_000 }, async t => {
-  const zone = await startZone(() => ({ fault: 'silent' }))
-  t.teardown(() => zone.stop())
+  const zone = await during(t, startZone(() => ({ fault: 'silent' })))
   const verdicts = await check(Array.from({ length: 1_000 }, (_, index) => `d${index}.example`), zone.address)
   t.ok(verdicts.every(verdict => mxStateOf(verdict) === 'unknown'))
   t.ok(zone.questions() <= 2 * 128 + 2, `${zone.questions()} questions`)
 })
 
 t.test('many domains in a row whose servers are gone don\'t make the resolver count as gone', { timeout: 120_000 }, async t => {
-  const zone = await startZone(name => name.endsWith('dead.test') ? { fault: 'silent' } : cases[name]?.[0] ?? others[name])
-  t.teardown(() => zone.stop())
+  const zone = await during(t, startZone(name => name.endsWith('dead.test') ? { fault: 'silent' } : cases[name]?.[0] ?? others[name]))
   const dead = Array.from({ length: 128 }, (_, index) => `d${index}.dead.test`)
   const verdicts = await check([...dead, 'right.example', 'empty.example'], zone.address)
   t.same(verdicts.slice(-2).map(mxStateOf), ['right', 'no-mx'])

@@ -1,4 +1,5 @@
 /** What the tests of the MySQL source share: statements, log-ins and servers in small. */
+import { during } from '../fixtures/during.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { startProxy } from '../fixtures/proxy.js'
 import type { Proxy } from '../fixtures/proxy.js'
@@ -45,8 +46,7 @@ export const knownAnswer = { kind: 'rows', rows: [['box@example.net']] }
 export const noRows = { kind: 'rows', rows: [] }
 
 export const startBed = async (t: Test, args: readonly string[] = []): Promise<Mariadb> => {
-  const mariadb = await startMariadb({ sql: tables, args })
-  t.teardown(() => mariadb.stop())
+  const mariadb = await during(t, startMariadb({ sql: tables, args }))
   return mariadb
 }
 
@@ -137,8 +137,7 @@ export const untilSessions = async (
 
 /** A proxy in front of the server, until the test ends. */
 export const proxied = async (t: Test, target: Mariadb): Promise<Proxy> => {
-  const proxy = await startProxy({ path: target.socket })
-  t.teardown(() => proxy.stop())
+  const proxy = await during(t, startProxy({ path: target.socket }))
   return proxy
 }
 

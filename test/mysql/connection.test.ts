@@ -3,6 +3,7 @@ import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { Connection } from '../../src/mysql/connection.js'
 import { openConnection } from '../../src/mysql/session.js'
+import { during } from '../fixtures/during.js'
 import { startProxy } from '../fixtures/proxy.js'
 import { connectTo, inet, known, knownAnswer, lookAlias, noRows, seen, startBed, queryOf, targetOf, unix } from './bed.js'
 
@@ -18,8 +19,7 @@ t.test('a key that is there, and one that is not', async t => {
 t.test('a log-in to a server that hangs ends in its time, however much garbage is collected meanwhile', async t => {
   setFlagsFromString('--expose-gc')
   const collectGarbage = runInNewContext('gc') as () => void
-  const proxy = await startProxy({ path: mariadb.socket })
-  t.teardown(() => proxy.stop())
+  const proxy = await during(t, startProxy({ path: mariadb.socket }))
   proxy.stall()
   const stop = new AbortController()
   const opening = openConnection(targetOf(mariadb, { host: inet(proxy) }), 1_000, { signal: stop.signal })
@@ -108,8 +108,7 @@ t.test('a result of more than a mebibyte is not read to its end', async t => {
 })
 
 t.test('wherever the reply is cut, there are all rows or an error', async t => {
-  const proxy = await startProxy({ path: mariadb.socket })
-  t.teardown(() => proxy.stop())
+  const proxy = await during(t, startProxy({ path: mariadb.socket }))
   let whole = 0
   for (let bytes = 0; bytes < 300; bytes += 7) {
     await proxy.pass()
@@ -196,16 +195,14 @@ for (const [name, [changed, detail]] of Object.entries(failures)) {
 }
 
 t.test('a server that accepts and is silent: no connection, in time', async t => {
-  const proxy = await startProxy({ path: mariadb.socket })
-  t.teardown(() => proxy.stop())
+  const proxy = await during(t, startProxy({ path: mariadb.socket }))
   proxy.stall()
   const target = targetOf(mariadb, { host: inet(proxy) })
   t.match(await openConnection(target, 50), { blame: 'server', reason: 'timeout', detail: 'no connection in time' })
 })
 
 t.test('a server too slow to log in: no connection, in time', async t => {
-  const proxy = await startProxy({ path: mariadb.socket })
-  t.teardown(() => proxy.stop())
+  const proxy = await during(t, startProxy({ path: mariadb.socket }))
   const target = targetOf(mariadb, { host: inet(proxy) })
   proxy.slow(60)
   t.match(await openConnection(target, 150), { blame: 'server', reason: 'timeout' })

@@ -13,6 +13,7 @@ import { openConnection } from '../../src/mysql/session.js'
 import type { Target } from '../../src/mysql/session.js'
 import { readTls } from '../../src/mysql/tls.js'
 import { makeCertificates } from '../fixtures/certificates.js'
+import { during } from '../fixtures/during.js'
 import { noMysql, startMysql } from '../fixtures/mysql.js'
 import { connectTo, inet, known, knownAnswer, lookAlias, loginTo, noRows, seen, serversFor, queryOf, tables, targetOf, unix, untilSessions } from './bed.js'
 import { serverSettings } from '../fixtures/server_settings.js'
@@ -21,11 +22,10 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
   const { file, authority, certificate, remove } = await makeCertificates()
   t.teardown(remove)
   await Promise.all([authority('stranger'), certificate('server', 'IP:127.0.0.1')])
-  const mysql = await startMysql({
+  const mysql = await during(t, startMysql({
     sql: `${tables} ALTER TABLE alias ADD modified TIMESTAMP DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP`,
     args: [`--ssl-cert=${file('server.pem')}`, `--ssl-key=${file('server.key')}`, `--ssl-ca=${file('ca.pem')}`],
-  })
-  t.teardown(() => mysql.stop())
+  }))
   const { user } = mysql
   const tls = (caFile: string) =>
     readTls({ certFile: null, keyFile: null, caFile: file(caFile), caPath: null, ciphers: null, verify: true })
@@ -170,8 +170,7 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
 })
 
 t.test('MySQL 9 without an RSA key: plain TCP is refused until the server knows the password', { skip: noMysql }, async t => {
-  const mysql = await startMysql({ sql: tables, args: ['--caching-sha2-password-auto-generate-rsa-keys=OFF', '--caching-sha2-password-private-key-path=none.pem'] })
-  t.teardown(() => mysql.stop())
+  const mysql = await during(t, startMysql({ sql: tables, args: ['--caching-sha2-password-auto-generate-rsa-keys=OFF', '--caching-sha2-password-private-key-path=none.pem'] }))
   const plainTcp = targetOf(mysql, { host: inet(mysql) })
   t.match(await openConnection(plainTcp, 5_000), { kind: 'fault', blame: 'server', detail: /^error 1045.*set tls_CAfile/ })
   await connectTo(t, mysql)

@@ -4,6 +4,7 @@ import type { Result } from '../../src/mysql/sql.js'
 import { channelDoubt, channelsOf, galeraNode, nodeDoubt } from '../../src/mysql/replica.js'
 import { mysqlSource } from '../../src/tables/source.js'
 import { defineTable } from '../../src/tables/definition.js'
+import { during } from '../fixtures/during.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 import { serverSettings } from '../fixtures/server_settings.js'
@@ -55,13 +56,10 @@ t.test('a Galera node has to be ready, and synced where lag matters; a server wi
 
 /** A primary and a replica that follows it. */
 const startPair = async (t: Test, more = ''): Promise<{ primary: Mariadb, replica: Mariadb, between: Proxy }> => {
-  const primary = await startMariadb({ args: ['--server-id=1', '--log-bin=changes', '--binlog-format=ROW'] })
-  t.teardown(() => primary.stop())
+  const primary = await during(t, startMariadb({ args: ['--server-id=1', '--log-bin=changes', '--binlog-format=ROW'] }))
   await primary.sql('CREATE USER \'follower\'@\'%\' IDENTIFIED BY \'f\'; GRANT REPLICATION SLAVE ON *.* TO \'follower\'@\'%\'')
-  const replica = await startMariadb({ args: ['--server-id=2'], sql: 'GRANT SLAVE MONITOR ON *.* TO \'holdfast\'@\'%\'' })
-  t.teardown(() => replica.stop())
-  const between = await startProxy(primary)
-  t.teardown(() => between.stop())
+  const replica = await during(t, startMariadb({ args: ['--server-id=2'], sql: 'GRANT SLAVE MONITOR ON *.* TO \'holdfast\'@\'%\'' }))
+  const between = await during(t, startProxy(primary))
   const [position] = await primary.sql('SHOW MASTER STATUS')
   await replica.sql(`CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=${between.port}, MASTER_USER='follower', MASTER_PASSWORD='f', ${more}`
     + `MASTER_LOG_FILE='${String(position?.['File'])}', MASTER_LOG_POS=${String(position?.['Position'])}; START SLAVE`)
@@ -113,8 +111,7 @@ t.test('a replica that has stopped says found, but its absences are not believed
 })
 
 t.test('a server that replicates from nobody is believed', async t => {
-  const mariadb = await startMariadb({ sql: 'CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT); GRANT SLAVE MONITOR ON *.* TO \'holdfast\'@\'%\'' })
-  t.teardown(() => mariadb.stop())
+  const mariadb = await during(t, startMariadb({ sql: 'CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT); GRANT SLAVE MONITOR ON *.* TO \'holdfast\'@\'%\'' }))
   const defined = defineTable({
     hosts: `unix:${mariadb.socket}`, user: mariadb.user, password: mariadb.password, dbname: 'mail',
     query: 'SELECT goto FROM alias WHERE address=\'%s\'',

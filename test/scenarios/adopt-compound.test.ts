@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { planAdoption } from '../../src/adopt/plan.js'
 import type { AdoptionPlan } from '../../src/adopt/draft.js'
+import { during } from '../fixtures/during.js'
 import { startPostfix } from '../fixtures/postfix.js'
 import { rcptReply } from '../fixtures/smtp.js'
 import { startSocketmap } from '../fixtures/socketmap.js'
@@ -30,18 +31,16 @@ const rows: Readonly<Record<string, string>> = {
 }
 
 t.test('tables in a pipe or a union are asked for the keys that mysql: tables are', async t => {
-  const server = await startSocketmap(({ map, key }) => rows[`${map} ${map === 'second' ? key.toLowerCase() : key}`])
-  t.teardown(() => server.stop())
+  const server = await during(t, startSocketmap(({ map, key }) => rows[`${map} ${map === 'second' ? key.toLowerCase() : key}`]))
   const { edits } = planFor({
     virtual_alias_maps: 'pipemap:{mysql:/first.cf, mysql:/second.cf}, proxy:unionmap:{mysql:/left.cf, mysql:/right.cf}',
   })
-  const postfix = await startPostfix({
+  const postfix = await during(t, startPostfix({
     mainCf: {
       ...Object.fromEntries(edits.map(({ parameter, to }) => [parameter, to])),
       recipient_delimiter: '+', virtual_alias_domains: 'pipe.example, union.example',
     },
-  })
-  t.teardown(() => postfix.stop())
+  }))
   mkdirSync(join(postfix.queueDir, 'holdfast'))
   symlinkSync(server.path, join(postfix.queueDir, 'holdfast', 'holdfast.sock'))
   const asked = (map: string): readonly string[] => [

@@ -25,6 +25,7 @@ import { groupId } from '../../src/config/endpoint.js'
 import { parseParameters, runPostconf } from '../../src/postfix/postconf.js'
 import { run, startChild } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
@@ -240,7 +241,7 @@ export const startBed = async (t: Tap.Test, shape: Shape, mariadb: Mariadb) => {
     }
   }
   const chrootedPort = await freePort()
-  const postfix = await startPostfix({
+  const postfix = await during(t, startPostfix({
     mainCf: {
       smtpd_relay_restrictions: 'reject_unauth_destination',
       local_recipient_maps: '', alias_maps: '',
@@ -254,8 +255,7 @@ export const startBed = async (t: Tap.Test, shape: Shape, mariadb: Mariadb) => {
       text => `  -o ${text.includes(' ') ? `{ ${text} }` : text}\n`,
     ).join('')}`
       + 'cleanup unix n - y - 0 cleanup\nrewrite unix - - y - - trivial-rewrite\n',
-  })
-  t.teardown(() => postfix.stop())
+  }))
   return {
     postfix, folder, shape,
     answers: async (): Promise<readonly string[]> => [
@@ -298,8 +298,7 @@ export const moveOverAndBack = async (
     /^ {4}search:/gm, '    absent_for: 1h\n$&',
   )
   writeFileSync(config, `${patient}health: "off"\n`)
-  const daemon = await startChild(process.execPath, [mainFile, 'serve', config])
-  t.teardown(() => daemon.kill())
+  const daemon = await during(t, startChild(process.execPath, [mainFile, 'serve', config]), 'kill')
   await daemon.printed(/\bready\b/)
   const applied = await bed.adopt('--apply')
   t.equal(applied.code, 0, applied.stderr)
@@ -334,8 +333,7 @@ export const moveOverAndBack = async (
 
 /** The same, with a MariaDB of its own, and what doesn't depend on main.cf. */
 export const moveThroughOutage = async (t: Tap.Test, shape: Shape): Promise<void> => {
-  const mariadb = await startMariadb({ sql: schema })
-  t.teardown(() => mariadb.stop())
+  const mariadb = await during(t, startMariadb({ sql: schema }))
   const bed = await startBed(t, shape, mariadb)
   const settings = await bed.settings()
   const early = await bed.adopt('--apply')

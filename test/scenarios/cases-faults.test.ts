@@ -12,6 +12,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { startHole } from '../fixtures/hole.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
@@ -70,8 +71,7 @@ const start = async (t: Pick<Test, 'teardown'>, { databases = {}, maps = {}, mor
       .map(([name, given]) => [name, { search: 'exact', database: 'db', ...typeof given === 'string' ? { query: given } : { query: Q, ...given } }])),
     ...more,
   })
-  const holdfast = await startHoldfast(config, { command })
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(config, { command }), 'kill')
   logs.push(() => holdfast.log())
   return { ...holdfast, ask: (map, key) => socketmapAsk(join(holdfast.dir, 's'), map, key) }
 }
@@ -95,8 +95,7 @@ const untilAnswered = async ({ ask }: Bed, map: string, key: string): Promise<st
 }
 
 const proxyTo = async (path: string): Promise<Proxy> => {
-  const proxy = await startProxy({ path })
-  t.teardown(() => proxy.stop())
+  const proxy = await during(t, startProxy({ path }))
   return proxy
 }
 
@@ -166,16 +165,14 @@ t.test('C74 all hosts are down: each lookup is a temporary error, of known and u
 })
 
 t.test('C76 the host is a black hole, which drops what should open a connection', async t => {
-  const hole = await startHole('127.0.0.1', fullPort)
-  t.teardown(() => hole.stop())
+  await during(t, startHole('127.0.0.1', fullPort))
   t.match(await askInVain('full', 'info@example.com'), /^TEMP timeout: /)
 })
 
 t.test('C77 the host\'s name can\'t be looked up, in each way; it heals by itself, and known keys are served meanwhile', async t => {
   const well: Name = { a: ['127.0.0.1'] }
   let name: Name | undefined = well
-  const nameserver = await startZone(() => name, { host: '127.0.5.3', options: 'timeout:1 attempts:1' })
-  t.teardown(() => nameserver.stop())
+  const nameserver = await during(t, startZone(() => name, { host: '127.0.5.3', options: 'timeout:1 attempts:1' }))
   const proxy = await proxyTo(mariadb.socket)
   const bed = await start(t, {
     databases: { db: `db.example.internal:${proxy.port}` }, command: nameserver.command, maps: { alias: { fresh_for: '1ms' } },
@@ -316,8 +313,7 @@ t.test('C125 a thousand lookups over five maps on a server that is down: the map
 })
 
 t.test('C146 started with MySQL and Redis away: it listens, defers, and answers when they are there', async t => {
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
+  const redis = await during(t, startRedis())
   const [toMysql, toRedis] = await Promise.all([proxyTo(mariadb.socket), proxyTo(redis.socket)])
   for (const proxy of [toMysql, toRedis]) proxy.refuse()
   const bed = await start(t, {

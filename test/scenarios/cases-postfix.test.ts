@@ -15,6 +15,7 @@ import { groupId } from '../../src/config/endpoint.js'
 import { run, startChild } from '../fixtures/child.js'
 import type { Child } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { writeCf } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
@@ -55,10 +56,9 @@ const moved = async (
     virtual_transport: 'discard:', virtual_mailbox_domains: tableOf('domain', 'domain', 'domain'),
     virtual_mailbox_maps: tableOf('mailbox', 'address', 'path'), virtual_alias_maps: tableOf('alias'), ...more(tableOf, folder),
   }
-  const postfix = await startPostfix({ mainCf: {
+  const postfix = await during(t, startPostfix({ mainCf: {
     ...settings, proxy_read_maps: Object.values(settings).flatMap(value => value.match(/proxy:[^ ,]+/g) ?? []).join(' '),
-  } })
-  t.teardown(() => postfix.stop())
+  } }))
   await deliver(postfix)
   const config = join(folder, 'holdfast.yaml')
   const adopt = (...args: readonly string[]) => run(process.execPath, [mainFile, 'adopt', '--config-dir', postfix.configDir, ...args])
@@ -67,8 +67,7 @@ const moved = async (
   // Several daemons on this machine.
   appendFileSync(config, 'health: "off"\n')
   mkdirSync(join(postfix.queueDir, 'holdfast'))
-  const daemon = await startChild(process.execPath, [mainFile, 'serve', config])
-  t.teardown(() => daemon.kill())
+  const daemon = await during(t, startChild(process.execPath, [mainFile, 'serve', config]), 'kill')
   await daemon.printed(/\bready\b/)
   const applied = await adopt('--apply')
   t.equal(applied.code, 0, applied.stderr)

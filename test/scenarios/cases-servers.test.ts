@@ -8,6 +8,7 @@ import type { Test } from 'tap'
 import { makeCertificates } from '../fixtures/certificates.js'
 import { startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { startHole } from '../fixtures/hole.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
@@ -34,26 +35,23 @@ const start = async (
   { login = {}, command = [], more = {} }: { readonly login?: Section, readonly command?: readonly string[], readonly more?: Section } = {},
 ): Promise<Bed> => {
   const { user, password, database } = mariadb
-  const holdfast = await startHoldfast(dir => JSON.stringify({
+  const holdfast = await during(t, startHoldfast(dir => JSON.stringify({
     listen: [{ socketmap: `unix:${dir}/s` }], health: 'off',
     databases: { db: { hosts, user, password, dbname: database, ...login } },
     maps: Object.fromEntries(Object.entries(maps).map(([name, map]) =>
       [name, { search: 'exact', database: 'db', query: Q, ...map }])),
     ...more,
-  }), { command })
-  t.teardown(() => holdfast.kill())
+  }), { command }), 'kill')
   return { ...holdfast, ask: (map, key) => socketmapAsk(join(holdfast.dir, 's'), map, key) }
 }
 
 const serverWith = async (t: Test, sql = tables, args: readonly string[] = []): Promise<Mariadb> => {
-  const mariadb = await startMariadb({ sql, args })
-  t.teardown(() => mariadb.stop())
+  const mariadb = await during(t, startMariadb({ sql, args }))
   return mariadb
 }
 
 const proxied = async (t: Test, { socket }: Mariadb): Promise<Proxy> => {
-  const proxy = await startProxy({ path: socket })
-  t.teardown(() => proxy.stop())
+  const proxy = await during(t, startProxy({ path: socket }))
   return proxy
 }
 
@@ -121,8 +119,7 @@ t.test('N08 a name of several addresses, of which one refuses or is silent: the 
   })
   t.equal(await refusing.ask('alias', 'info@example.com'), 'OK box@example.net')
 
-  const hole = await startHole('127.0.0.9', mariadb.port)
-  t.teardown(() => hole.stop())
+  await during(t, startHole('127.0.0.9', mariadb.port))
   const silent = await start(t, mariadb, `db.test:${mariadb.port}`, { alias: {} }, {
     command: withHosts('127.0.0.9 db.test', '127.0.0.1 db.test'),
   })

@@ -15,6 +15,7 @@ import { accountOf, openTable, openTestServers, plain, writeCf } from '../fixtur
 import type { Plain, Table } from '../fixtures/cf.js'
 import { makeCertificates } from '../fixtures/certificates.js'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { noMysql, startMysql } from '../fixtures/mysql.js'
@@ -156,11 +157,9 @@ t.test('C14 a password with $ and &', async t => {
 })
 
 t.test('C16 C20 a server without TCP, and one on ::1', async t => {
-  const local = await startMariadb({ sql: tables, args: ['--skip-networking'] })
-  t.teardown(() => local.stop())
+  const local = await during(t, startMariadb({ sql: tables, args: ['--skip-networking'] }))
   await both(t, { ...BASE, hosts: `unix:${local.socket}`, ...Q }, { 'info@example.com': 'box@example.net' })
-  const six = await startMariadb({ sql: tables, args: ['--bind-address=::1'] })
-  t.teardown(() => six.stop())
+  const six = await during(t, startMariadb({ sql: tables, args: ['--bind-address=::1'] }))
   // Postfix's own client takes the brackets for a part of the name.
   t.equal(plain(await open({ ...BASE, hosts: `[::1]:${six.port}`, ...Q }).ask('info@example.com')), 'box@example.net')
   const bare = defineFromCf(cf({ ...BASE, hosts: '::1', ...Q }))
@@ -246,8 +245,7 @@ t.test('C34 quotes of both kinds', async t => {
   await both(t, { ...BASE, ...quotes }, { 'info@example.com': 'box@example.net' })
   await both(t, { ...BASE, query: 'SELECT goto FROM alias WHERE address=CONCAT(\'%u\',\'@\',\'%d\')' }, { 'o\'brien@example.com': 'ob@example.net' })
   // Other modes are for the sessions of a server of its own.
-  const ansi = await startMariadb({ sql: tables, args: ['--sql-mode=ANSI_QUOTES,NO_BACKSLASH_ESCAPES'] })
-  t.teardown(() => ansi.stop())
+  const ansi = await during(t, startMariadb({ sql: tables, args: ['--sql-mode=ANSI_QUOTES,NO_BACKSLASH_ESCAPES'] }))
   const there = { ...BASE, hosts: `unix:${ansi.socket}` }
   await both(t, { ...there, ...quotes }, { 'info@example.com': noAnswer })
   await both(t, { ...there, ...Q }, { 'back\\slash@example.com': noRow, 'o\'brien@example.com': 'ob@example.net' })

@@ -10,6 +10,7 @@
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { mailConfig, mailMaps, mailSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { socketmapAsk } from '../fixtures/wire.js'
@@ -19,9 +20,8 @@ const column = 'ALTER TABLE alias ADD modified TIMESTAMP NOT NULL DEFAULT CURREN
 const longAgo = 'UPDATE alias SET modified = NOW() - INTERVAL 2 DAY;'
 
 t.test('edits show within seconds, without any hook', async t => {
-  const mariadb = await startMariadb({ sql: `${mailSql(25)}${column}${longAgo}`, args: ['--default-time-zone=+09:00'] })
-  t.teardown(() => mariadb.stop())
-  const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, {
+  const mariadb = await during(t, startMariadb({ sql: `${mailSql(25)}${column}${longAgo}`, args: ['--default-time-zone=+09:00'] }))
+  const holdfast = await during(t, startHoldfast(dir => mailConfig(dir, mariadb, {
     changes_every: '1s', breaker: { reset: '1s' },
     maps: {
       virtual_alias: {
@@ -29,8 +29,7 @@ t.test('edits show within seconds, without any hook', async t => {
         changes: 'SELECT address FROM alias WHERE modified >= \'%s\'',
       },
     },
-  }))
-  t.teardown(() => holdfast.kill())
+  })), 'kill')
   const ask = (key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'virtual_alias', key)
   const until = async (key: string, reply: string): Promise<void> => { while (await ask(key) !== reply) await setTimeout(20) }
   t.equal(await ask('info@v.example'), 'OK box@relay.example')

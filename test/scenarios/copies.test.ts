@@ -10,6 +10,7 @@
 import { mkdirSync } from 'node:fs'
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 import { socketmapAsk } from '../fixtures/wire.js'
@@ -54,14 +55,12 @@ t.test('in an outage, copies answer for keys that nobody has asked for, also aft
 })
 
 t.test('a file of a copy that can\'t be read is named, and the daemon serves without it', async t => {
-  const mariadb = await startMariadb({ sql: 'CREATE TABLE boxes (address VARCHAR(255) PRIMARY KEY, path TEXT); INSERT INTO boxes VALUES (\'ann@v.example\', \'ann/\')' })
-  t.teardown(() => mariadb.stop())
-  const holdfast = await startHoldfast(dir => {
+  const mariadb = await during(t, startMariadb({ sql: 'CREATE TABLE boxes (address VARCHAR(255) PRIMARY KEY, path TEXT); INSERT INTO boxes VALUES (\'ann@v.example\', \'ann/\')' }))
+  const holdfast = await during(t, startHoldfast(dir => {
     // To read a folder is an error after it was opened, as with a bad disk.
     mkdirSync(`${dir}/copies/boxes.0`, { recursive: true })
     return configOf(dir, mariadb)
-  })
-  t.teardown(() => holdfast.stop())
+  }))
   await holdfast.logged(/map boxes: .*can't be read: EISDIR/)
   await holdfast.logged(/map boxes: a copy of its table \(1 row\)/)
   t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'boxes', 'ann@v.example'), 'OK ann/')

@@ -12,6 +12,7 @@
  */
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { mailConfig, mailMainCf, mailMaps, mailSql, writeCf } from '../fixtures/mail.js'
 import type { MapName } from '../fixtures/mail.js'
@@ -60,21 +61,18 @@ const tryAll = async (sink: SmtpSink, table: (map: MapName) => string): Promise<
 }
 
 t.test('a Postfix on Holdfast replies to each recipient and delivers as one on mysql: does', async t => {
-  const sink = await startSmtpSink()
-  t.teardown(() => sink.stop())
-  const mariadb = await startMariadb({ sql: mailSql(sink.port) })
-  t.teardown(() => mariadb.stop())
+  const sink = await during(t, startSmtpSink())
+  const mariadb = await during(t, startMariadb({ sql: mailSql(sink.port) }))
   const cfDir = freshFolder()
   const inetPort = await freePort()
   const tcpPorts = new Map<string, number>()
   for (const name of Object.keys(mailMaps)) tcpPorts.set(name, await freePort())
-  const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, {
+  const holdfast = await during(t, startHoldfast(dir => mailConfig(dir, mariadb, {
     listen: [
       { socketmap: `unix:${dir}/s`, mode: '0666' }, { socketmap: `inet:127.0.0.1:${inetPort}` },
       ...[...tcpPorts].map(([map, port]) => ({ tcp: `127.0.0.1:${port}`, map })),
     ],
-  }))
-  t.teardown(() => holdfast.kill())
+  })), 'kill')
 
   const expected = await tryAll(sink, map => `mysql:${writeCf(cfDir, map, mariadb, mailMaps[map].query)}`)
   t.test('the mysql: side shows what it is to show', async t => {

@@ -12,14 +12,14 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { startRedis } from '../fixtures/redis.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
 t.setTimeout(300_000)
 
-const mariadb = await startMariadb({ sql: 'CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT NOT NULL, active TINYINT DEFAULT 1); CREATE TABLE extra LIKE alias' })
-t.teardown(() => mariadb.stop())
+const mariadb = await during(t, startMariadb({ sql: 'CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT NOT NULL, active TINYINT DEFAULT 1); CREATE TABLE extra LIKE alias' }))
 const { host, port, user, password, database } = mariadb
 
 const rows = Array.from({ length: 100 }, (_, index) => `user${index}@example.com`)
@@ -57,8 +57,7 @@ const answers = async ({ dir }: Holdfast, map: string, keys: readonly string[]):
 /** The daemon, which has been asked for half of the rows, and has a copy of all. */
 const start = async (t: Test, tables: readonly Cf[] = [{ query }], more = {}): Promise<Holdfast> => {
   await fill(rows)
-  const holdfast = await startHoldfast(dir => configOf(dir, tables, 'alias', more))
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(dir => configOf(dir, tables, 'alias', more)), 'kill')
   await holdfast.logged(/a copy of its table \(100 rows\)/)
   t.strictSame(await answers(holdfast, 'alias', asked), { OK: 50 })
   return holdfast
@@ -130,8 +129,7 @@ t.test('the table is emptied and its definition edited while Holdfast is stopped
     })
   }
   t.test('only Redis is left', async t => {
-    const redis = await startRedis()
-    t.teardown(() => redis.stop())
+    const redis = await during(t, startRedis())
     const more = { redis: { host: '127.0.0.1', port: redis.port } }
     const holdfast = await start(t, [{ query }], more)
     await restart(holdfast, configOf(holdfast.dir, [{ query: `${query} LIMIT 1` }], 'alias', more), async () => {

@@ -16,6 +16,7 @@ import type { Report } from '../../src/admin/summary.js'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { mailMaps, mailSql, tableConfig, tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
@@ -52,13 +53,11 @@ const mapsOn = ({ socket, user, password, database }: Mariadb): Readonly<Record<
 type Host = { readonly mariadb: Mariadb, readonly holdfast: Holdfast, readonly configDir: string }
 
 const startHost = async (t: Test): Promise<Host> => {
-  const mariadb = await startMariadb({ sql: mailSql(25) + moreSql })
-  t.teardown(() => mariadb.stop())
-  const holdfast = await startHoldfast(dir => JSON.stringify({
+  const mariadb = await during(t, startMariadb({ sql: mailSql(25) + moreSql }))
+  const holdfast = await during(t, startHoldfast(dir => JSON.stringify({
     ...mapsOn(mariadb), listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', admin: `unix:${dir}/admin`,
     recipient_delimiter: '+',
-  }))
-  t.teardown(() => holdfast.kill())
+  })), 'kill')
   const configDir = join(holdfast.dir, 'postfix')
   mkdirSync(configDir)
   const map = (name: string): string => `socketmap:unix:${holdfast.dir}/s:${name}`
@@ -176,14 +175,12 @@ t.test('explain goes the whole way of a mail, and says of each key what it would
 })
 
 t.test('explain without a Postfix asks each map once; in a doubt it says what began it and what ends it', async t => {
-  const mariadb = await startMariadb({
+  const mariadb = await during(t, startMariadb({
     sql: tableSql(Array.from({ length: 20 }, (_, i) => `('k${i}@a.example', 'v')`).join()),
-  })
-  t.teardown(() => mariadb.stop())
-  const holdfast = await startHoldfast(dir => tableConfig(dir, mariadb, { alias: { search: 'virtual' } }, {
-    admin: `unix:${dir}/admin`,
   }))
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(dir => tableConfig(dir, mariadb, { alias: { search: 'virtual' } }, {
+    admin: `unix:${dir}/admin`,
+  })), 'kill')
   const host = { mariadb, holdfast, configDir: join(holdfast.dir, 'none') }
   for (let i = 0; i < 20; i++) await socketmapAsk(join(holdfast.dir, 's'), 'alias', `k${i}@a.example`)
   await mariadb.sql('DELETE FROM a')

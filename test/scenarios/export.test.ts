@@ -15,6 +15,7 @@ import type { Test } from 'tap'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { mailConfig, mailMaps, mailSql, mapsWith } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { postmapAnswers, postmapMake, settle } from '../fixtures/postfix.js'
@@ -29,12 +30,10 @@ const oddRows = `
   INSERT INTO alias (address, goto) VALUES ('"odd one"@v.example', 'one@relay.example'), ('odd one@v.example', 'one@relay.example'),
     ('lines@v.example', 'one@relay.example\\ntwo@relay.example'), ('ends@v.example', 'one@relay.example '), ('#hash@v.example', 'one@relay.example'), ('aÄ@v.example', 'Ö@relay.example');`
 
-const mariadb = await startMariadb({ sql: mailSql(25) + oddRows })
-t.teardown(() => mariadb.stop())
+const mariadb = await during(t, startMariadb({ sql: mailSql(25) + oddRows }))
 
 const start = async (t: Test, more: Readonly<Record<string, unknown>> = {}) => {
-  const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, { admin: `unix:${dir}/admin`, ...more }))
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(dir => mailConfig(dir, mariadb, { admin: `unix:${dir}/admin`, ...more })), 'kill')
   return { holdfast, ask: (key: string) => socketmapAsk(`${holdfast.dir}/s`, 'virtual_alias', key) }
 }
 
@@ -65,8 +64,7 @@ t.test('postmap answers from an export what the daemon answers', async t => {
 })
 
 t.test('what a daemon left behind is exported when it is gone', async t => {
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
+  const redis = await during(t, startRedis())
   const shared = { redis: { path: redis.socket, command_timeout: '2s' } }
   const [alone, node] = await Promise.all([start(t, { snapshot: 'snapshot' }), start(t, shared)])
   for (const { ask } of [alone, node]) for (const key of ['info@v.example', 'any@catch.example']) t.match(await ask(key), /^OK /)

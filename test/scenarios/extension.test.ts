@@ -18,6 +18,7 @@ import { byteString, readable } from '../../src/outcome.js'
 import { compileSearch, completeValue } from '../../src/lookup/search.js'
 import { fold } from '../../src/postfix/fold.js'
 import { run } from '../fixtures/child.js'
+import { during } from '../fixtures/during.js'
 import { freePort } from '../fixtures/port.js'
 import { startPostfix, type Postfix } from '../fixtures/postfix.js'
 import { smtpSession, startSmtpSink, type SmtpSink } from '../fixtures/smtp.js'
@@ -135,7 +136,7 @@ t.test(`cleanup and smtp make the same recipients of one answer as of all the ro
     propagateUnmatchedExtensions: new Set(propagates ? kinds : []),
     localDomains: new Set(['local.example', 'origin.example']),
   })
-  const socketmap = await startSocketmap(({ map, key }) => {
+  const socketmap = await during(t, startSocketmap(({ map, key }) => {
     const [kind, manner, propagate] = map.split('-') as [Kind, string, string]
     if (manner === 'rows') return rows.get(`${kind} ${key}`)
     for (const step of plan(kind, propagate === 'propagate').steps(fold(key), key)) {
@@ -143,16 +144,14 @@ t.test(`cleanup and smtp make the same recipients of one answer as of all the ro
       if (value !== undefined) return readable(completeValue(step, byteString(value)))
     }
     return undefined
-  })
-  t.teardown(() => socketmap.stop())
-  const sink = await startSmtpSink()
-  t.teardown(() => sink.stop())
+  }))
+  const sink = await during(t, startSmtpSink())
 
   const services = await Promise.all(kinds.flatMap(kind => [true, false].flatMap(propagate =>
     (['rows', 'steps'] as const).map(async manner => ({
       kind, propagate, manner, name: `${kind}-${manner}-${propagate ? 'propagate' : 'drop'}`, port: await freePort(),
     })))))
-  const postfix = await startPostfix({
+  const postfix = await during(t, startPostfix({
     mainCf: {
       recipient_delimiter: '+',
       mydestination: 'local.example',
@@ -171,8 +170,7 @@ t.test(`cleanup and smtp make the same recipients of one answer as of all the ro
         + `${name} ${service} -o propagate_unmatched_extensions=${propagate ? kinds.join(',') : ''}\n`
         + `  -o { ${parameter} = ${manner === 'steps' ? table : `unionmap:{internal:none,${table}}`} }\n`
     }).join(''),
-  })
-  t.teardown(() => postfix.stop())
+  }))
 
   const made = new Map<string, ReadonlyMap<string, readonly string[]>>()
   for (const { kind, name, port } of services) {

@@ -4,6 +4,7 @@
  */
 import t from 'tap'
 import { Redis } from 'ioredis'
+import { during } from '../fixtures/during.js'
 import { tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { startRedis } from '../fixtures/redis.js'
@@ -49,8 +50,7 @@ t.test('a node sees who is there, in which state, and who is gone', {
 })
 
 t.test('without Redis, a node says that it knows only itself', async t => {
-  const mariadb = await startMariadb({ sql: rows('a.example') })
-  t.teardown(() => mariadb.stop())
+  const mariadb = await during(t, startMariadb({ sql: rows('a.example') }))
   const node = await startNode(t, 'mx1.example', mariadb, {})
   t.match(await holdfast(node, 'status', '--fleet'), { code: 0, stdout: /^mx1\.example \(primary, well\) has no `redis:` .*, so it knows only itself\.\n$/ })
 })
@@ -64,8 +64,7 @@ t.test('mx knows the nodes by what they announce, and a daemon with mx_every cou
     'moved.example': { mx: ['10 mx1.example', '10 mx7.example', '90 mx9.example'] },
     'mx1.example': address, 'mx9.example': address, 'mx7.example': address, 'deaf.example': { fault: 'SERVFAIL' },
   }
-  const zone = await startZone(name => names[name])
-  t.teardown(() => zone.stop())
+  const zone = await during(t, startZone(name => names[name]))
   const [redis, mariadb] = [await startRedis(), await startMariadb({
     sql: tableSql(['right', 'lazy', 'moved', 'deaf', 'gone'].map(name => `('${name}.example', 'x')`).join(', ')),
   })]

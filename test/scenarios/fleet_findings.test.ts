@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { Redis } from 'ioredis'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import { startRedis } from '../fixtures/redis.js'
@@ -32,11 +33,10 @@ t.test('nodes with other definitions, and with other data, are found', { timeout
 t.test('a text table that is half rolled out, a node with the wrong role and one that is out of service are found', {
   timeout: 120_000,
 }, async t => {
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
+  const redis = await during(t, startRedis())
   const start = async (name: string, domains: string, more: Readonly<Record<string, unknown>> = {}) => {
     const port = await freePort()
-    const holdfast = await startHoldfast(dir => {
+    const holdfast = await during(t, startHoldfast(dir => {
       writeFileSync(join(dir, 'domains'), domains)
       writeFileSync(join(dir, 'own'), `${name} OK\n`)
       return JSON.stringify({
@@ -44,8 +44,7 @@ t.test('a text table that is half rolled out, a node with the wrong role and one
         redis: { port: redis.port }, role: roles, node: name, local_domains: [name],
         maps: { relay: { search: 'domain', text: 'domains' }, clients: { search: 'access', text: 'own' } }, ...more,
       })
-    })
-    t.teardown(() => holdfast.kill())
+    }), 'kill')
     return { holdfast, url: `http://127.0.0.1:${port}`, config: join(holdfast.dir, 'holdfast.yaml') }
   }
   const first = await start('mx1.example', '# of today\na.example x\nb.example x\n')

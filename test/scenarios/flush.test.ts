@@ -13,6 +13,7 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { mailConfig, mailSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { startProxy } from '../fixtures/proxy.js'
@@ -20,17 +21,13 @@ import { startRedis } from '../fixtures/redis.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
 t.test('a flush reaches every node, those that missed it and those that start later', async t => {
-  const mariadb = await startMariadb({ sql: mailSql(25) })
-  t.teardown(() => mariadb.stop())
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
-  const proxy = await startProxy({ path: redis.socket })
-  t.teardown(() => proxy.stop())
+  const mariadb = await during(t, startMariadb({ sql: mailSql(25) }))
+  const redis = await during(t, startRedis())
+  const proxy = await during(t, startProxy({ path: redis.socket }))
   const node = async (socket: string) => {
-    const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, {
+    const holdfast = await during(t, startHoldfast(dir => mailConfig(dir, mariadb, {
       redis: { path: socket, command_timeout: '2s' }, admin: `unix:${dir}/admin`,
-    }))
-    t.teardown(() => holdfast.kill())
+    })), 'kill')
     const ask = (key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'virtual_alias', key)
     const flush = async (body: Readonly<Record<string, string>>): Promise<string> => {
       const json = JSON.stringify({ map: 'virtual_alias', ...body })
@@ -90,12 +87,9 @@ t.test('a flush reaches every node, those that missed it and those that start la
 })
 
 t.test('Redis is gone: the flush says that other nodes could not be reached', async t => {
-  const mariadb = await startMariadb({ sql: mailSql(25) })
-  t.teardown(() => mariadb.stop())
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
-  const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, { redis: { path: redis.socket }, admin: `unix:${dir}/admin` }))
-  t.teardown(() => holdfast.kill())
+  const mariadb = await during(t, startMariadb({ sql: mailSql(25) }))
+  const redis = await during(t, startRedis())
+  const holdfast = await during(t, startHoldfast(dir => mailConfig(dir, mariadb, { redis: { path: redis.socket }, admin: `unix:${dir}/admin` })), 'kill')
   await redis.kill()
   const { stdout } = await run(process.execPath, [mainFile, 'flush', 'virtual_alias', '--at', `unix:${holdfast.dir}/admin`])
   t.match(stdout, /every key is asked anew when it is next asked for; .*; other nodes could not be told: /)

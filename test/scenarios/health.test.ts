@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { run, startChild } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 
 type Reply = { readonly code: number | undefined, readonly body: string }
 
@@ -23,8 +24,7 @@ const config = (dir: string): string => {
 }
 
 t.test('health: unix:PATH answers every account there, and lets none of them do anything', async t => {
-  const holdfast = await startHoldfast(config)
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(config), 'kill')
   const path = join(holdfast.dir, 'health')
   t.equal(statSync(path).mode & 0o777, 0o666)
   const ready = await ask(path, '/readyz')
@@ -46,8 +46,7 @@ t.test('health: unix:PATH answers every account there, and lets none of them do 
 })
 
 t.test('the health socket that a killed daemon left is replaced, and goes when it stops', async t => {
-  const holdfast = await startHoldfast(config)
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(config), 'kill')
   const path = join(holdfast.dir, 'health')
   await holdfast.kill()
   t.ok(existsSync(path))
@@ -58,13 +57,11 @@ t.test('the health socket that a killed daemon left is replaced, and goes when i
 })
 
 t.test('status --watch shows the state anew, in colour on a terminal and plain elsewhere', async t => {
-  const holdfast = await startHoldfast(config)
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(config), 'kill')
   // Nothing that forbids or forces colours.
   const env = { PATH: process.env['PATH'], TERM: 'xterm' }
   const command = [process.execPath, mainFile, 'status', '--config', join(holdfast.dir, 'holdfast.yaml')]
-  const terminal = await startChild('script', ['-qec', `${command.join(' ')} --watch`, '/dev/null'], { env })
-  t.teardown(() => terminal.kill())
+  const terminal = await during(t, startChild('script', ['-qec', `${command.join(' ')} --watch`, '/dev/null'], { env }), 'kill')
   // The screen is cleared before each.
   await terminal.printed(/\x1b\[2J\x1b\[\d+m.*Mail is safe[^]*\x1b\[2J\x1b\[\d+m.*Mail is safe/)
   const { stdout } = await run(command[0] ?? '', command.slice(1), { env })
@@ -73,8 +70,7 @@ t.test('status --watch shows the state anew, in colour on a terminal and plain e
 })
 
 t.test('HTTP clients that send nothing, half a request or no second one are closed, and are bounded meanwhile', async t => {
-  const holdfast = await startHoldfast(config)
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(config), 'kill')
   const path = join(holdfast.dir, 'health')
   const sent = ['', 'GET /livez HTTP/1.1\r\nHost: x\r\n', 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n']
   const closed = Array.from({ length: 100 }, async (_, index) => {

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { tableSql } from '../fixtures/mail.js'
@@ -35,18 +36,16 @@ t.test('PrivateTmp hides the socket and the CA file: the daemon says so at start
   const other = join(outside, 'other')
   mkdirSync(hidden, { recursive: true })
   writeFileSync(other, 'a b\n')
-  const holdfast = await startHoldfast(dir => config(dir, other), {
+  const holdfast = await during(t, startHoldfast(dir => config(dir, other), {
     command: ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /var/tmp && exec "$@"', hidden],
-  })
-  t.teardown(() => holdfast.kill())
+  }), 'kill')
   const why = 'the service does not see /var/tmp as others do (PrivateTmp= in its unit)'
   t.match(holdfast.log(), `/var/tmp/ca.pem'; ${why}`)
   t.match(await socketmapAsk(`${holdfast.dir}/s`, 'socket', 'a'), `/mail: no such file or directory; ${why}`)
 })
 
 t.test('check sees the files, and says that the service will not', async t => {
-  const mariadb = await startMariadb({ sql: tableSql('(\'a\', \'b\')') })
-  t.teardown(() => mariadb.stop())
+  const mariadb = await during(t, startMariadb({ sql: tableSql('(\'a\', \'b\')') }))
   const dir = freshFolder()
   t.teardown(() => removeFolder(dir))
   const units = join(dir, 'units')

@@ -10,6 +10,7 @@
  */
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { openWire, socketmapRequest } from '../fixtures/wire.js'
 
@@ -42,12 +43,11 @@ const modes: readonly (readonly [name: string, args: readonly string[], charset:
 
 for (const [name, args, charset, expected] of modes) {
   t.test(`${name}, no key makes the table say what it doesn't`, async t => {
-    const mariadb = await startMariadb({ args })
-    t.teardown(() => mariadb.stop())
+    const mariadb = await during(t, startMariadb({ args }))
     await mariadb.sql(sql(charset))
     const { socket, user, password, database } = mariadb
     const query = "SELECT goto FROM alias WHERE address='%s'"
-    const holdfast = await startHoldfast(dir => JSON.stringify({
+    const holdfast = await during(t, startHoldfast(dir => JSON.stringify({
       listen: [{ socketmap: `unix:${dir}/s` }],
       health: 'off',
       recipient_delimiter: '+',
@@ -57,10 +57,8 @@ for (const [name, args, charset, expected] of modes) {
         virtual: { search: 'virtual', database: 'mail', query },
         parts: { search: 'exact', database: 'mail', query: "SELECT goto FROM alias WHERE address=CONCAT('%u','@','%d')" },
       },
-    }))
-    t.teardown(() => holdfast.kill())
-    const wire = await openWire({ path: `${holdfast.dir}/s` })
-    t.teardown(() => wire.close())
+    })), 'kill')
+    const wire = await during(t, openWire({ path: `${holdfast.dir}/s` }), 'close')
     const ask = async (map: string, key: string | Buffer): Promise<string> => {
       wire.send(socketmapRequest(map, key))
       return (await wire.netstring()).toString()

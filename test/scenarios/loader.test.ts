@@ -14,6 +14,7 @@ import { call } from '../../src/cli/daemon_at.js'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { mailConfig } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { startProxy } from '../fixtures/proxy.js'
@@ -26,21 +27,18 @@ const mariadb = await startMariadb({
     INSERT INTO alias SELECT CONCAT('user', seq, '@v.example'), CONCAT('box', seq, '@relay.example') FROM seq_1_to_${rows}`,
 })
 t.teardown(() => mariadb.stop())
-const redis = await startRedis()
-t.teardown(() => redis.stop())
+const redis = await during(t, startRedis())
 const plain = new Redis({ path: redis.socket })
 t.teardown(() => plain.disconnect())
-const proxy = await startProxy({ path: mariadb.socket })
-t.teardown(() => proxy.stop())
+const proxy = await during(t, startProxy({ path: mariadb.socket }))
 
 /** A daemon whose load is halfway. */
 const startHalfway = async (t: Test, prefix: string): Promise<{ readonly holdfast: Holdfast, readonly command: (name: string) => ReturnType<typeof run> }> => {
   proxy.hushAfter(500_000)
-  const holdfast = await startHoldfast(dir => mailConfig(dir, { ...mariadb, socket: proxy.socket }, {
+  const holdfast = await during(t, startHoldfast(dir => mailConfig(dir, { ...mariadb, socket: proxy.socket }, {
     admin: `unix:${dir}/admin`, redis: { path: redis.socket, key_prefix: prefix, command_timeout: '1s' },
     maps: { virtual_alias: { search: 'virtual', database: 'mail', query: 'SELECT goto FROM alias WHERE address=\'%s\'', warm: 'auto' } },
-  }))
-  t.teardown(() => holdfast.kill())
+  })), 'kill')
   const command = (name: string) => run(process.execPath, [mainFile, name, ...name === 'warm' ? ['virtual_alias'] : [], '--at', `unix:${holdfast.dir}/admin`])
   while (!/loading, \d{4,} rows/.test((await command('status')).stdout));
   return { holdfast, command }

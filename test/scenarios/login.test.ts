@@ -8,6 +8,7 @@ import t from 'tap'
 import { accountOf, writeCf } from '../fixtures/cf.js'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { noMysql, startMysql } from '../fixtures/mysql.js'
 import { socketmapAsk } from '../fixtures/wire.js'
@@ -35,14 +36,12 @@ const shutOut = {
 
 for (const [name, { start, skip, shut, mend, why }] of Object.entries(shutOut)) {
   t.test(`${name}: told with the file and the remedy, deferred meanwhile, answered when mended`, { skip }, async t => {
-    const server = await start({ sql: row + shut })
-    t.teardown(() => server.stop())
+    const server = await during(t, start({ sql: row + shut }))
     let file = ''
-    const holdfast = await startHoldfast(dir => {
+    const holdfast = await during(t, startHoldfast(dir => {
       file = writeCf(dir, 'alias', { ...accountOf(server), query: 'SELECT goto FROM alias WHERE address=\'%s\'' })
       return `listen:\n  - socketmap: unix:${dir}/s\nhealth: "off"\nbreaker: { failures: 2, reset: 50ms }\nmaps:\n  alias: { search: exact, cf: ${file} }\n`
-    })
-    t.teardown(() => holdfast.kill())
+    }), 'kill')
     const ask = (key: string): Promise<string> => socketmapAsk(join(holdfast.dir, 's'), 'alias', key)
 
     const { code, stdout, stderr } = await run(process.execPath, [mainFile, 'check', join(holdfast.dir, 'holdfast.yaml')])

@@ -5,14 +5,14 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { tableConfig, tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
 t.test('metrics and status tell of an outage: saved lookups, reasons, the open breaker', async t => {
-  const mariadb = await startMariadb({ sql: tableSql('(\'known-7\', \'routed-9\')') })
-  t.teardown(() => mariadb.stop())
+  const mariadb = await during(t, startMariadb({ sql: tableSql('(\'known-7\', \'routed-9\')') }))
   const port = await freePort()
   const holdfast = await startHoldfast(
     dir => tableConfig(
@@ -52,13 +52,11 @@ t.test('metrics and status tell of an outage: saved lookups, reasons, the open b
 t.test('a map whose query fails is failing in status and metrics, though known keys are answered; until it works', {
   timeout: 60_000,
 }, async t => {
-  const mariadb = await startMariadb({ sql: tableSql('(\'known\', \'value\')') })
-  t.teardown(() => mariadb.stop())
+  const mariadb = await during(t, startMariadb({ sql: tableSql('(\'known\', \'value\')') }))
   const port = await freePort()
-  const holdfast = await startHoldfast(dir => tableConfig(dir, mariadb, { m: { search: 'exact', fresh_for: '0s' } }, {
+  const holdfast = await during(t, startHoldfast(dir => tableConfig(dir, mariadb, { m: { search: 'exact', fresh_for: '0s' } }, {
     health: `127.0.0.1:${port}`,
-  }))
-  t.teardown(() => holdfast.kill())
+  })), 'kill')
   const ask = (key: string): Promise<string> => socketmapAsk(join(holdfast.dir, 's'), 'm', key)
   const get = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${port}/${path}`)).text()
   t.equal(await ask('known'), 'OK value')

@@ -8,6 +8,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { mailConfig } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
@@ -39,8 +40,7 @@ const sql = `
 const roles = { default: 'primary', 'mx1.example': 'primary', 'mx2.example': 'primary', 'mx9.example': 'fallback' }
 
 const bed = async (t: Test) => {
-  const mariadb = await startMariadb({ sql })
-  t.teardown(() => mariadb.stop())
+  const mariadb = await during(t, startMariadb({ sql }))
   const nsd = await startNsd(records)
   const unbound = await startUnbound(nsd)
   t.teardown(() => Promise.all([nsd.kill(), unbound.kill()]))
@@ -118,8 +118,7 @@ t.test('the domains of the tables, of a text table and of main.cf are judged, ea
 
 t.test('while MySQL is gone, the copies of the running daemon have the same domains', async t => {
   const { unbound, config, mariadb } = await bed(t)
-  const holdfast = await startHoldfast(dir => config(dir, { admin: `unix:${dir}/admin` }))
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(dir => config(dir, { admin: `unix:${dir}/admin` })), 'kill')
   for (const map of ['relay_domains', 'virtual_domains']) await holdfast.logged(new RegExp(`map ${map}: a copy of its table`))
   await mariadb.kill()
   t.same(await mx(join(holdfast.dir, 'holdfast.yaml'), unbound), { code: 1, stdout: report, stderr: '' })

@@ -18,6 +18,7 @@ import type * as Tap from 'tap'
 import { startChild } from '../fixtures/child.js'
 import type { Child } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 import { settle } from '../fixtures/postfix.js'
@@ -74,10 +75,8 @@ t.setTimeout(200_000)
 const [user, newUser, stranger] = ['ann@v.example', 'rex@r.example', 'friend@elsewhere.example']
 
 t.test('known recipients are accepted to the end of DATA half an hour into an outage, whatever is in MySQL', async t => {
-  const mariadb = await startMariadb({ sql: schema })
-  t.teardown(() => mariadb.stop())
-  const redis = await startRedis({ args: ['--appendonly', 'yes'] })
-  t.teardown(() => redis.stop())
+  const mariadb = await during(t, startMariadb({ sql: schema }))
+  const redis = await during(t, startRedis({ args: ['--appendonly', 'yes'] }))
   const nodes = new Map([
     ['with Redis', await moved(t, mariadb, `redis:\n  path: ${redis.socket}\n`)],
     ['without Redis', await moved(t, mariadb, '')],

@@ -19,6 +19,7 @@ import t from 'tap'
 import type * as Tap from 'tap'
 import { startChild } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { settle } from '../fixtures/postfix.js'
 import { ispconfig, iredmail, postfixadmin, refused, schema, startBed } from './adopt.js'
@@ -34,8 +35,7 @@ const move = async (t: Tap.Test, bed: Bed): Promise<void> => {
   // Several daemons on this machine.
   appendFileSync(config, 'health: "off"\n')
   mkdirSync(join(bed.postfix.queueDir, 'holdfast'))
-  const daemon = await startChild(process.execPath, [mainFile, 'serve', config])
-  t.teardown(() => daemon.kill())
+  const daemon = await during(t, startChild(process.execPath, [mainFile, 'serve', config]), 'kill')
   await daemon.printed(/\bready\b/)
   const applied = await bed.adopt('--apply')
   t.equal(applied.code, 0, applied.stderr)
@@ -53,8 +53,7 @@ const platforms: readonly { readonly shape: Shape, readonly senders: readonly st
 ]
 
 t.test('known recipients of each platform are accepted to the end of DATA after 35 s without MySQL', async t => {
-  const mariadb = await startMariadb({ sql: schema })
-  t.teardown(() => mariadb.stop())
+  const mariadb = await during(t, startMariadb({ sql: schema }))
   const moved = await Promise.all(platforms.map(async platform => {
     const bed = await startBed(t, platform.shape, mariadb)
     await move(t, bed)

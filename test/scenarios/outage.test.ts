@@ -12,6 +12,7 @@
  */
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { mailConfig, mailMainCf, mailMaps, mailSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
@@ -33,23 +34,20 @@ const faults: readonly (readonly [name: string, go: (server: Mariadb) => Promise
 
 for (const [name, go, back] of faults) {
   t.test(`MariaDB ${name}: known recipients are accepted, others deferred, and it heals by itself`, async t => {
-    const mariadb = await startMariadb({ sql: mailSql(25) })
-    t.teardown(() => mariadb.stop())
-    const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, {
+    const mariadb = await during(t, startMariadb({ sql: mailSql(25) }))
+    const holdfast = await during(t, startHoldfast(dir => mailConfig(dir, mariadb, {
       deadline: `${deadlineMs}ms`,
       breaker: { reset: '500ms' },
-    }))
-    t.teardown(() => holdfast.kill())
+    })), 'kill')
     const path = `${holdfast.dir}/s`
     for (const map of Object.keys(mailMaps)) await holdfast.logged(new RegExp(`map ${map}: a copy of its table`))
-    const postfix = await startPostfix({ mainCf: {
+    const postfix = await during(t, startPostfix({ mainCf: {
       ...mailMainCf(map => `socketmap:unix:${path}:${map}`),
       // A relay: no question goes to a table that has no answer for the domain.
       virtual_alias_domains: '',
       // smtpd remembers a failed resolution for the rest of its life: one client each.
       max_use: '1',
-    } })
-    t.teardown(() => postfix.stop())
+    } }))
     for (const recipient of known) t.match(await rcptReply(postfix.smtpPort, recipient), { code: 250 }, recipient)
     t.match(await rcptReply(postfix.smtpPort, 'nobody@relay.example'), { code: 550 })
 

@@ -6,23 +6,21 @@ import { join } from 'node:path'
 import t from 'tap'
 import { keepScreenshot, startBrowser } from '../fixtures/browser.js'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { tableConfig, tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
 t.test('the page shows that all is well, which part is degraded, its recovery, and that the daemon is down', { timeout: 110_000 }, async t => {
-  const mariadb = await startMariadb({ sql: tableSql('(\'known\', \'value\')') })
-  t.teardown(() => mariadb.stop())
+  const mariadb = await during(t, startMariadb({ sql: tableSql('(\'known\', \'value\')') }))
   const port = await freePort()
   const map = { search: 'exact', fresh_for: '0s' }
-  const holdfast = await startHoldfast(dir => tableConfig(dir, mariadb, { virtual_alias: map, relay_recipients: map }, {
+  const holdfast = await during(t, startHoldfast(dir => tableConfig(dir, mariadb, { virtual_alias: map, relay_recipients: map }, {
     health: `127.0.0.1:${port}`, breaker: { failures: 1, reset: '500ms' },
-  }))
-  t.teardown(() => holdfast.kill())
+  })), 'kill')
   const ask = (key: string): Promise<string> => socketmapAsk(join(holdfast.dir, 's'), 'virtual_alias', key)
-  const browser = await startBrowser()
-  t.teardown(() => browser.close())
+  const browser = await during(t, startBrowser(), 'close')
   const page = await browser.newPage({ viewport: { width: 1_000, height: 1_100 }, colorScheme: 'light' })
   const refused: string[] = []
   page.on('console', message => {

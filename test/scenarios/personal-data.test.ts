@@ -7,6 +7,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { freePort } from '../fixtures/port.js'
 import { openWire, socketmapAsk, socketmapRequest } from '../fixtures/wire.js'
 
@@ -17,8 +18,7 @@ const config = (dir: string, port: number, level: string): string => {
 
 t.test('keys and values are logged at debug level alone, from a reload to the next', async t => {
   const port = await freePort()
-  const holdfast = await startHoldfast(dir => config(dir, port, 'info'))
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(dir => config(dir, port, 'info')), 'kill')
   const ask = (key: string): Promise<string> => socketmapAsk(join(holdfast.dir, 's'), 'alias', key)
   const reloaded = async (level: string): Promise<void> => {
     const before = holdfast.log().length
@@ -46,12 +46,10 @@ t.test('keys and values are logged at debug level alone, from a reload to the ne
 
 t.test('a peer that asks for maps that there are not makes no series in the metrics, and one line in the log', async t => {
   const port = await freePort()
-  const holdfast = await startHoldfast(dir => config(dir, port, 'info'))
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(dir => config(dir, port, 'info')), 'kill')
   const series = async (): Promise<readonly string[]> => (await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()).split('\n')
     .filter(line => line.startsWith('holdfast_')).map(line => line.replace(/ \S+$/, ''))
-  const wire = await openWire({ path: join(holdfast.dir, 's') })
-  t.teardown(() => wire.close())
+  const wire = await during(t, openWire({ path: join(holdfast.dir, 's') }), 'close')
   const askAll = async (from: number): Promise<void> => {
     for (let i = from; i < from + 300; i++) {
       wire.send(socketmapRequest(`map${i}`, `user${i}@example.com`))

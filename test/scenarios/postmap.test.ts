@@ -9,6 +9,7 @@
  */
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { mailMaps, mailSql, writeCf } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
@@ -50,23 +51,21 @@ const tables: Readonly<Record<string, Table>> = {
 }
 
 t.test('postmap has the same answer from Holdfast as from mysql:', async t => {
-  const mariadb = await startMariadb({ sql: mailSql(25) })
-  t.teardown(() => mariadb.stop())
+  const mariadb = await during(t, startMariadb({ sql: mailSql(25) }))
   const cfDir = freshFolder()
   const names = Object.keys(tables)
   const inetPort = await freePort()
   const tcpPorts = new Map<string, number>()
   for (const name of names) tcpPorts.set(name, await freePort())
   const files = new Map(Object.entries(tables).map(([name, { query, more }]) => [name, writeCf(cfDir, name, mariadb, query, more)]))
-  const holdfast = await startHoldfast(dir => JSON.stringify({
+  const holdfast = await during(t, startHoldfast(dir => JSON.stringify({
     listen: [
       { socketmap: `unix:${dir}/s` }, { socketmap: `inet:127.0.0.1:${inetPort}` },
       ...[...tcpPorts].map(([map, port]) => ({ tcp: `127.0.0.1:${port}`, map })),
     ],
     health: 'off',
     maps: Object.fromEntries([...files].map(([name, cf]) => [name, { search: 'exact', cf }])),
-  }))
-  t.teardown(() => holdfast.kill())
+  })), 'kill')
 
   for (const [name, { keys }] of Object.entries(tables)) {
     t.test(name, async t => {

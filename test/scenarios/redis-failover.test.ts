@@ -10,6 +10,7 @@ import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { mailConfig, mailSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
@@ -33,10 +34,9 @@ const known = answers.filter(([, , reply]) => reply.startsWith('OK'))
 /** A daemon on this Redis, whose clients ask on while `fail` has it fail over, until it is used again. */
 const failsOver = async (t: Test, mariadb: Mariadb, redis: Readonly<Record<string, unknown>>, fail: () => Promise<void>): Promise<(map: string, key: string) => Promise<string>> => {
   const port = await freePort()
-  const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, {
+  const holdfast = await during(t, startHoldfast(dir => mailConfig(dir, mariadb, {
     redis, health: `127.0.0.1:${port}`, memory: { entries: 1, absent_entries: 1 },
-  }))
-  t.teardown(() => holdfast.kill())
+  })), 'kill')
   const ask = (map: string, key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, map, key)
   const hits = async (): Promise<number> => {
     const status = await (await fetch(`http://127.0.0.1:${port}/status`)).json() as { redis: { hits: number } }
@@ -70,12 +70,9 @@ const failsOver = async (t: Test, mariadb: Mariadb, redis: Readonly<Record<strin
 }
 
 t.test('no wrong answer, none too late, and what was asked after the failover is known', async t => {
-  const mariadb = await startMariadb({ sql: mailSql(25) })
-  t.teardown(() => mariadb.stop())
-  const guarded = await startGuarded({ sentinelPassword: 's3cret' })
-  t.teardown(() => guarded.stop())
-  const cluster = await startCluster()
-  t.teardown(() => cluster.stop())
+  const mariadb = await during(t, startMariadb({ sql: mailSql(25) }))
+  const guarded = await during(t, startGuarded({ sentinelPassword: 's3cret' }))
+  const cluster = await during(t, startCluster())
   const { master, sentinels, primary } = guarded
   const asks = await Promise.all([
     failsOver(t, mariadb, { master, sentinels: sentinels.map(({ host, port }) => `${host}:${port}`), sentinel_password: 's3cret' }, async () => {

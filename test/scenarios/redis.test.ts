@@ -8,6 +8,7 @@
  */
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { mailConfig, mailSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { startProxy } from '../fixtures/proxy.js'
@@ -30,16 +31,13 @@ const strangers: readonly (readonly [map: string, key: string])[] = [
 ]
 
 t.test('Redis killed or hung, MariaDB up: every answer is right', async t => {
-  const mariadb = await startMariadb({ sql: mailSql(25) })
-  t.teardown(() => mariadb.stop())
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
-  const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, {
+  const mariadb = await during(t, startMariadb({ sql: mailSql(25) }))
+  const redis = await during(t, startRedis())
+  const holdfast = await during(t, startHoldfast(dir => mailConfig(dir, mariadb, {
     redis: { path: redis.socket },
     // Every answer is asked anew: nothing is hidden by memory.
     memory: { entries: 1, absent_entries: 1 },
-  }))
-  t.teardown(() => holdfast.kill())
+  })), 'kill')
   const askAll = async (): Promise<void> => {
     for (const [map, key, reply] of answers) t.equal(await socketmapAsk(`${holdfast.dir}/s`, map, key), reply, `${map} ${key}`)
     for (const [map, key] of strangers) t.equal(await socketmapAsk(`${holdfast.dir}/s`, map, key), 'NOTFOUND ', `${map} ${key}`)
@@ -56,16 +54,12 @@ t.test('Redis killed or hung, MariaDB up: every answer is right', async t => {
 })
 
 t.test('Redis and Holdfast restarted with MariaDB down: answers come from Redis', async t => {
-  const mariadb = await startMariadb({ sql: mailSql(25) })
-  t.teardown(() => mariadb.stop())
-  const redis = await startRedis({ args: ['--appendonly', 'yes'] })
-  t.teardown(() => redis.stop())
+  const mariadb = await during(t, startMariadb({ sql: mailSql(25) }))
+  const redis = await during(t, startRedis({ args: ['--appendonly', 'yes'] }))
   // Redis is slower to answer than the daemon is to start or to stop.
-  const proxy = await startProxy({ path: redis.socket })
-  t.teardown(() => proxy.stop())
+  const proxy = await during(t, startProxy({ path: redis.socket }))
   proxy.slow(50)
-  const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, { redis: { path: proxy.socket, command_timeout: '2s' } }))
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(dir => mailConfig(dir, mariadb, { redis: { path: proxy.socket, command_timeout: '2s' } })), 'kill')
   const path = `${holdfast.dir}/s`
   for (const [map, key, reply] of answers) t.equal(await socketmapAsk(path, map, key), reply)
 

@@ -10,6 +10,7 @@ import t from 'tap'
 import { makeCertificates } from '../fixtures/certificates.js'
 import { startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import { startProxy } from '../fixtures/proxy.js'
@@ -25,10 +26,8 @@ const start = async (port: number): Promise<Holdfast> => startHoldfast(dir => {
 })
 
 t.test('a connection outlives a reload, and its next request is answered from the new maps', async t => {
-  const holdfast = await start(await freePort())
-  t.teardown(() => holdfast.kill())
-  const wire = await openWire({ path: join(holdfast.dir, 's') })
-  t.teardown(() => wire.close())
+  const holdfast = await during(t, start(await freePort()), 'kill')
+  const wire = await during(t, openWire({ path: join(holdfast.dir, 's') }), 'close')
   wire.send(socketmapRequest('first', 'key'))
   t.equal(String(await wire.netstring()), 'OK one')
 
@@ -43,8 +42,7 @@ t.test('a connection outlives a reload, and its next request is answered from th
 
 t.test('addresses that are new open, and those that are gone close', async t => {
   const [before, after] = [await freePort(), await freePort()]
-  const holdfast = await start(before)
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, start(before), 'kill')
   t.equal(await tcpTableAsk({ host: '127.0.0.1', port: before }, 'key'), '200 one')
   holdfast.configure(`listen:\n  - tcp: 127.0.0.1:${after}\n    map: first\nhealth: off\nmaps:\n${textMap('first', 'a')}`)
   holdfast.reload()
@@ -54,8 +52,7 @@ t.test('addresses that are new open, and those that are gone close', async t => 
 })
 
 t.test('a configuration with faults changes nothing, and all its faults are in the log', async t => {
-  const holdfast = await start(await freePort())
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, start(await freePort()), 'kill')
   holdfast.configure(`listen:\n  - socketmap: unix:${holdfast.dir}/s\nhealth: off\nroel: primary\ndeadline: soon\nmaps:\n${textMap('other', 'a')}`)
   holdfast.reload()
   await holdfast.logged(/not reloaded/)
@@ -65,8 +62,7 @@ t.test('a configuration with faults changes nothing, and all its faults are in t
 })
 
 t.test('an address that is taken changes nothing, not even the other addresses', async t => {
-  const holdfast = await start(await freePort())
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, start(await freePort()), 'kill')
   const port = await freePort()
   const other = createServer().listen(port, '127.0.0.1')
   t.teardown(() => other.close())
@@ -79,8 +75,7 @@ t.test('an address that is taken changes nothing, not even the other addresses',
 })
 
 t.test('a reload keeps what memory knows: a known key is served on while MySQL is down', async t => {
-  const mariadb = await startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(90), v VARCHAR(90)); INSERT INTO a VALUES (\'key\', \'value\')' })
-  t.teardown(() => mariadb.stop())
+  const mariadb = await during(t, startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(90), v VARCHAR(90)); INSERT INTO a VALUES (\'key\', \'value\')' }))
   const configuration = (dir: string, staleFor: string): string => `
 listen:
   - socketmap: unix:${dir}/s
@@ -98,8 +93,7 @@ databases:
     password: ${JSON.stringify(mariadb.password)}
     dbname: ${mariadb.database}
 `
-  const holdfast = await startHoldfast(dir => configuration(dir, '1d'))
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(dir => configuration(dir, '1d')), 'kill')
   const path = join(holdfast.dir, 's')
   t.equal(await socketmapAsk(path, 'm', 'key'), 'OK value')
   await mariadb.kill()
@@ -119,7 +113,7 @@ t.test('a reload reads certificates anew: an authority that is exchanged is trus
     sql: 'CREATE TABLE a (k VARCHAR(90), v VARCHAR(90)); INSERT INTO a VALUES (\'key\', \'value\')',
   })
   t.teardown(() => mariadb.stop())
-  const holdfast = await startHoldfast(dir => {
+  const holdfast = await during(t, startHoldfast(dir => {
     copyFileSync(certificates.file('former.pem'), join(dir, 'ca.pem'))
     return JSON.stringify({
       listen: [{ socketmap: `unix:${dir}/s` }], health: 'off',
@@ -129,10 +123,8 @@ t.test('a reload reads certificates anew: an authority that is exchanged is trus
         tls_CAfile: join(dir, 'ca.pem'), tls_verify_cert: 'yes',
       } },
     })
-  })
-  t.teardown(() => holdfast.kill())
-  const wire = await openWire({ path: join(holdfast.dir, 's') })
-  t.teardown(() => wire.close())
+  }), 'kill')
+  const wire = await during(t, openWire({ path: join(holdfast.dir, 's') }), 'close')
   wire.send(socketmapRequest('m', 'key'))
   t.match(String(await wire.netstring()), /^TEMP .*certificate/)
   copyFileSync(certificates.file('ca.pem'), join(holdfast.dir, 'ca.pem'))
@@ -154,12 +146,11 @@ maps:
   four: {search: exact, cf: four.cf}
   five: {search: exact, database: none, query: SELECT 1}
 `
-  const holdfast = await startHoldfast(dir => {
+  const holdfast = await during(t, startHoldfast(dir => {
     writeFileSync(join(dir, 'a'), 'key one\n')
     writeFileSync(join(dir, 'b'), 'key two\n')
     return yaml(dir)
-  })
-  t.teardown(() => holdfast.kill())
+  }), 'kill')
   const ask = (map: string): Promise<string> => socketmapAsk(join(holdfast.dir, 's'), map, 'key')
   t.equal(await ask('one'), 'OK one')
   t.equal(await ask('two'), 'OK two')
@@ -193,19 +184,15 @@ maps:
 })
 
 t.test('a reload in an outage of MySQL knows at once what only Redis knows', async t => {
-  const mariadb = await startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(99) PRIMARY KEY, v TEXT); INSERT INTO a VALUES (\'one\', \'1\'), (\'two\', \'2\')' })
-  t.teardown(() => mariadb.stop())
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
-  const proxy = await startProxy({ host: '127.0.0.1', port: redis.port })
-  t.teardown(() => proxy.stop())
-  const holdfast = await startHoldfast(dir => JSON.stringify({
+  const mariadb = await during(t, startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(99) PRIMARY KEY, v TEXT); INSERT INTO a VALUES (\'one\', \'1\'), (\'two\', \'2\')' }))
+  const redis = await during(t, startRedis())
+  const proxy = await during(t, startProxy({ host: '127.0.0.1', port: redis.port }))
+  const holdfast = await during(t, startHoldfast(dir => JSON.stringify({
     listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', copy_rows: 0, memory: { entries: 1 },
     redis: { host: '127.0.0.1', port: proxy.port },
     databases: { db: { hosts: `unix:${mariadb.socket}`, user: mariadb.user, password: mariadb.password, dbname: mariadb.database } },
     maps: { a: { search: 'exact', database: 'db', query: 'SELECT v FROM a WHERE k=\'%s\'' } },
-  }))
-  t.teardown(() => holdfast.stop())
+  })))
   const ask = (key: string): Promise<string> => socketmapAsk(join(holdfast.dir, 's'), 'a', key)
   t.equal(await ask('one'), 'OK 1')
   t.equal(await ask('two'), 'OK 2')

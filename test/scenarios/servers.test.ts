@@ -13,6 +13,7 @@ import { accountOf, writeCf } from '../fixtures/cf.js'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { startHole } from '../fixtures/hole.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
@@ -29,12 +30,10 @@ const sql = `CREATE TABLE alias (address VARCHAR(190) PRIMARY KEY, goto TEXT);
   INSERT INTO alias SELECT CONCAT('user', seq), CONCAT('box', seq) FROM seq_1_to_20000;`
 const query = 'SELECT goto FROM alias WHERE address=\'%s\''
 
-const mariadb = await startMariadb({ sql })
-t.teardown(() => mariadb.stop())
+const mariadb = await during(t, startMariadb({ sql }))
 
 const proxyTo = async (t: Test, server: Mariadb = mariadb): Promise<Proxy> => {
-  const proxy = await startProxy({ path: server.socket })
-  t.teardown(() => proxy.stop())
+  const proxy = await during(t, startProxy({ path: server.socket }))
   return proxy
 }
 
@@ -55,13 +54,12 @@ const start = async (
   } = {},
 ): Promise<Bed> => {
   let file = ''
-  const holdfast = await startHoldfast(dir => {
+  const holdfast = await during(t, startHoldfast(dir => {
     file = writeCf(dir, 'alias', { ...accountOf(mariadb), hosts, query: q })
     return JSON.stringify({
       listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', maps: { alias: { search: 'exact', cf: file } }, copy_rows: 0, ...more,
     })
-  }, { command })
-  t.teardown(() => holdfast.kill())
+  }, { command }), 'kill')
   const ask = (key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'alias', key)
   let asked = 0
   return {
@@ -134,8 +132,7 @@ t.test('a name has a dead IPv6 address and an IPv4 address that takes a second t
 
 t.test('the name server is silent: each try ends when its time is over, and the server is found once its name is', async t => {
   let name: Name = { fault: 'silent' }
-  const zone = await startZone(() => name, { host: ownHost, options: 'timeout:2 attempts:5' })
-  t.teardown(() => zone.stop())
+  const zone = await during(t, startZone(() => name, { host: ownHost, options: 'timeout:2 attempts:5' }))
   const bed = await start(t, `db.test:${(await proxyTo(t)).port}`, {
     command: zone.command, more: { deadline: '500ms', connect_timeout: '200ms', breaker: { reset: '100ms' }, log: { level: 'debug' } },
   })
@@ -147,8 +144,7 @@ t.test('the name server is silent: each try ends when its time is over, and the 
 })
 
 t.test('an address moves, and the connections are dead without a word: found again from the second lookup on, or after one reset', async t => {
-  const moved = await startMariadb({ sql })
-  t.teardown(() => moved.stop())
+  const moved = await during(t, startMariadb({ sql }))
   const proxy = await proxyTo(t)
   const bed = await start(t, `127.0.0.1:${proxy.port}`, { more: { deadline: '1s', breaker: { reset: '100ms' } } })
   await Promise.all(Array.from({ length: 8 }, bed.askNew))
@@ -193,10 +189,9 @@ t.test('a server hangs through many tries and wakes: its max_connect_errors has 
     return
   }
   const port = await freePort()
-  const server = await startMariadb({
+  const server = await during(t, startMariadb({
     sql: `${sql} SET GLOBAL max_connect_errors = 8`, args: ['--skip-name-resolve=0', '--bind-address=0.0.0.0', `--port=${port}`],
-  })
-  t.teardown(() => server.stop())
+  }))
   const bed = await start(t, `${address}:${port}`, {
     more: { deadline: '1s', breaker: { reset: '100ms' }, connect_timeout: '2s', log: { level: 'debug' } },
   })

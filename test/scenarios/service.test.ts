@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
 import { run, startChild } from '../fixtures/child.js'
+import { during } from '../fixtures/during.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { startNotifySocket, superviseWithSocket } from '../fixtures/service.js'
@@ -19,10 +20,8 @@ const config = (dir: string): string => {
 
 t.test('systemd is told when it is ready, reloads, lives, and stops', async t => {
   const path = join(freshFolder(), 'notify')
-  const systemd = await startNotifySocket(path)
-  t.teardown(() => systemd.kill())
-  const holdfast = await startHoldfast(config, { env: { ...process.env, NOTIFY_SOCKET: path, WATCHDOG_USEC: '200000' } })
-  t.teardown(() => holdfast.kill())
+  const systemd = await during(t, startNotifySocket(path), 'kill')
+  const holdfast = await during(t, startHoldfast(config, { env: { ...process.env, NOTIFY_SOCKET: path, WATCHDOG_USEC: '200000' } }), 'kill')
   await systemd.printed(/told .*READY=1/)
   await systemd.printed(/told .*WATCHDOG=1/)
   const before = systemd.output().length
@@ -37,8 +36,7 @@ t.test('a socket that is handed over is served, is not removed at the end, and h
   const dir = freshFolder()
   const socket = join(dir, 's')
   writeFileSync(join(dir, 'holdfast.yaml'), config(dir))
-  const supervisor = await superviseWithSocket(socket, [process.execPath, mainFile, 'serve', join(dir, 'holdfast.yaml')])
-  t.teardown(() => supervisor.kill())
+  const supervisor = await during(t, superviseWithSocket(socket, [process.execPath, mainFile, 'serve', join(dir, 'holdfast.yaml')]), 'kill')
   const [, pid] = await supervisor.printed(/started (\d+)/)
   await supervisor.printed(/ready: 1 map/)
   t.equal(await socketmapAsk(socket, 'm', 'key'), 'OK value')
@@ -47,8 +45,7 @@ t.test('a socket that is handed over is served, is not removed at the end, and h
   await supervisor.printed(/ended/)
   t.ok(existsSync(socket))
   // Nobody accepts now; the kernel keeps the client and its question.
-  const wire = await openWire({ path: socket })
-  t.teardown(() => wire.close())
+  const wire = await during(t, openWire({ path: socket }), 'close')
   wire.send(socketmapRequest('m', 'key'))
   writeFileSync(`${socket}.again`, '')
   t.equal(String(await wire.netstring()), 'OK value')
@@ -57,16 +54,13 @@ t.test('a socket that is handed over is served, is not removed at the end, and h
 t.test('a socket handed over that no listener has is logged, since nobody answers there', async t => {
   const dir = freshFolder()
   writeFileSync(join(dir, 'holdfast.yaml'), config(dir))
-  const supervisor = await superviseWithSocket(join(dir, 'other'), [process.execPath, mainFile, 'serve', join(dir, 'holdfast.yaml')])
-  t.teardown(() => supervisor.kill())
+  const supervisor = await during(t, superviseWithSocket(join(dir, 'other'), [process.execPath, mainFile, 'serve', join(dir, 'holdfast.yaml')]), 'kill')
   await supervisor.printed(/listens on unix:.*\/other, which the configuration doesn't name/)
 })
 
 t.test('SIGTERM in the middle of a request: it is answered, and the exit code is 0', async t => {
-  const holdfast = await startHoldfast(config)
-  t.teardown(() => holdfast.kill())
-  const wire = await openWire({ path: join(holdfast.dir, 's') })
-  t.teardown(() => wire.close())
+  const holdfast = await during(t, startHoldfast(config), 'kill')
+  const wire = await during(t, openWire({ path: join(holdfast.dir, 's') }), 'close')
   wire.send(socketmapRequest('m', 'key'))
   t.equal(String(await wire.netstring()), 'OK value')
   // Stopped, it finds the request and the signal at the same time.
@@ -96,8 +90,7 @@ t.test('systemd rates the unit at most 2.0, and finds no fault in it', async t =
 })
 
 t.test('`holdfast reload`, which systemd runs, waits for the verdict, and fails if a definition has faults', async t => {
-  const holdfast = await startHoldfast(config, { env: { ...process.env, RUNTIME_DIRECTORY: freshFolder() } })
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(config, { env: { ...process.env, RUNTIME_DIRECTORY: freshFolder() } }), 'kill')
   const env = readFileSync(`/proc/${holdfast.pid()}/environ`, 'utf8').split('\0')
   const folder = env.find(line => line.startsWith('RUNTIME_DIRECTORY='))?.slice('RUNTIME_DIRECTORY='.length)
   const reload = () => run(process.execPath, [mainFile, 'reload'], {
@@ -123,15 +116,13 @@ process.on = (name, ...rest) => {
   if (name === 'SIGHUP') process.kill(process.pid, 'SIGHUP')
   return process
 }`)
-  const child = await startChild(process.execPath, ['--require', early, mainFile, 'serve', join(dir, 'holdfast.yaml')])
-  t.teardown(() => child.kill())
+  const child = await during(t, startChild(process.execPath, ['--require', early, mainFile, 'serve', join(dir, 'holdfast.yaml')]), 'kill')
   await child.printed(/ready: 1 map[^]*reloaded: 1 map/)
   t.equal(await socketmapAsk(join(dir, 's'), 'm', 'key'), 'OK value')
 })
 
 t.test('C144 a second start does not take a running daemon\'s socket, and says who has it', async t => {
-  const holdfast = await startHoldfast(config)
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(config), 'kill')
   const second = await run(process.execPath, [mainFile, 'serve', join(holdfast.dir, 'holdfast.yaml')])
   t.equal(second.code, 69)
   t.match(second.stderr, `/s: another process answers there (`)
@@ -140,11 +131,9 @@ t.test('C144 a second start does not take a running daemon\'s socket, and says w
 })
 
 t.test('a socket that is removed, or replaced by a dead one, is made anew', async t => {
-  const holdfast = await startHoldfast(config)
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(config), 'kill')
   const path = join(holdfast.dir, 's')
-  const wire = await openWire({ path })
-  t.teardown(() => wire.close())
+  const wire = await during(t, openWire({ path }), 'close')
   for (const spoil of [() => rmSync(path), () => { rmSync(path); writeFileSync(path, '') }]) {
     const before = holdfast.log().length
     spoil()
@@ -179,21 +168,18 @@ t.test('N21 a folder that another account owns is named, with what to do', async
 })
 
 t.test('N19 few descriptors: max_connections is taken down, clients beyond are told so, MySQL is reached again', async t => {
-  const mariadb = await startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(90), v VARCHAR(90)); INSERT INTO a VALUES (\'key\', \'value\')' })
-  t.teardown(() => mariadb.stop())
-  const holdfast = await startHoldfast(dir => JSON.stringify({
+  const mariadb = await during(t, startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(90), v VARCHAR(90)); INSERT INTO a VALUES (\'key\', \'value\')' }))
+  const holdfast = await during(t, startHoldfast(dir => JSON.stringify({
     listen: [{ socketmap: `unix:${dir}/s` }], health: 'off',
     maps: { m: { search: 'exact', database: 'db', query: 'SELECT v FROM a WHERE k=\'%s\'' } },
     databases: { db: {
       hosts: `127.0.0.1:${mariadb.port}`, user: mariadb.user, password: mariadb.password, dbname: mariadb.database,
     } },
-  }), { command: ['prlimit', '--nofile=96:96'] })
-  t.teardown(() => holdfast.kill())
+  }), { command: ['prlimit', '--nofile=96:96'] }), 'kill')
   await holdfast.logged(/max_connections: \d+ instead of 4000 for each listener: this process may have 96 files/)
   const path = join(holdfast.dir, 's')
   const replies = await Promise.all(Array.from({ length: 200 }, async () => {
-    const wire = await openWire({ path })
-    t.teardown(() => wire.close())
+    const wire = await during(t, openWire({ path }), 'close')
     wire.send(socketmapRequest('m', 'key'))
     return wire.netstring().then(String, () => 'closed')
   }))

@@ -14,16 +14,15 @@ import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { mailConfig, mailSql, tableConfig, tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
 t.test('a restart during an outage forgets nothing, and a damaged snapshot is not used', async t => {
-  const mariadb = await startMariadb({ sql: mailSql(25) })
-  t.teardown(() => mariadb.stop())
-  const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, { snapshot: 'snapshot' }))
-  t.teardown(() => holdfast.kill())
+  const mariadb = await during(t, startMariadb({ sql: mailSql(25) }))
+  const holdfast = await during(t, startHoldfast(dir => mailConfig(dir, mariadb, { snapshot: 'snapshot' })), 'kill')
   const ask = (key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'virtual_alias', key)
   t.equal(await ask('info@v.example'), 'OK box@relay.example')
   t.equal(await ask('stranger@catch.example'), 'OK all@relay.example')
@@ -46,12 +45,10 @@ t.test('a restart during an outage forgets nothing, and a damaged snapshot is no
 
 t.test('kill -9 right after a doubt began loses neither the doubt nor whom it was about', async t => {
   const keys = Array.from({ length: 10 }, (_, index) => `user${index}@v.example`)
-  const mariadb = await startMariadb({ sql: tableSql(keys.map(key => `('${key}', 'box')`).join()) })
-  t.teardown(() => mariadb.stop())
-  const holdfast = await startHoldfast(dir => tableConfig(
+  const mariadb = await during(t, startMariadb({ sql: tableSql(keys.map(key => `('${key}', 'box')`).join()) }))
+  const holdfast = await during(t, startHoldfast(dir => tableConfig(
     dir, mariadb, { alias: { search: 'exact' } }, { snapshot: 'snapshot' },
-  ))
-  t.teardown(() => holdfast.kill())
+  )), 'kill')
   const ask = (key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'alias', key)
   for (const key of keys) t.equal(await ask(key), 'OK box')
   await mariadb.sql('TRUNCATE a')

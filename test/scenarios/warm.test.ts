@@ -16,6 +16,7 @@ import type { Test } from 'tap'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { mailConfig, mailMaps, mailSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
@@ -44,8 +45,7 @@ const strangers: readonly (readonly [map: string, key: string])[] = [
 ]
 
 const startNode = async (t: Test, mariadb: Mariadb, more: Readonly<Record<string, unknown>>): Promise<Holdfast> => {
-  const holdfast = await startHoldfast(dir => mailConfig(dir, mariadb, { maps, admin: `unix:${dir}/admin`, ...more }))
-  t.teardown(() => holdfast.kill())
+  const holdfast = await during(t, startHoldfast(dir => mailConfig(dir, mariadb, { maps, admin: `unix:${dir}/admin`, ...more })), 'kill')
   return holdfast
 }
 const assertKnown = async (t: Test, { dir }: Holdfast): Promise<void> => {
@@ -54,10 +54,8 @@ const assertKnown = async (t: Test, { dir }: Holdfast): Promise<void> => {
 }
 
 t.test('a table that one node has loaded into Redis answers in an outage on all, for what nobody has asked', async t => {
-  const mariadb = await startMariadb({ sql: mailSql(25) })
-  t.teardown(() => mariadb.stop())
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
+  const mariadb = await during(t, startMariadb({ sql: mailSql(25) }))
+  const redis = await during(t, startRedis())
   const shared = { redis: { path: redis.socket, command_timeout: '1s' } }
   const a = await startNode(t, mariadb, shared)
   t.match(a.log(), 'map virtual_alias: warm: auto: SELECT address, goto FROM alias WHERE TRUE')
@@ -91,8 +89,7 @@ t.test('a table that one node has loaded into Redis answers in an outage on all,
 })
 
 t.test('a server without the canary is another database: nothing of it is loaded', async t => {
-  const mariadb = await startMariadb({ sql: mailSql(25) })
-  t.teardown(() => mariadb.stop())
+  const mariadb = await during(t, startMariadb({ sql: mailSql(25) }))
   const holdfast = await startNode(t, mariadb, { maps: { ...maps, virtual_alias: { ...maps.virtual_alias, canary: 'canary@v.example' } } })
   await holdfast.logged(/map virtual_alias: warm: not loaded: the canary is missing/)
   await holdfast.logged(/map virtual_domain: warm: not loaded: the canary is missing/)
@@ -100,8 +97,7 @@ t.test('a server without the canary is another database: nothing of it is loaded
 })
 
 t.test('without Redis a table is loaded into memory, and kept on a reload', async t => {
-  const mariadb = await startMariadb({ sql: mailSql(25) })
-  t.teardown(() => mariadb.stop())
+  const mariadb = await during(t, startMariadb({ sql: mailSql(25) }))
   const holdfast = await startNode(t, mariadb, {})
   await holdfast.logged(/map virtual_alias: warm: \d+ keys of \d+ rows loaded into memory/)
   await holdfast.logged(/map virtual_domain: warm: 4 keys of 4 rows loaded into memory/)

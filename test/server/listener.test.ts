@@ -9,6 +9,7 @@ import { absent } from '../../src/outcome.js'
 import type { ListenAddress } from '../../src/config/endpoint.js'
 import { answers } from '../fixtures/answers.js'
 import { startChild } from '../fixtures/child.js'
+import { during } from '../fixtures/during.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { startListening } from '../fixtures/listening.js'
 import { openWire, socketmapAsk, socketmapRequest } from '../fixtures/wire.js'
@@ -67,8 +68,7 @@ t.test('C144 a path at which somebody answers is not taken', async t => {
 t.test('C145 a listener whose path another process has taken leaves it there when it closes', async t => {
   const path = join(folderFor(t), 's')
   const old = await serve(t, unix(path))
-  const client = await openWire({ path })
-  t.teardown(() => client.close())
+  const client = await during(t, openWire({ path }), 'close')
   client.send(socketmapRequest('alias', 'later'))
   await old.untilWaiting(1)
   rmSync(path)
@@ -115,8 +115,7 @@ t.test('a client beyond the limit is logged, and there is room again when anothe
   const path = join(folderFor(t), 's')
   const { faults, listener } = await serve(t, unix(path), 2)
   const first = await openWire({ path })
-  const second = await openWire({ path })
-  t.teardown(() => second.close())
+  const second = await during(t, openWire({ path }), 'close')
   for (const wire of [first, second]) {
     wire.send(socketmapRequest('alias', 'x'))
     await wire.netstring()
@@ -183,8 +182,7 @@ t.test('a listener without file descriptors goes on, and answers when there are 
     import { answers } from '${new URL('../fixtures/answers.js', import.meta.url).href}'
     await startListening({ kind: 'unix', path: '${path}', mode: 0o666, gid: null }, answers().context, { maxConnections: 1000 })
     console.log('ready')`
-  const child = await startChild('sh', ['-c', 'ulimit -n 50; exec "$0" --input-type=module -e "$1"', process.execPath, script])
-  t.teardown(() => child.kill())
+  const child = await during(t, startChild('sh', ['-c', 'ulimit -n 50; exec "$0" --input-type=module -e "$1"', process.execPath, script]), 'kill')
   await child.printed(/ready/)
   const wires = await Promise.all(Array.from({ length: 100 }, () => openWire({ path })))
   const [first] = wires
@@ -198,8 +196,7 @@ t.test('a client beyond max_connections gets a temporary error and is closed, an
   const path = join(folderFor(t), 's')
   const listener = await startListening(unix(path), answers().context, { maxConnections: 1 })
   t.teardown(() => listener.close(0))
-  const first = await openWire({ path })
-  t.teardown(() => first.close())
+  const first = await during(t, openWire({ path }), 'close')
   first.send(socketmapRequest('m', 'a'))
   t.equal(String(await first.netstring()), 'OK value of a')
 
@@ -266,8 +263,7 @@ t.test('one address can\'t hold all places of a listener that other machines can
   const { address } = listener
   if (address.kind !== 'inet') throw new Error('not by TCP')
   const open = async (localAddress: string) => {
-    const wire = await openWire({ host: '127.0.0.1', port: address.port, localAddress })
-    t.teardown(() => wire.close())
+    const wire = await during(t, openWire({ host: '127.0.0.1', port: address.port, localAddress }), 'close')
     wire.send(socketmapRequest('m', 'a'))
     return String(await wire.netstring())
   }

@@ -1,33 +1,13 @@
 import t from 'tap'
 import { absent, byteString, found, unavailable } from '../../src/outcome.js'
 import type { ByteString } from '../../src/outcome.js'
-import type { ProtocolFault } from '../../src/server/dialect.js'
 import { socketmap } from '../../src/server/socketmap.js'
 import { socketmapRequest } from '../fixtures/wire.js'
+import { decodeBy } from './decode.js'
 
 const value = (text: string) => found(text as ByteString)
 
-/** What a decoder makes of the chunks: requests as `map|key`, and the fault that ends it. */
-const decode = (...chunks: readonly (string | Buffer)[]) => {
-  const decoder = socketmap.createDecoder()
-  const requests: string[] = []
-  let fault: ProtocolFault | null = null
-  for (const request of chunks.flatMap(chunk => decoder.push(Buffer.from(chunk)))) {
-    switch (request.kind) {
-      case 'lookup':
-        requests.push(`${String(request.map)}|${request.key}`)
-        break
-      case 'answered':
-        requests.push(request.reply)
-        break
-      case 'fault':
-        fault = request
-        break
-      default: request satisfies never
-    }
-  }
-  return { requests, fault, pending: decoder.pending }
-}
+const decode = decodeBy(socketmap)
 
 t.test('C131 the words are exact', t => {
   t.equal(socketmap.reply(absent), '9:NOTFOUND ,')

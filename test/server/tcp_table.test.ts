@@ -1,32 +1,13 @@
 import t from 'tap'
 import { absent, byteString, found, unavailable } from '../../src/outcome.js'
 import type { ByteString } from '../../src/outcome.js'
-import type { ProtocolFault } from '../../src/server/dialect.js'
 import { tcpTable } from '../../src/server/tcp_table.js'
 import { tcpTableRequest } from '../fixtures/wire.js'
+import { decodeBy } from './decode.js'
 
 const value = (text: string) => found(text as ByteString)
 
-const decode = (...chunks: readonly (string | Buffer)[]) => {
-  const decoder = tcpTable.createDecoder()
-  const requests: string[] = []
-  let fault: ProtocolFault | null = null
-  for (const request of chunks.flatMap(chunk => decoder.push(Buffer.from(chunk)))) {
-    switch (request.kind) {
-      case 'lookup':
-        requests.push(`${String(request.map)}|${request.key}`)
-        break
-      case 'answered':
-        requests.push(request.reply)
-        break
-      case 'fault':
-        fault = request
-        break
-      default: request satisfies never
-    }
-  }
-  return { requests, fault, pending: decoder.pending }
-}
+const decode = decodeBy(tcpTable)
 
 t.test('C136 C140 the codes are exact, and each reply is one line', t => {
   t.equal(tcpTable.reply(absent), '500 absent\n')

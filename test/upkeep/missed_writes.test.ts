@@ -11,6 +11,7 @@ import { setTimeout } from 'node:timers/promises'
 import { Redis as Client } from 'ioredis'
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { during } from '../fixtures/during.js'
 import { tableConfig, tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { startRedis } from '../fixtures/redis.js'
@@ -20,14 +21,11 @@ const rounds = ['before', 'hung', 'refusing', 'killed'] as const
 const keys = rounds.flatMap(round => Array.from({ length: 20 }, (_, index) => `${round}${index}@v.example`))
 
 t.test('kill -9 after an outage of Redis loses nothing that was learned in it', async t => {
-  const mariadb = await startMariadb({ sql: tableSql(keys.map(key => `('${key}', 'box')`).join()) })
-  t.teardown(() => mariadb.stop())
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
-  const holdfast = await startHoldfast(dir => tableConfig(
+  const mariadb = await during(t, startMariadb({ sql: tableSql(keys.map(key => `('${key}', 'box')`).join()) }))
+  const redis = await during(t, startRedis())
+  const holdfast = await during(t, startHoldfast(dir => tableConfig(
     dir, mariadb, { alias: { search: 'exact' } }, { redis: { path: redis.socket } },
-  ))
-  t.teardown(() => holdfast.kill())
+  )), 'kill')
   const client = new Client({ host: redis.host, port: redis.port })
   client.on('error', () => undefined)
   t.teardown(() => client.disconnect())

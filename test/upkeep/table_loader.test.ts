@@ -12,6 +12,7 @@ import { memoryTarget, redisTarget } from '../../src/upkeep/load_table.js'
 import type { LoadTarget } from '../../src/upkeep/load_table.js'
 import { fakeClock } from '../fixtures/clock.js'
 import type { FakeClock } from '../fixtures/clock.js'
+import { during } from '../fixtures/during.js'
 import { startProxy } from '../fixtures/proxy.js'
 import { startRedis } from '../fixtures/redis.js'
 import { keyOf, openTable, rows, startTable, valueOf } from './bed.js'
@@ -68,8 +69,7 @@ await loadClient()
 
 /** A Redis, what a node needs of it, and a client to look into it. */
 const startShared = async (t: Test) => {
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
+  const redis = await during(t, startRedis())
   const plain = new Redis({ path: redis.socket })
   t.teardown(() => plain.disconnect())
   plain.on('error', () => undefined)
@@ -169,8 +169,7 @@ t.test('a load that fails leaves what there was, and another node begins anew', 
   const shared = await startShared(t)
   const kept = encodeRecord(statement(found(byteString('kept')), clock.now() - 1, 0), map.definition)
   await shared.plain.set(`hf:alias:${keyOf(rows - 1)}`, kept)
-  const proxy = await startProxy({ path: mariadb.socket })
-  t.teardown(() => proxy.stop())
+  const proxy = await during(t, startProxy({ path: mariadb.socket }))
   proxy.cutAfter(250_000)
   const failing = startNode(t, clock, { target: shared.target(), table: openTable(t, mariadb, proxy) })
   t.match(await failing.until(1), { problem: /connection lost/ })
