@@ -89,7 +89,9 @@ const isOff = (postfix: Postconf, parameter: string): boolean => postfix.expande
 const unusualSetting = (postfix: Postconf, search: Search): string | null => {
   const settings = settingsOf(search)
   const has = (parameter: string): boolean => settings.includes(parameter)
-  if (has('mydestination') && localNames(postfix) === null) return 'only Postfix knows all domains of mydestination'
+  if (has('mydestination') && localNames(postfix) === null) {
+    return 'mydestination is no plain list: only Postfix knows which domains are local'
+  }
   const delimiters = Array.from(postfix.expanded.get('recipient_delimiter') ?? '')
   const bounce = postfix.expanded.get('double_bounce_sender') ?? 'double-bounce'
   const isCut = (localpart: string): boolean => delimiters.some(delimiter => localpart.includes(delimiter))

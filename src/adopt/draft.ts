@@ -139,7 +139,7 @@ export class Draft {
     if (!this.#edits.some(edit => isSamePlace(edit, place))) return
     const own = { service: name, parameter: place.parameter }
     this.#edits.push({ ...own, from: '', to: value, wasDefault: true })
-    this.leave(own, value, 'virtual(8) takes no socketmap, so it keeps them in a -o of its own')
+    this.leave(own, value, 'virtual(8) takes no socketmap; for it alone they stay, in a -o of its own')
   }
 
   plan(): AdoptionPlan {

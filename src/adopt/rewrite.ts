@@ -118,7 +118,7 @@ export const rewriteList = (
   const rules = { sensitive: purpose.sensitive, absence: purpose.absence, isAccess: false }
   const items = itemsOf(draft, place, value)
   const why = purpose.kind === 'search' ? whyStepsStay(draft, place, purpose.search, items)
-    : 'no search of Holdfast does them'
+    : 'no search of Holdfast does these steps'
   const search = purpose.kind === 'search' && why === null ? purpose.search : null
   const problem = search === null ? draft.unionmapProblem() : null
   const listed = purpose.kind === 'search' ? purpose.search : null

@@ -4,11 +4,12 @@
  * Postfix only with --apply.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { basename, dirname } from 'node:path'
+import { dirname } from 'node:path'
 import { lookup } from 'node:dns/promises'
 import { configText, healthPortFor, interfaceNames, outageText, socketPath } from '../adopt/adopted_config.js'
 import type { Hosts, Site } from '../adopt/adopted_config.js'
 import { charsetNote } from '../adopt/circumstances.js'
+import { summaryText } from '../adopt/overview.js'
 import { applyChanges, folderOption, shellLines, shellWord, switchBack, switchOver } from '../adopt/switch_over.js'
 import { socketInQueue } from '../adopt/draft.js'
 import type { AdoptionPlan } from '../adopt/draft.js'
@@ -37,7 +38,8 @@ const unsuitable = (path: string): string | null => {
   const defined = defineFromCf(path)
   if (defined.ok) return null
   // The file itself is named beside it.
-  return defined.problems.map(({ place, text }) => place === path ? text : `${place}: ${text}`).join('; ')
+  return defined.problems.map(({ place, text }) =>
+    place === path ? text.replace(`, open '${path}'`, '') : `${place}: ${text}`).join('; ')
 }
 
 /** Writes a new file, or says why not. A file with the same text may exist; one with another text is kept. */
@@ -63,37 +65,6 @@ const unanswered = async (postfix: Postconf, plan: AdoptionPlan): Promise<readon
 }
 
 const indent = (text: string): string => text.replace(/^(?=.)/gm, '    ')
-
-/** A list of tables as people know them: each mysql: one by the name of its file alone. */
-const shortTables = (list: string): string => list.replaceAll(/(?:proxy:)?mysql:[^\s,{}]*\//g, '')
-
-/** A line for each reason, after the tables that it is for. */
-const byReason = (tables: readonly (readonly [table: string, why: string])[]): readonly string[] => {
-  const reasons = [...new Set(tables.map(([, why]) => why))]
-  return reasons.map(why =>
-    `${tables.filter(each => each[1] === why).map(([table]) => table).join('\n  ')}\n      ${why}`)
-}
-
-/** What becomes of each table, for a glance. */
-const summaryText = ({ maps, leftAlone }: AdoptionPlan): string => {
-  const placed = maps.flatMap(({ files, usedBy, stepsStay }) => usedBy.map(place =>
-    ({ stepsStay, text: `${placeName(place)}: ${files.map(file => basename(file)).join(', ')}`, count: files.length })))
-  const whole = placed.filter(({ stepsStay }) => stepsStay === null)
-  const partly = placed.filter(({ stepsStay }) => stepsStay !== null)
-  const part = (title: string, texts: readonly string[]): string =>
-    texts.length === 0 ? '' : `${title}\n${texts.map(text => `  ${text}\n`).join('')}`
-  const count = (of: typeof placed): number => of.reduce((sum, each) => sum + each.count, 0)
-  return [
-    `Of the mysql: tables, ${count(whole)} move whole, ${count(partly)} move and Postfix keeps the steps, `
-      + `${leftAlone.length} stay.\n\n`,
-    part('Move whole:', whole.map(({ text }) => text)),
-    part('Move, and Postfix goes on asking for each part of an address or domain itself:',
-      byReason(partly.map(({ text, stepsStay }) => [text, stepsStay ?? '']))),
-    part('Stay; Postfix goes on asking MySQL:',
-      byReason(leftAlone.map(left => [`${placeName(left)}: ${shortTables(left.table)}`, left.why]))),
-    '\n',
-  ].join('')
-}
 
 /** What Postfix and Holdfast do not do alike, as far as these tables have it. */
 const differencesText = (postfix: Postconf, { maps }: AdoptionPlan): string =>
@@ -185,7 +156,8 @@ const switchPostfix = async (postfix: Postconf, plan: AdoptionPlan): Promise<str
 
 /** The folders of postmulti(1)'s instances besides the default one; none if it has none. */
 const instancesOf = async (configDir: string): Promise<readonly string[]> => {
-  if (configDir === defaultFolder) return []
+  // Without a main.cf, postconf(1) fails, and takes a second for it.
+  if (configDir === defaultFolder || !existsSync(`${defaultFolder}/main.cf`)) return []
   const text = await runPostconf(defaultFolder, ['-hx', 'multi_instance_directories']).catch(() => '')
   return splitList(text.trim()).map(({ text: folder }) => folder)
 }
@@ -209,8 +181,8 @@ export const adopt = async ({ configDir, output, apply }: AdoptOptions, process:
   if (plan.edits.length === 0) {
     process.stdout.write(summaryText(plan))
     if (moved.length === 0) {
-      throw new Failure(exitConfig,
-        `${configDir} has no mysql: table that Holdfast could take over; name Postfix's folder with --config-dir`)
+      throw new Failure(exitConfig, plan.leftAlone.length > 0 ? `no mysql: table of ${configDir} can move`
+        : `${configDir} has no mysql: table; name Postfix's folder with --config-dir`)
     }
     process.stdout.write(`All is moved: Postfix asks Holdfast in ${moved.join(', ')}\n`)
     return 0
