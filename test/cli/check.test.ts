@@ -19,7 +19,7 @@ import { mainFile } from '../fixtures/daemon.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
-import { settle } from '../fixtures/postfix.js'
+import { metaDirectory, settle } from '../fixtures/postfix.js'
 
 const postfixGroup = groupId('postfix') ?? 0
 const debians = fileURLToPath(new URL('../../../test/fixtures/adopt/iredmail/master.cf', import.meta.url))
@@ -47,7 +47,7 @@ const sound: Readonly<Record<string, string>> = {
 const writeMain = (dir: string, settings: Readonly<Record<string, string>>): void => {
   const file = join(dir, 'etc/main.cf')
   const own = {
-    compatibility_level: '3.6', meta_directory: '/etc/postfix', queue_directory: join(dir, 'queue'), mydestination: '',
+    compatibility_level: '3.6', meta_directory: metaDirectory, queue_directory: join(dir, 'queue'), mydestination: '',
     alias_maps: '',
   }
   writeFileSync(file, Object.entries({ ...own, ...settings }).map(([name, value]) => `${name} = ${value}\n`).join(''))

@@ -112,7 +112,7 @@ t.test('services with settings of their own keep them, and names that they overr
   })
   t.match(replies, [/^250/, /^550/, /^554/, /^554/, /^550/, /^250/, /^554/])
   t.match(said, /^Stay; .*:\n(?:.*\n)* {2}virtual_alias_maps: \$my_aliases\n.*overrides \$my_aliases$/m)
-  t.match(said, /^Move, and Postfix .*:\n(?:.*\n)* {2}relay_recipient_maps: .*\n(?:.*\n)*.* has a recipient_delimiter of/m)
+  t.match(said, /^Move with Postfix's steps; .*:\n(?:.*\n)* {2}relay_recipient_maps: .*\n(?:.*\n)*.* has a recipient_delimiter of/m)
 })
 
 t.test('the empty table before a map has no address, and each table of domains is asked for parents', async t => {
@@ -220,4 +220,51 @@ t.test('local submission and policies for TLS ask the same', async t => {
   })
   t.match(log, /to=<u1@out\.example>.*tls is required/)
   t.match(log, /to=<copy@vm\.example>.*status=sent/)
+})
+
+t.test('postscreen(8) keeps its tables, and smtpd(8) behind it asks the same', async t => {
+  const clients = table('clients', 'SELECT v FROM bin WHERE tab=\'clients\' AND k=\'%s\'')
+  const { replies, said } = await same(t, {
+    hasPostscreen: true,
+    main: {
+      postscreen_access_list: `permit_mynetworks, ${clients}`, postscreen_denylist_action: 'drop',
+      postscreen_dnsbl_reply_map: table('dnsbl'), mynetworks: '127.0.0.1', postscreen_greet_wait: '1s',
+      relay_domains: table('domains'), relay_recipient_maps: table('recipients'),
+      smtpd_client_restrictions: `check_client_access ${table('access')}`,
+    },
+    rows: rowsOf({
+      clients: [['127.0.0.2', 'permit'], ['127.0.0.3', 'reject']], dnsbl: [['zen.example', 'x']],
+      domains: [['rel.example', 'x']], recipients: [['u1@rel.example', 'x']], access: [['127.0.0.2', 'REJECT']],
+    }),
+    sessions: ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4']
+      .map(from => mailTo(['u1@rel.example', 'u2@rel.example'], { from })),
+  })
+  t.match(replies, [/^250 u1/, /^550 u2/, /^554 u1/, /^554 u2/, /^250 u1/, /^550 u2/])
+  t.match(said, /^Stay; .*\n(?:.*\n)* {2}postscreen_access_list: permit_mynetworks, clients\.cf\n/m)
+})
+
+t.test('two instances of Postfix, as of postmulti(1), ask a Holdfast each', async t => {
+  const instance = (name: string): Readonly<Record<string, string>> =>
+    ({ multi_instance_name: `postfix-${name}`, multi_instance_group: 'mta', multi_instance_enable: 'yes' })
+  const { replies, log } = await same(t, {
+    main: {
+      ...instance('in'), default_transport: 'gsm', relay_transport: 'gsm', relay_domains: table('domains'),
+      relay_recipient_maps: table('recipients'), virtual_alias_domains: 'va.example',
+      virtual_alias_maps: table('aliases'),
+    },
+    onward: {
+      ...instance('out'), ...common, mynetworks: '127.0.0.1', relay_domains: 'rel.example',
+      smtpd_relay_restrictions: 'permit_mynetworks, reject', virtual_alias_maps: table('aliases_out'),
+      transport_maps: table('routes_out'),
+    },
+    rows: rowsOf({
+      domains: [['rel.example', 'x']], recipients: [['u1@rel.example', 'x'], ['u2@rel.example', 'x']],
+      aliases: [['u1@va.example', 'u2@rel.example']], aliases_out: [['u1@rel.example', 'u3@rel.example']],
+      routes_out: [['u3@rel.example', 't1:']],
+    }),
+    sessions: [mailTo(['u1+x@rel.example', 'u1@va.example', 'u9@rel.example'])],
+  })
+  t.match(replies, [/^250/, /^250/, /^550/])
+  t.match(log, /t1\/discard to=<u3\+x@rel\.example>/)
+  t.match(log, /relay\/discard to=<u2@rel\.example>/)
 })

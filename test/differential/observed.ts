@@ -23,7 +23,7 @@ export type Observed = {
 type Ask = (line: string) => Promise<string>
 
 const openClient = async (
-  port: number, certificate?: Session['certificate'],
+  port: number, { certificate, from = '127.0.0.1' }: Pick<Session, 'certificate' | 'from'> = {},
 ): Promise<{ readonly ask: Ask, readonly close: () => void }> => {
   let buffered = ''
   let take: (() => void) | null = null
@@ -37,7 +37,7 @@ const openClient = async (
     take?.()
   }
   const listenTo = (socket: Socket): Socket => socket.on('data', onData).on('error', () => undefined).on('close', onClose)
-  let stream = listenTo(connect({ host: '127.0.0.1', port, noDelay: true }))
+  let stream = listenTo(connect({ host: '127.0.0.1', port, localAddress: from, noDelay: true }))
   const reply = (): Promise<string> => new Promise(resolve => {
     take = () => {
       const whole = /^(?:\d{3}-.*\r\n)*\d{3}(?: .*)?\r\n/.exec(buffered)?.[0]
@@ -68,9 +68,10 @@ const queueId = /\b[0-9A-F]{8,14}\b/g
 const steady = (text: string): string => text.replace(queueId, 'ID')
 
 const runSession = async (
-  port: number, { helo, xclient, steps, certificate }: Session, settled: () => Promise<void>,
+  port: number, session: Session, settled: () => Promise<void>,
 ): Promise<readonly string[]> => {
-  const { ask, close } = await openClient(port, certificate)
+  const { helo, xclient, steps } = session
+  const { ask, close } = await openClient(port, session)
   const replies: string[] = []
   const say = async (line: string): Promise<string> => {
     const reply = await ask(line)
@@ -167,8 +168,14 @@ export const runMarker = {
 
 const isOurs = (id: string | undefined): id is string => id?.startsWith('<s') === true
 
-/** The log's lines about messages, by Message-ID. */
-export const readLog = (log: string): Observed['log'] => {
+/** The lines about messages of each instance's log, by Message-ID. */
+export const readLogs = (logs: readonly string[]): Observed['log'] => {
+  const lines = new Map<string, string[]>()
+  for (const [key, text] of logs.flatMap(readLog)) lines.set(key, [...lines.get(key) ?? [], text])
+  return new Map([...lines].map(([key, texts]) => [key, texts.sort()]))
+}
+
+const readLog = (log: string): readonly (readonly [messageId: string, text: string])[] => {
   const idOf = new Map<string, string>()
   const events: (readonly [queueId: string, text: string])[] = []
   for (const line of log.split('\n')) {
@@ -186,13 +193,10 @@ export const readLog = (log: string): Observed['log'] => {
       events.push([id, `${program} ${text}`])
     }
   }
-  const lines = new Map<string, string[]>()
-  for (const [id, text] of events) {
+  return events.map(([id, text]) => {
     const messageId = idOf.get(id)
-    const key = isOurs(messageId) ? messageId : 'other'
-    lines.set(key, [...lines.get(key) ?? [], text])
-  }
-  return new Map([...lines].map(([key, texts]) => [key, texts.sort()]))
+    return [isOurs(messageId) ? messageId : 'other', text]
+  })
 }
 
 /** The warnings in the log, each kind once. */

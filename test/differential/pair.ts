@@ -3,26 +3,22 @@
  * to Holdfast by `adopt --apply`. Both get the same sessions; what they replied,
  * logged and sent is compared.
  */
-import { chmodSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
 import { isMap, parseDocument } from 'yaml'
 import { exitConfig, exitTempfail } from '../../src/cli/terminal.js'
 import { absenceOfSearch } from '../../src/postfix/parameters.js'
 import type { Search } from '../../src/postfix/parameters.js'
-import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
-import { freePort } from '../fixtures/port.js'
-import { makePostfix, settle } from '../fixtures/postfix.js'
-import type { MadePostfix, Postfix } from '../fixtures/postfix.js'
-import { startSmtpSink } from '../fixtures/smtp.js'
+import { settle } from '../fixtures/postfix.js'
+import type { MadePostfix } from '../fixtures/postfix.js'
 import { ownHost, startZone } from '../fixtures/zone.js'
 import { runAdopt, startServe } from './in_process.js'
 import { nameOf } from './names.js'
-import { readLog, readMessage, readWarnings, runMarker, runSessions } from './observed.js'
 import type { Observed } from './observed.js'
 import type { Row, Scenario } from './scenario.js'
+import { makeSide } from './side.js'
 
 /** What one Postfix did and the other did not. */
 export type Difference = {
@@ -61,40 +57,6 @@ const fill = async (mariadb: Mariadb, rows: readonly Row[]): Promise<void> => {
     `TRUNCATE ${name};${values === '' ? '' : `INSERT INTO ${name} (tab, k, v) VALUES ${values};`}`).join('\n'))
 }
 
-const options = (overrides: Readonly<Record<string, string>>): string =>
-  Object.entries(overrides).map(([name, value]) => ` -o {${name}=${value}}`).join('')
-
-const masterCf = (port: number, { smtpd, cleanup, rewrite }: Scenario['overrides']): string => `
-127.0.0.1:${port} inet n - n - - smtpd${options(smtpd)}
-cleanup unix n - n - 0 cleanup${options(cleanup)}
-rewrite unix - - n - - trivial-rewrite${options(rewrite)}
-${['t1', 't2', 'smtp', 'relay', 'lmtp', 'local']
-    .map(name => `${name} unix - - n - - discard -o syslog_name=${name}`).join('\n')}
-pickup unix n - n 60 1 pickup
-tlsmgr unix - - n 1000? 1 tlsmgr
-gsm unix - - n - - smtp
-lm unix - - n - - lmtp
-`
-
-/** Whether nothing waits for a first attempt. */
-const isIdle = (queueDir: string): boolean => ['incoming', 'active'].every(name => {
-  try {
-    return readdirSync(join(queueDir, name), { recursive: true }).length === 0
-  } catch {
-    // A folder within it that was there a moment ago.
-    return false
-  }
-})
-
-const settleQueue = async (queueDir: string): Promise<void> => {
-  const until = performance.now() + 600_000
-  for (let idle = 0; idle < 3;) {
-    if (performance.now() > until) throw new Error('Postfix still delivers after 10 minutes')
-    idle = isIdle(queueDir) ? idle + 1 : 0
-    await setTimeout(50)
-  }
-}
-
 /** The elements that `list` has more often than `other`. */
 const beyond = (list: readonly string[], other: readonly string[]): readonly string[] => {
   const left = [...other]
@@ -123,15 +85,8 @@ const compare = (before: Observed, after: Observed): readonly Difference[] => {
   return differences
 }
 
-/** A Postfix of the pair, before it starts. */
-type Side = {
-  readonly made: MadePostfix
-  /** Starts it, and gives it the sessions. */
-  observe(scenario: Scenario): Promise<Observed>
-  stop(): Promise<void>
-}
-
-type Moved = { readonly daemon: { stop(): Promise<void> } | null, readonly said: string }
+type Daemon = { stop(): Promise<void> }
+type Moved = { readonly daemon: Daemon | null, readonly said: string }
 
 /**
  * A configuration with what only outages need left out. Copies cost more than the sessions. A lookup that a busy
@@ -173,14 +128,6 @@ const moveOver = async ({ configDir, queueDir }: MadePostfix): Promise<Moved> =>
   return { daemon, said: planned.output }
 }
 
-/** What makes each Postfix like the other but for time. */
-const steadySettings = {
-  // How many deliveries fail at once, and so whether a destination is given up for a while, is chance.
-  default_destination_concurrency_failed_cohort_limit: '0',
-  // No deferred mail is tried again while we look.
-  queue_run_delay: '1h', minimal_backoff_time: '1h',
-}
-
 export type Stage = {
   /** Begins each mysql_table(5) file. */
   readonly login: string
@@ -192,74 +139,30 @@ export const startStage = async (): Promise<Stage> => {
   const mariadb = await startMariadb({ sql: schema })
   const names = await startZone(nameOf, { host: ownHost })
 
-  const makeOne = async ({ main, overrides }: Scenario): Promise<Side> => {
-    const port = await freePort()
-    const sink = await startSmtpSink()
-    const mailboxes = freshFolder()
-    chmodSync(mailboxes, 0o777)
-    const made = await makePostfix({
-      command: names.command, masterCf: masterCf(port, overrides),
-      mainCf: {
-        smtpd_authorized_xclient_hosts: '127.0.0.1', notify_classes: '', smtp_tcp_port: String(sink.port),
-        lmtp_tcp_port: String(sink.port), lm_destination_recipient_limit: '1', compatibility_level: '3.6',
-        // What names resolve to is no server of ours: from here nothing leaves this machine.
-        // A connection that is used again isn't asked whether its server takes SMTPUTF8, and chance decides on that.
-        smtp_connection_cache_on_demand: 'no', lmtp_connection_cache_on_demand: 'no',
-        smtp_bind_address: '127.0.0.1', lmtp_bind_address: '127.0.0.1',
-        virtual_mailbox_base: mailboxes, virtual_uid_maps: 'static:65534', virtual_gid_maps: 'static:65534',
-        virtual_minimum_uid: '1', default_process_limit: '20', local_recipient_maps: '$alias_maps', ...steadySettings,
-        ...main,
-      },
-    })
-    let postfix: Postfix | null = null
-    return {
-      made,
-      observe: async ({ sessions }) => {
-        const running = postfix = await made.start()
-        const settled = (): Promise<void> => settleQueue(made.queueDir)
-        let submitted = 0
-        // pickup(8) logs it when cleanup(8) has begun a file for it, and tries again what cleanup(8) doesn't take.
-        const pickedUp = async (): Promise<string> => {
-          await running.logged(new RegExp(`(?:pickup\\[\\d+\\]: \\w+: uid=[^]*?){${++submitted}}`))
-          await settled()
-          const maildrop = join(made.queueDir, 'maildrop')
-          const left = readdirSync(maildrop)
-          for (const name of left) rmSync(join(maildrop, name))
-          return left.length > 0 ? 'not taken' : 'taken'
-        }
-        const replies = await runSessions({ port, configDir: made.configDir, settled, pickedUp }, sessions)
-        await settled()
-        // Its daemons write to the log one after the other: with the marker, all from before it is there.
-        await Promise.all([running.logged(runMarker.logged), runMarker.run(port)])
-        const log = running.log()
-        return { replies, log: readLog(log), warnings: readWarnings(log), messages: sink.received.map(readMessage) }
-      },
-      stop: async () => {
-        if (postfix === null) made.remove()
-        else await postfix.stop()
-        await sink.stop()
-        removeFolder(mailboxes)
-      },
-    }
-  }
-
   return {
     login: `hosts = unix:${mariadb.socket}\nuser = ${mariadb.user}\npassword = ${mariadb.password}\n`
       + `dbname = ${mariadb.database}\n`,
     run: async scenario => {
       await fill(mariadb, scenario.rows)
-      const [before, after] = await Promise.all([makeOne(scenario), makeOne(scenario)])
-      let moved: Moved | null = null
+      const [before, after] = await Promise.all([0, 1].map(() => makeSide(names.command, scenario)))
+      if (before === undefined || after === undefined) throw new Error('no pair')
+      const daemons: Daemon[] = []
+      const said: string[] = []
       try {
-        moved = await moveOver(after.made)
-        const { daemon, said } = moved
-        if (daemon === null) return { kind: 'not moved', said }
+        for (const made of after.made) {
+          const moved = await moveOver(made)
+          said.push(moved.said)
+          if (moved.daemon !== null) daemons.push(moved.daemon)
+        }
+        if (daemons.length === 0) return { kind: 'not moved', said: said.join('') }
         const [one, other] = await Promise.all([before.observe(scenario), after.observe(scenario)])
         const recipients = scenario.sessions.flatMap(({ steps }) => steps).filter(({ verb }) => verb === 'RCPT').length
-        return { kind: 'compared', differences: compare(one, other), recipients, before: one, after: other, said }
+        return {
+          kind: 'compared', differences: compare(one, other), recipients, before: one, after: other, said: said.join(''),
+        }
       } finally {
         await Promise.all([before.stop(), after.stop()])
-        await moved?.daemon?.stop()
+        for (const daemon of daemons) await daemon.stop()
       }
     },
     stop: async () => {

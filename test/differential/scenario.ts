@@ -18,6 +18,8 @@ export type Session = {
   readonly helo: string, readonly xclient: string | null, readonly steps: readonly Step[], readonly isLocal?: true,
   /** With it the client begins TLS: key and certificate, PEM. */
   readonly certificate?: { readonly key: string, readonly cert: string },
+  /** The client's address, of 127.0.0.0/8. */
+  readonly from?: string,
 }
 
 export type Scenario = {
@@ -27,6 +29,10 @@ export type Scenario = {
   readonly overrides: Readonly<Record<'smtpd' | 'cleanup' | 'rewrite', Readonly<Record<string, string>>>>
   readonly rows: readonly Row[]
   readonly sessions: readonly Session[]
+  /** postscreen(8) takes the connections, and hands them to smtpd(8). */
+  readonly hasPostscreen?: true
+  /** main.cf of a second instance, as of postmulti(1), to which the first one sends what it doesn't deliver itself. */
+  readonly onward?: Readonly<Record<string, string>>
 }
 
 /** Makes mysql_table(5) files and text tables in a folder, and gathers their rows. */

@@ -20,7 +20,7 @@ import { during } from '../fixtures/during.js'
 import { mailMaps, mailSql, tableConfig, tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
-import { settle } from '../fixtures/postfix.js'
+import { metaDirectory, settle } from '../fixtures/postfix.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
 /** The mail server's tables, and some for what is asked of senders, clients and next hops. */
@@ -62,7 +62,7 @@ const startHost = async (t: Test): Promise<Host> => {
   mkdirSync(configDir)
   const map = (name: string): string => `socketmap:unix:${holdfast.dir}/s:${name}`
   writeFileSync(join(configDir, 'main.cf'), [
-    'compatibility_level = 3.6', 'meta_directory = /etc/postfix', 'mydestination =', 'alias_maps =',
+    'compatibility_level = 3.6', `meta_directory = ${metaDirectory}`, 'mydestination =', 'alias_maps =',
     `virtual_alias_maps = ${map('virtual_alias')}`, `virtual_alias_domains = ${map('virtual_domain')}`,
     `relay_domains = ${map('relay_domain')}`, `relay_recipient_maps = ${map('relay_recipient')}`,
     `transport_maps = ${map('transport')}`, `smtp_tls_policy_maps = ${map('tls')}`,
