@@ -12,7 +12,7 @@ export type Clock = {
 const longestTimerMs = 2_147_483_647
 
 export const systemClock: Clock = {
-  now: Date.now,
+  now: () => Date.now(),
   elapsed: () => performance.now(),
   after: (ms, run) => {
     let cancel = (): void => clearTimeout(timer)

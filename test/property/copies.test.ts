@@ -14,7 +14,7 @@ import { accountOf, openTestServers, plain } from '../fixtures/cf.js'
 import type { Plain } from '../fixtures/cf.js'
 import { fieldDatabase, fieldKeys } from '../fixtures/field-queries.js'
 import { startMariadb } from '../fixtures/mariadb.js'
-import { randomFrom } from './world.js'
+import { randomFrom } from './machine.js'
 
 const firstSeed = Number(process.env['HOLDFAST_SEED'] ?? 1)
 const queries = Number(process.env['HOLDFAST_QUERIES'] ?? 40)

@@ -1,282 +1,153 @@
-/** A node of the mail site: the real lookups of two maps, and what it shares by Redis and saves to its snapshot. */
-import type { Statement } from '../../src/caches/entry.js'
-import { Memory } from '../../src/caches/memory.js'
-import { learnedAt } from '../../src/caches/redis.js'
-import type { RedisCache } from '../../src/caches/redis.js'
+/** A node of the mail site: what the daemon opens by its configuration, without listeners and HTTP (daemon/daemon.ts). */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openMaps, openRedis } from '../../src/daemon/open_maps.js'
+import type { OpenMaps } from '../../src/daemon/open_maps.js'
+import { readConfiguration } from '../../src/daemon/open_sources.js'
+import type { Configuration } from '../../src/daemon/open_sources.js'
 import { createLog } from '../../src/log.js'
-import { Known } from '../../src/lookup/known.js'
-import { MapLookup } from '../../src/lookup/lookup.js'
 import type { MysqlMap } from '../../src/lookup/maps.js'
-import { compileSearch } from '../../src/lookup/search.js'
-import type { Plan } from '../../src/lookup/search.js'
-import { isKnownElsewhere } from '../../src/trust/known_elsewhere.js'
-import type { Neighbour } from '../../src/trust/known_elsewhere.js'
-import { MapTrust } from '../../src/trust/map_trust.js'
-import { TableTrust } from '../../src/trust/table_trust.js'
-import { preload } from '../../src/upkeep/evidence.js'
-import { entryFor, recallEntry } from '../../src/upkeep/snapshots.js'
-import type { TableName, World } from './world.js'
+import type { Outcome } from '../../src/outcome.js'
+import { systemClock } from '../../src/runtime/clock.js'
+import { flush } from '../../src/upkeep/flush.js'
+import { Snapshots } from '../../src/upkeep/snapshots.js'
+import { freshFolder } from '../fixtures/guard.js'
+import type { TableName } from './mysql.js'
+import { tableNames } from './world.js'
+import type { World } from './world.js'
 
-export type RedisFault = 'none' | 'down' | 'hung' | 'read-only'
-
-const minute = 60_000
-export const deadlineMs = 2_000
-export const lifetimes = { freshForMs: 5 * minute, staleForMs: 7 * 1_440 * minute, absentForMs: 30_000 }
-export const confirmForMs = 5 * minute
-export const outageAfterMs = minute
-const saveEveryMs = 30_000
-const shareEveryMs = 5_000
-const flushMark = ''
-
-const planOf = (search: 'virtual' | 'exact'): Plan => compileSearch(search, {
-  recipientDelimiter: '+', parentDomainMatchesSubdomains: new Set(), propagateUnmatchedExtensions: new Set(['virtual']),
-  localDomains: new Set(),
-})
-export const plans = { alias: planOf('virtual'), domains: planOf('exact') } as const
-
-type StoredRecord = { readonly told: Statement, readonly definition: string, readonly until: number }
-
-/** What Redis holds for all nodes. */
-export class SharedRedis {
-  readonly records = new Map<string, StoredRecord>()
-  readonly doubts = new Map<string, string>()
-  /** When each map was last flushed; with a mark while it is whole. */
-  readonly flushes = new Map<string, number>()
-  fault: RedisFault = 'none'
-  readonly #world: World
-
-  constructor(world: World) {
-    this.#world = world
-  }
-
-  get isReadable(): boolean {
-    return this.fault === 'none' || this.fault === 'read-only'
-  }
-
-  empty(): void {
-    this.records.clear()
-    this.doubts.clear()
-    this.flushes.clear()
-  }
-
-  /** Drops the oldest of the records, and the times of the flushes. */
-  evict(): void {
-    for (const key of [...this.records.keys()].slice(0, Math.floor(this.records.size / 2))) this.records.delete(key)
-    this.flushes.clear()
-  }
-
-  /** Redis as a node sees it while it lives. */
-  cacheFor(isAlive: () => boolean): RedisCache {
-    const { clock, random } = this.#world
-    const nameOf = (map: string, key: string): string => `${map}:${key}`
-    const isWritable = (): boolean => isAlive() && this.fault === 'none'
-    const cache: RedisCache = {
-      read: (map, keys) => {
-        if (!isAlive() || this.fault === 'down') return null
-        const reading = (): (Statement | null)[] => keys.map(key => {
-          const record = this.records.get(nameOf(map.name, key))
-          return record?.definition === map.definition && record.until > clock.now() ? record.told : null
-        })
-        return new Promise(resolve => {
-          if (this.fault === 'hung') clock.after(100, () => resolve(keys.map(() => null)))
-          else if (random() < 0.5) resolve(reading())
-          else clock.after(Math.round(random() * 20), () => resolve(reading()))
-        })
-      },
-      readPatiently: () => null,
-      write: (map, key, { outcome, verifiedAt, table, server, contradictedAt }, ttlMs) => {
-        if (!isWritable() || ttlMs < 1) return
-        const told = { outcome, verifiedAt, table, server, contradictedAt }
-        this.records.set(nameOf(map.name, key), { told, definition: map.definition, until: clock.now() + ttlMs })
-      },
-      writeLate: async (map, key, kept, ttlMs) => {
-        const there = this.records.get(nameOf(map.name, key))
-        const isNewer = there?.definition === map.definition && learnedAt(there.told) >= learnedAt(kept)
-        if (!isNewer) cache.write(map, key, kept, ttlMs)
-      },
-      remove: (map, key) => { if (isWritable()) this.records.delete(nameOf(map.name, key)) },
-      all: (map, isWanted) => this.#all(map.name, map.definition, isWanted),
-      tried: Promise.resolve(),
-      isUsable: () => this.fault !== 'down',
-      status: () => { throw new Error('not asked for') },
-      close: () => undefined,
-    }
-    return cache
-  }
-
-  async *#all(name: string, definition: string, isWanted: (key: string) => boolean): ReturnType<RedisCache['all']> {
-    if (!this.isReadable) throw new Error('gone')
-    yield [...this.records].flatMap(([stored, record]) => {
-      const key = stored.slice(name.length + 1)
-      const isOurs = stored.startsWith(`${name}:`) && record.definition === definition
-      return isOurs && isWanted(key) ? [[key, record.told] as const] : []
-    })
-  }
+export type Setting = {
+  readonly withRedis: boolean, readonly isFallback: boolean, readonly withChanges: boolean, readonly isBalanced: boolean,
+  /** Else no table can be listed. */
+  readonly withCopies: boolean,
 }
 
-type Saved = Readonly<Record<TableName, {
-  readonly entries: ReadonlyMap<string, ReturnType<typeof entryFor>>, readonly doubts: string,
-}>>
+export type NodeSettings = { readonly world: World, readonly which: 0 | 1, readonly setting: Setting }
 
-/** What is saved of a node whenever it would save. */
-export class Snapshot {
-  /** As of the last save (every 30 s, and when the node stops in order). */
-  saved: Saved | null = null
+/** As the daemon has it (ms). */
+const patienceMs = 1_000
+const drainMs = 2_500
+
+/** What the log calls bugs, of all nodes. */
+export const bugs: string[] = []
+const log = createLog({ level: 'warn', format: 'text', journal: false }, line => {
+  if (line.includes('bug: ')) bugs.push(line)
+}, Date.now)
+
+/** Where a node keeps its files. */
+export const diskOf = (which: 0 | 1): string => `/disk/${which}`
+
+const folder = freshFolder()
+const files = new Map<string, string>()
+
+/** The path of the configuration, as an administrator would write it; all times are the defaults. */
+const configurationFile = ({ which, setting }: NodeSettings, letter: string): string => {
+  const { withRedis, isFallback, withChanges, isBalanced, withCopies } = setting
+  const maps = {
+    alias: {
+      search: 'virtual', query: `SELECT target_${letter} FROM alias WHERE address='%s'`,
+      ...withChanges ? { changes: `SELECT address FROM alias WHERE ${which}<9 AND modified>='%s'` } : {},
+    },
+    domains: { search: 'exact', query: 'SELECT label_d FROM domains WHERE name=\'%s\'' },
+    timed: { search: 'recipient', query: 'SELECT target_t FROM timed WHERE address=\'%s\' AND until > NOW()' },
+  }
+  const text = JSON.stringify({
+    listen: [{ socketmap: 'unix:/nowhere/s' }], health: 'off', recipient_delimiter: '+',
+    snapshot: `${diskOf(which)}/snapshot`, copies: `${diskOf(which)}/copies`,
+    ...isFallback ? { role: 'fallback', outage: 'reject' } : {}, ...withRedis ? { redis: { host: 'redis' } } : {},
+    memory: { entries: 200, absent_entries: 20 }, ...withCopies ? {} : { copy_rows: 0 },
+    databases: { db: { hosts: isBalanced ? 'balancer' : 's0 s1', user: 'holdfast', password: 'secret', dbname: 'mail' } },
+    maps: Object.fromEntries(Object.entries(maps).map(([name, map]) => [name, { database: 'db', ...map }])),
+  })
+  const known = files.get(text)
+  if (known !== undefined) return known
+  const path = join(folder, `${files.size}.yaml`)
+  writeFileSync(path, text)
+  files.set(text, path)
+  return path
 }
 
-const log = createLog({ level: 'error', format: 'text', journal: false }, () => undefined, () => 0)
-
-export type NodeSettings = {
-  readonly world: World
-  readonly redis: SharedRedis | null
-  readonly snapshot: Snapshot
-  readonly isFallback: boolean
-  /** Of the definition of the alias map. */
-  readonly letter: string
-  /** What a reload replaces. */
-  readonly previous: Node | null
+const read = async (settings: NodeSettings, letter: string, current: OpenMaps | null): Promise<Configuration> => {
+  const configuration = await readConfiguration(configurationFile(settings, letter), {}, log, current)
+  if (configuration === null) throw new Error('the configuration has faults')
+  return configuration
 }
 
+/** A process of Holdfast on a machine of its own. */
 export class Node {
-  readonly maps: Readonly<Record<TableName, MysqlMap>>
-  readonly letter: string
   readonly #settings: NodeSettings
-  readonly #ends: (() => void)[] = []
+  readonly #snapshots: Snapshots
+  #opened: OpenMaps
+  #letter: string
   #isAlive = true
-  #heardAt = -Infinity
 
-  constructor(settings: NodeSettings) {
+  private constructor(settings: NodeSettings, letter: string, { config, sources }: Configuration) {
     this.#settings = settings
-    this.letter = settings.letter
-    const neighbours: Neighbour[] = []
-    const siblings: TableTrust[] = []
-    const open = (table: TableName): MysqlMap => this.#openMap(table, neighbours, siblings)
-    this.maps = { alias: open('alias'), domains: open('domains') }
-    this.#repeat(saveEveryMs, () => this.save())
-    this.#repeat(shareEveryMs, () => {
-      this.#readDoubts()
-      void this.#readRedis()
+    this.#letter = letter
+    this.#snapshots = new Snapshots({
+      current: () => ({ path: this.#isAlive ? this.#opened.config.snapshotPath : null, maps: this.#opened.maps }),
+      log, clock: systemClock,
+    })
+    this.#opened = openMaps(config, sources, log, null, {
+      onDoubt: this.#onDoubt, recall: maps => this.#snapshots.recall({ path: config.snapshotPath, maps }),
     })
   }
 
-  /** Brings back what is saved, then what Redis has. */
-  async start(): Promise<this> {
-    const { snapshot: { saved } } = this.#settings
-    for (const [table, map] of this.#all()) {
-      for (const entry of saved?.[table].entries.values() ?? []) recallEntry(map.lookup.known, entry)
-      if (saved !== null) map.trust.decode(saved[table].doubts)
-    }
-    this.hearFlushes()
-    this.#readDoubts()
-    await this.#readRedis()
-    return this
+  /** Resolves when clients would be served, which takes a second at most. */
+  static async start(settings: NodeSettings, letter: string): Promise<Node> {
+    const node = new Node(settings, letter, await read(settings, letter, null))
+    const { evidence } = node.#opened
+    await evidence.own
+    await Promise.race([evidence.all, sleep(patienceMs)])
+    return node
   }
 
-  async #readRedis(): Promise<void> {
-    await preload(Object.values(this.maps), log)
+  readonly #onDoubt = (): void => { if (this.#isAlive) void this.#snapshots.save() }
+
+  /** Which definition of the alias map is in force. */
+  get letter(): string {
+    return this.#letter
   }
 
-  save(): void {
-    const savedOf = ({ lookup: { known }, trust }: MysqlMap) => ({
-      entries: new Map([...known.memory.keysToSave()].map(key => [key, entryFor(known, key)] as const)),
-      doubts: trust.encode(),
-    })
-    this.#settings.snapshot.saved = { alias: savedOf(this.maps.alias), domains: savedOf(this.maps.domains) }
+  map(table: TableName): MysqlMap {
+    const map = this.#opened.maps.get(table)
+    if (map?.kind !== 'mysql') throw new Error(`no map ${table}`)
+    return map
   }
 
-  /** kill -9, or in order. */
-  stop(isKilled: boolean): void {
-    if (!isKilled) this.save()
-    this.close()
+  lookup(table: TableName, key: string): Outcome | Promise<Outcome> {
+    return this.map(table).lookup.lookup(key)
   }
 
-  close(): void {
+  /** Takes a second at most. */
+  async reload(letter: string): Promise<void> {
+    const before = this.#opened
+    const { config, sources } = await read(this.#settings, letter, before)
+    const redis = openRedis(config, log)
+    await Promise.race([redis?.cache.tried, sleep(patienceMs)])
+    if (!this.#isAlive) return
+    this.#opened = openMaps(config, sources, log, before, { onDoubt: this.#onDoubt, redis })
+    this.#letter = letter
+    systemClock.after(drainMs, () => before.close())
+  }
+
+  /** What an administrator asks for. */
+  flush(table: TableName, what: string | null): void {
+    void flush(this.map(table), what, flushed => this.#opened.announce(flushed))
+  }
+
+  trust(): void {
+    for (const table of tableNames) this.map(table).trust.trust()
+  }
+
+  /** In order, or by kill -9. */
+  async stop(isKilled: boolean): Promise<void> {
+    const { which, world: { machines } } = this.#settings
+    if (isKilled) machines.disk.kill(diskOf(which))
+    else await this.#snapshots.close()
     this.#isAlive = false
-    for (const end of this.#ends) end()
-    for (const { trust } of Object.values(this.maps)) trust.close()
-  }
-
-  /** What a flush by this or another node does here, at epoch ms. */
-  flush(table: TableName, what: string | null, at: number): void {
-    this.maps[table].lookup.flush(what, at)
-  }
-
-  /** As the channel does after a connection: what was flushed since it was last heard is read. */
-  hearFlushes(): void {
-    const { redis, world: { clock } } = this.#settings
-    if (redis === null) return
-    for (const { lookup: { known } } of Object.values(this.maps)) known.knowsFlushes = redis.isReadable
-    if (!redis.isReadable) return
-    if (!redis.flushes.has(flushMark)) {
-      for (const [table] of this.#all()) this.flush(table, null, clock.now())
-      if (redis.fault === 'none') redis.flushes.set(flushMark, clock.now())
-    }
-    for (const [table] of this.#all()) {
-      const at = redis.flushes.get(table)
-      if (at !== undefined && at >= this.#heardAt - 10_000) this.flush(table, null, Math.min(at, clock.now()))
-    }
-    this.#heardAt = clock.now()
-  }
-
-  #all(): readonly (readonly [TableName, MysqlMap])[] {
-    return [['alias', this.maps.alias], ['domains', this.maps.domains]]
-  }
-
-  #repeat(everyMs: number, run: () => void): void {
-    const { clock } = this.#settings.world
-    const again = (): void => {
-      cancel = clock.after(everyMs, again)
-      run()
-    }
-    let cancel = clock.after(everyMs, again)
-    this.#ends.push(() => cancel())
-  }
-
-  #readDoubts(): void {
-    const { redis } = this.#settings
-    if (redis === null || !redis.isReadable) return
-    for (const [table, map] of this.#all()) {
-      const text = redis.doubts.get(`${table} ${map.identity.definition}`)
-      if (text !== undefined) map.trust.decode(text)
-    }
-  }
-
-  #openMap(table: TableName, neighbours: Neighbour[], siblings: TableTrust[]): MysqlMap {
-    const { world, redis: shared, isFallback, letter, previous } = this.#settings
-    const { clock, random } = world
-    const former = previous?.maps[table]
-    const definition = table === 'alias' ? `${letter}123456789abcdef` : '0123456789abcdef'
-    const earlier = former?.identity.definition === definition ? former : null
-    const search = table === 'alias' ? 'virtual' : 'exact'
-    const plan = plans[table]
-    const memory = earlier?.memory ?? new Memory({ entries: 200, bytes: 1_000_000, absentEntries: 20 })
-    const redis = shared?.cacheFor(() => this.#isAlive) ?? null
-    const identity = { name: table, definition }
-    const known = new Known({
-      identity, plan, lifetimes, confirmForMs, absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false },
-    }, {
-      memory, redis, clock, random, isKnownElsewhere: key => isKnownElsewhere(
-        search, key, neighbours,
-      ), isOurs: () => true, earlier: earlier?.lookup.known ?? null,
-    })
-    known.knowsFlushes = shared === null
-    const source = world.source(table, table === 'alias' ? letter : 'd')
-    const tableTrust: TableTrust = new TableTrust({ maxShrink: 0.3, evidenceForMs: Infinity }, {
-      source, clock, canaries: [], siblings, sample: (count, since) => known.sample(0, count, since),
-      isEvidenceRead: () => known.isRedisRead, dropAbsences: () => known.dropAbsences(),
-      onChange: (_server, doubt, before) => {
-        if ((doubt === null) === (before === null)) return
-        if (shared?.fault === 'none' && this.#isAlive) shared.doubts.set(`${table} ${definition}`, trust.encode())
-      },
-    })
-    siblings.push(tableTrust)
-    const trust = new MapTrust([tableTrust])
-    if (earlier !== null) trust.inherit(earlier.trust)
-    const policy = { unknown: 'reject', outage: isFallback && table === 'alias' ? 'reject' : 'defer', outageAfterMs } as const
-    const lookup = new MapLookup({ plan, policy, deadlineMs, softDeadlineMs: 300 }, {
-      known, tables: trust.tables, clock, onBug: error => { throw error },
-    })
-    neighbours.push({ search, knows: key => lookup.has(key) })
-    return { kind: 'mysql', name: table, identity, lookup, memory, redis, trust, plan } as unknown as MysqlMap
+    if (isKilled) this.#opened.shared?.client.disconnect()
+    this.#opened.close()
   }
 }

@@ -1,0 +1,251 @@
+/** Plays a history: does what it says to the site, asks the nodes, and has each answer judged. */
+import type { Outcome } from '../../src/outcome.js'
+import type { FakeClock } from '../fixtures/clock.js'
+import { deadlineMs, Judge, walkMs } from './judge.js'
+import type { Which } from './judge.js'
+import type { ServerFault, TableName } from './mysql.js'
+import { bugs, diskOf, Node } from './node.js'
+import type { Setting } from './node.js'
+import type { RedisFault } from './redis.js'
+import { tableNames, timedKeys, World } from './world.js'
+
+export type Operation =
+  | { readonly do: 'ask', readonly node: Which, readonly table: TableName, readonly key: string }
+  /** Known keys of both tables are asked of both nodes. */
+  | { readonly do: 'learn' }
+  | { readonly do: 'pass', readonly ms: number }
+  /** A new row, or a new value of one that is there; of the table `timed` for a while. */
+  | { readonly do: 'insert', readonly table: TableName, readonly key: string }
+  | { readonly do: 'delete', readonly table: TableName, readonly key: string }
+  | { readonly do: 'lose', readonly server: Which, readonly tables: readonly TableName[] }
+  | { readonly do: 'restore', readonly server: Which, readonly share: number }
+  | { readonly do: 'server', readonly server: Which, readonly fault: ServerFault }
+  | { readonly do: 'outage' }
+  | { readonly do: 'mend' }
+  | { readonly do: 'stale', readonly server: Which }
+  | { readonly do: 'redis', readonly fault: RedisFault | 'emptied' | 'evicting' }
+  | { readonly do: 'restart', readonly node: Which, readonly how: 'in order' | 'killed' | 'joins' }
+  | { readonly do: 'reload', readonly isRedefined: boolean }
+  | { readonly do: 'flush', readonly node: Which, readonly table: TableName, readonly key: string | null }
+  | { readonly do: 'trust', readonly node: Which }
+  | { readonly do: 'clock', readonly byMs: number }
+  /** Keys that are made up, under a catch-all and without one. */
+  | { readonly do: 'strangers', readonly node: Which }
+
+/** The rows of the table `timed` count for so long, more or less. */
+const timedForMs = 240_000
+/** A table is only judged by its keys if the node knows so many. */
+const enough = 5
+
+export class Play {
+  readonly #world: World
+  readonly #setting: Setting
+  readonly #judge: Judge
+  /** A node that is stopping has no place here: its answers reach nobody. */
+  readonly #nodes: (Node | null)[] = []
+  #letter = 'a'
+  #hasTrusted = false
+  #hasDeleted = false
+  /** When Redis last changed (elapsed ms). */
+  #redisAt = -Infinity
+
+  constructor(seed: number, setting: Setting) {
+    this.#world = new World(seed, setting.isBalanced)
+    this.#setting = setting
+    this.#judge = new Judge(this.#world, setting, which => this.#node(which))
+  }
+
+  get #clock(): FakeClock {
+    return this.#world.machines.clock
+  }
+
+  /** The first answer that is not allowed, in words; null if there is none. */
+  async run(operations: readonly Operation[]): Promise<string | null> {
+    const giveBack = this.#world.machines.take()
+    try {
+      for (const key of ['u1@d', 'u2@d', 'u3@d', 'u4@d', 'u5@d', 'u6@d', 'u1@e', '@e']) this.#world.insert('alias', key)
+      for (const key of ['d', 'e']) this.#world.insert('domains', key)
+      for (const key of timedKeys) this.#insert('timed', key)
+      for (const which of [0, 1] as const) await this.#start(which)
+      for (const operation of operations) {
+        await this.#do(operation)
+        this.#judge.problems.push(...bugs.splice(0))
+        if (this.#judge.problems.length > 0) break
+      }
+      await this.#clock.advance(deadlineMs)
+      for (const which of [0, 1] as const) await this.#advanceUntil(this.#node(which).stop(true))
+      return this.#judge.problems[0] ?? null
+    } finally {
+      giveBack()
+    }
+  }
+
+  /** What waits for Redis or the disk gets its time. */
+  async #advanceUntil<Result>(work: Promise<Result>): Promise<Result> {
+    const state = { isDone: false }
+    void work.finally(() => { state.isDone = true })
+    for (let step = 0; step < 100 && !state.isDone; step++) await this.#clock.advance(step === 0 ? 0 : 50)
+    return work
+  }
+
+  async #start(which: Which): Promise<void> {
+    const settings = { world: this.#world, which, setting: this.#setting }
+    this.#nodes[which] = await this.#advanceUntil(Node.start(settings, this.#letter))
+  }
+
+  #node(which: Which): Node {
+    const node = this.#nodes[which]
+    if (node == null) throw new Error('it was not started')
+    return node
+  }
+
+  #insert(table: TableName, key: string): void {
+    const { truth } = this.#world
+    this.#world.insert(table, key)
+    const version = truth[table].get(key)
+    if (table === 'timed') {
+      this.#clock.after(timedForMs, () => { if (truth.timed.get(key) === version) this.#remove('timed', key) })
+    }
+  }
+
+  #remove(table: TableName, key: string): void {
+    this.#world.remove(table, key)
+    for (const known of this.#judge.known) {
+      known.forget(table, key)
+      if (key === 'u1@d') known.forget(table, 'u1+t@d')
+      if (key.startsWith('@')) known.clear()
+    }
+  }
+
+  async #do(operation: Operation): Promise<void> {
+    const world = this.#world
+    const clock = this.#clock
+    switch (operation.do) {
+      case 'ask': return this.#ask(operation.node, operation.table, operation.key)
+      case 'learn':
+        for (const node of [0, 1] as const) {
+          for (const table of tableNames) {
+            for (const key of world.truth[table].keys()) await this.#ask(node, table, key)
+          }
+        }
+        return
+      case 'pass': return clock.advance(operation.ms)
+      case 'insert': return this.#insert(operation.table, operation.key)
+      case 'delete':
+        // What a broken table had is not known: its own restore may bring it back.
+        if (world.servers.some(({ broken, isStale }) => broken.size > 0 || isStale)) return
+        // Two of eight known keys may be too many to be deletions: then it takes an administrator.
+        if (this.#hasDeleted) return
+        this.#hasDeleted = world.truth[operation.table].has(operation.key)
+        return this.#remove(operation.table, operation.key)
+      case 'lose': return this.#lose(operation.server, operation.tables)
+      case 'restore': return world.restore(operation.server, operation.share)
+      case 'server': return world.fail(operation.server, operation.fault)
+      case 'outage':
+        for (const server of [0, 1] as const) world.fail(server, 'down')
+        return
+      case 'mend':
+        for (const server of [0, 1] as const) {
+          world.fail(server, 'none')
+          world.restore(server, 1)
+        }
+        return
+      case 'stale':
+        world.servers[operation.server].isStale = true
+        this.#judge.hasStale = true
+        return
+      case 'redis': return this.#breakRedis(operation.fault)
+      case 'restart': return this.#restart(operation.node, operation.how)
+      case 'reload':
+        if (operation.isRedefined) this.#letter = this.#letter === 'a' ? 'b' : 'a'
+        return this.#reload()
+      case 'flush': return this.#flush(operation.node, operation.table, operation.key)
+      case 'trust': return this.#trust(operation.node)
+      case 'clock':
+        clock.set(clock.now() + operation.byMs)
+        this.#judge.clockSetAt = clock.elapsed()
+        return
+      case 'strangers':
+        for (let number = 0; number < 60; number++) {
+          await this.#ask(operation.node, 'alias', `x${number}@${number % 2 === 0 ? 'e' : 'd'}`)
+        }
+        return
+      default: operation satisfies never
+    }
+  }
+
+  async #ask(which: Which, table: TableName, asked: string): Promise<void> {
+    const node = this.#node(which)
+    const clock = this.#clock
+    const askedAt = clock.elapsed()
+    const now = clock.now()
+    const steps = node.map(table).plan.steps(asked.toLowerCase(), asked).map(({ key }) => key)
+    const { letter } = node
+    const settle = (outcome: Outcome): void => {
+      if (this.#nodes[which] !== node) return
+      this.#judge.judge({ which, table, asked, askedAt, now, steps, letters: [letter, node.letter] }, outcome)
+    }
+    const outcome = node.lookup(table, asked)
+    if (outcome instanceof Promise) void outcome.then(settle)
+    else settle(outcome)
+    await clock.advance(0)
+  }
+
+  /** Only a table of which enough keys are known, and no more than its rows, can show that it has lost some. */
+  #lose(server: Which, tables: readonly TableName[]): void {
+    const isJudged = this.#judge.known.every((known, which) => known.count('alias') >= enough
+      && this.#node(which as Which).map('alias').lookup.known.sample(0, enough, 0).length >= enough)
+    if (isJudged && !this.#hasTrusted && tables.includes('alias')) this.#world.lose(server, tables)
+  }
+
+  #breakRedis(fault: RedisFault | 'emptied' | 'evicting'): void {
+    const { redis } = this.#world
+    if (fault === 'emptied') redis.empty()
+    else if (fault === 'evicting') redis.evict()
+    else redis.fault = fault
+    this.#redisAt = this.#clock.elapsed()
+  }
+
+  async #restart(which: Which, how: 'in order' | 'killed' | 'joins'): Promise<void> {
+    const known = this.#judge.known[which]
+    const node = this.#node(which)
+    this.#nodes[which] = null
+    await this.#advanceUntil(node.stop(how === 'killed'))
+    // By Redis it may know more; that is not held against it.
+    if (how === 'killed') known.forgetSince(this.#clock.elapsed() - 31_000)
+    if (how === 'joins') {
+      known.clear()
+      this.#world.machines.disk.erase(diskOf(which))
+    }
+    await this.#start(which)
+  }
+
+  async #reload(): Promise<void> {
+    for (const node of [this.#node(0), this.#node(1)]) {
+      if (node.letter !== this.#letter) for (const known of this.#judge.known) known.clear()
+      await this.#advanceUntil(node.reload(this.#letter))
+    }
+  }
+
+  /** The other node hears of it if Redis is well, and may have heard of it if not. */
+  #flush(which: Which, table: TableName, key: string | null): void {
+    const now = this.#clock.now()
+    const { withRedis } = this.#setting
+    const isHeard = withRedis && this.#world.redis.fault === 'none' && this.#clock.elapsed() - this.#redisAt > walkMs
+    this.#node(which).flush(table, key)
+    for (const index of [0, 1] as const) {
+      const place = `${index} ${table} ${key ?? ''}`
+      if (index === which || withRedis) this.#world.namedAt.set(place, this.#clock.elapsed())
+      if (index === which || isHeard) this.#judge.flushedAt.set(place, now)
+    }
+  }
+
+  /** Only what is whole may be trusted: that is the administrator's duty. */
+  #trust(which: Which): void {
+    if (this.#world.isBroken || this.#judge.hasStale) return
+    const node = this.#node(which)
+    // What was found before is no evidence any more.
+    if (tableNames.some(table => node.map(table).trust.doubts.length > 0)) this.#hasTrusted = true
+    node.trust()
+  }
+}
