@@ -77,6 +77,14 @@ export const learnedAt = ({ verifiedAt, contradictedAt }: Statement): number => 
 /** What the rest of Holdfast uses of it: a type by itself, so that a test can put a misbehaving Redis in its place. */
 export type RedisCache = Omit<RedisAnswers, 'client' | 'miss' | 'takeMissed' | 'inherit'>
 
+/**
+ * A write goes to Redis together with the next read, but at the latest after this (ms). By itself it wakes Redis, whose
+ * reply wakes this process: a message then takes a quarter more of its CPU (test/bench/NOTES.md).
+ */
+const unsentForMs = 100
+/** So many writes wait at most. */
+const maxUnsent = 100
+
 /** A map's answers in Redis, in batches. */
 export type RedisRows = AsyncGenerator<readonly (readonly [key: string, known: Statement])[]>
 
@@ -84,6 +92,9 @@ export class RedisAnswers {
   readonly #settings: RedisSettings
   readonly #server: RedisServer
   readonly #writes = new Set<Promise<unknown>>()
+  /** Each sends a write. */
+  #unsent: (() => void)[] = []
+  #unsentTimer: NodeJS.Timeout | undefined
   #hits = 0
   #misses = 0
   /** What was learned since then (epoch ms) may not have been written; Infinity: all was. */
@@ -136,8 +147,7 @@ export class RedisAnswers {
   /** Keeps an answer for `ttlMs` from now. Not waited for. */
   write(map: MapIdentity, key: string, kept: Statement, ttlMs: number): void {
     if (ttlMs < 1) return
-    if (!this.#server.isWritable) return this.miss(learnedAt(kept))
-    this.#send(this.client.set(this.#keyOf(map, key), storedOf(map, key, kept), 'PX', Math.ceil(ttlMs)), kept)
+    this.#send(() => this.client.set(this.#keyOf(map, key), storedOf(map, key, kept), 'PX', Math.ceil(ttlMs)), kept)
   }
 
   /** Notes that what was learned since `at` (epoch ms) is not in Redis. */
@@ -147,7 +157,8 @@ export class RedisAnswers {
 
   /** Keeps an answer late, unless a newer one is there. Never rejects; what is not written is missed again. */
   async writeLate(map: MapIdentity, key: string, kept: Statement, ttlMs: number): Promise<void> {
-    const bytes = await this.client.getBuffer(this.#keyOf(map, key)).catch((error: unknown) => {
+    const reading = this.#withUnsent(() => this.client.getBuffer(this.#keyOf(map, key)))
+    const bytes = await reading.catch((error: unknown) => {
       this.#server.failed(error, false)
       return null
     })
@@ -175,7 +186,7 @@ export class RedisAnswers {
 
   /** Deletes the answer for a key that the table no longer has. Not waited for. */
   remove(map: MapIdentity, key: string): void {
-    if (this.#server.isWritable) this.#send(this.client.del(this.#keyOf(map, key)))
+    this.#send(() => this.client.del(this.#keyOf(map, key)))
   }
 
   /**
@@ -203,13 +214,14 @@ export class RedisAnswers {
 
   /** Disconnects once the writes under way are done, at the latest after the command timeout. */
   close(): void {
+    this.#withUnsent(() => undefined)
     const late = sleep(this.#settings.commandTimeoutMs, undefined, { ref: false })
     void Promise.race([Promise.all(this.#writes), late]).then(() => this.client.disconnect())
   }
 
   async #readAll(map: MapIdentity, keys: readonly string[]): Promise<(Statement | null)[]> {
     try {
-      const records = await this.client.mgetBuffer(keys.map(key => this.#keyOf(map, key)))
+      const records = await this.#withUnsent(() => this.client.mgetBuffer(keys.map(key => this.#keyOf(map, key))))
       this.#server.succeeded(false)
       return keys.map((key, index) => this.#decode(map, key, records[index] ?? null))
     } catch (error) {
@@ -245,13 +257,38 @@ export class RedisAnswers {
     return null
   }
 
-  /** `kept`: to be made up for, if the server is to blame that it isn't written. */
-  #send(command: Promise<unknown>, kept?: Statement): void {
-    const writing = command.then(() => this.#server.succeeded(true), (error: unknown) => {
-      this.#server.failed(error, true)
-      if (kept !== undefined && !this.#server.isWritable) this.miss(learnedAt(kept))
-    }).finally(() => this.#writes.delete(writing))
-    this.#writes.add(writing)
+  /** Has a write sent soon, and after those before it. `kept`: to be made up for, if it can't be written. */
+  #send(write: () => Promise<unknown>, kept?: Statement): void {
+    const missed = (): void => { if (kept !== undefined) this.miss(learnedAt(kept)) }
+    if (!this.#server.isWritable) return missed()
+    this.#unsent.push(() => {
+      if (!this.#server.isWritable) return missed()
+      const writing = write().then(() => this.#server.succeeded(true), (error: unknown) => {
+        this.#server.failed(error, true)
+        // Else the server is not to blame.
+        if (!this.#server.isWritable) missed()
+      }).finally(() => this.#writes.delete(writing))
+      this.#writes.add(writing)
+    })
+    if (this.#unsent.length >= maxUnsent) this.#withUnsent(() => undefined)
+    this.#unsentTimer ??= setTimeout(() => {
+      this.#unsentTimer = undefined
+      this.#withUnsent(() => undefined)
+    }, unsentForMs).unref()
+  }
+
+  /** Sends what waits and then what `send` sends, with one write to the socket. */
+  #withUnsent<T>(send: () => T): T {
+    if (this.#unsent.length === 0) return send()
+    // A client that has never been connected has no stream.
+    const stream = isCluster(this.client) || !this.#server.isConnected ? null : this.client.stream
+    stream?.cork()
+    try {
+      for (const sendWrite of this.#unsent.splice(0)) sendWrite()
+      return send()
+    } finally {
+      stream?.uncork()
+    }
   }
 
   #keyOf(map: MapIdentity, key: string): string {

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { redisKey } from '../../src/caches/redis.js'
@@ -59,6 +60,25 @@ t.test('a record has its time to live, and is gone when it is removed', async t 
   t.strictSame(await cache.read(alias, ['info@example.com']), [null])
   await write('info@example.com', box, 0)
   t.strictSame(await plain.keys('*'), [], 'and one that has expired already is not written')
+})
+
+t.test('what is written and removed reaches Redis in order, without a read behind it too, and before the end', async t => {
+  const { port } = await server(t)
+  const { cache, until } = open(t, { port })
+  const plain = client(t, port)
+  await until('ready')
+  const stands = async (names: readonly string[]): Promise<void> => {
+    while ((await plain.keys('*')).sort().join(' ') !== names.map(name => `hf:alias:${name}`).sort().join(' ')) await setImmediate()
+  }
+  cache.write(alias, 'first', statement(box, verifiedAt), day)
+  cache.write(alias, 'second', statement(box, verifiedAt), day)
+  cache.remove(alias, 'first')
+  await stands(['second'])
+  const many = Array.from({ length: 250 }, (_, number) => `many${number}`)
+  for (const name of many) cache.write(alias, name, statement(box, verifiedAt), day)
+  cache.remove(alias, 'second')
+  cache.close()
+  await stands(many)
 })
 
 t.test('C113 foreign values and cut records are misses, each counted, and so are other types, which MGET gives as nothing', async t => {
@@ -397,7 +417,7 @@ t.test('N12 a user for the keys of another prefix: nothing is read or written, a
   const { cache, told, write } = open(t, { port, username: 'narrow', password: 'pw' })
   while (told.length === 0) {
     await write('info@example.com')
-    await new Promise(setImmediate)
+    await setImmediate()
   }
   t.strictSame(new Set(told), new Set(['permission']))
   t.strictSame(await cache.read(alias, ['info@example.com']) ?? [null], [null])
@@ -429,7 +449,7 @@ for (const [name, settings] of [
     const { cache, until, states, told } = open(t, { port, ...settings })
     await until('down')
     // Once more: it goes on trying.
-    while (told.length < 2) await new Promise(setImmediate)
+    while (told.length < 2) await setImmediate()
     cache.write(alias, 'info@example.com', statement(box, verifiedAt), day)
     t.equal(cache.read(alias, ['info@example.com']), null)
     t.strictSame(new Set(told), new Set([name.startsWith('N13') ? 'database' : 'auth']))
