@@ -2,7 +2,6 @@
  * Builds one map from its section of the configuration; takes over what the previous one knows: all of it if its tables
  * are defined alike, else its doubts, and its rows as evidence (lookup/known_evidence.ts).
  */
-import { createHash } from 'node:crypto'
 import { isForeign, makeEntry } from '../caches/entry.js'
 import { MapCopies } from '../caches/map_copies.js'
 import { Memory } from '../caches/memory.js'
@@ -12,7 +11,7 @@ import { bugOf } from '../log.js'
 import type { Log } from '../log.js'
 import { Known } from '../lookup/known.js'
 import { MapLookup } from '../lookup/lookup.js'
-import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
+import type { MysqlMap, ServedMap } from '../lookup/maps.js'
 import { compileSearch, isRowKey } from '../lookup/search.js'
 import type { Plan } from '../lookup/search.js'
 import { TextLookup } from '../lookup/maps.js'
@@ -24,6 +23,8 @@ import { MapTrust, placesOf } from '../trust/map_trust.js'
 import { TableTrust } from '../trust/table_trust.js'
 import { createTargets, isKnownElsewhere, isOurs, readElsewhere } from '../trust/known_elsewhere.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
+import type { Formers } from './formers.js'
+import { idsOf, identityOf } from './identity.js'
 import { logDoubt } from './state_log.js'
 
 /** What the maps of one configuration have in common. */
@@ -41,7 +42,8 @@ export type Surroundings = {
   /** Is told of each doubt that begins or ends in a map. */
   readonly onDoubt: (map: string) => void
   /** What a reload replaces; null at the start. */
-  readonly previous: { readonly config: Config, readonly maps: Maps } | null
+  readonly previous: { readonly config: Config } | null
+  readonly formers: Formers
 }
 
 export const openMap = (map: MapConfig, surroundings: Surroundings): ServedMap => {
@@ -56,11 +58,11 @@ export const openMap = (map: MapConfig, surroundings: Surroundings): ServedMap =
 const openMysqlMap = (
   map: MapConfig, plan: Plan, { tables }: Extract<Opened, { kind: 'mysql' }>, surroundings: Surroundings,
 ): MysqlMap => {
-  const { config, log, neighbours, previous } = surroundings
+  const { config, log, neighbours, previous, formers } = surroundings
   const { name, lifetimes, policy, search, absence, confirmForMs } = map
-  const ids = tables.map(({ source, definition: { login } }) => hashOf([login.user, source.definition]))
+  const ids = idsOf(tables)
   const identity = identityOf(ids, config, map)
-  const former = formerOf(name, identity, surroundings)
+  const former = formers.of.get(name) ?? null
   const earlier = former?.identity.definition === identity.definition ? former : null
   const places = former === null ? [] : placesOf(former.trust.ids, ids)
   const memory = former === null || previous === null ? emptyMemory(config)
@@ -84,7 +86,7 @@ const openMysqlMap = (
   known.knowsFlushes = redis === null
   known.isWhole = former === null || (earlier !== null ? former.lookup.known.isWhole : !isAnythingKnown(former))
   const trust = new MapTrust(trustsIn(map, tables, known, surroundings), ids)
-  if (former !== null) trust.inherit(former.trust)
+  for (const each of [former, formers.named.get(name)]) if (each != null) trust.inherit(each.trust)
   const lookup = new MapLookup({
     plan, policy, deadlineMs: config.file.deadline, softDeadlineMs: config.file.soft_deadline,
   }, {
@@ -92,14 +94,9 @@ const openMysqlMap = (
     readElsewhere: (key, deadline) => readElsewhere(key, deadline, neighbours),
     onBug: error => log.repeated('bug', bugOf(error), { map: name }),
   })
+  // It knows of no flush that came while it was away.
+  if (former !== null && formers.returning.has(former)) lookup.flush(null, Date.now())
   return { kind: 'mysql', name, config: map, plan, lookup, tables, trust, memory, copies, redis, identity, targets }
-}
-
-/** The map that this one goes on with: that of its name, or one with the same tables whose name is gone. */
-const formerOf = (name: string, { definition }: MapIdentity, { config, previous }: Surroundings): MysqlMap | null => {
-  const maps = [...previous?.maps.values() ?? []].filter(map => map.kind === 'mysql')
-  return maps.find(map => map.name === name) ?? maps.find(({ name: before, identity }) =>
-    identity.definition === definition && !config.maps.some(map => map.name === before)) ?? null
 }
 
 const isAnythingKnown = ({ memory, copies }: MysqlMap): boolean => memory.size().found > 0 || copies.hasRows
@@ -170,19 +167,4 @@ const takeOver = (
     return isUsable && (isSearchedAlike || isRowKey(key)) ? entry : null
   })
   return memory
-}
-
-const hashOf = (value: unknown): string =>
-  createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16)
-
-/** 16 hexadecimal digits each, that change whenever a row, or a whole answer, of this map could. */
-const identityOf = (tables: readonly string[], { search }: Config, map: MapConfig): MapIdentity => {
-  const definition = hashOf([tables, map.smtputf8])
-  return {
-    name: map.name, definition,
-    wholeDefinition: hashOf([
-      definition, map.search, search.recipientDelimiter, [...search.parentDomainMatchesSubdomains],
-      [...search.propagateUnmatchedExtensions], [...search.localDomains],
-    ]),
-  }
 }

@@ -28,6 +28,7 @@ import type { Evidence } from '../upkeep/evidence.js'
 import { reverify } from '../upkeep/reverify.js'
 import { shareDoubts } from '../upkeep/share_doubts.js'
 import type { SharedDoubts } from '../upkeep/share_doubts.js'
+import { formersOf } from './formers.js'
 import { openMap } from './open_map.js'
 import type { Surroundings } from './open_map.js'
 import { logCanary, logCopies, logRedis, logRedisWrites } from './state_log.js'
@@ -37,6 +38,8 @@ export type OpenMaps = {
   /** Epoch ms. */
   readonly openedAt: number
   readonly maps: Maps
+  /** Those of earlier configurations that may come back. */
+  readonly retired: Set<MysqlMap>
   /** Of maps whose tables are loaded ahead of demand. */
   readonly loaders: Loaders
   readonly sources: Sources
@@ -75,8 +78,9 @@ export const openMaps = (
   const canaries = openCanaries(config, sources, log)
   // The maps inherit doubts before there is anybody to tell; Redis has those already.
   let doubts = null as SharedDoubts | null
+  const formers = formersOf(config, sources, previous)
   const maps = openEachMap({
-    config, sources, log, redis: redis?.cache ?? null, canaries, previous,
+    config, sources, log, redis: redis?.cache ?? null, canaries, previous, formers,
     onDoubt: name => {
       doubts?.tell(name)
       onDoubt?.()
@@ -103,7 +107,8 @@ export const openMaps = (
   if (redis !== null) ends.push(makeUpWrites({ maps: mysqlMaps, redis: redis.cache, clock: systemClock }))
   const allCanaries = [...new Set([...canaries.values()].flat())]
   return {
-    config, openedAt: Date.now(), maps, loaders, sources, canaries: allCanaries, copies, redis: redis?.cache ?? null,
+    config, openedAt: Date.now(), maps, retired: formers.retired, loaders, sources, canaries: allCanaries, copies,
+    redis: redis?.cache ?? null,
     shared: redis === null ? null : { client: redis.client, keyPrefix: redis.settings.keyPrefix },
     evidence, announce,
     close: () => {

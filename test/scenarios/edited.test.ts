@@ -58,7 +58,7 @@ const answers = async ({ dir }: Holdfast, map: string, keys: readonly string[]):
 const start = async (t: Test, tables: readonly Cf[] = [{ query }], more = {}): Promise<Holdfast> => {
   await fill(rows)
   const holdfast = await during(t, startHoldfast(dir => configOf(dir, tables, 'alias', more)), 'kill')
-  await holdfast.logged(/a copy of its table \(100 rows\)/)
+  if (!('copy_rows' in more)) await holdfast.logged(/a copy of its table \(100 rows\)/)
   t.strictSame(await answers(holdfast, 'alias', asked), { OK: 50 })
   return holdfast
 }
@@ -114,6 +114,43 @@ t.test('edited and put back, while most of the table is missing', async t => {
   await reload(holdfast, configOf(holdfast.dir, [{ query: `${query} LIMIT 1` }]))
   await reload(holdfast, configOf(holdfast.dir, [{ query }]))
   t.notOk('NOTFOUND' in await answers(holdfast, 'alias', rows))
+})
+
+t.test('what a reload changes by mistake, the next one puts back: in an outage, and with the table emptied', async t => {
+  const mistakes: ReadonlyMap<string, (dir: string) => string> = new Map([
+    ['the map is removed', dir => configOf(dir, [other], 'another')],
+    ['the map is defined otherwise', dir => configOf(dir, [{ query: `${query} LIMIT 1` }])],
+    ['the map is defined otherwise twice', dir => configOf(dir, [{ query: `${query} LIMIT 2` }])],
+  ])
+  for (const [name, mistaken] of mistakes) {
+    await t.test(name, async t => {
+      const holdfast = await start(t, [{ query }], { copy_rows: 0 })
+      await mariadb.sql('TRUNCATE alias')
+      t.strictSame(await answers(holdfast, 'alias', ['nobody@example.com']), { TEMP: 1 }, 'in doubt')
+      await reload(holdfast, mistaken(holdfast.dir))
+      if (name.endsWith('twice')) await reload(holdfast, configOf(holdfast.dir, [{ query: `${query} LIMIT 3` }]))
+      await reload(holdfast, configOf(holdfast.dir, [{ query }]))
+      t.strictSame(await answers(holdfast, 'alias', asked), { OK: 50 })
+      t.strictSame(await answers(holdfast, 'alias', ['nobody@example.com']), { TEMP: 1 }, 'still in doubt')
+    })
+  }
+})
+
+t.test('a reload exchanges the names of two maps, and what they know goes with their tables', async t => {
+  await fill(rows)
+  await mariadb.sql('DELETE FROM extra; INSERT INTO extra (address, goto) SELECT address, \'other\' FROM alias')
+  const maps = (dir: string, one: Cf, two: Cf): string => {
+    const { maps, ...rest } = JSON.parse(configOf(dir, [one], 'one')) as { maps: object }
+    const { maps: more } = JSON.parse(configOf(dir, [two], 'two')) as { maps: object }
+    return JSON.stringify({ ...rest, copy_rows: 0, maps: { ...maps, ...more } })
+  }
+  const holdfast = await during(t, startHoldfast(dir => maps(dir, { query }, other)), 'kill')
+  t.strictSame(await answers(holdfast, 'one', asked), { OK: 50 })
+  t.strictSame(await answers(holdfast, 'two', asked), { OK: 50 })
+  await mariadb.sql('TRUNCATE alias; TRUNCATE extra')
+  await reload(holdfast, maps(holdfast.dir, other, { query }))
+  t.strictSame(await answers(holdfast, 'two', asked), { OK: 50 })
+  t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'one', 'user1@example.com'), 'OK other')
 })
 
 t.test('the table is emptied and its definition edited while Holdfast is stopped', async t => {

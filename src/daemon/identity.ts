@@ -1,0 +1,24 @@
+/** What identifies a map: hashes of all that decides its answers. */
+import { createHash } from 'node:crypto'
+import type { MapIdentity } from '../caches/redis.js'
+import type { Config, MapConfig } from '../config/config.js'
+import type { Table } from '../tables/open.js'
+
+const hashOf = (value: unknown): string =>
+  createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16)
+
+/** What identifies each table, with all that decides its rows. */
+export const idsOf = (tables: readonly Table[]): readonly string[] =>
+  tables.map(({ source, definition: { login } }) => hashOf([login.user, source.definition]))
+
+/** 16 hexadecimal digits each, that change whenever a row, or a whole answer, of this map could. */
+export const identityOf = (tables: readonly string[], { search }: Config, map: MapConfig): MapIdentity => {
+  const definition = hashOf([tables, map.smtputf8])
+  return {
+    name: map.name, definition,
+    wholeDefinition: hashOf([
+      definition, map.search, search.recipientDelimiter, [...search.parentDomainMatchesSubdomains],
+      [...search.propagateUnmatchedExtensions], [...search.localDomains],
+    ]),
+  }
+}
