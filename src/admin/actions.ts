@@ -1,4 +1,5 @@
 /** The commands that change something: trust, flush, warm and forget. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config/config.js'
 import { messageOf } from '../log.js'
@@ -16,7 +17,7 @@ export type Administered = {
   readonly maps: Maps
   readonly sources: Sources
   /** By map: of those whose tables are loaded ahead of demand. */
-  readonly loaders: ReadonlyMap<string, Pick<TableLoader, 'load'>>
+  readonly loaders: ReadonlyMap<string, Pick<TableLoader, 'load' | 'state'>>
   readonly announce: Announce
   readonly copies: Pick<Copies, 'of'>
   /** Returns why the node can't be forgotten, or null. */
@@ -45,10 +46,25 @@ const flushMap = async (map: MysqlMap, key: string | null, announce: Announce, l
 
 const noLoader = 'is not loaded ahead of demand: its configuration has no `warm:`, or the log says why it can\'t be'
 
-const warm = (name: string, loader: Pick<TableLoader, 'load'> | undefined): ActionResult => {
+/** How often (ms) a load is looked at until it has ended. */
+const lookMs = 100
+
+const warm = async (name: string, administered: () => Administered): Promise<ActionResult> => {
+  const loader = administered().loaders.get(name)
   if (loader === undefined) return { error: `${name} ${noLoader}` }
   loader.load()
-  return { done: `${name}: its table is loaded` }
+  for (;;) {
+    if (administered().loaders.get(name) !== loader) {
+      return { error: `${name}: not loaded: the configuration has changed` }
+    }
+    const { state, rows, keys, problem } = loader.state
+    if (state === 'elsewhere') return { done: `${name}: another node that shares the Redis is loading it` }
+    if (state === 'idle') {
+      return problem === '' ? { done: `${name}: ${keys} keys of ${rows} rows loaded` }
+        : { error: `${name}: not loaded: ${problem}; the caches are as before` }
+    }
+    await sleep(lookMs, undefined, { ref: false })
+  }
 }
 
 /** A text from a request's body; null if it isn't there, or is longer than any key. */
@@ -86,6 +102,6 @@ export const routeActions = (app: FastifyInstance, administered: () => Administe
     })
   onMap('trust', map => trust(map, log))
   onMap('flush', (map, key) => flushMap(map, key, flushed => administered().announce(flushed), log))
-  onMap('warm', ({ name }) => warm(name, administered().loaders.get(name)))
+  onMap('warm', ({ name }) => warm(name, administered))
   route('forget', body => forget(textAt(body, 'node') ?? '', administered(), log))
 }

@@ -97,13 +97,15 @@ type Body = Readonly<Record<string, unknown>>
 const timeoutMs = 15_000
 
 /** Resolves with the reply when its head has come. Rejects with the system's error, or a sentence after a timeout. */
-const send = (address: Endpoint, path: string, body?: Body) => new Promise<IncomingMessage>((resolve, reject) => {
+const send = (
+  address: Endpoint, path: string, body: Body | undefined, silentMs: number,
+) => new Promise<IncomingMessage>((resolve, reject) => {
   const sent = request({
     ...address.kind === 'unix' ? { socketPath: address.path } : { host: address.host, port: address.port },
-    path, method: body === undefined ? 'GET' : 'POST', timeout: timeoutMs,
+    path, method: body === undefined ? 'GET' : 'POST', timeout: silentMs,
     ...body === undefined ? {} : { headers: { 'content-type': 'application/json' } },
   }, resolve)
-  sent.on('timeout', () => sent.destroy(new Error(`no answer within ${timeoutMs / 1_000} s`)))
+  sent.on('timeout', () => sent.destroy(new Error(`no answer within ${silentMs / 1_000} s`)))
   sent.on('error', reject)
   sent.end(body === undefined ? undefined : JSON.stringify(body))
 })
@@ -129,10 +131,15 @@ const whole = async (reply: IncomingMessage): Promise<unknown> => {
 const failed = (address: DaemonAddress, error: unknown): Failure =>
   new Failure(exitTempfail, unreachable(address, error), { cause: error })
 
-/** The daemon's reply as data. Throws Failure (75, caused by the system's error) if there is none or it is an error. */
-export const call = async (address: DaemonAddress, path: string, body?: Body): Promise<unknown> => {
+/**
+ * The daemon's reply as data. Throws Failure (75, caused by the system's error) if there is none, if it says nothing
+ * for `silentMs` (0: it may take its time), or if it is an error.
+ */
+export const call = async (
+  address: DaemonAddress, path: string, body?: Body, silentMs = timeoutMs,
+): Promise<unknown> => {
   try {
-    return await whole(await send(address, path, body))
+    return await whole(await send(address, path, body, silentMs))
   } catch (error) {
     throw failed(address, error)
   }
@@ -140,7 +147,7 @@ export const call = async (address: DaemonAddress, path: string, body?: Body): P
 
 /** The lines of the reply, as data, as they come. Throws as `call` does. */
 export const callLines = async (address: DaemonAddress, path: string, body: Body): Promise<AsyncIterable<unknown>> => {
-  const reply = await send(address, path, body).catch((error: unknown) => { throw failed(address, error) })
+  const reply = await send(address, path, body, timeoutMs).catch((error: unknown) => { throw failed(address, error) })
   if (reply.statusCode !== 200) await whole(reply).catch((error: unknown) => { throw failed(address, error) })
   return (async function* () {
     for await (const line of createInterface(reply)) yield parsed(line)

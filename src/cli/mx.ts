@@ -19,7 +19,7 @@ import { fold } from '../postfix/fold.js'
 import { takeCopy } from '../upkeep/take_copy.js'
 import { adminIn, call, configOf, reportOfDaemon } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
-import { Failure, exitConfig, exitTempfail, exitUsage, figure, painter, terminalLog } from './terminal.js'
+import { Failure, exitConfig, exitTempfail, exitUsage, painter, terminalLog } from './terminal.js'
 import type { Paint } from './terminal.js'
 
 export type MxOptions = Pick<DaemonOptions, 'config'> & { readonly json?: true, readonly resolver?: string }
@@ -63,6 +63,7 @@ const dnsAt = (server: string | undefined, { file }: Config): DnsResolver => {
   throw new Failure(exitUsage, `--resolver: '${server}' is no IP address; write ADDRESS or ADDRESS:PORT`)
 }
 
+const figure = (count: number): string => count.toLocaleString('en')
 const domainCount = (count: number): string => `${figure(count)} ${count === 1 ? 'domain' : 'domains'}`
 
 /** A progress line, on a terminal only. */

@@ -195,11 +195,11 @@ const addRows = (program: Command, process: NodeJS.Process): void => {
     .action((map: string, options: DaemonOptions) =>
       run('export', process, async () => (await import('./export.js')).exportMap(map, options, process)))
 
-  addAdmin(program, 'warm', 'load the whole table of a map into the caches now; the map needs `warm:`',
+  addAdmin(program, 'warm', 'load the whole table of a map into the caches now, and wait for it; the map needs `warm:`',
     'holdfast warm virtual_alias')
     .argument('<MAP>', 'the name of the map')
     .action((map: string, options: DaemonOptions) =>
-      run('warm', process, async () => (await import('./act.js')).warm(map, options, process)))
+      act('/warm', { map }, options, process))
 }
 
 /** What `manual`, `completion` and `schema` print: files of the build, by the names that users give. */

@@ -39,9 +39,6 @@ export const span = (ms: number): string => {
   return `${Math.floor(seconds / 86_400)} days`
 }
 
-/** A number with commas: 12,000. */
-export const figure = (count: number): string => count.toLocaleString('en')
-
 /** `1 map`, `2 maps`. */
 export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`
 

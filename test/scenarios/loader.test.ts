@@ -49,14 +49,18 @@ t.test('lookups are answered while a table is loaded; a reload ends the load, an
   for (const number of [1, rows]) t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'virtual_alias', `user${number}@v.example`), `OK box${number}@relay.example`)
 
   const from = holdfast.log().length
-  await call({ kind: 'unix', path: `${holdfast.dir}/admin` }, '/warm', { map: 'virtual_alias' })
+  const admin = { kind: 'unix', path: `${holdfast.dir}/admin` } as const
+  const interrupted = call(admin, '/warm', { map: 'virtual_alias' }, 0).catch((error: unknown) => error)
+  // It has been heard once this is answered.
+  await call(admin, '/status')
   holdfast.reload()
   await holdfast.logged(/reloaded: 1 map/, from)
   while (await plain.exists('hf:warm virtual_alias lease') === 1) await setTimeout(1)
   await proxy.pass()
   const { code, stdout } = await command('warm')
   t.equal(code, 0)
-  t.match(stdout, `virtual_alias: ${rows.toLocaleString('en')} keys of ${rows.toLocaleString('en')} rows loaded`)
+  t.match(stdout, `virtual_alias: ${rows} keys of ${rows} rows loaded`)
+  t.match(await interrupted, { message: /virtual_alias: not loaded: the configuration has changed/ })
   t.equal((await plain.keys('hf:virtual_alias:*')).length, rows)
   t.notMatch(holdfast.log().slice(from), /not loaded/)
 })
