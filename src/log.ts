@@ -76,8 +76,14 @@ const limitRepeats = (now: () => number): ((kind: string) => number | null) => {
   }
 }
 
-/** A log that calls `write` with one whole line for each entry; `now` gives epoch ms. */
-export const createLog = (given: LogSettings, write: (line: string) => void, now: () => number): ConfigurableLog => {
+/**
+ * A log that calls `write` with one whole line for each entry; `now` gives epoch ms. `onChange` is told of each change
+ * of state, whatever the level: of all entries but for repeated warnings and what is for debugging.
+ */
+export const createLog = (
+  given: LogSettings, write: (line: string) => void, now: () => number,
+  onChange: (level: Exclude<Level, 'debug'>, text: string) => void = () => undefined,
+): ConfigurableLog => {
   let settings = given
   const writeEntry = (level: Level, text: string, fields: Fields): void => {
     if (levels[level].rank < levels[settings.level].rank) return
@@ -86,6 +92,10 @@ export const createLog = (given: LogSettings, write: (line: string) => void, now
     const line = printable(text)
     write(settings.format === 'json' ? toJson(level, time, line, fields) : toText(level, head, line, fields))
   }
+  const change = (level: Exclude<Level, 'debug'>) => (text: string, fields: Fields = {}): void => {
+    onChange(level, text)
+    writeEntry(level, text, fields)
+  }
   const limited = limitRepeats(now)
   return {
     get isDebug() {
@@ -93,9 +103,7 @@ export const createLog = (given: LogSettings, write: (line: string) => void, now
     },
     configure: next => { settings = next },
     debug: (text, fields = {}) => writeEntry('debug', text, fields),
-    info: (text, fields = {}) => writeEntry('info', text, fields),
-    warn: (text, fields = {}) => writeEntry('warn', text, fields),
-    error: (text, fields = {}) => writeEntry('error', text, fields),
+    info: change('info'), warn: change('warn'), error: change('error'),
     repeated: (kind, text, fields = {}) => {
       const leftOut = limited(kind)
       if (leftOut !== null) writeEntry('warn', text, leftOut === 0 ? fields : { ...fields, repeated: leftOut })

@@ -1,5 +1,4 @@
 /** What has happened lately, for people; kept in memory only: the last hour of each map, and the last events. */
-import type { Log } from '../log.js'
 import type { Status } from './status.js'
 
 /** What happened in one step. */
@@ -61,7 +60,7 @@ export const createHistory = (): History => {
   }
 }
 
-/** A change of state, which the log says once; its repeated warnings are none. */
+/** A change of state, which the log says once. */
 export type Event = {
   /** Epoch ms. */
   readonly at: number
@@ -76,37 +75,19 @@ const startMs = 10_000
 export type Events = {
   /** Newest first. */
   list(): readonly Event[]
-  /** The same log, which also records each line as an event, but for repeated warnings. */
-  recording(log: Log): Log
+  /** Records what the log says. */
+  readonly add: (level: Event['level'], text: string) => void
 }
 
 export const createEvents = (now: () => number): Events => {
   const events: Event[] = []
   const startedAt = now()
-  const add = (level: Event['level'], text: string): void => {
-    events.unshift({ at: now(), level, text })
-    events.length = Math.min(events.length, maxEvents)
-  }
   return {
     list: () => events,
-    recording: log => ({
-      ...log,
-      // The spread would keep the level of now.
-      get isDebug() {
-        return log.isDebug
-      },
-      info: (text, fields) => {
-        if (now() - startedAt >= startMs) add('info', text)
-        log.info(text, fields)
-      },
-      warn: (text, fields) => {
-        add('warn', text)
-        log.warn(text, fields)
-      },
-      error: (text, fields) => {
-        add('error', text)
-        log.error(text, fields)
-      },
-    }),
+    add: (level, text) => {
+      if (level === 'info' && now() - startedAt < startMs) return
+      events.unshift({ at: now(), level, text })
+      events.length = Math.min(events.length, maxEvents)
+    },
   }
 }

@@ -78,14 +78,14 @@ const endSignal = (process: NodeJS.Process): Promise<string> => new Promise(reso
 export const serve = async (fileName: string, process: NodeJS.Process): Promise<number> => {
   const { env } = process
   const journal = env['JOURNAL_STREAM'] !== undefined
-  const base = createLog({ level: 'info', format: 'text', journal }, line => process.stderr.write(line), Date.now)
   const events = createEvents(Date.now)
-  const log = events.recording(base)
+  const log = createLog(
+    { level: 'info', format: 'text', journal }, line => process.stderr.write(line), Date.now, events.add)
 
   const reloads = new Reloads(process)
   const first = await readConfiguration(fileName, env, log, null)
   if (first === null) return exitConfig
-  base.configure({ ...first.config.file.log, journal })
+  log.configure({ ...first.config.file.log, journal })
   const notifier = createNotifier(env, problem => log.warn(`systemd: ${problem}`))
   const inherited = inheritedSockets(env, process.pid)
   let daemon: Daemon
@@ -102,13 +102,13 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
   }
 
   const signalled = endSignal(process)
-  announce(daemon, first.config, base)
+  announce(daemon, first.config, log)
   await notifier.ready()
   reloads.start(async () => {
     await notifier.reloading()
     const config = await reload(daemon, fileName, env, log)
     if (config !== null) {
-      base.configure({ ...config.file.log, journal })
+      log.configure({ ...config.file.log, journal })
       log.info(`reloaded: ${mapNames(config.maps)}`)
     }
     await notifier.reloaded(config === null ? ['not reloaded: the log says why; the former configuration stays in use']

@@ -27,9 +27,9 @@ export const trimBlanks = (text: string): string => {
   return text.slice(start, end)
 }
 
-/** The first white space (C's isspace) in `text` from `start` on; its length if there is none. */
-export const firstBlank = (text: string, start = 0): number => {
-  let at = start
+/** The first white space (C's isspace) in `text`; its length if there is none. */
+export const firstBlank = (text: string): number => {
+  let at = 0
   while (at < text.length && !isBlank(text.charCodeAt(at))) at++
   return at
 }

@@ -100,9 +100,9 @@ export const parseCf = (bytes: Buffer, path: string): CfFile => {
 }
 
 /** The `charset` that a file itself has; '' if it has none, or can't be read. */
-export const charsetOf = (path: string, files: Files = diskFiles): string => {
+export const charsetOf = (path: string): string => {
   try {
-    return parseCf(files.read(path), path).parameters.get('charset')?.value ?? ''
+    return parseCf(readFileSync(path), path).parameters.get('charset')?.value ?? ''
   } catch {
     return ''
   }

@@ -38,12 +38,15 @@ t.test('counters that start anew give no negative step', async t => {
   t.match(history.steps(after(1, 100, 4)), { alias: [{ lookups: 100 }, { lookups: 0, hits: 0 }] })
 })
 
-const quiet = createLog({ level: 'error', format: 'text', journal: false }, () => undefined, () => 0)
+/** A log that writes nothing, and what it tells of. */
+const recorded = (now: () => number) => {
+  const events = createEvents(now)
+  return { events, log: createLog({ level: 'error', format: 'text', journal: false }, () => undefined, now, events.add) }
+}
 
 t.test('changes of state are remembered, newest first; traffic and debugging are not', async t => {
   let now = 1
-  const events = createEvents(() => now)
-  const log = events.recording(quiet)
+  const { events, log } = recorded(() => now)
   log.info('redis: ready')
   log.warn('redis: down')
   log.repeated('x', 'map alias: timeout')
@@ -56,8 +59,7 @@ t.test('changes of state are remembered, newest first; traffic and debugging are
 })
 
 t.test('the last fifty events are kept', async t => {
-  const events = createEvents(() => 0)
-  const log = events.recording(quiet)
+  const { events, log } = recorded(() => 0)
   for (let i = 0; i < 200; i++) log.warn(String(i))
   t.equal(events.list().length, 50)
   t.equal(events.list()[0]?.text, '199')
