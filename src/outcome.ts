@@ -23,37 +23,39 @@ export const readable = (value: ByteString): string =>
   /^[\x00-\x7f]*$/.test(value) ? value : Buffer.from(value, 'latin1').toString('utf8')
 
 /** Why an answer could not be had. Each is a temporary error to Postfix; labels of metrics, so the set is closed. */
-export type Reason =
+export const reasons = [
   /** No answer within the deadline. Look at the table's server: slow, hung or cut off. */
-  | 'timeout'
+  'timeout',
   /** The server can't be reached, or the connection was lost. */
-  | 'source-down'
+  'source-down',
   /**
    * The server refuses to serve us (log-in failed, too many connections, a limit of the account), or this node can't
    * get through to it (a certificate, its name, a file). Other nodes may well be served.
    */
-  | 'source-refused'
+  'source-refused',
   /** The breaker is open: the server failed lately, so it was not asked. */
-  | 'breaker-open'
+  'breaker-open',
   /**
    * The server answered this one query with an error (syntax, missing table, 1242). The map's definition or its table
    * is at fault.
    */
-  | 'query-error'
+  'query-error',
   /** More work waiting for the server than this node will queue. */
-  | 'overloaded'
+  'overloaded',
   /** The answer exists but can't be sent: empty, with a NUL, too long, or over expansion_limit. */
-  | 'bad-value'
+  'bad-value',
   /** The server said "no such row", but a guard (canary, shrink, replica) says not to believe it. */
-  | 'distrusted'
+  'distrusted',
   /** Postfix asked for a map that the configuration doesn't name. */
-  | 'unknown-map'
+  'unknown-map',
   /** `unknown: defer`: the table said absent, and the operator wants that as a temporary error. */
-  | 'unknown-deferred'
+  'unknown-deferred',
   /** The daemon is stopping. */
-  | 'draining'
+  'draining',
   /** A bug in Holdfast; the log has the stack. */
-  | 'internal-error'
+  'internal-error',
+] as const
+export type Reason = typeof reasons[number]
 
 export type Found = {
   readonly kind: 'found'

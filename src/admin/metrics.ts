@@ -6,7 +6,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
 import type { FleetStatus } from '../fleet/announcer.js'
 import { findingKinds, fleetStates } from '../fleet/fleet_status.js'
-import type { Reason } from '../outcome.js'
+import { reasons } from '../outcome.js'
 import type { Tally } from '../server/tally.js'
 import type { CachedStatus, Status, WarmStatus } from './status.js'
 import { summarize } from './summary.js'
@@ -55,22 +55,12 @@ const ofListeners: readonly Metric[] = [
 
 type Answered = readonly [outcome: string, reason: string, count: number]
 
-/** The reasons for which a configured map may have no answer. */
-const reasonsOfMaps: Readonly<Record<Exclude<Reason, 'unknown-map'>, 0>> = {
-  'timeout': 0, 'source-down': 0, 'source-refused': 0, 'breaker-open': 0, 'query-error': 0, 'overloaded': 0,
-  'bad-value': 0, 'distrusted': 0, 'unknown-deferred': 0, 'draining': 0, 'internal-error': 0,
-}
-/** The reason for all names that no map has. */
-const reasonsOfOthers = { 'unknown-map': 0 }
-
 /** Each series is there from the start, so that Prometheus sees the first increase of each. */
-const answeredIn = ({ map, fresh, stale, absent, unavailable }: Tally): readonly Answered[] => {
-  const reasons = Object.entries({ ...map === '' ? reasonsOfOthers : reasonsOfMaps, ...unavailable })
-  return [
-    ...map === '' ? [] : [['fresh', '', fresh], ['stale', '', stale], ['absent', '', absent]] as const,
-    ...reasons.map(([reason, count]): Answered => ['unavailable', reason, count]),
-  ]
-}
+const answeredIn = ({ map, fresh, stale, absent, unavailable }: Tally): readonly Answered[] => [
+  ...map === '' ? [] : [['fresh', '', fresh], ['stale', '', stale], ['absent', '', absent]] as const,
+  ...reasons.filter(reason => (reason === 'unknown-map') === (map === '') || reason in unavailable)
+    .map((reason): Answered => ['unavailable', reason, unavailable[reason] ?? 0]),
+]
 
 const savedIn = ({ answers, maps }: Status, map: string): number =>
   answers.reduce((sum, tally) => tally.map === map ? sum + tally.stale : sum, 0)

@@ -5,45 +5,46 @@
  * mail_addr_find and *_list_init calls of Postfix 3.7.
  */
 
-/** What a map is to Postfix; the parameters that each is for. */
-export type Search =
+/** What a map is to Postfix, and the parameters that each is for; in the order in which the manual names them. */
+export const searches = [
   /** virtual_alias_maps */
-  | 'virtual'
+  'virtual',
   /** canonical_maps, sender_canonical_maps, recipient_canonical_maps */
-  | 'canonical'
+  'canonical',
   /** smtp_generic_maps, lmtp_generic_maps */
-  | 'generic'
+  'generic',
   /** transport_maps. Not for `relay_domains = $transport_maps`: a map of its own there, with `domain`. */
-  | 'transport'
+  'transport',
   /**
    * Addresses whose value isn't one that takes an extension: relay_recipient_maps,
    * local_recipient_maps, virtual_mailbox_maps, smtpd_sender_login_maps, relocated_maps, *_bcc_maps,
    * sender_dependent_*_maps.
    */
-  | 'recipient'
+  'recipient',
   /** Domain and parents: relay_domains. */
-  | 'domain'
+  'domain',
   /** check_{client,helo,sender,recipient,etrn}_access and their like; not check_sasl_access, check_ccert_access. */
-  | 'access'
+  'access',
   /**
    * The key and nothing else: virtual_alias_domains, virtual_mailbox_domains, mydestination, which don't
    * look for parents; tables asked by anything other than address or domain; a table behind unionmap:.
    */
-  | 'exact'
+  'exact',
+] as const
+export type Search = typeof searches[number]
 
-/** What happens to mail if a map says absent. */
-export type AbsenceEffect =
+/** What happens to mail if a map says absent; in the order in which the manual names them. */
+export const absenceEffects = [
   /** It is refused: relay_recipient_maps, virtual_mailbox_domains... */
-  | 'refuses'
+  'refuses',
   /** It takes another way: transport_maps, canonical_maps... */
-  | 'reroutes'
+  'reroutes',
   /** Nothing: check_*_access, *_bcc_maps, smtpd_sender_login_maps... */
-  | 'passes'
+  'passes',
   /** It goes out less protected: smtp_tls_policy_maps... */
-  | 'weakens'
-
-/** Every effect of an absence, in the order in which the manual names them. */
-export const absenceEffects = ['refuses', 'reroutes', 'passes', 'weakens'] as const satisfies readonly AbsenceEffect[]
+  'weakens',
+] as const
+export type AbsenceEffect = typeof absenceEffects[number]
 
 /** The parameters of main.cf that decide the steps. */
 export type SearchSettings = {
@@ -59,11 +60,6 @@ export type SearchSettings = {
    */
   readonly localDomains: ReadonlySet<string>
 }
-
-/** Every search, in the order in which the manual names them. */
-export const searches = [
-  'virtual', 'canonical', 'generic', 'transport', 'recipient', 'domain', 'access', 'exact',
-] as const satisfies readonly Search[]
 
 /** What holds whoever does the steps. */
 type Rules = { readonly sensitive: boolean, readonly absence: AbsenceEffect }
@@ -203,18 +199,5 @@ export const proxyLists: ReadonlySet<string> = new Set(['proxy_read_maps', 'prox
  * Postfix asks all tables of the parameter for the first key, then all for the
  * next (maps_find). It does not in lists of domains, in restrictions and for exact tables.
  */
-export const isKeyMajor = (name: Search): boolean => {
-  switch (name) {
-    case 'virtual':
-    case 'canonical':
-    case 'generic':
-    case 'recipient':
-    case 'transport':
-      return true
-    case 'domain':
-    case 'access':
-    case 'exact':
-      return false
-    default: return name satisfies never
-  }
-}
+export const isKeyMajor = (name: Search): boolean =>
+  ['virtual', 'canonical', 'generic', 'recipient', 'transport'].includes(name)
