@@ -185,6 +185,9 @@ export class Known {
     const now = this.#parts.clock.now()
     const copied = (this.copies.evidence(table, Math.max(since, this.copiesSince))?.sampleKeys(count) ?? [])
       .filter(key => this.copiedRow(key) !== null)
+    const fromCopy = Math.min(copied.length, Math.ceil(count / 2))
+    // An absence draws one.
+    if (fromCopy === count) return copied
     // A copy that was held against nothing says nothing of what came to light since.
     const isJudged = (this.copies.of(table)?.witnesses ?? 0) > 0
     const isInCopy = (key: string, { verifiedAt }: Entry): boolean => {
@@ -192,7 +195,6 @@ export class Known {
       const known = this.copied(key)
       return known === null || known.table === table || known.at < verifiedAt
     }
-    const fromCopy = Math.min(copied.length, Math.ceil(count / 2))
     const held = this.memory.sample(table, count - fromCopy, (entry, key) => entry.verifiedAt > since
       && isEvidence(entry, now) && isInCopy(key, entry), this.#parts.random)
     const inTurns = Array.from({ length: count }, (_, index) => [copied[index], held[index]]).flat()

@@ -131,6 +131,8 @@ export const onlyPart = (text: KeyText): Part | null => {
 
 /** Reads the parts of a key out of what a text was for it. */
 const readParts = (text: KeyText, value: string, parts: Map<Part, string>): void => {
+  const only = onlyPart(text)
+  if (only !== null) return void parts.set(only, value)
   const seen: Part[] = []
   let regex = ''
   for (const piece of text) {
