@@ -58,11 +58,13 @@ const operationOf = (draw: Draw): Operation => {
   if (kind < 0.975) return { do: 'trust', node: which }
   if (kind < 0.98) return { do: 'clock', byMs: oneOf([-3_600_000, -20_000, 20_000, 3_600_000]) }
   if (kind < 0.985) return { do: 'stale', server: which }
-  return kind < 0.99 ? { do: 'strangers', node: which } : { do: 'learn' }
+  return kind < 0.99 ? { do: 'strangers', node: which, count: 60 } : { do: 'learn' }
 }
 
+export type History = { readonly setting: Setting, readonly operations: readonly Operation[] }
+
 /** The history that belongs to a seed. */
-export const historyOf = (seed: number): { readonly setting: Setting, readonly operations: readonly Operation[] } => {
+export const historyOf = (seed: number): History => {
   const draw = drawFrom(seed)
   const { random } = draw
   const setting: Setting = {
@@ -73,3 +75,77 @@ export const historyOf = (seed: number): { readonly setting: Setting, readonly o
   // What a table has lost shows by keys that were known.
   return { setting, operations: random() < 0.9 ? [{ do: 'learn' }, ...operations] : operations }
 }
+
+const plain: Setting = { withRedis: false, isFallback: false, withChanges: false, isBalanced: false, withCopies: false }
+const learn: Operation = { do: 'learn' }
+const outage: Operation = { do: 'outage' }
+const ask = (node: Which, key: string, table: TableName = 'alias'): Operation => ({ do: 'ask', node, table, key })
+const pass = (ms: number): Operation => ({ do: 'pass', ms })
+const insert = (key: string): Operation => ({ do: 'insert', table: 'alias', key })
+const empty: readonly Operation[] = ([0, 1] as const).map(server => ({ do: 'lose', server, tables: ['alias', 'domains'] }))
+/** Longer than an answer is fresh, and than two statements have to be apart. */
+const long = pass(310_000)
+/** Until the last answer is there. */
+const end = pass(2_100)
+
+type Written = { readonly rule: number, readonly setting?: Partial<Setting>, readonly operations: readonly Operation[] }
+
+/** Histories that chance would hardly find, or late: one for each rule that an answer can break. */
+const written: Readonly<Record<string, Written>> = {
+  'a row that is gone for a moment is served on': {
+    rule: 1, operations: [learn, long, { do: 'gap', key: 'u2@d' }, ask(0, 'u2@d'), end, { do: 'mend' }],
+  },
+  'a node that starts on an emptied table goes by what it knew': {
+    rule: 2, operations: [learn, pass(33_000), ...empty, { do: 'restart', node: 0, how: 'in order' }, ask(0, 'u1@d'), end],
+  },
+  'an emptied table is not believed, however often it says absent': {
+    rule: 4, operations: [learn, long, ...empty, learn, pass(1_000), long, learn, end],
+  },
+  'rows that the clock ends leave no doubt in their table': {
+    rule: 5, operations: [learn, long, ask(0, 'u1@d', 'timed'), ask(0, 't1@d', 'timed'), end],
+  },
+  'an emptied table is not believed of a key that nobody has known': {
+    rule: 6, operations: [learn, insert('new@d'), pass(45_000), ...empty, pass(10), ask(0, 'new@d'), end],
+  },
+  'in an outage nobody is refused by what was said before': {
+    rule: 7, operations: [learn, ask(0, 'new@d'), pass(100), insert('new@d'), pass(45_000), outage, pass(8_000), ask(0, 'new@d'), end],
+  },
+  'a reload in an outage keeps what was known': {
+    rule: 10, operations: [learn, pass(10_000), outage, pass(3_000), { do: 'reload', isRedefined: false }, ask(0, 'u1@d'), end],
+  },
+  'a neighbour that asked a stale server does not end what this node found': {
+    rule: 11, setting: { withRedis: true }, operations: [
+      learn, ask(1, 'nobody@d'), { do: 'stale', server: 1 }, insert('t1@d'),
+      { do: 'server', server: 1, fault: 'down' }, pass(100), ask(1, 't1@d'), { do: 'server', server: 1, fault: 'none' },
+      { do: 'redis', fault: 'emptied' }, { do: 'server', server: 0, fault: 'down' }, pass(12_000), ask(0, 't1@d'),
+      pass(190_000), ask(1, 't1@d'), outage, pass(110_000), ask(1, 't1@d'), end,
+    ],
+  },
+  'what is flushed is not given as fresh': {
+    rule: 12, operations: [
+      learn, pass(1_000), insert('u1@d'), pass(100), { do: 'flush', node: 0, table: 'alias', key: null }, pass(7_000), ask(0, 'u1@d'), end,
+    ],
+  },
+  'a fallback that was held up between two short outages takes them for two': {
+    rule: 13, setting: { isFallback: true }, operations: [
+      learn, insert('new@d'), pass(45_000), outage, ask(0, 'nobody@d'), pass(8_000), { do: 'hold', ms: 70_000 },
+      pass(12_000), ask(0, 'new@d'), end,
+    ],
+  },
+  'keys that are made up push no known one out': {
+    rule: 14, operations: [learn, pass(1_000), { do: 'strangers', node: 0, count: 300 }, pass(100), outage, pass(3_000), learn, end],
+  },
+  'a Redis that is slow in an outage is waited for': {
+    rule: 16, setting: { withRedis: true }, operations: [
+      learn, pass(20_000), insert('new@d'), pass(35_000), ask(0, 'new@d'), outage, pass(3_000),
+      { do: 'redis', fault: 'slow' }, ask(1, 'new@d'), end,
+    ],
+  },
+  'kill -9 in an outage loses nothing that is older than half a minute': {
+    rule: 16, operations: [learn, pass(33_000), outage, { do: 'restart', node: 0, how: 'killed' }, ask(0, 'u1@d'), end],
+  },
+}
+
+/** By what they show. */
+export const writtenHistories: ReadonlyMap<string, History> = new Map(Object.entries(written).map(
+  ([title, { rule, setting, operations }]) => [`rule ${rule}: ${title}`, { setting: { ...plain, ...setting }, operations }]))

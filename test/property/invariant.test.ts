@@ -20,7 +20,7 @@
  */
 import t from 'tap'
 import { messageOf } from '../../src/log.js'
-import { historyOf } from './history.js'
+import { historyOf, writtenHistories } from './history.js'
 import type { Setting } from './node.js'
 import { Play } from './play.js'
 import type { Operation } from './play.js'
@@ -45,6 +45,12 @@ const shrink = async (seed: number, setting: Setting, failing: readonly Operatio
 }
 
 t.setTimeout(1_800_000)
+
+for (const [title, { setting, operations }] of writtenHistories) {
+  t.test(title, async t => {
+    for (const seed of [1, 2, 3]) t.equal(await play(seed, setting, operations), null, `seed ${seed}`)
+  })
+}
 
 const title = `${sequences} histories from seed ${firstSeed} on: no answer breaks the rules`
 t.test(title, { timeout: 1_800_000 }, async t => {

@@ -15,11 +15,16 @@ export type Which = 0 | 1
 export const deadlineMs = 2_000
 const freshForMs = 300_000
 const absentForMs = 30_000
+const confirmForMs = 300_000
 const outageAfterMs = 60_000
 /** A question may be under way for a walk and its judgement before an answer that is based on it. */
 export const walkMs = 3 * deadlineMs
+const roundTripMs = 100
 /** From the end of a trouble until nothing of it may be felt: questions under way, rechecks of a doubt. */
 const recoveryMs = walkMs + 12_000
+/** A table is only judged by its keys if the node knows so many. */
+export const enough = 5
+
 /** What a node has to know: by table and key, when it last gave a found answer that it knew from its table or Redis. */
 class Knowledge {
   readonly #at = new Map<string, number>()
@@ -73,6 +78,14 @@ export class Judge {
   readonly problems: string[] = []
   /** A stale server says what was true once. */
   hasStale = false
+  /** What Redis has taken from some node, as long as it keeps it and nothing else. */
+  readonly inRedis = new Knowledge()
+  #isRedisWhole = true
+  /** When Redis changed, and when the processes were held up last (elapsed ms). */
+  redisAt = -Infinity
+  heldAt = -Infinity
+  /** What was found before is no evidence any more. */
+  hasTrusted = false
   /** When a clock was last set (elapsed ms). */
   clockSetAt = -Infinity
   readonly #world: World
@@ -91,6 +104,12 @@ export class Judge {
     return this.#world.machines.clock
   }
 
+  /** From now on nobody can say what it has. */
+  loseRedis(): void {
+    this.#isRedisWhole = false
+    this.inRedis.clear()
+  }
+
   judge(question: Question, outcome: Outcome): void {
     const { which, table, asked, askedAt } = question
     const wrong = (why: string): void => {
@@ -99,7 +118,7 @@ export class Judge {
         `after ${askedAt - this.#startedAt} ms: node ${which}: ${table} ${asked} is ${answer}: ${why}`
       )
     }
-    if (this.#clock.elapsed() - askedAt > deadlineMs) wrong('later than the deadline')
+    if (this.#clock.elapsed() - askedAt > deadlineMs && this.heldAt < askedAt) wrong('later than the deadline')
     switch (outcome.kind) {
       case 'found': return this.#judgeFound(question, outcome, wrong)
       case 'absent': return this.#judgeAbsent(question, wrong)
@@ -122,7 +141,14 @@ export class Judge {
       // the question for a known key hides the loss.
       const namedAt = this.#world.namedAt.get(`${which} ${table} ${key}`) ?? -Infinity
       const isCaughtOut = namedAt >= this.known[which].freshAt(table, key) && this.#world.troubleAt >= askedAt
-      if (isKnown && !this.hasStale && !isCaughtOut) wrong(`the row ${key} is there, and the node knew it`)
+      // By a stale server's word it takes confirm_for to end a row that was fresh.
+      const isForgotten = this.hasStale
+        && (this.#world.outSince === null || clock.elapsed() - this.known[which].freshAt(table, key) > confirmForMs)
+      if (isKnown && !isForgotten && !isCaughtOut) wrong(`the row ${key} is there, and the node knew it`)
+      // What a table has lost shows by the keys that the node knows, though it does not know this one.
+      const isEmptied = this.#world.servers.every(({ tables }) => tables[table].size === 0)
+      if (isEmptied && this.#world.troubleAt < askedAt && !this.hasStale && !isSetLately && ageMs > absentForMs + walkMs
+        && this.known[which].count(table) >= enough && !this.hasTrusted) wrong(`all rows are gone, and ${key} with them`)
       const wasWell = !this.#world.isBroken && askedAt - this.#world.troubleAt > absentForMs + recoveryMs
       if (wasWell && !this.hasStale && !isSetLately && ageMs > absentForMs + walkMs) {
         wrong(`the row ${key} is there for ${ageMs} ms, and all servers are well`)
@@ -155,13 +181,16 @@ export class Judge {
     const isOver = isLong && askedAt - this.#world.troubleAt > 60_000 && this.clockSetAt === -Infinity
     if (isWell && isOver && !this.hasStale) wrong(`(${reason}) the doubt does not end`)
     const knownAt = this.known[which].at(table, asked)
-    if (knownAt !== undefined && clock.elapsed() - this.clockSetAt > 0 && this.clockSetAt === -Infinity) {
+    if (knownAt !== undefined && this.clockSetAt === -Infinity) {
       wrong(`(${reason}) though it was known ${clock.elapsed() - knownAt} ms ago`)
     }
+    // However slow Redis is, if it answers within the deadline.
+    const isInRedis = (this.inRedis.at(table, asked) ?? Infinity) < askedAt - roundTripMs
+    if (isInRedis && this.heldAt < askedAt && this.clockSetAt === -Infinity) wrong(`(${reason}) though Redis has it`)
   }
 
   #judgeFound(
-    { which, table, asked, now: askedNow, letters, steps }: Question, { value, age }: Found, wrong: (why: string) => void,
+    { which, table, asked, askedAt, now: askedNow, letters, steps }: Question, { value, age }: Found, wrong: (why: string) => void,
   ): void {
     const clock = this.#clock
     const { versions } = this.#world
@@ -189,6 +218,8 @@ export class Judge {
     const isInForce = letter === letters[1] || table !== 'alias'
     if (isPresent && isInForce && steps[0] === version.key) {
       this.known[which].note(table, asked, clock.elapsed(), age === 'fresh')
+      const takesWrites = this.#isRedisWhole && this.#world.redis.fault === 'none' && askedAt - this.redisAt > recoveryMs
+      if (this.#setting.withRedis && takesWrites && age === 'fresh') this.inRedis.note(table, asked, clock.elapsed(), true)
     }
   }
 }

@@ -1,7 +1,7 @@
 /** Plays a history: does what it says to the site, asks the nodes, and has each answer judged. */
 import type { Outcome } from '../../src/outcome.js'
 import type { FakeClock } from '../fixtures/clock.js'
-import { deadlineMs, Judge, walkMs } from './judge.js'
+import { deadlineMs, enough, Judge, walkMs } from './judge.js'
 import type { Which } from './judge.js'
 import type { ServerFault, TableName } from './mysql.js'
 import { bugs, diskOf, Node } from './node.js'
@@ -18,6 +18,8 @@ export type Operation =
   | { readonly do: 'insert', readonly table: TableName, readonly key: string }
   | { readonly do: 'delete', readonly table: TableName, readonly key: string }
   | { readonly do: 'lose', readonly server: Which, readonly tables: readonly TableName[] }
+  /** A row is not there for a moment, on any server. */
+  | { readonly do: 'gap', readonly key: string }
   | { readonly do: 'restore', readonly server: Which, readonly share: number }
   | { readonly do: 'server', readonly server: Which, readonly fault: ServerFault }
   | { readonly do: 'outage' }
@@ -29,14 +31,13 @@ export type Operation =
   | { readonly do: 'flush', readonly node: Which, readonly table: TableName, readonly key: string | null }
   | { readonly do: 'trust', readonly node: Which }
   | { readonly do: 'clock', readonly byMs: number }
+  /** Nothing runs for so long; servers that are out come back meanwhile, and are out again at its end. */
+  | { readonly do: 'hold', readonly ms: number }
   /** Keys that are made up, under a catch-all and without one. */
-  | { readonly do: 'strangers', readonly node: Which }
+  | { readonly do: 'strangers', readonly node: Which, readonly count: number }
 
 /** The rows of the table `timed` count for so long, more or less. */
 const timedForMs = 240_000
-/** A table is only judged by its keys if the node knows so many. */
-const enough = 5
-
 export class Play {
   readonly #world: World
   readonly #setting: Setting
@@ -44,10 +45,7 @@ export class Play {
   /** A node that is stopping has no place here: its answers reach nobody. */
   readonly #nodes: (Node | null)[] = []
   #letter = 'a'
-  #hasTrusted = false
   #hasDeleted = false
-  /** When Redis last changed (elapsed ms). */
-  #redisAt = -Infinity
 
   constructor(seed: number, setting: Setting) {
     this.#world = new World(seed, setting.isBalanced)
@@ -110,7 +108,7 @@ export class Play {
 
   #remove(table: TableName, key: string): void {
     this.#world.remove(table, key)
-    for (const known of this.#judge.known) {
+    for (const known of [...this.#judge.known, this.#judge.inRedis]) {
       known.forget(table, key)
       if (key === 'u1@d') known.forget(table, 'u1+t@d')
       if (key.startsWith('@')) known.clear()
@@ -139,6 +137,9 @@ export class Play {
         this.#hasDeleted = world.truth[operation.table].has(operation.key)
         return this.#remove(operation.table, operation.key)
       case 'lose': return this.#lose(operation.server, operation.tables)
+      case 'gap':
+        for (const server of [0, 1] as const) world.lose(server, ['alias'], operation.key)
+        return
       case 'restore': return world.restore(operation.server, operation.share)
       case 'server': return world.fail(operation.server, operation.fault)
       case 'outage':
@@ -165,8 +166,9 @@ export class Play {
         clock.set(clock.now() + operation.byMs)
         this.#judge.clockSetAt = clock.elapsed()
         return
+      case 'hold': return this.#hold(operation.ms)
       case 'strangers':
-        for (let number = 0; number < 60; number++) {
+        for (let number = 0; number < operation.count; number++) {
           await this.#ask(operation.node, 'alias', `x${number}@${number % 2 === 0 ? 'e' : 'd'}`)
         }
         return
@@ -195,15 +197,24 @@ export class Play {
   #lose(server: Which, tables: readonly TableName[]): void {
     const isJudged = this.#judge.known.every((known, which) => known.count('alias') >= enough
       && this.#node(which as Which).map('alias').lookup.known.sample(0, enough, 0).length >= enough)
-    if (isJudged && !this.#hasTrusted && tables.includes('alias')) this.#world.lose(server, tables)
+    if (isJudged && !this.#judge.hasTrusted && tables.includes('alias')) this.#world.lose(server, tables)
   }
 
   #breakRedis(fault: RedisFault | 'emptied' | 'evicting'): void {
     const { redis } = this.#world
+    if (fault !== 'none' && fault !== 'slow') this.#judge.loseRedis()
     if (fault === 'emptied') redis.empty()
     else if (fault === 'evicting') redis.evict()
     else redis.fault = fault
-    this.#redisAt = this.#clock.elapsed()
+    this.#judge.redisAt = this.#clock.elapsed()
+  }
+
+  #hold(ms: number): void {
+    const faults = this.#world.servers.map(({ fault }) => fault)
+    for (const server of [0, 1] as const) this.#world.fail(server, 'none')
+    this.#clock.holdUp(ms)
+    for (const server of [0, 1] as const) this.#world.fail(server, faults[server] ?? 'none')
+    this.#judge.heldAt = this.#clock.elapsed()
   }
 
   async #restart(which: Which, how: 'in order' | 'killed' | 'joins'): Promise<void> {
@@ -222,7 +233,7 @@ export class Play {
 
   async #reload(): Promise<void> {
     for (const node of [this.#node(0), this.#node(1)]) {
-      if (node.letter !== this.#letter) for (const known of this.#judge.known) known.clear()
+      if (node.letter !== this.#letter) for (const known of [...this.#judge.known, this.#judge.inRedis]) known.clear()
       await this.#advanceUntil(node.reload(this.#letter))
     }
   }
@@ -231,7 +242,7 @@ export class Play {
   #flush(which: Which, table: TableName, key: string | null): void {
     const now = this.#clock.now()
     const { withRedis } = this.#setting
-    const isHeard = withRedis && this.#world.redis.fault === 'none' && this.#clock.elapsed() - this.#redisAt > walkMs
+    const isHeard = withRedis && this.#world.redis.fault === 'none' && this.#clock.elapsed() - this.#judge.redisAt > walkMs
     this.#node(which).flush(table, key)
     for (const index of [0, 1] as const) {
       const place = `${index} ${table} ${key ?? ''}`
@@ -244,8 +255,7 @@ export class Play {
   #trust(which: Which): void {
     if (this.#world.isBroken || this.#judge.hasStale) return
     const node = this.#node(which)
-    // What was found before is no evidence any more.
-    if (tableNames.some(table => node.map(table).trust.doubts.length > 0)) this.#hasTrusted = true
+    if (tableNames.some(table => node.map(table).trust.doubts.length > 0)) this.#judge.hasTrusted = true
     node.trust()
   }
 }

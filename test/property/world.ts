@@ -84,12 +84,13 @@ export class World {
     for (const server of this.servers) if (!server.isStale) server.tables[table].delete(key)
   }
 
-  /** TRUNCATE of some tables on one server, or an empty database. */
-  lose(which: 0 | 1, tables: readonly TableName[]): void {
+  /** TRUNCATE of some tables on one server, or an empty database; or the loss of one row. */
+  lose(which: 0 | 1, tables: readonly TableName[], key?: string): void {
     this.#trouble()
     const server = this.servers[which]
     for (const table of tables) {
-      server.tables[table].clear()
+      if (key === undefined) server.tables[table].clear()
+      else server.tables[table].delete(key)
       server.broken.add(table)
     }
   }
