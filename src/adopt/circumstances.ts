@@ -133,6 +133,17 @@ export const smtputf8In = (postfix: Postconf, services: readonly Service[]): boo
   return ![...values, ...services.length === 0 ? [ofMain] : []].includes('no')
 }
 
+/** Why only Postfix knows with which key these services ask a table behind proxy:; null if Holdfast knows too. */
+export const proxyProblem = (postfix: Postconf, services: readonly Service[]): string | null => {
+  const [major = 0, minor = 0] = versionOf(postfix.expanded.get('mail_version') ?? '')
+  // Since 3.11 proxymap(8) folds a key by its own setting, whatever its client's is (changelog 20250713).
+  if (major < 3 || (major === 3 && minor < 11)) return null
+  if (valueIn(postfix, 'proxymap/unix', 'smtputf8_enable') === 'no') return null
+  const asking = services.find(({ name }) => valueIn(postfix, name, 'smtputf8_enable') === 'no')
+  return asking === undefined ? null
+    : `${asking.name} has smtputf8_enable = no, and proxymap/unix has not: take the proxy: away`
+}
+
 const transports = [
   'virtual_transport', 'local_transport', 'relay_transport', 'default_transport', 'mailbox_transport',
   'fallback_transport',

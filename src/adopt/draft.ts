@@ -1,7 +1,8 @@
 /** The plan of a switch-over as it grows: the maps so far, the parameters to change, the tables that stay. */
-import { overriderOf, servicesOf, smtputf8In, stepsProblem, unionmapIsSafe } from './circumstances.js'
+import { overriderOf, proxyProblem, servicesOf, smtputf8In, stepsProblem, unionmapIsSafe } from './circumstances.js'
 import { absenceOfAccess } from '../postfix/allow_lists.js'
 import { expand } from '../postfix/parameter_list.js'
+import type { ListedTable } from '../postfix/parameter_list.js'
 import type { AbsenceEffect, Search } from '../postfix/parameters.js'
 import { placeName, withOverride } from '../postfix/postconf.js'
 import type { ParameterPlace, Postconf, Service } from '../postfix/postconf.js'
@@ -90,10 +91,11 @@ export class Draft {
   }
 
   /** The file of a mysql: table, if Holdfast can use it; else null, and the table stays with Postfix. */
-  usableFile(place: ParameterPlace, name: string): string | null {
-    const why = name.startsWith('/') ? this.#unsuitable(name)
+  usableFile(place: ParameterPlace, { name, proxy }: Extract<ListedTable, { kind: 'mysql' }>): string | null {
+    const proxyWhy = proxy ? proxyProblem(this.postfix, servicesOf(this.postfix, place)) : null
+    const why = proxyWhy ?? (name.startsWith('/') ? this.#unsuitable(name)
       : name.startsWith('.') ? 'a path that depends on where the process runs: write the whole path'
-        : `its parameters (${name}_query...) stand in main.cf: put them into a file of their own, mysql:/path`
+        : `its parameters (${name}_query...) stand in main.cf: put them into a file of their own, mysql:/path`)
     if (why !== null) this.leave(place, `mysql:${name}`, why)
     return why === null ? name : null
   }

@@ -35,7 +35,7 @@ const rewriteCompound = (
   }
   const files = table.members.map(member => {
     const inner = parseTable(member)
-    return inner?.kind === 'mysql' ? draft.usableFile(place, inner.name) : null
+    return inner?.kind === 'mysql' ? draft.usableFile(place, { ...inner, proxy: inner.proxy || table.proxy }) : null
   })
   if (table.proxy && files.includes(null)) {
     draft.leave(place, text, 'behind proxy: together with other tables; take the proxy: away, or these tables out')
@@ -69,7 +69,7 @@ const itemOf = (draft: Draft, place: ParameterPlace, { separator, text }: ListPi
   const negation = /^!*/.exec(text)?.[0] ?? ''
   const plain = draft.plain(place, text.slice(negation.length))
   const table = plain === null ? null : parseTable(plain)
-  const file = table?.kind === 'mysql' ? draft.usableFile(place, table.name) : null
+  const file = table?.kind === 'mysql' ? draft.usableFile(place, table) : null
   return { separator, text, negation, table, file }
 }
 
@@ -172,7 +172,7 @@ const rewriteRestriction = (draft: Draft, place: ParameterPlace, restriction: st
   if (name !== null) draft.inlined.add(name)
   const rules = { sensitive: true, absence: draft.absenceOfAccess(restriction, plain), isAccess: true }
   if (table.kind !== 'mysql') return rewriteCompound(draft, place, table, plain, rules)
-  const file = draft.usableFile(place, table.name)
+  const file = draft.usableFile(place, table)
   if (file === null) return null
   const search = restrictionSearch(restriction)
   const why = draft.stepsProblem({ ...place, parameter: 'smtpd_restriction_classes' }, search, restriction)

@@ -62,13 +62,13 @@ export const namesIn = (
 
 /** A table in a list: one that asks MySQL, or one made of several. */
 export type ListedTable =
-  | { readonly kind: 'mysql', readonly name: string }
+  | { readonly kind: 'mysql', readonly proxy: boolean, readonly name: string }
   | { readonly kind: 'union' | 'pipe', readonly proxy: boolean, readonly members: readonly string[] }
 
 /** The table that `text` names; null for any other kind of table, or none. */
 export const parseTable = (text: string): ListedTable | null => {
-  const mysql = /^(?:proxy:)?mysql:(.+)$/s.exec(text)
-  if (mysql?.[1] !== undefined) return { kind: 'mysql', name: mysql[1] }
+  const mysql = /^(proxy:)?mysql:(.+)$/s.exec(text)
+  if (mysql?.[2] !== undefined) return { kind: 'mysql', proxy: mysql[1] !== undefined, name: mysql[2] }
   const compound = /^(proxy:)?(union|pipe)map:\{(.*)\}$/s.exec(text)
   if (compound?.[3] === undefined) return null
   return {

@@ -298,6 +298,24 @@ t.test('settings that no search obeys leave the steps to Postfix, with the reaso
   t.strictSame(maps.map(({ stepsStay }) => stepsStay), ['a HELO name may look like an address'])
 })
 
+t.test('a table behind proxy: stays where proxymap(8) since Postfix 3.11 folds keys that its client does not', async t => {
+  const services = [
+    { name: 'cleanup/unix', chroot: 'n', command: 'cleanup' }, { name: 'proxymap/unix', chroot: 'n', command: 'proxymap' },
+  ]
+  const noUtf8 = { service: 'cleanup/unix', parameter: 'smtputf8_enable', value: 'no' }
+  const planWith = (version: string, table: string, overrides: readonly Override[]): AdoptionPlan => planAdoption(
+    postfixWith({ mail_version: version, smtputf8_enable: 'yes', sender_bcc_maps: table }, { services, overrides }),
+    () => null)
+  const stays = (...args: Parameters<typeof planWith>): readonly string[] => planWith(...args).leftAlone.map(({ why }) => why)
+  const why = ['cleanup/unix has smtputf8_enable = no, and proxymap/unix has not: take the proxy: away']
+  t.strictSame(stays('3.11.7', 'proxy:mysql:/a.cf', [noUtf8]), why)
+  t.strictSame(stays('3.11.7', 'proxy:unionmap:{mysql:/a.cf}', [noUtf8])[0], why[0])
+  t.strictSame(stays('3.10.13', 'proxy:mysql:/a.cf', [noUtf8]), [])
+  t.strictSame(stays('3.11.7', 'mysql:/a.cf', [noUtf8]), [])
+  t.strictSame(stays('3.11.7', 'proxy:mysql:/a.cf', []), [])
+  t.strictSame(stays('3.11.7', 'proxy:mysql:/a.cf', [noUtf8, { ...noUtf8, service: 'proxymap/unix' }]), [])
+})
+
 t.test('a parameter that repeats another one stays if one map answers both', async t => {
   t.strictSame(planOf({
     virtual_alias_maps: 'mysql:/a.cf', virtual_alias_domains: '$virtual_alias_maps', relay_domains: 'mysql:/r.cf',

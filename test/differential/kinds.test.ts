@@ -82,6 +82,23 @@ t.test('without smtputf8_enable keys are bytes, and only ASCII is folded', async
   t.match(log, /to=<right@rel\.example>/)
 })
 
+t.test('proxymap(8) folds keys as it does, whatever its client\'s smtputf8_enable is', async t => {
+  const aliases = `proxy:${table('folded')}`
+  const { replies } = await same(t, {
+    main: {
+      smtputf8_enable: 'yes', virtual_alias_domains: 'straße.example', virtual_alias_maps: aliases,
+      proxy_read_maps: '$virtual_alias_maps', relay_domains: table('any'),
+    },
+    overrides: { ...none, cleanup: { smtputf8_enable: 'no' } },
+    rows: rowsOf({
+      folded: [['u1@stra\u00dfe.example', 'bytes@rel.example'], ['u1@strasse.example', 'folded@rel.example']],
+      any: [['rel.example', 'x']],
+    }),
+    sessions: [mailTo([latin1('u1@stra\u00dfe.example'), 'u1@strasse.example'])],
+  })
+  t.match(replies[0], /^250/)
+})
+
 t.test('services with settings of their own keep them, and names that they override are not main.cf\'s', async t => {
   const { replies, said } = await same(t, {
     main: {
