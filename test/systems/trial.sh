@@ -15,9 +15,9 @@ step() {
     journalctl --no-pager -b | tail -60
 }
 
-# The replies to a mail for $1, in one line: "250 250 250", or up to the first that is not.
+# The replies to a mail for $1, in one line: "250 250 250", or up to the first that is not. By port $2.
 smtp() {
-    exec 3<> /dev/tcp/127.0.0.1/25 || return 1
+    exec 3<> "/dev/tcp/127.0.0.1/${2:-25}" || return 1
     local line replies=
     reply() {
         while read -r -t 60 line <&3; do [[ $line =~ ^[0-9]{3}- ]] || break; done
@@ -34,8 +34,8 @@ smtp() {
     echo "${replies% } ($line)" >&2
     answer=${replies% }
 }
-accepted() { smtp "$1" && [ "$answer" = '250 250 250' ]; }
-refused() { smtp "$1" && [[ $answer == '250 550' ]]; }
+accepted() { smtp "$@" && [ "$answer" = '250 250 250' ]; }
+refused() { smtp "$@" && [[ $answer == '250 550' ]]; }
 deferred() { smtp "$1" && [[ $answer == '250 4'?? ]]; }
 
 prepare() {
@@ -71,12 +71,48 @@ EOF
     chgrp postfix /etc/postfix/mysql-*.cf
     chmod 640 /etc/postfix/mysql-*.cf
     [ -f /etc/postfix/main.cf ] || cp /usr/share/postfix/main.cf.debian /etc/postfix/main.cf
-    postconf -e inet_interfaces=127.0.0.1 inet_protocols=ipv4 myhostname=mx.example.com mydestination= \
+    on_mysql /etc/postfix
+    systemctl restart postfix
+}
+
+# Has the Postfix in folder $1 ask mysql: tables.
+on_mysql() {
+    postconf -c "$1" -e inet_interfaces=127.0.0.1 inet_protocols=ipv4 myhostname=mx.example.com mydestination= \
         alias_maps= alias_database= virtual_transport=discard: disable_dns_lookups=yes smtpd_relay_restrictions=reject_unauth_destination \
         virtual_mailbox_domains=proxy:mysql:/etc/postfix/mysql-domain.cf \
         virtual_mailbox_maps=proxy:mysql:/etc/postfix/mysql-mailbox.cf \
         virtual_alias_maps=proxy:mysql:/etc/postfix/mysql-alias.cf
-    systemctl restart postfix
+}
+
+# Whether the status page at port $1 says that this Holdfast is ready.
+is_ready() {
+    exec 4<> "/dev/tcp/127.0.0.1/$1" || return 1
+    printf 'GET /readyz HTTP/1.0\r\n\r\n' >&4
+    grep -m1 '200 OK' <&4
+}
+
+# An instance of postmulti(1) on port 2525, with a Holdfast of its own, as the guide says.
+second_instance() {
+    local folder=/etc/postfix-out queue=/var/spool/postfix-out
+    postmulti -e init && postmulti -I postfix-out -G mta -e create || return 1
+    on_mysql $folder
+    postconf -c $folder -X master_service_disable
+    postconf -c $folder -MX smtp/inet
+    postconf -c $folder -M '2525/inet=2525 inet n - n - - smtpd'
+    postmulti -i postfix-out -e enable && postmulti -i postfix-out -p start || return 1
+    accepted user1@example.com 2525 && refused nobody@example.com 2525 || return 1
+    holdfast adopt --config-dir $folder --output /etc/holdfast/out.yaml || return 1
+    sed -e 's#^ExecStart=.*#ExecStart=/usr/bin/holdfast serve /etc/holdfast/out.yaml#' \
+        -e 's#^\(StateDirectory\|RuntimeDirectory\)=holdfast#&-out#' -e "s#^ReadWritePaths=.*#ReadWritePaths=$queue/holdfast#" \
+        /usr/lib/systemd/system/holdfast.service > /etc/systemd/system/holdfast-out.service
+    install -d -o holdfast -g postfix -m 0750 $queue/holdfast
+    systemctl daemon-reload
+    systemctl start holdfast-out && is_ready 8025 && is_ready 8026 || return 1
+    holdfast check --config-dir $folder /etc/holdfast/out.yaml
+    holdfast adopt --config-dir $folder --apply && postfix -c $folder reload || return 1
+    sleep 2
+    postconf -c $folder -n | grep -q 'virtual_alias_maps = .*socketmap:' || return 1
+    accepted user2@example.com 2525 && refused nobody@example.com 2525
 }
 
 move_over() {
@@ -92,7 +128,8 @@ move_over() {
 
 copies_taken() {
     for _ in $(seq 60); do
-        journalctl -u holdfast | grep -q 'copy of its table' && sleep 3 && return 0
+        journalctl -u holdfast | grep -q 'copy of its table' && journalctl -u holdfast-out | grep -q 'copy of its table' \
+            && sleep 3 && return 0
         sleep 1
     done
     return 1
@@ -129,11 +166,13 @@ step 'install, without Node.js of the system' eval '! command -v node && dpkg -i
 step 'adopt, enable, check, adopt --apply' move_over
 step 'known accepted, unknown refused' eval 'accepted user2@example.com && refused nobody@example.com'
 step 'the admin socket answers' eval 'holdfast explain user2@example.com && holdfast flush virtual_alias user9@example.com'
+step 'a second instance moves, with a Holdfast of its own' second_instance
 step 'copies are taken' copies_taken
 systemctl stop mariadb
 sleep 40
 step 'MariaDB is down' eval '! systemctl is-active mariadb'
 step 'MariaDB down: known accepted' eval 'accepted user2@example.com && accepted user150@example.com'
+step 'MariaDB down: the second instance accepts known' accepted user150@example.com 2525
 step 'MariaDB down: unknown deferred' deferred nobody2@example.com
 step 'MariaDB down, restart: known accepted' eval 'systemctl restart holdfast && accepted user2@example.com && accepted user151@example.com'
 systemctl start mariadb
@@ -144,4 +183,4 @@ step 'reload with a faulty file fails, mail goes on' faulty_reload
 step 'upgrade without a question' eval 'dpkg -i /trial/next.deb < /dev/null && holdfast --version | grep 9.0.0 && accepted user3@example.com'
 step 'remove warns, mail waits' remove
 step end true
-journalctl -u holdfast -u holdfast.socket --no-pager | tail -100
+journalctl -u holdfast -u holdfast.socket -u holdfast-out --no-pager | tail -100
