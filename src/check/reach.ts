@@ -7,7 +7,7 @@ import { connect } from 'node:net'
 import { basename, dirname, join, resolve } from 'node:path'
 import { socketInQueue } from '../adopt/draft.js'
 import type { Config, ListenerConfig } from '../config/config.js'
-import { endpointName } from '../config/endpoint.js'
+import { endpointName, isLoopback } from '../config/endpoint.js'
 import type { Postconf } from '../postfix/postconf.js'
 import { accessFindings } from './access.js'
 import type { Account } from './access.js'
@@ -110,11 +110,9 @@ const hostAndPort = (endpoint: string): { host: string, port: number } => {
   return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) || 0 }
 }
 
-const isThisMachine = (host: string): boolean => /^(localhost|127\..*|::1)$/.test(host)
-
 const isAt = ({ address }: ListenerConfig, host: string, port: number): boolean => {
   if (address.kind !== 'inet' || port !== address.port) return false
-  return ['0.0.0.0', '::', host].includes(address.host) || (isThisMachine(host) && isThisMachine(address.host))
+  return ['0.0.0.0', '::', host].includes(address.host) || (isLoopback(host) && isLoopback(address.host))
 }
 
 /** Where a path leads, as far as its folder is there. */

@@ -36,6 +36,10 @@ export const parseEndpoint = (text: string): Endpoint | string => {
   return { kind: 'inet', host, port }
 }
 
+/** Whether only this machine can connect to that host. */
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+
 /** Whether it is ADDRESS or ADDRESS:PORT of a DNS server, IPv6 in brackets before a port. Node ends on a port 0. */
 export const isDnsServer = (text: string): boolean => {
   if (isIP(text) !== 0) return true

@@ -1,15 +1,11 @@
 /** The `listen` section -> listeners, or what is wrong with them; and the addresses of `health` and `admin`. */
 import { BlockList, isIP } from 'node:net'
 import type { ListenerConfig } from './config.js'
-import { groupId, parseEndpoint } from './endpoint.js'
+import { groupId, isLoopback, parseEndpoint } from './endpoint.js'
 import type { Endpoint, ListenAddress } from './endpoint.js'
 import type { ParameterPath } from './parse.js'
 import type { Reading } from './reading.js'
 import type { ConfigFile, ListenerSection } from './schema.js'
-
-/** Whether only this machine can connect there. */
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
 /** The networks that `allow` names, and this machine; null without `allow`. */
 const allowedOf = (

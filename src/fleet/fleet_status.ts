@@ -1,7 +1,7 @@
 /** The nodes that share a Redis, from what they announced, and what doesn't fit together among them. Pure. */
 import type { Role } from '../config/config.js'
-import { textMark } from './announcement.js'
-import type { Announcement, nodeStates } from './announcement.js'
+import { nodeStates, textMark } from './announcement.js'
+import type { Announcement } from './announcement.js'
 
 /** An announcement, and how long ago it was made (ms), by Redis' own clock. */
 export type SeenNode = { readonly announced: Announcement, readonly ageMs: number }
@@ -10,8 +10,7 @@ export type SeenNode = { readonly announced: Announcement, readonly ageMs: numbe
 export const goneMs = 60_000
 
 /** unseen: the configuration names it, and it has announced nothing for a week, or never. */
-export const fleetStates = ['well', 'degraded', 'deferring', 'stopping', 'gone', 'unseen'] as const satisfies
-  readonly (typeof nodeStates[number] | 'gone' | 'unseen')[]
+export const fleetStates = [...nodeStates, 'gone', 'unseen'] as const
 
 export type FleetNode =
   Pick<Announcement, 'name' | 'role' | 'version' | 'doubts' | 'servers' | 'redis'> & {
