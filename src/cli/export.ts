@@ -18,11 +18,11 @@ import { adminAt, adminIn, callLines, configOf } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
 import { Failure, exitTempfail, terminalLog } from './terminal.js'
 
-/** Rows in batches; returns why some may be missing, or null. */
-type Rows = AsyncGenerator<readonly Row[], string | null>
+/** RowBatches in batches; returns why some may be missing, or null. */
+type RowBatches = AsyncGenerator<readonly Row[], string | null>
 
 /** The entries of the daemon at `address`. Throws Failure if it can't be asked, or refuses. */
-const fromDaemon = async (address: Endpoint, map: string): Promise<Rows> => {
+const fromDaemon = async (address: Endpoint, map: string): Promise<RowBatches> => {
   const lines = await callLines(address, '/export', { map })
   return (async function* () {
     for await (const line of lines) {
@@ -34,7 +34,7 @@ const fromDaemon = async (address: Endpoint, map: string): Promise<Rows> => {
 }
 
 /** The entries that the last daemon left in its snapshot and in Redis. Throws Failure if it left neither. */
-async function* fromCaches(config: Config, name: string, process: NodeJS.Process): Rows {
+async function* fromCaches(config: Config, name: string, process: NodeJS.Process): RowBatches {
   const { snapshotPath, redis } = config
   if (snapshotPath === null && redis === null) {
     throw new Failure(exitTempfail, 'the daemon is down, and the configuration names neither `redis:` nor `snapshot:`; '
@@ -64,7 +64,7 @@ const isNobody = (error: unknown): boolean => {
 }
 
 /** The entries of the daemon if it runs, else of the caches, unless --at names the daemon. Throws Failure. */
-const openExport = async (map: string, options: DaemonOptions, process: NodeJS.Process): Promise<Rows> => {
+const openExport = async (map: string, options: DaemonOptions, process: NodeJS.Process): Promise<RowBatches> => {
   if (options.at !== undefined) return fromDaemon(await adminAt(options, process.env), map)
   const config = await configOf(options, process.env)
   const admin = adminIn(config)
