@@ -116,7 +116,7 @@ const written: Readonly<Record<string, Written>> = {
   'a neighbour that asked a stale server does not end what this node found': {
     rule: 11, setting: { withRedis: true }, operations: [
       learn, ask(1, 'nobody@d'), { do: 'stale', server: 1 }, insert('t1@d'),
-      { do: 'server', server: 1, fault: 'down' }, pass(100), ask(1, 't1@d'), { do: 'server', server: 1, fault: 'none' },
+      { do: 'server', server: 1, fault: 'down' }, pass(100), ask(1, 't1@d'), pass(100), { do: 'server', server: 1, fault: 'none' },
       { do: 'redis', fault: 'emptied' }, { do: 'server', server: 0, fault: 'down' }, pass(12_000), ask(0, 't1@d'),
       pass(190_000), ask(1, 't1@d'), outage, pass(110_000), ask(1, 't1@d'), end,
     ],
@@ -133,7 +133,7 @@ const written: Readonly<Record<string, Written>> = {
     ],
   },
   'keys that are made up push no known one out': {
-    rule: 14, operations: [learn, pass(1_000), { do: 'strangers', node: 0, count: 300 }, pass(100), outage, pass(3_000), learn, end],
+    rule: 14, operations: [learn, pass(1_000), { do: 'strangers', node: 0, count: 450 }, pass(3_000), outage, pass(3_000), learn, end],
   },
   'a Redis that is slow in an outage is waited for': {
     rule: 16, setting: { withRedis: true }, operations: [

@@ -14,7 +14,7 @@ const root = fileURLToPath(new URL('../../../', import.meta.url))
 const histories = 'test/property/invariant.test.ts'
 
 /** Runs a test without that code: the titles of what fails. */
-const failuresWithout = async ({ file, from, to, test = histories }: Cut): Promise<readonly string[]> => {
+const failuresWithout = async ({ rule, file, from, to, test = histories }: Cut): Promise<readonly string[]> => {
   const path = join(root, file)
   const source = readFileSync(path, 'utf8')
   if (source.split(from).length !== 2) throw new Error(`${file} does not have this once: ${from}`)
@@ -27,8 +27,8 @@ const failuresWithout = async ({ file, from, to, test = histories }: Cut): Promi
         loaded === path ? { contents: source.replace(from, () => to), loader: 'ts' } : undefined),
     }],
   })
-  // The written histories are enough.
-  const env = { ...process.env, TAP_TIMEOUT: '600', HOLDFAST_SEQUENCES: '0' }
+  // The written histories of that rule are enough.
+  const env = { ...process.env, TAP_TIMEOUT: '600', HOLDFAST_SEQUENCES: '0', HOLDFAST_RULE: `rule ${rule}:` }
   const { stdout } = spawnSync(process.execPath, [outfile], { encoding: 'utf8', env, maxBuffer: Infinity })
   rmSync(outfile)
   return [...stdout.matchAll(/^ *not ok \d+ - (.*?)(?: # time.*)?$/gm)].map(([, title = '']) => title)
