@@ -241,16 +241,18 @@ export class TableTrust {
     const asked = more.length + (first === undefined ? 0 : 1)
     const verdict = asked < fewKeys ? await this.#judgeBySiblings(siblings, server, held) : null
     if (verdict !== null && verdict !== 'whole') return verdict
-    if (asked === 0 && verdict === null && this.#parts.isEvidenceRead?.() === false) return unread
     let missing = asked - more.length
     for (const key of more) {
       const outcome = await held.again(key, this.#parts.source)
       if (outcome.kind === 'unavailable') return outcome
       if (outcome.kind === 'absent') missing++
     }
-    if (!isShrunk(missing, asked, this.maxShrink)) return null
-    this.doubt(server, 'shrunk')
-    return doubted
+    if (isShrunk(missing, asked, this.maxShrink)) {
+      this.doubt(server, 'shrunk')
+      return doubted
+    }
+    // Nothing has shown that it is whole.
+    return missing === asked && verdict === null && this.#parts.isEvidenceRead?.() === false ? unread : null
   }
 
   /** The tables of one database stand and fall together, where one of them can't be judged alone; null: nor can all. */
@@ -328,11 +330,11 @@ export class TableTrust {
   /** How many of the keys this server misses; null if it can't be asked. */
   async #countMissing(server: string, keys: readonly string[]): Promise<number | null> {
     const { source, clock } = this.#parts
-    const until = clock.now() + recheckBudgetMs
+    const until = clock.elapsed() + recheckBudgetMs
     let missing = 0
     for (let start = 0; start < keys.length; start += atOnce) {
       const answers = await Promise.all(keys.slice(start, start + atOnce)
-        .map(key => source.ask(key, until - clock.now(), { only: server })))
+        .map(key => source.ask(key, until - clock.elapsed(), { only: server })))
       for (const { outcome } of answers) {
         if (outcome.kind === 'unavailable') return null
         if (outcome.kind === 'absent') missing++
@@ -344,6 +346,6 @@ export class TableTrust {
 
 const giverAway = unavailable('distrusted', 'a server lacks a row that another one gave, which can\'t be asked now')
 const unread =
-  unavailable('distrusted', 'no key of the table is known yet, and what was known before could not be read')
+  unavailable('distrusted', 'no known key of the table is there, and what was known before could not be read')
 const doubted =
   unavailable('distrusted', 'the table lacks too many keys that it had: it is not believed until they are back')

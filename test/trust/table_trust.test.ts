@@ -11,8 +11,8 @@ const users = Array.from({ length: 40 }, (_, index) => `user${index}@example.com
 
 /** A table on two servers, each with rows of its own; questions go to the first that is not avoided. */
 const stage = (
-  { known = users, maxShrink = 0.3, siblings = [], clock = fakeClock() }:
-  { known?: readonly string[], maxShrink?: number, siblings?: TableTrust[], clock?: FakeClock } = {},
+  { known = users, maxShrink = 0.3, siblings = [], clock = fakeClock(), isEvidenceRead = () => true }:
+  { known?: readonly string[], maxShrink?: number, siblings?: TableTrust[], clock?: FakeClock, isEvidenceRead?: () => boolean } = {},
 ) => {
   const created = new Map<string, string>()
   const rows = new Map([['one', new Set(users)], ['two', new Set(users)]])
@@ -46,7 +46,7 @@ const stage = (
       drawn.push(count)
       return [...evidence].slice(0, count)
     },
-    canaries: [], siblings,
+    canaries: [], siblings, isEvidenceRead,
     dropAbsences: () => { dropped.count++ },
     onChange: (server, doubt, before) => {
       if ((doubt === null) !== (before === null)) changes.push(`${server} ${doubt?.cause ?? 'believed'}`)
@@ -64,6 +64,18 @@ t.test('a table of which nothing is known is believed', async t => {
   const { ask, asked } = stage({ known: [] })
   t.equal(await ask('nobody@example.com'), absent)
   t.strictSame(asked, ['one nobody@example.com'])
+})
+
+t.test('while what was known before can\'t be read, a table is believed if a known key is there, and not otherwise', async t => {
+  for (const known of [[], ['user0@example.com']]) {
+    let isRead = false
+    const { rows, ask } = stage({ known, isEvidenceRead: () => isRead })
+    t.match(await ask('new@example.com'), { kind: known.length === 0 ? 'unavailable' : 'absent' })
+    for (const table of rows.values()) table.clear()
+    t.match(await ask('user9@example.com'), { kind: 'unavailable', reason: 'distrusted' }, `${known.length} known`)
+    isRead = true
+    t.strictSame(await ask('user9@example.com'), absent)
+  }
 })
 
 t.test('an absence is believed if a known key is found on the same connection', async t => {
