@@ -97,8 +97,8 @@ export class RedisAnswers {
   #unsentTimer: NodeJS.Timeout | undefined
   #hits = 0
   #misses = 0
-  /** What was learned since then (epoch ms) may not have been written; Infinity: all was. */
-  #missedSince = Infinity
+  /** What was learned since then (epoch ms) may not have been written; Infinity: all was. A reload goes on with it. */
+  #missed = { since: Infinity }
 
   /** Connects in the background and keeps doing so. */
   constructor(settings: RedisSettings, hooks: RedisHooks, clock: RedisClock) {
@@ -152,7 +152,7 @@ export class RedisAnswers {
 
   /** Notes that what was learned since `at` (epoch ms) is not in Redis. */
   miss(at: number): void {
-    this.#missedSince = Math.min(this.#missedSince, at)
+    this.#missed.since = Math.min(this.#missed.since, at)
   }
 
   /** Keeps an answer late, unless a newer one is there. Never rejects; what is not written is missed again. */
@@ -173,15 +173,16 @@ export class RedisAnswers {
    * takes no writes yet. What is not written then is missed again.
    */
   takeMissed(): number | null {
-    if (this.#missedSince === Infinity || !this.#server.isWritable) return null
-    const since = this.#missedSince
-    this.#missedSince = Infinity
+    const { since } = this.#missed
+    if (since === Infinity || !this.#server.isWritable) return null
+    this.#missed.since = Infinity
     return since
   }
 
-  /** Takes over what an earlier client of the same Redis has missed. */
+  /** Takes over what an earlier client of the same Redis has missed, and what it may still miss. */
   inherit(earlier: RedisAnswers): void {
-    this.miss(earlier.#missedSince)
+    earlier.miss(this.#missed.since)
+    this.#missed = earlier.#missed
   }
 
   /** Deletes the answer for a key that the table no longer has. Not waited for. */

@@ -6,12 +6,13 @@
 import { isForeign } from '../caches/entry.js'
 import { learnedAt } from '../caches/redis.js'
 import type { RedisAnswers } from '../caches/redis.js'
+import type { MapLookup } from '../lookup/lookup.js'
 import type { MysqlMap } from '../lookup/maps.js'
 import type { Clock } from '../runtime/clock.js'
 
 export type MissedWritesParts = {
-  readonly maps: readonly Pick<MysqlMap, 'redis' | 'memory' | 'lookup'>[]
-  readonly redis: Pick<RedisAnswers, 'takeMissed'>
+  readonly maps: readonly (Pick<MysqlMap, 'redis' | 'memory'> & { readonly lookup: Pick<MapLookup, 'known'> })[]
+  readonly redis: Pick<RedisAnswers, 'takeMissed' | 'miss'>
   readonly clock: Clock
 }
 
@@ -21,10 +22,12 @@ const lookEveryMs = 5_000
 const perBatch = 200
 const restMs = 50
 
-/** The function that it gives ends it. */
+/** The function that it gives ends it; what is not made up by then is missed still. */
 export const makeUpWrites = ({ maps, redis, clock }: MissedWritesParts): (() => void) => {
   let isClosed = false
   let cancel = (): void => undefined
+  /** What is being made up was learned since then (epoch ms); Infinity: nothing is. */
+  let missedSince = Infinity
   /** Writes what was learned since then (epoch ms). What Redis doesn't take now is missed again. */
   const writeAll = function* (since: number): Generator<void> {
     for (const { redis: ofMap, memory, lookup: { known } } of maps) {
@@ -38,11 +41,16 @@ export const makeUpWrites = ({ maps, redis, clock }: MissedWritesParts): (() => 
     }
   }
   const goOn = (writing: Generator<void>): void => {
-    for (let done = 0; done < perBatch; done++) if (writing.next().done === true) return plan(lookEveryMs, look)
+    for (let done = 0; done < perBatch; done++) {
+      if (writing.next().done !== true) continue
+      missedSince = Infinity
+      return plan(lookEveryMs, look)
+    }
     plan(restMs, () => goOn(writing))
   }
   const look = (): void => {
     const since = redis.takeMissed()
+    missedSince = since ?? Infinity
     if (since === null) plan(lookEveryMs, look)
     else goOn(writeAll(since))
   }
@@ -53,5 +61,6 @@ export const makeUpWrites = ({ maps, redis, clock }: MissedWritesParts): (() => 
   return () => {
     isClosed = true
     cancel()
+    redis.miss(missedSince)
   }
 }

@@ -11,6 +11,13 @@ import { setTimeout } from 'node:timers/promises'
 import { Redis as Client } from 'ioredis'
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { makeEntry, statement } from '../../src/caches/entry.js'
+import type { RedisAnswers } from '../../src/caches/redis.js'
+import { Known } from '../../src/lookup/known.js'
+import { compileSearch } from '../../src/lookup/search.js'
+import { makeUpWrites } from '../../src/upkeep/missed_writes.js'
+import { alias, box, open } from '../caches/bed.js'
+import { stage, week } from '../lookup/stage.js'
 import { during } from '../fixtures/during.js'
 import { tableConfig, tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
@@ -57,4 +64,36 @@ t.test('kill -9 after an outage of Redis loses nothing that was learned in it', 
   await holdfast.kill()
   await holdfast.start()
   for (const key of keys) t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'alias', key), 'OK box', key)
+})
+
+t.test('a reload goes on with what is being made up', async t => {
+  const redis = await during(t, startRedis())
+  const { clock, lookup: { known: { memory } } } = stage({})
+  const nodes = [open(t, { host: redis.host, port: redis.port }), open(t, { host: redis.host, port: redis.port })] as const
+  const makeUp = (cache: RedisAnswers): (() => void) => {
+    const known = new Known({
+      identity: alias, plan: compileSearch('exact', { recipientDelimiter: '', parentDomainMatchesSubdomains: new Set(), propagateUnmatchedExtensions: new Set(), localDomains: new Set() }), lifetimes: week, confirmForMs: 300_000,
+      absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false },
+    }, { memory, redis: cache, isKnownElsewhere: () => false, isOurs: () => true, clock, random: () => 0 })
+    return makeUpWrites({ maps: [{ redis: cache, memory, lookup: { known } }], redis: cache, clock })
+  }
+  const [before, after] = nodes
+  await Promise.all([before.until('ready'), after.until('ready')])
+  const rows = 1_000
+  for (let number = 0; number < rows; number++) {
+    memory.set(`user${number}@example.com`, makeEntry(statement(box, clock.now(), 0), week, clock.now(), 0))
+  }
+  before.cache.miss(0)
+  const end = makeUp(before.cache)
+  // One batch of several.
+  await clock.advance(5_000)
+  after.cache.inherit(before.cache)
+  const endAfter = makeUp(after.cache)
+  end()
+  for (let batch = 0; batch < 10; batch++) await clock.advance(5_000)
+  endAfter()
+  const isIn = async (number: number): Promise<boolean> => (await after.cache.read(alias, [`user${number}@example.com`]))?.[0] != null
+  // The last writes are under way.
+  while (!await isIn(0) || !await isIn(rows - 1)) await setTimeout(10)
+  for (let number = 0; number < rows; number++) if (!await isIn(number)) t.fail(`user${number} is not in Redis`)
 })
