@@ -210,7 +210,8 @@ const redis = z.strictObject({
 
 const breaker = z.strictObject({
   failures: z.int().min(1).default(5).describe('The number of failures in a row after which Holdfast stops asking the '
-    + 'server. It also stops if more than half of at least so many lookups within 10 s fail'),
+    + 'server. It also stops if more than half of at least so many lookups within 10 s fail, or if MySQL sends nothing '
+    + 'for `deadline` while an answer is due'),
   reset: duration.prefault('5s').describe('The time after which Holdfast tries a server again that failed, in the '
     + 'background, whether or not anybody asks. At most 1h'),
 })

@@ -12,6 +12,8 @@ import { logServers } from './state_log.js'
 const serverDefaults = { standing: 2, idleMs: 60_000, maxAgeMs: 15 * 60_000, windowMs: 10_000 }
 /** A statement has at least so long (ms), however impatient lookups are. */
 const minStatementMs = 1_000
+/** Lookups wait so long (ms) for a server that is silent: the ten of a RCPT, one after the other, below a second. */
+const silentMs = 600
 
 /** A configuration without its faulty maps, and its open sources. */
 export type Configuration = { readonly config: Config, readonly sources: Sources }
@@ -57,8 +59,8 @@ export const openMapSources = (config: Config, log: Log, last?: Sources): Opened
   const { connections, connect_timeout, breaker, deadline, soft_deadline, max_lag } = config.file
   return openSources(config.maps, {
     ...serverDefaults, connections, connectTimeoutMs: connect_timeout, failures: breaker.failures,
-    resetMs: breaker.reset, suspectMs: soft_deadline, statementMs: Math.max(deadline, minStatementMs),
-    maxLagMs: max_lag ?? null, onState: logServers(log),
+    resetMs: breaker.reset, statementMs: Math.max(deadline, minStatementMs),
+    silentMs: Math.max(soft_deadline, silentMs), maxLagMs: max_lag ?? null, onState: logServers(log),
   }, map => {
     log.repeated(`empty ${map}`, `map ${map}: the table has a row with an empty value; it is skipped, as Postfix does`)
   }, map => last?.has(map) === true ? last.of(map) : null)

@@ -4,25 +4,26 @@
  * It counts only failures of the server: connections that are refused, lost or not made in time, and statements without
  * any answer in the time that the server has for one, counted from when they were sent. The wait for a free connection
  * says nothing about the server, nor does the error of a single query, a statement that the server itself ended after
- * its time (a locked table, a slow query), or a caller who leaves. While the breaker is open, it tries the server every
- * `resetMs`; no lookup waits for that.
+ * its time (a locked table, a slow query), or a caller who leaves. A server that is wholly silent needs no further
+ * failure (silence.ts). While the breaker is open, it tries the server every `resetMs`; no lookup waits for that.
  */
 import CircuitBreaker from 'opossum'
+import { timeoutFault } from './fault.js'
 import type { Fault } from './fault.js'
+import { Silence } from './silence.js'
+import type { SilenceHooks, SilenceSettings } from './silence.js'
 
 export type BreakerState = 'closed' | 'open' | 'half-open'
 
-export type BreakerSettings = {
+export type BreakerSettings = SilenceSettings & {
   /** The breaker opens after so many failures in a row, or if of so many questions within `windowMs` half fail. */
   readonly failures: number
   readonly windowMs: number
   /** An open breaker tries the server after this. */
   readonly resetMs: number
-  /** A try to connect may take so long. */
-  readonly connectTimeoutMs: number
 }
 
-export type BreakerHooks = {
+export type BreakerHooks = Omit<SilenceHooks, 'onOut'> & {
   /** It opens, and `why` is for those who ask meanwhile. */
   readonly onOpen: (why: string) => void
   readonly onClose: () => void
@@ -81,11 +82,14 @@ export class Breaker {
   readonly #longestTryMs: number
   #failedTries: FailedTries | null = null
   #failuresInRow = 0
+  readonly #silence: Silence
 
-  constructor({ failures, windowMs, resetMs, connectTimeoutMs }: BreakerSettings, hooks: BreakerHooks) {
+  constructor(settings: BreakerSettings, hooks: BreakerHooks) {
+    const { failures, windowMs, resetMs, connectTimeoutMs } = settings
     this.#failures = failures
     this.#longestTryMs = longestTryMs(resetMs, connectTimeoutMs)
     this.#hooks = hooks
+    this.#silence = new Silence(settings, { ...hooks, onOut: () => this.failed(timeoutFault('query'), true) })
     this.#circuit = new CircuitBreaker(attempt => attempt(), {
       timeout: false,
       volumeThreshold: failures,
@@ -96,6 +100,7 @@ export class Breaker {
       enableSnapshots: false,
     })
     this.#circuit.on('open', () => {
+      this.#silence.end()
       this.#enter('open', this.#lastError)
       hooks.onOpen(this.why)
     })
@@ -115,9 +120,8 @@ export class Breaker {
     return this.#circuit.closed
   }
 
-  /** Whether the server failed when it was last asked. */
-  get isSuspicious(): boolean {
-    return this.#failuresInRow > 0
+  get isSilent(): boolean {
+    return this.#silence.isSilent
   }
 
   /** For how long (ms) the server has been out, as far as tries tell; null: it answers, be it with a refusal. */
@@ -134,28 +138,37 @@ export class Breaker {
     return `not asked after failures${this.#lastError === '' ? '' : `; last error: ${this.#lastError}`}`
   }
 
-  /** The server let us in, or answered. */
-  succeeded(): void {
+  /** Somebody is about to ask the server. */
+  asked(): void {
+    this.#silence.asked()
+  }
+
+  /** The server let us in, or answered, after so long (ms). */
+  succeeded(tookMs: number): void {
     this.#failedTries = null
     this.#failuresInRow = 0
+    // How long a log-in took that began in the outage says nothing about the time after it.
     if (!this.#circuit.closed) return this.#circuit.close()
+    this.#silence.heard(tookMs)
     // A closed one needs the failures, and the number of questions. To ask through it takes a tenth of a miss.
     this.#circuit.emit('fire')
   }
 
-  /** The server failed. */
-  failed(fault: Fault): void {
+  /** The server failed; `isOut`: it is out, whatever it did before. */
+  failed(fault: Fault, isOut = false): void {
+    if (fault.reason !== 'timeout') this.#silence.end()
     this.#failedTries = fault.reason === 'source-refused' ? null
       : oneMoreFailed(this.#failedTries, performance.now(), this.#longestTryMs)
     this.#lastError = fault.detail
     // Another question may have opened it meanwhile.
     if (!this.#circuit.closed) return
     // The share of failures alone would take the whole window to show that a busy server went down.
-    if (++this.#failuresInRow >= this.#failures) this.#circuit.open()
+    if (++this.#failuresInRow >= this.#failures || isOut) this.#circuit.open()
     else void this.#circuit.fire(failed).catch(() => undefined)
   }
 
   close(): void {
+    this.#silence.close()
     this.#circuit.shutdown()
   }
 

@@ -195,28 +195,46 @@ export class Connection {
       const settle = (result: Result | Fault): void => {
         if (this.#fail !== settle) return
         this.#fail = null
-        this.#dueAt = this.#lateAt = Infinity
+        this.#dueAt = Infinity
+        if (until < Infinity) this.#lateAt = Infinity
         if (result.kind === 'fault' && result.broken) this.#lose(result)
         take(result)
       }
       this.#fail = settle
-      this.#onLate = () => resolve({ kind: 'late', rest: new Promise(resolveRest => { take = resolveRest }) })
+      if (until < Infinity) {
+        this.waitUntil(until, () => resolve({ kind: 'late', rest: new Promise(resolveRest => { take = resolveRest }) }))
+      }
       this.#bytesLeft = maxResultBytes
       this.#dueAt = performance.now() + timeoutMs
-      this.#lateAt = until
-      this.#alarm.set(Math.min(this.#dueAt, until))
+      this.#alarm.set(this.#dueAt)
       this.#driver.addCommand(new TextQuery(sql, this.#socket, settle))
     })
+  }
+
+  /** Whoever waits for what the connection is used for leaves at `until` (of `performance.now()`), by `onLate`. */
+  waitUntil(until: number, onLate: () => void): void {
+    this.#lateAt = until
+    this.#onLate = onLate
+    this.#alarm.set(until)
+  }
+
+  /** Nobody waits any more. */
+  stopWaiting(): void {
+    this.#lateAt = Infinity
+  }
+
+  /** Has whoever waits leave now. */
+  sendAway(): void {
+    if (this.#lateAt === Infinity) return
+    this.#lateAt = Infinity
+    this.#onLate?.()
   }
 
   /** Sees to it that a statement ends when its time is over, and that nobody waits for too long. */
   #look(): number {
     const now = performance.now()
     if (now >= this.#dueAt) this.#fail?.(timeoutFault('query'))
-    else if (now >= this.#lateAt) {
-      this.#lateAt = Infinity
-      this.#onLate?.()
-    }
+    else if (now >= this.#lateAt) this.sendAway()
     return Math.min(this.#dueAt, this.#lateAt)
   }
 

@@ -23,10 +23,12 @@ export type PoolSettings = {
 }
 
 export type PoolHooks = {
+  /** The server is about to be asked for a connection, or a statement. */
+  readonly onAsk: () => void
   /** Opens a connection, however long that takes. */
   readonly open: () => Promise<Connection | Fault>
-  /** A connection stands. */
-  readonly onOpened: () => void
+  /** A connection stands, after so long (ms). */
+  readonly onOpened: (tookMs: number) => void
   /** No connection could be made, and none stands. */
   readonly onRefused: (fault: Fault) => void
 }
@@ -54,8 +56,9 @@ const ownFault = (reason: Fault['reason'], blame: Fault['blame'], detail: string
   ({ kind: 'fault', blame, reason, detail, again: 'no', broken: false })
 const full = ownFault('overloaded', 'query', 'too many lookups wait for a connection')
 const busy = ownFault('overloaded', 'query', 'no free connection in time')
-/** The server has let nobody in: unlike with `busy`, it is to blame. */
-const notYet = ownFault('timeout', 'server', 'no connection in time')
+/** The server has let nobody in. */
+const notYet = ownFault('timeout', 'query', 'no connection in time')
+const silent = ownFault('timeout', 'query', 'no answer in time')
 /** Behind this address stand several servers, or another one than before. */
 const elsewhere = ownFault('source-down', 'query', 'the address leads to another server now')
 const closing = ownFault('draining', 'query', 'stopping')
@@ -93,10 +96,16 @@ export class Pool {
     }
   }
 
+  /** Whether somebody waits for the server: for an answer, for a connection, or for the first one to stand. */
+  get isOwed(): boolean {
+    return this.#used > 0 || this.#waiting.length > 0 || (this.#connections.size === 0 && this.#openings.size > 0)
+  }
+
   /** A connection to use and then to `release`, or why there is none until `until` (of `performance.now()`). */
   take(wanted: Wanted, until: number): Connection | Fault | Promise<Connection | Fault> {
     this.#lastTakenAt = performance.now()
     if (this.#refusal !== null) return this.#refusal
+    this.#hooks.onAsk()
     const connection = this.#fitting(wanted)
     if (connection !== undefined) return connection
     if (this.#waiting.length >= maxWaiting) return full
@@ -132,6 +141,12 @@ export class Pool {
     this.#grow()
   }
 
+  /** The server is silent: sends away whoever waits for a connection or an answer. What is under way goes on. */
+  sendAway(): void {
+    for (const { settle } of this.#waiting.splice(0)) settle(silent)
+    for (const connection of this.#connections) connection.sendAway()
+  }
+
   /** The server failed: drops all connections, sends away whoever waits or comes, and opens none but by `probe`. */
   rest(fault: Fault): void {
     if (this.#refusal === closing) return
@@ -152,6 +167,16 @@ export class Pool {
   probe(): Promise<Fault | null> {
     const [opening] = this.#openings
     return opening ?? this.#open()
+  }
+
+  /** The same, in place of an unused one if there is no room. */
+  renew(): void {
+    const [oldest] = this.#idle
+    if (this.#connections.size < this.#settings.connections) void this.probe()
+    else if (oldest !== undefined) {
+      this.#end(oldest)
+      void this.probe()
+    }
   }
 
   /** Ends the connections; those in use are cut off. */
@@ -235,10 +260,12 @@ export class Pool {
   }
 
   #open(): Promise<Fault | null> {
+    this.#hooks.onAsk()
+    const from = performance.now()
     const opening = this.#hooks.open().then(opened => {
       this.#openings.delete(opening)
       if (opened instanceof Connection) {
-        this.#add(opened)
+        this.#add(opened, performance.now() - from)
         return null
       }
       this.#refused(opened)
@@ -248,7 +275,7 @@ export class Pool {
     return opening
   }
 
-  #add(connection: Connection): void {
+  #add(connection: Connection, tookMs: number): void {
     if (this.#refusal === closing) return connection.end()
     connection.retireAt = performance.now() + this.#settings.maxAgeMs * (0.9 + Math.random() * 0.2)
     this.#connections.add(connection)
@@ -258,7 +285,7 @@ export class Pool {
       this.#forget(connection)
       this.#serve()
     }
-    this.#hooks.onOpened()
+    this.#hooks.onOpened(tookMs)
     for (const waiting of this.#waiting.filter(({ wanted }) => !isWanted(wanted, connection.server))) {
       if (++waiting.misses < maxMisses) continue
       this.#behind.forget(waiting.wanted)

@@ -19,13 +19,6 @@ import type { Target } from './session.js'
 import type { Query, RawRow, Result } from './sql.js'
 
 export type ServerSettings = PoolSettings & BreakerSettings & {
-  /**
-   * After a failure, until something succeeds, a lookup waits no longer than this, so that the breaker opens on a
-   * server that hangs within one deadline and not several.
-   */
-  readonly suspectMs: number
-  /** A statement may take so long, from when it is sent; the server itself ends it somewhat earlier. */
-  readonly statementMs: number
   /** A replica further behind than this is not believed when it says absent; null: nobody looks at replication. */
   readonly maxLagMs: number | null
   /**
@@ -89,7 +82,8 @@ export class Server {
     this.#pool = new Pool(settings, {
       open: () => openConnection(this.#target, settings.connectTimeoutMs, { dialer, signal: this.#stop.signal })
         .catch((error: unknown) => faultOf(error, 'connect')),
-      onOpened: () => this.#breaker.succeeded(),
+      onAsk: () => this.#breaker.asked(),
+      onOpened: tookMs => this.#breaker.succeeded(tookMs),
       onRefused: fault => this.#breaker.failed(fault),
     })
     this.#replication = new Replication(settings.maxLagMs)
@@ -100,6 +94,9 @@ export class Server {
         { kind: 'fault', blame: 'query', reason: 'breaker-open', again: 'no', broken: false, detail }),
       onClose: () => this.#pool.resume(),
       probe: async () => await this.#pool.probe() === null,
+      isOwing: () => this.#pool.isOwed,
+      onQuiet: () => this.#pool.renew(),
+      onSilent: () => this.#pool.sendAway(),
       onState: (state, detail, lastedMs) => settings.onState(name, state, detail, lastedMs),
     })
   }
@@ -115,7 +112,7 @@ export class Server {
 
   /** Whether lookups may ask it. */
   isAskable(): boolean {
-    return !this.#stop.signal.aborted && this.#breaker.isClosed
+    return !this.#stop.signal.aborted && this.#breaker.isClosed && !this.#breaker.isSilent
   }
 
   /**
@@ -127,27 +124,26 @@ export class Server {
   ): Promise<Reply | Unavailable> {
     if (!this.isAskable()) return this.#refusal()
     const now = performance.now()
-    const share = (deadline - now) / serversLeft
-    const until = now + (this.#breaker.isSuspicious ? Math.min(share, this.#settings.suspectMs) : share)
+    const until = now + (deadline - now) / serversLeft
     for (let isFirst = true; ; isFirst = false) {
       const take = this.#pool.take(choice, until)
       // A question that needn't wait is sent at once.
       const taken = take instanceof Promise ? await take : take
-      if (!(taken instanceof Connection)) return this.#unserved(taken)
+      if (!(taken instanceof Connection)) return this.#problem(taken)
       const sentAt = performance.now()
       const result = await taken.ask(query, values, this.#settings.statementMs, until)
       switch (result.kind) {
-        case 'rows': return await this.#answer(taken, choice, result, until)
+        case 'rows': return await this.#answer(taken, choice, result, sentAt, until)
         case 'late':
           void result.rest.then(rest => {
             this.#ended(taken, rest, sentAt)
-            this.#judge(rest)
+            this.#judge(rest, sentAt)
           })
           return this.#tooLate()
         case 'fault':
           this.#ended(taken, result, sentAt)
           if (result.again !== 'no' && isFirst) continue
-          this.#judge(result)
+          this.#judge(result, sentAt)
           return this.#problem(result)
       }
     }
@@ -198,16 +194,16 @@ export class Server {
   }
 
   /** Tells the breaker what a statement shows. */
-  #judge(result: Result | Fault): void {
+  #judge(result: Result | Fault, sentAt: number): void {
     if (result.kind === 'fault' && isFailure(result)) this.#breaker.failed(result)
-    else this.#breaker.succeeded()
+    else this.#breaker.succeeded(performance.now() - sentAt)
   }
 
   #answer(
-    connection: Connection, { onReply }: Choice, result: Result, until: number,
+    connection: Connection, { onReply }: Choice, result: Result, sentAt: number, until: number,
   ): Reply | Promise<Reply | Unavailable> {
     this.#pool.answered()
-    this.#breaker.succeeded()
+    this.#judge(result, sentAt)
     const reply = { ...result, server: connection.server }
     let work: Promise<void> | undefined
     try {
@@ -215,19 +211,14 @@ export class Server {
     } finally {
       if (work === undefined) this.#pool.release(connection)
     }
-    return work === undefined ? reply
-      : this.#within(until, work.finally(() => this.#pool.release(connection)).then(() => reply))
-  }
-
-  /** The result of the work on a reply, or a time-out if that takes longer than its asker waits. */
-  #within(until: number, work: Promise<Reply>): Promise<Reply | Unavailable> {
+    if (work === undefined) return reply
+    // The work may take longer than its asker waits.
     return new Promise((resolve, reject) => {
-      // After this process was held up, the reply may have come long ago: what there is to read is read first.
-      const timer = setTimeout(() => setImmediate(() => resolve(this.#tooLate())), until - performance.now())
-      work.then(reply => {
-        clearTimeout(timer)
-        resolve(reply)
-      }, reject)
+      connection.waitUntil(until, () => resolve(this.#tooLate()))
+      work.finally(() => {
+        connection.stopWaiting()
+        this.#pool.release(connection)
+      }).then(() => resolve(reply), reject)
     })
   }
 
@@ -237,7 +228,9 @@ export class Server {
 
   #held(connection: Connection): HeldConnection {
     const again = async (query: Query, values: readonly string[]): Promise<Result | Unavailable> => {
+      const sentAt = performance.now()
       const result = await connection.ask(query, values, this.#settings.statementMs)
+      this.#judge(result, sentAt)
       return result.kind === 'fault' ? this.#problem(result) : result
     }
     return {
@@ -252,22 +245,15 @@ export class Server {
   /** So that the silence of a replica's source is noticed, whether or not anybody asks. */
   async #lookAtReplication(): Promise<void> {
     if (!this.isAskable()) return
-    const connection = await this.#pool.take({}, performance.now() + this.#settings.suspectMs)
+    const connection = await this.#pool.take({}, performance.now() + this.#settings.silentMs)
     if (!(connection instanceof Connection)) return
     await this.#held(connection).doubtAbsence()
     this.#pool.release(connection)
   }
 
-  #unserved(fault: Fault): Unavailable {
-    // While the server lets nobody in, each lookup that waited in vain has seen it fail.
-    if (isFailure(fault) && fault.reason === 'timeout') this.#breaker.failed(fault)
-    return this.#problem(fault)
-  }
-
   #refusal(): Unavailable {
-    return this.#stop.signal.aborted
-      ? unavailable('draining', 'stopping')
-      : unavailable('breaker-open', `${this.name}: ${this.#breaker.why}`)
+    if (this.#stop.signal.aborted) return unavailable('draining', 'stopping')
+    return this.#breaker.isClosed ? this.#tooLate() : unavailable('breaker-open', `${this.name}: ${this.#breaker.why}`)
   }
 
   #problem(fault: Fault): Unavailable {

@@ -43,10 +43,9 @@ t.test('the first refuses: the second answers the same question', async t => {
 t.test('the first hangs: it gets its share of the time, and the second answers in the rest', async t => {
   const [first, second] = await twoWays(t)
   first.stall()
-  const { servers, changes } = serversFor(t, { failures: 1 })
+  const { servers } = serversFor(t, { statementMs: 2_000 })
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
   for (let asked = 0; asked < 5; asked++) t.same(seen(await database.ask(lookAlias, [known], 4_000)), knownAnswer)
-  t.match(changes, [{ server: `holdfast@${nameOf(unix(first))}/mail`, state: 'open', detail: 'no connection in time' }])
   t.equal(first.accepted(), 1)
 })
 
@@ -85,7 +84,7 @@ t.test('the first is left alone while its breaker is open, and used again afterw
 
 t.test('the first swallows everything: once its breaker is open nobody waits for it', async t => {
   const [first, second] = await twoWays(t)
-  const { servers, until } = serversFor(t, { resetMs: 50, statementMs: 2_000, suspectMs: 20 })
+  const { servers, until } = serversFor(t, { resetMs: 50, statementMs: 2_000, silentMs: 500 })
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
   t.same(seen(await database.ask(lookAlias, [known], patient)), knownAnswer)
   first.blackhole()

@@ -33,7 +33,7 @@ t.test('many questions at once share the connections', async t => {
 })
 
 t.test('a server that hangs gets no more handshakes at a time than connections stood, and none is ended before its time', async t => {
-  const { servers, until, proxy, database } = await databaseBehind(t, mariadb, { resetMs: 20, connections: 8, standing: 2, suspectMs: 20 })
+  const { servers, until, proxy, database } = await databaseBehind(t, mariadb, { resetMs: 20, connections: 8, standing: 2, silentMs: 20, statementMs: 1_000 })
   await fill(database, servers, 2)
   proxy.stall()
   proxy.dropAll()
@@ -58,7 +58,7 @@ t.test('refused beside connections that stand: tried again after a moment, thoug
   // Timers may be early by it.
   t.intercept(performance, 'now', { value: () => now })
   const pool = new Pool({ connections: 2, standing: 0, idleMs: 60_000, maxAgeMs: 600_000 }, {
-    open, onOpened: () => undefined, onRefused: () => undefined,
+    open, onAsk: () => undefined, onOpened: () => undefined, onRefused: () => undefined,
   })
   t.teardown(() => pool.close())
   for (let taken = 0; taken < 2; taken++) t.ok(await pool.take({}, now + patient) instanceof Connection)
@@ -111,7 +111,7 @@ t.test('N09 an address moves to another server, and eight connections are dead w
 })
 
 t.test('N06 a log-in that takes longer than any lookup waits: it goes on, and then everything is answered', async t => {
-  const { servers, proxy, database } = await databaseBehind(t, mariadb, { suspectMs: 20 })
+  const { servers, proxy, database } = await databaseBehind(t, mariadb, { silentMs: 20 })
   proxy.slow(100)
   t.equal(reasonOf(await database.ask(lookAlias, [known], 150)), 'timeout')
   while (statusOf(servers).connections === 0) await setTimeout(5)

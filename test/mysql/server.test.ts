@@ -71,22 +71,60 @@ t.test('while a server is tried no question waits for it', async t => {
   t.same(await reasons(database, 5), Array(5).fill('breaker-open'))
 })
 
-t.test('hung: some questions time out, then all are breaker-open; awake again, it answers', async t => {
+t.test('hung: one question finds the server silent, no other waits, and then all are breaker-open; awake again, it answers', async t => {
   const hanging = await startBed(t)
-  const { until, database } = databaseOn(t, hanging, { resetMs: 50, statementMs: 2_000, suspectMs: 20 })
+  const { until, database } = databaseOn(t, hanging, { resetMs: 50, statementMs: 2_000, silentMs: 500 })
   t.same(await reasons(database, 2), ['rows', 'rows'])
   await hanging.pause()
-  t.same(await reasons(database, 5), ['timeout', 'timeout', 'timeout', 'breaker-open', 'breaker-open'])
+  t.equal(reasonOf(await database.ask(lookAlias, [known], patient)), 'timeout')
+  for (const reason of await reasons(database, 100)) t.match(reason, /^(?:timeout|breaker-open)$/)
+  await until('open')
+  t.same(await reasons(database, 5), Array(5).fill('breaker-open'))
   hanging.resume()
   await until('closed')
   t.same(await reasons(database, 5), Array(5).fill('rows'))
 })
 
-t.test('after a failure the next questions don\'t use up their time', async t => {
-  const { proxy, database } = await databaseBehind(t, mariadb, { failures: 3, suspectMs: 50 })
+t.test('silent with questions sent and in the queue: all are sent away, no statement is ended, and the answers end the silence', async t => {
+  const { servers, changes, proxy, database } = await databaseBehind(t, mariadb, { connections: 3, silentMs: 1_000 })
+  await fill(database, servers, 3)
+  proxy.slow(5_000)
+  const waiting = await Promise.all(Array.from({ length: 20 }, () => database.ask(lookAlias, [known], patient)))
+  t.same(waiting.map(reasonOf), Array(20).fill('timeout'))
+  t.match(statusOf(servers), { busy: 3, waiting: 0 })
+  t.same(await reasons(database, 5), Array(5).fill('timeout'))
+  while (statusOf(servers).busy > 0) await setTimeout(10)
+  // Now that it is known to be slow, its answers are waited for.
+  t.equal(reasonOf(await database.ask(lookAlias, [known], patient)), 'rows')
+  t.same(changes, [])
+})
+
+t.test('one slow query alone is no silence: the server lets in another connection meanwhile', async t => {
+  const { changes, database } = databaseOn(t, mariadb, { silentMs: 2_000 })
+  await reasons(database, 1)
+  t.equal(reasonOf(await database.ask(queryOf('SELECT SLEEP(5), ?'), ['x'], patient)), 'rows')
+  t.same(changes, [])
+})
+
+t.test('silent while an absence is judged: its asker doesn\'t wait for the judgement', async t => {
+  const { proxy, database } = await databaseBehind(t, mariadb, { silentMs: 1_000 })
+  await reasons(database, 1)
+  const answer = await database.ask(lookAlias, ['nobody'], patient, {
+    onReply: async (_, held) => {
+      proxy.blackhole()
+      await held.again(lookAlias, [known])
+    },
+  })
+  t.equal(reasonOf(answer), 'timeout')
+})
+
+t.test('a server that has never let anybody in: one question waits for it, no other does, and it is out when a try to connect is', async t => {
+  const { changes, until, proxy, database } = await databaseBehind(t, mariadb, { silentMs: 20, statementMs: 1_000, connectTimeoutMs: 3_000 })
   proxy.stall()
-  t.equal(reasonOf(await database.ask(lookAlias, [known], 100)), 'timeout')
-  t.same(await reasons(database, 2), ['timeout', 'timeout'])
+  t.equal(reasonOf(await database.ask(lookAlias, [known], 1_000)), 'timeout')
+  for (const reason of await reasons(database, 20)) t.match(reason, /^(?:timeout|breaker-open)$/)
+  await until('open')
+  t.same(changes.map(({ state, detail }) => [state, detail]), [['open', 'no answer in time']])
 })
 
 t.test('hung with questions in the queue: they are sent away when the breaker opens, not when their time is over', async t => {
@@ -94,7 +132,8 @@ t.test('hung with questions in the queue: they are sent away when the breaker op
   await fill(database, servers, 3)
   proxy.blackhole()
   const waiting = await Promise.all(Array.from({ length: 20 }, () => database.ask(lookAlias, [known], patient)))
-  t.same(waiting.map(reasonOf), [...Array<string>(3).fill('timeout'), ...Array<string>(17).fill('breaker-open')])
+  for (const reason of waiting.splice(0, 3).map(reasonOf)) t.match(reason, /^(?:breaker-open|timeout)$/)
+  t.same(waiting.map(reasonOf), Array(17).fill('breaker-open'))
 })
 
 t.test('hung with more questions sent than it takes to open the breaker: those whose connection is dropped wait for no other', async t => {
