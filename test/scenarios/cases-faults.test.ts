@@ -10,18 +10,15 @@ import { truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { startHoldfast } from '../fixtures/daemon.js'
-import type { Holdfast } from '../fixtures/daemon.js'
 import { during } from '../fixtures/during.js'
 import { startHole } from '../fixtures/hole.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
-import { startProxy } from '../fixtures/proxy.js'
-import type { Proxy } from '../fixtures/proxy.js'
 import { startRedis } from '../fixtures/redis.js'
-import { socketmapAsk } from '../fixtures/wire.js'
 import { startZone } from '../fixtures/zone.js'
 import type { Name } from '../fixtures/zone.js'
+import { proxyTo, startCase, untilAnswered } from './cases_bed.js'
+import type { Bed, Setting } from './cases_bed.js'
 
 const mariadb = await startMariadb({
   sql: `
@@ -43,37 +40,15 @@ const mariadb = await startMariadb({
 })
 t.teardown(() => mariadb.stop())
 
-const Q = 'SELECT goto FROM alias WHERE address=\'%s\''
 const bySocket = `unix:${mariadb.socket}`
 const byTcp = `127.0.0.1:${mariadb.port}`
 
-type Setting = {
-  /** Hosts, or a whole log-in, by name; `db` is the server itself. */
-  readonly databases?: Readonly<Record<string, string | Readonly<Record<string, string>>>>
-  /** A query on `db`, or all of a map that isn't as the others; `alias` is Q. */
-  readonly maps?: Readonly<Record<string, string | Readonly<Record<string, unknown>>>>
-  readonly more?: Readonly<Record<string, unknown>>
-  /** Stands before the daemon's own command. */
-  readonly command?: readonly string[]
-}
-
 const logs: (() => string)[] = []
 
-type Bed = Holdfast & { readonly ask: (map: string, key: string) => Promise<string> }
-
-const start = async (t: Pick<Test, 'teardown'>, { databases = {}, maps = {}, more = {}, command = [] }: Setting): Promise<Bed> => {
-  const login = { user: mariadb.user, password: mariadb.password, dbname: mariadb.database }
-  const config = (dir: string): string => JSON.stringify({
-    listen: [{ socketmap: `unix:${dir}/s` }], health: 'off',
-    databases: Object.fromEntries(Object.entries({ db: bySocket, ...databases })
-      .map(([name, given]) => [name, { ...login, ...typeof given === 'string' ? { hosts: given } : given }])),
-    maps: Object.fromEntries(Object.entries<string | Readonly<Record<string, unknown>>>({ alias: Q, ...maps })
-      .map(([name, given]) => [name, { search: 'exact', database: 'db', ...typeof given === 'string' ? { query: given } : { query: Q, ...given } }])),
-    ...more,
-  })
-  const holdfast = await during(t, startHoldfast(config, { command }), 'kill')
-  logs.push(() => holdfast.log())
-  return { ...holdfast, ask: (map, key) => socketmapAsk(join(holdfast.dir, 's'), map, key) }
+const start = async (t: Pick<Test, 'teardown'>, { maps = {}, ...setting }: Partial<Setting>): Promise<Bed> => {
+  const bed = await startCase(t, mariadb, { ...setting, maps: { alias: {}, ...maps } })
+  logs.push(() => bed.log())
+  return bed
 }
 
 /** The first word of the reason of each, or the whole reply. */
@@ -86,21 +61,8 @@ const reasonsOf = (replies: readonly string[]): ReadonlyMap<string, number> => {
   return counts
 }
 
-/** Asks until the breaker lets somebody try: the first reply that is no temporary error. */
-const untilAnswered = async ({ ask }: Bed, map: string, key: string): Promise<string> => {
-  for (;;) {
-    const reply = await ask(map, key)
-    if (!reply.startsWith('TEMP ')) return reply
-  }
-}
-
-const proxyTo = async (path: string): Promise<Proxy> => {
-  const proxy = await during(t, startProxy({ path }))
-  return proxy
-}
-
 /** In front of the server, for one case each. */
-const [flaky, stalling] = await Promise.all([proxyTo(mariadb.socket), proxyTo(mariadb.socket)])
+const [flaky, stalling] = await Promise.all([proxyTo(t, mariadb.socket), proxyTo(t, mariadb.socket)])
 await mariadb.sql('CREATE USER narrow IDENTIFIED BY \'secret-word\' WITH MAX_USER_CONNECTIONS 1; GRANT SELECT ON mail.* TO narrow')
 
 /** For the cases that end well: a breaker that soon lets somebody try. */
@@ -173,7 +135,7 @@ t.test('C77 the host\'s name can\'t be looked up, in each way; it heals by itsel
   const well: Name = { a: ['127.0.0.1'] }
   let name: Name | undefined = well
   const nameserver = await during(t, startZone(() => name, { host: '127.0.5.3', options: 'timeout:1 attempts:1' }))
-  const proxy = await proxyTo(mariadb.socket)
+  const proxy = await proxyTo(t, mariadb.socket)
   const bed = await start(t, {
     databases: { db: `db.example.internal:${proxy.port}` }, command: nameserver.command, maps: { alias: { fresh_for: '1ms' } },
     more: { deadline: '1s', soft_deadline: '100ms', breaker: { failures: 2, reset: '50ms' } },
@@ -278,7 +240,7 @@ t.test('C121 the first query after an outage is wrong: the server is used again 
 })
 
 t.test('C122 a server still hangs: none of 500 lookups tries it or waits for it, known keys are answered', async t => {
-  const proxy = await proxyTo(mariadb.socket)
+  const proxy = await proxyTo(t, mariadb.socket)
   const bed = await start(t, {
     databases: { db: `127.0.0.1:${proxy.port}` }, maps: { alias: { fresh_for: '1ms' } },
     more: { deadline: '2s', soft_deadline: '100ms', breaker: { failures: 2, reset: '200ms' }, log: { level: 'debug' } },
@@ -314,7 +276,7 @@ t.test('C125 a thousand lookups over five maps on a server that is down: the map
 
 t.test('C146 started with MySQL and Redis away: it listens, defers, and answers when they are there', async t => {
   const redis = await during(t, startRedis())
-  const [toMysql, toRedis] = await Promise.all([proxyTo(mariadb.socket), proxyTo(redis.socket)])
+  const [toMysql, toRedis] = await Promise.all([proxyTo(t, mariadb.socket), proxyTo(t, redis.socket)])
   for (const proxy of [toMysql, toRedis]) proxy.refuse()
   const bed = await start(t, {
     databases: { db: `127.0.0.1:${toMysql.port}`, nameless: 'nobody.invalid' }, maps: { nameless: { database: 'nameless' } },

@@ -2,74 +2,38 @@
  * Cases from the field, each by its id, in which a server is odd rather than down: slow, behind a balancer, out of
  * statements, of several addresses, with tables that are empty on purpose. The whole daemon is asked, over socketmap.
  */
-import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { makeCertificates } from '../fixtures/certificates.js'
-import { startHoldfast } from '../fixtures/daemon.js'
-import type { Holdfast } from '../fixtures/daemon.js'
 import { during } from '../fixtures/during.js'
 import { startHole } from '../fixtures/hole.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
-import { startProxy } from '../fixtures/proxy.js'
-import type { Proxy } from '../fixtures/proxy.js'
-import { socketmapAsk } from '../fixtures/wire.js'
 import { withHosts } from '../fixtures/with_file.js'
+import { aliasQuery, proxyTo, startCase, untilAnswered } from './cases_bed.js'
 
 const tables = `
   CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT);
   INSERT INTO alias VALUES ('info@example.com', 'box@example.net'), ('two@example.com', 'two@example.net');
 `
-const Q = 'SELECT goto FROM alias WHERE address=\'%s\''
 const echo = 'SELECT \'%s\''
-
-type Section = Readonly<Record<string, unknown>>
-
-type Bed = Holdfast & { readonly ask: (map: string, key: string) => Promise<string> }
-
-/** The daemon with these maps on `mariadb`, reached at `hosts`. */
-const start = async (
-  t: Pick<Test, 'teardown'>, mariadb: Mariadb, hosts: string, maps: Readonly<Record<string, Section>>,
-  { login = {}, command = [], more = {} }: { readonly login?: Section, readonly command?: readonly string[], readonly more?: Section } = {},
-): Promise<Bed> => {
-  const { user, password, database } = mariadb
-  const holdfast = await during(t, startHoldfast(dir => JSON.stringify({
-    listen: [{ socketmap: `unix:${dir}/s` }], health: 'off',
-    databases: { db: { hosts, user, password, dbname: database, ...login } },
-    maps: Object.fromEntries(Object.entries(maps).map(([name, map]) =>
-      [name, { search: 'exact', database: 'db', query: Q, ...map }])),
-    ...more,
-  }), { command }), 'kill')
-  return { ...holdfast, ask: (map, key) => socketmapAsk(join(holdfast.dir, 's'), map, key) }
-}
 
 const serverWith = async (t: Test, sql = tables, args: readonly string[] = []): Promise<Mariadb> => {
   const mariadb = await during(t, startMariadb({ sql, args }))
   return mariadb
 }
 
-const proxied = async (t: Test, { socket }: Mariadb): Promise<Proxy> => {
-  const proxy = await during(t, startProxy({ path: socket }))
-  return proxy
-}
-
-const untilAnswered = async ({ ask }: Bed, map: string, key: string): Promise<string> => {
-  for (;;) {
-    const reply = await ask(map, key)
-    if (!reply.startsWith('TEMP ')) return reply
-  }
-}
-
 const keys = (count: number): readonly string[] => Array.from({ length: count }, (_, at) => `${at}@example.com`)
 
 t.test('C81 the first of two hosts swallows everything: a thousand keys are answered, and it is tried now and then', async t => {
   const mariadb = await serverWith(t)
-  const hole = await proxied(t, mariadb)
+  const hole = await proxyTo(t, mariadb.socket)
   hole.stall()
   // Unix sockets come first.
-  const { ask } = await start(t, mariadb, `unix:${hole.socket}, 127.0.0.1:${mariadb.port}`, { echo: { query: echo } })
+  const { ask } = await startCase(t, mariadb, {
+    databases: { db: `unix:${hole.socket}, 127.0.0.1:${mariadb.port}` }, maps: { echo },
+  })
   const all = keys(1_000)
   const replies: string[] = []
   for (let at = 0; at < all.length; at += 50) {
@@ -84,8 +48,8 @@ t.test('N04 an access table whose rows have gone, as they do: MySQL is believed,
   const mariadb = await serverWith(t, `CREATE TABLE maint (address VARCHAR(255) PRIMARY KEY, action VARCHAR(255));
     INSERT INTO maint VALUES ${blocked.map(address => `('${address}', '450 4.2.0 moved')`).join(', ')}`)
   // As `adopt` writes it for check_*_access; no time has to pass for the rows to be asked for again.
-  const { ask } = await start(t, mariadb, `unix:${mariadb.socket}`, {
-    maint: { search: 'access', query: 'SELECT action FROM maint WHERE address=\'%s\'', max_shrink: '100%', fresh_for: '1ms', absent_for: '1ms' },
+  const { ask } = await startCase(t, mariadb, {
+    maps: { maint: { search: 'access', query: 'SELECT action FROM maint WHERE address=\'%s\'', max_shrink: '100%', fresh_for: '1ms', absent_for: '1ms' } },
   })
   for (const address of blocked) t.equal(await ask('maint', address), 'OK 450 4.2.0 moved')
   await mariadb.sql('DELETE FROM maint')
@@ -104,9 +68,11 @@ t.test('N07 a round trip of 360 ms, without and with TLS: once a connection stan
     `--ssl-ca=${certificates.file('ca.pem')}`, `--ssl-cert=${certificates.file('server.pem')}`, `--ssl-key=${certificates.file('server.key')}`,
   ])
   for (const [name, login] of [['plain', {}], ['TLS', { tls_CAfile: certificates.file('ca.pem') }]] as const) {
-    const proxy = await proxied(t, mariadb)
+    const proxy = await proxyTo(t, mariadb.socket)
     proxy.slow(360)
-    const bed = await start(t, mariadb, `127.0.0.1:${proxy.port}`, { echo: { query: echo } }, { login })
+    const bed = await startCase(t, mariadb, {
+      databases: { db: { hosts: `127.0.0.1:${proxy.port}`, ...login } }, maps: { echo },
+    })
     await untilAnswered(bed, 'echo', 'first@example.com')
     for (const key of keys(20)) t.equal(await bed.ask('echo', key), `OK ${key}`, name)
   }
@@ -114,20 +80,20 @@ t.test('N07 a round trip of 360 ms, without and with TLS: once a connection stan
 
 t.test('N08 a name of several addresses, of which one refuses or is silent: the other is used, and a failure names an address', async t => {
   const mariadb = await serverWith(t)
-  const refusing = await start(t, mariadb, `db.test:${mariadb.port}`, { alias: {} }, {
-    command: withHosts('::1 db.test', '127.0.0.1 db.test'),
+  const refusing = await startCase(t, mariadb, {
+    databases: { db: `db.test:${mariadb.port}` }, maps: { alias: {} }, command: withHosts('::1 db.test', '127.0.0.1 db.test'),
   })
   t.equal(await refusing.ask('alias', 'info@example.com'), 'OK box@example.net')
 
   await during(t, startHole('127.0.0.9', mariadb.port))
-  const silent = await start(t, mariadb, `db.test:${mariadb.port}`, { alias: {} }, {
-    command: withHosts('127.0.0.9 db.test', '127.0.0.1 db.test'),
+  const silent = await startCase(t, mariadb, {
+    databases: { db: `db.test:${mariadb.port}` }, maps: { alias: {} }, command: withHosts('127.0.0.9 db.test', '127.0.0.1 db.test'),
   })
   t.equal(await silent.ask('alias', 'info@example.com'), 'OK box@example.net')
 
   const port = await freePort()
-  const nobody = await start(t, mariadb, `db.test:${port}`, { alias: {} }, {
-    command: withHosts('::1 db.test', '127.0.0.1 db.test'), more: { breaker: { failures: 1 } },
+  const nobody = await startCase(t, mariadb, {
+    databases: { db: `db.test:${port}` }, maps: { alias: {} }, command: withHosts('::1 db.test', '127.0.0.1 db.test'), more: { breaker: { failures: 1 } },
   })
   t.match(await nobody.ask('alias', 'info@example.com'), /^TEMP /)
   await nobody.logged(new RegExp(`db\\.test:${port}/\\S+ not answering: connection refused at (127\\.0\\.0\\.1|::1)`))
@@ -136,7 +102,7 @@ t.test('N08 a name of several addresses, of which one refuses or is silent: the 
 t.test('N10 another program has used up the server\'s prepared statements: nobody notices', async t => {
   const mariadb = await serverWith(t)
   await mariadb.sql('SET GLOBAL max_prepared_stmt_count = 0')
-  const { ask } = await start(t, mariadb, `unix:${mariadb.socket}`, { alias: {} })
+  const { ask } = await startCase(t, mariadb, { maps: { alias: {} } })
   t.equal(await ask('alias', 'info@example.com'), 'OK box@example.net')
   t.equal(await ask('alias', 'nobody@example.com'), 'NOTFOUND ')
 })
@@ -145,9 +111,10 @@ t.test('N15 a view whose definer is gone: known keys are answered, others deferr
   const mariadb = await serverWith(t, `${tables}
     CREATE USER old@localhost; GRANT ALL ON *.* TO old@localhost;
     CREATE DEFINER=old@localhost SQL SECURITY DEFINER VIEW v_alias AS SELECT * FROM alias;`)
-  const bed = await start(t, mariadb, `unix:${mariadb.socket}`, {
-    view: { query: Q.replace('alias', 'v_alias'), fresh_for: '1ms' }, alias: { fresh_for: '1ms' },
-  }, { more: { copies: 'off' } })
+  const bed = await startCase(t, mariadb, {
+    maps: { view: { query: aliasQuery.replace('alias', 'v_alias'), fresh_for: '1ms' }, alias: { fresh_for: '1ms' } },
+    more: { copies: 'off' },
+  })
   const { ask } = bed
   t.equal(await ask('view', 'info@example.com'), 'OK box@example.net')
   await mariadb.sql('DROP USER old@localhost')
@@ -170,10 +137,13 @@ t.test('N18 a TLS policy in an outage: what is known holds, and nobody else\'s m
   const mariadb = await serverWith(t, `
     CREATE TABLE policy (domain VARCHAR(255) PRIMARY KEY, level VARCHAR(20)); INSERT INTO policy VALUES ('partner.example', 'encrypt');
     CREATE TABLE relay (domain VARCHAR(255) PRIMARY KEY); INSERT INTO relay VALUES ('customer.example');`)
-  const bed = await start(t, mariadb, `unix:${mariadb.socket}`, {
-    policy: { query: 'SELECT level FROM policy WHERE domain=\'%s\'', absence: 'weakens', fresh_for: '1ms', absent_for: '1ms' },
-    relay: { search: 'domain', query: 'SELECT domain FROM relay WHERE domain=\'%s\'' },
-  }, { more: { copies: 'off', breaker: { failures: 1 } } })
+  const bed = await startCase(t, mariadb, {
+    maps: {
+      policy: { query: 'SELECT level FROM policy WHERE domain=\'%s\'', absence: 'weakens', fresh_for: '1ms', absent_for: '1ms' },
+      relay: { search: 'domain', query: 'SELECT domain FROM relay WHERE domain=\'%s\'' },
+    },
+    more: { copies: 'off', breaker: { failures: 1 } },
+  })
   const { ask } = bed
   t.equal(await ask('policy', 'partner.example'), 'OK encrypt')
   t.equal(await ask('policy', 'customer.example'), 'NOTFOUND ')
@@ -189,10 +159,11 @@ t.test('N18 a TLS policy in an outage: what is known holds, and nobody else\'s m
 
 t.test('N23 a balancer deals connections out to two servers, and one map\'s query is slow: no other statement is ended, and the breaker stays closed', async t => {
   const [one, other] = await Promise.all([serverWith(t), serverWith(t)])
-  const balancer = await proxied(t, one)
+  const balancer = await proxyTo(t, one.socket)
   balancer.lead({ path: one.socket }, { path: other.socket })
-  const bed = await start(t, one, `127.0.0.1:${balancer.port}`, {
-    slow: { query: 'SELECT SLEEP(10) FROM DUAL WHERE \'%s\' <> \'\'' }, echo: { query: echo },
+  const bed = await startCase(t, one, {
+    databases: { db: `127.0.0.1:${balancer.port}` },
+    maps: { slow: 'SELECT SLEEP(10) FROM DUAL WHERE \'%s\' <> \'\'', echo },
   })
   // Another client of the account, whose statement nobody may end.
   const bystanders = [one, other].map(server => server.sql('SELECT SLEEP(4) AS ended'))
