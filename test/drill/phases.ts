@@ -74,8 +74,9 @@ const reconfigure = async ({ holdfast, configure }: Stage, more: Readonly<Record
   await holdfast.logged(/ reloaded: /, from)
 }
 
+/** Asks a Redis that is loading, too: it is what ends the loading. */
 const redisCommand = async ({ redis }: Stage, ...commands: readonly (readonly [string, ...string[]])[]): Promise<void> => {
-  const client = new Redis({ host: redis.host, port: redis.port, lazyConnect: true })
+  const client = new Redis({ host: redis.host, port: redis.port, lazyConnect: true, enableReadyCheck: false })
   await client.connect()
   for (const [command, ...args] of commands) await client.call(command, ...args)
   client.disconnect()
