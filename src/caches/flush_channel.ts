@@ -5,9 +5,10 @@
  * then for stale. The channel has a connection of its own; after it was lost,
  * messages may have been missed.
  *
- * The hash has a mark of its own: where that is missing, Redis lost the hash, and
- * anything may have been flushed. Anybody may have written what Redis holds: it is
- * checked, and can do no more than make keys stale.
+ * The hash has a mark of its own: where that is missing, or another one than this
+ * node saw before, Redis lost the hash, and anything may have been flushed. Anybody
+ * may have written what Redis holds: it is checked, and can do no more than make keys
+ * stale.
  */
 import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
@@ -75,6 +76,8 @@ export class FlushChannel {
   #subscriber: Redis | null = null
   /** When the connection last worked (epoch ms): this node has heard of all flushes well before then. */
   #heardAt = 0
+  /** The mark of the hash when it was last read; null: there was none, or it was never read. */
+  #mark: string | null = null
   #isClosed = false
   #attempts = 0
   #reconnecting: NodeJS.Timeout | undefined
@@ -144,11 +147,12 @@ export class FlushChannel {
   async #readHash(): Promise<void> {
     const { client, hooks, now } = this.#parts
     const times = await client.hgetall(this.#hash)
-    if (times[mark] === undefined) {
-      hooks.onLost(now())
-      // A Redis that can't be written to has lost nothing by it.
-      await client.hsetnx(this.#hash, mark, now()).catch(() => undefined)
-    }
+    const found = times[mark] ?? null
+    // Another node that lost it with this one may have set a new mark by now.
+    if (found === null || (this.#mark !== null && found !== this.#mark)) hooks.onLost(now())
+    // A Redis that can't be written to has lost nothing by it.
+    if (found === null) await client.hsetnx(this.#hash, mark, now()).catch(() => undefined)
+    this.#mark = found ?? (await client.hgetall(this.#hash))[mark] ?? null
     for (const [map, text] of Object.entries(times)) {
       // A flush from the future would never end.
       const at = Math.min(Number(text), now())

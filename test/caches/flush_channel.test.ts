@@ -67,6 +67,17 @@ t.test('a node whose connection broke reads what it may have missed, and no more
   t.strictSame(node.told, [['alias', null, start]])
 })
 
+t.test('a node learns of a loss from which another one has recovered first', async t => {
+  const [first, second] = [await join(t, 'both:'), await join(t, 'both:', start + 1)]
+  await client.del('both:flushed')
+  await client.hset('both:flushed', 'since then', start + 2)
+  await client.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+  await second.until(() => second.inTouch.length === 3)
+  await first.until(() => first.inTouch.length === 3)
+  t.strictSame(second.told, [[start + 1]])
+  t.strictSame(first.told, [[start], [start]])
+})
+
 t.test('what anybody writes there is harmless', async t => {
   await client.hset('odd:flushed', 'since then', start, 'alias', 'x', 'domains', String(start * 2), '', '-1')
   t.strictSame((await join(t, 'odd:')).told, [['domains', null, start]], 'no flush is from the future')
