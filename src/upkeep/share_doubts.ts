@@ -40,7 +40,13 @@ export const shareDoubts = ({ maps, client, keyPrefix, ready, clock, onProblem }
   const read = async (): Promise<void> => {
     try {
       const texts = await readDoubts(client, keyPrefix, shared.map(({ identity }) => identity))
-      for (const [index, text] of texts.entries()) if (text !== null && !isClosed) shared[index]?.trust.decode(text)
+      for (const [index, map] of shared.entries()) {
+        const text = texts[index] ?? null
+        if (isClosed) break
+        if (text !== null) map.trust.decode(text)
+        // Redis has lost it: a node that joins now would believe what this one does not.
+        else if (map.trust.doubts.length > 0) await writeDoubts(client, keyPrefix, map.identity, map.trust.encode())
+      }
     } catch (error) {
       if (!isClosed) onProblem(messageOf(error))
     }

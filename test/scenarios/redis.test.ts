@@ -5,11 +5,14 @@
  * 2. Redis and Holdfast are restarted with MariaDB down: what one had verified
  *    before is answered from Redis; what nobody has verified is deferred. The same
  *    while Redis is so slow that it would otherwise be left alone.
+ * 3. Redis is emptied while a table is in doubt; a second node joins.
  */
+import { setTimeout } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
 import { during } from '../fixtures/during.js'
-import { mailConfig, mailSql } from '../fixtures/mail.js'
+import { mailConfig, mailSql, tableConfig, tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { startProxy } from '../fixtures/proxy.js'
 import { startRedis } from '../fixtures/redis.js'
@@ -79,4 +82,26 @@ t.test('Redis and Holdfast restarted with MariaDB down: answers come from Redis'
   proxy.slow(200)
   for (const [map, key, reply] of answers) t.equal(await socketmapAsk(path, map, key), reply, `${map} ${key}`)
 
+})
+
+t.test('a Redis that lost the doubts of a node has them again for one that joins', async t => {
+  const keys = Array.from({ length: 10 }, (_, index) => `user${index}@v.example`)
+  const mariadb = await startMariadb({ sql: tableSql(keys.map(key => `('${key}', 'box')`).join()) })
+  t.teardown(() => mariadb.stop())
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const client = new Redis({ path: redis.socket })
+  t.teardown(() => client.disconnect())
+  const config = (dir: string): string => tableConfig(dir, mariadb, { alias: { search: 'exact' } }, { redis: { path: redis.socket } })
+  const first = await startHoldfast(config)
+  t.teardown(() => first.kill())
+  for (const key of keys) t.equal(await socketmapAsk(`${first.dir}/s`, 'alias', key), 'OK box')
+  await mariadb.sql('DELETE FROM a WHERE k > \'user3\'')
+  t.match(await socketmapAsk(`${first.dir}/s`, 'alias', 'stranger@v.example'), /^TEMP distrusted/)
+  await client.flushall()
+  while (await client.exists('holdfast:doubts of maps') === 0) await setTimeout(20)
+  const second = await startHoldfast(config)
+  t.teardown(() => second.kill())
+  for (const key of keys.slice(3)) t.match(await socketmapAsk(`${second.dir}/s`, 'alias', key), /^(OK|TEMP) /, 'never absent')
+  t.match(await socketmapAsk(`${second.dir}/s`, 'alias', 'stranger@v.example'), /^TEMP distrusted/)
 })
