@@ -106,9 +106,12 @@ export const unexpiredFound = (entry: Entry | undefined, now: number): Found | n
   return isFresh(entry, now) ? entry.outcome : found(entry.outcome.value, 'stale')
 }
 
-/** Whether a found answer speaks against an absence: one that is not expired at `now`, or another definition's. */
-export const isEvidence = (entry: Entry | undefined, now: number): entry is Entry & { readonly outcome: Found } =>
-  entry?.outcome.kind === 'found' && (now < entry.expiredAt || isForeign(entry))
+/**
+ * Whether a found answer speaks against an absence: even one that is expired, or another definition's, and must not be
+ * given any more. What is too old for that, too, is for the table's trust to say.
+ */
+export const isEvidence = (entry: Entry | undefined): entry is Entry & { readonly outcome: Found } =>
+  entry?.outcome.kind === 'found'
 
 /** An absent entry, fresh or stale, that is not expired at `now`; where an absence may stand in. */
 export const isKnownAbsent = (entry: Entry | undefined, now: number): boolean =>

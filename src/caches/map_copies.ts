@@ -46,7 +46,7 @@ export class MapCopies {
   }
 
   /** The copy of a table, its own or another definition's, if it was taken after `since` (epoch ms). */
-  evidence(table: number, since: number): Copy | null {
+  evidence(table: number, since = -Infinity): Copy | null {
     const foreign = this.#foreign[table] ?? null
     return this.of(table, since) ?? (foreign !== null && foreign.takenAt > since ? foreign : null)
   }
@@ -54,7 +54,7 @@ export class MapCopies {
   /** Takes the copies of another definition as evidence. `places`: of its tables here; -1: nowhere. */
   inherit(earlier: MapCopies, places: readonly number[]): void {
     for (const [table, place] of places.entries()) {
-      const copy = earlier.evidence(table, -Infinity)
+      const copy = earlier.evidence(table)
       if (place !== -1 && copy !== null) this.putForeign(place, copy)
     }
   }
@@ -65,9 +65,9 @@ export class MapCopies {
   }
 
   /** Who has the row of a step's key by the copies of another definition; null: they don't say. */
-  foreignRow(key: string, since: number): Copied | null {
+  foreignRow(key: string): Copied | null {
     for (const table of this.#foreign.keys()) {
-      const copy = this.evidence(table, since)
+      const copy = this.evidence(table)
       const answer = copy?.isForeign === true ? copy.answer(key) : undefined
       if (copy !== null && answer?.kind === 'found') {
         return { outcome: answer, at: copy.takenAt, table, server: '', isForeign: true }
@@ -77,7 +77,7 @@ export class MapCopies {
   }
 
   /** What the copies say of a step's key, if they were taken after `since` (epoch ms); null: they say nothing. */
-  answer(key: string, since: number): Copied | null {
+  answer(key: string, since = -Infinity): Copied | null {
     let at = Infinity
     for (const table of this.#copies.keys()) {
       const copy = this.of(table, since)

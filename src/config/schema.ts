@@ -237,7 +237,8 @@ const upkeep = {
   snapshot: text.optional().describe('The file that keeps the cache over a restart. The default is `snapshot` in the '
     + 'service\'s StateDirectory'),
   remember_for: duration.prefault('30d').describe('The time after the last lookup of a key for which Holdfast verifies '
-    + 'it again in the background, about once a day, so that `stale_for` counts from a recent check. 0 is never'),
+    + 'it again in the background, about once a day, so that `stale_for` counts from a recent check. For so long, too, '
+    + 'a key that is too old to be served counts as known. 0 is never'),
   changes_every: duration.prefault('5s')
     .describe('The time between two runs of the `changes` query of a map. At least 1s'),
   copy_every: duration.prefault('15m').describe('The time between two copies of each table, which answer only while '

@@ -108,7 +108,7 @@ const mayNameAliases = ({ search, sensitive, absence: { does } }: MapConfig): bo
 /** What judges the absences of a map's tables, each for itself. */
 const trustsIn = (
   map: MapConfig, tables: readonly Table[], known: Known,
-  { canaries, siblings, log, onDoubt }: Surroundings,
+  { config, canaries, siblings, log, onDoubt }: Surroundings,
 ): readonly TableTrust[] => {
   const logChange = logDoubt(map.name, log)
   return tables.map(({ source, authority, definition: { texts, bind } }, index) => {
@@ -117,7 +117,8 @@ const trustsIn = (
     // Rows that count for a while only come and go as they should.
     const isTimed = texts.some(asksTheTime)
     const trust = new TableTrust({
-      maxShrink: isTimed ? 1 : map.maxShrink, evidenceForMs: isTimed ? map.lifetimes.freshForMs : Infinity,
+      maxShrink: isTimed ? 1 : map.maxShrink,
+      evidenceForMs: isTimed ? map.lifetimes.freshForMs : Math.max(config.file.remember_for, map.lifetimes.staleForMs),
     }, {
       source, clock: systemClock, canaries: canaries.get(authority) ?? [], siblings: inDatabase,
       // Another definition may have found what this one doesn't ask for.

@@ -38,7 +38,7 @@ export const answerFromMemory = (known: Known, walk: Walk, now: number): MemoryA
     }
   }
   // What was put together from rows that memory has lost is evidence, too.
-  if (isAbsent && !hasWhole(known, walk, now)) return { outcome: absent, dueEntry: null }
+  if (isAbsent && !hasWhole(known, walk)) return { outcome: absent, dueEntry: null }
   const key = wholeKey(walk)
   const whole = memory.peek(key)
   known.noteUse(key, whole, now)
@@ -51,9 +51,9 @@ export const answerFromMemory = (known: Known, walk: Walk, now: number): MemoryA
   return bridged === null ? null : { outcome: bridged, dueEntry: null }
 }
 
-/** Whether there is a found answer for the whole walk, in either spelling. */
-const hasWhole = ({ memory }: Known, walk: Walk, now: number): boolean => walk.steps.length > 1
-  && [wholeKey(walk), foldedWholeKey(walk.key)].some(key => unexpiredFound(memory.peekFound(key), now) !== null)
+/** Whether there is a found answer for the whole walk, in either spelling, however old. */
+const hasWhole = ({ memory }: Known, walk: Walk): boolean => walk.steps.length > 1
+  && [wholeKey(walk), foldedWholeKey(walk.key)].some(key => memory.peekFound(key) !== undefined)
 
 /** A stale entry that is not to be asked again yet: its table failed, or contradicted it. */
 const isPaused = (entry: Entry, now: number): boolean => now < entry.askAgainAt

@@ -114,9 +114,9 @@ export class Known {
     return isGone ? null : copied
   }
 
-  /** Who has a step's row by a copy, another definition's too; null: nobody, or it was contradicted since. */
+  /** Who has a step's row by a copy, of any age and another definition's too; null: nobody, or contradicted since. */
   copiedRow(stepKey: string): Copied | null {
-    const copied = this.copied(stepKey) ?? this.copies.foreignRow(stepKey, this.copiesSince)
+    const copied = this.copies.answer(stepKey) ?? this.copies.foreignRow(stepKey)
     return copied?.outcome.kind === 'found' ? this.copiedSince(stepKey, this.memory.peek(stepKey), copied) : null
   }
 
@@ -182,8 +182,7 @@ export class Known {
    * before and is not in the copy was gone when that was taken: rows that come and go are no evidence for ever.
    */
   sample(table: number, count: number, since: number): string[] {
-    const now = this.#parts.clock.now()
-    const copied = (this.copies.evidence(table, Math.max(since, this.copiesSince))?.sampleKeys(count) ?? [])
+    const copied = (this.copies.evidence(table, since)?.sampleKeys(count) ?? [])
       .filter(key => this.copiedRow(key) !== null)
     const fromCopy = Math.min(copied.length, Math.ceil(count / 2))
     // An absence draws one.
@@ -196,7 +195,7 @@ export class Known {
       return known === null || known.table === table || known.at < verifiedAt
     }
     const held = this.memory.sample(table, count - fromCopy, (entry, key) => entry.verifiedAt > since
-      && isEvidence(entry, now) && isInCopy(key, entry), this.#parts.random)
+      && isEvidence(entry) && isInCopy(key, entry), this.#parts.random)
     const inTurns = Array.from({ length: count }, (_, index) => [copied[index], held[index]]).flat()
     return [...new Set(inTurns.filter(key => key !== undefined))].slice(0, count)
   }
@@ -241,7 +240,7 @@ export class Known {
     const isUnjudged = ours?.outcome.kind === 'absent' && !this.isRedisRead
     const isOlder = ours !== undefined && !isForeign(ours) && ours.verifiedAt >= told.verifiedAt
     if (isOlder && !isUnjudged) return false
-    if (told.outcome.kind === 'absent' && isEvidence(ours, now)) return false
+    if (told.outcome.kind === 'absent' && isEvidence(ours)) return false
     const flushedAt = this.#flushedAt(key)
     // An absence that another node or process found is not fresh here: its clock may differ.
     const isCurrent =

@@ -3,13 +3,14 @@
  * was put together from rows, is served on as stale, the contradiction is noted in it, and a second statement so much
  * later (`confirm_for`) ends it. Two that are farther apart may be of two gaps, with the row there in between.
  *
- * A row that another definition of the map found is never served: its value may have another form. It is evidence all
- * the same: the absence of its key is deferred until it is confirmed, and it is among the known keys by which the table
- * is judged. So an edit of a query that makes most keys absent begins a doubt, as a table does that lost them.
+ * A row that another definition of the map found is never served: its value may have another form. Nor is one that is
+ * older than `stale_for`. It is evidence all the same: the absence of its key is deferred until it is confirmed, and it
+ * is among the known keys by which the table is judged. So an edit of a query that makes most keys absent begins a
+ * doubt, as a table does that lost them.
  */
 import { isEvidence, isForeign, longContradicted, statement, unexpiredFound } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
-import { found, unavailable } from '../outcome.js'
+import { unavailable } from '../outcome.js'
 import type { Found, Unavailable } from '../outcome.js'
 import type { Known } from './known.js'
 import { cacheKeysOf, foldedWholeKey, isRowKey, wholeKey } from './search.js'
@@ -36,10 +37,8 @@ const confirmWindow = 2
  * The known row of a step's key that an absence would contradict, from memory, from `before` or from a copy;
  * undefined: there is none.
  */
-export const evidenceOf = (known: Known, key: string, before: Entry | undefined, now: number): Entry | undefined => {
-  const row = [known.memory.peekFound(key), before].find(each => isEvidence(each, now)) ?? entryOfCopy(known, key, now)
-  return isEvidence(row, now) ? row : undefined
-}
+export const evidenceOf = (known: Known, key: string, before: Entry | undefined, now: number): Entry | undefined =>
+  known.memory.peekFound(key) ?? before ?? entryOfCopy(known, key, now)
 
 /** The entry for a row that only a copy knows, as found when the copy was taken; undefined if it lacks the key. */
 const entryOfCopy = (known: Known, key: string, now: number): Entry | undefined => {
@@ -66,16 +65,16 @@ export const giverOf = ({ absence }: Known, row: Entry): string | null => {
 
 /**
  * What a server says to be absent, though it is known: null if that is to be believed; else the found answer that it
- * contradicts, which is served on, or why that can't be: another definition found it. It is believed once a second
- * statement says so, `confirmForMs` later, and at once if the row is from before `evidenceSince` of its table; never
- * while a table is in doubt on some server.
+ * contradicts, which is served on, or why that can't be: it is too old, or another definition's. It is believed once a
+ * second statement says so, `confirmForMs` later, and at once if the row is from before `evidenceSince` of its table;
+ * never while a table is in doubt on some server.
  */
 export const contradict = (
   known: Known, key: string, entry: Entry, { askedAt, evidenceSince, firstSince, mayNotConfirm, now }: Objection,
   window = confirmWindow,
 ): Found | Unavailable | null => {
   const { absence, confirmForMs } = known
-  if (!isEvidence(entry, now)) return null
+  if (!isEvidence(entry)) return null
   if (absence.isBelievedAtOnce || entry.verifiedAt <= evidenceSince(entry.table)) return null
   const { contradictedAt } = entry
   const sinceFirstMs = askedAt - contradictedAt
@@ -84,7 +83,7 @@ export const contradict = (
     && (contradictedAt <= firstSince || sinceFirstMs < 0 || sinceFirstMs > window * confirmForMs)
   if (!isFirst && sinceFirstMs >= confirmForMs && !mayNotConfirm) return null
   noteContradiction(known, key, entry, isFirst ? askedAt : contradictedAt, now)
-  return isForeign(entry) ? foundOtherwise : found(entry.outcome.value, 'stale')
+  return unexpiredFound(entry, now) ?? foundBefore
 }
 
 /**
@@ -103,18 +102,19 @@ const noteContradiction = (known: Known, key: string, entry: Entry, contradicted
   entry.askAgainAt = entry.contradictedAt + known.confirmForMs
 }
 
-const foundOtherwise =
-  unavailable('distrusted', 'the map had this key before its definition changed: it takes a second answer to believe')
+const foundBefore =
+  unavailable('distrusted', 'the map had this key before: it takes a second answer to believe that it is gone')
 
 /**
  * Every step of a walk that began at `startedAt` (epoch ms) is absent, or contradicted: the same for what was put
- * together from its steps before, whose rows memory may have lost. Gives it as long as it is served on, or null.
+ * together from its steps before, whose rows memory may have lost. Gives it as long as it is served on, why it is not
+ * to be denied yet, or null.
  */
 export const contradictWhole = (
   known: Known, walk: Walk, startedAt: number, objection: Objection,
-): Found | null => {
+): Found | Unavailable | null => {
   const { askedAt, now } = objection
-  let served: Found | null = null
+  let served: Found | Unavailable | null = null
   for (const key of new Set([wholeKey(walk), foldedWholeKey(walk.key)])) {
     const entry = known.memory.peekFound(key)
     if (entry === undefined) continue
@@ -125,7 +125,7 @@ export const contradictWhole = (
       // Nobody asks for it by itself, so that the second statement comes when it comes.
       : isNamed ? null : contradict(known, key, entry, objection, Infinity)
     if (answer === null) known.forget(key)
-    served ??= answer?.kind === 'found' ? answer : null
+    served ??= answer
   }
   return served
 }

@@ -229,7 +229,8 @@ export class MapLookup {
         return known.completeWalk(walk, index, outcome, verifiedAt)
       }
       this.#origins.table++
-      return this.questions.contradictWhole(walk, startedAt, verifiedAt) ?? absent
+      const whole = this.questions.contradictWhole(walk, startedAt, verifiedAt) ?? absent
+      return whole.kind === 'unavailable' ? await this.#bridgeOutage(walk, whole, deadline) : whole
     } catch (error) {
       return this.#bug(walk, error)
     }

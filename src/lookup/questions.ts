@@ -204,9 +204,9 @@ export class Questions {
   /**
    * The tables lack every step of a walk, or contradict what is known of one, by statements asked for since `askedAt`
    * (epoch ms), before the walk began or after: what was put together from the steps before, as long as that is served
-   * on; else null.
+   * on, or why it is not to be denied yet; else null.
    */
-  contradictWhole(walk: Walk, startedAt: number, askedAt: number): Found | null {
+  contradictWhole(walk: Walk, startedAt: number, askedAt: number): Found | Unavailable | null {
     return contradictWhole(this.#parts.known, walk, startedAt, this.#objection(askedAt, false))
   }
 }

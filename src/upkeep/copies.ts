@@ -243,7 +243,7 @@ const accept = async (slot: Slot, taken: Copy, clock: Clock): Promise<string | n
     if (answer?.outcome.kind === 'absent') table.doubt(answer.server, 'copy-shrunk')
     return `the table lacks ${missing.length} of ${keys.length} known keys, and the last copy is kept`
   }
-  const last = copies.evidence(index, known.copiesSince)
+  const last = copies.evidence(index)
   if (last !== null) {
     const before = last.sampleKeys(comparedKeys)
     const loss = before.length === 0 ? 0 : before.filter(isGone).length / before.length
@@ -275,11 +275,9 @@ const readFilesOf = async (map: MysqlMap, folder: string, onProblem: CopiesParts
     const definition = tables[place]?.definition
     if (definition === undefined || copies.of(place) !== null) return
     const copy = problem ?? await readCopy(definition, definition.listing, pieces)
-    const isExpired = typeof copy !== 'string' && copy.takenAt <= known.copiesSince
-    if (typeof copy === 'string' || isExpired) {
-      if (!isExpired) known.isWhole = false
-      const why = typeof copy === 'string' ? copy : 'it is older than stale_for'
-      onProblem(map.name, `the file of its copy is not used: ${why}`)
+    if (typeof copy === 'string') {
+      known.isWhole = false
+      onProblem(map.name, `the file of its copy is not used: ${copy}`)
     } else if (copy.isForeign === true) {
       known.isWhole = false
       copies.putForeign(place, copy)

@@ -47,8 +47,8 @@ const verifyAfterMs = ({ lifetimes: { freshForMs, staleForMs } }: Known): number
 export const isDue = (known: Known, cacheKey: string, rememberForMs: number, now: number): boolean => {
   const entry = known.memory.peekFound(cacheKey)
   if (entry === undefined || hasSendersCase(cacheKey)) return false
-  const { verifiedAt, askedAt, expiredAt } = entry
-  return now - verifiedAt >= verifyAfterMs(known) && now - askedAt <= rememberForMs && now < expiredAt
+  const { verifiedAt, askedAt } = entry
+  return now - verifiedAt >= verifyAfterMs(known) && now - askedAt <= rememberForMs
 }
 
 /**

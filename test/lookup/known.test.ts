@@ -4,7 +4,7 @@ import { isFresh } from '../../src/caches/entry.js'
 import { Memory } from '../../src/caches/memory.js'
 import type { ByteString } from '../../src/outcome.js'
 import { absent, found, readable, unavailable } from '../../src/outcome.js'
-import { anHour, minute, week, down, fresh, stale, stage } from './stage.js'
+import { aDay, anHour, minute, week, down, fresh, stale, stage } from './stage.js'
 import type { Changes } from './stage.js'
 
 t.test('made-up keys without end do not push out what is found', async t => {
@@ -95,6 +95,51 @@ t.test('an answer that is given again and again', async t => {
       lookup.lookup('info@example.com')
     }
     t.ok((memory.peek('info@example.com')?.askedAt ?? 0) >= started + 2 * minute)
+  })
+})
+
+t.test('what is older than stale_for is given no more, and is evidence all the same', async t => {
+  const keys = Array.from({ length: 10 }, (_, index) => `user${index}@example.com`)
+  const rows = { ...Object.fromEntries(keys.map(key => [key, 'box@example.net'])), '@example.org': 'catch@example.net' }
+  /** The answers are eight days old; no copy has them. `evict`: memory has lost the row of the catch-all. */
+  const aged = async (evict = false) => {
+    const staged = stage(rows)
+    for (const key of [...keys, 'any@example.org']) await staged.ask(key)
+    if (evict) staged.memory.delete('@example.org')
+    staged.clock.holdUp(8 * aDay)
+    return staged
+  }
+  t.test('one absence is deferred, a second one five minutes later is believed', async t => {
+    const { ask, source, clock } = await aged()
+    source.rows.delete('user0@example.com')
+    t.match(await ask('user0@example.com'), { reason: 'distrusted' })
+    await clock.advance(5 * minute)
+    t.strictSame(await ask('user0@example.com'), absent)
+    t.strictSame(await ask('nobody@example.com'), absent)
+  })
+  for (const isEvicted of [false, true]) t.test(
+    `so is that of a catch-all${isEvicted ? ' whose row memory has lost' : ''}`, async t => {
+      const { ask, source, clock } = await aged(isEvicted)
+      source.rows.delete('@example.org')
+      t.match(await ask('any@example.org'), { reason: 'distrusted' })
+      t.match(await ask('any@example.org'), { reason: 'distrusted' }, 'also while the absences of its steps are fresh')
+      await clock.advance(6 * minute)
+      // What was put together from the row goes after the row.
+      await ask('any@example.org')
+      await clock.advance(6 * minute)
+      t.strictSame(await ask('any@example.org'), absent)
+    },
+  )
+  t.test('a table that is empty is in doubt', async t => {
+    const { ask, source } = await aged()
+    source.rows.clear()
+    t.match(await ask('nobody@example.com'), { reason: 'distrusted' })
+    for (const key of keys) t.match(await ask(key), { reason: 'distrusted' })
+  })
+  t.test('it bridges no outage', async t => {
+    const { ask, source } = await aged()
+    source.fault = down
+    t.match(await ask('user0@example.com'), down)
   })
 })
 

@@ -6,6 +6,7 @@
  *    verified is answered, what it had not is deferred.
  * 2. The snapshot is damaged while Holdfast is down: it starts all the same,
  *    says so, and uses what comes before the damage.
+ * 3. It starts eight days later, when the table has been emptied.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -19,6 +20,8 @@ import { freshFolder } from '../fixtures/guard.js'
 import { mailConfig, mailSql, tableConfig, tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { socketmapAsk } from '../fixtures/wire.js'
+
+const shiftClock = new URL('../fixtures/shift_clock.js', import.meta.url).pathname
 
 t.test('a restart during an outage forgets nothing, and a damaged snapshot is not used', async t => {
   const mariadb = await during(t, startMariadb({ sql: mailSql(25) }))
@@ -58,6 +61,35 @@ t.test('kill -9 right after a doubt began loses neither the doubt nor whom it wa
   await holdfast.start()
   t.match(await ask('stranger@v.example'), /^TEMP distrusted/)
   for (const key of keys) t.equal(await ask(key), 'OK box')
+})
+
+t.test('a node that was off for longer than stale_for does not believe a table that was emptied meanwhile', async t => {
+  const keys = Array.from({ length: 10 }, (_, index) => `user${index}@v.example`)
+  const mariadb = await startMariadb({ sql: tableSql(keys.map(key => `('${key}', 'box')`).join()) })
+  t.teardown(() => mariadb.stop())
+  const folder = freshFolder()
+  // With its copies; and without, where the snapshot alone knows the keys.
+  for (const more of [{ copies: 'copies' }, { copy_rows: 0 }]) {
+    const config = (dir: string): string => tableConfig(
+      dir, mariadb, { alias: { search: 'exact' } }, { snapshot: join(folder, 'snapshot'), ...more },
+    )
+    const before = await startHoldfast(config)
+    t.teardown(() => before.kill())
+    for (const key of keys) t.equal(await socketmapAsk(`${before.dir}/s`, 'alias', key), 'OK box')
+    await before.stop()
+    await mariadb.sql('CREATE TABLE kept AS SELECT * FROM a; DELETE FROM a')
+    const after = await startHoldfast(config, {
+      command: ['env', `NODE_OPTIONS=--import=${shiftClock}`, `SHIFT_MS=${8 * 86_400_000}`],
+    })
+    t.teardown(() => after.kill())
+    for (const key of [...keys, 'stranger@v.example']) {
+      t.match(await socketmapAsk(`${after.dir}/s`, 'alias', key), /^TEMP distrusted/)
+    }
+    await mariadb.sql('INSERT INTO a SELECT * FROM kept; DROP TABLE kept')
+    await after.logged(/the table has its keys again/)
+    for (const key of keys) t.equal(await socketmapAsk(`${after.dir}/s`, 'alias', key), 'OK box')
+    await after.stop()
+  }
 })
 
 t.test('a daemon that can\'t listen leaves the snapshot as it is: it may be another one\'s', async t => {
