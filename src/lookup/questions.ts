@@ -5,7 +5,7 @@
  * that can't be asked, isn't believed, or contradicts a known row of its own, ends
  * the search: what it holds may not be passed over.
  */
-import { isForeign, isFresh, unexpiredFound } from '../caches/entry.js'
+import { clockSkewMs, isForeign, isFresh, unexpiredFound } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
 import type { Found, Outcome, Unavailable } from '../outcome.js'
 import { absent, unavailable } from '../outcome.js'
@@ -59,11 +59,16 @@ export class Questions {
   /** Whether a table has answered since the start, and was believed. */
   hasAnswered = false
   #trouble: Trouble | null = null
+  /** When the clock was last found to have been set (epoch ms). */
+  #setAt = -1
+  /** By how much it is ahead of the time that nobody sets (ms). */
+  #aheadMs: number
   /** How many contradicted rows wait for their second statement. */
   #toConfirm = 0
 
   constructor(parts: QuestionParts) {
     this.#parts = parts
+    this.#aheadMs = parts.clock.now() - parts.clock.elapsed()
   }
 
   /** null while the tables answer. */
@@ -174,8 +179,9 @@ export class Questions {
     const { known, clock } = this.#parts
     const row = evidenceOf(known, stepKey, before, clock.now())
     if (row === undefined || !isMeant(row)) return null
-    const served = contradict(known, stepKey, row, this.#objection(askedAt, question.isFlushed))
-    if (served !== null && row.contradictedAt === askedAt) this.#confirmLater(stepKey)
+    const objection = this.#objection(askedAt, question.isFlushed)
+    const served = contradict(known, stepKey, row, objection)
+    if (served !== null && row.contradictedAt === objection.askedAt) this.#confirmLater(stepKey)
     return served
   }
 
@@ -192,10 +198,15 @@ export class Questions {
 
   #objection(askedAt: number, isFromBefore: boolean): Objection {
     const { tables, clock } = this.#parts
+    const now = clock.now()
+    const aheadMs = now - clock.elapsed()
+    if (Math.abs(aheadMs - this.#aheadMs) > clockSkewMs) this.#setAt = now - 1
+    this.#aheadMs = aheadMs
     return {
-      askedAt, now: clock.now(),
+      askedAt: Math.max(askedAt, this.#setAt + 1), now,
       evidenceSince: of => tables[of]?.evidenceSince ?? Math.min(...tables.map(each => each.evidenceSince)),
-      firstSince: Math.max(0, ...tables.map(each => each.doubtChangedAt)),
+      // While the clock is set on, or the machine sleeps, nobody asks.
+      firstSince: Math.max(this.#setAt, ...tables.map(each => each.doubtChangedAt)),
       // In doubt on another server, perhaps: this one may be the copy of that. Or asked before the key was flushed.
       mayNotConfirm: isFromBefore || tables.some(each => each.doubts.size > 0),
     }

@@ -98,6 +98,19 @@ t.test('an answer that is given again and again', async t => {
   })
 })
 
+t.test('after a clock was set on, the time that it skipped confirms no absence', async t => {
+  const { ask, source, clock } = stage({ 'info@example.com': 'box@example.net', 'other@example.com': 'box' })
+  for (const key of source.rows.keys()) await ask(key)
+  await clock.advance(5 * minute)
+  source.rows.delete('info@example.com')
+  t.strictSame(await ask('info@example.com'), stale('box@example.net'))
+  clock.set(clock.now() + 6 * minute)
+  await clock.advance(1)
+  t.strictSame(await ask('info@example.com'), stale('box@example.net'), 'a moment after the first statement')
+  await clock.advance(5 * minute)
+  t.strictSame(await ask('info@example.com'), absent)
+})
+
 t.test('what is older than stale_for is given no more, and is evidence all the same', async t => {
   const keys = Array.from({ length: 10 }, (_, index) => `user${index}@example.com`)
   const rows = { ...Object.fromEntries(keys.map(key => [key, 'box@example.net'])), '@example.org': 'catch@example.net' }
