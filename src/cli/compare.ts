@@ -143,7 +143,7 @@ const openSource = (config: Config, map: MapConfig, process: NodeJS.Process): { 
 export const compare = async (name: string, options: CompareOptions, process: NodeJS.Process): Promise<number> => {
   const config = await configOf(options, process.env)
   const { map, listener } = mapOf(config, name)
-  const plan = compileSearch(map.search, config.search)
+  const plan = compileSearch(map.search, config.search, map.smtputf8)
   const { source, close } = openSource(config, map, process)
   const compareKey = async (key: string): Promise<Comparison> => {
     const [direct, reply] = await Promise.all([

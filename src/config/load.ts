@@ -73,9 +73,8 @@ const configOf = (reading: Reading, written: WrittenFile): Config => {
       recipientDelimiter: file.recipient_delimiter,
       parentDomainMatchesSubdomains: new Set(file.parent_domain_matches_subdomains),
       propagateUnmatchedExtensions: new Set(file.propagate_unmatched_extensions),
-      // As text and as the bytes that a map without smtputf8_enable has.
-      localDomains: new Set(file.local_domains.flatMap(domain =>
-        [canonicalLiteral(fold(domain)), fold(asBytes(domain))])),
+      localDomains: new Set(file.local_domains.map(domain => canonicalLiteral(fold(domain)))),
+      localDomainBytes: new Set(file.local_domains.map(domain => canonicalLiteral(fold(asBytes(domain))))),
     },
   }
 }

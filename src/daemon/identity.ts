@@ -18,7 +18,8 @@ export const identityOf = (tables: readonly string[], { search }: Config, map: M
     name: map.name, definition,
     wholeDefinition: hashOf([
       definition, map.search, search.recipientDelimiter, [...search.parentDomainMatchesSubdomains],
-      [...search.propagateUnmatchedExtensions], [...search.localDomains],
+      [...search.propagateUnmatchedExtensions],
+      [...new Set([...search.localDomains, ...search.localDomainBytes ?? []])],
     ]),
   }
 }

@@ -49,7 +49,7 @@ export type Surroundings = {
 export const openMap = (map: MapConfig, surroundings: Surroundings): ServedMap => {
   const { name } = map
   const opened = surroundings.sources.of(name)
-  const plan = compileSearch(map.search, surroundings.config.search)
+  const plan = compileSearch(map.search, surroundings.config.search, map.smtputf8)
   if (opened.kind === 'mysql') return openMysqlMap(map, plan, opened, surroundings)
   const lookup = new TextLookup(name, plan, map.policy, opened.lookup)
   return { kind: 'text', name, config: map, plan, table: opened.lookup, content: opened.content, lookup }

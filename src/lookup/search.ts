@@ -76,11 +76,12 @@ export const completeValue = (step: Step, value: ByteString): ByteString => {
   return value
 }
 
-/** The steps of `search` under `settings`; compiled once per map. */
-export const compileSearch = (search: Search, settings: SearchSettings): Plan => {
+/** The steps of `search` under `settings`, for a map with this smtputf8_enable; compiled once per map. */
+export const compileSearch = (search: Search, settings: SearchSettings, smtputf8 = true): Plan => {
+  const { localDomains, localDomainBytes = localDomains } = settings
   const addresses = (strategy: Omit<Strategy, 'delimiters' | 'localDomains'>): Plan => {
     const compiled: Strategy = {
-      ...strategy, delimiters: settings.recipientDelimiter, localDomains: settings.localDomains,
+      ...strategy, delimiters: settings.recipientDelimiter, localDomains: smtputf8 ? localDomains : localDomainBytes,
     }
     return { steps: (key, asked = key) => addressSteps(compiled, key, asked) }
   }

@@ -59,6 +59,8 @@ export type SearchSettings = {
    * inet_interfaces and proxy_interfaces as `[192.0.2.1]`.
    */
   readonly localDomains: ReadonlySet<string>
+  /** The same for a map without smtputf8_enable, where a letter beyond ASCII has no case. */
+  readonly localDomainBytes?: ReadonlySet<string>
 }
 
 /** What holds whoever does the steps. */

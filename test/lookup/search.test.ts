@@ -1,6 +1,7 @@
 import t from 'tap'
 import { absent, byteString, readable } from '../../src/outcome.js'
 import { compileSearch, completeValue } from '../../src/lookup/search.js'
+import { asBytes } from '../../src/postfix/fold.js'
 import type { Search, SearchSettings } from '../../src/postfix/parameters.js'
 import { down, fresh, minute, stage, stale } from './stage.js'
 
@@ -256,4 +257,16 @@ t.test('a whole answer is refreshed ahead as well, all its steps anew', async t 
     source.asked.filter((key, index) => index >= 2 && key.startsWith('one')), ['one@example.com'],
     'its first step is asked anew, and then the catch-all',
   )
+})
+
+t.test('a map without smtputf8_enable does not take a local domain for what it folds to', async t => {
+  const german: SearchSettings = {
+    recipientDelimiter: '', parentDomainMatchesSubdomains: new Set(), propagateUnmatchedExtensions: new Set(),
+    localDomains: new Set(['strasse.example']), localDomainBytes: new Set([asBytes('stra\u00dfe.example')]),
+  }
+  const isLocal = (domain: string, smtputf8: boolean): boolean =>
+    compileSearch('canonical', german, smtputf8).steps(`u1@${domain}`).some(({ key }) => key === 'u1')
+  t.equal(isLocal('strasse.example', true), true)
+  t.equal(isLocal('strasse.example', false), false)
+  t.equal(isLocal(asBytes('stra\u00dfe.example'), false), true)
 })
