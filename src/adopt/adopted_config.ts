@@ -175,6 +175,10 @@ export const configText = (postfix: Postconf, plan: AdoptionPlan, site: Site): s
     `local_domains: ${list(localDomains(postfix, hosts))}`,
     `# ${domainLists.join(', ')}, as far as main.cf names the domains`,
     `static_domains: ${list(staticDomains(postfix))}`,
+    ...plan.guard.length === 0 ? [] : [
+      '# The lists of our domains: what they can\'t say in an outage defers recipients, not senders.',
+      `recipient_guard: ${list(plan.guard)}`,
+    ],
     '',
     'listen:',
     '  # Within the queue folder: all processes of Postfix see it, those in a chroot jail too.',

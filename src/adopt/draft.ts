@@ -32,9 +32,15 @@ export type Edit = ParameterPlace & {
 
 export type LeftAlone = ParameterPlace & { readonly table: string, readonly why: string }
 
+/** A service that master.cf gets. */
+export type NewService = Pick<Service, 'name' | 'entry'>
+
 export type AdoptionPlan = {
   readonly maps: readonly PlannedMap[]
   readonly edits: readonly Edit[]
+  readonly newServices: readonly NewService[]
+  /** The maps that the recipient guard asks; none: Postfix doesn't ask it. */
+  readonly guard: readonly string[]
   readonly leftAlone: readonly LeftAlone[]
 }
 
@@ -52,6 +58,7 @@ export class Draft {
   readonly #maps: PlannedMap[] = []
   readonly #edits: Edit[] = []
   readonly #leftAlone: LeftAlone[] = []
+  readonly #newServices: NewService[] = []
   /** Parameters whose tables were taken into the parameters that refer to them. */
   readonly inlined = new Set<string>()
 
@@ -137,19 +144,37 @@ export class Draft {
   }
 
   /** Gives a service that takes no socketmap a -o with the value of before, if that place of main.cf changes. */
-  keepFor({ name }: Service, place: ParameterPlace, value: string): void {
+  keepFor(service: Service, place: ParameterPlace, value: string): void {
     if (!this.#edits.some(edit => isSamePlace(edit, place))) return
-    const own = { service: name, parameter: place.parameter }
-    this.#edits.push({ ...own, from: '', to: value, wasDefault: true })
+    this.addOverride(service, place.parameter, value)
+    const own = { service: service.name, parameter: place.parameter }
     this.leave(own, value, 'virtual(8) takes no socketmap; for it alone they stay, in a -o of its own')
   }
 
-  plan(): AdoptionPlan {
+  addService({ name, entry }: NewService): void {
+    this.#newServices.push({ name, entry })
+  }
+
+  /** Gives a service a -o that it does not have yet. */
+  addOverride({ name: service }: Service, parameter: string, to: string): void {
+    this.#edits.push({ service, parameter, from: '', to, wasDefault: true })
+  }
+
+  /** The value of a parameter in main.cf, or in a service's -o; undefined if it has none there. */
+  valueAfter(place: ParameterPlace): string | undefined {
+    const edit = this.#edits.find(each => isSamePlace(each, place))
+    if (edit !== undefined) return edit.to
+    const { written, overrides } = this.postfix
+    return place.service === null ? written.get(place.parameter)
+      : overrides.find(each => isSamePlace(each, place))?.value
+  }
+
+  plan(): Omit<AdoptionPlan, 'guard'> {
     const used = new Set(this.#edits.map(placeName))
     const maps = this.#maps.flatMap(map => {
       const usedBy = map.usedBy.filter(place => used.has(placeName(place)))
       return usedBy.length === 0 ? [] : [{ ...map, usedBy }]
     })
-    return { maps, edits: this.#edits, leftAlone: this.#leftAlone }
+    return { maps, edits: this.#edits, newServices: this.#newServices, leftAlone: this.#leftAlone }
   }
 }

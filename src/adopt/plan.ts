@@ -21,7 +21,9 @@ import { overriderOf, virtualAgents } from './circumstances.js'
 import { Draft } from './draft.js'
 import type { AdoptionPlan } from './draft.js'
 import { rewriteList, rewriteRestrictions } from './rewrite.js'
-import { expand, referenceOf, splitList } from '../postfix/parameter_list.js'
+import { addResolver, guardTable, guardedMaps } from './smtpd_resolver.js'
+import { withGuard } from '../postfix/guarded_lists.js'
+import { expand, joinList, referenceOf, splitList } from '../postfix/parameter_list.js'
 import { proxyLists, purposes } from '../postfix/parameters.js'
 import type { Purpose } from '../postfix/parameters.js'
 import { restrictionListsOf } from '../postfix/postconf.js'
@@ -34,9 +36,11 @@ import type { ParameterPlace, Postconf } from '../postfix/postconf.js'
 export const planAdoption = (postfix: Postconf, unsuitable: (file: string) => string | null): AdoptionPlan => {
   const draft = new Draft(postfix, unsuitable)
   adoptLists(draft)
-  const restrictions = adoptRestrictions(draft)
+  const guard = guardedMaps(draft.plan(), draft)
+  const restrictions = adoptRestrictions(draft, guard.length > 0)
   leaveOthers(draft, restrictions)
-  return draft.plan()
+  if (guard.length > 0) addResolver(draft)
+  return { ...draft.plan(), guard }
 }
 
 /** The lists of tables, in main.cf and in master.cf. */
@@ -106,13 +110,15 @@ const hasSameParents = (postfix: Postconf): boolean => {
   return names.includes('fast_flush_domains') === names.includes('relay_domains')
 }
 
-/** The lists of restrictions, in master.cf and in main.cf; gives their names. */
-const adoptRestrictions = (draft: Draft): ReadonlySet<string> => {
+/** The lists of restrictions, in master.cf and in main.cf, with the guard if `isGuarded`; gives their names. */
+const adoptRestrictions = (draft: Draft, isGuarded: boolean): ReadonlySet<string> => {
   const { written, overrides } = draft.postfix
   const known = restrictionListsOf(draft.postfix)
   const lists = new Set(known)
-  const adopt = (place: ParameterPlace, value: string): void =>
-    draft.change(place, value, rewriteRestrictions(draft, place, value, name => lists.add(name)))
+  const adopt = (place: ParameterPlace, value: string): void => {
+    const pieces = rewriteRestrictions(draft, place, value, name => lists.add(name))
+    draft.change(place, value, joinList(isGuarded ? withGuard(pieces, guardTable) : pieces))
+  }
   for (const { service, parameter, value } of overrides) {
     if (known.includes(parameter)) adopt({ service, parameter }, value)
   }

@@ -142,12 +142,12 @@ export const rewriteList = (
   }))
 }
 
-/** The new value of a list of restrictions. `found` gets the name of each other such list that it refers to. */
+/** The pieces of the new value of a list of restrictions. `found` gets each other such list that it refers to. */
 export const rewriteRestrictions = (
   draft: Draft, place: ParameterPlace, value: string, found: (parameter: string) => void,
-): string => {
+): readonly ListPiece[] => {
   let previous = ''
-  return joinList(splitList(value).map(({ separator, text }) => {
+  return splitList(value).map(({ separator, text }) => {
     const restriction = previous
     previous = text
     const name = referenceOf(text)
@@ -156,7 +156,7 @@ export const rewriteRestrictions = (
       return { separator, text }
     }
     return { separator, text: rewriteRestriction(draft, place, restriction, text) ?? text }
-  }))
+  })
 }
 
 /** The new text of what stands behind `restriction`; null if it stays as it is. */

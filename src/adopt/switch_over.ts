@@ -25,18 +25,20 @@ const entries = (
 })
 
 /** The calls that put the new values into main.cf and master.cf. */
-export const switchOver = (postfix: Postconf, { edits }: AdoptionPlan): readonly PostconfCall[] => [
-  ['-Me', ...entries(postfix, edits, (entry, { parameter, to, wasDefault }) =>
-    wasDefault ? `${entry} -o {${parameter}=${to}}` : withOverride(entry, parameter, to))],
+export const switchOver = (postfix: Postconf, { edits, newServices }: AdoptionPlan): readonly PostconfCall[] => [
+  ['-Me', ...newServices.map(({ name, entry }) => `${name}=${entry}`),
+    ...entries(postfix, edits, (entry, { parameter, to, wasDefault }) =>
+      wasDefault ? `${entry} -o {${parameter}=${to}}` : withOverride(entry, parameter, to))],
   ['-e', ...edits.filter(inMain).map(edit => `${edit.parameter}=${edit.to}`)],
 ].filter(call => call.length > 1)
 
-/** The calls that restore the old values, and remove the parameters that main.cf did not have. */
-export const switchBack = (postfix: Postconf, { edits }: AdoptionPlan): readonly PostconfCall[] => [
+/** The calls that restore the old values, and remove the parameters and services that were not there. */
+export const switchBack = (postfix: Postconf, { edits, newServices }: AdoptionPlan): readonly PostconfCall[] => [
   ['-e', ...edits.filter(edit => inMain(edit) && !edit.wasDefault).map(edit => `${edit.parameter}=${edit.from}`)],
   ['-X', ...edits.filter(edit => inMain(edit) && edit.wasDefault).map(edit => edit.parameter)],
   ['-Me', ...entries(postfix, edits, (entry, { parameter, from, wasDefault }) =>
     wasDefault ? entry : withOverride(entry, parameter, from))],
+  ['-MX', ...newServices.map(({ name }) => name)],
 ].filter(call => call.length > 1)
 
 /** `word` for sh(1). */

@@ -10,6 +10,7 @@
  */
 import { compileSearch } from '../lookup/search.js'
 import { fold } from '../postfix/fold.js'
+import { guardName, lenientOf } from '../postfix/guarded_lists.js'
 import type { Purpose, Search, SearchSettings } from '../postfix/parameters.js'
 import { placeName } from '../postfix/postconf.js'
 import type { OwnUse } from './tables.js'
@@ -66,6 +67,8 @@ export const stopsOf = (uses: readonly OwnUse[]): readonly Stop[] => {
   const stops = new Map<string, Stop>()
   for (const use of uses) {
     const [name, { map }] = [nameOf(use), use]
+    // These say of recipients what the maps say that they stand for.
+    if (map === guardName || lenientOf(map) !== null) continue
     const stepsOf = use.asked === 'steps' ? use.purpose : null
     const key = JSON.stringify([name, map, stepsOf])
     const places = [...new Set([...stops.get(key)?.places ?? [], placeName(use)])]

@@ -5,8 +5,9 @@
 import { ofKnownKey, ofUnseenKey } from '../admin/outage_verdict.js'
 import type { OutageFacts, OutageVerdict } from '../admin/outage_verdict.js'
 import { expand } from '../postfix/parameter_list.js'
-import { restrictionListsOf } from '../postfix/postconf.js'
-import type { Postconf } from '../postfix/postconf.js'
+import { lenientPrefix } from '../postfix/guarded_lists.js'
+import { restrictionListsOf, valueIn } from '../postfix/postconf.js'
+import type { Postconf, Service } from '../postfix/postconf.js'
 import type { Stop } from './itinerary.js'
 
 /** Mail of one kind: accepted, or what defers it. */
@@ -14,10 +15,14 @@ export type OutageLine = { readonly mail: string, readonly obstacles: readonly s
 
 /**
  * Whether smtpd(8) looks up the route of a sender, and so its domain in the lists of our domains: for
- * reject_unknown_sender_domain, check_sender_access and the like (smtpd_check.c, smtpd_resolve_addr).
+ * reject_unknown_sender_domain, check_sender_access and the like (smtpd_check.c, smtpd_resolve_addr). By the lenient
+ * names of our maps it may.
  */
 export const resolvesSenders = (postfix: Postconf): boolean => {
-  const { expanded, written, overrides } = postfix
+  const { expanded, written, overrides, services } = postfix
+  const isLenient = ({ name }: Service): boolean => overrides.some(({ service, value }) =>
+    service === `${valueIn(postfix, name, 'rewrite_service_name') ?? ''}/unix` && value.includes(`:${lenientPrefix}`))
+  if (services.filter(({ command }) => command === 'smtpd').every(isLenient)) return false
   return [
     ...restrictionListsOf(postfix).map(name => expanded.get(name) ?? ''),
     ...overrides.map(({ value }) => expand(value, written) ?? value),

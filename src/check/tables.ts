@@ -1,5 +1,7 @@
 /** Whether the maps that Postfix asks for exist, do the steps that it expects, and may be asked by it at all. Pure. */
 import { smtputf8In, stepsProblem, virtualAgents } from '../adopt/circumstances.js'
+import { asksGuardFirst, guardName, lenientOf } from '../postfix/guarded_lists.js'
+import { valueIn } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import type { Config, MapConfig } from '../config/config.js'
 import { splitList } from '../postfix/parameter_list.js'
@@ -141,29 +143,54 @@ const lettersProblem = (
   }
 }
 
+/** May the map be asked by its lenient name there? */
+const lenientProblem = (postfix: Postconf, { map, service, table }: OwnUse): FindingText | null => {
+  if (lenientOf(map) === null) return null
+  const asker = postfix.services.find(({ name }) => name === service)
+  const users = asker?.command === 'smtpd' ? [asker] : postfix.services.filter(({ name }) =>
+    asker !== undefined && `${valueIn(postfix, name, 'rewrite_service_name') ?? ''}/unix` === asker.name)
+  const valueOf = (of: string, parameter: string): string => valueIn(postfix, of, parameter) ?? ''
+  const unguarded = users.find(({ name, command }) => command !== 'smtpd' || !asksGuardFirst(postfix, name, valueOf))
+  if (users.length > 0 && unguarded === undefined) return null
+  return {
+    level: 'error',
+    text: `${table}: in an outage it says absent where it can't know, which refuses recipients that exist, unless `
+      + `smtpd(8) alone asks it and asks ${guardName} first`
+      + `${unguarded === undefined ? '' : `: ${unguarded.name} does not`}. Ask the map without lenient/ here`,
+  }
+}
+
 /** A use of this configuration's daemon, with the map that it asks, whatever the protocol. */
 export type OwnUse = Use & { readonly map: string }
 
-const mapFindings = (postfix: Postconf, maps: readonly MapConfig[], use: OwnUse): readonly FindingText[] => {
-  const name = use.map
+const mapFindings = (
+  postfix: Postconf, { maps, recipientGuard }: Config, use: OwnUse,
+): readonly FindingText[] => {
+  const hasGuard = recipientGuard.length > 0
+  if (use.map === guardName && hasGuard) return []
+  const lenient = lenientOf(use.map)
+  const name = hasGuard && lenient !== null ? lenient : use.map
   const map = maps.find(each => each.name === name)
   if (map !== undefined) {
     const steps = refusal(postfix, use) ?? searchProblem(use, map)
     return [
       steps ?? settingProblem(postfix, use, map), orderProblem(use, map), absenceProblem(use, map),
-      lettersProblem(postfix, use, map),
+      lettersProblem(postfix, use, map), lenientProblem(postfix, use),
     ].flatMap(finding => finding ?? [])
   }
   const names = maps.map(each => each.name)
+  if (!hasGuard && (name === guardName || lenient !== null)) {
+    return [{ level: 'error', text: `${use.table}: each lookup is ${deferred}: set recipient_guard` }]
+  }
   const hint = hintFor(name, names, `; known maps: ${names.join(', ')}`)
   return [{ level: 'error', text: `${use.table}: there is no map '${name}': each lookup is ${deferred}${hint}` }]
 }
 
 /** Findings about each use, each finding once for each place. */
-export const tableFindings = (postfix: Postconf, { maps }: Config, uses: readonly OwnUse[]): readonly Finding[] => {
+export const tableFindings = (postfix: Postconf, config: Config, uses: readonly OwnUse[]): readonly Finding[] => {
   const findings = uses.flatMap(use => {
     const place = fileAndName(postfix, [use])
-    return mapFindings(postfix, maps, use).map(({ level, text }) => ({ level, place, text }))
+    return mapFindings(postfix, config, use).map(({ level, text }) => ({ level, place, text }))
   })
   return [...new Map(findings.map(finding => [`${finding.place}\0${finding.text}`, finding])).values()]
 }
@@ -174,7 +201,7 @@ const sorted = (characters: string): string => Array.from(characters).sort().joi
 export const settingFindings = (
   postfix: Postconf, { fileName, maps, search: settings }: Config, uses: readonly OwnUse[],
 ): readonly Finding[] => {
-  const names = new Set(uses.map(({ map }) => map))
+  const names = new Set(uses.map(({ map }) => lenientOf(map) ?? map))
   const searches = new Set(maps.filter(({ name }) => names.has(name)).map(({ search }) => search))
   const set = (parameter: string): ReadonlySet<string> =>
     new Set(splitList(postfix.expanded.get(parameter) ?? '').map(({ text }) => text))

@@ -14,6 +14,7 @@ import { applyChanges, folderOption, shellLines, shellWord, switchBack, switchOv
 import { socketInQueue } from '../adopt/draft.js'
 import type { AdoptionPlan } from '../adopt/draft.js'
 import { planAdoption } from '../adopt/plan.js'
+import { guardName } from '../postfix/guarded_lists.js'
 import { splitList } from '../postfix/parameter_list.js'
 import { placeName, readPostconf, runPostconf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
@@ -57,7 +58,8 @@ const writeConfig = (file: string, text: string): string | null => {
 /** The maps for which the running daemon doesn't answer, each with the reason. */
 const unanswered = async (postfix: Postconf, plan: AdoptionPlan): Promise<readonly string[]> => {
   const path = socketPath(postfix)
-  const answers = await Promise.all(plan.maps.map(async ({ name }) => {
+  const names = [...plan.maps.map(({ name }) => name), ...plan.guard.length === 0 ? [] : [guardName]]
+  const answers = await Promise.all(names.map(async name => {
     const answer = await askDaemon({ kind: 'unix', path }, name, probe, probeTimeoutMs)
     return answer.kind === 'unavailable' ? [`${name}: ${answer.text}`] : []
   }))

@@ -130,6 +130,8 @@ export type Config = {
   readonly search: SearchSettings
   /** Folded: the domains that main.cf lists by name. */
   readonly staticDomains: ReadonlySet<string>
+  /** The maps that `recipient_guard` asks; none: there is no guard. */
+  readonly recipientGuard: readonly string[]
   readonly maps: readonly MapConfig[]
   /** What is wrong with maps that are not among these, by their names. */
   readonly faults: Faults

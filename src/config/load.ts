@@ -62,6 +62,7 @@ const configOf = (reading: Reading, written: WrittenFile): Config => {
   checkRole(reading, file)
   checkTimes(reading, file)
   checkResolver(reading, file)
+  checkGuard(reading, file)
   const maps = mapsOf(reading, file).filter(({ name }) => !reading.faults.has(name))
   return {
     file, node, fileName: reading.fileName, listeners, health, admin, maps, faults: reading.faults,
@@ -69,6 +70,7 @@ const configOf = (reading: Reading, written: WrittenFile): Config => {
     snapshotPath: statePath(reading, file.snapshot, 'snapshot'),
     copiesPath: statePath(reading, file.copies, 'copies'),
     staticDomains: new Set(file.static_domains.map(fold)),
+    recipientGuard: file.recipient_guard,
     search: {
       recipientDelimiter: file.recipient_delimiter,
       parentDomainMatchesSubdomains: new Set(file.parent_domain_matches_subdomains),
@@ -90,6 +92,16 @@ const checkRole = ({ problem }: Reading, { role, outage, unknown }: ConfigFile):
 const checkResolver = ({ problem }: Reading, { mx_resolver: server }: ConfigFile): void => {
   if (server === undefined || isDnsServer(server)) return
   problem(['mx_resolver'], `mx_resolver: '${server}' is no IP address; write ADDRESS or ADDRESS:PORT`)
+}
+
+const checkGuard = ({ problem, faults }: Reading, { recipient_guard: lists, maps }: ConfigFile): void => {
+  for (const [index, name] of lists.entries()) {
+    const search = maps[name]?.search
+    if (faults.has(name) || search === 'exact' || search === 'domain' || search === 'virtual') continue
+    problem(['recipient_guard', index], `recipient_guard: '${name}' is `
+      + `${search === undefined ? 'no map' : `a map with search: ${search}`}; `
+      + 'name maps that list domains, with search: exact, domain or virtual')
+  }
 }
 
 const checkTimes = (

@@ -164,6 +164,10 @@ const postfix = {
   static_domains: z.array(z.string()).default([]).describe('The domains that main.cf lists by name in mydestination, '
     + 'relay_domains, virtual_alias_domains and virtual_mailbox_domains. In an outage Holdfast knows that mail is '
     + 'accepted for them. Since 0.2.0'),
+  recipient_guard: z.array(z.string()).default([]).describe('The maps that list our domains. Postfix asks the map '
+    + 'recipient_guard before it refuses a recipient for its domain; then the names lenient/MAP, which say absent '
+    + 'where MAP can\'t know, let mail from strangers pass in an outage. `holdfast adopt` sets all of it. '
+    + 'Since 0.2.0'),
 }
 
 const times = {

@@ -15,6 +15,7 @@ import type { Config, ListenerConfig } from '../config/config.js'
 import { Announcer } from '../fleet/announcer.js'
 import type { Log } from '../log.js'
 import { CurrentMaps } from '../lookup/maps.js'
+import { guardName } from '../postfix/guarded_lists.js'
 import { MxWatch } from '../mx/mx_watch.js'
 import { version } from '../runtime/package.js'
 import { bind } from '../server/bind.js'
@@ -104,7 +105,7 @@ export class Daemon {
     const { config, evidence } = this.#maps
     await evidence.own
     await Promise.race([evidence.all, sleep(redisPatienceMs, undefined, { ref: false })])
-    this.#current.replace(this.#maps.maps, this.#maps.config.faults)
+    this.#current.replace(this.#maps.maps, this.#maps.config)
     try {
       this.#listeners = await openListeners(config, [], listener => this.#openListener(listener))
       this.#configure(this.#listeners, config)
@@ -158,7 +159,7 @@ export class Daemon {
     }
     // From here nothing can fail, and nothing waits: all maps change between two requests.
     this.#maps = openMaps(config, sources, this.#log, before, { onDoubt: this.#onDoubt, redis })
-    this.#current.replace(this.#maps.maps, this.#maps.config.faults)
+    this.#current.replace(this.#maps.maps, this.#maps.config)
     this.#listeners = listeners
     this.#configure(listeners, config)
     for (const each of listeners) if (!oldListeners.includes(each)) each.listener.start()
@@ -233,7 +234,8 @@ export class Daemon {
     }
     // What a map without a definition is asked is counted, and logged as if it were sensitive.
     const maps = [...config.maps, ...[...config.faults.keys()].flatMap(name =>
-      config.maps.some(map => map.name === name) ? [] : [{ name, sensitive: true }])]
+      config.maps.some(map => map.name === name) ? [] : [{ name, sensitive: true }]),
+    ...config.recipientGuard.length === 0 ? [] : [{ name: guardName, sensitive: false }]]
     this.#tallies.socketmap.setMaps(hasSocketmap ? maps : [])
     this.#tallies.tcp_table.setMaps(maps.filter(({ name }) => tcpMaps.has(name)))
   }

@@ -2,7 +2,7 @@
 import type { MapIdentity, RedisCache } from '../caches/redis.js'
 import type { MapCopies } from '../caches/map_copies.js'
 import type { Memory } from '../caches/memory.js'
-import type { Faults, MapConfig, Policy } from '../config/config.js'
+import type { Config, MapConfig, Policy } from '../config/config.js'
 import { printable } from '../log.js'
 import { absent, found, unavailable } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
@@ -13,6 +13,8 @@ import type { Targets } from '../trust/known_elsewhere.js'
 import type { MapLookup } from './lookup.js'
 import type { Plan } from './search.js'
 import { fold } from '../postfix/fold.js'
+import { guardName, lenientOf } from '../postfix/guarded_lists.js'
+import { guardRecipient, leniently } from './recipient_guard.js'
 import { completeValue } from './search.js'
 import { applyRole } from './role.js'
 
@@ -57,24 +59,41 @@ export type Maps = ReadonlyMap<string, ServedMap>
 export const keyIn = ({ config }: { readonly config: Pick<MapConfig, 'smtputf8'> }, text: string): string =>
   config.smtputf8 ? text : asBytes(text)
 
+/** What a configuration says besides its maps: what is wrong with those that can't be served, and the guard's lists. */
+type ServedConfig = Pick<Config, 'faults' | 'recipientGuard' | 'staticDomains'>
+
 /** The maps of the configuration in force, for clients. A reload replaces all of them between two requests. */
 export class CurrentMaps {
   #maps: Maps = new Map()
-  #faults: Faults = new Map()
+  #config: ServedConfig = { faults: new Map(), recipientGuard: [], staticDomains: new Set() }
 
-  /** `faults`: what is wrong with the maps that can't be served. */
-  replace(maps: Maps, faults: Faults): void {
+  replace(maps: Maps, config: ServedConfig): void {
     this.#maps = maps
-    this.#faults = faults
+    this.#config = config
   }
 
   /** The outcome for a key as Postfix sent it. Never rejects. */
   lookup(name: string, key: string): Outcome | Promise<Outcome> {
     const map = this.#maps.get(name)
     if (map !== undefined) return map.lookup.lookup(keyIn(map, key))
-    const fault = this.#faults.get(name)?.[0]
+    const { faults, recipientGuard, staticDomains } = this.#config
+    if (recipientGuard.length > 0) {
+      const lenient = lenientOf(name)
+      if (lenient !== null) return leniently(this.lookup(lenient, key), () => this.#isOurs(key))
+      if (name === guardName) {
+        return guardRecipient(key, staticDomains, recipientGuard.map(list => domain => this.lookup(list, domain)))
+      }
+    }
+    const fault = faults.get(name)?.[0]
     if (fault !== undefined) return unavailable('query-error', `the map's definition has faults: ${fault.place}`)
     return unavailable('unknown-map', `map '${printable(name.slice(0, maxNameBytes))}' is not configured in holdfast`)
+  }
+
+  /** Whether a list of our domains has the domain of a key, as far as is known. */
+  #isOurs(key: string): boolean {
+    const { recipientGuard, staticDomains } = this.#config
+    const domain = fold(key.slice(key.lastIndexOf('@') + 1))
+    return staticDomains.has(domain) || recipientGuard.some(list => this.#maps.get(list)?.lookup.has(domain) === true)
   }
 }
 

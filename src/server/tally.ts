@@ -7,6 +7,7 @@ import type { MapConfig } from '../config/config.js'
 import type { Log } from '../log.js'
 import { worded } from '../outcome.js'
 import type { Outcome, Reason, Unavailable } from '../outcome.js'
+import { lenientOf } from '../postfix/guarded_lists.js'
 import type { Dialect } from './dialect.js'
 
 type Protocol = Dialect['protocol']
@@ -95,7 +96,8 @@ export class Tallies {
    * Counts and logs an answer. `waitedMs` is null if memory answered at once. Keys and values are logged at debug
    * level only, and those of a sensitive map never.
    */
-  note(map: string, key: string, outcome: Outcome, waitedMs: number | null): void {
+  note(name: string, key: string, outcome: Outcome, waitedMs: number | null): void {
+    const map = lenientOf(name) ?? name
     const tally = this.#current.get(map) ?? this.#others
     count(tally, outcome)
     if (waitedMs !== null) countWait(tally, waitedMs)

@@ -31,7 +31,7 @@ const plan: AdoptionPlan = {
       usedBy: [place, { service: 'smtp/inet', parameter: 'x' }],
     },
   ],
-  edits: [], leftAlone: [],
+  edits: [], newServices: [], guard: [], leftAlone: [],
 }
 
 const site: Site = { group: 'postfix', hosts: new Map(), isService: true, healthPort: null }

@@ -19,7 +19,7 @@ const postfix = (configDir: string): Postconf =>
   })
 
 const plan: AdoptionPlan = {
-  maps: [], leftAlone: [],
+  maps: [], newServices: [], guard: [], leftAlone: [],
   edits: [
     { service: null, parameter: 'virtual_alias_maps', from: '$v, mysql:/a', to: 'socketmap:a', wasDefault: false },
     { service: null, parameter: 'relay_domains', from: '$mydestination', to: 'socketmap:b', wasDefault: true },

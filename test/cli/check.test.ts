@@ -29,6 +29,7 @@ type Host = {
   /** main.cf, beside what each Postfix here has. */
   readonly main?: Readonly<Record<string, string>>
   readonly master?: string
+  readonly guard?: readonly string[]
   /** Which steps each map does. */
   readonly search?: Readonly<Record<string, string>>
   /** What an absence does in each map, other than by default. */
@@ -58,7 +59,7 @@ const writeMain = (dir: string, settings: Readonly<Record<string, string>>): voi
 const host = async (
   t: Test,
   {
-    main = {}, master = '', search = {}, absence = {}, listen, socket = { gid: postfixGroup, mode: 0o660 },
+    main = {}, master = '', guard = [], search = {}, absence = {}, listen, socket = { gid: postfixGroup, mode: 0o660 },
     folderMode = 0o750,
   }: Host,
 ): Promise<string> => {
@@ -83,7 +84,7 @@ const host = async (
     alias: 'virtual', transport: 'transport', relay: 'domain', access: 'access', mailbox: 'recipient', ...search,
   }
   writeFileSync(join(dir, 'holdfast.yaml'), JSON.stringify({
-    health: 'off',
+    health: 'off', recipient_guard: guard,
     listen: listen ?? [{ socketmap: `unix:${file}`, group: 'postfix', mode: '0660' }],
     maps: Object.fromEntries(
       Object.entries(searches).map(([name, steps]) => [name, { search: steps, text: 'table', absence: absence[name] }]),
@@ -149,6 +150,23 @@ t.test('a map that may say absent in an outage where that refuses mail, or does 
       await said(t, { main: { sender_bcc_maps: socketmap('mailbox') }, absence: { mailbox: effect } }), [], effect,
     )
   }
+})
+
+t.test('a lenient name is an error unless smtpd alone asks it, and asks the guard before it refuses a recipient', async t => {
+  const resolver = (name: string): string =>
+    `${name} unix - - y - - trivial-rewrite\n -o relay_domains=${socketmap('lenient/relay')}\n`
+  const smtpd = (lists: string): string => `smtp inet n - y - - smtpd\n -o rewrite_service_name=own\n ${lists}`
+  const refusing = '-o smtpd_relay_restrictions=reject_unauth_destination\n'
+  const guarded = `-o { smtpd_relay_restrictions = check_recipient_access ${socketmap('recipient_guard')}, `
+    + 'reject_unauth_destination }\n'
+  const guard = ['relay']
+  t.strictSame(await said(t, { guard, master: resolver('own') + smtpd(guarded) }), [])
+  t.strictSame(await said(t, { guard, master: `${smtpd(guarded)} -o virtual_alias_maps=${socketmap('lenient/alias')}\n` }), [])
+  const isError = /^error: .*own\/unix\/relay_domains: .*asks recipient_guard first: smtp\/inet does not\. Ask the map without/
+  await finds(t, { guard, master: resolver('own') + smtpd(refusing) }, isError)
+  await finds(t, { guard, master: resolver('rewrite') }, /^error: .*rewrite\/unix\/relay_domains: .*recipient_guard first: /)
+  await finds(t, { guard, main: { relay_domains: socketmap('lenient/relay') } }, /^error: .*main.cf: relay_domains: /)
+  await finds(t, { master: resolver('own') + smtpd('\n') }, /^error: .*relay_domains: .*\(451\): set recipient_guard$/)
 })
 
 t.test('C142 an absolute path that a chrooted service can\'t see is an error', async t => {

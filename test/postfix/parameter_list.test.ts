@@ -36,8 +36,8 @@ t.test('$name is expanded, and a condition or a loop gives null', async t => {
 })
 
 t.test('mysql: tables and the members of compound tables are recognized', async t => {
-  t.strictSame(parseTable('proxy:mysql:/a.cf'), { kind: 'mysql', name: '/a.cf' })
-  t.strictSame(parseTable('mysql:name'), { kind: 'mysql', name: 'name' })
+  t.strictSame(parseTable('proxy:mysql:/a.cf'), { kind: 'mysql', proxy: true, name: '/a.cf' })
+  t.strictSame(parseTable('mysql:name'), { kind: 'mysql', proxy: false, name: 'name' })
   t.strictSame(
     parseTable('proxy:unionmap:{ mysql:/a, hash:/b }'),
     { kind: 'union', proxy: true, members: ['mysql:/a', 'hash:/b'] },

@@ -145,6 +145,7 @@ t.test('an outage of MariaDB', { timeout: 240_000 }, async t => {
   await t.test('N03 empty access tables: mail passes in an outage, from a client never seen too, and no REJECT is lost', async t => {
     t.equal(await mail(access.postfix), 250, 'a client and a sender that were seen before', logsOf(access))
     t.equal(await mail(access.postfix, 'friend@example.net', 'box@example.com', '127.0.0.77'), 250, 'another client', logsOf(access))
+    t.equal(await mail(access.postfix, 'new@never.example'), 250, 'another sender', logsOf(access))
     t.equal(await mail(access.postfix, 'spam@bad.example'), 554, 'a sender with a row', logsOf(access))
   })
 })

@@ -1,0 +1,51 @@
+/**
+ * How mail from strangers passes in an outage.
+ *
+ * For check_sender_access, reject_unknown_sender_domain and the like smtpd(8) has trivial-rewrite(8) resolve the
+ * sender, and so look the sender's domain up in the lists of our domains (smtpd_check.c, smtpd_resolve_addr). An
+ * absence there refuses recipients ("Relay access denied"), so in an outage these lists never say absent of a domain
+ * that may be one of ours, and each mail from elsewhere would wait. But trivial-rewrite can't tell us whether it asks
+ * for a sender or a recipient. Two names that every map has solve it:
+ *
+ * - `lenient/NAME` answers as map NAME does, but absent where NAME can't know and nothing says that the domain is ours.
+ *   smtpd asks it, and a trivial-rewrite that serves smtpd alone; queue manager and cleanup(8) ask NAME.
+ * - `recipient_guard`, asked by check_recipient_access before whatever refuses a recipient for its domain, has the last
+ *   word on recipients: it never takes an absence from a lenient answer.
+ */
+import { absent, byteString, found, isOutage } from '../outcome.js'
+import type { Outcome, Reason } from '../outcome.js'
+import { fold } from '../postfix/fold.js'
+
+/**
+ * What the guard says of a recipient whose domain is ours. smtpd keeps what a lenient answer made of a domain as long
+ * as its process lives: then this restriction defers, where reject_unauth_destination would reject.
+ */
+const ours = found(byteString('defer_unauth_destination'))
+
+/** The answer for a lenient name: what can't be known now is taken to be absent, if its domain isn't ours. */
+export const leniently = (
+  outcome: Outcome | Promise<Outcome>, isOurs: () => boolean,
+): Outcome | Promise<Outcome> => {
+  if (outcome instanceof Promise) return outcome.then(settled => leniently(settled, isOurs))
+  return outcome.kind === 'unavailable' && mayBeAbsent(outcome.reason) && !isOurs() ? absent : outcome
+}
+
+/** There may be no row. */
+const mayBeAbsent = (reason: Reason): boolean =>
+  isOutage(reason) || reason === 'distrusted' || reason === 'overloaded'
+
+/**
+ * What smtpd is to do with a recipient: go on, if no list has its domain (absent); to make sure that mail for its
+ * domain is taken, if one has it; to defer it if one can't be asked. `lists` are asked for the domain alone.
+ */
+export const guardRecipient = async (
+  recipient: string, staticDomains: ReadonlySet<string>,
+  lists: readonly ((domain: string) => Outcome | Promise<Outcome>)[],
+): Promise<Outcome> => {
+  const domain = recipient.slice(recipient.lastIndexOf('@') + 1)
+  // An address literal is in no list, and Postfix itself knows the domains that main.cf names.
+  if (!recipient.includes('@') || domain.startsWith('[') || staticDomains.has(fold(domain))) return absent
+  const outcomes = await Promise.all(lists.map(async list => await list(domain)))
+  if (outcomes.some(({ kind }) => kind === 'found')) return ours
+  return outcomes.find(({ kind }) => kind === 'unavailable') ?? absent
+}
