@@ -90,7 +90,7 @@ const files = section('FILES', list([
   ['Pa /etc/holdfast/holdfast.yaml', prose('The configuration.')],
   ['Pa /var/spool/postfix/holdfast/holdfast.sock', prose(`The socket for Postfix, in the folder that chrooted
 services see.`)],
-  ['Pa /run/holdfast/admin.sock', prose('The socket of `explain`, `flush`, `trust`, `warm`, `forget` and `export`.')],
+  ['Pa /run/holdfast/admin.sock', prose('The socket of `explain`, `flush`, `trust`, `warm`, `export` and `import`.')],
   ['Pa /var/lib/holdfast/snapshot', prose('The cache, kept over a restart.')],
 ]))
 

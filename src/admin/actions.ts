@@ -1,4 +1,4 @@
-/** The commands that change something: trust, flush, warm and forget. */
+/** The commands that change something: trust, flush, warm and forget, by an administrator or with the token. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config/config.js'

@@ -13,14 +13,17 @@ import type { Administered } from './actions.js'
 import { explain } from './explain.js'
 import type { ExplainQuestion } from './explain.js'
 import { createHttp, listenAt } from './http.js'
-import { cachedMap, knownRows } from './rows.js'
+import { cachedMap, isRow, knownRows, takeRows } from './rows.js'
 import type { Row } from './rows.js'
 import { reportOf } from './summary.js'
 import type { Shown } from './summary.js'
 
-/** The longest body, in bytes, of most requests; of questions. */
+/**
+ * The longest body, in bytes, of most requests; of questions; of one batch of an import: a thousand rows, a long one.
+ */
 const bodyBytes = 8_192
 const questionsBytes = 65_536
+const importBytes = 4 * 1_048_576
 
 /** Each batch is a line of JSON; the last line says why rows may be missing, or null. */
 async function* linesOf(rows: AsyncGenerator<readonly Row[], string | null>): AsyncGenerator<string> {
@@ -56,11 +59,22 @@ const routeExplain = (app: FastifyInstance, administered: () => Administered, lo
   })
 }
 
-const routeExport = (app: FastifyInstance, administered: () => Administered): void => {
+/** Whole tables: only by this socket, never by HTTP elsewhere. */
+const routeRows = (app: FastifyInstance, administered: () => Administered): void => {
   app.post('/export', async ({ body }, reply) => {
     const map = cachedMap(administered().maps, textAt(body, 'map') ?? '')
     if (typeof map === 'string') return reply.code(404).send({ error: map })
     return reply.type('application/x-ndjson').send(Readable.from(linesOf(knownRows(map))))
+  })
+  app.post('/import', { bodyLimit: importBytes }, async ({ body }, reply) => {
+    const name = textAt(body, 'map')
+    const { rows, madeAt } = body as { rows?: unknown, madeAt?: unknown }
+    if (name === null || !Array.isArray(rows) || !rows.every(isRow) || typeof madeAt !== 'number') {
+      return reply.code(400).send({ error: 'map, rows and madeAt are wanted' })
+    }
+    const map = cachedMap(administered().maps, name)
+    const taken = typeof map === 'string' ? map : await takeRows(map, rows, madeAt)
+    return typeof taken === 'string' ? reply.code(400).send({ error: taken }) : taken
   })
 }
 
@@ -72,7 +86,7 @@ export const serveAdmin = async (
   app.get('/status', () => reportOf(shown))
   routeExplain(app, administered, log)
   routeActions(app, administered, log)
-  routeExport(app, administered)
+  routeRows(app, administered)
   app.get('/domains', () => copiedDomains(administered()))
   return listenAt(app, path, 0o660)
 }

@@ -180,7 +180,7 @@ const readOnly = (redis: RedisCache): RedisCache => ({
   read: (map, keys) => redis.read(map, keys),
   readPatiently: (map, keys, patienceMs) => redis.readPatiently(map, keys, patienceMs),
   all: (map, isWanted) => redis.all(map, isWanted),
-  write: () => undefined, writeLate: () => Promise.resolve(), remove: () => undefined,
+  write: () => undefined, writeLate: () => Promise.resolve(), offer: () => undefined, remove: () => undefined,
   close: () => undefined,
 })
 

@@ -1,18 +1,22 @@
 /**
  * Health over HTTP, on its own address: for people, Prometheus and load
- * balancers. Nothing here is a key or a value, and nothing can be changed here.
+ * balancers. Nothing here is a key or a value; what changes something takes
+ * the administrator's token.
  *
  * Liveness is "the process turns", readiness is "the listeners answer". A
  * MySQL or Redis that is down is neither: nothing may restart or bypass the
  * daemon for an outage that it exists to bridge. They show as detail.
  */
-import { createHash } from 'node:crypto'
+import { createHash, timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import type { Endpoint } from '../config/endpoint.js'
+import type { Log } from '../log.js'
 import { packageFile } from '../runtime/package.js'
 import { listenOnUnixSocket } from '../server/unix_socket.js'
+import { routeActions } from './actions.js'
+import type { Administered } from './actions.js'
 import { createMetrics } from './metrics.js'
 import { reportOf, summarize } from './summary.js'
 import type { Shown } from './summary.js'
@@ -52,8 +56,14 @@ export const listenAt = async (
   }
 }
 
-/** A client of `health` that takes nothing for this time (ms) is closed. */
+/** A client of `health` that takes nothing for this time (ms) is closed; the longest flush takes less. */
 const silentMs = 60_000
+
+type HealthServer = { readonly url: string, close(): Promise<void> }
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+/** Takes the same time whatever was given, so that it tells nothing of the token. */
+const isToken = (given: string, token: string): boolean => timingSafeEqual(digest(given), digest(token))
 
 const hashOf = (html: string, tag: 'script' | 'style'): string => {
   const content = new RegExp(`<${tag}>([^]*?)</${tag}>`).exec(html)?.[1] ?? ''
@@ -97,13 +107,32 @@ const routeStatus = (app: FastifyInstance, shown: Shown): void => {
   app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.render()))
 }
 
-/** Serves the page, `/livez`, `/readyz`, `/status` and `/metrics`. Rejects if it can't listen there. */
+const noToken = 'the configuration has no admin_token_file, so nothing can be changed here'
+
+/** The actions, for the holder of the token. */
+const routeWithToken = async (app: FastifyInstance, administered: () => Administered, log: Log): Promise<void> => {
+  await app.register((admin, _options, done) => {
+    admin.addHook('onRequest', async ({ headers }, reply) => {
+      const token = administered().config.adminToken
+      if (token === null) return reply.code(403).send({ error: noToken })
+      const given = /^Bearer (.+)$/.exec(headers.authorization ?? '')?.[1]
+      if (given === undefined || !isToken(given, token)) {
+        return reply.code(401).header('www-authenticate', 'Bearer').send({ error: 'wrong token' })
+      }
+    })
+    routeActions(admin, administered, log)
+    done()
+  })
+}
+
+/** Serves the page, `/livez`, `/readyz`, `/status`, `/metrics` and the actions. Rejects if it can't listen there. */
 export const serveHealth = async (
-  address: Endpoint, maxClients: number, shown: Shown,
-): Promise<{ readonly url: string, close(): Promise<void> }> => {
+  address: Endpoint, maxClients: number, shown: Shown, administered: () => Administered, log: Log,
+): Promise<HealthServer> => {
   const app = createHttp(8_192, maxClients, silentMs)
   routePage(app)
   routeStatus(app, shown)
+  await routeWithToken(app, administered, log)
   if (address.kind === 'inet') {
     const url = await app.listen({ host: address.host, port: address.port })
     return { url, close: () => app.close() }

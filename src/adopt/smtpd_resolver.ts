@@ -33,7 +33,8 @@ export const addResolver = (draft: Draft): void => {
   const valueOf = (service: string, parameter: string): string =>
     draft.valueAfter({ service, parameter }) ?? draft.valueAfter({ service: null, parameter }) ?? ''
   const name = postfix.expanded.get(nameOfService) ?? ''
-  const rewrite = postfix.services.find(service => service.name === `${name}/unix`)
+  // Of two entries with one name, master(8) takes the last.
+  const rewrite = postfix.services.findLast(service => service.name === `${name}/unix`)
   const users = postfix.services.filter(service => service.command === 'smtpd'
     && draft.valueAfter({ service: service.name, parameter: nameOfService }) === undefined
     && asksGuardFirst(postfix, service.name, valueOf))

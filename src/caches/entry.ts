@@ -45,7 +45,10 @@ export type Entry = {
   slot: number
 }
 
-/** `contradictedAt` of a found answer that one more statement is enough to end, since its key was flushed. */
+/**
+ * `contradictedAt` of a found answer that one more statement is enough to end: its key was flushed, or it is only said
+ * to be a row.
+ */
 export const longContradicted = 1
 
 /** The row that `table` on `server` gave at `verifiedAt` (epoch ms), or the absence of one. */

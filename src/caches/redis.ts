@@ -185,6 +185,12 @@ export class RedisAnswers {
     this.#missed = earlier.#missed
   }
 
+  /** The same, unless that key has an answer already. */
+  offer(map: MapIdentity, key: string, kept: Statement, ttlMs: number): void {
+    if (!this.#server.isWritable) return
+    this.#send(() => this.client.set(this.#keyOf(map, key), storedOf(map, key, kept), 'PX', Math.ceil(ttlMs), 'NX'))
+  }
+
   /** Deletes the answer for a key that the table no longer has. Not waited for. */
   remove(map: MapIdentity, key: string): void {
     this.#send(() => this.client.del(this.#keyOf(map, key)))

@@ -195,6 +195,13 @@ const addRows = (program: Command, process: NodeJS.Process): void => {
     .action((map: string, options: DaemonOptions) =>
       run('export', process, async () => (await import('./export.js')).exportMap(map, options, process)))
 
+  addAdmin(program, 'import', 'give the rows of a Postfix text table to the running daemon, for an outage of MySQL; '
+    + 'the entries that it has stay', 'holdfast import virtual_alias /etc/postfix/virtual_alias')
+    .argument('<MAP>', 'the name of the map')
+    .argument('<FILE>', 'the table, as for texthash:')
+    .action((map: string, file: string, options: DaemonOptions) =>
+      run('import', process, async () => (await import('./import.js')).importMap(map, file, options, process)))
+
   addAdmin(program, 'warm', 'load the whole table of a map into the caches now, and wait for it; the map needs `warm:`',
     'holdfast warm virtual_alias')
     .argument('<MAP>', 'the name of the map')

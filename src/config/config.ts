@@ -122,6 +122,8 @@ export type Config = {
   readonly health: Endpoint | null
   /** Path of the socket for administrators. */
   readonly admin: string | null
+  /** Whoever sends it may flush, trust, warm and forget by HTTP; null: nobody may. */
+  readonly adminToken: string | null
   readonly redis: RedisSettings | null
   /** The file that keeps the cache over a restart; null: there is none. */
   readonly snapshotPath: string | null

@@ -13,7 +13,7 @@ import { adminOf, healthOf, listenersOf } from './listen_section.js'
 import { fallbackRejects, mapsOf } from './maps_section.js'
 import { parseConfig } from './parse.js'
 import type { ParameterPath } from './parse.js'
-import { startReading } from './reading.js'
+import { adminTokenOf, startReading } from './reading.js'
 import type { Reading } from './reading.js'
 import { redisOf } from './redis_section.js'
 import { nodeOf, withRole } from './role_section.js'
@@ -66,6 +66,7 @@ const configOf = (reading: Reading, written: WrittenFile): Config => {
   const maps = mapsOf(reading, file).filter(({ name }) => !reading.faults.has(name))
   return {
     file, node, fileName: reading.fileName, listeners, health, admin, maps, faults: reading.faults,
+    adminToken: adminTokenOf(reading, file),
     redis: file.redis === undefined ? null : redisOf(reading, file.redis),
     snapshotPath: statePath(reading, file.snapshot, 'snapshot'),
     copiesPath: statePath(reading, file.copies, 'copies'),

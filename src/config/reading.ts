@@ -57,7 +57,7 @@ export const readNamed = ({ folder, problem }: Reading, path: ParameterPath, nam
 }
 
 /**
- * A password, as `NAME`, `NAME_file` or `NAME_env` gives it in `section`, which is at `path`; undefined if
+ * A password or token, as `NAME`, `NAME_file` or `NAME_env` gives it in `section`, which is at `path`; undefined if
  * none does.
  */
 export const secretOf = (
@@ -81,4 +81,19 @@ export const secretOf = (
       + `set it, or use ${inFile}`)
   }
   return value
+}
+
+/** A shorter token can be guessed. */
+const minTokenLength = 16
+
+/** The token for commands by HTTP; null if there is none. */
+export const adminTokenOf = (reading: Reading, file: Readonly<Record<string, unknown>>): string | null => {
+  const token = secretOf(reading, [], file, 'admin_token')
+  if (token !== undefined && token.length < minTokenLength) {
+    const parameter = ['admin_token', 'admin_token_file', 'admin_token_env'].find(name => name in file) ?? 'admin_token'
+    reading.problem([parameter],
+      `${parameter}: the token has ${token.length} characters; must be at least ${minTokenLength}: `
+        + '`openssl rand -hex 16` makes one')
+  }
+  return token ?? null
 }

@@ -142,8 +142,12 @@ const addresses = {
   listen: z.array(listener).min(1, 'name at least one listener').describe('The addresses where Postfix asks'),
   health: text.default('127.0.0.1:8025').describe('HOST:PORT or unix:PATH for the status page, /livez, /readyz and '
     + '/metrics over HTTP, or `off`. Every account of this machine may connect'),
-  admin: text.default('off').describe('unix:PATH for `holdfast explain`, `trust`, `flush`, `warm`, `forget` and '
-    + '`export`, or `off`. Root, and the daemon\'s user and group, may connect'),
+  admin: text.default('off').describe('unix:PATH for `holdfast explain`, `trust`, `flush`, `warm`, `forget`, `export` '
+    + 'and `import`, or `off`. Root, and the daemon\'s user and group, may connect'),
+  admin_token: text.optional().describe('A token: whoever sends it to `health` as `Authorization: Bearer TOKEN` may '
+    + 'POST /flush, /trust, /warm and /forget. Keep it out of this file, if you can'),
+  admin_token_file: text.optional().describe('A file whose first line is the token'),
+  admin_token_env: text.optional().describe('An environment variable that holds the token'),
   max_connections: z.int().min(1).default(4_000)
     .describe('The largest number of clients of each listener. More get a temporary error'),
 }

@@ -88,7 +88,7 @@ export const openHttp = async (
 ): Promise<HttpServers> => {
   const name = JSON.stringify(address)
   const health = address === null ? null : current.health?.name === name ? current.health
-    : { name, ...await (await import('../admin/http.js')).serveHealth(address, maxClients, shown) }
+    : { name, ...await (await import('../admin/http.js')).serveHealth(address, maxClients, shown, administered, log) }
   try {
     if (path === null) return { health, admin: null }
     if (current.admin?.name === path) return { health, admin: current.admin }

@@ -262,9 +262,9 @@ export class MapLookup {
     const bridged = (isSlow ? foundInOutage : answerInOutage)(this.known, walk, now)
     // The next caller need not wait as long as this one.
     if (isSoft && bridged !== null) pause(this.known, walk, now)
-    // The table is slow, and so was Redis: while it still may, what Redis says later is the reply at the deadline.
+    // Another node may have learned it since, or Redis was slow: what Redis says now is the reply at the deadline.
     const { deadlineMs, softDeadlineMs } = this.#settings
-    if (isSoft && bridged === null) void readRedisPatiently(this.known, walk, deadlineMs - softDeadlineMs)
+    if (isSoft && bridged === null) void this.readRedis(walk.key, clock.elapsed() + deadlineMs - softDeadlineMs)
     return bridged
   }
 

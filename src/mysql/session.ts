@@ -1,5 +1,6 @@
 /** Opens connections: the socket, the driver, the log-in, and the session's settings. */
 import { Socket } from 'node:net'
+import type Driver from 'mysql2'
 import { Connection } from './connection.js'
 import { Dialer } from './dial.js'
 import { faultOf, timeoutFault } from './fault.js'
@@ -26,8 +27,10 @@ const unwantedFlags = [
   '-LOCAL_FILES', '-IGNORE_SPACE', '-ODBC', '-FOUND_ROWS', '-SESSION_TRACK', '-CLIENT_QUERY_ATTRIBUTES',
 ]
 
-/** Loads the driver's code, for which a node without MySQL need not wait. */
-export const loadDriver = async () => (await import('mysql2')).default
+let driver: typeof Driver | null = null
+
+/** Loads the driver's code, for which a node without MySQL need not wait. No connection waits for it again. */
+export const loadDriver = async (): Promise<typeof Driver> => driver ??= (await import('mysql2')).default
 
 /** Connects, logs in and sets up the session within `timeoutMs`, unless `signal` ends it. */
 export const openConnection = async (

@@ -11,7 +11,9 @@ export const guardName = 'recipient_guard'
 export const lenientPrefix = 'lenient/'
 
 /** What may refuse a recipient for its domain, or lead to that (postconf(5), smtpd_recipient_restrictions). */
-const judges = /^(reject_unauth_destination|permit_auth_destination|permit_mx_backup|reject_unknown_recipient_domain)$/i
+const judges = /^(reject_unauth_destination|permit_auth_destination)$/i
+/** Defers a recipient whose domain is not in DNS, or rejects it if unknown_address_reject_code says so. */
+const judgesByDns = /^reject_unknown_recipient_domain$/i
 
 const isGuard = (text: string): boolean => text.endsWith(`:${guardName}`)
 
@@ -35,14 +37,16 @@ export const lenientOf = (name: string): string | null =>
 type ValueOf = (service: string, parameter: string) => string
 
 /** Whether in no list of an smtpd service anything judges a recipient's domain before the guard has. */
-export const asksGuardFirst = (postfix: Postconf, service: string, valueOf: ValueOf): boolean =>
-  restrictionListsOf(postfix).every(parameter => {
+export const asksGuardFirst = (postfix: Postconf, service: string, valueOf: ValueOf): boolean => {
+  const rejectsByDns = valueOf(service, 'unknown_address_reject_code').startsWith('5')
+  return restrictionListsOf(postfix).every(parameter => {
     const value = valueOf(service, parameter)
-    return isGuarded(expand(value, postfix.written) ?? value)
+    return isGuarded(expand(value, postfix.written) ?? value, rejectsByDns)
   })
+}
 
-const isGuarded = (list: string): boolean => {
-  const pieces = splitList(list)
-  const judge = pieces.findIndex(({ text }) => judges.test(text))
-  return judge === -1 || pieces.slice(0, judge).some(({ text }) => isGuard(text))
+const isGuarded = (list: string, rejectsByDns: boolean): boolean => {
+  const pieces = splitList(list).map(({ text }) => text)
+  const judge = pieces.findIndex(text => judges.test(text) || (rejectsByDns && judgesByDns.test(text)))
+  return judge === -1 || pieces.slice(0, judge).some(isGuard)
 }

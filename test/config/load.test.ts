@@ -49,6 +49,7 @@ const mistakes: readonly (readonly [string, RegExp])[] = [
   ['memory: {entries: 0}', /^c.yaml:5 memory.entries: is 0; must be at least 1$/],
   ['warm_every: 30s', /^c.yaml:5 warm_every: is 30s; must be at least 1m$/],
   ['changes_every: 500ms', /^c.yaml:5 changes_every: is 500ms; must be at least 1s$/],
+  ['admin_token: short', /^c.yaml:5 admin_token: the token has 5 characters; must be at least 16: `openssl rand -hex 16` makes one$/],
   ['connections: 1.5', /^c.yaml:5 connections: is a number; must be a whole number$/],
   ['connections: 5000', /^c.yaml:5 connections: is 5000; must be at most 1000$/],
   ['max_shrink: 130%', /^c.yaml:5 max_shrink: '130%' is not a share: write a percentage such as 30%$/],

@@ -66,6 +66,9 @@ export const scriptedRedis = (clock: FakeClock) => {
       const known = readOne(map, key)
       if (known === null || known.verifiedAt < kept.verifiedAt) cache.write(map, key, kept, ttlMs)
     },
+    offer: (map, key, kept, ttlMs) => {
+      if (!records.has(nameOf(map, key))) cache.write(map, key, kept, ttlMs)
+    },
     remove: (map, key) => { if (state.usable) records.delete(nameOf(map, key)) },
     all: async function* (map, isWanted) {
       const prefix = nameOf(map, '')

@@ -13,10 +13,9 @@ t.test('the guard goes before the first restriction that judges a recipient\'s d
     ['a\n  warn_if_reject reject_unauth_destination', 'a\n  check_recipient_access G\n  warn_if_reject reject_unauth_destination'],
     [
       'reject_unknown_recipient_domain permit_mynetworks Reject_Unauth_Destination',
-      'check_recipient_access G, reject_unknown_recipient_domain permit_mynetworks Reject_Unauth_Destination',
+      'reject_unknown_recipient_domain permit_mynetworks check_recipient_access G Reject_Unauth_Destination',
     ],
     ['permit_mynetworks,permit_auth_destination,reject', 'permit_mynetworks,check_recipient_access G,permit_auth_destination,reject'],
-    ['permit_mx_backup reject', 'check_recipient_access G, permit_mx_backup reject'],
   ] as const) {
     t.equal(guarded(list), expected)
     t.equal(guarded(guarded(list).replace('G', guard)), guarded(list), 'once')
@@ -42,7 +41,9 @@ t.test('a service asks the guard first if it does so in each of its lists, class
   t.equal(asks({ smtpd_recipient_restrictions: '$mine, reject_unauth_destination' }), true)
   t.equal(asks({ smtpd_relay_restrictions: 'reject_unauth_destination' }), false)
   t.equal(asks({ smtpd_recipient_restrictions: `reject_unauth_destination, check_recipient_access ${guard}` }), false)
-  t.equal(asks({ strict: 'reject_unknown_recipient_domain' }), false)
+  t.equal(asks({ strict: 'reject_unauth_destination' }), false)
+  t.equal(asks({ strict: 'reject_unknown_recipient_domain' }), true)
+  t.equal(asks({ strict: 'reject_unknown_recipient_domain', unknown_address_reject_code: '550' }), false)
 })
 
 t.test('a lenient name has the name of its map in it', async t => {

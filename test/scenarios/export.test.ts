@@ -1,13 +1,15 @@
 /**
- * What is known goes out as a Postfix text table.
+ * What is known goes out as a Postfix text table, and comes in from one.
  *
  * 1. A daemon with MariaDB is asked; `holdfast export` writes the rows that it
  *    knows. A postmap(1) on that table, as texthash: and as hash:, answers for
  *    each of its keys what the daemon answers.
  * 2. The daemon is gone: what it left in its snapshot, or in Redis, comes out all
  *    the same.
+ * 3. An empty daemon without MariaDB defers; with the table imported it answers.
+ *    When MariaDB is back, what MariaDB says counts, and no import changes that.
  */
-import { writeFileSync } from 'node:fs'
+import { utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import t from 'tap'
@@ -96,4 +98,36 @@ t.test('a sensitive map is not exported', async t => {
   const { holdfast, ask } = await start(t, { maps: { ...mapsWith({}), virtual_alias: { ...mailMaps.virtual_alias, database: 'mail', sensitive: true } } })
   t.match(await ask('info@v.example'), /^OK /)
   t.match(await command(holdfast, 'export', 'virtual_alias'), { code: 75, stdout: '', stderr: /sensitive/ })
+  writeFileSync(join(holdfast.dir, 'table'), 'new@v.example box@relay.example\n')
+  t.match(await command(holdfast, 'import', 'virtual_alias', join(holdfast.dir, 'table')), { code: 75, stderr: /sensitive/ })
+})
+
+t.test('imported rows bridge an outage, and what the table said counts for more', async t => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  // A copy would know what is to be imported.
+  const shared = { redis: { path: redis.socket, command_timeout: '2s' }, breaker: { reset: '100ms' }, copy_rows: 0 }
+  const [a, b] = await Promise.all([start(t, shared), start(t, shared)])
+  t.equal(await a.ask('info@v.example'), 'OK box@relay.example')
+  await mariadb.kill()
+  t.match(await a.ask('own@v.example'), /^TEMP /)
+
+  const file = join(a.holdfast.dir, 'table')
+  writeFileSync(file, 'info@v.example wrong@relay.example\nown@v.example old@relay.example\n@catch.example all@relay.example\n@v.example\n')
+  const imported = await command(a.holdfast, 'import', 'virtual_alias', file)
+  t.match(imported, { code: 0, stdout: 'virtual_alias: 2 rows taken, for an outage; 1 were known already and stay as they were\n', stderr: /table:4: has a key but no value/ })
+  t.equal(await a.ask('info@v.example'), 'OK box@relay.example', 'what the table said is not overridden')
+  t.equal(await a.ask('own@v.example'), 'OK old@relay.example', 'what nobody knew is answered')
+  t.equal(await b.ask('Own@v.example'), 'OK old@relay.example', 'on the other node too')
+  t.match(await a.ask('someone@catch.example'), /^TEMP /, 'but a catch-all doesn\'t take the mail of those whose own row nobody knows')
+
+  await mariadb.start()
+  // The breaker of each node closes in its own time; until then the stale answer is given.
+  while (await a.ask('own@v.example') !== 'OK one@relay.example') await new Promise(resolve => setTimeout(resolve, 20))
+  t.match((await command(a.holdfast, 'import', 'virtual_alias', file)).stdout, /: 0 rows taken, for an outage; 3 were known already/)
+  t.equal(await a.ask('own@v.example'), 'OK one@relay.example')
+
+  utimesSync(file, 1e9, 1e9)
+  t.match(await command(a.holdfast, 'import', 'virtual_alias', file), { code: 75, stderr: /older than stale_for/ })
+  t.match(await command(a.holdfast, 'import', 'virtual_alias', join(a.holdfast.dir, 'none')), { code: 66, stderr: /can't be read/ })
 })

@@ -38,7 +38,7 @@ t.test('health: unix:PATH answers every account there, and lets none of them do 
   )
   t.match(await ask(path, '/livez'), { code: 200 })
   t.match(await ask(path, '/metrics'), { code: 200, body: 'holdfast_ready 1' })
-  t.match(await ask(path, '/flush', 'POST'), { code: 404 })
+  t.match(await ask(path, '/flush', 'POST'), { code: 403 })
   t.match(
     await run(process.execPath, [mainFile, 'status', '--config', join(holdfast.dir, 'holdfast.yaml')]),
     { code: 0, stdout: 'Mail is safe.' },
