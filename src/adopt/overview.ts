@@ -7,10 +7,10 @@ import { placeName } from '../postfix/postconf.js'
 const shortTables = (list: string): string => list.replaceAll(/(?:proxy:)?mysql:[^\s,{}]*\//g, '')
 
 /** Tables at a place of main.cf or master.cf, how many they are, and why they stay, or Postfix's steps do. */
-type Placed = { readonly place: string, readonly tables: string, readonly count: number, readonly why: string | null }
+type TablesAt = { readonly place: string, readonly tables: string, readonly count: number, readonly why: string | null }
 
 /** A line for each place, and one for each reason below the places that it is for. */
-const placeLines = (all: readonly Placed[]): readonly string[] => {
+const placeLines = (all: readonly TablesAt[]): readonly string[] => {
   const reasons = [...new Set(all.map(({ why }) => why))]
   return reasons.flatMap(why => {
     const placed = all.filter(each => each.why === why)
@@ -22,10 +22,10 @@ const placeLines = (all: readonly Placed[]): readonly string[] => {
 
 /** A line of counts, then the tables by their places: first those that don't move, with the reasons. */
 export const summaryText = ({ maps, leftAlone }: AdoptionPlan): string => {
-  const moved = maps.flatMap(({ files, usedBy, stepsStay }) => usedBy.map((place): Placed => ({
+  const moved = maps.flatMap(({ files, usedBy, stepsStay }) => usedBy.map((place): TablesAt => ({
     place: placeName(place), tables: files.map(file => basename(file)).join(', '), count: files.length, why: stepsStay,
   })))
-  const left = leftAlone.map(({ table, why, ...place }): Placed =>
+  const left = leftAlone.map(({ table, why, ...place }): TablesAt =>
     ({ place: placeName(place), tables: shortTables(table), count: table.match(/mysql:/g)?.length ?? 1, why }))
   const parts = [
     { of: left, verbs: ['stays', 'stay'], title: 'Stay; Postfix goes on asking MySQL:' },

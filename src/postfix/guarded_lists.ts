@@ -10,8 +10,11 @@ export const guardName = 'recipient_guard'
 /** Before the name of a map: it says absent where it can't know. */
 export const lenientPrefix = 'lenient/'
 
-/** What may refuse a recipient for its domain, or lead to that (postconf(5), smtpd_recipient_restrictions). */
-const judges = /^(reject_unauth_destination|permit_auth_destination)$/i
+/** Where a list first refuses a recipient for its domain, or lets pass all others before a `reject`; -1: it doesn't. */
+const judgeIn = (list: readonly string[]): number => list.findIndex((text, i) =>
+  /^reject_unauth_destination$/i.test(text)
+  || (/^permit_auth_destination$/i.test(text) && list.slice(i).some(later => /^reject$/i.test(later))))
+
 /** Defers a recipient whose domain is not in DNS, or rejects it if unknown_address_reject_code says so. */
 const judgesByDns = /^reject_unknown_recipient_domain$/i
 
@@ -19,7 +22,7 @@ const isGuard = (text: string): boolean => text.endsWith(`:${guardName}`)
 
 /** A list of restrictions with `guard`, a table, before the first that judges a recipient's domain, if one does. */
 export const withGuard = (pieces: readonly ListPiece[], guard: string): readonly ListPiece[] => {
-  const judge = pieces.findIndex(({ text }) => judges.test(text))
+  const judge = judgeIn(pieces.map(({ text }) => text))
   if (judge === -1 || pieces.slice(0, judge).some(({ text }) => isGuard(text))) return pieces
   const at = /^warn_if_reject$/i.test(pieces[judge - 1]?.text ?? '') ? judge - 1 : judge
   const { separator = '', text = '' } = pieces[at] ?? {}
@@ -47,6 +50,7 @@ export const asksGuardFirst = (postfix: Postconf, service: string, valueOf: Valu
 
 const isGuarded = (list: string, rejectsByDns: boolean): boolean => {
   const pieces = splitList(list).map(({ text }) => text)
-  const judge = pieces.findIndex(text => judges.test(text) || (rejectsByDns && judgesByDns.test(text)))
-  return judge === -1 || pieces.slice(0, judge).some(isGuard)
+  const guard = pieces.findIndex(isGuard)
+  const unguarded = guard === -1 ? pieces : pieces.slice(0, guard)
+  return judgeIn(unguarded) === -1 && !(rejectsByDns && unguarded.some(text => judgesByDns.test(text)))
 }

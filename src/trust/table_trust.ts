@@ -335,10 +335,8 @@ export class TableTrust {
     for (let start = 0; start < keys.length; start += atOnce) {
       const answers = await Promise.all(keys.slice(start, start + atOnce)
         .map(key => source.ask(key, until - clock.elapsed(), { only: server })))
-      for (const { outcome } of answers) {
-        if (outcome.kind === 'unavailable') return null
-        if (outcome.kind === 'absent') missing++
-      }
+      if (answers.some(({ outcome }) => outcome.kind === 'unavailable')) return null
+      missing += answers.filter(({ outcome }) => outcome.kind === 'absent').length
     }
     return missing
   }

@@ -23,7 +23,7 @@ t.test('the guard goes before the first restriction that judges a recipient\'s d
 })
 
 t.test('a list that only defers, or judges no domain, stays as it is', async t => {
-  for (const list of ['', 'permit_mynetworks, reject', 'permit_mynetworks, defer_unauth_destination']) {
+  for (const list of ['', 'permit_mynetworks, reject', 'permit_auth_destination, permit_mynetworks', 'permit_mynetworks, defer_unauth_destination']) {
     t.equal(guarded(list), list)
   }
 })
