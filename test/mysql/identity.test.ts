@@ -43,12 +43,18 @@ t.test('behind one address stand two: each reply names the one that gave it', as
 
 t.test('what is asked again is asked of the server that gave the reply', async t => {
   const database = await balanced(t)
+  // Each holds its connection until two are held: the second one is another server's.
+  let held = 0
+  let release = (): void => undefined
+  const twoAreHeld = new Promise<void>(resolve => { release = resolve })
   const askTwice = async (): Promise<readonly unknown[]> => {
     const pair: unknown[] = []
     await database.ask(queryOf('SELECT COUNT(*) FROM alias'), [], 5_000, {
-      onReply: async (reply, held) => {
+      onReply: async (reply, connection) => {
+        if (++held === 2) release()
+        await twoAreHeld
         for (let asked = 0; asked < 5; asked++) {
-          const answer = await held.again(queryOf('SELECT COUNT(*) FROM alias'), [])
+          const answer = await connection.again(queryOf('SELECT COUNT(*) FROM alias'), [])
           pair.push([seen(reply), seen(answer)])
         }
       },
