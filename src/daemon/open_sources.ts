@@ -13,7 +13,7 @@ const serverDefaults = { standing: 2, idleMs: 60_000, maxAgeMs: 15 * 60_000, win
 /** A statement has at least so long (ms), however impatient lookups are. */
 const minStatementMs = 1_000
 /** Lookups wait so long (ms) for a server that is silent: the ten of a RCPT, one after the other, below a second. */
-const silentMs = 600
+const silentMs = 900
 
 /** A configuration without its faulty maps, and its open sources. */
 export type Configuration = { readonly config: Config, readonly sources: Sources }
