@@ -65,7 +65,7 @@ export const cuts: readonly Cut[] = [
   },
   {
     rule: 11, what: 'the found answer that a neighbour\'s absence does not replace', file: 'src/lookup/known.ts',
-    from: 'if (told.outcome.kind === \'absent\' && isEvidence(ours, now)) return false', to: '',
+    from: 'if (told.outcome.kind === \'absent\' && isEvidence(ours)) return false', to: '',
   },
   {
     rule: 12, what: 'what a flush makes stale', file: 'src/lookup/known.ts',
