@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { localNames } from './circumstances.js'
-import { absenceOfSearch } from '../postfix/parameters.js'
+import { absenceOfSearch, domainLists } from '../postfix/parameters.js'
 import { splitList } from '../postfix/parameter_list.js'
 import { socketInQueue } from './draft.js'
 import type { AdoptionPlan, PlannedMap } from './draft.js'
@@ -54,8 +54,6 @@ const localDomains = (postfix: Postconf, hosts: Hosts): readonly string[] => {
   const all = [...localNames(postfix) ?? [], originOf(postfix), ...addressLiterals(postfix, hosts)]
   return [...new Set(all.filter(name => name !== '').map(name => name.toLowerCase()))]
 }
-
-const domainLists = ['mydestination', 'relay_domains', 'virtual_alias_domains', 'virtual_mailbox_domains']
 
 /** The domains that mail is taken for, as far as main.cf itself names them. */
 const staticDomains = (postfix: Postconf): readonly string[] => {

@@ -169,6 +169,11 @@ export class Draft {
       : overrides.find(each => isSamePlace(each, place))?.value
   }
 
+  /** The value of a parameter for a service; '' if it has none. */
+  valueFor(service: string, parameter: string): string {
+    return this.valueAfter({ service, parameter }) ?? this.valueAfter({ service: null, parameter }) ?? ''
+  }
+
   plan(): Omit<AdoptionPlan, 'guard'> {
     const used = new Set(this.#edits.map(placeName))
     const maps = this.#maps.flatMap(map => {

@@ -20,9 +20,9 @@
 import { overriderOf, virtualAgents } from './circumstances.js'
 import { Draft } from './draft.js'
 import type { AdoptionPlan } from './draft.js'
-import { rewriteList, rewriteRestrictions } from './rewrite.js'
-import { addResolver, guardTable, guardedMaps } from './smtpd_resolver.js'
-import { withGuard } from '../postfix/guarded_lists.js'
+import { rewriteList, rewriteRestrictions, socketmapOf } from './rewrite.js'
+import { addResolver, guardedMaps } from './smtpd_resolver.js'
+import { guardName, withGuard } from '../postfix/guarded_lists.js'
 import { expand, joinList, referenceOf, splitList } from '../postfix/parameter_list.js'
 import { proxyLists, purposes } from '../postfix/parameters.js'
 import type { Purpose } from '../postfix/parameters.js'
@@ -117,7 +117,7 @@ const adoptRestrictions = (draft: Draft, isGuarded: boolean): ReadonlySet<string
   const lists = new Set(known)
   const adopt = (place: ParameterPlace, value: string): void => {
     const pieces = rewriteRestrictions(draft, place, value, name => lists.add(name))
-    draft.change(place, value, joinList(isGuarded ? withGuard(pieces, guardTable) : pieces))
+    draft.change(place, value, joinList(isGuarded ? withGuard(pieces, socketmapOf(guardName)) : pieces))
   }
   for (const { service, parameter, value } of overrides) {
     if (known.includes(parameter)) adopt({ service, parameter }, value)

@@ -7,7 +7,8 @@ import { isKeyMajor, restrictionSearch } from '../postfix/parameters.js'
 import type { Purpose, Search } from '../postfix/parameters.js'
 import type { ParameterPlace } from '../postfix/postconf.js'
 
-const socketmapOf = (map: string): string => `socketmap:unix:${socketInQueue}:${map}`
+/** A map as text in main.cf. */
+export const socketmapOf = (map: string): string => `socketmap:unix:${socketInQueue}:${map}`
 // An empty table as the first member makes Postfix ask for every partial key, as it would ask a mysql: table.
 const nothing = 'internal:none'
 const withSteps = (map: string): string => `unionmap:{${nothing},${socketmapOf(map)}}`

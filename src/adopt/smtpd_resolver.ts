@@ -6,23 +6,15 @@
 import { socketInQueue } from './draft.js'
 import type { AdoptionPlan, Draft } from './draft.js'
 import { expand } from '../postfix/parameter_list.js'
-import { asksGuardFirst, guardName, lenientPrefix } from '../postfix/guarded_lists.js'
-import { programsOf, purposes } from '../postfix/parameters.js'
+import { asksGuardFirst, lenientPrefix } from '../postfix/guarded_lists.js'
+import { domainLists, programsOf, purposes } from '../postfix/parameters.js'
 import type { Service } from '../postfix/postconf.js'
-
-/** The lists of our domains. */
-const domainLists: readonly string[] = [
-  'mydestination', 'relay_domains', 'virtual_alias_domains', 'virtual_mailbox_domains',
-]
-
-/** As text in main.cf. */
-export const guardTable = `socketmap:unix:${socketInQueue}:${guardName}`
 
 /** The maps of a plan that trivial-rewrite asks whether a domain is ours. */
 export const guardedMaps = ({ maps }: Pick<AdoptionPlan, 'maps'>, draft: Draft): readonly string[] => {
   const aliases = draft.postfix.written.get('virtual_alias_domains') === '$virtual_alias_maps'
-  return maps.filter(({ usedBy }) => usedBy.some(({ parameter }) =>
-    domainLists.includes(parameter) || (aliases && parameter === 'virtual_alias_maps'))).map(({ name }) => name)
+  const lists: readonly string[] = [...domainLists, ...aliases ? ['virtual_alias_maps'] : []]
+  return maps.filter(({ usedBy }) => usedBy.some(({ parameter }) => lists.includes(parameter))).map(({ name }) => name)
 }
 
 const nameOfService = 'rewrite_service_name'
@@ -30,14 +22,12 @@ const nameOfService = 'rewrite_service_name'
 /** Gives each smtpd whose restrictions ask the guard lenient names of our maps, and a trivial-rewrite that has them. */
 export const addResolver = (draft: Draft): void => {
   const { postfix } = draft
-  const valueOf = (service: string, parameter: string): string =>
-    draft.valueAfter({ service, parameter }) ?? draft.valueAfter({ service: null, parameter }) ?? ''
   const name = postfix.expanded.get(nameOfService) ?? ''
   // Of two entries with one name, master(8) takes the last.
   const rewrite = postfix.services.findLast(service => service.name === `${name}/unix`)
   const users = postfix.services.filter(service => service.command === 'smtpd'
     && draft.valueAfter({ service: service.name, parameter: nameOfService }) === undefined
-    && asksGuardFirst(postfix, service.name, valueOf))
+    && asksGuardFirst(postfix, service.name, (of, parameter) => draft.valueFor(of, parameter)))
   const options = rewrite === undefined ? null : lenientValues(draft, rewrite, ['trivial-rewrite'])
   const own = users.map(user => [user, lenientValues(draft, user, ['smtpd', 'cleanup'])] as const)
   const isThere = postfix.services.some(service => service.name === `${name}-smtpd/unix`)
@@ -65,10 +55,7 @@ const lenientValues = (
   draft: Draft, { name: service }: Service, programs: readonly string[],
 ): ReadonlyMap<string, string> | null => {
   const { written } = draft.postfix
-  const values = new Map([...written.keys()].map(parameter => [
-    parameter,
-    draft.valueAfter({ service, parameter }) ?? draft.valueAfter({ service: null, parameter }) ?? '',
-  ]))
+  const values = new Map([...written.keys()].map(parameter => [parameter, draft.valueFor(service, parameter)]))
   const lenient = new Map<string, string>()
   for (const parameter of purposes.keys()) {
     const readers = programsOf(parameter)

@@ -6,7 +6,7 @@ import { ofKnownKey, ofUnseenKey } from '../admin/outage_verdict.js'
 import type { OutageFacts, OutageVerdict } from '../admin/outage_verdict.js'
 import { expand } from '../postfix/parameter_list.js'
 import { lenientPrefix } from '../postfix/guarded_lists.js'
-import { restrictionListsOf, valueIn } from '../postfix/postconf.js'
+import { resolverOf, restrictionListsOf } from '../postfix/postconf.js'
 import type { Postconf, Service } from '../postfix/postconf.js'
 import type { Stop } from './itinerary.js'
 
@@ -21,7 +21,7 @@ export type OutageLine = { readonly mail: string, readonly obstacles: readonly s
 export const resolvesSenders = (postfix: Postconf): boolean => {
   const { expanded, written, overrides, services } = postfix
   const isLenient = ({ name }: Service): boolean => overrides.some(({ service, value }) =>
-    service === `${valueIn(postfix, name, 'rewrite_service_name') ?? ''}/unix` && value.includes(`:${lenientPrefix}`))
+    service === resolverOf(postfix, name) && value.includes(`:${lenientPrefix}`))
   if (services.filter(({ command }) => command === 'smtpd').every(isLenient)) return false
   return [
     ...restrictionListsOf(postfix).map(name => expanded.get(name) ?? ''),

@@ -1,7 +1,7 @@
 /** Whether the maps that Postfix asks for exist, do the steps that it expects, and may be asked by it at all. Pure. */
 import { smtputf8In, stepsProblem, virtualAgents } from '../adopt/circumstances.js'
 import { asksGuardFirst, guardName, lenientOf } from '../postfix/guarded_lists.js'
-import { valueIn } from '../postfix/postconf.js'
+import { resolverOf, valueIn } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import type { Config, MapConfig } from '../config/config.js'
 import { splitList } from '../postfix/parameter_list.js'
@@ -147,8 +147,8 @@ const lettersProblem = (
 const lenientProblem = (postfix: Postconf, { map, service, table }: OwnUse): FindingText | null => {
   if (lenientOf(map) === null) return null
   const asker = postfix.services.find(({ name }) => name === service)
-  const users = asker?.command === 'smtpd' ? [asker] : postfix.services.filter(({ name }) =>
-    asker !== undefined && `${valueIn(postfix, name, 'rewrite_service_name') ?? ''}/unix` === asker.name)
+  const users = asker?.command === 'smtpd' ? [asker]
+    : postfix.services.filter(({ name }) => resolverOf(postfix, name) === asker?.name)
   const valueOf = (of: string, parameter: string): string => valueIn(postfix, of, parameter) ?? ''
   const unguarded = users.find(({ name, command }) => command !== 'smtpd' || !asksGuardFirst(postfix, name, valueOf))
   if (users.length > 0 && unguarded === undefined) return null

@@ -93,9 +93,12 @@ export class MapLookup {
   }
 
   /** Brings into memory what Redis knows of this folded key, until `deadline` (elapsed ms). */
-  async readRedis(key: string, deadline: number): Promise<void> {
+  readRedis(key: string, deadline: number): Promise<void> {
+    return this.#readRedis(new Walk(this.#settings.plan, key, key), deadline)
+  }
+
+  async #readRedis(walk: Walk, deadline: number): Promise<void> {
     const { known, clock } = this.#parts
-    const walk = new Walk(this.#settings.plan, key, key)
     await readRedis(known, walk, clock.now())
     await readRedisPatiently(known, walk, deadline - clock.elapsed())
   }
@@ -264,7 +267,7 @@ export class MapLookup {
     if (isSoft && bridged !== null) pause(this.known, walk, now)
     // Another node may have learned it since, or Redis was slow: what Redis says now is the reply at the deadline.
     const { deadlineMs, softDeadlineMs } = this.#settings
-    if (isSoft && bridged === null) void this.readRedis(walk.key, clock.elapsed() + deadlineMs - softDeadlineMs)
+    if (isSoft && bridged === null) void this.#readRedis(walk, clock.elapsed() + deadlineMs - softDeadlineMs)
     return bridged
   }
 

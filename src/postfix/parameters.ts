@@ -155,6 +155,11 @@ export const purposes: ReadonlyMap<string, Purpose> = new Map<string, Purpose>([
   ['tls_server_sni_maps', refused('private keys belong in no cache')],
 ])
 
+/** The lists of the domains that mail is taken for. */
+export const domainLists = [
+  'mydestination', 'relay_domains', 'virtual_alias_domains', 'virtual_mailbox_domains',
+] as const
+
 /** Lists of restrictions; `smtpd_restriction_classes` names more. */
 export const restrictionLists = [
   'smtpd_client_restrictions', 'smtpd_helo_restrictions', 'smtpd_sender_restrictions', 'smtpd_relay_restrictions',

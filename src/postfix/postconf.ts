@@ -50,6 +50,10 @@ export const valueIn = (
   return expand(values.get(parameter) ?? '', values)
 }
 
+/** The trivial-rewrite(8) that a service has resolve addresses: `rewrite/unix`. */
+export const resolverOf = (postfix: Postconf, service: string): string =>
+  `${valueIn(postfix, service, 'rewrite_service_name') ?? ''}/unix`
+
 const maxOutputBytes = 16 * 1_048_576
 
 /** Runs postconf(1) on `configDir` and gives its standard output. Rejects with its standard error if it fails. */

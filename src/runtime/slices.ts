@@ -5,12 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 const perSlice = 500
 const restShare = 2
 
-/** Visits each item: the first ones before it returns, the others by and by. */
-export const inSlices = async <Item>(items: Iterable<Item>, visit: (item: Item) => void): Promise<void> => {
+/** Visits each item until one visit gives false: the first ones before it returns, the others by and by. */
+export const inSlices = async <Item>(items: Iterable<Item>, visit: (item: Item) => unknown): Promise<void> => {
   let visited = 0
   let resumedAt = performance.now()
   for (const item of items) {
-    visit(item)
+    if (visit(item) === false) return
     if (++visited % perSlice > 0) continue
     await sleep(restShare * (performance.now() - resumedAt), undefined, { ref: false })
     resumedAt = performance.now()

@@ -57,6 +57,10 @@ export const contradictLost = async (
   }
   // The last copy lacked these, too, and nobody has found one since.
   for (const key of before) if (memory.peekFound(key) !== undefined) look(key, Infinity)
-  await inSlices(last.listKeys(), key => { if (lost.length < maxLostKeys) look(key) })
+  await inSlices(last.listKeys(), key => {
+    if (lost.length >= maxLostKeys) return false
+    look(key)
+    return true
+  })
   return lost
 }
