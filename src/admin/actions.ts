@@ -86,9 +86,11 @@ const forget = async (name: string, { forgetNode }: Administered, log: Log): Pro
 
 /** `POST /trust`, `/flush`, `/warm` and `/forget`. */
 export const routeActions = (app: FastifyInstance, administered: () => Administered, log: Log): void => {
-  const route = (verb: string, act: (body: unknown) => ActionResult | Promise<ActionResult>): void => {
+  type Result = ActionResult | { readonly missing: string }
+  const route = (verb: string, act: (body: unknown) => Result | Promise<Result>): void => {
     app.post(`/${verb}`, async ({ body }, reply) => {
       const result = await act(body)
+      if ('missing' in result) return reply.code(404).send({ error: result.missing })
       return reply.code('error' in result ? 400 : 200).send(result)
     })
   }
@@ -96,7 +98,7 @@ export const routeActions = (app: FastifyInstance, administered: () => Administe
     route(verb, body => {
       const [name, { maps }] = [textAt(body, 'map'), administered()]
       const map = maps.get(name ?? '')
-      if (map === undefined) return { error: noMap(name, maps) }
+      if (map === undefined) return { missing: noMap(name, maps) }
       return map.kind === 'mysql' ? act(map, textAt(body, 'key'))
         : { error: `${map.name} is a text table: it is read at start and reload` }
     })

@@ -25,6 +25,11 @@ t.test('a truncated table is not believed until an administrator trusts it, by t
   const unknown = await command(bed, 'trust', 'aliases')
   t.equal(unknown.code, 75)
   t.match(unknown.stderr, 'holdfast trust: no map \'aliases\'; there are alias')
+  const { stdout: status } = await run('curl', [
+    '-s', '-o', '/dev/null', '-w', '%{http_code}', '--unix-socket', join(bed.holdfast.dir, 'admin'),
+    '--json', '{"map":"aliases"}', 'http://localhost/trust',
+  ])
+  t.equal(status, '404')
   const before = await command(bed, 'status')
   t.match(
     before.stdout,
