@@ -80,7 +80,7 @@ export const noMap = (name: string | null, maps: Maps): string =>
 const forget = async (name: string, { forgetNode }: Administered, log: Log): Promise<ActionResult> => {
   const problem = await forgetNode(name).catch((error: unknown) => `Redis can't be asked now: ${messageOf(error)}`)
   if (problem !== null) return { error: problem }
-  log.info(`fleet: an administrator said that node ${name} is out of service`)
+  log.info(`fleet: an administrator says that node ${name} is out of service`)
   return { done: `${name} is forgotten; each node that shares the Redis no longer names it after 10 s` }
 }
 

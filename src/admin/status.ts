@@ -5,7 +5,7 @@
  */
 import type { Memory } from '../caches/memory.js'
 import type { RedisCache } from '../caches/redis.js'
-import type { Absence } from '../config/config.js'
+import type { Absence, Policy } from '../config/config.js'
 import type { FleetStatus } from '../fleet/announcer.js'
 import type { MapLookup } from '../lookup/lookup.js'
 import type { MysqlMap, ServedMap } from '../lookup/maps.js'
@@ -43,6 +43,7 @@ export type CachedStatus = {
   /** What decides its answers in an outage. */
   readonly absence: Pick<Absence, 'does' | 'inOutage'>
   readonly staleForMs: number
+  readonly policy: Pick<Policy, 'outage' | 'outageAfterMs'>
 }
 
 export type MapStatus = {
@@ -101,6 +102,7 @@ export const mapStatus = (
       hosts.map(host => serverName(host, login))))],
     absence: { does: map.config.absence.does, inOutage: map.config.absence.inOutage },
     staleForMs: map.config.lifetimes.staleForMs,
+    policy: { outage: map.config.policy.outage, outageAfterMs: map.config.policy.outageAfterMs },
   },
   copies,
   warm: loader?.state ?? null,

@@ -2,9 +2,9 @@
  * The status in one word, with each part that does not work and since when; and the report that the page, `holdfast
  * status` and /status show: the daemon at one moment.
  */
+import { durationText } from '../config/units.js'
 import { isOutage } from '../outcome.js'
 import type { Event, Events, History, HistoryStep } from './history.js'
-import type { CopyStatus } from '../upkeep/copies.js'
 import { ofKnownKey, ofUnseenKey, whyNoCopy } from './outage_verdict.js'
 import { doubtText } from './status.js'
 import type { CachedStatus, MapFaults, MapStatus, Status } from './status.js'
@@ -41,48 +41,92 @@ export type Summary = {
  */
 const oldMs = 60_000
 
-const effectOf = (
-  copies: readonly CopyStatus[], { absence, staleForMs, memory }: CachedStatus, hasRedis: boolean,
-): Effect => {
+/** A map on MySQL. */
+type CachedMap = MapStatus & { readonly cached: CachedStatus }
+
+const hasCache = (map: MapStatus): map is CachedMap => map.cached !== null
+
+/** `knowsNothing`: neither memory nor a copy has anything that would do, as after a start in an outage. */
+const effectOf = ({ cached, copies }: CachedMap): { readonly effect: Effect, readonly knowsNothing: boolean } => {
+  const { absence, staleForMs, memory } = cached
   const facts = { absence, staleForMs, whyNoCopy: whyNoCopy(copies) }
-  // Started in an outage, with nothing to recall.
-  const knowsNobody = memory.found === 0 && facts.whyNoCopy !== '' && !hasRedis && absence.does === 'refuses'
-  if (knowsNobody || !ofKnownKey(facts).passes) return 'deferred'
-  return ofUnseenKey(facts, true).passes ? 'answered' : 'known answered'
+  if (ofUnseenKey(facts, true).passes) return { effect: 'answered', knowsNothing: false }
+  const knowsNothing = memory.found === 0 && (memory.absent === 0 || ['refuses', 'weakens'].includes(absence.does))
+  return { effect: knowsNothing || !ofKnownKey(facts).passes ? 'deferred' : 'known answered', knowsNothing }
 }
 
 const effectTexts: Readonly<Record<Effect, string>> = {
-  'deferred': 'there are neither known keys nor copies of its tables to answer from, so mail that needs it is deferred',
+  'deferred': 'neither known keys nor copies of its tables are there to answer from, so mail that needs it is deferred',
   'known answered': 'known keys are answered from the caches, others are deferred',
   'answered': 'keys are answered from the caches and the copies of its tables',
 }
 
 /** A map that works not at all or in part: what is wrong, and what its lookups get. */
-type Affected = { readonly map: string, readonly effect: Effect, readonly part: DegradedPart | null }
+type Affected = {
+  readonly map: string
+  readonly effect: Effect
+  readonly part: DegradedPart | null
+  /** The table answers, and is not believed only when it says absent. */
+  readonly isDoubt?: true
+  /** An absence in it refuses mail. */
+  readonly refuses?: boolean
+  /** It says absent for what it never found, once its servers have been out for so long (ms). */
+  readonly rejectsAfterMs?: number | null
+}
 
-const affectedMap = ({ name, cached, copies }: MapStatus, status: Status): readonly Affected[] => {
-  if (cached === null) return []
-  const { trouble, doubts, servers } = cached
-  const effect = effectOf(copies, cached, status.redis?.state === 'ready')
+
+/** A map none of whose servers answers; null if one does. The server's part says the rest. */
+const mapWithoutServers = (map: CachedMap, { servers }: Status): Affected | null => {
+  const { name, cached } = map
+  const its = servers.filter(({ server }) => cached.servers.includes(server))
+  if (its.length === 0 || its.some(({ state }) => state === 'closed')) return null
+  const { effect } = effectOf(map)
+  const lost = { part: `map ${name}`, since: Math.max(...its.map(({ since }) => since)), what: effectTexts.deferred }
+  const { outage, outageAfterMs } = cached.policy
+  return {
+    map: name, effect, part: effect === 'deferred' ? lost : null, refuses: cached.absence.does === 'refuses',
+    rejectsAfterMs: outage === 'reject' ? outageAfterMs : null,
+  }
+}
+
+/** A map on a server that lacks a canary; null if there is none. The canary's part says the rest. */
+const mapWithoutCanary = (map: CachedMap, { canaries, maps }: Status): Affected | null => {
+  const { name, cached } = map
+  const isShared = (server: string): boolean => cached.servers.includes(server)
+  const missing = canaries.find(canary =>
+    canary.missing && maps.some(each => each.name === canary.map && each.cached?.servers.some(isShared)))
+  if (missing === undefined) return null
+  const { effect } = effectOf(map)
+  const common = { map: name, refuses: cached.absence.does === 'refuses' }
+  // Another server of the map may have it.
+  if (effect === 'deferred' && cached.servers.length > 1) return { ...common, effect: 'known answered', part: null }
+  const lost = { part: `map ${name}`, since: missing.since, what: effectTexts.deferred }
+  return { ...common, effect, part: effect === 'deferred' ? lost : null }
+}
+
+const affectedMap = (map: CachedMap, status: Status): readonly Affected[] => {
+  const { name, cached: { trouble, doubts, servers, absence } } = map
+  const { effect, knowsNothing } = effectOf(map)
   const part = `map ${name}`
   const affected: Affected[] = doubts.map(doubt => ({
-    map: name, effect: effect === 'answered' ? 'known answered' : effect,
+    map: name, effect: effect === 'deferred' && !knowsNothing ? effect : 'known answered', isDoubt: true,
     part: { part, since: doubt.since, what: doubtText(name, doubt) },
   }))
-  const its = status.servers.filter(({ server }) => servers.includes(server))
-  const isOut = its.length > 0 && its.every(({ state }) => state !== 'closed')
-  // The server's part says the rest.
-  const lost = { part, since: Math.max(...its.map(({ since }) => since)), what: effectTexts.deferred }
-  if (isOut) affected.push({ map: name, effect, part: effect === 'deferred' ? lost : null })
+  const out = mapWithoutServers(map, status)
   const isDoubted = doubts.length > 0 || status.canaries.some(({ missing }) => missing)
-  // The server or the doubt says so already.
+  const bridged = out ?? mapWithoutCanary(map, status)
+  if (bridged !== null) affected.push(bridged)
+  // The server, the canary or the doubt says so already.
   const isOld = trouble !== null && status.now - trouble.lastAt >= oldMs
-  const isOver = trouble !== null && isOutage(trouble.reason)
-    && its.some(({ state, since }) => state === 'closed' && since >= trouble.lastAt)
-  const isExplained = trouble === null || isOver || (trouble.reason === 'distrusted' ? isDoubted || isOld : isOut)
+  const isOver = trouble !== null && isOutage(trouble.reason) && status.servers.some(({ server, state, since }) =>
+    servers.includes(server) && state === 'closed' && since >= trouble.lastAt)
+  const isExplained = trouble === null || isOver
+    || (trouble.reason === 'distrusted' ? isDoubted || isOld : out !== null)
   if (!isExplained) {
     const what = `its table can't be asked (${trouble.reason}: ${trouble.detail}); ${effectTexts[effect]}`
-    affected.push({ map: name, effect, part: { part, since: trouble.since, what } })
+    affected.push({
+      map: name, effect, refuses: absence.does === 'refuses', part: { part, since: trouble.since, what },
+    })
   }
   return affected
 }
@@ -102,11 +146,11 @@ const unreachableListeners = ({ listeners }: Status): readonly DegradedPart[] =>
 
 const degradedServers = ({ servers, canaries }: Status): readonly DegradedPart[] => [
   ...servers.filter(({ state }) => state !== 'closed').map(({ server, since, lastError }) => ({
-    part: `mysql ${server}`, since, what: `does not answer${lastError === '' ? '' : ` (${lastError})`}, and is tried `
-      + 'again every few seconds; answers come from the caches',
+    part: `mysql ${server}`, since,
+    what: `does not answer${lastError === '' ? '' : ` (${lastError})`}; Holdfast tries it again every few seconds`,
   })),
   ...canaries.filter(({ missing }) => missing).map(({ map, since }) => ({
-    part: `canary of ${map}`, since, what: 'missing, so Holdfast believes nothing that its server says',
+    part: `canary of ${map}`, since, what: 'missing, so Holdfast believes nothing that the server without it says',
   })),
 ]
 
@@ -132,18 +176,28 @@ const listed = (names: readonly string[]): string => {
   return `${names.length === 1 ? 'map' : 'maps'} ${shown}${more > 0 ? ` and ${more} more` : ''}`
 }
 
-const sentenceOf = (affected: readonly Affected[], parts: readonly DegradedPart[], status: Status): string => {
-  const mapsWith = (effect: Effect): readonly string[] =>
-    [...new Set(affected.filter(each => each.effect === effect).map(({ map }) => map))]
-  const [deferred, bridged] = [mapsWith('deferred'), mapsWith('known answered')]
-  if (deferred.length > 0) return `Mail is deferred: ${listed(deferred)} can't be answered.`
+/** What happens to mail that the maps have no answer for. */
+const restOf = (affected: readonly Affected[]): string => {
+  const [rejectsAfterMs] = affected.flatMap(each => each.rejectsAfterMs ?? []).sort((a, b) => a - b)
+  return rejectsAfterMs === undefined ? 'deferred, not refused'
+    : `deferred, and refused once MySQL has been out for ${durationText(rejectsAfterMs)} (\`outage: reject\`)`
+}
+
+const sentenceOf = (affected: readonly Affected[], parts: readonly DegradedPart[]): string => {
+  const having = (effect: Effect): readonly Affected[] => affected.filter(each => each.effect === effect)
+  const named = (some: readonly Affected[]): string => listed([...new Set(some.map(({ map }) => map))])
+  const [deferred, known] = [having('deferred'), having('known answered')]
+  if (deferred.length > 0) return `Mail is deferred: ${named(deferred)} can't be answered.`
+  const bridged = known.filter(({ isDoubt }) => isDoubt !== true)
   if (bridged.length > 0) {
-    return `Known recipients are accepted. Mail that needs a key never seen in ${listed(bridged)} is deferred.`
+    return 'Known recipients are accepted. '
+      + `Mail that needs a key never seen in ${named(bridged)} is ${restOf(affected)}.`
   }
-  const isMissing = status.canaries.some(({ missing }) => missing)
-  if (isMissing) return 'Known recipients are accepted. Others are deferred.'
-  if (affected.some(({ part, map }) => part === null || !status.faults.some(fault => fault.map === map))) {
-    return 'Existing recipients are accepted. Unknown ones are deferred, not refused.'
+  if (known.length > 0) {
+    return 'Known recipients are accepted, and those that the table has. Others are deferred, not refused.'
+  }
+  if (affected.some(({ refuses }) => refuses)) {
+    return `Existing recipients are accepted. Unknown ones are ${restOf(affected)}.`
   }
   return parts.length === 1 ? 'Mail is accepted. One part is degraded.'
     : `Mail is accepted. ${parts.length} parts are degraded.`
@@ -152,7 +206,9 @@ const sentenceOf = (affected: readonly Affected[], parts: readonly DegradedPart[
 /** `since`: when the first of the degraded parts became so, or the last of all recovered, at the earliest the start. */
 export const summarize = (status: Status): Summary => {
   const isReachable = status.listeners.every(({ problem }) => problem === null)
-  const affected = [...status.faults.flatMap(faultyMap), ...status.maps.flatMap(map => affectedMap(map, status))]
+  const affected = [
+    ...status.faults.flatMap(faultyMap), ...status.maps.flatMap(map => hasCache(map) ? affectedMap(map, status) : []),
+  ]
   const degraded = [
     ...unreachableListeners(status), ...degradedServers(status), ...affected.flatMap(({ part }) => part ?? []),
     ...degradedRest(status),
@@ -164,7 +220,7 @@ export const summarize = (status: Status): Summary => {
   if (degraded.length > 0) {
     return {
       state: !isReachable || affected.some(({ effect }) => effect === 'deferred') ? 'deferring' : 'degraded',
-      sentence: isReachable ? sentenceOf(affected, degraded, status)
+      sentence: isReachable ? sentenceOf(affected, degraded)
         : 'Mail is deferred: Postfix can\'t reach this node.',
       since: Math.min(...degraded.map(({ since }) => since)), ...common,
     }

@@ -62,6 +62,7 @@ export const openMapSources = (config: Config, log: Log, last?: Sources): Opened
     resetMs: breaker.reset, statementMs: Math.max(deadline, minStatementMs),
     silentMs: Math.max(soft_deadline, silentMs), maxLagMs: max_lag ?? null, onState: logServers(log),
   }, map => {
-    log.repeated(`empty ${map}`, `map ${map}: the table has a row with an empty value; it is skipped, as Postfix does`)
+    log.repeated(`empty ${map}`, `map ${map}: the table has a row with an empty value; `
+      + 'Holdfast skips it, as Postfix does')
   }, map => last?.has(map) === true ? last.of(map) : null)
 }

@@ -54,7 +54,7 @@ export const logServers = (log: Log): ServerSettings['onState'] => {
       case 'open':
         // A try that fails is no change.
         if (isOpen.has(server)) log.debug(`mysql ${server}: still not answering: ${detail}`)
-        else log.warn(`mysql ${server}: not answering: ${detail}; answers come from the caches`, { lasted_ms })
+        else log.warn(`mysql ${server}: not answering: ${detail}; other servers and the caches answer`, { lasted_ms })
         isOpen.add(server)
         return
       default: state satisfies never
@@ -70,7 +70,7 @@ export const logCanary = (map: string, log: Log): ((state: CanaryState) => void)
     if (!missing) log.info(`map ${map}: the canary is back, so its server is believed again`, lasted)
     else {
       log.error(`map ${map}: the canary is missing, so Holdfast believes nothing that its server says: `
-        + 'known recipients are still accepted, other lookups are deferred', lasted)
+        + 'other servers and the caches answer; what they don\'t know is deferred', lasted)
     }
   }
 }
@@ -80,7 +80,7 @@ export const logCopies = (log: Log): Pick<CopiesParts, 'onTaken' | 'onProblem'> 
   const taken = new Set<string>()
   return {
     onTaken: (map, rows, took_ms) => {
-      const text = `map ${map}: a copy of its table (${rows} ${rows === 1 ? 'row' : 'rows'}) is at hand for outages`
+      const text = `map ${map}: a copy of its table (${rows} ${rows === 1 ? 'row' : 'rows'}) is ready for outages`
       if (taken.has(map)) log.debug(text, { map, took_ms })
       else log.info(text, { map, took_ms })
       taken.add(map)
@@ -99,22 +99,24 @@ export const logDoubt = (map: string, log: Log): OnDoubt => (server, doubt, befo
     log.info(`map ${map}: the table has its keys again, so it is believed again when it says absent`, fields)
     return
   }
-  log.error(`map ${map}: ${doubtCauses[doubt.cause]}, so it is not believed when it says absent: known recipients are `
-    + `still accepted, other lookups are deferred. If the rows are gone on purpose: holdfast trust ${map}`, fields)
+  log.error(`map ${map}: ${doubtCauses[doubt.cause]}, so it is not believed when it says absent: `
+    + 'what it still has and what is known is answered, the rest is deferred. '
+    + `If the rows are gone on purpose: holdfast trust ${map}`, fields)
 }
 
 /** What `role`, `unknown` and `outage` together mean for mail, in a sentence. */
 export const roleMeans = ({ role, unknown, outage }: Pick<ConfigFile, 'role' | 'unknown' | 'outage'>): string => {
   switch (role) {
     case 'primary':
-      return 'primary: what can\'t be known is deferred; a recipient that the table says is absent is '
-        + (unknown === 'defer' ? 'deferred too, so that the sender goes on to the next MX' : 'rejected')
+      return 'primary: this node defers recipients that can\'t be looked up, and '
+        + (unknown === 'defer' ? 'those that the table lacks: their senders go on to the next MX'
+          : 'rejects those that the table lacks')
     case 'fallback':
       return outage === 'reject'
-        ? 'fallback, outage: reject: a recipient that is neither in MySQL nor in the cache is rejected, '
-          + 'during an outage too; if this node shares its database with the primaries, choose outage: defer'
-        : 'fallback, outage: defer: a recipient that the table says is absent is rejected; '
-          + 'what can\'t be known during an outage is deferred'
+        ? 'fallback, outage: reject: this node rejects recipients that the table lacks, and in an outage those that it '
+          + 'doesn\'t know; if the primaries use the same database, choose outage: defer'
+        : 'fallback, outage: defer: this node rejects recipients that the table lacks, and defers those that can\'t be '
+          + 'looked up'
     default: return role satisfies never
   }
 }

@@ -87,3 +87,44 @@ t.test('the sentence says which mail is affected', async t => {
     ...down, maps: [{ ...map, cached: { ...cached, trouble: { ...trouble, reason: 'breaker-open' } } }],
   })).degraded.length, 1, 'what the server explains is said once')
 })
+
+t.test('on a fallback with outage: reject, the sentence says that unknown recipients are refused, and when', async t => {
+  if (map?.cached == null || server === undefined) throw new Error('the fixture has neither')
+  const rejecting = { ...map, cached: { ...map.cached, policy: { outage: 'reject' as const, outageAfterMs: 60_000 } } }
+  const noCopy = [{ rows: 0, bytes: 0, takenAt: null, problem: 'it makes one row of several' }]
+  const down = { role: 'fallback' as const, servers: [{ ...server, state: 'open' as const, since: 1 }] }
+  const refused = /deferred, and refused once MySQL has been out for 1m \(`outage: reject`\)\.$/
+  t.match(summarize(wellStatus({ ...down, maps: [rejecting] })).sentence, refused)
+  t.match(summarize(wellStatus({ ...down, maps: [{ ...rejecting, copies: noCopy }] })).sentence, refused)
+  // A server that answers with an error is not out.
+  const trouble = { reason: 'query-error', detail: 'no such table', since: 1_500_000, lastAt: 1_900_000 } as const
+  const failing = { ...rejecting, cached: { ...rejecting.cached, trouble } }
+  t.match(summarize(wellStatus({ role: 'fallback', maps: [failing] })).sentence, /deferred, not refused\.$/)
+})
+
+t.test('a node that knows nothing of a map does not say that known recipients are accepted', async t => {
+  if (map?.cached == null || server === undefined) throw new Error('the fixture has neither')
+  const noCopy = [{ rows: 0, bytes: 0, takenAt: null, problem: '' }]
+  const down = { servers: [{ ...server, state: 'open' as const, since: 1 }] }
+  const missing = { canaries: [{ map: 'alias', missing: true, since: 1_500_000 }] }
+  for (const does of ['refuses', 'reroutes', 'passes', 'weakens'] as const) {
+    const cached = {
+      ...map.cached, memory: { found: 0, foundBytes: 0, absent: 0 }, absence: { does, inOutage: 'defer' as const },
+    }
+    for (const [about, changes] of [['MySQL is down', down], ['the canary is missing', missing]] as const) {
+      const summary = summarize(wellStatus({ ...changes, maps: [{ ...map, copies: noCopy, cached }] }))
+      t.match(summary, { state: 'deferring', sentence: /^Mail is deferred: map alias/ }, `${about}, ${does}`)
+      t.ok(summary.degraded.some(({ part }) => part === 'map alias'), 'the map says why')
+    }
+  }
+  const passing = {
+    ...map.cached, memory: { found: 0, foundBytes: 0, absent: 0 }, absence: { does: 'passes', inOutage: 'pass' },
+  } as const
+  t.match(summarize(wellStatus({ ...down, maps: [{ ...map, copies: noCopy, cached: passing }] })),
+    { state: 'degraded', sentence: 'Mail is accepted. One part is degraded.' }, 'it passes what it has never seen')
+})
+
+t.test('while a table is in doubt, what it still has is accepted, too', async t => {
+  t.equal(summarize(wellStatus(cases.get('map alias'))).sentence,
+    'Known recipients are accepted, and those that the table has. Others are deferred, not refused.')
+})
