@@ -78,8 +78,8 @@ const longestTimerMs = 2_147_483_647
 /** What to do about a file that can't be read. */
 export const readableFile = 'name a file that the account of the daemon may read'
 
-/** Reads a .cf file. An unreadable one is a problem like any other. */
-export const defineFromCf = (path: string, files: Files = diskFiles): Defined => {
+/** Reads a .cf file, for a map with this smtputf8_enable. An unreadable one is a problem like any other. */
+export const defineFromCf = (path: string, files: Files = diskFiles, smtputf8 = true): Defined => {
   let bytes: Buffer
   try {
     bytes = files.read(path)
@@ -93,7 +93,7 @@ export const defineFromCf = (path: string, files: Files = diskFiles): Defined =>
     const parameter = parameters.get(name)
     return parameter === undefined ? path : `${path}:${parameter.line}`
   }
-  const defined = defineTable(values, placeOf, files)
+  const defined = defineTable(values, placeOf, files, smtputf8)
   const allWarnings = [...warnings, ...defined.warnings]
   const problems = [...errors, ...defined.ok ? [] : defined.problems]
   return defined.ok && problems.length === 0
@@ -166,7 +166,7 @@ class Parameters {
 /** Checks parameters from wherever they come; `placeOf` says where one stands, or would stand. */
 export const defineTable = (
   given: Readonly<Record<string, string | number | boolean>>, placeOf: (parameter: string) => string,
-  files: Files = diskFiles,
+  files: Files = diskFiles, smtputf8 = true,
 ): Defined => {
   const parameters = new Parameters(given, placeOf)
   const { problems, warnings } = parameters
@@ -182,7 +182,7 @@ export const defineTable = (
   const scannedFormat = scanResultFormat(format)
   if (!scannedFormat.ok) parameters.problem('result_format', `in ${format}: ${scannedFormat.problem}`)
   const limit = parameters.integer('expansion_limit', 0, -maxInteger)
-  const domains = domainsOf(parameters, files)
+  const domains = domainsOf(parameters, files, smtputf8)
   const requireResultSet = parameters.boolean('require_result_set', true)
   const idleIntervalS = parameters.integer('idle_interval', 60, 1)
   const idleIntervalMs = parameters.has('idle_interval') ? Math.min(idleIntervalS * 1_000, longestTimerMs) : undefined
@@ -261,9 +261,9 @@ const loginOf = (parameters: Parameters, options: Options): Login => {
   return { user, password, dbname, charset, tls: tlsOf(parameters, options) }
 }
 
-const domainsOf = (parameters: Parameters, files: Files): DomainList | null => {
+const domainsOf = (parameters: Parameters, files: Files, smtputf8: boolean): DomainList | null => {
   if (parameters.text('domain') === '') return null
-  const domains = parseDomainList(parameters.text('domain'), files)
+  const domains = parseDomainList(parameters.text('domain'), files, smtputf8)
   for (const problem of domains.errors) parameters.problem('domain', problem)
   for (const warning of domains.warnings) parameters.warning('domain', warning)
   return domains

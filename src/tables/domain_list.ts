@@ -3,7 +3,7 @@
  * Postfix's match lists. Only addresses in a matching domain are asked, no bare
  * words and no `@domain`. An item is a domain, /FILE with more items, or TYPE:TABLE;
  * a ! in front turns it round; the first item that matches decides. Domains are
- * compared whole and folded: no sub-domains.
+ * compared whole and folded as keys are, by bytes without smtputf8_enable: no sub-domains.
  *
  * What the list names is read at start, and again when it has changed: Postfix finds a
  * domain as soon as postmap(1) has added it, and its users must not be absent until somebody
@@ -13,7 +13,7 @@
  * that can't be read would turn keys away unasked.
  */
 import type { Files } from './cf.js'
-import { fold } from '../postfix/fold.js'
+import { asBytes, fold } from '../postfix/fold.js'
 import { parseTextTable } from '../postfix/text_table.js'
 import { messageOf } from '../log.js'
 
@@ -33,9 +33,10 @@ const suffixes: ReadonlyMap<string, string> = new Map([
 ])
 
 /** Reads the list and what it names. Never throws for a file: that is an error in the list. */
-export const parseDomainList = (list: string, files: Files): DomainList => {
+export const parseDomainList = (list: string, files: Files, smtputf8 = true): DomainList => {
+  const keyOf = (domain: string): string => smtputf8 ? domain : asBytes(domain)
   const read = (): ListReader => {
-    const reader = new ListReader(files)
+    const reader = new ListReader(files, keyOf)
     reader.parse(list, false, [])
     return reader
   }
@@ -50,7 +51,7 @@ export const parseDomainList = (list: string, files: Files): DomainList => {
         const next = last.isCurrent() ? last : read()
         if (next.errors.length === 0 && next.isSettled()) last = next
       }
-      return last.decisions.get(fold(domain)) ?? false
+      return last.decisions.get(fold(keyOf(domain))) ?? false
     },
     warnings, errors, content: decisions,
   }
@@ -67,9 +68,12 @@ class ListReader {
   /** When each file that was read had changed (epoch ms). */
   readonly times = new Map<string, number | null>()
   readonly #files: Files
+  /** A domain as it stands in a key, before folding. */
+  readonly #keyOf: (domain: string) => string
 
-  constructor(files: Files) {
+  constructor(files: Files, keyOf: (domain: string) => string) {
     this.#files = files
+    this.#keyOf = keyOf
   }
 
   /** `isTurned`: a ! stands in front of all of it. `open`: the files in which it stands. */
@@ -110,7 +114,7 @@ class ListReader {
       if (open.includes(item)) this.errors.push(`${item} includes itself; remove it there`)
       else this.#readFile(item, !isIn, [...open, item])
     } else if (!item.startsWith('[') && colon !== -1) this.#readTable(item.slice(0, colon), item.slice(colon + 1), isIn)
-    else this.#decide(fold(item), isIn)
+    else this.#decide(fold(this.#keyOf(item)), isIn)
   }
 
   #decide(domain: string, isIn: boolean): void {
@@ -137,7 +141,8 @@ class ListReader {
     }
     try {
       // Only postmap folds; Postfix opens the tables of a list without folding.
-      const table = parseTextTable(this.#read(path), path, suffix === undefined ? key => key : fold)
+      const foldKey = suffix === undefined ? this.#keyOf : (key: string) => fold(this.#keyOf(key))
+      const table = parseTextTable(this.#read(path), path, foldKey)
       this.warnings.push(...table.warnings.map(({ place, text }) => `${place}: ${text}`))
       for (const domain of table.entries.keys()) this.#decide(domain, isIn)
     } catch (error) {

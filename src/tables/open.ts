@@ -5,6 +5,7 @@ import { byteString, readable } from '../outcome.js'
 import type { Outcome } from '../outcome.js'
 import { openServers } from '../mysql/database.js'
 import type { Database } from '../mysql/database.js'
+import { diskFiles } from './cf.js'
 import { parseChanges } from './changes_query.js'
 import type { ChangesQuery } from './changes_query.js'
 import { defineFromCf, defineTable, readableFile } from './definition.js'
@@ -69,7 +70,7 @@ export type OpenedSources = {
 }
 
 /** The part of a map that is opened here. */
-type OpenedMap = Pick<MapConfig, 'name' | 'source' | 'changes'>
+type OpenedMap = Pick<MapConfig, 'name' | 'source' | 'changes' | 'smtputf8'>
 
 /** A key that no table has, for trying a query out (RFC 2606). */
 const probe = 'holdfast-check@holdfast.invalid'
@@ -138,13 +139,15 @@ class Opener {
     this.#onEmpty = onEmpty
   }
 
-  open({ name, source, changes }: OpenedMap): Opened {
+  open({ name, source, changes, smtputf8 }: OpenedMap): Opened {
     switch (source.kind) {
       case 'text': return this.#openText(source.path)
-      case 'cf':
-        return this.#openTables(name, changes, source.paths.map(path => ({ place: path, defined: defineFromCf(path) })))
+      case 'cf': {
+        const define = (path: string): Defined => defineFromCf(path, diskFiles, smtputf8)
+        return this.#openTables(name, changes, source.paths.map(path => ({ place: path, defined: define(path) })))
+      }
       case 'inline': {
-        const defined = defineTable(source.parameters, source.placeOf)
+        const defined = defineTable(source.parameters, source.placeOf, diskFiles, smtputf8)
         return this.#openTables(name, changes, [{ place: source.placeOf('query'), defined }])
       }
       default: return source satisfies never

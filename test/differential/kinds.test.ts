@@ -82,6 +82,29 @@ t.test('without smtputf8_enable keys are bytes, and only ASCII is folded', async
   t.match(log, /to=<right@rel\.example>/)
 })
 
+t.test('without smtputf8_enable the domain of a mysql_table(5) file is compared by bytes', async t => {
+  const domains = 'domain = m\u00fcller.example, Stra\u00dfe.example'
+  // smtpd(8) takes no such domain from a client, but aliases lead there.
+  const wide = ['u1@m\u00fcLLER.example', 'u2@stra\u00dfe.example', 'u3@strasse.example', 'u4@m\u00dcller.example']
+  const { log } = await same(t, {
+    main: {
+      smtputf8_enable: 'no', virtual_alias_domains: 'va.example',
+      virtual_alias_maps: `${table('wide')} ${table('within', `SELECT v FROM bin WHERE tab='within' AND k='%s'\n${domains}`)}`,
+    },
+    rows: rowsOf({
+      wide: wide.map(address => [`${address.slice(0, 2)}@va.example`, address] as const),
+      within: [
+        ['u1@m\u00fcller.example', 'within1@out.example'], ['u2@stra\u00dfe.example', 'within2@out.example'],
+        ['u3@strasse.example', 'outside@out.example'], ['u4@m\u00dcller.example', 'outside@out.example'],
+      ],
+    }),
+    sessions: [mailTo(['u1@va.example', 'u2@va.example', 'u3@va.example', 'u4@va.example'])],
+  })
+  t.match(log, /to=<within1@out\.example>/)
+  t.match(log, /to=<within2@out\.example>/)
+  t.notMatch(log, /outside/)
+})
+
 t.test('proxymap(8) folds keys as it does, whatever its client\'s smtputf8_enable is', async t => {
   const aliases = `proxy:${table('folded')}`
   const { replies } = await same(t, {

@@ -173,7 +173,7 @@ t.test('check says that a heartbeat is rarer than max_lag', async t => {
   const { replica } = await startPair(t, 'MASTER_HEARTBEAT_PERIOD=20, ')
   const warnings = async (maxLagMs: number | null): Promise<readonly string[]> => {
     const { sources } = openSources([{
-      name: 'alias', changes: null, source: {
+      name: 'alias', changes: null, smtputf8: true, source: {
         kind: 'inline', placeOf: name => name, parameters: {
           hosts: `unix:${replica.socket}`, user: replica.user, password: replica.password, dbname: 'mail', query: 'SELECT \'%s\'',
         },

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { parseDomainList } from '../../src/tables/domain_list.js'
+import { asBytes } from '../../src/postfix/fold.js'
 import { memoryFiles } from './files.js'
 
 const content = {
@@ -13,9 +14,14 @@ const content = {
   '/etc/newer': 'a.example x\n',
   '/etc/newer.db': '',
   '/etc/only.db': '',
+  '/etc/wide': 'straße.example x\n',
+  '/etc/wide.db': '',
 }
-const files = memoryFiles(content, { '/etc/newer': 2, '/etc/newer.db': 1, '/etc/hashed.db': 1 })
-const matches = (list: string, domain: string): boolean => parseDomainList(list, files).matches(domain)
+const files = memoryFiles(content, {
+  '/etc/newer': 2, '/etc/newer.db': 1, '/etc/hashed.db': 1, '/etc/wide.db': 1,
+})
+const matches = (list: string, domain: string, smtputf8 = true): boolean =>
+  parseDomainList(list, files, smtputf8).matches(domain)
 
 /** A list, then domains it has and domains it hasn't. */
 const lists: readonly (readonly [list: string, has: readonly string[], hasNot: readonly string[]])[] = [
@@ -41,6 +47,17 @@ t.test('the first item that matches decides, domains are compared whole and fold
     for (const domain of has) t.ok(matches(list, domain), `${list} has ${domain}`)
     for (const domain of hasNot) t.notOk(matches(list, domain), `${list} has not ${domain}`)
   }
+  t.end()
+})
+
+t.test('without smtputf8_enable domains are compared by bytes, and only ASCII is folded', t => {
+  const inBytes = (list: string, domain: string): boolean => matches(list, domain, false)
+  for (const list of ['Straße.example', '/etc/wide', 'texthash:/etc/wide', 'hash:/etc/wide']) {
+    t.ok(inBytes(list, asBytes('straße.example')), list)
+    t.notOk(inBytes(list, 'strasse.example'), list)
+  }
+  t.ok(inBytes('MüLLER.example', asBytes('müller.example')))
+  t.notOk(inBytes('müller.example', asBytes('mÜller.example')))
   t.end()
 })
 

@@ -16,7 +16,7 @@ t.test('idle_interval of a .cf file: its unused connection is closed after that 
     { ...accountOf(mariadb), query: 'SELECT goto FROM alias WHERE address = \'%s\'', idle_interval: '1' },
   )
   const source = { kind: 'cf', paths: [path] } as const
-  const opened = openSources([{ name: 'alias', source, changes: null }], settings, () => undefined)
+  const opened = openSources([{ name: 'alias', source, changes: null, smtputf8: true }], settings, () => undefined)
   t.teardown(() => opened.sources.close())
   const map = opened.sources.of('alias')
   if (map.kind !== 'mysql') throw new Error('not MySQL')
@@ -36,7 +36,7 @@ t.test('a `changes` query that says nowhere where the time goes is a problem, wi
     const path = writeCf(folder, 'alias', { hosts: 'unix:/run/none', user: 'u', dbname: 'd', query: 'SELECT 1' })
     const changes = { query, place: 'holdfast.yaml:7' }
     const source = { kind: 'cf', paths: [path] } as const
-    const opened = openSources([{ name: 'alias', source, changes }], settings, () => undefined)
+    const opened = openSources([{ name: 'alias', source, changes, smtputf8: true }], settings, () => undefined)
     const problem = { place: 'holdfast.yaml:7', text: /^changes: has no place for the time; write one, such as / }
     t.match(opened.faults.get('alias'), [problem])
     t.notOk(opened.sources.has('alias'))
