@@ -43,8 +43,8 @@ export const check = async (
     return exitConfig
   }
   const { config } = loaded
-  const { node: { role, why, roles } } = config
-  if (roles.size > 0) say('note', { place: fileName, text: `role ${role}: ${why}` })
+  const { node: { role, why, others } } = config
+  if (others !== null) say('note', { place: fileName, text: `role ${role}: ${why}` })
   for (const { level, ...problem } of exposureFindings(config)) say(level, problem)
   for (const problem of problemsOf(config.faults)) say('error', problem)
   const checked = await checkTables(config, say, process)

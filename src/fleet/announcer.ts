@@ -66,12 +66,12 @@ export class Announcer {
       return `${name} is in service: it announced itself ${Math.round(node.ageMs / 1_000)} s ago. Stop it, and wait a `
         + 'minute'
     }
+    if (this.#parts.knows.named().has(name)) {
+      return `${name} stands in \`role:\`, so it would be named as unseen: take it out there, reload, and try again`
+    }
     const isMember = await client.srem(setOf(keyPrefix), name) === 1
     if (typeof node === 'object') await client.del(keyOf(keyPrefix, name))
-    if (!isMember && typeof node !== 'object') {
-      return this.#parts.knows.named().has(name) ? `${name} stands in \`role:\`: take it out there, and reload`
-        : `there is no node ${name}`
-    }
+    if (!isMember && typeof node !== 'object') return `there is no node ${name}`
     this.#last = { ...this.#last, nodes: this.#last.nodes.filter(each => each.name !== name) }
     return null
   }

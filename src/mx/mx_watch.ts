@@ -34,11 +34,11 @@ type Named = { readonly name: string, readonly role: Role }
 
 /**
  * The roles of the nodes that are known by name: those that `role:` names, and those that share a Redis. A primary that
- * knows only itself says nothing of the others.
+ * knows of no other primary knows nothing of the others: `role:` may name the fallback alone.
  */
 export const rolesOf = ({ name, role, roles }: NodeConfig, fleet: readonly Named[]): ReadonlyMap<string, Role> => {
   const known = new Map([...fleet.map(node => [node.name, node.role] as const), ...roles])
-  return known.size > 0 || role === 'fallback' ? known.set(name, role) : known
+  return role === 'fallback' || [...known.values()].includes('primary') ? known.set(name, role) : known
 }
 
 export type MxWatchParts = {

@@ -83,6 +83,17 @@ t.test('a node that is out of service is forgotten on request; one that is in se
   t.match(await (await start(t, null, {})).announcer.forget('mx2'), /^this node has no `redis:`/)
 })
 
+t.test('a node that `role:` names is forgotten only once it is taken out there: it would be unseen', async t => {
+  const redis = await during(t, startRedis())
+  const client = await connect(t, { port: redis.port })
+  const named = await start(t, client, {})
+  named.announcer.close()
+  await client.pexpire('hf:node mx1', weekMs - 61_000)
+  const other = await start(t, client, { name: 'mx2' })
+  t.match(await other.announcer.forget('mx1'), /^mx1 stands in `role:`, .* take it out there, reload/)
+  t.same(names(await other.round()), ['mx1 gone', 'mx2 well'], 'since when it is gone is still known')
+})
+
 t.test('what is no announcement does no harm', async t => {
   const redis = await during(t, startRedis())
   const client = await connect(t, { port: redis.port })

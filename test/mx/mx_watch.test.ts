@@ -3,10 +3,11 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import type { NodeConfig, Role } from '../../src/config/config.js'
 import { loadConfig } from '../../src/config/load.js'
 import { openMapSources } from '../../src/daemon/open_sources.js'
 import { createLog } from '../../src/log.js'
-import { MxWatch } from '../../src/mx/mx_watch.js'
+import { MxWatch, rolesOf } from '../../src/mx/mx_watch.js'
 import { fakeClock } from '../fixtures/clock.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { startZone } from '../fixtures/zone.js'
@@ -57,4 +58,19 @@ t.test('domains are checked every mx_every, and every hour while some are wrong;
   isMended = false
   t.match(await after(hourMs), { right: 1 })
   t.same(lines.map(line => /mx: \d of \d/.exec(line)?.[0]), ['mx: 1 of 2', 'mx: 2 of 2', 'mx: 1 of 2'])
+})
+
+t.test('a file that names the fallback alone makes no primary a stranger to the other primaries', async t => {
+  const node = (name: string, role: Role, roles: Readonly<Record<string, Role>>): NodeConfig =>
+    ({ name, role, why: '', roles: new Map(Object.entries(roles)), others: 'primary' })
+  const fallback = { mx9: 'fallback' } as const
+  const known = (...given: Parameters<typeof rolesOf>): string =>
+    [...rolesOf(...given)].map(([name, role]) => `${name} ${role}`).sort().join(', ')
+  t.equal(known(node('mx1', 'primary', fallback), []), 'mx9 fallback')
+  t.equal(known(node('mx1', 'primary', {}), []), '')
+  t.equal(known(node('mx9', 'fallback', fallback), []), 'mx9 fallback')
+  t.equal(known(node('mx9', 'fallback', {}), []), 'mx9 fallback')
+  t.equal(known(node('mx2', 'primary', { ...fallback, mx1: 'primary' }), []), 'mx1 primary, mx2 primary, mx9 fallback')
+  const fleet = [{ name: 'mx1', role: 'primary' }, { name: 'mx2', role: 'primary' }] as const
+  t.equal(known(node('mx1', 'primary', fallback), fleet), 'mx1 primary, mx2 primary, mx9 fallback')
 })

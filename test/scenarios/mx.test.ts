@@ -141,6 +141,18 @@ t.test('of a zone that its name server does not have nothing is known, and nothi
   t.match(stdout, '1 of 3 domains right, 0 to mend, 2 not known')
 })
 
+t.test('by a file for all nodes that names the fallback alone, each primary is right', async t => {
+  const { unbound, config } = await bed(t)
+  for (const node of ['mx1.example', 'mx9.example']) {
+    const file = fileWith(dir => config(dir, { role: { 'default': 'primary', 'mx9.example': 'fallback' }, node }))
+    const { code, stdout, stderr } = await mx(file, unbound, 'right.example', 'upside.example', 'lazy1.example')
+    t.equal(code, 1)
+    t.match(stdout, /The fallback is not alone .*\n {2}upside\.example: .*\nThe fallback is missing.*\n {2}lazy1\.example: /)
+    t.match(stdout, '1 of 3 domains right, 2 to mend, 0 not known')
+    t.match(stderr, 'every host but the fallback counts as one')
+  }
+})
+
 t.test('on a terminal a line shows how far it is, and is gone at the end', async t => {
   const { unbound, config } = await bed(t)
   const line = [process.execPath, mainFile, 'mx', '--config', fileWith(config), '--resolver', unbound.address].join(' ')
