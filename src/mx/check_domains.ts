@@ -31,7 +31,7 @@ export type MxCheck = {
 /** The verdict on each domain, in their order. Never rejects. */
 export const checkDomains = async (check: MxCheck): Promise<readonly DomainMx[]> => {
   const verdicts = new Array<DomainMx>(check.domains.length)
-  const questions = { hosts: new Map<string, Promise<HostState>>(), zones: new Map<string, Promise<DnsAnswer<true>>>() }
+  const questions: SharedQuestions = { addresses: new Map(), hosts: new Map(), zones: new Map() }
   // Each of these asks one question at a time.
   const left = check.domains.entries()
   let done = 0
@@ -51,6 +51,7 @@ type HostState = 'right' | 'no-address' | 'alias' | { readonly unknown: string }
 
 /** Questions that several domains share. */
 type SharedQuestions = {
+  readonly addresses: Map<string, Promise<DnsAnswer<readonly string[]>>>
   readonly hosts: Map<string, Promise<HostState>>
   readonly zones: Map<string, Promise<DnsAnswer<true>>>
 }
@@ -87,7 +88,7 @@ const checkDomain = async (domain: string, check: MxCheck, questions: SharedQues
 const withoutMx = async (
   name: string, dns: DnsResolver, questions: SharedQuestions,
 ): Promise<FaultKind | { readonly unknown: string }> => {
-  const address = await dns.hasAddress(name)
+  const address = await dns.addresses(name)
   if (address.kind === 'found') return 'implicit-mx'
   const zone = address.kind === 'none' ? await zoneOfTarget(name, dns, questions) : address
   return zone.kind === 'unknown' ? { unknown: zone.why } : 'no-mx'
@@ -119,17 +120,59 @@ const zoneOfTarget = async (name: string, dns: DnsResolver, questions: SharedQue
   return zoneOf(target, dns, questions)
 }
 
+/** An address in the place of a name: senders look for the address of that name. */
+const isHost = (host: string): boolean => host !== '' && isIP(host) === 0
+
+const addressesOf = (
+  host: string, { dns }: MxCheck, { addresses }: SharedQuestions,
+): Promise<DnsAnswer<readonly string[]>> => once(addresses, host, () => dns.addresses(host))
+
+/** The nodes that a host of another name leads to, by its addresses; none if one of these is of no node. */
+const nodesAt = async (
+  host: string, check: MxCheck, questions: SharedQuestions,
+): Promise<readonly string[] | { readonly unknown: string }> => {
+  const its = await addressesOf(host, check, questions)
+  if (its.kind !== 'found') return []
+  const left = new Set(its.data)
+  const found: string[] = []
+  let unknown = ''
+  // A name without a domain is none for DNS.
+  for (const name of check.nodes.names.filter(each => each.includes('.'))) {
+    const answer = await addressesOf(name, check, questions)
+    if (answer.kind === 'unknown') unknown = `${name}: ${answer.why}`
+    const shared = answer.kind === 'found' ? answer.data.filter(address => its.data.includes(address)) : []
+    if (shared.length > 0) found.push(name)
+    for (const address of shared) left.delete(address)
+  }
+  return left.size === 0 ? found : unknown === '' ? [] : { unknown }
+}
+
+/** The records with the names of our nodes, where a host has another name. */
+const asNodes = async (
+  mx: readonly MxRecord[], check: MxCheck, questions: SharedQuestions,
+): Promise<readonly MxRecord[] | { readonly unknown: string }> => {
+  const records: MxRecord[] = []
+  for (const record of mx) {
+    const names = !isHost(record.host) || check.nodes.isNamed(record.host) ? []
+      : await nodesAt(record.host, check, questions)
+    if ('unknown' in names) return names
+    records.push(...names.length === 0 ? [record] : names.map(host => ({ ...record, host })))
+  }
+  return records
+}
+
 const judgeDomain = async (
-  domain: string, mx: readonly MxRecord[], { nodes, primaries, dns }: MxCheck, questions: SharedQuestions,
+  domain: string, mx: readonly MxRecord[], check: MxCheck, questions: SharedQuestions,
 ): Promise<DomainMx> => {
+  const records = await asNodes(mx, check, questions)
+  if ('unknown' in records) return { domain, mx, faults: [], ...records }
   const states = new Map<HostState, string[]>()
   let unknown = ''
-  const faults = [...judgeMx(mx, nodes, primaries)]
+  const faults = [...judgeMx(records, check.nodes, check.primaries)]
   if (!faults.some(({ kind }) => kind === 'null-mx')) {
     for (const host of new Set(mx.map(each => each.host))) {
-      // An address in the place of a name: senders look for the address of that name.
-      const state = host === '' || isIP(host) !== 0 ? 'no-address'
-        : await once(questions.hosts, host, () => stateOfHost(host, dns, questions))
+      const state = !isHost(host) ? 'no-address'
+        : await once(questions.hosts, host, () => stateOfHost(host, check, questions))
       if (typeof state === 'object') unknown = `${host}: ${state.unknown}`
       else states.set(state, [...states.get(state) ?? [], host === '' ? '.' : host])
     }
@@ -142,8 +185,9 @@ const judgeDomain = async (
   return { domain, mx, faults, unknown }
 }
 
-const stateOfHost = async (host: string, dns: DnsResolver, questions: SharedQuestions): Promise<HostState> => {
-  const address = await dns.hasAddress(host)
+const stateOfHost = async (host: string, check: MxCheck, questions: SharedQuestions): Promise<HostState> => {
+  const { dns } = check
+  const address = await addressesOf(host, check, questions)
   if (address.kind === 'unknown') return { unknown: address.why }
   if (address.kind === 'none' && !address.isName) return 'no-address'
   const alias = await dns.alias(host)

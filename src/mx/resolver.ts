@@ -17,8 +17,8 @@ export type MxRecord = { readonly number: number, readonly host: string }
 export type DnsResolver = {
   /** By their numbers. */
   mx(name: string): Promise<DnsAnswer<readonly MxRecord[]>>
-  /** Whether it has an address, IPv4 or IPv6. */
-  hasAddress(name: string): Promise<DnsAnswer<true>>
+  /** IPv4 and IPv6. */
+  addresses(name: string): Promise<DnsAnswer<readonly string[]>>
   /** The name that it is an alias of. */
   alias(name: string): Promise<DnsAnswer<string>>
   /** Whether it is the top of a zone. */
@@ -59,40 +59,50 @@ const isSilence = (answer: DnsAnswer<unknown>): boolean =>
 
 /** Asks this resolver (`ADDRESS` or `ADDRESS:PORT`), or the system's. */
 export const openDns = (server: string | null): DnsResolver => {
-  const client = new Client({ timeout: timeoutMs, tries })
-  if (server !== null) client.setServers([server])
+  const underWay = new Set<Client>()
+  // One for each question: from quick answers a client learns to wait less for the slow ones.
+  const withClient = async <Data>(question: (client: Client) => Promise<Data>): Promise<DnsAnswer<Data>> => {
+    const client = new Client({ timeout: timeoutMs, tries })
+    if (server !== null) client.setServers([server])
+    underWay.add(client)
+    const answer = await ask(() => question(client))
+    underWay.delete(client)
+    return answer
+  }
   let silent = 0
   let isGone = false
   let control: Promise<boolean> | null = null
   const isThere = async (): Promise<boolean> => {
-    const isAnswered = !isSilence(await ask(() => client.resolveNs('.')))
+    const isAnswered = !isSilence(await withClient(client => client.resolveNs('.')))
     if (isAnswered) silent = 0
     control = null
     return isAnswered
   }
-  const counted = async <Data>(question: () => Promise<Data>): Promise<DnsAnswer<Data>> => {
+  const counted = async <Data>(question: (client: Client) => Promise<Data>): Promise<DnsAnswer<Data>> => {
     if (isGone) return gone
-    const answer = await ask(question)
+    const answer = await withClient(question)
     silent = isSilence(answer) ? silent + 1 : 0
     if (silent < maxSilent || await (control ??= isThere())) return answer
     isGone = true
-    client.cancel()
+    for (const client of underWay) client.cancel()
     return gone
   }
   return {
-    mx: name => counted(async () => (await client.resolveMx(name))
+    mx: name => counted(async client => (await client.resolveMx(name))
       .map(({ priority, exchange }) => ({ number: priority, host: exchange.toLowerCase() }))
       .sort((a, b) => a.number - b.number || a.host.localeCompare(b.host))),
-    hasAddress: async name => {
-      const old = await counted(() => client.resolve4(name))
-      const answer = old.kind === 'found' || (old.kind === 'none' && !old.isName) ? old
-        : await counted(() => client.resolve6(name))
-      if (answer.kind === 'found') return { kind: 'found', data: true }
-      return old.kind === 'unknown' ? old : answer
+    addresses: async name => {
+      const old = await counted(client => client.resolve4(name))
+      if (old.kind === 'none' && !old.isName) return old
+      const answer = await counted(client => client.resolve6(name))
+      if (old.kind === 'found' && answer.kind === 'found') {
+        return { kind: 'found', data: [...old.data, ...answer.data] }
+      }
+      return answer.kind === 'found' || old.kind === 'none' ? answer : old
     },
-    alias: name => counted(async () => (await client.resolveCname(name))[0] ?? name),
+    alias: name => counted(async client => (await client.resolveCname(name))[0] ?? name),
     isZone: async name => {
-      const answer = await counted(async () => [await client.resolveSoa(name)])
+      const answer = await counted(async client => [await client.resolveSoa(name)])
       // What c-ares says of the answer for an alias.
       if (answer.kind === 'unknown' && answer.why.includes('EBADRESP')) return { kind: 'none', isName: true }
       return answer.kind === 'found' ? { kind: 'found', data: true } : answer

@@ -33,6 +33,8 @@ export type MxFault = { readonly kind: FaultKind, readonly hosts: readonly strin
 
 /** Which hosts are ours. */
 export type MxNodes = {
+  readonly names: readonly string[]
+  isNamed(host: string): boolean
   roleOf(host: string): Role | null
   /** Null where no primary is known by name: then every host but the fallback counts as one. */
   readonly primaries: number | null
@@ -47,6 +49,8 @@ export const mxNodes = (roles: ReadonlyMap<string, Role>): MxNodes => {
   const primaries = all.filter(role => role === 'primary').length
   const known = (host: string): Role | undefined => roles.get(host) ?? roles.get(firstLabel(host))
   return {
+    names: [...roles.keys()],
+    isNamed: host => known(host) !== undefined,
     roleOf: host => known(host) ?? (primaries === 0 ? 'primary' : null),
     primaries: primaries === 0 ? null : primaries,
     hasFallback: all.includes('fallback'),

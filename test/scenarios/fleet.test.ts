@@ -62,7 +62,7 @@ t.test('mx knows the nodes by what they announce, and a daemon with mx_every cou
   const names: Readonly<Record<string, Name>> = {
     'right.example': { mx: ['10 mx1.example', '90 mx9.example'] }, 'lazy.example': { mx: ['10 mx1.example'] },
     'moved.example': { mx: ['10 mx1.example', '10 mx7.example', '90 mx9.example'] },
-    'mx1.example': address, 'mx9.example': address, 'mx7.example': address, 'deaf.example': { fault: 'SERVFAIL' },
+    'mx1.example': address, 'mx9.example': { a: ['192.0.2.9'] }, 'mx7.example': { a: ['192.0.2.7'] }, 'deaf.example': { fault: 'SERVFAIL' },
   }
   const zone = await during(t, startZone(name => names[name]))
   const [redis, mariadb] = [await startRedis(), await startMariadb({
