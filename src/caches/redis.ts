@@ -14,6 +14,8 @@ import type { RedisSettings } from '../config/config.js'
 import { messageOf } from '../log.js'
 import { decodeRecord, encodeRecord } from './entry.js'
 import type { Statement } from './entry.js'
+import { definitionFor } from './map_identity.js'
+import type { MapIdentity, NamedTables } from './map_identity.js'
 import { isDerived } from './memory.js'
 import { connectPatiently, getWithin, isCluster } from './redis_client.js'
 import type { RedisClient } from './redis_client.js'
@@ -21,19 +23,6 @@ import { faultOf } from './redis_fault.js'
 import { errorOf, RedisServer } from './redis_server.js'
 import type { RedisClock, RedisHooks } from './redis_server.js'
 import { scanValues } from './scan.js'
-
-/** A map's name, and hashes of its definition, which every record carries. */
-export type MapIdentity = {
-  readonly name: string
-  /** Of all that decides a row: the tables. */
-  readonly definition: string
-  /** Of all that decides a whole answer: the tables, and how the map is searched. */
-  readonly wholeDefinition?: string
-}
-
-/** The definition that a record of this cache key carries. */
-export const definitionFor = ({ definition, wholeDefinition }: MapIdentity, key: string): string =>
-  isDerived(key) ? wholeDefinition ?? definition : definition
 
 // A byte that stands by itself in a key (proto/text.ts) is no text: here it is a letter of Unicode's private use, which
 // no key of the same map has.
@@ -56,6 +45,10 @@ const placeOf = (key: string): number => {
 /** The key in Redis under which the answer for `key` of `map` stands; another whole answer may stand there. */
 export const redisKey = (keyPrefix: string, map: Pick<MapIdentity, 'name'>, key: string): string =>
   `${keyPrefix}${map.name}:${isDerived(key) ? `\0${placeOf(key)}` : toStorable(key)}`
+
+/** The hash with a field for each name, and definition, of a map that Redis has answers of. */
+const namesKey = (keyPrefix: string): string => `${keyPrefix}names of maps`
+const fieldOf = ({ name, definition }: NamedTables): string => `${name} ${definition}`
 
 /** What stands there: the record; before that of a whole answer, its own key. */
 const storedOf = (map: MapIdentity, key: string, kept: Statement): Buffer => {
@@ -194,6 +187,24 @@ export class RedisAnswers {
   /** Deletes the answer for a key that the table no longer has. Not waited for. */
   remove(map: MapIdentity, key: string): void {
     this.#send(() => this.client.del(this.#keyOf(map, key)))
+  }
+
+  /**
+   * The names under which Redis may have answers of a map that it does not know by its own: those that maps on the same
+   * tables had, but for the maps that there are. Rejects with the server's error.
+   */
+  async formerNames(map: NamedTables, maps: readonly NamedTables[]): Promise<readonly string[]> {
+    const noted = await this.#withUnsent(() => this.client.hgetall(namesKey(this.#settings.keyPrefix)))
+    const fields = Object.keys(noted)
+    if (fields.includes(fieldOf(map))) return []
+    const standing = new Set(maps.map(fieldOf))
+    const end = fieldOf({ ...map, name: '' })
+    return fields.filter(field => field.endsWith(end) && !standing.has(field)).map(field => field.slice(0, -end.length))
+  }
+
+  /** Notes that what Redis has under a map's name is of its definition, for a start under another name. */
+  noteName(map: NamedTables): void {
+    this.#send(() => this.client.hset(namesKey(this.#settings.keyPrefix), fieldOf(map), '1'))
   }
 
   /**

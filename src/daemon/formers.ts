@@ -1,8 +1,8 @@
 /**
- * Which map of the configuration before, if any, each map of this one goes on with: that on the same tables, whatever
- * its name; else that of its name, whose rows are evidence then (lookup/known_evidence.ts). What is on no table of this
- * configuration is kept for an hour: what was removed, or edited, by mistake is soon put back.
+ * Which map of the configuration before, if any, each map of this one goes on with (caches/map_identity.ts). What is on
+ * no table of this configuration is kept for an hour: what was removed, or edited, by mistake is soon put back.
  */
+import { formersOf } from '../caches/map_identity.js'
 import type { Config } from '../config/config.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
 import { systemClock } from '../runtime/clock.js'
@@ -25,32 +25,27 @@ const keepMs = 3_600_000
 
 type Before = { readonly maps: Maps, readonly retired: Set<MysqlMap> }
 
-export const formersOf = (config: Config, sources: Pick<Sources, 'of'>, previous: Before | null): Formers => {
+export const formersIn = (config: Config, sources: Pick<Sources, 'of'>, previous: Before | null): Formers => {
   const current = [...previous?.maps.values() ?? []].filter(map => map.kind === 'mysql')
   const retired = previous?.retired ?? new Set<MysqlMap>()
   const returning = new Set(retired)
-  const left = new Set([...current, ...returning])
-  const of = new Map<string, MysqlMap>()
-  const take = (isFormer: (map: MysqlMap, name: string, definition: string) => boolean): void => {
-    for (const map of config.maps) {
-      const opened = sources.of(map.name)
-      if (opened.kind === 'text' || of.has(map.name)) continue
-      const { definition } = identityOf(idsOf(opened.tables), config, map)
-      const former = [...left].find(each => isFormer(each, map.name, definition))
-      if (former === undefined) continue
-      of.set(map.name, former)
-      left.delete(former)
-    }
-  }
-  take((map, name, definition) => map.name === name && map.identity.definition === definition)
-  take((map, _, definition) => map.identity.definition === definition)
-  for (const map of of.values()) retired.delete(map)
-  for (const map of left) {
+  const identities = config.maps.flatMap(map => {
+    const opened = sources.of(map.name)
+    return opened.kind === 'text' ? [] : identityOf(idsOf(opened.tables), config, map)
+  })
+  const before = new Set([...current, ...returning])
+  const formers = formersOf(identities, [...before].map(map => ({ ...map.identity, map })))
+  const standing = new Set(identities.flatMap(({ name, definition }) => {
+    const former = formers.get(name)
+    return former?.definition === definition ? former.map : []
+  }))
+  for (const map of standing) retired.delete(map)
+  for (const map of before) {
     // Of each name the one that has been gone for longest: before several edits all was well.
-    if ([...retired].some(({ name }) => name === map.name)) continue
+    if (standing.has(map) || [...retired].some(({ name }) => name === map.name)) continue
     retired.add(map)
     systemClock.after(keepMs, () => retired.delete(map))
   }
-  take((map, name) => map.name === name)
+  const of = new Map([...formers].map(([name, { map }]) => [name, map]))
   return { of, named: new Map(current.map(map => [map.name, map])), returning, retired }
 }

@@ -1,6 +1,6 @@
 /** What identifies a map: hashes of all that decides its answers. */
 import { createHash } from 'node:crypto'
-import type { MapIdentity } from '../caches/redis.js'
+import type { MapIdentity } from '../caches/map_identity.js'
 import type { Config, MapConfig } from '../config/config.js'
 import type { Table } from '../tables/open.js'
 

@@ -3,9 +3,10 @@
  * are defined alike, else its doubts, and its rows as evidence (lookup/known_evidence.ts).
  */
 import { isForeign, makeEntry } from '../caches/entry.js'
+import type { MapIdentity } from '../caches/map_identity.js'
 import { MapCopies } from '../caches/map_copies.js'
 import { Memory } from '../caches/memory.js'
-import type { MapIdentity, RedisCache } from '../caches/redis.js'
+import type { RedisCache } from '../caches/redis.js'
 import type { Config, MapConfig } from '../config/config.js'
 import { bugOf } from '../log.js'
 import type { Log } from '../log.js'

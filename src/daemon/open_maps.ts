@@ -28,7 +28,7 @@ import type { Evidence } from '../upkeep/evidence.js'
 import { reverify } from '../upkeep/reverify.js'
 import { shareDoubts } from '../upkeep/share_doubts.js'
 import type { SharedDoubts } from '../upkeep/share_doubts.js'
-import { formersOf } from './formers.js'
+import { formersIn } from './formers.js'
 import { openMap } from './open_map.js'
 import type { Surroundings } from './open_map.js'
 import { logCanary, logCopies, logRedis, logRedisWrites } from './state_log.js'
@@ -78,7 +78,7 @@ export const openMaps = (
   const canaries = openCanaries(config, sources, log)
   // The maps inherit doubts before there is anybody to tell; Redis has those already.
   let doubts = null as SharedDoubts | null
-  const formers = formersOf(config, sources, previous)
+  const formers = formersIn(config, sources, previous)
   const maps = openEachMap({
     config, sources, log, redis: redis?.cache ?? null, canaries, previous, formers,
     onDoubt: name => {
@@ -197,13 +197,14 @@ const openDoubts = (
   { settings, cache, client }: OpenedRedis, maps: readonly MysqlMap[], log: Log,
 ): SharedDoubts => shareDoubts({
   maps, client, keyPrefix: settings.keyPrefix, ready: cache.tried, clock: systemClock,
+  formerNames: map => cache.formerNames(map, maps.map(({ identity }) => identity)),
   onProblem: problem =>
     log.repeated('redis doubts', `redis: doubts that other nodes have may not reach this one: ${problem}`),
 })
 
 /** Flushes by other nodes reach the maps. */
 const openFlushes = ({ settings, client, cache }: OpenedRedis, maps: Maps, log: Log): FlushChannel => {
-  const lookups = [...maps.values()].flatMap(map => map.kind === 'mysql' ? [map.lookup] : [])
+  const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
   const hooks: FlushHooks = {
     onFlush: ({ map: name, what }, at) => {
       const map = maps.get(name)
@@ -211,10 +212,13 @@ const openFlushes = ({ settings, client, cache }: OpenedRedis, maps: Maps, log: 
     },
     // A Redis that has lost the flushes has lost everything else, too.
     onLost: at => {
-      for (const lookup of lookups) lookup.flush(null, at)
+      for (const { lookup, identity } of mysqlMaps) {
+        lookup.flush(null, at)
+        if (lookup.known.isRedisRead) lookup.known.redis?.noteName(identity)
+      }
       cache.miss(0)
     },
-    onInTouch: isInTouch => { for (const lookup of lookups) lookup.known.knowsFlushes = isInTouch },
+    onInTouch: isInTouch => { for (const { lookup } of mysqlMaps) lookup.known.knowsFlushes = isInTouch },
     onProblem: problem =>
       log.repeated('redis flush', `redis: flushes by other nodes may not reach this one at once: ${problem}`),
   }

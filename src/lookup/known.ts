@@ -8,10 +8,11 @@ import {
   clockSkewMs, isEvidence, isForeign, longContradicted, makeEntry, statement,
 } from '../caches/entry.js'
 import type { Entry, Statement } from '../caches/entry.js'
+import type { MapIdentity } from '../caches/map_identity.js'
 import { MapCopies } from '../caches/map_copies.js'
 import type { Copied } from '../caches/map_copies.js'
 import type { Memory } from '../caches/memory.js'
-import type { MapIdentity, RedisCache } from '../caches/redis.js'
+import type { RedisCache } from '../caches/redis.js'
 import type { Absence, Lifetimes } from '../config/config.js'
 import type { Absent, ByteString, Found } from '../outcome.js'
 import { fold } from '../postfix/fold.js'

@@ -1,5 +1,6 @@
 /** The maps that this node serves, by the name that Postfix asks by. */
-import type { MapIdentity, RedisCache } from '../caches/redis.js'
+import type { MapIdentity } from '../caches/map_identity.js'
+import type { RedisCache } from '../caches/redis.js'
 import type { MapCopies } from '../caches/map_copies.js'
 import type { Memory } from '../caches/memory.js'
 import type { Config, MapConfig, Policy } from '../config/config.js'

@@ -22,8 +22,8 @@ export class MapTrust {
   readonly tables: readonly TableTrust[]
   /** What identifies each table, with all that decides its rows. */
   readonly ids: readonly string[]
-  /** For each table that there was when this node saved what it knew, its place now. */
-  savedPlaces: readonly number[] = []
+  /** The map's name when this node saved what it knew, and for each table that there was, its place now. */
+  saved: { readonly name: string | null, readonly places: readonly number[] } = { name: null, places: [] }
 
   /** The tables in the order in which they are asked. */
   constructor(tables: readonly TableTrust[], ids: readonly string[] = tables.map((_, index) => String(index))) {

@@ -10,14 +10,13 @@
  * restart in an outage reads.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { join } from 'node:path'
-import { isCopyOf, readCopy } from '../caches/copy.js'
 import type { Copy } from '../caches/copy.js'
-import { readPieces, writePieces } from '../caches/piece_file.js'
+import { writePieces } from '../caches/piece_file.js'
 import { messageOf } from '../log.js'
 import type { MysqlMap } from '../lookup/maps.js'
 import type { Clock } from '../runtime/clock.js'
 import { isShrunk, keptLosses } from '../trust/doubt.js'
+import { copyFile, readCopyFiles } from './copy_files.js'
 import { contradictLost } from './lost_keys.js'
 import { takeCopy } from './take_copy.js'
 
@@ -135,8 +134,7 @@ export const keepCopies = (
     }),
     readFiles: async () => {
       if (folder === null) return
-      const kept = maps.filter(({ config }) => !config.sensitive)
-      await Promise.all(kept.map(map => readFilesOf(map, folder, onProblem)))
+      await readCopyFiles(folder, maps.filter(({ config }) => !config.sensitive), onProblem)
     },
     start: () => start(),
     retake: map => {
@@ -222,7 +220,7 @@ const takeNext = async (
   onTaken(map.name, rows, Math.round(clock.elapsed() - startedAt))
   const copy = copyOf(slot)
   if (folder !== null && !map.config.sensitive && copy !== null) {
-    await writePieces(fileOf(folder, slot), copy.pieces())
+    await writePieces(copyFile(folder, map.name, index), copy.pieces())
       .catch((error: unknown) => onProblem(map.name, `the copy can't be written: ${messageOf(error)}`))
   }
 }
@@ -255,32 +253,4 @@ const accept = async (slot: Slot, taken: Copy, clock: Clock): Promise<string | n
   taken.witnesses = known.isRedisRead ? keys.length : 0
   copies.put(index, taken)
   return null
-}
-
-const fileOf = (folder: string, { map, index }: Pick<Slot, 'map' | 'index'>): string =>
-  join(folder, `${encodeURIComponent(map.name)}.${index}`)
-
-/**
- * Reads the files of a map's copies. One that another definition of the map wrote is evidence for the table that was
- * there then, as the snapshot says.
- */
-const readFilesOf = async (map: MysqlMap, folder: string, onProblem: CopiesParts['onProblem']): Promise<void> => {
-  const { tables, copies, trust: { savedPlaces }, lookup: { known } } = map
-  await Promise.all(Array.from({ length: Math.max(tables.length, savedPlaces.length) }, async (_, index) => {
-    const pieces: Buffer[] = []
-    const problem = await readPieces(fileOf(folder, { map, index }), piece => { pieces.push(piece) })
-    if (problem === 'none') return
-    const own = tables.findIndex(({ definition }) => isCopyOf(definition, definition.listing, pieces))
-    const place = own === -1 ? savedPlaces[index] ?? index : own
-    const definition = tables[place]?.definition
-    if (definition === undefined || copies.of(place) !== null) return
-    const copy = problem ?? await readCopy(definition, definition.listing, pieces)
-    if (typeof copy === 'string') {
-      known.isWhole = false
-      onProblem(map.name, `the file of its copy is not used: ${copy}`)
-    } else if (copy.isForeign === true) {
-      known.isWhole = false
-      copies.putForeign(place, copy)
-    } else copies.put(place, copy)
-  }))
 }

@@ -7,12 +7,15 @@
  *    files are, and the copies (copies.ts). The snapshot also says what was forgotten, so it comes before what other
  *    nodes know.
  * 3. From Redis the flushes (caches/flush_channel.ts) and the doubts (share_doubts.ts) of all nodes, without which
- *    nothing there is fresh; and then all records.
+ *    nothing there is fresh; and then all records, those under the name that a map had before, too.
  * 4. Only then is the first new copy of a table taken: held against nothing, an emptied table would be accepted.
  *
  * Redis may come late: it is tried until it has been read once. Until then a table of which nothing is known is
  * not believed (trust/table_trust.ts), and no copy outweighs what Redis may have.
  */
+import { clockSkewMs } from '../caches/entry.js'
+import type { Statement } from '../caches/entry.js'
+import type { Known } from '../lookup/known.js'
 import type { MysqlMap } from '../lookup/maps.js'
 import type { Log } from '../log.js'
 import { messageOf } from '../log.js'
@@ -48,7 +51,7 @@ export const bringEvidence = ({ maps, copies, recall, redisTried, clock, log }: 
   let isClosed = false
   let cancel = (): void => undefined
   const readRedis = async (): Promise<void> => {
-    if (!await preload(maps, log) && !isClosed) cancel = clock.after(retryMs, () => void readRedis())
+    if (!await preload(maps, log, () => clock.now()) && !isClosed) cancel = clock.after(retryMs, () => void readRedis())
   }
   const own = recall().then(() => copies.readFiles())
   const all = own.then(() => redisTried).then(readRedis)
@@ -66,20 +69,40 @@ export const bringEvidence = ({ maps, copies, recall, redisTried, clock, log }: 
  * Brings what Redis knows of each map into memory, once, as far as there is room; false if some of it could not be
  * read. Never rejects.
  */
-export const preload = async (maps: readonly StoredMap[], log: Log): Promise<boolean> => {
+export const preload = async (maps: readonly StoredMap[], log: Log, now = Date.now): Promise<boolean> => {
   for (const { name, identity, redis, memory, lookup: { known } } of maps) {
-    if (known.isRedisRead || redis === null || !redis.isUsable()) continue
+    if (redis === null || !redis.isUsable()) continue
+    if (known.isRedisRead) {
+      redis.noteName(identity)
+      continue
+    }
     try {
+      for (const former of await redis.formerNames(identity, maps.map(map => map.identity))) {
+        for await (const rows of redis.all({ ...identity, name: former }, () => true)) {
+          for (const [key, told] of rows) takeOver(known, key, told, now())
+        }
+      }
       for await (const rows of redis.all(identity, () => memory.hasRoom())) {
         // Somebody asked for the key when it was verified; since then, nobody knows.
         for (const [key, told] of rows) if (memory.hasRoom()) known.adopt(key, told, told.verifiedAt)
         if (!memory.hasRoom()) break
       }
       known.isRedisRead = true
+      redis.noteName(identity)
       log.debug(`map ${name}: ${memory.size().found} answers known after Redis was read`)
     } catch (error) {
       log.repeated('preload', `map ${name}: not all of its answers in Redis could be read ahead: ${messageOf(error)}`)
     }
   }
   return maps.every(({ lookup: { known } }) => known.isRedisRead)
+}
+
+/**
+ * Takes over what Redis has under the name that a map had before: as stale, since flushes of that name are not known,
+ * and under its own name, where a key that is gone is deleted.
+ */
+const takeOver = (known: Known, key: string, told: Statement, now: number): void => {
+  const stale = { ...told, verifiedAt: Math.min(told.verifiedAt, now - known.lifetimes.freshForMs - clockSkewMs) }
+  if (known.memory.hasRoom()) known.adopt(key, stale, told.verifiedAt, false)
+  if (told.isForeign !== true) known.share(key, stale, true)
 }

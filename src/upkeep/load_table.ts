@@ -15,7 +15,7 @@ import { collectEntries, columnsSql, listingOf, orderedListing, orderedSql } fro
 import type { OrderedListing } from '../tables/ordered_listing.js'
 import type { Table } from '../tables/open.js'
 import { openBulk, takeLease } from '../caches/bulk.js'
-import type { MapIdentity } from '../caches/redis.js'
+import type { MapIdentity } from '../caches/map_identity.js'
 import type { RedisClient } from '../caches/redis_client.js'
 import type { RedisSettings } from '../config/config.js'
 

@@ -9,13 +9,15 @@ import type { RedisClient } from '../caches/redis_client.js'
 import { messageOf } from '../log.js'
 import type { MysqlMap } from '../lookup/maps.js'
 import type { Clock } from '../runtime/clock.js'
-import type { MapIdentity } from '../caches/redis.js'
+import type { MapIdentity } from '../caches/map_identity.js'
 
 export type ShareDoubtsParts = {
   /** Sensitive ones are left out: a doubt names keys. */
   readonly maps: readonly Pick<MysqlMap, 'name' | 'identity' | 'trust' | 'config'>[]
   readonly client: RedisClient
   readonly keyPrefix: string
+  /** Under which other names Redis may have what is known of a map. Rejects with what Redis says. */
+  readonly formerNames: (map: MapIdentity) => Promise<readonly string[]>
   /** Resolves when Redis has been reached or has failed once. */
   readonly ready: Promise<unknown>
   readonly clock: Clock
@@ -33,12 +35,25 @@ export type SharedDoubts = {
   close(): void
 }
 
-export const shareDoubts = ({ maps, client, keyPrefix, ready, clock, onProblem }: ShareDoubtsParts): SharedDoubts => {
+export const shareDoubts = (
+  { maps, client, keyPrefix, formerNames, ready, clock, onProblem }: ShareDoubtsParts,
+): SharedDoubts => {
   const shared = maps.filter(({ config }) => !config.sensitive)
   let isClosed = false
   let cancel = (): void => undefined
+  /** Those that the maps had under other names, until they were read once. */
+  let formers: readonly (typeof shared[number])[] = shared
+  const readFormers = async (): Promise<void> => {
+    for (const map of formers) {
+      const names = await formerNames(map.identity)
+      const texts = await readDoubts(client, keyPrefix, names.map(name => ({ ...map.identity, name })))
+      for (const text of texts) if (text !== null) map.trust.decode(text)
+    }
+    formers = []
+  }
   const read = async (): Promise<void> => {
     try {
+      await readFormers()
       const texts = await readDoubts(client, keyPrefix, shared.map(({ identity }) => identity))
       for (const [index, map] of shared.entries()) {
         const text = texts[index] ?? null

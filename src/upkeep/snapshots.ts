@@ -3,16 +3,17 @@
  * it, and kill -9 loses at most half a minute of it, and no doubt. The file is written as
  * a whole now and then; in between, what changed is appended.
  *
- * The first piece names the format. Each other one is a JSON array of entries: the
+ * The first piece names the format, and the maps with their definitions. Each other one is a JSON array of entries: the
  * map, the key, the record (caches/entry.ts; '' if the key was forgotten), when
  * somebody last asked for the key (epoch ms), and whether it outlives an outage.
  * The last entry for a key counts.
  */
 import { rename, stat, unlink } from 'node:fs/promises'
 import { decodeRecord, encodeRecord, foreignDefinition, isForeign, recordHead } from '../caches/entry.js'
+import { definitionFor, formersOf } from '../caches/map_identity.js'
+import type { NamedTables } from '../caches/map_identity.js'
 import { appendPieces, readPieces, writePieces } from '../caches/piece_file.js'
 import type { PieceEnd } from '../caches/piece_file.js'
-import { definitionFor } from '../caches/redis.js'
 import type { Known } from '../lookup/known.js'
 import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
 import type { Log } from '../log.js'
@@ -33,7 +34,20 @@ const perPiece = 200
 const keepAsideMs = 7 * 86_400_000
 /** The key of the entry with a map's doubts: nobody can ask for an empty key. */
 const doubtsKey = ''
-const head = Buffer.from('["holdfast snapshot",3]')
+const format = ['holdfast snapshot', 3]
+
+const headOf = (maps: readonly MysqlMap[]): Buffer =>
+  Buffer.from(JSON.stringify([...format, maps.map(({ identity: { name, definition } }) => [name, definition])]))
+
+/** The maps of which a snapshot with that first piece has entries; null: it names none. Throws for another format. */
+const mapsIn = (head: Buffer): readonly NamedTables[] | null => {
+  const [title, version, maps] = JSON.parse(head.toString('utf8')) as readonly unknown[]
+  if (title !== format[0] || version !== format[1]) throw new Error('it is not a snapshot of this version')
+  return !Array.isArray(maps) ? null : maps.flatMap((each: unknown) => {
+    const [name, definition] = Array.isArray(each) ? each as readonly unknown[] : []
+    return typeof name === 'string' && typeof definition === 'string' ? { name, definition } : []
+  })
+}
 
 /** Maps that grant rights or hold secrets leave nothing on the disk. */
 const isSaved = (map: ServedMap): map is MysqlMap => map.kind === 'mysql' && !map.config.sensitive
@@ -82,7 +96,7 @@ const piecesOf = function* ({ lookup: { known } }: MysqlMap, keys: Iterable<stri
 }
 
 const wholeOf = function* (maps: readonly MysqlMap[]): Generator<Buffer> {
-  yield head
+  yield headOf(maps)
   for (const map of maps) {
     yield Buffer.from(JSON.stringify([doubtsOf(map)]))
     yield* piecesOf(map, map.memory.keysToSave())
@@ -232,17 +246,28 @@ const entriesIn = (piece: Buffer): readonly SavedEntry[] => {
   return Array.isArray(value) ? value.filter(isEntry) : []
 }
 
+/** The maps by the names of those that they go on with; as they are where nobody knows which maps there were. */
+const byFormer = (maps: Maps, before: readonly NamedTables[] | null): Maps => {
+  if (before === null) return maps
+  const identities = [...maps.values()].filter(isSaved).map(({ identity }) => identity)
+  return new Map([...formersOf(identities, before)].flatMap(([name, former]) => {
+    const map = maps.get(name)
+    return map === undefined ? [] : [[former.name, map] as const]
+  }))
+}
+
 /** Brings what a snapshot holds back into the maps that it still fits; tells how much of it didn't. Never rejects. */
 export const recallSnapshot = async (path: string, maps: Maps, log: Log): Promise<{ readonly foreign: number }> => {
   const counts = { used: 0, unused: 0, foreign: 0, pieces: 0 }
+  let mapsByFormer: Maps = maps
   const fault = await readPieces(path, piece => {
-    if (counts.pieces === 0 && !piece.equals(head)) throw new Error('it is not a snapshot of this version')
+    if (counts.pieces === 0) mapsByFormer = byFormer(maps, mapsIn(piece))
     for (const entry of counts.pieces === 0 ? [] : entriesIn(piece)) {
       const [name, key, record] = entry
-      const map = maps.get(name)
+      const map = mapsByFormer.get(name)
       if (map === undefined || !isSaved(map)) counts.foreign++
-      else if (key === doubtsKey) map.trust.savedPlaces = map.trust.decode(record)
-      else counts[recallEntry(map.lookup.known, entry, map.trust.savedPlaces)]++
+      else if (key === doubtsKey) map.trust.saved = { name, places: map.trust.decode(record) }
+      else counts[recallEntry(map.lookup.known, entry, map.trust.saved.places)]++
     }
     counts.pieces++
   }).catch(messageOf)

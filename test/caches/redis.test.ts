@@ -505,3 +505,18 @@ t.test('a clock that somebody sets back makes no rest longer', async t => {
   t.equal(cache.isUsable(), true)
   redis.resume()
 })
+
+t.test('a map finds the names that its tables had before, until it is noted itself, but those of other maps now', async t => {
+  const { port } = await server(t)
+  const { cache, until } = open(t, { port })
+  await until('ready')
+  const names = (name: string, ...others: readonly string[]) =>
+    cache.formerNames({ ...alias, name }, others.map(other => ({ ...alias, name: other })))
+  cache.noteName(alias)
+  cache.noteName({ ...alias, name: 'another', definition: 'fedcba9876543210' })
+  t.strictSame(await names('aliases'), [alias.name])
+  t.strictSame(await names('aliases', alias.name), [], 'a map of that name and definition is there')
+  t.strictSame(await names(alias.name), [])
+  cache.noteName({ ...alias, name: 'aliases' })
+  t.strictSame(await names('aliases'), [])
+})

@@ -2,11 +2,12 @@
  * A map over scripted rows, for tests of the lookup: real code over a scripted table, a scripted Redis, and a clock
  * that stands still.
  */
+import type { MapIdentity } from '../../src/caches/map_identity.js'
 import { MapCopies } from '../../src/caches/map_copies.js'
 import type { Copy } from '../../src/caches/copy.js'
 import { Memory } from '../../src/caches/memory.js'
 import type { Statement } from '../../src/caches/entry.js'
-import type { MapIdentity, RedisCache } from '../../src/caches/redis.js'
+import type { RedisCache } from '../../src/caches/redis.js'
 import { MapTrust } from '../../src/trust/map_trust.js'
 import { TableTrust } from '../../src/trust/table_trust.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
@@ -78,6 +79,8 @@ export const scriptedRedis = (clock: FakeClock) => {
         return isOurs && isWanted(key) ? [[key, record] as const] : []
       })
     },
+    formerNames: () => Promise.resolve([]),
+    noteName: () => undefined,
     tried: Promise.resolve(),
     isUsable: () => state.usable,
     status: () => ({ state: 'ready', since: 0, hits: 0, misses: 0, faults: noRedisFaults, refusesWrites: null }),

@@ -1,6 +1,6 @@
 /**
- * The definition of a map is edited while its table is lost: by a reload or over a restart, with a snapshot and copies,
- * and with Redis alone. What the former definition found is evidence: no key of it is refused.
+ * The definition of a map is edited, or the map is renamed, while its table is lost: by a reload or over a restart, with
+ * a snapshot and copies, and with Redis alone. What the former definition found is evidence: no key of it is refused.
  *
  * 1. A table of 100 rows; half of them are asked for, a copy has the others.
  * 2. The table is emptied, or loses most of its rows. In some cases nobody notices.
@@ -63,14 +63,15 @@ const start = async (t: Test, tables: readonly Cf[] = [{ query }], more = {}): P
   return holdfast
 }
 
-const reload = async (holdfast: Holdfast, config: string): Promise<void> => {
+const reload = async (holdfast: Holdfast, config: string, before: () => unknown = () => undefined): Promise<void> => {
+  await before()
   const from = holdfast.log().length
   holdfast.configure(config)
   holdfast.reload()
   await holdfast.logged(/ reloaded: /, from)
 }
 
-const restart = async (holdfast: Holdfast, config: string, meanwhile: () => unknown): Promise<void> => {
+const restart = async (holdfast: Holdfast, config: string, meanwhile: () => unknown = () => undefined): Promise<void> => {
   await holdfast.stop()
   await meanwhile()
   holdfast.configure(config)
@@ -136,21 +137,45 @@ t.test('what a reload changes by mistake, the next one puts back: in an outage, 
   }
 })
 
-t.test('a reload exchanges the names of two maps, and what they know goes with their tables', async t => {
-  await fill(rows)
-  await mariadb.sql('DELETE FROM extra; INSERT INTO extra (address, goto) SELECT address, \'other\' FROM alias')
+t.test('two maps exchange their names, and what they know goes with their tables', async t => {
   const maps = (dir: string, one: Cf, two: Cf): string => {
     const { maps, ...rest } = JSON.parse(configOf(dir, [one], 'one')) as { maps: object }
     const { maps: more } = JSON.parse(configOf(dir, [two], 'two')) as { maps: object }
     return JSON.stringify({ ...rest, copy_rows: 0, maps: { ...maps, ...more } })
   }
-  const holdfast = await during(t, startHoldfast(dir => maps(dir, { query }, other)), 'kill')
-  t.strictSame(await answers(holdfast, 'one', asked), { OK: 50 })
-  t.strictSame(await answers(holdfast, 'two', asked), { OK: 50 })
-  await mariadb.sql('TRUNCATE alias; TRUNCATE extra')
-  await reload(holdfast, maps(holdfast.dir, other, { query }))
-  t.strictSame(await answers(holdfast, 'two', asked), { OK: 50 })
-  t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'one', 'user1@example.com'), 'OK other')
+  for (const [how, change] of [['reload', reload], ['restart', restart]] as const) {
+    await fill(rows)
+    await mariadb.sql('DELETE FROM extra; INSERT INTO extra (address, goto) SELECT address, \'other\' FROM alias')
+    const holdfast = await during(t, startHoldfast(dir => maps(dir, { query }, other)), 'kill')
+    t.strictSame(await answers(holdfast, 'one', asked), { OK: 50 })
+    t.strictSame(await answers(holdfast, 'two', asked), { OK: 50 })
+    await change(holdfast, maps(holdfast.dir, other, { query }), () => mariadb.sql('TRUNCATE alias; TRUNCATE extra'))
+    t.strictSame(await answers(holdfast, 'two', asked), { OK: 50 }, how)
+    t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'one', 'user1@example.com'), 'OK other', how)
+  }
+})
+
+t.test('the table is emptied and the map renamed while Holdfast is stopped', async t => {
+  const lost: Readonly<Record<string, readonly string[]>> = {
+    nothing: [], 'the snapshot': ['snapshot'], 'the copies': ['copies'], 'all but Redis': ['snapshot', 'copies'],
+  }
+  for (const [name, files] of Object.entries(lost)) {
+    await t.test(`${name} is lost`, async t => {
+      const redis = files.length === 2 ? await during(t, startRedis()) : null
+      const more = redis === null ? {} : { redis: { host: '127.0.0.1', port: redis.port } }
+      const holdfast = await start(t, [{ query }], more)
+      const renamed = configOf(holdfast.dir, [{ query }], 'aliases', more)
+      await restart(holdfast, renamed, async () => {
+        await mariadb.sql('TRUNCATE alias')
+        for (const file of files) rmSync(`${holdfast.dir}/${file}`, { recursive: true })
+      })
+      t.strictSame(await answers(holdfast, 'aliases', asked), { OK: 50 })
+      t.strictSame(await answers(holdfast, 'aliases', rows.slice(50)), files.includes('copies') ? { TEMP: 50 } : { OK: 50 })
+      t.strictSame(await answers(holdfast, 'aliases', ['nobody@example.com']), { TEMP: 1 }, 'in doubt')
+      await restart(holdfast, renamed)
+      t.strictSame(await answers(holdfast, 'aliases', asked), { OK: 50 }, 'by its new name')
+    })
+  }
 })
 
 t.test('the table is emptied and its definition edited while Holdfast is stopped', async t => {
@@ -179,7 +204,7 @@ t.test('the table is emptied and its definition edited while Holdfast is stopped
 })
 
 t.test('edited while all is well: rows have the new form at once, and who never was is absent', async t => {
-  for (const [how, change] of [['reload', reload], ['restart', (holdfast: Holdfast, config: string) => restart(holdfast, config, () => undefined)]] as const) {
+  for (const [how, change] of [['reload', reload], ['restart', restart]] as const) {
     const holdfast = await start(t, [{ query }, other])
     await change(holdfast, configOf(holdfast.dir, [other, { query, result_format: '<%s>' }]))
     t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'alias', 'user1@example.com'), 'OK <box>', how)

@@ -30,7 +30,8 @@ t.test(`the event loop has its turns while ${rows} rows are saved or flushed`, a
     lookup.known.keep(`user${row}@mail.example.com`, found(byteString(`box${row}@store.example.net`)), clock.now())
   }
   const map = {
-    kind: 'mysql', name: 'alias', lookup, memory, trust: lookup.trust, config: { sensitive: false, absence: lookup.known.absence },
+    kind: 'mysql', name: 'alias', lookup, memory, trust: lookup.trust, identity: lookup.known.identity,
+    config: { sensitive: false, absence: lookup.known.absence },
   } as unknown as MysqlMap
   const log = createLog({ level: 'error', format: 'text', journal: false }, line => t.fail(line), Date.now)
   const snapshots = new Snapshots({

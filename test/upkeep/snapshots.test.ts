@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { Memory } from '../../src/caches/memory.js'
+import { readPieces, writePieces } from '../../src/caches/piece_file.js'
 import { createLog } from '../../src/log.js'
 import type { MapLookup } from '../../src/lookup/lookup.js'
 import type { MysqlMap } from '../../src/lookup/maps.js'
@@ -26,7 +27,7 @@ const openStage = (t: Test, rows: Readonly<Record<string, string>>, changes: Cha
   )
   const nodeOf = (lookup: MapLookup & { readonly trust: MysqlMap['trust'] }) => {
     const map = {
-      kind: 'mysql', name: 'alias', lookup, memory: lookup.known.memory, trust: lookup.trust,
+      kind: 'mysql', name: 'alias', lookup, memory: lookup.known.memory, trust: lookup.trust, identity: lookup.known.identity,
       config: { sensitive: false, absence: lookup.known.absence },
     } as unknown as MysqlMap
     const place = { path, maps: new Map([['alias', map]]) }
@@ -153,6 +154,18 @@ t.test('a file of another format is not used', async t => {
   const { lookup } = await start()
   t.strictSame([...lookup.known.memory.keysToSave()], [])
   t.ok(lines.some(line => line.includes('snapshot: ')))
+})
+
+t.test('a file from before it named its maps is read by their names', async t => {
+  const { ask, start, path, source } = openStage(t, { 'info@example.com': 'a@b' })
+  const first = await start()
+  await ask('info@example.com', first.lookup)
+  await first.snapshots.close()
+  const pieces: Buffer[] = []
+  await readPieces(path, piece => { pieces.push(piece) })
+  await writePieces(path, [Buffer.from('["holdfast snapshot",3]'), ...pieces.slice(1)])
+  source.fault = down
+  t.match(await ask('info@example.com', (await start()).lookup), { kind: 'found', value: 'a@b', age: 'stale' })
 })
 
 t.test('found answers from a snapshot are reported to whoever asks for that', async t => {

@@ -1,0 +1,105 @@
+/**
+ * The files of the copies, one for each table, by the map's name and the table's place in it. A file is read for the
+ * table by whose definition it was written, whatever the name of the map is by now, as far as the snapshot has not said
+ * that this map was another one. Where there is no such table it is evidence for the map of its name.
+ */
+import { readdir, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isCopyOf, readCopy } from '../caches/copy.js'
+import { readPieces } from '../caches/piece_file.js'
+import { messageOf } from '../log.js'
+import type { MysqlMap } from '../lookup/maps.js'
+
+export const copyFile = (folder: string, map: string, index: number): string =>
+  join(folder, `${encodeURIComponent(map)}.${index}`)
+
+type CopyFile = {
+  /** The map's name when it was written, and the table's place then. */
+  readonly name: string
+  readonly index: number
+  readonly pieces: readonly Buffer[]
+  /** Why there is no more of it; null: that is all. */
+  readonly problem: string | null
+}
+
+type Place = { readonly map: MysqlMap, readonly table: number }
+
+const placeIn = (file: string): Pick<CopyFile, 'name' | 'index'> | null => {
+  const [, name, index] = /^(.+)\.(\d{1,3})$/.exec(file) ?? []
+  try {
+    return name === undefined ? null : { name: decodeURIComponent(name), index: Number(index) }
+  } catch {
+    return null
+  }
+}
+
+/** Reads the files, where a table has no copy yet. Tells what is wrong with one by its map. Never rejects. */
+export const readCopyFiles = async (
+  folder: string, maps: readonly MysqlMap[], onProblem: (map: string, problem: string) => void,
+): Promise<void> => {
+  const names = await readdir(folder).catch((error: unknown) => {
+    // Else there are none yet.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) {
+      for (const { name, lookup: { known } } of maps) {
+        known.isWhole = false
+        onProblem(name, `the files of copies can't be read: ${messageOf(error)}`)
+      }
+    }
+    return []
+  })
+  const files = (await Promise.all(names.map(name => readFile(folder, name)))).filter(file => file !== null)
+  const isOf = ({ name }: CopyFile) => ({ map }: Place): boolean => map.name === name
+  // Those of maps that have their names still come first.
+  const later: CopyFile[] = []
+  for (const file of files) {
+    const own = placesOf(maps, file).find(isOf(file))
+    if (own === undefined) later.push(file)
+    else await put(file, own, onProblem)
+  }
+  for (const file of later) {
+    const renamed = placesOf(maps, file).find(({ map, table }) => map.copies.of(table) === null)
+    const place = renamed ?? formerPlace(maps, file)
+    if (place !== null) await put(file, place, onProblem)
+    if (renamed !== undefined) await moveFile(folder, file, renamed)
+  }
+}
+
+const readFile = async (folder: string, file: string): Promise<CopyFile | null> => {
+  const place = placeIn(file)
+  if (place === null) return null
+  const pieces: Buffer[] = []
+  const problem = await readPieces(join(folder, file), piece => { pieces.push(piece) })
+  return { ...place, pieces, problem }
+}
+
+/** For the next start, if no copy is taken before. */
+const moveFile = (folder: string, { name, index }: CopyFile, { map, table }: Place): Promise<void> =>
+  rename(copyFile(folder, name, index), copyFile(folder, map.name, table)).catch(() => undefined)
+
+/** The tables that are defined as that of the file was. */
+const placesOf = (maps: readonly MysqlMap[], { name, pieces }: CopyFile): readonly Place[] =>
+  maps.filter(({ trust: { saved } }) => (saved.name ?? name) === name).flatMap(map =>
+    map.tables.flatMap(({ definition }, table) =>
+      isCopyOf(definition, definition.listing, pieces) ? { map, table } : []))
+
+/** The table that stands in for that of the file, by the name of its map; null: none does. */
+const formerPlace = (maps: readonly MysqlMap[], { name, index }: CopyFile): Place | null => {
+  const map = maps.find(({ name: now, trust: { saved } }) => (saved.name ?? now) === name)
+  return map === undefined ? null : { map, table: map.trust.saved.places[index] ?? index }
+}
+
+const put = async (
+  { pieces, problem }: CopyFile, { map, table }: Place, onProblem: (map: string, problem: string) => void,
+): Promise<void> => {
+  const { tables, copies, lookup: { known } } = map
+  const definition = tables[table]?.definition
+  if (definition === undefined || copies.of(table) !== null) return
+  const copy = problem ?? await readCopy(definition, definition.listing, pieces)
+  if (typeof copy === 'string') {
+    known.isWhole = false
+    onProblem(map.name, `the file of its copy is not used: ${copy}`)
+  } else if (copy.isForeign === true) {
+    known.isWhole = false
+    copies.putForeign(table, copy)
+  } else copies.put(table, copy)
+}
