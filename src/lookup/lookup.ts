@@ -92,6 +92,13 @@ export class MapLookup {
     return foundInOutage(this.known, new Walk(this.#settings.plan, key, key), this.#parts.clock.now()) !== null
   }
 
+  /** Whether no row is at hand, no copy says that there are none, and no table has answered since the start. */
+  get knowsNothing(): boolean {
+    const { known, questions } = this
+    return !questions.hasAnswered && known.memory.size().found === 0
+      && this.#parts.tables.some((_, index) => known.copies.evidence(index) === null)
+  }
+
   /** Brings into memory what Redis knows of this folded key, until `deadline` (elapsed ms). */
   readRedis(key: string, deadline: number): Promise<void> {
     return this.#readRedis(new Walk(this.#settings.plan, key, key), deadline)

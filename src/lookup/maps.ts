@@ -15,7 +15,7 @@ import type { MapLookup } from './lookup.js'
 import type { Plan } from './search.js'
 import { fold } from '../postfix/fold.js'
 import { guardName, lenientOf } from '../postfix/guarded_lists.js'
-import { guardRecipient, leniently } from './recipient_guard.js'
+import { guardRecipient, leniently, mayBeOurs } from './recipient_guard.js'
 import { completeValue } from './search.js'
 import { applyRole } from './role.js'
 
@@ -80,7 +80,7 @@ export class CurrentMaps {
     const { faults, recipientGuard, staticDomains } = this.#config
     if (recipientGuard.length > 0) {
       const lenient = lenientOf(name)
-      if (lenient !== null) return leniently(this.lookup(lenient, key), () => this.#isOurs(key))
+      if (lenient !== null) return leniently(this.lookup(lenient, key), () => this.#mayBeOurs(key))
       if (name === guardName) {
         return guardRecipient(key, staticDomains, recipientGuard.map(list => domain => this.lookup(list, domain)))
       }
@@ -90,11 +90,12 @@ export class CurrentMaps {
     return unavailable('unknown-map', `map '${printable(name.slice(0, maxNameBytes))}' is not configured in holdfast`)
   }
 
-  /** Whether a list of our domains has the domain of a key, as far as is known. */
-  #isOurs(key: string): boolean {
+  #mayBeOurs(key: string): boolean {
     const { recipientGuard, staticDomains } = this.#config
-    const domain = fold(key.slice(key.lastIndexOf('@') + 1))
-    return staticDomains.has(domain) || recipientGuard.some(list => this.#maps.get(list)?.lookup.has(domain) === true)
+    return mayBeOurs(key, { staticDomains, lists: recipientGuard.map(name => {
+      const map = this.#maps.get(name)
+      return map === undefined || map.lookup.knowsNothing ? null : domain => map.lookup.has(keyIn(map, domain))
+    }) })
   }
 }
 
@@ -103,6 +104,7 @@ export class TextLookup {
   readonly #plan: Plan
   readonly #policy: Policy
   readonly #table: (key: string) => Outcome
+  readonly knowsNothing = false
 
   constructor(name: string, plan: Plan, policy: Policy, table: (key: string) => Outcome) {
     this.name = name

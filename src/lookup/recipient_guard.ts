@@ -8,7 +8,8 @@
  * for a sender or a recipient. Two names that every map has solve it:
  *
  * - `lenient/NAME` answers as map NAME does, but absent where NAME can't know and nothing says that the domain is ours.
- *   smtpd asks it, and a trivial-rewrite that serves smtpd alone; queue manager and cleanup(8) ask NAME.
+ *   smtpd asks it, and a trivial-rewrite that serves smtpd alone; queue manager and cleanup(8) ask NAME. In main.cf
+ *   that is `${holdfast_lenient}NAME` (postfix/guarded_lists.ts).
  * - `recipient_guard`, asked by check_recipient_access before whatever refuses a recipient for its domain, has the last
  *   word on recipients: it never takes an absence from a lenient answer.
  */
@@ -30,9 +31,29 @@ export const leniently = (
   return outcome.kind === 'unavailable' && mayBeAbsent(outcome.reason) && !isOurs() ? absent : outcome
 }
 
-/** There may be no row. */
+/** There may be no row, or there is none, and `unknown: defer` doesn't say so: the guard defers the recipient. */
 const mayBeAbsent = (reason: Reason): boolean =>
-  isOutage(reason) || reason === 'distrusted' || reason === 'overloaded'
+  isOutage(reason) || reason === 'distrusted' || reason === 'overloaded' || reason === 'unknown-deferred'
+
+/** What is known of our domains without asking anybody. */
+export type OwnDomains = {
+  /** Those that main.cf names. */
+  readonly staticDomains: ReadonlySet<string>
+  /** The maps that list others; null: one of which nothing at all is known, so that every domain may be in it. */
+  readonly lists: readonly (((domain: string) => boolean) | null)[]
+}
+
+/** Whether the domain of a key may be ours, as far as is known. */
+export const mayBeOurs = (key: string, { staticDomains, lists }: OwnDomains): boolean => {
+  const domain = fold(domainOf(key))
+  // relay_domains may have example.com for its subdomains too.
+  const parents = domain.split('.').map((_, i, labels) => labels.slice(i).join('.'))
+  // An address literal may be this machine's.
+  return domain.startsWith('[') || parents.some(parent => staticDomains.has(parent))
+    || lists.some(has => has === null || has(domain))
+}
+
+const domainOf = (key: string): string => key.slice(key.lastIndexOf('@') + 1)
 
 /**
  * What smtpd is to do with a recipient: go on, if no list has its domain (absent); to make sure that mail for its
@@ -42,7 +63,7 @@ export const guardRecipient = async (
   recipient: string, staticDomains: ReadonlySet<string>,
   lists: readonly ((domain: string) => Outcome | Promise<Outcome>)[],
 ): Promise<Outcome> => {
-  const domain = recipient.slice(recipient.lastIndexOf('@') + 1)
+  const domain = domainOf(recipient)
   // An address literal is in no list, and Postfix itself knows the domains that main.cf names.
   if (!recipient.includes('@') || domain.startsWith('[') || staticDomains.has(fold(domain))) return absent
   const outcomes = await Promise.all(lists.map(async list => await list(domain)))

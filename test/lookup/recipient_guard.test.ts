@@ -1,8 +1,12 @@
 /** What smtpd hears in an outage: of senders by lenient names, of recipients by the guard. */
 import t from 'tap'
-import { guardRecipient, leniently } from '../../src/lookup/recipient_guard.js'
+import { guardRecipient, leniently, mayBeOurs } from '../../src/lookup/recipient_guard.js'
+import type { MapConfig } from '../../src/config/config.js'
+import { CurrentMaps, TextLookup } from '../../src/lookup/maps.js'
+import { compileSearch } from '../../src/lookup/search.js'
 import { absent, byteString, found, reasons, unavailable } from '../../src/outcome.js'
 import type { Outcome } from '../../src/outcome.js'
+import { asBytes } from '../../src/postfix/fold.js'
 
 const known = found(byteString('x'))
 const down = unavailable('source-down', 'it is down')
@@ -18,8 +22,38 @@ t.test('a lenient name says absent where the map can\'t know, unless the domain 
       (await said(unavailable(reason, ''), false)).kind === 'absent' ? [reason] : []))
     t.strictSame(taken.flat().sort(), [
       'breaker-open', 'distrusted', 'overloaded', 'source-down', 'source-refused', 'timeout',
+      'unknown-deferred',
     ])
   }
+})
+
+t.test('a domain may be ours if main.cf names it or a parent, a list has it, or nothing is known of a list', async t => {
+  const has = (domain: string): boolean => domain === 'listed.example'
+  const isOurs = (key: string, ...lists: readonly ((domain: string) => boolean)[]): boolean =>
+    mayBeOurs(key, { staticDomains: new Set(['static.example']), lists })
+  for (const ours of ['ann@Static.Example', 'ann@sub.static.example', 'ann@LISTED.example', 'listed.example', 'ann@[192.0.2.1]']) {
+    t.equal(isOurs(ours, () => false, has), true, ours)
+  }
+  for (const other of ['ann@other.example', 'ann@example', 'ann@xstatic.example']) t.equal(isOurs(other, has), false, other)
+  t.equal(mayBeOurs('ann@other.example', { staticDomains: new Set(), lists: [has, null] }), true)
+})
+
+t.test('a domain beyond ASCII is ours in a list without smtputf8_enable', async t => {
+  const map = (name: string, table: (key: string) => Outcome) => {
+    const config = { smtputf8: false } as MapConfig
+    const plan = compileSearch('exact', {
+      recipientDelimiter: '', parentDomainMatchesSubdomains: new Set(), propagateUnmatchedExtensions: new Set(),
+      localDomains: new Set(),
+    }, false)
+    const lookup = new TextLookup(name, plan, { unknown: 'reject', outage: 'defer', outageAfterMs: 0 }, table)
+    return [name, { kind: 'text', name, config, plan, lookup, table, content: '' }] as const
+  }
+  const maps = new CurrentMaps()
+  const domain = asBytes('b\u00fccher.example')
+  maps.replace(new Map([map('alias', () => down), map('domains', key => key === domain ? known : absent)]),
+    { faults: new Map(), recipientGuard: ['domains'], staticDomains: new Set() })
+  t.equal(await maps.lookup('lenient/alias', 'ann@b\u00fccher.example'), down)
+  t.equal(await maps.lookup('lenient/alias', 'ann@other.example'), absent)
 })
 
 t.test('the guard lets a recipient be refused only if every list says that its domain is absent', async t => {
