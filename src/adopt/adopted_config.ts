@@ -56,7 +56,7 @@ const localDomains = (postfix: Postconf, hosts: Hosts): readonly string[] => {
 }
 
 /** The domains that mail is taken for, as far as main.cf itself names them. */
-const staticDomains = (postfix: Postconf): readonly string[] => {
+export const staticDomains = (postfix: Postconf): readonly string[] => {
   const all = domainLists.flatMap(parameter => {
     const items = names(postfix, parameter)
     return items.filter(name => !/^[.!]|[:/]/.test(name) && !items.includes(`!${name}`))

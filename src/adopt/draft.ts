@@ -1,7 +1,7 @@
 /** The plan of a switch-over as it grows: the maps so far, the parameters to change, the tables that stay. */
 import { overriderOf, proxyProblem, servicesOf, smtputf8In, stepsProblem, unionmapIsSafe } from './circumstances.js'
 import { absenceOfAccess } from '../postfix/allow_lists.js'
-import { expand } from '../postfix/parameter_list.js'
+import { expand, namesIn } from '../postfix/parameter_list.js'
 import type { ListedTable } from '../postfix/parameter_list.js'
 import type { AbsenceEffect, Search } from '../postfix/parameters.js'
 import { placeName, withOverride } from '../postfix/postconf.js'
@@ -146,8 +146,8 @@ export class Draft {
   /** Gives a service that takes no socketmap a -o with the value of before, if that place of main.cf changes. */
   keepFor(service: Service, place: ParameterPlace, value: string): void {
     if (!this.#edits.some(edit => isSamePlace(edit, place))) return
-    this.addOverride(service, place.parameter, value)
     const own = { service: service.name, parameter: place.parameter }
+    this.addSetting(own, value)
     this.leave(own, value, 'virtual(8) takes no socketmap; for it alone they stay, in a -o of its own')
   }
 
@@ -155,23 +155,34 @@ export class Draft {
     this.#newServices.push({ name, entry })
   }
 
-  /** Gives a service a -o that it does not have yet. */
-  addOverride({ name: service }: Service, parameter: string, to: string): void {
-    this.#edits.push({ service, parameter, from: '', to, wasDefault: true })
+  /** Gives a service a -o, or main.cf a parameter, that it does not have yet. */
+  addSetting(place: ParameterPlace, to: string): void {
+    this.#edits.push({ ...place, from: '', to, wasDefault: true })
   }
 
-  /** The value of a parameter in main.cf, or in a service's -o; undefined if it has none there. */
-  valueAfter(place: ParameterPlace): string | undefined {
-    const edit = this.#edits.find(each => isSamePlace(each, place))
-    if (edit !== undefined) return edit.to
-    const { written, overrides } = this.postfix
-    return place.service === null ? written.get(place.parameter)
-      : overrides.find(each => isSamePlace(each, place))?.value
+  /** Changes what the edits so far write. */
+  rewriteEdits(rewrite: (edit: Edit) => string): void {
+    for (const [i, edit] of this.#edits.entries()) this.#edits[i] = { ...edit, to: rewrite(edit) }
   }
 
-  /** The value of a parameter for a service; '' if it has none. */
-  valueFor(service: string, parameter: string): string {
-    return this.valueAfter({ service, parameter }) ?? this.valueAfter({ service: null, parameter }) ?? ''
+  /** What postconf(1) will say after the edits so far; new services left out. */
+  after(): Postconf {
+    const { written, expanded, overrides } = this.postfix
+    const changed = new Map(this.#edits.flatMap(({ service, parameter, to }) =>
+      service === null ? [[parameter, to] as const] : []))
+    const writtenAfter = new Map([...written, ...changed])
+    const expandedAfter = [...writtenAfter].map(([name, text]) => {
+      const isChanged = changed.has(name) || [...namesIn(text, writtenAfter)].some(each => changed.has(each))
+      return [name, isChanged ? expand(text, writtenAfter) ?? text : expanded.get(name) ?? ''] as const
+    })
+    const inServices = this.#edits.flatMap(({ service, parameter, to }) =>
+      service === null ? [] : [{ service, parameter, value: to }])
+    return {
+      ...this.postfix, written: writtenAfter, expanded: new Map([...expanded, ...expandedAfter]),
+      overrides: [
+        ...overrides.filter(old => !inServices.some(each => isSamePlace(each, old))), ...inServices,
+      ],
+    }
   }
 
   plan(): Omit<AdoptionPlan, 'guard'> {

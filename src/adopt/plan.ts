@@ -22,7 +22,7 @@ import { Draft } from './draft.js'
 import type { AdoptionPlan } from './draft.js'
 import { rewriteList, rewriteRestrictions, socketmapOf } from './rewrite.js'
 import { addResolver, guardedMaps } from './smtpd_resolver.js'
-import { guardName, withGuard } from '../postfix/guarded_lists.js'
+import { guardName, lenientParameter, withGuard } from '../postfix/guarded_lists.js'
 import { expand, joinList, referenceOf, splitList } from '../postfix/parameter_list.js'
 import { proxyLists, purposes } from '../postfix/parameters.js'
 import type { Purpose } from '../postfix/parameters.js'
@@ -36,10 +36,11 @@ import type { ParameterPlace, Postconf } from '../postfix/postconf.js'
 export const planAdoption = (postfix: Postconf, unsuitable: (file: string) => string | null): AdoptionPlan => {
   const draft = new Draft(postfix, unsuitable)
   adoptLists(draft)
-  const guard = guardedMaps(draft.plan(), draft)
-  const restrictions = adoptRestrictions(draft, guard.length > 0)
+  const guard = guardedMaps(draft)
+  const isGuarded = guard.length > 0 || postfix.written.has(lenientParameter)
+  const restrictions = adoptRestrictions(draft, isGuarded)
   leaveOthers(draft, restrictions)
-  if (guard.length > 0) addResolver(draft)
+  if (isGuarded) addResolver(draft)
   return { ...draft.plan(), guard }
 }
 

@@ -4,17 +4,29 @@
  * manager, cleanup(8) and the rest go on with the names and the trivial-rewrite that they have.
  */
 import { socketInQueue } from './draft.js'
-import type { AdoptionPlan, Draft } from './draft.js'
-import { expand } from '../postfix/parameter_list.js'
-import { asksGuardFirst, lenientPrefix } from '../postfix/guarded_lists.js'
-import { domainLists, programsOf, purposes } from '../postfix/parameters.js'
-import type { Service } from '../postfix/postconf.js'
+import type { Draft } from './draft.js'
+import { editedEntry } from './switch_over.js'
+import { joinList, splitList } from '../postfix/parameter_list.js'
+import {
+  asksGuardFirst, hasUnseenDomains, lenientParameter, lenientParameters, lenientPrefix,
+} from '../postfix/guarded_lists.js'
+import { domainLists } from '../postfix/parameters.js'
+import type { Postconf, Service } from '../postfix/postconf.js'
+
+/** The lists of domains; where the aliases are one, virtual_alias_maps is one too. */
+const domainParameters = ({ written }: Postconf): readonly string[] =>
+  [...domainLists, ...written.get('virtual_alias_domains') === '$virtual_alias_maps' ? ['virtual_alias_maps'] : []]
+
+/** A `!` in front of a table: who is in it is taken for a stranger, so its absences take mail. */
+const isNegated = (text: string): boolean => text.startsWith('!')
 
 /** The maps of a plan that trivial-rewrite asks whether a domain is ours. */
-export const guardedMaps = ({ maps }: Pick<AdoptionPlan, 'maps'>, draft: Draft): readonly string[] => {
-  const aliases = draft.postfix.written.get('virtual_alias_domains') === '$virtual_alias_maps'
-  const lists: readonly string[] = [...domainLists, ...aliases ? ['virtual_alias_maps'] : []]
-  return maps.filter(({ usedBy }) => usedBy.some(({ parameter }) => lists.includes(parameter))).map(({ name }) => name)
+export const guardedMaps = (draft: Draft): readonly string[] => {
+  const lists = domainParameters(draft.postfix)
+  const { maps, edits } = draft.plan()
+  const asked = new Set(edits.filter(({ parameter }) => lists.includes(parameter)).flatMap(({ to }) =>
+    splitList(to).flatMap(({ text }) => isNegated(text) ? [] : text.split(/[{},]/))))
+  return maps.flatMap(({ name }) => [...asked].some(table => table.endsWith(`${socketInQueue}:${name}`)) ? [name] : [])
 }
 
 const nameOfService = 'rewrite_service_name'
@@ -22,49 +34,55 @@ const nameOfService = 'rewrite_service_name'
 /** Gives each smtpd whose restrictions ask the guard lenient names of our maps, and a trivial-rewrite that has them. */
 export const addResolver = (draft: Draft): void => {
   const { postfix } = draft
+  const after = draft.after()
   const name = postfix.expanded.get(nameOfService) ?? ''
   // Of two entries with one name, master(8) takes the last.
   const rewrite = postfix.services.findLast(service => service.name === `${name}/unix`)
-  const users = postfix.services.filter(service => service.command === 'smtpd'
-    && draft.valueAfter({ service: service.name, parameter: nameOfService }) === undefined
-    && asksGuardFirst(postfix, service.name, (of, parameter) => draft.valueFor(of, parameter)))
-  const options = rewrite === undefined ? null : lenientValues(draft, rewrite, ['trivial-rewrite'])
-  const own = users.map(user => [user, lenientValues(draft, user, ['smtpd', 'cleanup'])] as const)
-  const isThere = postfix.services.some(service => service.name === `${name}-smtpd/unix`)
-  if (rewrite === undefined || options === null || options.size === 0 || users.length === 0 || isThere) return
-  draft.addService({
-    name: `${name}-smtpd/unix`,
-    entry: [
-      rewrite.entry.replace(/^\S+/, `${name}-smtpd`),
-      ...[...options].map(([parameter, value]) => `-o {${parameter}=${value}}`),
-    ].join(' '),
-  })
-  for (const [user, values] of own) {
-    draft.addOverride(user, nameOfService, `${name}-smtpd`)
-    for (const [parameter, value] of values ?? []) {
-      if (draft.valueAfter({ service: user.name, parameter }) === undefined) draft.addOverride(user, parameter, value)
-    }
-  }
+  const earlier = postfix.services.find(({ name: service, command }) => command === 'trivial-rewrite'
+    && overridesIn(after, service).has(lenientParameter))
+  const users = postfix.services.filter(({ name: service, command }) => command === 'smtpd'
+    && !overridesIn(after, service).has(nameOfService) && asksGuardFirst(after, service))
+  if (earlier === undefined && (rewrite === undefined || users.length === 0)) return
+
+  const isComplete = !hasUnseenDomains(after, table => table.includes(`${socketInQueue}:`))
+  draft.rewriteEdits(({ parameter, to }) =>
+    isComplete || domainParameters(postfix).includes(parameter) ? leniently(parameter, to) : to)
+  if (!postfix.written.has(lenientParameter)) draft.addSetting({ service: null, parameter: lenientParameter }, '')
+  const resolver = earlier?.name.replace(/\/unix$/, '') ?? newName(postfix, `${name}-smtpd`)
+  if (earlier === undefined && rewrite !== undefined) addService(draft, resolver, rewrite)
+  for (const user of users) addOptions(draft, user, resolver, isComplete)
 }
 
-/**
- * The value of each parameter in which a service of these programs asks our maps, by their lenient names; null if a
- * condition decides what one comes to.
- */
-const lenientValues = (
-  draft: Draft, { name: service }: Service, programs: readonly string[],
-): ReadonlyMap<string, string> | null => {
-  const { written } = draft.postfix
-  const values = new Map([...written.keys()].map(parameter => [parameter, draft.valueFor(service, parameter)]))
-  const lenient = new Map<string, string>()
-  for (const parameter of purposes.keys()) {
-    const readers = programsOf(parameter)
-    if (!programs.every(program => readers.includes(program))) continue
-    const value = expand(values.get(parameter) ?? '', values)
-    // The default of relay_domains has a condition.
-    if (value === null && draft.postfix.expanded.get(parameter)?.includes('mysql:') === true) return null
-    if (value?.includes(`${socketInQueue}:`) !== true) continue
-    lenient.set(parameter, value.replaceAll(`${socketInQueue}:`, `${socketInQueue}:${lenientPrefix}`))
-  }
-  return lenient
+const overridesIn = ({ overrides }: Postconf, service: string): ReadonlySet<string> =>
+  new Set(overrides.filter(each => each.service === service).map(({ parameter }) => parameter))
+
+/** A service like `rewrite`, but for the names of our maps. */
+const addService = (draft: Draft, name: string, rewrite: Service): void => {
+  const entry = editedEntry(rewrite.entry, draft.plan().edits.filter(({ service }) => service === rewrite.name))
+  draft.addService({
+    name: `${name}/unix`, entry: `${entry.replace(/^\S+/, name)} -o ${lenientParameter}=${lenientPrefix}`,
+  })
+}
+
+const addOptions = (draft: Draft, { name: service }: Service, resolver: string, isComplete: boolean): void => {
+  draft.addSetting({ service, parameter: nameOfService }, resolver)
+  if (isComplete) draft.addSetting({ service, parameter: lenientParameter }, lenientPrefix)
+}
+
+/** The value of a parameter in which {@link lenientParameter} decides by which name our maps are asked. */
+const leniently = (parameter: string, value: string): string => {
+  if (!lenientParameters.includes(parameter)) return value
+  return joinList(splitList(value).map(({ separator, text }) => ({
+    separator,
+    // The guard asks for a domain, and not for its parents as Postfix does behind unionmap:.
+    text: isNegated(text) || (parameter === 'relay_domains' && text.startsWith('unionmap:')) ? text
+      : text.replaceAll(new RegExp(`${socketInQueue}:(?!\\$)`, 'g'), `${socketInQueue}:\${${lenientParameter}}`),
+  })))
+}
+
+/** A name that no service has yet. */
+const newName = ({ services }: Postconf, wish: string): string => {
+  let name = wish
+  for (let n = 2; services.some(service => service.name === `${name}/unix`); n++) name = `${wish}${n}`
+  return name
 }

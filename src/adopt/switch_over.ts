@@ -15,20 +15,23 @@ export type PostconfCall = readonly string[]
 
 const inMain = ({ service }: Edit): boolean => service === null
 
+/** An entry of master.cf with the new values of its -o. */
+export const editedEntry = (entry: string, edits: readonly Edit[]): string =>
+  edits.reduce((text, { parameter, to, wasDefault }) =>
+    wasDefault ? `${text} -o {${parameter}=${to}}` : withOverride(text, parameter, to) ?? text, entry)
+
 /** Each service whose values change, with its whole entry: postconf -Pe takes no blanks in a value, which -Me does. */
 const entries = (
-  { services }: Postconf, edits: readonly Edit[], change: (entry: string, edit: Edit) => string | null,
+  { services }: Postconf, edits: readonly Edit[], change: (entry: string, edits: readonly Edit[]) => string,
 ): readonly string[] => services.flatMap(({ name, entry }) => {
   const own = edits.filter(edit => edit.service === name)
-  const changed = own.reduce((text, edit) => change(text, edit) ?? text, entry)
-  return own.length === 0 ? [] : [`${name}=${changed}`]
+  return own.length === 0 ? [] : [`${name}=${change(entry, own)}`]
 })
 
 /** The calls that put the new values into main.cf and master.cf. */
 export const switchOver = (postfix: Postconf, { edits, newServices }: AdoptionPlan): readonly PostconfCall[] => [
   ['-Me', ...newServices.map(({ name, entry }) => `${name}=${entry}`),
-    ...entries(postfix, edits, (entry, { parameter, to, wasDefault }) =>
-      wasDefault ? `${entry} -o {${parameter}=${to}}` : withOverride(entry, parameter, to))],
+    ...entries(postfix, edits, editedEntry)],
   ['-e', ...edits.filter(inMain).map(edit => `${edit.parameter}=${edit.to}`)],
 ].filter(call => call.length > 1)
 
@@ -36,8 +39,8 @@ export const switchOver = (postfix: Postconf, { edits, newServices }: AdoptionPl
 export const switchBack = (postfix: Postconf, { edits, newServices }: AdoptionPlan): readonly PostconfCall[] => [
   ['-e', ...edits.filter(edit => inMain(edit) && !edit.wasDefault).map(edit => `${edit.parameter}=${edit.from}`)],
   ['-X', ...edits.filter(edit => inMain(edit) && edit.wasDefault).map(edit => edit.parameter)],
-  ['-Me', ...entries(postfix, edits, (entry, { parameter, from, wasDefault }) =>
-    wasDefault ? entry : withOverride(entry, parameter, from))],
+  ['-Me', ...entries(postfix, edits, (entry, own) => own.reduce((text, { parameter, from, wasDefault }) =>
+    wasDefault ? text : withOverride(text, parameter, from) ?? text, entry))],
   ['-MX', ...newServices.map(({ name }) => name)],
 ].filter(call => call.length > 1)
 

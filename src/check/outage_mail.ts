@@ -6,35 +6,41 @@ import { ofKnownKey, ofUnseenKey } from '../admin/outage_verdict.js'
 import type { OutageFacts, OutageVerdict } from '../admin/outage_verdict.js'
 import { expand } from '../postfix/parameter_list.js'
 import { lenientPrefix } from '../postfix/guarded_lists.js'
-import { resolverOf, restrictionListsOf } from '../postfix/postconf.js'
-import type { Postconf, Service } from '../postfix/postconf.js'
+import { domainLists } from '../postfix/parameters.js'
+import { resolverOf, restrictionListsOf, valueIn } from '../postfix/postconf.js'
+import type { Postconf } from '../postfix/postconf.js'
 import type { Stop } from './itinerary.js'
 
 /** Mail of one kind: accepted, or what defers it. */
 export type OutageLine = { readonly mail: string, readonly obstacles: readonly string[] }
 
 /**
- * Whether smtpd(8) looks up the route of a sender, and so its domain in the lists of our domains: for
- * reject_unknown_sender_domain, check_sender_access and the like (smtpd_check.c, smtpd_resolve_addr). By the lenient
- * names of our maps it may.
+ * The parameters in which smtpd(8) has the route of a sender looked up, and so its domain in the lists of our domains,
+ * for reject_unknown_sender_domain, check_sender_access and the like (smtpd_check.c, smtpd_resolve_addr): not those in
+ * which it has our maps asked by their lenient names.
  */
-export const resolvesSenders = (postfix: Postconf): boolean => {
+export const askedOfSenders = (postfix: Postconf): readonly string[] => {
   const { expanded, written, overrides, services } = postfix
-  const isLenient = ({ name }: Service): boolean => overrides.some(({ service, value }) =>
-    service === resolverOf(postfix, name) && value.includes(`:${lenientPrefix}`))
-  if (services.filter(({ command }) => command === 'smtpd').every(isLenient)) return false
-  return [
+  const resolvesSenders = [
     ...restrictionListsOf(postfix).map(name => expanded.get(name) ?? ''),
     ...overrides.map(({ value }) => expand(value, written) ?? value),
   ].some(value => /\b(reject_unknown_sender_domain|reject_unverified_sender|reject_unlisted_sender|check_sender_\w+)/i
     .test(value)) || expanded.get('smtpd_reject_unlisted_sender') === 'yes'
+  if (!resolvesSenders) return []
+  const resolvers = new Set(services.filter(({ command }) => command === 'smtpd')
+    .map(({ name }) => resolverOf(postfix, name)))
+  return [...domainLists, 'transport_maps'].filter(parameter => [...resolvers].some(resolver =>
+    valueIn(postfix, resolver, parameter)?.includes(`:${lenientPrefix}`) !== true))
 }
 
 type Judge = (stop: Stop, facts: OutageFacts) => OutageVerdict | null
 
-/** Each kind of mail with what would defer it. `factsOf` gives null for a text table, which needs no MySQL. */
+/**
+ * Each kind of mail with what would defer it. `factsOf` gives null for a text table, which needs no MySQL; `ofSenders`
+ * as {@link askedOfSenders}.
+ */
 export const outageLines = (
-  stops: readonly Stop[], factsOf: (map: string) => OutageFacts | null, areSendersResolved: boolean,
+  stops: readonly Stop[], factsOf: (map: string) => OutageFacts | null, ofSenders: readonly string[],
 ): readonly OutageLine[] => {
   const obstacles = (judge: Judge): readonly string[] => [...new Set(stops.flatMap(stop => {
     const facts = factsOf(stop.map)
@@ -42,8 +48,8 @@ export const outageLines = (
     if (verdict === null || verdict.passes) return []
     return [`${stop.places.length === 0 ? '' : `${stop.name}, `}map ${stop.map}: ${verdict.why}`]
   }))]
-  const isStrangers = ({ asks, name }: Stop): boolean => asks === 'sender' || asks === 'client'
-    || (areSendersResolved && (asks === 'domain' || name === 'transport_maps'))
+  const isStrangers = ({ asks, name }: Stop): boolean =>
+    asks === 'sender' || asks === 'client' || ofSenders.includes(name)
   return [
     { mail: 'to known recipients', obstacles: obstacles((_, facts) => ofKnownKey(facts)) },
     {

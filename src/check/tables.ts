@@ -1,10 +1,13 @@
 /** Whether the maps that Postfix asks for exist, do the steps that it expects, and may be asked by it at all. Pure. */
+import { staticDomains } from '../adopt/adopted_config.js'
 import { smtputf8In, stepsProblem, virtualAgents } from '../adopt/circumstances.js'
-import { asksGuardFirst, guardName, lenientOf } from '../postfix/guarded_lists.js'
-import { resolverOf, valueIn } from '../postfix/postconf.js'
+import { asksGuardFirst, guardName, hasUnseenDomains, lenientOf, lenientParameter } from '../postfix/guarded_lists.js'
+import { resolverOf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import type { Config, MapConfig } from '../config/config.js'
+import { fold } from '../postfix/fold.js'
 import { splitList } from '../postfix/parameter_list.js'
+import { domainLists } from '../postfix/parameters.js'
 import type { AbsenceEffect, Search } from '../postfix/parameters.js'
 import { hintFor } from '../config/spelling.js'
 import { deferred, fileAndName } from './uses.js'
@@ -143,20 +146,29 @@ const lettersProblem = (
   }
 }
 
-/** May the map be asked by its lenient name there? */
-const lenientProblem = (postfix: Postconf, { map, service, table }: OwnUse): FindingText | null => {
+/** May the map be asked by its lenient name there? `hasUnseen`: there are domains of ours that Holdfast can't know. */
+const lenientProblem = (
+  postfix: Postconf, { map, parameter, service, table }: OwnUse, hasUnseen: boolean,
+): FindingText | null => {
   if (lenientOf(map) === null) return null
   const asker = postfix.services.find(({ name }) => name === service)
   const users = asker?.command === 'smtpd' ? [asker]
     : postfix.services.filter(({ name }) => resolverOf(postfix, name) === asker?.name)
-  const valueOf = (of: string, parameter: string): string => valueIn(postfix, of, parameter) ?? ''
-  const unguarded = users.find(({ name, command }) => command !== 'smtpd' || !asksGuardFirst(postfix, name, valueOf))
-  if (users.length > 0 && unguarded === undefined) return null
+  const unguarded = users.find(({ name, command }) => command !== 'smtpd' || !asksGuardFirst(postfix, name))
+  const isList = (domainLists as readonly string[]).includes(parameter)
+  if (users.length > 0 && unguarded === undefined && (isList || !hasUnseen)) return null
+  const says = `${table}: in an outage it says absent where it can't know, which refuses recipients that exist, `
+  const remedy = `Ask the map without lenient/ here (-o ${lenientParameter}=)`
+  if (users.length > 0 && unguarded === undefined) {
+    return {
+      level: 'error',
+      text: `${says}if their domain is one that Postfix has from another table in ${domainLists.join(', ')}. ${remedy}`,
+    }
+  }
   return {
     level: 'error',
-    text: `${table}: in an outage it says absent where it can't know, which refuses recipients that exist, unless `
-      + `smtpd(8) alone asks it and asks ${guardName} first`
-      + `${unguarded === undefined ? '' : `: ${unguarded.name} does not`}. Ask the map without lenient/ here`,
+    text: `${says}unless smtpd(8) alone asks it and asks ${guardName} first`
+      + `${unguarded === undefined ? '' : `: ${unguarded.name} does not`}. ${remedy}`,
   }
 }
 
@@ -164,7 +176,7 @@ const lenientProblem = (postfix: Postconf, { map, service, table }: OwnUse): Fin
 export type OwnUse = Use & { readonly map: string }
 
 const mapFindings = (
-  postfix: Postconf, { maps, recipientGuard }: Config, use: OwnUse,
+  postfix: Postconf, { maps, recipientGuard }: Config, use: OwnUse, hasUnseen: boolean,
 ): readonly FindingText[] => {
   const hasGuard = recipientGuard.length > 0
   if (use.map === guardName && hasGuard) return []
@@ -175,7 +187,7 @@ const mapFindings = (
     const steps = refusal(postfix, use) ?? searchProblem(use, map)
     return [
       steps ?? settingProblem(postfix, use, map), orderProblem(use, map), absenceProblem(use, map),
-      lettersProblem(postfix, use, map), lenientProblem(postfix, use),
+      lettersProblem(postfix, use, map), lenientProblem(postfix, use, hasUnseen),
     ].flatMap(finding => finding ?? [])
   }
   const names = maps.map(each => each.name)
@@ -188,9 +200,10 @@ const mapFindings = (
 
 /** Findings about each use, each finding once for each place. */
 export const tableFindings = (postfix: Postconf, config: Config, uses: readonly OwnUse[]): readonly Finding[] => {
+  const hasUnseen = hasUnseenDomains(postfix, text => uses.some(({ table }) => text.endsWith(table)))
   const findings = uses.flatMap(use => {
     const place = fileAndName(postfix, [use])
-    return mapFindings(postfix, config, use).map(({ level, text }) => ({ level, place, text }))
+    return mapFindings(postfix, config, use, hasUnseen).map(({ level, text }) => ({ level, place, text }))
   })
   return [...new Map(findings.map(finding => [`${finding.place}\0${finding.text}`, finding])).values()]
 }
@@ -199,7 +212,7 @@ const sorted = (characters: string): string => Array.from(characters).sort().joi
 
 /** The parameters of main.cf that decide the steps, where the maps in use have other steps than Postfix would do. */
 export const settingFindings = (
-  postfix: Postconf, { fileName, maps, search: settings }: Config, uses: readonly OwnUse[],
+  postfix: Postconf, { fileName, maps, search: settings, ...config }: Config, uses: readonly OwnUse[],
 ): readonly Finding[] => {
   const names = new Set(uses.map(({ map }) => lenientOf(map) ?? map))
   const searches = new Set(maps.filter(({ name }) => names.has(name)).map(({ search }) => search))
@@ -215,7 +228,13 @@ export const settingFindings = (
   }
   const [theirs, ours] = [postfix.expanded.get('recipient_delimiter') ?? '', settings.recipientDelimiter]
   const isDelimited = [...addressSearches, 'transport', 'access'].some(search => searches.has(search as Search))
+  const unnamed = uses.some(({ map }) => lenientOf(map) !== null)
+    ? staticDomains(postfix).filter(domain => !config.staticDomains.has(fold(domain))) : []
   return [
+    ...unnamed.length > 0 ? [
+      `static_domains: main.cf has ${unnamed.join(', ')}, and this configuration has not: in an outage their aliases `
+      + 'may be answered "User unknown" (550). Write what main.cf has',
+    ] : [],
     ...isDelimited && sorted(theirs) !== sorted(ours) ? [
       `recipient_delimiter: main.cf has '${theirs}', and this configuration '${ours}': plus addresses are looked up `
       + 'otherwise than Postfix would. Write the same here',

@@ -8,7 +8,7 @@
 import { isChrooted, servicesOf } from '../adopt/circumstances.js'
 import { absenceOfAccess } from '../postfix/allow_lists.js'
 import { expand, parseTable, splitList } from '../postfix/parameter_list.js'
-import { placeName, restrictionListsOf } from '../postfix/postconf.js'
+import { placeName, restrictionListsOf, valueIn } from '../postfix/postconf.js'
 import type { ParameterPlace, Postconf, Service } from '../postfix/postconf.js'
 import { isKeyMajor, programsOf, purposes, restrictionSearch } from '../postfix/parameters.js'
 import type { Purpose } from '../postfix/parameters.js'
@@ -114,6 +114,21 @@ const usesInRestrictions = (postfix: Postconf, place: ParameterPlace, value: str
   })
 }
 
+/** What parameters of main.cf come to in a service that has a -o for a $name in them. */
+const throughNames = (
+  postfix: Postconf, parameters: readonly string[],
+): readonly (ParameterPlace & { value: string })[] => {
+  const { services, overrides, expanded } = postfix
+  return services.filter(({ name }) => overrides.some(({ service }) => service === name)).flatMap(service =>
+    parameters.flatMap(parameter => {
+      const place = { service: service.name, parameter }
+      if (overrides.some(each => each.service === place.service && each.parameter === parameter)) return []
+      if (!servicesOf(postfix, { service: null, parameter }).includes(service)) return []
+      const value = valueIn(postfix, service.name, parameter)
+      return value === null || value === expanded.get(parameter) ? [] : [{ ...place, value }]
+    }))
+}
+
 /** Every use in master.cf, and in the parameters that main.cf sets; `defaults` are parameters that it need not set. */
 export const usesOf = (postfix: Postconf, defaults: readonly string[] = []): readonly Use[] => {
   const { inMainCf, expanded, written, overrides } = postfix
@@ -123,6 +138,7 @@ export const usesOf = (postfix: Postconf, defaults: readonly string[] = []): rea
       parameter => ({ service: null, parameter, value: expanded.get(parameter) ?? '' }),
     ),
     ...overrides.map(({ value, ...place }) => ({ ...place, value: expand(value, written) ?? value })),
+    ...throughNames(postfix, [...inMainCf, ...defaults]),
   ]
   return places.flatMap(({ value, ...place }) => {
     if (restrictions.includes(place.parameter)) return usesInRestrictions(postfix, place, value)

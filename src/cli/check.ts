@@ -7,7 +7,7 @@ import { whyNoCopy } from '../admin/outage_verdict.js'
 import type { OutageFacts } from '../admin/outage_verdict.js'
 import { exposureFindings } from '../check/access.js'
 import { likelyStops, stopsOf } from '../check/itinerary.js'
-import { outageLines, resolvesSenders } from '../check/outage_mail.js'
+import { outageLines, askedOfSenders } from '../check/outage_mail.js'
 import { askingOf, checkPostfix } from '../check/postfix.js'
 import { loadConfig, problemsOf } from '../config/load.js'
 import type { Config } from '../config/config.js'
@@ -169,7 +169,7 @@ const outageText = async (config: Config, configDir: string, process: NodeJS.Pro
   }
   const asking = await askingOf(configDir, config).catch(() => null)
   const stops = asking === null || asking.uses.length === 0 ? likelyStops(config.maps) : stopsOf(asking.uses)
-  const lines = outageLines(stops, factsOf, asking !== null && resolvesSenders(asking.postfix))
+  const lines = outageLines(stops, factsOf, asking === null ? [] : askedOfSenders(asking.postfix))
   const rows = config.maps.map(({ name, absence: { does, inOutage } }) => {
     const copy = copyOf(name)
     return [name, does, inOutage, copy === null ? 'a text table' : copy.whyNone === '' ? copy.text : copy.whyNone]

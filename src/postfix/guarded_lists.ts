@@ -1,7 +1,13 @@
-/** Where `recipient_guard` has to stand in Postfix's restrictions (lookup/recipient_guard.ts says what it is for). */
-import { expand, splitList } from './parameter_list.js'
+/**
+ * Where `recipient_guard` has to stand in Postfix's restrictions, and where lenient names may be asked
+ * (lookup/recipient_guard.ts says what both are for).
+ *
+ * Bugs: a restriction that is the value of a row in an access table is not seen.
+ */
+import { parseTable, splitList } from './parameter_list.js'
 import type { ListPiece } from './parameter_list.js'
-import { restrictionListsOf } from './postconf.js'
+import { domainLists, programsOf, purposes } from './parameters.js'
+import { restrictionListsOf, valueIn } from './postconf.js'
 import type { Postconf } from './postconf.js'
 
 /** The name by which Postfix asks the guard. */
@@ -10,20 +16,49 @@ export const guardName = 'recipient_guard'
 /** Before the name of a map: it says absent where it can't know. */
 export const lenientPrefix = 'lenient/'
 
-/** Where a list first refuses a recipient for its domain, or lets pass all others before a `reject`; -1: it doesn't. */
-const judgeIn = (list: readonly string[]): number => list.findIndex((text, i) =>
-  /^reject_unauth_destination$/i.test(text)
-  || (/^permit_auth_destination$/i.test(text) && list.slice(i).some(later => /^reject$/i.test(later))))
+/**
+ * The parameter that stands before the names of maps in main.cf: empty there, and {@link lenientPrefix} in the -o of
+ * the services that ask leniently. So each of them has what main.cf says, also after somebody changed it.
+ */
+export const lenientParameter = 'holdfast_lenient'
+
+/** The name of the map that a lenient name is for; null if it is none. */
+export const lenientOf = (name: string): string | null =>
+  name.startsWith(lenientPrefix) ? name.slice(lenientPrefix.length) : null
+
+/** The names that Holdfast answers by itself, so that no map can have them. */
+export const isReservedName = (name: string): boolean => name === guardName || lenientOf(name) !== null
+
+const refusesOthers = /^reject_unauth_destination$/i
+const permitsOurs = /^permit_(auth_destination|mx_backup)$/i
+const refusesNobody = /^(permit|defer|warn_if_reject$|sleep$|\d+$)/i
+
+/** Where a list asks the guard; -1: nowhere. With a warn_if_reject before it, nothing comes of what it says. */
+const guardIn = (list: readonly string[]): number => list.findIndex((text, i) =>
+  /^check_recipient_access$/i.test(text) && list[i + 1]?.endsWith(`:${guardName}`) === true
+  && !/^warn_if_reject$/i.test(list[i - 1] ?? ''))
+
+/**
+ * The index of the restriction by which a list first refuses recipients whose domain isn't ours; -1 if none does: it
+ * rejects them, or lets ours pass before something that may refuse the others.
+ */
+const judgeIn = (list: readonly string[]): number => list.findIndex((text, i) => {
+  if (refusesOthers.test(text)) return true
+  if (!permitsOurs.test(text)) return false
+  const later = list.slice(i + 1)
+  const ends = [later.findIndex(each => refusesOthers.test(each)), guardIn(later)].filter(end => end !== -1)
+  return later.slice(0, Math.min(later.length, ...ends)).some(each => !refusesNobody.test(each))
+})
 
 /** Defers a recipient whose domain is not in DNS, or rejects it if unknown_address_reject_code says so. */
 const judgesByDns = /^reject_unknown_recipient_domain$/i
 
-const isGuard = (text: string): boolean => text.endsWith(`:${guardName}`)
+const textsOf = (pieces: readonly ListPiece[]): readonly string[] => pieces.map(({ text }) => text)
 
 /** A list of restrictions with `guard`, a table, before the first that judges a recipient's domain, if one does. */
 export const withGuard = (pieces: readonly ListPiece[], guard: string): readonly ListPiece[] => {
-  const judge = judgeIn(pieces.map(({ text }) => text))
-  if (judge === -1 || pieces.slice(0, judge).some(({ text }) => isGuard(text))) return pieces
+  const judge = judgeIn(textsOf(pieces))
+  if (judge === -1 || guardIn(textsOf(pieces.slice(0, judge))) !== -1) return pieces
   const at = /^warn_if_reject$/i.test(pieces[judge - 1]?.text ?? '') ? judge - 1 : judge
   const { separator = '', text = '' } = pieces[at] ?? {}
   return [
@@ -32,25 +67,40 @@ export const withGuard = (pieces: readonly ListPiece[], guard: string): readonly
   ]
 }
 
-/** The name of the map that a lenient name is for; null if it is none. */
-export const lenientOf = (name: string): string | null =>
-  name.startsWith(lenientPrefix) ? name.slice(lenientPrefix.length) : null
-
-/** The value of a parameter for a service, in its -o or in main.cf; '' if it has none. */
-type ValueOf = (service: string, parameter: string) => string
-
 /** Whether in no list of an smtpd service anything judges a recipient's domain before the guard has. */
-export const asksGuardFirst = (postfix: Postconf, service: string, valueOf: ValueOf): boolean => {
-  const rejectsByDns = valueOf(service, 'unknown_address_reject_code').startsWith('5')
+export const asksGuardFirst = (postfix: Postconf, service: string): boolean => {
+  const rejectsByDns = valueIn(postfix, service, 'unknown_address_reject_code')?.startsWith('4') !== true
   return restrictionListsOf(postfix).every(parameter => {
-    const value = valueOf(service, parameter)
-    return isGuarded(expand(value, postfix.written) ?? value, rejectsByDns)
+    const value = valueIn(postfix, service, parameter)
+    return value !== null && isGuarded(value, rejectsByDns)
   })
 }
 
 const isGuarded = (list: string, rejectsByDns: boolean): boolean => {
-  const pieces = splitList(list).map(({ text }) => text)
-  const guard = pieces.findIndex(isGuard)
-  const unguarded = guard === -1 ? pieces : pieces.slice(0, guard)
-  return judgeIn(unguarded) === -1 && !(rejectsByDns && unguarded.some(text => judgesByDns.test(text)))
+  const texts = textsOf(splitList(list))
+  const guard = guardIn(texts)
+  const unguarded = guard === -1 ? texts : texts.slice(0, guard)
+  // What a condition comes to is not known.
+  return judgeIn(unguarded) === -1
+    && !unguarded.some(text => text.includes('$') || (rejectsByDns && judgesByDns.test(text)))
 }
+
+/**
+ * Whether a list of our domains has some that Holdfast can't know: in a table that is not `seen`, or `.example.com`.
+ * To it they are strangers', so by a lenient name their aliases would be absent.
+ */
+export const hasUnseenDomains = (postfix: Postconf, seen: (table: string) => boolean): boolean => {
+  const isSeen = (text: string): boolean => {
+    const table = parseTable(text)
+    return table !== null && table.kind !== 'mysql' ? table.members.every(isSeen)
+      : /^(!|internal:)/.test(text) || !/^\.|[:/]/.test(text) || seen(text)
+  }
+  return domainLists.some(name => !splitList(postfix.expanded.get(name) ?? '').every(({ text }) => isSeen(text)))
+}
+
+/** The parameters in which a service of smtpd(8), or the trivial-rewrite(8) of such services alone, asks leniently. */
+export const lenientParameters: readonly string[] = [...purposes.keys()].filter(name => {
+  const programs = programsOf(name)
+  // What smtpd(8) alone reads is asked of recipients whose domain it found to be ours.
+  return programs.includes('trivial-rewrite') || (programs.includes('smtpd') && programs.includes('cleanup'))
+})

@@ -13,8 +13,10 @@ import { parseConfig } from '../../src/config/parse.js'
 
 /** `socketmap:map` and `steps:map` stand for the two ways in which Postfix is told to ask. */
 const short = (value: string): string => value
-  .replace(/unionmap:\{internal:none,socketmap:unix:holdfast\/holdfast\.sock:([^},]*)\}/g, 'steps:$1')
+  .replace(/unionmap:\{internal:none,socketmap:unix:holdfast\/holdfast\.sock:((?:\$\{\w+\})?[^},]*)\}/g, 'steps:$1')
   .replaceAll('socketmap:unix:holdfast/holdfast.sock:', 'socketmap:')
+/** A name that is lenient for some services is written as for the others. */
+const strictly = (value: string): string => short(value.replaceAll('${holdfast_lenient}', ''))
 
 const lines = (
   plan: AdoptionPlan,
@@ -25,8 +27,8 @@ const lines = (
     ...files.map(file => file.replace(/^.*\//, '')),
   ].join(' ')),
   // What lets strangers' mail pass in an outage is the same for all, and has a test of its own.
-  edits: plan.edits.filter(({ to, parameter }) => !to.includes('lenient/') && parameter !== 'rewrite_service_name').map(
-    edit => `${placeName(edit)} = ${short(edit.to)}${edit.wasDefault ? ' (was default)' : ''}`),
+  edits: plan.edits.filter(({ parameter }) => !['holdfast_lenient', 'rewrite_service_name'].includes(parameter)).map(
+    edit => `${placeName(edit)} = ${strictly(edit.to)}${edit.wasDefault ? ' (was default)' : ''}`),
   leftAlone: plan.leftAlone.map(placeName),
 })
 
@@ -427,38 +429,106 @@ t.test('a conditional value is taken as what it is now', async t => {
   t.equal(plan.edits[1]?.from, value, 'and comes back as it was')
 })
 
+const smtpd = (name: string) => ({ name, chroot: 'y', command: 'smtpd' })
+const rewrite = { name: 'rewrite/unix', chroot: 'y', command: 'trivial-rewrite' }
+/** Restrictions, a resolver, and the parameters that decide the steps, which no service has otherwise. */
+const guardable = {
+  ...Object.fromEntries([
+    'propagate_unmatched_extensions', 'append_at_myorigin', 'myorigin', 'inet_interfaces', 'proxy_interfaces',
+    'recipient_delimiter', 'double_bounce_sender', 'owner_request_special', 'allow_percent_hack', 'swap_bangpath',
+    'parent_domain_matches_subdomains', 'smtputf8_enable',
+  ].map(name => [name, ''])),
+  rewrite_service_name: 'rewrite', unknown_address_reject_code: '450',
+  smtpd_relay_restrictions: 'permit_mynetworks, reject_unauth_destination',
+}
+const valuesOf = (plan: AdoptionPlan): Readonly<Record<string, string>> =>
+  Object.fromEntries(plan.edits.map(edit => [placeName(edit), short(edit.to)]))
+
 t.test('smtpd gets a trivial-rewrite of its own, lenient names, and the guard', t => {
-  const smtpd = (name: string) => ({ name, chroot: 'y', command: 'smtpd' })
   const plan = planAdoption(postfixWith({
-    rewrite_service_name: 'rewrite', virtual_alias_maps: 'mysql:/a.cf', virtual_alias_domains: '$virtual_alias_maps',
+    ...guardable, virtual_alias_maps: 'mysql:/a.cf', virtual_alias_domains: '$virtual_alias_maps',
     transport_maps: 'hash:/t', relay_domains: '${{$compatibility_level} < {2} ? {$mydestination} : {}}',
-    virtual_mailbox_domains: 'text.example, mysql:/d.cf',
+    virtual_mailbox_domains: 'text.example, mysql:/d.cf', my_recipients: 'reject_unauth_destination',
     smtpd_relay_restrictions: 'permit_mynetworks, warn_if_reject reject_unauth_destination',
   }, {
     overrides: [
       { service: 'submission/inet', parameter: 'smtpd_relay_restrictions', value: 'permit_sasl_authenticated,reject' },
+      { service: 'submission/inet', parameter: 'smtpd_recipient_restrictions', value: '$my_recipients' },
       { service: 'smtps/inet', parameter: 'smtpd_relay_restrictions', value: '${x?reject_unauth_destination}' },
       { service: 'other/inet', parameter: 'rewrite_service_name', value: 'mine' },
     ],
     services: [
-      smtpd('smtp/inet'), smtpd('submission/inet'), smtpd('other/inet'),
-      { name: 'rewrite/unix', chroot: 'y', command: 'trivial-rewrite' },
+      smtpd('smtp/inet'), smtpd('submission/inet'), smtpd('smtps/inet'), smtpd('other/inet'), smtpd('smtpd/pass'), rewrite,
     ],
   }), () => null)
   t.strictSame(plan.guard, ['virtual_alias', 'virtual_mailbox_domains'])
-  t.strictSame(plan.newServices.map(({ name, entry }) => [name, short(entry)]), [['rewrite-smtpd/unix',
-    'rewrite-smtpd y n - n - - trivial-rewrite -o {virtual_alias_domains=steps:lenient/virtual_alias} '
-      + '-o {virtual_mailbox_domains=text.example, steps:lenient/virtual_mailbox_domains}']])
-  t.strictSame(plan.edits.filter(({ parameter }) => !/^virtual_mailbox/.test(parameter)).map(edit =>
-    `${placeName(edit)} = ${short(edit.to)}`), [
-    'virtual_alias_maps = steps:virtual_alias',
-    'smtpd_relay_restrictions = permit_mynetworks, check_recipient_access socketmap:recipient_guard, '
+  t.strictSame(plan.newServices, [{
+    name: 'rewrite-smtpd/unix', entry: 'rewrite-smtpd y n - n - - trivial-rewrite -o holdfast_lenient=lenient/',
+  }])
+  const own = (service: string) => ({ [`${service}/rewrite_service_name`]: 'rewrite-smtpd', [`${service}/holdfast_lenient`]: 'lenient/' })
+  t.strictSame(valuesOf(plan), {
+    holdfast_lenient: '',
+    virtual_alias_maps: 'socketmap:${holdfast_lenient}virtual_alias',
+    virtual_mailbox_domains: 'text.example, socketmap:${holdfast_lenient}virtual_mailbox_domains',
+    smtpd_relay_restrictions: 'permit_mynetworks, check_recipient_access socketmap:recipient_guard, '
       + 'warn_if_reject reject_unauth_destination',
-    ...['smtp', 'submission', 'smtps'].flatMap(name => [
-      `${name}/inet/rewrite_service_name = rewrite-smtpd`,
-      `${name}/inet/virtual_alias_maps = steps:lenient/virtual_alias`,
-    ]),
-  ])
+    my_recipients: 'check_recipient_access socketmap:recipient_guard, reject_unauth_destination',
+    // Not smtps: its list depends on a condition.
+    ...own('smtp/inet'), ...own('submission/inet'), ...own('smtpd/pass'),
+  })
+  t.end()
+})
+
+t.test('a table of domains that are not ours is no list of the guard, and has no lenient name', t => {
+  const plan = planAdoption(postfixWith({
+    ...guardable, relay_domains: '!mysql:/not.cf, mysql:/r.cf',
+  }, { services: [smtpd('smtp/inet'), rewrite] }), () => null)
+  t.strictSame(plan.guard, ['relay_domains_2'])
+  t.equal(valuesOf(plan)['relay_domains'], '!socketmap:relay_domains, socketmap:${holdfast_lenient}relay_domains_2')
+  t.end()
+})
+
+t.test('with domains in tables that Holdfast can\'t see, only lists of domains have lenient names', t => {
+  const plan = planAdoption(postfixWith({
+    ...guardable, virtual_alias_maps: 'mysql:/a.cf', transport_maps: 'mysql:/t.cf',
+    virtual_mailbox_domains: 'hash:/d, mysql:/d.cf',
+  }, { services: [smtpd('smtp/inet'), rewrite] }), () => null)
+  t.strictSame(valuesOf(plan), {
+    holdfast_lenient: '', virtual_alias_maps: 'socketmap:virtual_alias', transport_maps: 'socketmap:transport',
+    virtual_mailbox_domains: 'hash:/d, socketmap:${holdfast_lenient}virtual_mailbox_domains',
+    smtpd_relay_restrictions: 'permit_mynetworks, check_recipient_access socketmap:recipient_guard, reject_unauth_destination',
+    'smtp/inet/rewrite_service_name': 'rewrite-smtpd',
+  })
+  t.equal(plan.newServices.length, 1)
+  t.end()
+})
+
+t.test('relay_domains has no lenient name where Postfix looks for parent domains itself', t => {
+  const plan = planAdoption(postfixWith({
+    ...guardable, parent_domain_matches_subdomains: 'relay_domains', relay_domains: 'mysql:/r.cf',
+  }, {
+    services: [smtpd('smtp/inet'), rewrite],
+    overrides: [{ service: 'rewrite/unix', parameter: 'parent_domain_matches_subdomains', value: '' }],
+  }), () => null)
+  t.equal(valuesOf(plan)['relay_domains'], 'steps:relay_domains')
+  t.end()
+})
+
+t.test('another service\'s name is left to it, and a resolver of before serves new services and new tables', t => {
+  const taken = { name: 'rewrite-smtpd/unix', chroot: 'y', command: 'trivial-rewrite' }
+  const main = { ...guardable, relay_domains: 'mysql:/r.cf' }
+  const services = [smtpd('smtp/inet'), rewrite, taken]
+  const other = planAdoption(postfixWith(main, { services }), () => null)
+  t.equal(other.newServices[0]?.name, 'rewrite-smtpd2/unix')
+  t.equal(valuesOf(other)['smtp/inet/rewrite_service_name'], 'rewrite-smtpd2')
+  const again = planAdoption(postfixWith({ ...main, holdfast_lenient: '' }, {
+    services, overrides: [{ service: 'rewrite-smtpd/unix', parameter: 'holdfast_lenient', value: 'lenient/' }],
+  }), () => null)
+  t.strictSame(again.newServices, [])
+  t.match(valuesOf(again), {
+    relay_domains: 'socketmap:${holdfast_lenient}relay_domains', 'smtp/inet/rewrite_service_name': 'rewrite-smtpd',
+  })
+  t.notOk('holdfast_lenient' in valuesOf(again))
   t.end()
 })
 

@@ -153,20 +153,29 @@ t.test('a map that may say absent in an outage where that refuses mail, or does 
 })
 
 t.test('a lenient name is an error unless smtpd alone asks it, and asks the guard before it refuses a recipient', async t => {
-  const resolver = (name: string): string =>
-    `${name} unix - - y - - trivial-rewrite\n -o relay_domains=${socketmap('lenient/relay')}\n`
-  const smtpd = (lists: string): string => `smtp inet n - y - - smtpd\n -o rewrite_service_name=own\n ${lists}`
+  const lenient = '-o holdfast_lenient=lenient/\n'
+  const main = { holdfast_lenient: '', relay_domains: socketmap('${holdfast_lenient}relay'), virtual_alias_maps: socketmap('${holdfast_lenient}alias') }
+  const resolver = (name: string): string => `${name} unix - - y - - trivial-rewrite ${lenient}`
+  const smtpd = (options: string): string => `smtp inet n - y - - smtpd -o rewrite_service_name=own ${options}`
   const refusing = '-o smtpd_relay_restrictions=reject_unauth_destination\n'
   const guarded = `-o { smtpd_relay_restrictions = check_recipient_access ${socketmap('recipient_guard')}, `
-    + 'reject_unauth_destination }\n'
+    + 'reject_unauth_destination }'
   const guard = ['relay']
-  t.strictSame(await said(t, { guard, master: resolver('own') + smtpd(guarded) }), [])
-  t.strictSame(await said(t, { guard, master: `${smtpd(guarded)} -o virtual_alias_maps=${socketmap('lenient/alias')}\n` }), [])
+  t.strictSame(await said(t, { guard, main, master: `${resolver('own')}${smtpd(guarded)}\n` }), [])
+  t.strictSame(await said(t, { guard, main, master: `${resolver('own')}${smtpd(guarded)} ${lenient}` }), [])
   const isError = /^error: .*own\/unix\/relay_domains: .*asks recipient_guard first: smtp\/inet does not\. Ask the map without/
-  await finds(t, { guard, master: resolver('own') + smtpd(refusing) }, isError)
-  await finds(t, { guard, master: resolver('rewrite') }, /^error: .*rewrite\/unix\/relay_domains: .*recipient_guard first: /)
+  await finds(t, { guard, main, master: resolver('own') + smtpd(refusing) }, isError)
+  await finds(t, { guard, main, master: resolver('rewrite') }, /^error: .*rewrite\/unix\/relay_domains: .*recipient_guard first: /)
+  await finds(t, { guard, main, master: `cleanup unix n - y - 0 cleanup ${lenient}` },
+    /^error: .*cleanup\/unix\/virtual_alias_maps: .*in an outage/)
   await finds(t, { guard, main: { relay_domains: socketmap('lenient/relay') } }, /^error: .*main.cf: relay_domains: /)
-  await finds(t, { master: resolver('own') + smtpd('\n') }, /^error: .*relay_domains: .*\(451\): set recipient_guard$/)
+  await finds(t, { main, master: `${resolver('own')}${smtpd('\n')}` }, /^error: .*relay_domains: .*\(451\): set recipient_guard$/)
+  const unseen = { ...main, virtual_mailbox_domains: 'inline:{a=b}' }
+  t.strictSame(await said(t, { guard, main: unseen, master: `${resolver('own')}${smtpd(guarded)}\n` }), [])
+  await finds(t, { guard, main: unseen, master: `${resolver('own')}${smtpd(guarded)} ${lenient}` },
+    /^error: .*smtp\/inet\/virtual_alias_maps: .*another table in mydestination, .*Ask the map without lenient/)
+  await finds(t, { guard, main: { ...main, virtual_alias_domains: 'A.example' }, master: `${resolver('own')}${smtpd(guarded)}\n` },
+    /^warning: .*holdfast.yaml: static_domains: main.cf has a\.example, and this configuration has not: /)
 })
 
 t.test('C142 an absolute path that a chrooted service can\'t see is an error', async t => {

@@ -1,6 +1,6 @@
 /** Where the guard of recipients goes in a list of restrictions, and whether a list asks it before it judges. */
 import t from 'tap'
-import { asksGuardFirst, lenientOf, withGuard } from '../../src/postfix/guarded_lists.js'
+import { asksGuardFirst, hasUnseenDomains, lenientOf, withGuard } from '../../src/postfix/guarded_lists.js'
 import { joinList, splitList } from '../../src/postfix/parameter_list.js'
 
 const guard = 'socketmap:unix:holdfast/holdfast.sock:recipient_guard'
@@ -16,6 +16,13 @@ t.test('the guard goes before the first restriction that judges a recipient\'s d
       'reject_unknown_recipient_domain permit_mynetworks check_recipient_access G Reject_Unauth_Destination',
     ],
     ['permit_mynetworks,permit_auth_destination,reject', 'permit_mynetworks,check_recipient_access G,permit_auth_destination,reject'],
+    ['permit_mx_backup, reject_unauth_destination', 'permit_mx_backup, check_recipient_access G, reject_unauth_destination'],
+    ['permit_mx_backup, reject', 'check_recipient_access G, permit_mx_backup, reject'],
+    ['permit_auth_destination, a_class', 'check_recipient_access G, permit_auth_destination, a_class'],
+    [
+      'permit_auth_destination, reject_rbl_client a.example, reject_unauth_destination',
+      'check_recipient_access G, permit_auth_destination, reject_rbl_client a.example, reject_unauth_destination',
+    ],
   ] as const) {
     t.equal(guarded(list), expected)
     t.equal(guarded(guarded(list).replace('G', guard)), guarded(list), 'once')
@@ -28,22 +35,42 @@ t.test('a list that only defers, or judges no domain, stays as it is', async t =
   }
 })
 
+const postfixWith = (values: Readonly<Record<string, string>>) => ({
+  configDir: '', inMainCf: new Set<string>(), services: [], overrides: [], written: new Map<string, string>(),
+  expanded: new Map(Object.entries({ smtpd_restriction_classes: 'strict', unknown_address_reject_code: '450', ...values })),
+})
+
 t.test('a service asks the guard first if it does so in each of its lists, classes too', async t => {
-  const postfix = {
-    configDir: '', inMainCf: new Set<string>(), services: [], overrides: [],
-    written: new Map([['mine', `check_recipient_access ${guard}`]]),
-    expanded: new Map([['smtpd_restriction_classes', 'strict']]),
-  }
-  const asks = (values: Readonly<Record<string, string>>): boolean =>
-    asksGuardFirst(postfix, 'smtp/inet', (_, parameter) => values[parameter] ?? '')
+  const asks = (values: Readonly<Record<string, string>>): boolean => asksGuardFirst(postfixWith(values), 'smtp/inet')
   t.equal(asks({ smtpd_recipient_restrictions: 'permit_mynetworks' }), true)
   t.equal(asks({ smtpd_recipient_restrictions: `check_recipient_access ${guard}, reject_unauth_destination` }), true)
-  t.equal(asks({ smtpd_recipient_restrictions: '$mine, reject_unauth_destination' }), true)
   t.equal(asks({ smtpd_relay_restrictions: 'reject_unauth_destination' }), false)
   t.equal(asks({ smtpd_recipient_restrictions: `reject_unauth_destination, check_recipient_access ${guard}` }), false)
   t.equal(asks({ strict: 'reject_unauth_destination' }), false)
   t.equal(asks({ strict: 'reject_unknown_recipient_domain' }), true)
   t.equal(asks({ strict: 'reject_unknown_recipient_domain', unknown_address_reject_code: '550' }), false)
+  for (const unheard of ['warn_if_reject check_recipient_access', 'check_sender_access']) {
+    t.equal(asks({ smtpd_recipient_restrictions: `${unheard} ${guard}, reject_unauth_destination` }), false, unheard)
+  }
+})
+
+t.test('a service whose list depends on a condition does not ask the guard first for certain', async t => {
+  const postfix = postfixWith({})
+  const override = (value: string) => [{ service: 'smtp/inet', parameter: 'smtpd_recipient_restrictions', value }]
+  t.equal(asksGuardFirst({ ...postfix, overrides: override('${x?{reject_unauth_destination}}') }, 'smtp/inet'), false)
+  const written = new Map([['mine', `check_recipient_access ${guard}`], ['smtpd_recipient_restrictions', '']])
+  t.equal(asksGuardFirst({ ...postfix, written, overrides: override('$mine, reject_unauth_destination') }, 'smtp/inet'), true)
+})
+
+t.test('domains are unseen in tables of others, in files, and as the parents of subdomains', async t => {
+  const isUnseen = (value: string): boolean =>
+    hasUnseenDomains(postfixWith({ relay_domains: value }), table => table.startsWith('socketmap:'))
+  for (const value of ['', 'a.example, b.example', 'a.example, socketmap:x', '!b.example, unionmap:{internal:none,socketmap:x}']) {
+    t.equal(isUnseen(value), false, value)
+  }
+  for (const value of ['hash:/x, socketmap:x', '/etc/domains', '.a.example', 'unionmap:{hash:/x,socketmap:x}', 'mysql:/x.cf']) {
+    t.equal(isUnseen(value), true, value)
+  }
 })
 
 t.test('a lenient name has the name of its map in it', async t => {

@@ -24,6 +24,7 @@ import type * as Tap from 'tap'
 import { groupId } from '../../src/config/endpoint.js'
 import { parseParameters, runPostconf } from '../../src/postfix/postconf.js'
 import { run, startChild } from '../fixtures/child.js'
+import type { Child } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/daemon.js'
 import { during } from '../fixtures/during.js'
 import { freshFolder } from '../fixtures/guard.js'
@@ -272,6 +273,32 @@ export const startBed = async (t: Tap.Test, shape: Shape, mariadb: Mariadb) => {
     adopt: (...args: readonly string[]) => run(
       process.execPath, [mainFile, 'adopt', '--config-dir', postfix.configDir, ...args],
     ),
+  }
+}
+
+/** Moves a Postfix over to a Holdfast of its own, with what adopt writes; gives what ends that one and starts another. */
+export const move = async (t: Tap.Test, bed: Bed): Promise<{ readonly restart: () => Promise<void> }> => {
+  const config = join(bed.folder, 'holdfast.yaml')
+  const planned = await bed.adopt('--output', config)
+  t.equal(planned.code, 0, planned.stderr)
+  // Several daemons on this machine.
+  appendFileSync(config, 'health: "off"\n')
+  mkdirSync(join(bed.postfix.queueDir, 'holdfast'))
+  const start = async (): Promise<Child> => {
+    const daemon = await during(t, startChild(process.execPath, [mainFile, 'serve', config]), 'kill')
+    await daemon.printed(/\bready\b/)
+    return daemon
+  }
+  let daemon = await start()
+  const applied = await bed.adopt('--apply')
+  t.equal(applied.code, 0, applied.stderr)
+  for (const name of ['main.cf', 'master.cf']) settle(join(bed.postfix.configDir, name))
+  await bed.postfix.reload()
+  return {
+    restart: async () => {
+      await daemon.kill()
+      daemon = await start()
+    },
   }
 }
 

@@ -11,36 +11,14 @@
  *    refused; so it still is when MySQL is back, by an smtpd(8) that has taken it
  *    for a stranger's; then its mail is accepted.
  */
-import { appendFileSync, mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import type * as Tap from 'tap'
-import { startChild } from '../fixtures/child.js'
-import { mainFile } from '../fixtures/daemon.js'
 import { during } from '../fixtures/during.js'
 import { startMariadb } from '../fixtures/mariadb.js'
-import { settle } from '../fixtures/postfix.js'
-import { ispconfig, iredmail, postfixadmin, refused, schema, startBed } from './adopt.js'
-import type { Bed, Shape } from './adopt.js'
+import { ispconfig, iredmail, move, postfixadmin, refused, schema, startBed } from './adopt.js'
+import type { Shape } from './adopt.js'
 
 const [stranger, user] = ['friend@elsewhere.example', 'ann@v.example']
-
-/** Moves a Postfix over to a Holdfast of its own, with what adopt writes. */
-const move = async (t: Tap.Test, bed: Bed): Promise<void> => {
-  const config = join(bed.folder, 'holdfast.yaml')
-  const planned = await bed.adopt('--output', config)
-  t.equal(planned.code, 0, planned.stderr)
-  // Several daemons on this machine.
-  appendFileSync(config, 'health: "off"\n')
-  mkdirSync(join(bed.postfix.queueDir, 'holdfast'))
-  const daemon = await during(t, startChild(process.execPath, [mainFile, 'serve', config]), 'kill')
-  await daemon.printed(/\bready\b/)
-  const applied = await bed.adopt('--apply')
-  t.equal(applied.code, 0, applied.stderr)
-  for (const name of ['main.cf', 'master.cf']) settle(join(bed.postfix.configDir, name))
-  await bed.postfix.reload()
-}
 
 // A virtual(8) would ask MySQL itself.
 const withoutVirtual: Shape = { ...postfixadmin, settings: { ...postfixadmin.settings, virtual_transport: 'discard' } }

@@ -1,0 +1,73 @@
+/**
+ * Recipients that exist are not refused by an smtpd(8) that asks leniently, where Holdfast knows less of a domain than
+ * Postfix does.
+ *
+ * 1. A Postfix is moved over to Holdfast. One of its domains is in a file.
+ * 2. main.cf gets another domain: its mail is accepted, as that of all others.
+ * 3. The table of aliases is emptied: a recipient in the file's domain, who may have had an alias, is deferred.
+ * 4. A client of ours sends to a domain of aliases. MySQL dies, and so does Holdfast; the new one knows nothing. The
+ *    same smtpd, which remembers what the recipient's domain is, defers that recipient.
+ */
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { during } from '../fixtures/during.js'
+import { startMariadb } from '../fixtures/mariadb.js'
+import { rcptReply, smtpSession } from '../fixtures/smtp.js'
+import { settle } from '../fixtures/postfix.js'
+import { move, postfixadmin, schema, startBed } from './adopt.js'
+import type { Shape } from './adopt.js'
+
+const client = '127.0.0.77'
+
+const mixed: Shape = {
+  ...postfixadmin,
+  files: [[/alias_domains/, 'alias_domains'], ...postfixadmin.files],
+  settings: {
+    virtual_transport: 'discard',
+    mynetworks: client, smtpd_relay_restrictions: 'permit_mynetworks, reject_unauth_destination',
+    smtpd_sender_restrictions: 'check_sender_access inline:{a=b}',
+    virtual_alias_maps: 'mysql:/etc/postfix/sql/virtual_alias_maps.cf',
+    virtual_mailbox_maps: 'mysql:/etc/postfix/sql/virtual_mailbox_maps.cf',
+    virtual_alias_domains: 'mysql:/etc/postfix/sql/alias_domains.cf',
+    virtual_mailbox_domains: 'mysql:/etc/postfix/sql/domains_maps.cf, /etc/postfix/vhost',
+  },
+}
+const seen: Shape = {
+  ...mixed, settings: { ...mixed.settings, virtual_mailbox_domains: 'mysql:/etc/postfix/sql/domains_maps.cf' },
+}
+
+/** So many rows that each table is judged by its own. */
+const more = ['1', '2', '3', '4', '5', '6'].map(n => `
+  INSERT INTO domain VALUES ('v${n}.example', 'mailbox', 'discard:'), ('w${n}.example', 'alias', 'discard:'),
+    ('r${n}.example', 'relay', 'discard:');
+  INSERT INTO mailbox VALUES ('ann@v${n}.example', 'x');`).join('')
+
+t.test('a domain in a file, or one that main.cf gets later, has no fewer recipients than before', async t => {
+  const mariadb = await during(t, startMariadb({ sql: schema + more }))
+  const bed = await startBed(t, mixed, mariadb)
+  await move(t, bed)
+  const { postfix } = bed
+  const relayed = (await postfix.postconf('-h', 'relay_domains')).stdout.trim()
+  t.equal((await postfix.postconf('-e', `relay_domains=later.example, ${relayed}`)).code, 0)
+  settle(join(postfix.configDir, 'main.cf'))
+  await postfix.reload()
+  t.equal((await rcptReply(postfix.smtpPort, 'ann@later.example')).code, 250)
+  // For the copies of the tables.
+  await sleep(5_000)
+  await mariadb.sql('DELETE FROM alias')
+  for (let n = 0; n < 3; n++) t.match(await rcptReply(postfix.smtpPort, `new${n}@text.example`), { code: 451 })
+})
+
+t.test('an smtpd that remembers a domain refuses nobody when Holdfast has forgotten it', async t => {
+  const mariadb = await during(t, startMariadb({ sql: schema }))
+  const bed = await startBed(t, seen, mariadb)
+  const { restart } = await move(t, bed)
+  const session = await smtpSession(bed.postfix.smtpPort, client)
+  await session.mail('ann@v.example')
+  t.match(await session.rcpt('one@w.example'), { code: 250 })
+  await mariadb.kill()
+  await restart()
+  t.match(await session.rcpt('one@w.example'), { code: 451 })
+  await session.quit()
+})
