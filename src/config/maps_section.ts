@@ -1,5 +1,6 @@
 /** The `maps` section: each map -> its search, its tables and the times of its answers, or what is wrong with it. */
 import { resolve } from 'node:path'
+import { guardName, isReservedName, lenientPrefix } from '../postfix/guarded_lists.js'
 import { absenceOfSearch } from '../postfix/parameters.js'
 import type { Search } from '../postfix/parameters.js'
 import type { Absence, Lifetimes, MapConfig, Policy, SourceConfig } from './config.js'
@@ -142,6 +143,10 @@ export const mapsOf = (reading: Reading, file: ConfigFile): readonly MapConfig[]
     .map(([name, database]) => [name, secretOf(reading, ['databases', name], database)] as const))
   return sections.map(([name, map]) => {
     const path = ['maps', name]
+    if (isReservedName(name)) {
+      problem(path, `maps.${name}: Holdfast itself answers ${guardName} and ${lenientPrefix}...; `
+        + 'give the map another name, in main.cf too')
+    }
     checkMap(reading, path, map, file)
     const source: SourceConfig = map.text !== undefined ? { kind: 'text', path: resolve(folder, map.text) }
       : map.cf !== undefined ? { kind: 'cf', paths: [map.cf].flat().map(cf => resolve(folder, cf)) }
