@@ -23,7 +23,7 @@ export const charsetNote = (postfix: Postconf, charset: string): string | null =
   const [major = 0, minor = 0] = versionOf(version)
   if (major > 3 || (major === 3 && minor >= 9) || /^(utf8|$)/i.test(charset)) return null
   return `charset = ${charset}: the mysql: tables of Postfix ${version} ignore it, and Holdfast obeys it: `
-    + 'keys beyond ASCII may find other rows'
+    + 'keys beyond ASCII may find other rows. Remove it, unless the table needs it'
 }
 
 /** The domains of mydestination; null if only Postfix knows them all: some are in a table or a file, or excluded. */

@@ -86,7 +86,8 @@ const checkLists = async ({ maps }: Config, sources: Sources): Promise<readonly 
     if (warm === null || table === undefined) continue
     const listing = await findListing(table, warm)
     if (typeof listing === 'string') {
-      problems.push({ place, text: `warm: the keys of map ${name} can't be listed, and are not loaded: ${listing}` })
+      problems.push({ place, text: `warm: the keys of map ${name} can't be listed, so they are not loaded: ${listing}; `
+          + 'name a query that gives keys and answers, or remove this' })
     }
   }
   return problems

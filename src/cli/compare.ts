@@ -8,7 +8,6 @@ import { createInterface } from 'node:readline'
 import type { Config, MapConfig } from '../config/config.js'
 import { problemsOf } from '../config/load.js'
 import type { Endpoint } from '../config/endpoint.js'
-import { messageOf } from '../log.js'
 import { keyIn } from '../lookup/maps.js'
 import { compileSearch, completeValue } from '../lookup/search.js'
 import type { Plan } from '../lookup/search.js'
@@ -19,6 +18,7 @@ import { fold } from '../postfix/fold.js'
 import type { Opened } from '../tables/open.js'
 import { askInOrder } from '../tables/source.js'
 import { openMapSources } from '../daemon/open_sources.js'
+import { cantRead } from '../runtime/hidden.js'
 import { Failure, exitConfig, exitNoInput, exitTempfail, terminalLog } from './terminal.js'
 import { configOf } from './daemon_at.js'
 import { askDaemon } from './query.js'
@@ -123,7 +123,7 @@ async function* linesOf(keys: string, process: NodeJS.Process): AsyncGenerator<s
   try {
     yield* keys === '-' ? createInterface({ input: process.stdin }) : (await open(keys)).readLines()
   } catch (error) {
-    throw new Failure(exitNoInput, `the keys can't be read: ${messageOf(error)}; name a file with one key a line`)
+    throw new Failure(exitNoInput, `the keys ${cantRead(error, 'a file with one key a line')}`)
   }
 }
 

@@ -22,7 +22,7 @@ export const configOf = async (
   const { loadConfig } = await import('../config/load.js')
   const loaded = loadConfig(config, environment)
   if (loaded.ok) return loaded.config
-  throw new Failure(exitConfig, `${config} has problems: \`holdfast check ${config}\` lists them`)
+  throw new Failure(exitConfig, loaded.problems.map(({ place, text }) => `${place}: ${text}`).join('\n'))
 }
 
 /** Where the daemon is, and which setting says so. */

@@ -1,9 +1,9 @@
 /** `holdfast import`: sends the rows of a text table to the running daemon. */
 import { readFileSync, statSync } from 'node:fs'
 import type { Row } from '../admin/rows.js'
-import { messageOf } from '../log.js'
 import { parseTextTable } from '../postfix/text_table.js'
 import type { TextTable } from '../postfix/text_table.js'
+import { cantRead } from '../runtime/hidden.js'
 import { adminAt, call } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
 import { Failure, exitNoInput, exitTempfail } from './terminal.js'
@@ -43,7 +43,7 @@ const readTable = (file: string, complain: (text: string) => void): FileTable =>
     for (const { place, text } of warnings) complain(`${place}: ${text}`)
     return { rows: entries, madeAt: statSync(file).mtimeMs }
   } catch (error) {
-    throw new Failure(exitNoInput, `${file} can't be read: ${messageOf(error)}; name a Postfix text table`)
+    throw new Failure(exitNoInput, `${file} ${cantRead(error, 'a Postfix text table')}`)
   }
 }
 

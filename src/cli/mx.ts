@@ -3,7 +3,7 @@
  * the set-up wants: primaries first, the fallback last and alone.
  */
 import type { Config } from '../config/config.js'
-import { isDnsServer } from '../config/endpoint.js'
+import { isDnsServer, noDnsServer } from '../config/endpoint.js'
 import { openMapSources } from '../daemon/open_sources.js'
 import type { Fleet } from '../fleet/fleet_status.js'
 import type { Problem } from '../log.js'
@@ -60,7 +60,7 @@ const fleetOfDaemon = async (config: Config): Promise<Fleet['nodes']> => {
 
 const dnsAt = (server: string | undefined, { file }: Config): DnsResolver => {
   if (server === undefined || isDnsServer(server)) return openDns(server ?? file.mx_resolver ?? null)
-  throw new Failure(exitUsage, `--resolver: '${server}' is no IP address; write ADDRESS or ADDRESS:PORT`)
+  throw new Failure(exitUsage, `--resolver: ${noDnsServer(server)}`)
 }
 
 const figure = (count: number): string => count.toLocaleString('en')

@@ -56,7 +56,7 @@ const reload = async (
 ): Promise<Config | null> => {
   const next = await readConfiguration(fileName, environment, log, daemon.configuration)
   try {
-    if (next === null) throw new Error('the configuration has problems')
+    if (next === null) throw new Error('the lines above name its faults')
     await daemon.reload(next)
     return next.config
   } catch (error) {

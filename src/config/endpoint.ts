@@ -27,7 +27,8 @@ export const parseEndpoint = (text: string): Endpoint | string => {
     const path = text.slice(5)
     if (!path.startsWith('/')) return `'${text}': write the whole path, unix:/run/holdfast/holdfast.sock`
     // sockaddr_un holds 107 bytes (unix(7)), and we first bind a name that is up to 9 bytes longer.
-    return Buffer.byteLength(path) <= 98 ? { kind: 'unix', path } : `'${text}': a socket's path has at most 98 bytes`
+    if (Buffer.byteLength(path) <= 98) return { kind: 'unix', path }
+    return `'${text}': a socket's path has at most 98 bytes; write a shorter one`
   }
   const match = /^(?:inet:)?(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(text)
   const host = match?.[1] ?? match?.[2]
@@ -47,6 +48,9 @@ export const isDnsServer = (text: string): boolean => {
   const port = Number(match?.[3] ?? 53)
   return isIP(match?.[1] ?? match?.[2] ?? '') !== 0 && port > 0 && port <= 65_535
 }
+
+/** What is wrong with a text that is none. */
+export const noDnsServer = (text: string): string => `'${text}' is no IP address; write ADDRESS or ADDRESS:PORT`
 
 /** From group(5): Node has no getgrnam(3). */
 type Group = { readonly name: string, readonly gid: number }

@@ -5,10 +5,9 @@
  */
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { messageOf } from '../log.js'
 import type { Problem } from '../log.js'
 import type { Config, Faults } from './config.js'
-import { isDnsServer } from './endpoint.js'
+import { isDnsServer, noDnsServer } from './endpoint.js'
 import { adminOf, healthOf, listenersOf } from './listen_section.js'
 import { fallbackRejects, mapsOf } from './maps_section.js'
 import { parseConfig } from './parse.js'
@@ -21,6 +20,7 @@ import type { ConfigFile, WrittenFile } from './schema.js'
 import { durationText } from './units.js'
 import { canonicalLiteral } from '../postfix/address.js'
 import { asBytes, fold } from '../postfix/fold.js'
+import { cantRead } from '../runtime/hidden.js'
 
 export type Loaded =
   | { readonly ok: true, readonly config: Config }
@@ -32,8 +32,7 @@ export const loadConfig = (fileName: string, environment: NodeJS.ProcessEnv): Lo
   try {
     text = readFileSync(fileName, 'utf8')
   } catch (error) {
-    const problem = `can't be read: ${messageOf(error)}; name a YAML file that this account may read`
-    return { ok: false, problems: [{ place: fileName, text: problem }] }
+    return { ok: false, problems: [{ place: fileName, text: cantRead(error, 'a YAML file') }] }
   }
   const parsed = parseConfig(text, fileName)
   if (!parsed.ok) return parsed
@@ -91,8 +90,7 @@ const checkRole = ({ problem }: Reading, { role, outage, unknown }: ConfigFile):
 }
 
 const checkResolver = ({ problem }: Reading, { mx_resolver: server }: ConfigFile): void => {
-  if (server === undefined || isDnsServer(server)) return
-  problem(['mx_resolver'], `mx_resolver: '${server}' is no IP address; write ADDRESS or ADDRESS:PORT`)
+  if (server !== undefined && !isDnsServer(server)) problem(['mx_resolver'], `mx_resolver: ${noDnsServer(server)}`)
 }
 
 const checkGuard = ({ problem, faults }: Reading, { recipient_guard: lists, maps }: ConfigFile): void => {

@@ -72,7 +72,7 @@ const checkMap = ({ problem }: Reading, path: ParameterPath, map: MapSection, { 
   if (map.unknown === 'defer' && (mostlyAbsent.has(map.search) || does !== 'refuses')) {
     const kind = mostlyAbsent.has(map.search) ? `a ${map.search} map` : `a map with absence: ${does}`
     problem([...path, 'unknown'], `unknown: is defer in ${kind}, where most keys are absent, senders' too: `
-      + 'to defer these would stop all mail, so remove this')
+      + 'it would defer all mail; remove this')
   }
   if (map.unknown === 'defer' && role === 'fallback') problem([...path, 'unknown'], fallbackRejects)
 }

@@ -111,6 +111,10 @@ const shown = (input: unknown): string => {
   return Array.isArray(input) ? 'a list' : 'a section'
 }
 
+/** The text or number that a message of schema.ts is about. */
+const quotedInput = (input: unknown): string =>
+  typeof input === 'string' || typeof input === 'number' ? `'${input}' ` : ''
+
 /** The same for what is one of some words, or should be. */
 const quoted = (input: unknown): string => `is ${typeof input === 'string' ? `'${input}'` : shown(input)}; `
 
@@ -122,8 +126,10 @@ const remedy = (issue: z.core.$ZodIssue): string => {
   switch (issue.code) {
     case 'invalid_type': {
       if (issue.input === undefined) return `is missing; must be ${wanted[issue.expected] ?? issue.expected}`
-      if (!issue.message.startsWith('Invalid')) return issue.message
-      const found = issue.input === null ? 'is empty; remove it, or write' : `is ${shown(issue.input)}; must be`
+      if (!issue.message.startsWith('Invalid')) return `${quotedInput(issue.input)}${issue.message}`
+      if (issue.input === null) return `is empty; remove it, or write ${wanted[issue.expected] ?? issue.expected}`
+      const isFraction = issue.expected === 'int' && typeof issue.input === 'number'
+      const found = `is ${isFraction ? issue.input : shown(issue.input)}; must be`
       return `${found} ${wanted[issue.expected] ?? issue.expected}`
     }
     case 'invalid_value': return `${quoted(issue.input)}must be one of ${issue.values.map(String).join(', ')}`
@@ -137,11 +143,19 @@ const remedy = (issue: z.core.$ZodIssue): string => {
       if (issue.origin === 'array') return `is empty; ${issue.message}`
       return `is ${String(issue.input)}; must be at least ${issue.minimum}`
     case 'too_big': return `is ${String(issue.input)}; must be at most ${issue.maximum}`
-    case 'custom': case 'invalid_format': case 'not_multiple_of': case 'invalid_element': case 'unrecognized_keys':
+    case 'invalid_format': return `${quotedInput(issue.input)}${issue.message}`
+    case 'custom': case 'not_multiple_of': case 'invalid_element': case 'unrecognized_keys':
       return issue.message
     default: return issue satisfies never
   }
 }
+
+/** By the codes of the YAML library. */
+const yamlRemedies: ReadonlyMap<string, string> = new Map([
+  ['TAB_AS_INDENT', 'indent with blanks'], ['DUPLICATE_KEY', 'remove one of the two'],
+  ['BAD_INDENT', 'begin the lines of one section in one column'],
+])
+const mostlyQuotes = 'put text with special characters in quotes'
 
 /** Reads the text of a configuration file; `fileName` is for the messages. */
 export const parseConfig = (text: string, fileName: string): Parsed => {
@@ -151,7 +165,8 @@ export const parseConfig = (text: string, fileName: string): Parsed => {
   if (document.errors.length > 0) {
     return {
       ok: false,
-      problems: document.errors.map(({ pos, message }) => atLine(lines.linePos(pos[0]).line, `not YAML: ${message}`)),
+      problems: document.errors.map(({ pos, code, message }) =>
+        atLine(lines.linePos(pos[0]).line, `not YAML: ${message}; ${yamlRemedies.get(code) ?? mostlyQuotes}`)),
     }
   }
   const placeOf: PlaceOf = path => `${fileName}:${lineOf(document, lines, path)}`

@@ -4,10 +4,10 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { Problem } from '../log.js'
-import { messageOf } from '../log.js'
 import type { Faults } from './config.js'
 import { mapOf } from './parse.js'
 import type { ParameterPath, PlaceOf } from './parse.js'
+import { cantRead } from '../runtime/hidden.js'
 
 export type Reading = {
   readonly fileName: string
@@ -50,8 +50,7 @@ export const readNamed = ({ folder, problem }: Reading, path: ParameterPath, nam
   try {
     return readFileSync(file)
   } catch (error) {
-    problem(path, `${String(path.at(-1))}: ${file} can't be read: ${messageOf(error)}; `
-      + 'name a file that this account may read')
+    problem(path, `${String(path.at(-1))}: ${file} ${cantRead(error)}`)
     return undefined
   }
 }

@@ -269,7 +269,8 @@ const log = z.strictObject({
 export const schema = z.strictObject({
   ...node,
   ...addresses,
-  maps: z.record(z.string().regex(/^[^\s:]+$/, 'is no name for a map: it holds a blank or a colon'), mapSchema)
+  maps: z.record(z.string().regex(/^[^\s:]+$/, 'is no name for a map: it holds a blank or a colon; write one such as '
+    + 'virtual_alias'), mapSchema)
     .describe('The maps that Postfix asks for, by name'),
   ...servers,
   ...postfix,

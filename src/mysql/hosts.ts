@@ -63,14 +63,15 @@ export const parseHost = (item: string, defaults: HostDefaults): Host | string =
   if (item.startsWith('unix:')) {
     const path = item.slice('unix:'.length)
     if (path === 'localhost') return { kind: 'unix', path: defaults.socket }
-    if (!path.startsWith('/')) return `${item}: the socket's path is not a whole one; it must start with /`
-    return path.includes(':') ? `${item}: a socket's path can't hold a colon` : { kind: 'unix', path }
+    if (!path.startsWith('/')) return `${item}: write the whole path, unix:/run/mysqld/mysqld.sock`
+    if (path.includes(':')) return `${item}: a socket's path can't hold a colon; write another path`
+    return { kind: 'unix', path }
   }
   if (item.startsWith('/')) return `${item} looks like a socket; write unix:${item}`
   const text = item.startsWith('inet:') ? item.slice('inet:'.length) : item
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text)
   if (bracketed?.[1] !== undefined) {
-    if (!isIPv6(bracketed[1])) return `'${bracketed[1]}' is not an IPv6 address; only these stand in brackets`
+    if (!isIPv6(bracketed[1])) return `'${bracketed[1]}' is not an IPv6 address; write it without brackets`
     return inet(bracketed[1], bracketed[2] ?? null, defaults)
   }
   if (isIPv6(text)) return inet(text, null, defaults)

@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join, normalize } from 'node:path'
+import { messageOf } from '../log.js'
 
 const unitFolders = ['/etc', '/run', '/usr/local/lib', '/lib'].map(folder => `${folder}/systemd/system`)
 const unitName = 'holdfast.service'
@@ -34,6 +35,13 @@ export const hiddenFromUs = (path: string): string | null => {
     if (/\/systemd\/inaccessible\//.test(root)) return sentence('ProtectHome', folder)
   }
   return null
+}
+
+/** Why a file can't be read, and what to do; `wanted` is what the file should be. */
+export const cantRead = (error: unknown, wanted = 'a file'): string => {
+  const path = error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : null
+  const hidden = path === null ? null : hiddenFromUs(path)
+  return `can't be read: ${messageOf(error)}; ${hidden ?? `name ${wanted} that this account may read`}`
 }
 
 /** How the unit of the service, if this machine has it, hides this path from the service; null if it does not. */

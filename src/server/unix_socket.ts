@@ -35,9 +35,9 @@ export const backlog = 1_024
  */
 export const listenOnUnixSocket = async (server: Server, { path, mode, gid }: UnixSocket): Promise<SocketFile> => {
   // The system would say "permission denied", of a name that nobody knows.
-  if (!existsSync(dirname(path))) throw new Error(`there is no folder ${dirname(path)}`)
+  if (!existsSync(dirname(path))) throw new Error(`there is no folder ${dirname(path)}: make it`)
   const there = look(path)
-  if (there !== undefined && !there.isSocket()) throw new Error(`${path} exists and is not a socket`)
+  if (there !== undefined && !there.isSocket()) throw new Error(`${path} exists and is not a socket: remove it`)
   if (there !== undefined && await isAnswered(path)) {
     throw new Error(`${path}: another process answers there${ownerOf(path)}; stop that one first`)
   }

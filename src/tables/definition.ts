@@ -29,9 +29,9 @@ import { answerRows, scanResultFormat } from './result.js'
 import type { AnswerRows } from './result.js'
 import { bindKey, normalQuery, scanQuery } from './query_template.js'
 import type { Bind, KeyedStatement, SqlMode } from './query_template.js'
-import { messageOf } from '../log.js'
 import { byteString } from '../outcome.js'
 import { hasStrayBytes } from '../postfix/fold.js'
+import { cantRead } from '../runtime/hidden.js'
 
 export type TableDefinition = {
   readonly hosts: readonly Host[]
@@ -75,17 +75,13 @@ const maxInteger = 2_147_483_647
 /** Of Node's timers; a longer one would run out at once. */
 const longestTimerMs = 2_147_483_647
 
-/** What to do about a file that can't be read. */
-export const readableFile = 'name a file that the account of the daemon may read'
-
 /** Reads a .cf file, for a map with this smtputf8_enable. An unreadable one is a problem like any other. */
 export const defineFromCf = (path: string, files: Files = diskFiles, smtputf8 = true): Defined => {
   let bytes: Buffer
   try {
     bytes = files.read(path)
   } catch (error) {
-    const text = `can't be read: ${messageOf(error)}; ${readableFile}`
-    return { ok: false, problems: [{ place: path, text }], warnings: [] }
+    return { ok: false, problems: [{ place: path, text: cantRead(error) }], warnings: [] }
   }
   const { parameters, errors, warnings } = parseCf(bytes, path)
   const values = Object.fromEntries([...parameters].map(([name, { value }]) => [name, value]))
@@ -296,7 +292,7 @@ const optionsOf = (parameters: Parameters, files: Files): Options => {
     return readOptionFiles(paths, group, files)
   } catch (error) {
     // Postfix passes over the machine's own files if it may not read them.
-    if (file !== '') parameters.problem('option_file', `can't be read: ${messageOf(error)}; ${readableFile}`)
+    if (file !== '') parameters.problem('option_file', cantRead(error))
     return none
   }
 }

@@ -15,7 +15,7 @@
 import type { Files } from './cf.js'
 import { asBytes, fold } from '../postfix/fold.js'
 import { parseTextTable } from '../postfix/text_table.js'
-import { messageOf } from '../log.js'
+import { cantRead } from '../runtime/hidden.js'
 
 export type DomainList = {
   /** By the files as they are; by what was read last where they can't be used now. */
@@ -126,7 +126,7 @@ class ListReader {
     try {
       content = this.#read(path).toString('utf8')
     } catch (error) {
-      this.errors.push(`${path} can't be read: ${messageOf(error)}`)
+      this.errors.push(`${path} ${cantRead(error)}`)
       return
     }
     for (const line of content.split('\n')) if (!line.startsWith('#')) this.parse(line, isTurned, open)
@@ -146,7 +146,7 @@ class ListReader {
       this.warnings.push(...table.warnings.map(({ place, text }) => `${place}: ${text}`))
       for (const domain of table.entries.keys()) this.#decide(domain, isIn)
     } catch (error) {
-      this.errors.push(`${type}:${path} can't be read: ${messageOf(error)}`)
+      this.errors.push(`${type}:${path} ${cantRead(error)}`)
     }
   }
 

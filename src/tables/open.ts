@@ -8,7 +8,7 @@ import type { Database } from '../mysql/database.js'
 import { diskFiles } from './cf.js'
 import { parseChanges } from './changes_query.js'
 import type { ChangesQuery } from './changes_query.js'
-import { defineFromCf, defineTable, readableFile } from './definition.js'
+import { defineFromCf, defineTable } from './definition.js'
 import type { Defined, TableDefinition } from './definition.js'
 import { serverName } from '../mysql/hosts.js'
 import type { Host } from '../mysql/hosts.js'
@@ -18,8 +18,7 @@ import type { Problem } from '../log.js'
 import type { Source } from './source.js'
 import { fold, hasStrayBytes } from '../postfix/fold.js'
 import { parseTextTable, textSource } from '../postfix/text_table.js'
-import { messageOf } from '../log.js'
-import { hiddenFromService, hiddenFromUs } from '../runtime/hidden.js'
+import { cantRead, hiddenFromService } from '../runtime/hidden.js'
 import { readChannels } from '../mysql/replica.js'
 import type { HeldConnection } from '../mysql/server.js'
 
@@ -112,18 +111,17 @@ export const openSources = (
   }
 }
 
-/** A file that can't be read, and why, if systemd hides it. */
-const unreadable = (error: unknown): string => {
-  const path = error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : null
-  const why = path === null ? null : hiddenFromUs(path)
-  return why === null ? messageOf(error) : `${messageOf(error)}; ${why}`
-}
-
 /** The files that a table needs besides its own definition. */
 const filesOf = ({ hosts, login: { tls } }: TableDefinition): readonly string[] => [
   ...hosts.flatMap(host => host.kind === 'unix' ? [host.path] : []),
   ...[tls?.caFile, tls?.caPath, tls?.certFile, tls?.keyFile].flatMap(path => path ?? []),
 ]
+
+/** The parameters that name the files of TLS. */
+const tlsNames = ({ tls }: TableDefinition['login']): string => [
+  ['tls_CAfile', tls?.caFile], ['tls_CApath', tls?.caPath], ['tls_cert_file', tls?.certFile],
+  ['tls_key_file', tls?.keyFile], ['tls_ciphers', tls?.ciphers],
+].flatMap(([name, value]) => value == null ? [] : name ?? []).join(', ')
 
 class Opener {
   readonly problems: Problem[] = []
@@ -213,7 +211,7 @@ class Opener {
         content: source.content,
       }
     } catch (error) {
-      this.problems.push({ place: path, text: `can't be read: ${unreadable(error)}; ${readableFile}` })
+      this.problems.push({ place: path, text: cantRead(error, 'a text table') })
       return { kind: 'mysql', tables: [], changes: null }
     }
   }
@@ -249,7 +247,7 @@ class Opener {
         authority: JSON.stringify([hosts, login.user, login.dbname]),
       }]
     } catch (error) {
-      this.problems.push({ place: map, text: unreadable(error) })
+      this.problems.push({ place, text: `${tlsNames(login)}: ${cantRead(error, 'PEM files')}` })
       return []
     }
   }

@@ -226,7 +226,7 @@ class Scanner {
         this.#literal(whole, pieces, hasKey)
         break
       case 'name':
-        if (hasKey) this.problem('an expansion can\'t stand in back quotes: a name is not a value')
+        if (hasKey) this.problem('an expansion can\'t stand in back quotes: write the name itself')
         this.#plain(whole, 'other')
         break
       case 'comment':
@@ -248,7 +248,7 @@ class Scanner {
 
   #parameter(pieces: readonly Piece[], kind: TextBeside): void {
     if (/\b(?:limit|offset)\s+(?:\d+\s*,\s*)?$/i.test(this.#text)) {
-      this.problem('the key can\'t stand after LIMIT or OFFSET: the server takes only a number there')
+      this.problem('the key can\'t stand after LIMIT or OFFSET; write a number')
     }
     this.#texts.push(this.#text)
     this.#text = ''
@@ -262,7 +262,8 @@ class Scanner {
     if (!hasKey) this.#plain(whole, 'literal')
     else {
       if (/(?:^|[^\w$])(?:_\w+\s*|[nxb])$/i.test(this.#text)) {
-        this.problem('an expansion can\'t stand in a literal that a character set or the letter N, X or B goes before')
+        this.problem('an expansion can\'t stand in a literal that a character set or the letter N, X or B goes before; '
+          + 'write a plain one')
       }
       this.#parameter(pieces, 'keyed literal')
     }
@@ -287,7 +288,7 @@ export const scanQuery = (query: string): ScannedQuery => {
   for (let at = 0; at < sql.length;) {
     const token = tokenAt(sql, at)
     if (token === null) {
-      scanner.problem(`the ${sql[at] === '/' ? 'comment' : 'quote'} at character ${at + 1} is not closed`)
+      scanner.problem(`the ${sql[at] === '/' ? 'comment' : 'quote'} at character ${at + 1} is not closed; close it`)
       break
     }
     // A percent sign in plain text brings its letter with it.

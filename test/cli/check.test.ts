@@ -9,17 +9,19 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Test } from 'tap'
-import { fileFindings } from '../../src/check/access.js'
-import { exposureFindings } from '../../src/check/access.js'
+import { exposureFindings, fileFindings } from '../../src/check/access.js'
 import { checkPostfix } from '../../src/check/postfix.js'
 import { loadConfig } from '../../src/config/load.js'
 import { groupId } from '../../src/config/endpoint.js'
+import { openSources } from '../../src/tables/open.js'
 import { run } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/daemon.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import { metaDirectory, settle } from '../fixtures/postfix.js'
+import { withRemedies } from '../fixtures/remedy.js'
+import { serverSettings } from '../fixtures/server_settings.js'
 
 const postfixGroup = groupId('postfix') ?? 0
 const debians = fileURLToPath(new URL('../../../test/fixtures/adopt/iredmail/master.cf', import.meta.url))
@@ -98,6 +100,7 @@ const saidAt = async (dir: string): Promise<readonly string[]> => {
   const loaded = loadConfig(join(dir, 'holdfast.yaml'), {})
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
   const findings = await checkPostfix(join(dir, 'etc'), loaded.config)
+  withRemedies((findings ?? []).map(({ text }) => text))
   return (findings ?? [{ level: 'no Postfix that asks Holdfast', place: '', text: '' }])
     .map(({ level, place, text }) => `${level}: ${place}: ${text}`.replaceAll(dir, 'DIR'))
 }
@@ -495,4 +498,25 @@ t.test('the command prints all findings, and its exit code counts errors alone',
   }
   t.match(await check({ search: { alias: 'recipient' } }), { code: 0, stdout: /^warning: .*\nok: / })
   t.match(await check({ search: { alias: 'exact' } }), { code: 78, stdout: /^error: [^\n]*\n$/ })
+})
+
+t.test('a command that can\'t use its configuration says what is wrong with it', async t => {
+  const file = join(freshFolder(), 'c.yaml')
+  const status = (): ReturnType<typeof run> => run(process.execPath, [mainFile, 'status', '--config', file])
+  t.match(await status(), {
+    code: 78, stderr: `holdfast status: ${file}: can't be read: no such file or directory, open '${file}'; name a YAML file `,
+  })
+  writeFileSync(file, 'listen: []\nmaps: {}\n')
+  t.match(await status(), { code: 78, stderr: `${file}:1: listen: is empty; name at least one listener\n` })
+})
+
+t.test('a TLS file that can\'t be read is named with its parameter, at the table that needs it', t => {
+  const cf = join(freshFolder(), 'a.cf')
+  writeFileSync(cf, 'hosts = 127.0.0.1\nuser = a\ndbname = b\nquery = SELECT 1\ntls_CAfile = /nosuch.pem\n')
+  const source = { kind: 'cf', paths: [cf] } as const
+  const { faults } = openSources([{ name: 'a', source, changes: null, smtputf8: true }], serverSettings(), () => undefined)
+  const [fault] = faults.get('a') ?? []
+  t.equal(fault?.place, cf)
+  t.match(fault?.text, /^tls_CAfile: can't be read: no such file or directory.*; name PEM files that this account may read$/)
+  t.end()
 })

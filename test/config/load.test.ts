@@ -5,6 +5,7 @@ import type { Test } from 'tap'
 import { loadConfig, problemsOf } from '../../src/config/load.js'
 import type { Config } from '../../src/config/config.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
+import { withRemedies } from '../fixtures/remedy.js'
 
 const small = `listen:
   - socketmap: unix:/run/holdfast/s
@@ -22,7 +23,8 @@ const load = (t: Test, text: string, { environment = {}, files = {} }: { environ
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content)
   writeFileSync(join(folder, 'c.yaml'), text)
   const loaded = loadConfig(join(folder, 'c.yaml'), environment)
-  return { folder, loaded, problems: (loaded.ok ? problemsOf(loaded.config.faults) : loaded.problems).map(({ place, text }) => `${place.slice(folder.length + 1)} ${text}`) }
+  const found = (loaded.ok ? problemsOf(loaded.config.faults) : loaded.problems).map(({ place, text }) => `${place.slice(folder.length + 1)} ${text}`)
+  return { folder, loaded, problems: withRemedies(found) }
 }
 const configOf = (t: Test, ...given: Parameters<typeof load> extends [Test, ...infer Rest] ? Rest : never): Config => {
   const { loaded, problems } = load(t, ...given)
@@ -50,7 +52,7 @@ const mistakes: readonly (readonly [string, RegExp])[] = [
   ['warm_every: 30s', /^c.yaml:5 warm_every: is 30s; must be at least 1m$/],
   ['changes_every: 500ms', /^c.yaml:5 changes_every: is 500ms; must be at least 1s$/],
   ['admin_token: short', /^c.yaml:5 admin_token: the token has 5 characters; must be at least 16: `openssl rand -hex 16` makes one$/],
-  ['connections: 1.5', /^c.yaml:5 connections: is a number; must be a whole number$/],
+  ['connections: 1.5', /^c.yaml:5 connections: is 1.5; must be a whole number$/],
   ['connections: 5000', /^c.yaml:5 connections: is 5000; must be at most 1000$/],
   ['max_shrink: 130%', /^c.yaml:5 max_shrink: '130%' is not a share: write a percentage such as 30%$/],
   ['role: primry', /^c.yaml:5 role: is 'primry'; must be one of primary, fallback; or a section of host names/],
@@ -88,8 +90,8 @@ const mistakes: readonly (readonly [string, RegExp])[] = [
   ['redis: {sentinels: [s1], master: main, sentinel_password: a, sentinel_password_env: b}', /^c.yaml:5 sentinel_password and sentinel_password_env both give the sentinel_password: keep one$/],
   ['databases:\n  unused: {password_file: none}', /^c.yaml:6 password_file: \/.*\/none can't be read: no such file or directory/],
   ['databases:\n  mail: {password: *secret}', /^c.yaml:6 not YAML: Unresolved alias .*; put text that begins with \* in quotes$/],
-  ['role: primary\nrole: fallback', /^c.yaml:6 not YAML: Map keys must be unique$/],
-  ['\trole: primary', /^c.yaml:5 not YAML: Tabs are not allowed as indentation$/],
+  ['role: primary\nrole: fallback', /^c.yaml:6 not YAML: Map keys must be unique; remove one of the two$/],
+  ['\trole: primary', /^c.yaml:5 not YAML: Tabs are not allowed as indentation; indent with blanks$/],
 ]
 
 for (const [added, problem] of mistakes) {
@@ -131,12 +133,12 @@ const listenerMistakes: readonly (readonly [string, RegExp])[] = [
   ['{}', /^c.yaml:2 listen: has neither socketmap nor tcp; must have one: /],
   ['{socketmap: unix:/run/s, tcp: 127.0.0.1:1}', /^c.yaml:2 listen: has socketmap and tcp; must have one: /],
   ['{socketmap: unix:run/s}', /^c.yaml:2 socketmap: 'unix:run\/s': write the whole path/],
-  [`{socketmap: unix:/${'x'.repeat(98)}}`, /^c.yaml:2 socketmap: .*: a socket's path has at most 98 bytes$/],
+  [`{socketmap: unix:/${'x'.repeat(98)}}`, /^c.yaml:2 socketmap: .*: a socket's path has at most 98 bytes; write a shorter one$/],
   ['{socketmap: /run/s}', /^c.yaml:2 socketmap: '\/run\/s': write unix:PATH, inet:HOST:PORT or HOST:PORT$/],
   ['{socketmap: 127.0.0.1:70000}', /^c.yaml:2 socketmap: /],
   ['{socketmap: unix:/run/s, map: m}', /^c.yaml:2 map: is set together with socketmap, /],
-  ['{socketmap: unix:/run/s, mode: 0660}', /^c.yaml:2 listen.0.mode: is no mode; write it in octal and in quotes/],
-  ['{socketmap: unix:/run/s, mode: "0888"}', /^c.yaml:2 listen.0.mode: is no mode; write it in octal and in quotes/],
+  ['{socketmap: unix:/run/s, mode: 0660}', /^c.yaml:2 listen.0.mode: '660' is no mode; write it in octal and in quotes/],
+  ['{socketmap: unix:/run/s, mode: "0888"}', /^c.yaml:2 listen.0.mode: '0888' is no mode; write it in octal and in quotes/],
   ['{socketmap: unix:/run/s, group: nogroup-of-this-name}', /^c.yaml:2 group: 'nogroup-of-this-name' is no group of this machine; /],
   ['{tcp: 127.0.0.1:1}', /^c.yaml:2 tcp: has no `map:`; say which map is asked here/],
   ['{tcp: 127.0.0.1:1, map: n}', /^c.yaml:2 map: 'n' is not under `maps`; known: m$/],

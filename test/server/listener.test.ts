@@ -94,7 +94,7 @@ t.test('a file that is no socket is left as it is, and listening fails', async t
   const folder = folderFor(t)
   const path = join(folder, 's')
   writeFileSync(path, 'precious')
-  await t.rejects(startListening(unix(path), answers().context), { message: `${path} exists and is not a socket` })
+  await t.rejects(startListening(unix(path), answers().context), { message: `${path} exists and is not a socket: remove it` })
   t.equal(readFileSync(path, 'utf8'), 'precious')
   t.strictSame(readdirSync(folder), ['s'])
 })
@@ -102,7 +102,7 @@ t.test('a file that is no socket is left as it is, and listening fails', async t
 t.test('listening fails, and says why: no folder, a folder that can\'t be written, a port in use', async t => {
   const folder = folderFor(t)
   const failing = (address: ListenAddress) => startListening(address, answers().context)
-  await t.rejects(failing(unix(join(folder, 'none', 's'))), { message: `there is no folder ${join(folder, 'none')}` })
+  await t.rejects(failing(unix(join(folder, 'none', 's'))), { message: `there is no folder ${join(folder, 'none')}: make it` })
   const { listener } = await serve(t, anyPort)
   await t.rejects(failing(listener.address), { code: 'EADDRINUSE' })
   if (process.getuid?.() !== 0) {

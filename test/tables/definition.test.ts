@@ -3,6 +3,7 @@ import { byteString, found } from '../../src/outcome.js'
 import type { ByteString } from '../../src/outcome.js'
 import { defineFromCf, defineTable } from '../../src/tables/definition.js'
 import type { Defined, TableDefinition } from '../../src/tables/definition.js'
+import { withRemedies } from '../fixtures/remedy.js'
 import { memoryFiles } from './files.js'
 
 const base = 'user = pf\npassword = p\nhosts = unix:/s\ndbname = mail\n'
@@ -17,9 +18,9 @@ const defined = (...given: Parameters<typeof define>): TableDefinition => {
   if (!result.ok) throw new Error(result.problems.map(({ text }) => text).join('; '))
   return result.definition
 }
-const problems = (...given: Parameters<typeof define>): string[] => {
+const problems = (...given: Parameters<typeof define>): readonly string[] => {
   const result = define(...given)
-  return result.ok ? [] : result.problems.map(({ place, text }) => `${place} ${text}`)
+  return result.ok ? [] : withRemedies(result.problems.map(({ place, text }) => `${place} ${text}`))
 }
 const warnings = (cf: string): string[] => define(cf).warnings.map(({ place, text }) => `${place} ${text}`)
 

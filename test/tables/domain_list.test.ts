@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
+import { withRemedies } from '../fixtures/remedy.js'
 import { parseDomainList } from '../../src/tables/domain_list.js'
 import { asBytes } from '../../src/postfix/fold.js'
 import { memoryFiles } from './files.js'
@@ -62,7 +63,7 @@ t.test('without smtputf8_enable domains are compared by bytes, and only ASCII is
 })
 
 t.test('what can\'t be read in full is an error: its keys would be turned away unasked', t => {
-  const errors = (list: string): readonly string[] => parseDomainList(list, files).errors
+  const errors = (list: string): readonly string[] => withRemedies(parseDomainList(list, files).errors)
   t.match(errors('/etc/nosuch'), [/\/etc\/nosuch can't be read/])
   t.match(errors('texthash:/etc/nosuch'), [/can't be read/])
   t.match(errors('hash:/etc/only'), [/\/etc\/only isn't there/])

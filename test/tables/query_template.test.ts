@@ -1,4 +1,5 @@
 import t from 'tap'
+import { withRemedies } from '../fixtures/remedy.js'
 import { needsOf } from '../../src/tables/expansion.js'
 import { scanResultFormat } from '../../src/tables/result.js'
 import { bindKey, scanQuery } from '../../src/tables/query_template.js'
@@ -15,7 +16,7 @@ const compile = (query: string, format = '%s'): { sql: string, bind: (key: strin
 }
 const problemsOf = (query: string): readonly string[] => {
   const scanned = scanQuery(query)
-  return scanned.ok ? [] : scanned.problems
+  return scanned.ok ? [] : withRemedies(scanned.problems)
 }
 
 /** A query, its statement, a key, and what is bound for it. */
