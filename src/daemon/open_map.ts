@@ -163,8 +163,11 @@ const takeOver = (
       : { ...before, table: isSame ? before.table : places[before.table] ?? -1, isForeign: true } as const
     const entry = makeEntry(row, map.lifetimes, now, Math.random())
     entry.askedAt = before.askedAt
-    // What a flush made stale stays so.
-    if (before.staleAt <= now) entry.staleAt = Math.min(entry.staleAt, before.staleAt)
+    // What a flush made stale stays so, and is asked for when it was to be.
+    if (before.staleAt <= now) {
+      entry.staleAt = Math.min(entry.staleAt, before.staleAt)
+      entry.askAgainAt = before.askAgainAt
+    }
     const isUsable = now < entry.expiredAt || before.outcome.kind === 'found'
     return isUsable && (isSearchedAlike || isRowKey(key)) ? entry : null
   })

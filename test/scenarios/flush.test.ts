@@ -7,6 +7,9 @@
  *    could not hear of it, asks anew once it is connected again.
  * 3. C starts later: what Redis has from before the flush is not fresh to it,
  *    but bridges an outage.
+ *
+ * And what was flushed is asked for after a reload that changes how long it is
+ * fresh, and after a restart; with Redis too, when that has lost the flushes.
  */
 import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
@@ -14,7 +17,7 @@ import t from 'tap'
 import { run } from '../fixtures/child.js'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
 import { during } from '../fixtures/during.js'
-import { mailConfig, mailSql } from '../fixtures/mail.js'
+import { mailConfig, mailSql, mapsWith } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import { startProxy } from '../fixtures/proxy.js'
@@ -98,4 +101,36 @@ t.test('Redis is gone: the flush says that other nodes could not be reached', as
   await redis.kill()
   const { stdout } = await run(process.execPath, [mainFile, 'flush', 'virtual_alias', '--at', `unix:${holdfast.dir}/admin`])
   t.match(stdout, /every key is asked anew when it is next asked for; .*; other nodes could not be told: /)
+})
+
+t.test('what was flushed is asked anew after a reload with another lifetime, and after a restart', async t => {
+  const mariadb = await during(t, startMariadb({ sql: mailSql(25) }))
+  const redis = await during(t, startRedis())
+  const plain = new Redis({ path: redis.socket })
+  t.teardown(() => plain.disconnect())
+  for (const [title, more] of [['snapshot', {}], ['Redis', { redis: { path: redis.socket } }]] as const) {
+    const config = (dir: string, freshFor = '5m') => mailConfig(dir, mariadb, {
+      snapshot: 'snapshot', admin: `unix:${dir}/admin`, ...more, maps: mapsWith({ fresh_for: freshFor }),
+    })
+    const holdfast = await during(t, startHoldfast(dir => config(dir)), 'kill')
+    const ask = (key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'virtual_alias', key)
+    const change = async (to: string, ...what: readonly string[]): Promise<void> => {
+      await mariadb.sql(`UPDATE alias SET goto = '${to}@relay.example' WHERE address IN ('info@v.example', 'own@v.example')`)
+      const flush = ['flush', 'virtual_alias', ...what, '--at', `unix:${holdfast.dir}/admin`]
+      t.equal((await run(process.execPath, [mainFile, ...flush])).code, 0)
+    }
+    await change('one')
+    for (const key of ['info@v.example', 'own@v.example']) t.equal(await ask(key), 'OK one@relay.example')
+    await change('two', '@v.example')
+    const from = holdfast.log().length
+    holdfast.configure(config(holdfast.dir, '1h'))
+    holdfast.reload()
+    await holdfast.logged(/ reloaded: /, from)
+    t.equal(await ask('info@v.example'), 'OK two@relay.example', `${title}: after a reload`)
+    await change('three')
+    await holdfast.stop()
+    await plain.del('holdfast:flushed')
+    await holdfast.start()
+    for (const key of ['info@v.example', 'own@v.example']) t.equal(await ask(key), 'OK three@relay.example', `${title}: after a restart`)
+  }
 })

@@ -121,12 +121,16 @@ process.on = (name, ...rest) => {
   t.equal(await socketmapAsk(join(dir, 's'), 'm', 'key'), 'OK value')
 })
 
-t.test('C144 a second start does not take a running daemon\'s socket, and says who has it', async t => {
-  const holdfast = await during(t, startHoldfast(config), 'kill')
+t.test('C144 a second start with the same configuration takes nothing from the running daemon, and says who has it', async t => {
+  const holdfast = await during(t, startHoldfast(dir => `${config(dir)}admin: "unix:${dir}/admin"\n`), 'kill')
   const second = await run(process.execPath, [mainFile, 'serve', join(holdfast.dir, 'holdfast.yaml')])
   t.equal(second.code, 69)
   t.match(second.stderr, `/s: another process answers there (`)
   t.match(second.stderr, `process ${holdfast.pid()}); stop that one first`)
+  const flushed = await run(process.execPath, [mainFile, 'status', '--at', `unix:${holdfast.dir}/admin`])
+  t.equal(flushed.code, 0, flushed.stderr)
+  holdfast.reload()
+  await holdfast.logged(/ reloaded: /)
   t.equal(await socketmapAsk(join(holdfast.dir, 's'), 'm', 'key'), 'OK value')
 })
 
