@@ -5,11 +5,12 @@
  *
  * The sender has an ordered list of next hops for each domain, as its MX
  * records would give it: the primaries in another order for each, the fallback
- * last.
+ * last; for some domains in arbitrary order. Holdfast has its defaults.
  */
 import { join } from 'node:path'
 import { startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
+import { freshFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 import { startPostfix } from '../fixtures/postfix.js'
@@ -21,8 +22,15 @@ import { askFor, untilSure } from './probe.js'
 import { schemaSql } from './recipients.js'
 import { holdfastConfig, mainCf } from './stage.js'
 
-/** The sender of the last one asks the fallback first: some take the hosts in any order. */
-const domains = ['a.example', 'b.example', 'c.example', 'd.example']
+/** In which order the sender asks the primaries, by number, and the fallback: some take the hosts in any order. */
+const orders: Readonly<Record<string, readonly (number | 'fallback')[]>> = {
+  'a.example': [0, 1, 2, 'fallback'],
+  'b.example': [1, 2, 0, 'fallback'],
+  'c.example': [2, 0, 1, 'fallback'],
+  'd.example': ['fallback', 0, 1, 2],
+  'e.example': [2, 'fallback', 1, 0],
+}
+const domains = Object.keys(orders)
 const primaryCount = 3
 const eachKind = 4
 
@@ -70,6 +78,8 @@ const cutOff = ({ proxy }: Node): void => {
 }
 
 const allSent = { known: 'sent', new: 'sent', mistyped: 'bounced' } as const
+/** No fallback can say no. */
+const anyPrimaryKnows = { expect: { known: 'sent', new: 'sent', mistyped: 'deferred' }, ifRejecting: allSent } as const
 const onlyKnownSent = { known: 'sent', new: 'deferred', mistyped: 'deferred' } as const
 
 const bringBack = async (nodes: readonly Node[]): Promise<void> => {
@@ -106,13 +116,17 @@ const phases: readonly Expectation[] = [
       return Promise.resolve()
     },
   },
+  {
+    phase: 'the database of one primary alone is back', ...anyPrimaryKnows,
+    go: ([, second]) => bringBack(second === undefined ? [] : [second]),
+  },
   { phase: 'all databases are back', expect: allSent, go: (nodes, fallback) => bringBack([...nodes, fallback]) },
   {
     phase: 'Holdfast dies on one primary', expect: allSent,
     go: async ([first]) => { await first?.holdfast.kill() },
   },
   {
-    phase: 'Holdfast dies on the fallback too', expect: { known: 'sent', new: 'sent', mistyped: 'deferred' }, ifRejecting: allSent,
+    phase: 'Holdfast dies on the fallback too', ...anyPrimaryKnows,
     go: async (_, fallback) => { await fallback.holdfast.kill() },
   },
   {
@@ -147,6 +161,14 @@ const phases: readonly Expectation[] = [
       await askFor(fallback.holdfast, outageAfterMs)
     },
   },
+  {
+    phase: 'the whole fallback goes away, and one primary is left with its database', ...anyPrimaryKnows,
+    go: async ([first], fallback) => {
+      await fallback.postfix.stop()
+      await fallback.holdfast.kill()
+      await bringBack(first === undefined ? [] : [first])
+    },
+  },
 ]
 
 const startNode = async (mariadb: Mariadb, role: Readonly<Record<string, unknown>>, stops: (() => unknown)[]): Promise<Node> => {
@@ -154,7 +176,8 @@ const startNode = async (mariadb: Mariadb, role: Readonly<Record<string, unknown
   stops.push(() => proxy.stop())
   const config = (dir: string, more: Readonly<Record<string, unknown>>): string =>
     holdfastConfig(dir, { host: proxy.host, port: proxy.port, mariadb }, more)
-  const holdfast = await startHoldfast(dir => config(dir, role))
+  // As the unit gives it one: for the snapshot and the copies.
+  const holdfast = await startHoldfast(dir => config(dir, role), { env: { ...process.env, STATE_DIRECTORY: freshFolder() } })
   stops.push(() => holdfast.kill())
   const socket = join(holdfast.dir, 's')
   const postfix = await startPostfix({ mainCf: {
@@ -169,12 +192,9 @@ const startNode = async (mariadb: Mariadb, role: Readonly<Record<string, unknown
 
 /** The sender: its domains' next hops are the nodes. Bounces go to a sender whose mail is thrown away. */
 const startSender = (nodes: readonly Node[], fallback: Node): Promise<Postfix> => {
-  const hop = ({ postfix }: Node): string => `[127.0.0.1]:${postfix.smtpPort}`
-  const routes = domains.map((domain, first) => {
-    const primaries = [...nodes.slice(first), ...nodes.slice(0, first)]
-    const hops = (first < nodes.length ? [...primaries, fallback] : [fallback, ...primaries]).map(hop)
-    return `{ ${domain} = smtp:${hops.join(', ')} }`
-  })
+  const hop = (place: number | 'fallback'): string =>
+    `[127.0.0.1]:${(place === 'fallback' ? fallback : nodes[place])?.postfix.smtpPort}`
+  const routes = Object.entries(orders).map(([domain, order]) => `{ ${domain} = smtp:${order.map(hop).join(', ')} }`)
   return startPostfix({ mainCf: {
     relay_domains: domains.join(' '),
     transport_maps: `inline:{${routes.join(', ')}}`,

@@ -41,8 +41,9 @@ export type Stage = {
   stop(): Promise<void>
 }
 
-/** Holdfast's timers (ms). The lifetimes are short, so that what is known turns stale within each phase. */
+/** Holdfast's timers. The lifetimes are short, so that what is known turns stale within each phase. */
 export const deadlineMs = 2_000
+const timers = { deadline: `${deadlineMs}ms`, breaker: { reset: '1s' }, max_lag: '10s' }
 const lifetimes = { fresh_for: '3s', absent_for: '1s' }
 
 /** The maps of a platform, as `adopt` writes them. */
@@ -61,17 +62,13 @@ const maps = {
 type MapName = keyof typeof maps
 const mapNames = Object.keys(maps) as readonly MapName[]
 
-/** Holdfast's configuration (JSON is YAML) on the unix socket DIR/s; `more` adds parameters and wins. */
+/** Holdfast's configuration (JSON is YAML) on the unix socket DIR/s: the defaults, but for `more` and `lifetimes`. */
 export const holdfastConfig = (
-  dir: string, { host, port, mariadb, redis }: { host: string, port: number, mariadb: Mariadb, redis?: Redis },
-  more: Readonly<Record<string, unknown>> = {},
+  dir: string, { host, port, mariadb }: { host: string, port: number, mariadb: Mariadb },
+  more: Readonly<Record<string, unknown>>, lifetimes: Readonly<Record<string, string>> = {},
 ): string => JSON.stringify({
   listen: [{ socketmap: `unix:${dir}/s`, mode: '0666' }],
   health: 'off',
-  deadline: `${deadlineMs}ms`,
-  breaker: { reset: '1s' },
-  max_lag: '10s',
-  ...redis === undefined ? {} : { redis: { host: redis.host, port: redis.port } },
   databases: { mail: { hosts: `${host}:${port}`, user: mariadb.user, password: mariadb.password, dbname: mariadb.database } },
   maps: Object.fromEntries(mapNames.map(name => [name, { ...maps[name], database: 'mail', ...lifetimes }])),
   ...more,
@@ -149,12 +146,14 @@ export const startStage = async (wanted: readonly Peer[]): Promise<Stage> => {
     stops.push(() => redis.stop())
     const memcached = await startMemcached()
     stops.push(() => memcached.stop())
-    const holdfast = await startHoldfast(dir => holdfastConfig(dir, { host: proxy.host, port: proxy.port, mariadb, redis }), {
+    const config = (dir: string, more: Readonly<Record<string, unknown>> = {}): string => holdfastConfig(
+      dir, { host: proxy.host, port: proxy.port, mariadb },
+      { ...timers, redis: { host: redis.host, port: redis.port }, ...more }, lifetimes)
+    const holdfast = await startHoldfast(dir => config(dir), {
       // As the unit gives it one: for the snapshot and the copies.
       env: { ...process.env, STATE_DIRECTORY: freshFolder() },
     })
-    const configure: Stage['configure'] = more =>
-      holdfast.configure(holdfastConfig(holdfast.dir, { host: proxy.host, port: proxy.port, mariadb, redis }, more))
+    const configure: Stage['configure'] = more => holdfast.configure(config(holdfast.dir, more))
     stops.push(() => holdfast.stop())
     stops.push(supervise(holdfast))
     const table = writeTables({ mariadb, proxy, memcachedPort: memcached.port, socket: join(holdfast.dir, 's') })
