@@ -10,7 +10,8 @@ import { likelyStops, stopsOf } from '../check/itinerary.js'
 import { outageLines, askedOfSenders } from '../check/outage_mail.js'
 import { askingOf, checkPostfix } from '../check/postfix.js'
 import { loadConfig, problemsOf } from '../config/load.js'
-import type { Config } from '../config/config.js'
+import type { Config, MapConfig } from '../config/config.js'
+import { durationText } from '../config/units.js'
 import { messageOf } from '../log.js'
 import type { Problem } from '../log.js'
 import { readable } from '../outcome.js'
@@ -156,6 +157,12 @@ const copiesToBe = (config: Config, process: NodeJS.Process): ReadonlyMap<string
   return copies
 }
 
+/** What a fallback does with the recipients of these maps. */
+const rejectsLine = ([first, ...more]: readonly MapConfig[]): readonly string[] => first === undefined ? [] : [
+  `  outage: reject: once MySQL has been out for ${durationText(first.policy.outageAfterMs)}, a recipient that was `
+    + `never found is refused, not deferred, by map ${[first, ...more].map(({ name }) => name).join(', ')}\n`,
+]
+
 /** Which mail would pass without MySQL, and for each map what decides it. */
 const outageText = async (config: Config, configDir: string, process: NodeJS.Process): Promise<string> => {
   const paint = painter(process)
@@ -179,6 +186,7 @@ const outageText = async (config: Config, configDir: string, process: NodeJS.Pro
     `\n${paint('bold', 'If MySQL went away now, mail')}\n`,
     ...lines.map(({ mail, obstacles }) => obstacles.length === 0 ? `  ${mail}: ${paint('green', 'accepted')}\n`
       : `  ${mail}: ${paint('red', 'deferred')} by\n${obstacles.map(each => `    ${each}\n`).join('')}`),
+    ...rejectsLine(config.maps.filter(({ name, policy }) => policy.outage === 'reject' && copyOf(name) !== null)),
     `\n${paint('bold', 'Maps')}\n`, table([['', 'absence', 'in_outage', 'copy'], ...rows]),
     ...daemons === null ? ['  (No daemon answers: the copies are those that it would take.)\n'] : [], '\n',
   ].join('')

@@ -105,8 +105,8 @@ const mapSchema = z.strictObject({
   warm: text.optional().describe('Loads the whole table into the caches ahead of demand. `auto`: Holdfast derives the '
     + 'list of keys from the query, if that is plain enough; or a query for keys and answers: SELECT address, goto '
     + 'FROM alias WHERE active=1'),
-  canary: text.optional().describe('A key that must always be found. While it is absent, Holdfast believes no absence '
-    + 'from its server, in any map'),
+  canary: text.optional().describe('A key that must always be found. While a server lacks it, Holdfast believes '
+    + 'nothing that this server says, in any map'),
 })
 export type MapSection = z.output<typeof mapSchema>
 
@@ -168,10 +168,10 @@ const postfix = {
   static_domains: z.array(z.string()).default([]).describe('The domains that main.cf lists by name in mydestination, '
     + 'relay_domains, virtual_alias_domains and virtual_mailbox_domains. In an outage Holdfast knows that mail is '
     + 'accepted for them. Since 0.2.0'),
-  recipient_guard: z.array(z.string()).default([]).describe('The maps that list our domains. Postfix asks the map '
-    + 'recipient_guard before it refuses a recipient for its domain; then the names lenient/MAP, which say absent '
-    + 'where MAP can\'t know, let mail from strangers pass in an outage. `holdfast adopt` sets all of it. '
-    + 'Since 0.2.0'),
+  recipient_guard: z.array(z.string()).default([]).describe('The maps that list the domains of this node, for mail '
+    + 'from strangers in an outage. Holdfast then answers two more names: recipient_guard, which Postfix asks before '
+    + 'it refuses a recipient for its domain, and lenient/MAP, which says absent where MAP can\'t know. `holdfast '
+    + 'adopt` sets up all of it. Since 0.2.0'),
 }
 
 const times = {

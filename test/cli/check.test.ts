@@ -520,3 +520,18 @@ t.test('a TLS file that can\'t be read is named with its parameter, at the table
   t.match(fault?.text, /^tls_CAfile: can't be read: no such file or directory.*; name PEM files that this account may read$/)
   t.end()
 })
+
+t.test('check --outage says that a fallback with outage: reject refuses, and after what time', async t => {
+  const dir = freshFolder()
+  writeFileSync(join(dir, 'a.cf'), 'hosts = 127.0.0.1:1\nuser = a\ndbname = b\nquery = SELECT 1 FROM a WHERE k=\'%s\'\n')
+  const outage = async (more: object): Promise<string> => {
+    writeFileSync(join(dir, 'c.yaml'), JSON.stringify({
+      ...more, listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', outage_after: '3m',
+      maps: { relay: { search: 'recipient', cf: 'a.cf' }, domains: { search: 'domain', cf: 'a.cf' } },
+    }))
+    return (await run(process.execPath, [mainFile, 'check', '--outage', '--config-dir', dir, join(dir, 'c.yaml')])).stdout
+  }
+  t.match(await outage({ role: 'fallback', outage: 'reject' }),
+    '  outage: reject: once MySQL has been out for 3m, a recipient that was never found is refused, not deferred, by map relay\n')
+  t.notMatch(await outage({ role: 'fallback' }), 'outage: reject')
+})
