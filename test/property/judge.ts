@@ -139,8 +139,8 @@ export class Judge {
       const isKnown = this.known[which].at(table, key) !== undefined && (key === asked || !this.#setting.isFallback)
       // After a flush of the key, or a row of `changes` for it, one statement is enough; and a restore between that and
       // the question for a known key hides the loss.
-      const namedAt = this.#world.namedAt.get(`${which} ${table} ${key}`) ?? -Infinity
-      const isCaughtOut = namedAt >= this.known[which].freshAt(table, key) && this.#world.troubleAt >= askedAt
+      const isCaughtOut = this.#isDenied(which, table, key)
+        || (this.#isNamed(which, table, key) && this.#world.troubleAt >= askedAt)
       // By a stale server's word it takes confirm_for to end a row that was fresh.
       const isForgotten = this.hasStale
         && (this.#world.outSince === null || clock.elapsed() - this.known[which].freshAt(table, key) > confirmForMs)
@@ -163,7 +163,19 @@ export class Judge {
     }
   }
 
-  #judgeUnavailable({ which, table, asked, askedAt }: Question, reason: string, wrong: (why: string) => void): void {
+  /** Whether a flush of the key, or a row of `changes` for it, makes one statement enough. */
+  #isNamed(which: Which, table: TableName, key: string): boolean {
+    const namedAt = this.#world.namedAt.get(`${which} ${table} ${key}`) ?? -Infinity
+    return namedAt >= this.known[which].freshAt(table, key)
+  }
+
+  /** Whether one statement was enough, and came from a table that had lost no more rows than may be deletions. */
+  #isDenied(which: Which, table: TableName, key: string): boolean {
+    const namedAt = this.#world.namedAt.get(`${which} ${table} ${key}`) ?? -Infinity
+    return this.#isNamed(which, table, key) && this.#world.fewLackedAt(table, key) >= namedAt
+  }
+
+  #judgeUnavailable({ which, table, asked, askedAt, letters, steps }: Question, reason: string, wrong: (why: string) => void): void {
     const clock = this.#clock
     const isWell = !this.#world.isBroken && askedAt - this.#world.troubleAt > recoveryMs
     // Rows that count for a while only come and go: that table is never in doubt.
@@ -181,7 +193,9 @@ export class Judge {
     const isOver = isLong && askedAt - this.#world.troubleAt > 60_000 && this.clockSetAt === -Infinity
     if (isWell && isOver && !this.hasStale) wrong(`(${reason}) the doubt does not end`)
     const knownAt = this.known[which].at(table, asked)
-    if (knownAt !== undefined && this.clockSetAt === -Infinity) {
+    // Who asked by one definition is not answered by the next.
+    const isDenied = letters[0] !== letters[1] || steps.some(key => this.#isDenied(which, table, key))
+    if (knownAt !== undefined && this.clockSetAt === -Infinity && !isDenied) {
       wrong(`(${reason}) though it was known ${clock.elapsed() - knownAt} ms ago`)
     }
     // However slow Redis is, if it answers within the deadline.

@@ -230,7 +230,8 @@ export class Machines {
     }
     const connect = (options: { readonly host: string }): Line => this.#connect(options.host)
     const restores = [
-      put(Date, { now: () => clock.now() }), put(performance, { now: () => clock.elapsed() }), put(Math, { random }),
+      // Whole milliseconds, as Node's: a record with a part of one is none.
+      put(Date, { now: () => Math.floor(clock.now()) }), put(performance, { now: () => clock.elapsed() }), put(Math, { random }),
       put(globalThis, {
         setTimeout: timer(false), setInterval: timer(true), setImmediate: nextTurn,
         clearTimeout: clear(globalThis.clearTimeout), clearInterval: clear(globalThis.clearInterval),

@@ -29,6 +29,7 @@ export class World {
   readonly versions: Version[] = []
   /** When a flush or a row of `changes` last named a key to a node (elapsed ms), by node, table and key. */
   readonly namedAt = new Map<string, number>()
+  readonly #fewLackedAt = new Map<string, number>()
   /** When a fault of a server, or a loss, began or ended last (elapsed ms). */
   troubleAt = -Infinity
   /** Since when no server answers (elapsed ms); null: one does. */
@@ -110,6 +111,26 @@ export class World {
     if (share === 1) server.isStale = false
   }
 
+  /**
+   * When a server last lacked the row of this key, and so few others that they may be deletions (`max_shrink`, by
+   * default 30 %); elapsed ms.
+   */
+  fewLackedAt(table: TableName, key: string): number {
+    this.#noteFewLacked()
+    return this.#fewLackedAt.get(`${table} ${key}`) ?? -Infinity
+  }
+
+  #noteFewLacked(): void {
+    for (const table of tableNames) {
+      const rows = this.truth[table]
+      for (const { tables } of this.servers) {
+        const lacked = [...rows.keys()].filter(key => !tables[table].has(key))
+        if (lacked.length > 0.3 * rows.size) continue
+        for (const key of lacked) this.#fewLackedAt.set(`${table} ${key}`, this.machines.clock.elapsed())
+      }
+    }
+  }
+
   fail(which: 0 | 1, fault: ServerFault): void {
     this.#trouble()
     this.servers[which].fault = fault
@@ -123,6 +144,7 @@ export class World {
   }
 
   #trouble(): void {
+    this.#noteFewLacked()
     this.troubleAt = this.machines.clock.elapsed()
   }
 }
