@@ -2,7 +2,7 @@
  * The connections to one server under one log-in. They open in the background, with a patience of their own, and some
  * stand ready; a lookup waits for one until its time is over, and never ends a handshake. Old connections are replaced,
  * so that what changes on the server (a variable, a view's definer, an address) is taken up.
- * How many statements the server gets at once adapts to what it takes (limit.ts).
+ * How many statements the server gets at once adapts to what it takes (limit.ts); a slow query doesn't get them all.
  */
 import { Alarm } from '../runtime/alarm.js'
 import { BehindAddress, isWanted } from './behind_address.js'
@@ -10,6 +10,8 @@ import type { Wanted } from './behind_address.js'
 import { Connection } from './connection.js'
 import type { Fault } from './fault.js'
 import { Limit } from './limit.js'
+import { QueryShares } from './query_shares.js'
+import type { Query } from './sql.js'
 
 export type PoolSettings = {
   /** Connections at most. */
@@ -42,7 +44,8 @@ export type PoolCounts = {
 
 /** `until`: of `performance.now()`. */
 type Waiting = {
-  readonly wanted: Wanted, readonly until: number, misses: number, readonly settle: (given: Connection | Fault) => void,
+  readonly wanted: Wanted, readonly query: Query, readonly until: number, misses: number,
+  readonly settle: (given: Connection | Fault) => void,
 }
 
 /** So many lookups at most wait for a connection, each for its own time. */
@@ -72,6 +75,7 @@ export class Pool {
   /** The unused ones, the last used at the end. */
   readonly #idle: Connection[] = []
   readonly #openings = new Set<Promise<Fault | null>>()
+  readonly #shares = new QueryShares()
   /** In the order of asking. */
   readonly #waiting: Waiting[] = []
   readonly #alarm = new Alarm(() => this.#dismissLate())
@@ -101,17 +105,17 @@ export class Pool {
     return this.#used > 0 || this.#waiting.length > 0 || (this.#connections.size === 0 && this.#openings.size > 0)
   }
 
-  /** A connection to use and then to `release`, or why there is none until `until` (of `performance.now()`). */
-  take(wanted: Wanted, until: number): Connection | Fault | Promise<Connection | Fault> {
+  /** A connection to use for `query` and then to `release`, or why there is none until then (of performance.now()). */
+  take(wanted: Wanted, query: Query, until: number): Connection | Fault | Promise<Connection | Fault> {
     this.#lastTakenAt = performance.now()
     if (this.#refusal !== null) return this.#refusal
     this.#hooks.onAsk()
-    const connection = this.#fitting(wanted)
+    const connection = this.#fitting(wanted, query)
     if (connection !== undefined) return connection
     if (this.#waiting.length >= maxWaiting) return full
     if (!this.#behind.mayBe(wanted)) return elsewhere
     return new Promise(resolve => {
-      this.#waiting.push({ wanted, until, misses: 0, settle: resolve })
+      this.#waiting.push({ wanted, query, until, misses: 0, settle: resolve })
       this.#alarm.set(until)
       this.#grow()
     })
@@ -120,18 +124,21 @@ export class Pool {
   /** Gives a connection back. */
   release(connection: Connection): void {
     connection.idleSince = performance.now()
+    this.#shares.give(connection)
     if (this.#connections.has(connection) && connection.idleSince < connection.retireAt) this.#idle.push(connection)
     else this.#end(connection)
     this.#serve()
   }
 
-  /** A statement was answered. */
-  answered(): void {
+  /** A statement of the query was answered. */
+  answered(query: Query): void {
+    this.#shares.note(query, true)
     if (this.#limit.grow()) this.#serve()
   }
 
-  /** A statement that was sent at that time (of `performance.now()`) took too long. */
-  tookTooLong(sentAt: number): void {
+  /** A statement of the query that was sent at that time (of `performance.now()`) took too long. */
+  tookTooLong(query: Query, sentAt: number): void {
+    this.#shares.note(query, false)
     this.#limit.shrink(sentAt)
   }
 
@@ -206,18 +213,24 @@ export class Pool {
     return this.#used < this.#limit.value
   }
 
+  #mayTake(query: Query): boolean {
+    return this.#shares.mayTake(query, this.#limit.value)
+  }
+
   /** An unused connection to a server that is wanted, if there is a turn. */
-  #fitting(wanted: Wanted): Connection | undefined {
-    if (!this.#hasTurn) return undefined
+  #fitting(wanted: Wanted, query: Query): Connection | undefined {
+    if (!this.#hasTurn || !this.#mayTake(query)) return undefined
     const index = this.#idle.findLastIndex(({ server }) => isWanted(wanted, server))
-    return index === -1 ? undefined : this.#idle.splice(index, 1)[0]
+    const [connection] = index === -1 ? [] : this.#idle.splice(index, 1)
+    if (connection !== undefined) this.#shares.take(connection, query)
+    return connection
   }
 
   #serve(): void {
     // Nearly always the first one gets what there is: none of them is looked at in vain, however many wait.
     for (let at = 0; at < this.#waiting.length && this.#idle.length > 0 && this.#hasTurn;) {
       const waiting = this.#waiting[at]
-      const connection = waiting === undefined ? undefined : this.#fitting(waiting.wanted)
+      const connection = waiting === undefined ? undefined : this.#fitting(waiting.wanted, waiting.query)
       if (connection === undefined) at++
       else for (const { settle } of this.#waiting.splice(at, 1)) settle(connection)
     }
@@ -244,7 +257,8 @@ export class Pool {
     if (this.#refusal !== null) return
     const wasRefused = this.#retry !== undefined
     const ready = wasRefused ? 0 : this.#standing - this.#connections.size
-    const turns = Math.min(this.#waiting.length, this.#limit.value - this.#used)
+    const turns = this.#hasTurn
+      ? Math.min(this.#waiting.filter(({ query }) => this.#mayTake(query)).length, this.#limit.value - this.#used) : 0
     // Those who wait don't try in vain what was just refused, as long as there are connections to wait for.
     const forWaiting = this.#connections.size > 0 && wasRefused ? 0 : turns
     const wanted = Math.max(ready, forWaiting)
@@ -329,6 +343,7 @@ export class Pool {
 
   #forget(connection: Connection): void {
     this.#connections.delete(connection)
+    this.#shares.give(connection)
     const index = this.#idle.indexOf(connection)
     if (index !== -1) this.#idle.splice(index, 1)
   }

@@ -59,6 +59,9 @@ export type Choice = Wanted & {
 /** The server ends a statement after this part of its time, so that its word of that still comes in time. */
 const serversShare = 0.75
 
+/** Stands for the statements of a look at the replication. */
+const lookQuery: Query = { texts: [] }
+
 /** Whether the server is to blame. */
 const isFailure = (fault: Fault): boolean => fault.blame === 'server'
 
@@ -126,22 +129,22 @@ export class Server {
     const now = performance.now()
     const until = now + (deadline - now) / serversLeft
     for (let isFirst = true; ; isFirst = false) {
-      const take = this.#pool.take(choice, until)
+      const take = this.#pool.take(choice, query, until)
       // A question that needn't wait is sent at once.
       const taken = take instanceof Promise ? await take : take
       if (!(taken instanceof Connection)) return this.#problem(taken)
       const sentAt = performance.now()
       const result = await taken.ask(query, values, this.#settings.statementMs, until)
       switch (result.kind) {
-        case 'rows': return await this.#answer(taken, choice, result, sentAt, until)
+        case 'rows': return await this.#answer(taken, query, choice, result, sentAt, until)
         case 'late':
           void result.rest.then(rest => {
-            this.#ended(taken, rest, sentAt)
+            this.#ended(taken, query, rest, sentAt)
             this.#judge(rest, sentAt)
           })
           return this.#tooLate()
         case 'fault':
-          this.#ended(taken, result, sentAt)
+          this.#ended(taken, query, result, sentAt)
           if (result.again !== 'no' && isFirst) continue
           this.#judge(result, sentAt)
           return this.#problem(result)
@@ -185,12 +188,12 @@ export class Server {
   }
 
   /** A statement without rows, or one that came too late, has ended: frees its connection, and notes what it shows. */
-  #ended(connection: Connection, result: Result | Fault, sentAt: number): void {
+  #ended(connection: Connection, query: Query, result: Result | Fault, sentAt: number): void {
     this.#pool.release(connection)
-    if (result.kind === 'rows') return this.#pool.answered()
+    if (result.kind === 'rows') return this.#pool.answered(query)
     // An unused connection may have died unnoticed, and the others with it: that is no failure of the server.
     if (result.broken && isFailure(result)) this.#pool.dropSilentSince(sentAt)
-    if (result.reason === 'timeout') this.#pool.tookTooLong(sentAt)
+    if (result.reason === 'timeout') this.#pool.tookTooLong(query, sentAt)
   }
 
   /** Tells the breaker what a statement shows. */
@@ -200,9 +203,9 @@ export class Server {
   }
 
   #answer(
-    connection: Connection, { onReply }: Choice, result: Result, sentAt: number, until: number,
+    connection: Connection, query: Query, { onReply }: Choice, result: Result, sentAt: number, until: number,
   ): Reply | Promise<Reply | Unavailable> {
-    this.#pool.answered()
+    this.#pool.answered(query)
     this.#judge(result, sentAt)
     const reply = { ...result, server: connection.server }
     let work: Promise<void> | undefined
@@ -245,7 +248,7 @@ export class Server {
   /** So that the silence of a replica's source is noticed, whether or not anybody asks. */
   async #lookAtReplication(): Promise<void> {
     if (!this.isAskable()) return
-    const connection = await this.#pool.take({}, performance.now() + this.#settings.silentMs)
+    const connection = await this.#pool.take({}, lookQuery, performance.now() + this.#settings.silentMs)
     if (!(connection instanceof Connection)) return
     await this.#held(connection).doubtAbsence()
     this.#pool.release(connection)

@@ -27,6 +27,7 @@ const afterOutage = async (t: Test, settings: Partial<ServerSettings>) => {
 t.test('many questions at once share the connections', async t => {
   const { servers } = serversFor(t, { connections: 3 })
   const database = servers.database([unix(mariadb)], loginTo(mariadb))
+  await fill(database, servers, 3)
   const answers = await Promise.all(Array.from({ length: 100 }, () => database.ask(lookAlias, [known], patient)))
   for (const answer of answers) t.same(seen(answer), knownAnswer)
   t.match(statusOf(servers), { connections: 3, busy: 0, waiting: 0, limit: 3, state: 'closed', lastError: '' })
@@ -61,7 +62,7 @@ t.test('refused beside connections that stand: tried again after a moment, thoug
     open, onAsk: () => undefined, onOpened: () => undefined, onRefused: () => undefined,
   })
   t.teardown(() => pool.close())
-  for (let taken = 0; taken < 2; taken++) t.ok(await pool.take({}, now + patient) instanceof Connection)
+  for (const query of [lookAlias, queryOf('SELECT 1')]) t.ok(await pool.take({}, query, now + patient) instanceof Connection)
   t.same(opened, ['opened', 'connection refused', 'opened'])
 })
 
@@ -89,8 +90,8 @@ t.test('after an outage the server gets one statement at a time at first, and on
 
 t.test('a server on which statements take too long gets half as many at once, and answers those', async t => {
   const { servers, changes, database } = databaseOn(t, mariadb, { connections: 8, statementMs: 3_000 })
-  const slow = queryOf('SELECT SLEEP(?)')
-  const answers = await Promise.all(Array.from({ length: 8 }, () => database.ask(slow, ['60'], patient)))
+  // Each of them is a query by itself: one gets no more than its share.
+  const answers = await Promise.all(Array.from({ length: 8 }, () => database.ask(queryOf('SELECT SLEEP(?)'), ['60'], patient)))
   t.same(new Set(answers.map(reasonOf)), new Set(['timeout']))
   t.equal(statusOf(servers).limit, 4, 'half, once for all of them')
   await reasons(database, 5)
@@ -117,6 +118,15 @@ t.test('N06 a log-in that takes longer than any lookup waits: it goes on, and th
   while (statusOf(servers).connections === 0) await setTimeout(5)
   t.same(await reasons(database, 20), Array(20).fill('rows'))
   t.equal(proxy.accepted(), 1)
+})
+
+t.test('a slow query gets three quarters of the connections: those of other maps are answered meanwhile', async t => {
+  const { servers, database } = databaseOn(t, mariadb, { connections: 8, statementMs: 3_000 })
+  const query = queryOf('SELECT SLEEP(?)')
+  const slow = Array.from({ length: 20 }, () => database.ask(query, ['60'], patient))
+  t.same(new Set(await reasons(database, 200)), new Set(['rows']))
+  t.equal(statusOf(servers).busy, 6)
+  t.same(new Set((await Promise.all(slow)).map(reasonOf)), new Set(['timeout']))
 })
 
 t.test('37 lookups at once of a slow query on eight connections: those that can\'t wait come too late, and the server is not to blame', async t => {
