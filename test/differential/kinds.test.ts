@@ -45,10 +45,10 @@ const common = {
   default_transport: 't2:', virtual_transport: 't1:', relay_transport: 'relay', recipient_delimiter: '+',
 }
 
-/** Runs it, and gives Postfix's replies to RCPT TO and its log lines about messages. */
+/** Runs it, and gives Postfix's replies to RCPT TO, its log lines about messages, and those that it sent. */
 const same = async (
   t: Test, scenario: Pick<Scenario, 'main' | 'rows' | 'sessions'> & Partial<Scenario>,
-): Promise<{ readonly replies: readonly string[], readonly log: string, readonly said: string }> => {
+): Promise<{ readonly replies: readonly string[], readonly log: string, readonly messages: readonly string[], readonly said: string }> => {
   const compared = await stage.run({ seed: 0, overrides: none, ...scenario, main: { ...common, ...scenario.main } })
   if (compared.kind === 'not moved') throw new Error(compared.said)
   t.strictSame(compared.differences, [])
@@ -56,7 +56,8 @@ const same = async (
     const [, recipient = '', code = ''] = /^RCPT TO:<(.*)>: (\d+)/.exec(line) ?? []
     return code === '' ? [] : [`${code} ${recipient}`]
   })
-  return { replies, log: [...compared.before.log.values()].flat().join('\n'), said: compared.said }
+  const { log, messages } = compared.before
+  return { replies, log: [...log.values()].flat().join('\n'), messages, said: compared.said }
 }
 
 const latin1 = (text: string): string => Buffer.from(text, 'utf8').toString('latin1')
@@ -260,6 +261,30 @@ t.test('local submission and policies for TLS ask the same', async t => {
   })
   t.match(log, /to=<u1@out\.example>.*tls is required/)
   t.match(log, /to=<copy@vm\.example>.*status=sent/)
+})
+
+t.test('smtp(8) and lmtp(8) log in by sender, host or next hop with the same names', async t => {
+  const { messages } = await same(t, {
+    main: {
+      relay_domains: 'far.example', relay_transport: 'gsm:[127.0.0.1]',
+      virtual_mailbox_domains: 'vm.example', virtual_transport: 'lm:[127.0.0.1]',
+      smtp_sasl_auth_enable: 'yes', smtp_sasl_security_options: 'noanonymous', smtp_sender_dependent_authentication: 'yes',
+      smtp_sasl_password_maps: table('senders'),
+      lmtp_sasl_auth_enable: 'yes', lmtp_sasl_security_options: 'noanonymous', lmtp_sasl_password_maps: table('hops'),
+    },
+    rows: rowsOf({
+      senders: [
+        ['u1@out.example', 'full:a'], ['@out.example', 'domain:b'], ['[127.0.0.1]', 'hop:c'], ['127.0.0.1', 'host:d'],
+      ],
+      hops: [['[127.0.0.1]', 'lmtp:e'], ['u1@out.example', 'sender:f']],
+    }),
+    sessions: ['u1+x@out.example', 'u2@out.example', 'u1@other.example', ''].map(sender =>
+      mailTo(['to@far.example', 'to@vm.example'], {}, sender)),
+  })
+  t.strictSame(messages.map(message => /^\S* -> to@(\S+) logged in as (.*)/.exec(message)?.slice(1).join(' ')).sort(), [
+    'far.example domain:b', 'far.example full:a', 'far.example host:d', 'far.example host:d',
+    ...Array.from({ length: 4 }, () => 'vm.example lmtp:e'),
+  ])
 })
 
 t.test('postscreen(8) keeps its tables, and smtpd(8) behind it asks the same', async t => {

@@ -209,12 +209,13 @@ export const readWarnings = (log: string): readonly string[] =>
   }))]
 
 /** A message as it came to the sink: its envelope and headers, but for those that say when and where. */
-export const readMessage = ({ sender, recipients, body }: Received): string => {
+export const readMessage = ({ sender, recipients, body, login }: Received): string => {
   const [head = ''] = body.split('\n\n', 1)
   const headers = head.replace(/^Received:.*(?:\n[ \t].*)*\n?/gm, '').replace(/^Date:.*\n?/gm, '')
   const messageId = /^Message-I[dD]:\s*(\S+)/m.exec(headers)?.[1]
   const kept = isOurs(messageId) ? headers : headers.split('\n').filter(
     line => /^(?:To|From|Subject):/.test(line),
   ).join('\n')
-  return `${sender} -> ${[...recipients].sort().join(' ')}\n${kept}`
+  const loggedIn = login === null ? '' : ` logged in as ${login}`
+  return `${sender} -> ${[...recipients].sort().join(' ')}${loggedIn}\n${kept}`
 }

@@ -204,6 +204,15 @@ const deliveryMaps = (chance: Chance, words: Words, tables: Tables): Settings =>
       const name = program === 'smtp' ? 'smtp_discard_ehlo_keyword_address_maps' : 'lmtp_discard_lhlo_keyword_address_maps'
       settings[name] = tables.list('ehlo', () => chance.pick(['127.0.0.1', '127.0.0']), () => 'smtputf8, 8bitmime')
     }
+    if (chance.is(0.3)) {
+      const isOfSender = program === 'smtp' && chance.is(0.5)
+      const key = (): string => isOfSender && chance.is(0.7) ? words.addressKey() : words.nextHop()
+      Object.assign(settings, {
+        [`${program}_sasl_auth_enable`]: 'yes', [`${program}_sasl_security_options`]: 'noanonymous',
+        [`${program}_sasl_password_maps`]: tables.list('credential', key, () => words.credential()),
+        ...isOfSender ? { smtp_sender_dependent_authentication: 'yes' } : {},
+      })
+    }
   }
   if (chance.is(0.1)) {
     settings['smtpd_discard_ehlo_keyword_address_maps'] =

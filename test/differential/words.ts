@@ -193,6 +193,11 @@ export class Words {
     return this.#chance.pick(['none', 'may', 'encrypt', 'secure match=h1.example', 'fingerprint', 'bogus', 'may ciphers=high'])
   }
 
+  /** A value of smtp_sasl_password_maps. */
+  credential(): string {
+    return this.#chance.pick(['u1:secret', 'u2:secret', 'u3:', 'u1', 'u1@vm.example:a:b', 'U2:se cret'])
+  }
+
   /** A next hop as smtp(8) and lmtp(8) look it up. */
   nextHop(): string {
     return this.#weighted([
