@@ -8,7 +8,7 @@ import type { Draft } from './draft.js'
 import { editedEntry } from './switch_over.js'
 import { joinList, splitList } from '../postfix/parameter_list.js'
 import {
-  asksGuardFirst, hasUnseenDomains, lenientParameter, lenientParameters, lenientPrefix,
+  asksGuardFirst, hasUnseenDomains, lenientParameter, lenientParameters, lenientPrefix, mayHaveStrangers,
 } from '../postfix/guarded_lists.js'
 import { domainLists } from '../postfix/parameters.js'
 import type { Postconf, Service } from '../postfix/postconf.js'
@@ -17,17 +17,16 @@ import type { Postconf, Service } from '../postfix/postconf.js'
 const domainParameters = ({ written }: Postconf): readonly string[] =>
   [...domainLists, ...written.get('virtual_alias_domains') === '$virtual_alias_maps' ? ['virtual_alias_maps'] : []]
 
-/** A `!` in front of a table: who is in it is taken for a stranger, so its absences take mail. */
-const isNegated = (text: string): boolean => text.startsWith('!')
-
 /** The maps of a plan that trivial-rewrite asks whether a domain is ours. */
 export const guardedMaps = (draft: Draft): readonly string[] => {
   const lists = domainParameters(draft.postfix)
   const { maps, edits } = draft.plan()
   const asked = new Set(edits.filter(({ parameter }) => lists.includes(parameter)).flatMap(({ to }) =>
-    splitList(to).flatMap(({ text }) => isNegated(text) ? [] : text.split(/[{},]/))))
+    textsOf(to).flatMap((text, i, list) => mayHaveStrangers(list, i) ? [] : text.split(/[{},]/))))
   return maps.flatMap(({ name }) => [...asked].some(table => table.endsWith(`${socketInQueue}:${name}`)) ? [name] : [])
 }
+
+const textsOf = (list: string): readonly string[] => splitList(list).map(({ text }) => text)
 
 const nameOfService = 'rewrite_service_name'
 
@@ -72,10 +71,11 @@ const addOptions = (draft: Draft, { name: service }: Service, resolver: string, 
 /** The value of a parameter in which {@link lenientParameter} decides by which name our maps are asked. */
 const leniently = (parameter: string, value: string): string => {
   if (!lenientParameters.includes(parameter)) return value
-  return joinList(splitList(value).map(({ separator, text }) => ({
+  const texts = textsOf(value)
+  return joinList(splitList(value).map(({ separator, text }, i) => ({
     separator,
     // The guard asks for a domain, and not for its parents as Postfix does behind unionmap:.
-    text: isNegated(text) || (parameter === 'relay_domains' && text.startsWith('unionmap:')) ? text
+    text: mayHaveStrangers(texts, i) || (parameter === 'relay_domains' && text.startsWith('unionmap:')) ? text
       : text.replaceAll(new RegExp(`${socketInQueue}:(?!\\$)`, 'g'), `${socketInQueue}:\${${lenientParameter}}`),
   })))
 }

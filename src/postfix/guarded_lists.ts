@@ -86,8 +86,15 @@ const isGuarded = (list: string, rejectsByDns: boolean): boolean => {
 }
 
 /**
- * Whether a list of our domains has some that Holdfast can't know: in a table that is not `seen`, or `.example.com`.
- * To it they are strangers', so by a lenient name their aliases would be absent.
+ * Whether a table at `i` of a list of domains may have some that are strangers' all the same: a `!` stands before it,
+ * and what that names is decided there, or before the table itself. To the guard all that a table has are ours.
+ */
+export const mayHaveStrangers = (list: readonly string[], i: number): boolean =>
+  list.slice(0, i + 1).some(text => text.startsWith('!'))
+
+/**
+ * Whether a list of our domains has some that Holdfast can't know: in a table that is not `seen` or that the guard
+ * doesn't ask, or `.example.com`. To it they are strangers', so by a lenient name their aliases would be absent.
  */
 export const hasUnseenDomains = (postfix: Postconf, seen: (table: string) => boolean): boolean => {
   const isSeen = (text: string): boolean => {
@@ -95,7 +102,10 @@ export const hasUnseenDomains = (postfix: Postconf, seen: (table: string) => boo
     return table !== null && table.kind !== 'mysql' ? table.members.every(isSeen)
       : /^(!|internal:)/.test(text) || !/^\.|[:/]/.test(text) || seen(text)
   }
-  return domainLists.some(name => !splitList(postfix.expanded.get(name) ?? '').every(({ text }) => isSeen(text)))
+  return domainLists.some(name => {
+    const texts = textsOf(splitList(postfix.expanded.get(name) ?? ''))
+    return texts.some((text, i) => !isSeen(text) || (/^[^!].*:/.test(text) && mayHaveStrangers(texts, i)))
+  })
 }
 
 /** The parameters in which a service of smtpd(8), or the trivial-rewrite(8) of such services alone, asks leniently. */

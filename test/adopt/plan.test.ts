@@ -479,12 +479,14 @@ t.test('smtpd gets a trivial-rewrite of its own, lenient names, and the guard', 
   t.end()
 })
 
-t.test('a table of domains that are not ours is no list of the guard, and has no lenient name', t => {
+t.test('a table of domains that are not ours, or after such a domain, is no list of the guard and has no lenient name', t => {
   const plan = planAdoption(postfixWith({
-    ...guardable, relay_domains: '!mysql:/not.cf, mysql:/r.cf',
+    ...guardable, relay_domains: 'mysql:/r.cf, !not.example, mysql:/s.cf, !mysql:/not.cf', transport_maps: 'mysql:/t.cf',
   }, { services: [smtpd('smtp/inet'), rewrite] }), () => null)
-  t.strictSame(plan.guard, ['relay_domains_2'])
-  t.equal(valuesOf(plan)['relay_domains'], '!socketmap:relay_domains, socketmap:${holdfast_lenient}relay_domains_2')
+  t.strictSame(plan.guard, ['relay_domains'])
+  t.equal(valuesOf(plan)['relay_domains'],
+    'socketmap:${holdfast_lenient}relay_domains, !not.example, socketmap:relay_domains_2, !socketmap:relay_domains_3')
+  t.equal(valuesOf(plan)['transport_maps'], 'socketmap:transport')
   t.end()
 })
 

@@ -173,6 +173,20 @@ t.test('the empty table before a map has no address, and each table of domains i
   t.match(replies, [/^250/, /^45/, /^550/, /^550/, /^250/])
 })
 
+t.test('a domain that a list excludes is refused for good, though a table after it has the domain', async t => {
+  const { replies } = await same(t, {
+    main: {
+      relay_domains: `${table('first')}, !not.rel.example, ${table('domains')}`,
+      parent_domain_matches_subdomains: 'relay_domains',
+    },
+    rows: rowsOf({
+      first: [['first.example', 'x']], domains: [['rel.example', 'x'], ['not.rel.example', 'x']],
+    }),
+    sessions: [mailTo(['u1@first.example', 'u1@rel.example', 'u1@sub.rel.example', 'u1@not.rel.example', 'u1@x.not.rel.example'])],
+  })
+  t.match(replies, [/^250/, /^250/, /^250/, /^554/, /^554/])
+})
+
 t.test('an extension comes back onto every address of a value, whatever its form', async t => {
   const values = [
     'Name <u2@out.example>', 'u2@out.example (comment)', 'u2%out.example', 'u2@out.example.',

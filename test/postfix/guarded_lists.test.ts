@@ -62,13 +62,13 @@ t.test('a service whose list depends on a condition does not ask the guard first
   t.equal(asksGuardFirst({ ...postfix, written, overrides: override('$mine, reject_unauth_destination') }, 'smtp/inet'), true)
 })
 
-t.test('domains are unseen in tables of others, in files, and as the parents of subdomains', async t => {
+t.test('domains are unseen in tables of others, in files, behind a domain that is not ours, and as parents of subdomains', async t => {
   const isUnseen = (value: string): boolean =>
     hasUnseenDomains(postfixWith({ relay_domains: value }), table => table.startsWith('socketmap:'))
-  for (const value of ['', 'a.example, b.example', 'a.example, socketmap:x', '!b.example, unionmap:{internal:none,socketmap:x}']) {
+  for (const value of ['', 'a.example, b.example', 'a.example, socketmap:x', 'unionmap:{internal:none,socketmap:x}, !b.example, !mysql:/x.cf']) {
     t.equal(isUnseen(value), false, value)
   }
-  for (const value of ['hash:/x, socketmap:x', '/etc/domains', '.a.example', 'unionmap:{hash:/x,socketmap:x}', 'mysql:/x.cf']) {
+  for (const value of ['hash:/x, socketmap:x', '/etc/domains', '.a.example', 'unionmap:{hash:/x,socketmap:x}', 'mysql:/x.cf', '!b.example, socketmap:x']) {
     t.equal(isUnseen(value), true, value)
   }
 })
