@@ -13,9 +13,13 @@ const literal = (text: string): string =>
 const sentences = (text: string): string =>
   literal(text).replace(/\s*\n\s*/g, '\n').replace(/(?<=[.;:]) +(?=[A-Z])/g, '\n')
 
+/** Lines as long as mandoc's lint wants them. A dot at the beginning of one would make it a macro. */
+const wrapped = (text: string): string =>
+  text.replace(/(?=.{79}).{1,76}(?= ) /g, line => `${line.trimEnd()}\n`).replace(/\n(?=\.)/g, '\n\\&')
+
 /** A paragraph; what is in `backquotes` is shown in bold, without them. */
-export const prose = (text: string): string => text.trim().split(/`([^`]*)`/)
-  .map((part, index) => index % 2 === 0 ? sentences(part) : `\\fB${literal(part)}\\fP`).join('')
+export const prose = (text: string): string => wrapped(text.trim().split(/`([^`]*)`/)
+  .map((part, index) => index % 2 === 0 ? sentences(part) : `\\fB${literal(part)}\\fP`).join(''))
 
 /** A word as an argument of a macro. */
 export const word = (text: string): string => {
@@ -47,7 +51,7 @@ export const page = ({ name, number, brief, sections }: Page, version: string, d
   `.\\" Made by the build of holdfast ${version} from its commands and its schema; do not edit.`,
   `.Dd ${date.toLocaleDateString('en', { year: 'numeric', month: 'long', day: 'numeric', timeZone: 'UTC' })}`,
   `.Dt ${name.toUpperCase()} ${number}`,
-  `.Os "Holdfast ${version}"`,
+  '.Os',
   section('NAME', `.Nm ${name}`, `.Nd ${brief}`),
   ...sections, '',
 ].join('\n')

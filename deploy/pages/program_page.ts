@@ -68,7 +68,8 @@ a recipient that exists is never answered absent.`))
 
 const signals = section('SIGNALS', prose('To `holdfast serve`:'), list([
   ['Dv SIGHUP', prose(`The daemon reads the configuration, its text tables and its certificates again.
-Clients stay connected. A configuration with faults changes nothing; the log has all of them.`)],
+Clients stay connected. A map with faults keeps its last good definition.
+With a fault outside the maps nothing changes. The log has all faults.`)],
   ['Dv SIGTERM , SIGINT', prose(`The daemon accepts no more clients, answers the requests under way,
 writes its snapshot, and exits.`)],
 ]))
@@ -90,18 +91,19 @@ const files = section('FILES', list([
   ['Pa /etc/holdfast/holdfast.yaml', prose('The configuration.')],
   ['Pa /var/spool/postfix/holdfast/holdfast.sock', prose(`The socket for Postfix, in the folder that chrooted
 services see.`)],
-  ['Pa /run/holdfast/admin.sock', prose('The socket of `explain`, `flush`, `trust`, `warm`, `export` and `import`.')],
+  ['Pa /run/holdfast/admin.sock', prose(`The socket of \`explain\`, \`flush\`, \`trust\`, \`warm\`, \`forget\`,
+\`export\` and \`import\`.`)],
   ['Pa /var/lib/holdfast/snapshot', prose('The cache, kept over a restart.')],
 ]))
 
 const exitStatus = section('EXIT STATUS', prose('As in'), '.Xr sysexits 3 ,', prose('and:'), list([
   ['0', prose('All is well; `query`: found.')],
-  ['1', prose('`query`: absent; `compare`: answers differ.')],
+  ['1', prose('`query`: absent; `compare`: answers differ; `mx`: a domain is to be mended.')],
   ['64', prose('The command line is wrong.')],
   ['66', prose('A file that the command line names can\'t be read.')],
   ['69', prose('`serve`: it can\'t listen where the configuration says; `adopt`: postconf(1) failed.')],
   ['73', prose('`adopt`: the configuration can\'t be written.')],
-  ['75', prose('The daemon or a table can\'t be asked now; `serve`: a bug ended it, start it again.')],
+  ['75', prose('The daemon, a table or DNS can\'t be asked now; `serve`: a bug ended it, start it again.')],
   ['78', prose('The configuration is wrong.')],
 ]))
 
@@ -133,7 +135,8 @@ The messages, without what varies in them:`),
 
 const bugs = section('BUGS', prose(`
 A recipient who never had mail and is in no copy of a table is deferred until an outage is over.
-A node that knows no key yet believes what MySQL says, unless a map has a \`canary\`.
+A node that knows no key of a map yet believes MySQL when it says absent, unless a map has a \`canary\`.
+While a table is refilled row by row, a recipient that nobody asked for and no copy has may be answered absent.
 Postfix's local(8) and virtual(8) take no socketmap for parameters that decide under which account they act.
 Postfix reads no value of more than 100,000 bytes from a socketmap, so such a value is a temporary error.`))
 

@@ -10,6 +10,9 @@ import { duration, share, size } from './units.js'
 const text = z.string().min(1)
 /** mysql_table(5) has texts only; YAML makes numbers and booleans of some of them. */
 const mysqlValue = z.union([z.string(), z.number(), z.boolean()])
+/** Those of one kind; tables/definition.ts checks them. */
+const yesOrNo = mysqlValue.meta({ id: 'yesno', description: 'yes or no.' })
+const count = mysqlValue.meta({ id: 'number', description: 'A whole number.' })
 
 const secret = {
   password: z.string().optional().describe('The password. Keep it out of this file, if you can'),
@@ -53,7 +56,7 @@ const database = z.strictObject({
     .describe('The certificates of the authorities that may sign the server\'s certificate, PEM'),
   tls_CApath: mysqlValue.optional().describe('A folder of such certificates, PEM'),
   tls_ciphers: mysqlValue.optional().describe('The ciphers to offer, as OpenSSL names them'),
-  tls_verify_cert: mysqlValue.optional()
+  tls_verify_cert: yesOrNo.optional()
     .describe('yes: the name in the server\'s certificate must be the host that Holdfast connects to'),
 })
 
@@ -64,9 +67,9 @@ const queryParameters = {
     .describe('How a result becomes an answer, as in mysql_table(5). The default is %s'),
   domain: z.union([mysqlValue, z.array(z.string())]).optional()
     .describe('The domains whose keys are looked up, as in mysql_table(5). Other keys are absent'),
-  expansion_limit: mysqlValue.optional()
+  expansion_limit: count.optional()
     .describe('The largest number of results of one lookup. More are a temporary error. 0, the default, is no limit'),
-  require_result_set: mysqlValue.optional()
+  require_result_set: yesOrNo.optional()
     .describe('yes: a statement without a result set is an error; no: its key is absent. The default is yes'),
 }
 
