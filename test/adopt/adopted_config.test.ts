@@ -59,6 +59,16 @@ t.test('an absent route is forgotten after 5 s, even if Postfix does the steps',
   t.equal(parsed(configText(postfix, { ...plan, maps: [map] }, { ...site, group: null })).maps['transport']?.absent_for, 5_000)
 })
 
+t.test('smtputf8_enable is main.cf\'s, and a map has its own where its services have another', async t => {
+  const maps = plan.maps.map((map, index) => ({ ...map, smtputf8: index === 0 }))
+  const written = (value: string) => {
+    const file = parsed(configText({ ...postfix, expanded: new Map([...expanded, ['smtputf8_enable', value]]) }, { ...plan, maps }, site))
+    return [file.smtputf8_enable, ...['virtual_alias', '2'].map(name => file.maps[name]?.smtputf8_enable)]
+  }
+  t.strictSame(written('yes'), ['yes', undefined, 'no'])
+  t.strictSame(written('no'), ['no', 'yes', undefined])
+})
+
 t.test('the configuration repeats the parameters of main.cf that decide the steps', async t => {
   const file = parsed(configText(postfix, plan, site))
   t.equal(file.recipient_delimiter, '+-')

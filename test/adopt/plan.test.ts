@@ -534,6 +534,35 @@ t.test('another service\'s name is left to it, and a resolver of before serves n
   t.end()
 })
 
+t.test('a value that takes something from a name which a service overrides stays, in a path or a condition too', async t => {
+  const overrides = [{ service: 'cleanup/unix', parameter: 'mine', value: '/other' }]
+  const values = ['mysql:$mine/a.cf', 'proxy:mysql:$(mine)/a.cf', '$more', '${mine?{mysql:/a.cf}:{mysql:/b.cf}}']
+  for (const value of values) {
+    const postfix = postfixWith({ mine: '/dir', more: 'mysql:$mine/a.cf', virtual_alias_maps: value }, { overrides })
+    const expanded = new Map([...postfix.expanded, ['virtual_alias_maps', 'mysql:/dir/a.cf']])
+    const { edits, leftAlone } = planAdoption({ ...postfix, expanded }, () => null)
+    t.strictSame(edits, [], value)
+    const reasons = leftAlone.filter(({ parameter }) => parameter === 'virtual_alias_maps').map(({ why }) => why)
+    t.strictSame(reasons, ['cleanup/unix overrides $mine'], value)
+  }
+  t.strictSame(planOf({ mine: '/dir', virtual_alias_maps: 'mysql:/b.cf, mysql:$mine/a.cf' }, { overrides }).edits,
+    ['virtual_alias_maps = steps:virtual_alias, mysql:$mine/a.cf'])
+})
+
+t.test('a map knows as much of UTF-8 as the services that ask it', async t => {
+  const services = ['smtpd', 'cleanup', 'trivial-rewrite'].map(command => ({ name: `${command}/unix`, chroot: 'n', command }))
+  const knows = (overrides: readonly Override[], main = 'yes'): Readonly<Record<string, boolean>> =>
+    Object.fromEntries(planAdoption(postfixWith({
+      smtputf8_enable: main, sender_bcc_maps: 'mysql:/b.cf', relay_recipient_maps: 'mysql:/r.cf', relay_domains: 'mysql:/d.cf',
+    }, { services, overrides }), () => null).maps.map(({ name, smtputf8 }) => [name, smtputf8]))
+  const [all, none] = [true, false].map(knowsAny => ({ sender_bcc: knowsAny, relay_recipient: knowsAny, relay_domains: knowsAny }))
+  const override = (value: string): Override => ({ service: 'cleanup/unix', parameter: 'smtputf8_enable', value })
+  t.strictSame(knows([]), all)
+  t.strictSame(knows([], 'no'), none)
+  t.strictSame(knows([override('no')]), { ...all, sender_bcc: false })
+  t.strictSame(knows([override('yes')], 'no'), { ...none, sender_bcc: true })
+})
+
 t.test('each table that can\'t be adopted is named with the reason', async t => {
   const postfix = postfixWith({
     virtual_alias_maps: 'mysql:/bad.cf', canonical_maps: 'mysql:main', transport_maps: 'mysql:./t.cf',

@@ -460,6 +460,17 @@ t.test('a parameter that decides the steps and differs from main.cf is a warning
   t.strictSame(await said(t, { main: { ...none, parent_domain_matches_subdomains: '' } }), [], 'no map in use minds it')
 })
 
+t.test('a map that knows more or less of UTF-8 than a service that asks it is a warning', async t => {
+  const lines = await said(t, { main: { smtputf8_enable: 'no' } })
+  t.equal(lines.length, 4, 'aliases, routes, domains and access')
+  for (const line of lines) t.match(line, /^warning: .*has smtputf8_enable: yes, but a service that asks it has no: /)
+  const master = 'cleanup unix n - y - 0 cleanup -o smtputf8_enable=no\n'
+  await finds(t, {
+    main: { virtual_alias_maps: '', sender_bcc_maps: `unionmap:{internal:none,${socketmap('mailbox')}}` }, master,
+    search: { mailbox: 'exact' }, absence: { mailbox: 'passes' },
+  }, /^warning: .*sender_bcc_maps: .*map mailbox has smtputf8_enable: yes, but a service that asks it has no: /)
+})
+
 t.test('files with passwords that every account can read, and a public status page, are warnings', async t => {
   const dir = freshFolder()
   chmodSync(dir, 0o755)
