@@ -8,7 +8,7 @@ import type { Draft } from './draft.js'
 import { editedEntry } from './switch_over.js'
 import { joinList, splitList } from '../postfix/parameter_list.js'
 import {
-  asksGuardFirst, hasUnseenDomains, lenientParameter, lenientParameters, lenientPrefix, mayHaveStrangers,
+  hasUnseenDomains, lenientParameter, lenientParameters, lenientPrefix, mayHaveStrangers, whyNotLenient,
 } from '../postfix/guarded_lists.js'
 import { domainLists } from '../postfix/parameters.js'
 import type { Postconf, Service } from '../postfix/postconf.js'
@@ -30,7 +30,7 @@ const textsOf = (list: string): readonly string[] => splitList(list).map(({ text
 
 const nameOfService = 'rewrite_service_name'
 
-/** Gives each smtpd whose restrictions ask the guard lenient names of our maps, and a trivial-rewrite that has them. */
+/** Gives each smtpd that may ask leniently the lenient names of our maps, and a trivial-rewrite that has them. */
 export const addResolver = (draft: Draft): void => {
   const { postfix } = draft
   const after = draft.after()
@@ -40,7 +40,7 @@ export const addResolver = (draft: Draft): void => {
   const earlier = postfix.services.find(({ name: service, command }) => command === 'trivial-rewrite'
     && overridesIn(after, service).has(lenientParameter))
   const users = postfix.services.filter(({ name: service, command }) => command === 'smtpd'
-    && !overridesIn(after, service).has(nameOfService) && asksGuardFirst(after, service))
+    && !overridesIn(after, service).has(nameOfService) && whyNotLenient(after, service) === null)
   if (earlier === undefined && (rewrite === undefined || users.length === 0)) return
 
   const isComplete = !hasUnseenDomains(after, table => table.includes(`${socketInQueue}:`))

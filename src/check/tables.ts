@@ -1,7 +1,7 @@
 /** Whether the maps that Postfix asks for exist, do the steps that it expects, and may be asked by it at all. Pure. */
 import { staticDomains } from '../adopt/adopted_config.js'
 import { smtputf8In, stepsProblem, virtualAgents } from '../adopt/circumstances.js'
-import { asksGuardFirst, guardName, hasUnseenDomains, lenientOf, lenientParameter } from '../postfix/guarded_lists.js'
+import { guardName, hasUnseenDomains, lenientOf, lenientParameter, whyNotLenient } from '../postfix/guarded_lists.js'
 import { resolverOf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import type { Config, MapConfig } from '../config/config.js'
@@ -154,21 +154,15 @@ const lenientProblem = (
   const asker = postfix.services.find(({ name }) => name === service)
   const users = asker?.command === 'smtpd' ? [asker]
     : postfix.services.filter(({ name }) => resolverOf(postfix, name) === asker?.name)
-  const unguarded = users.find(({ name, command }) => command !== 'smtpd' || !asksGuardFirst(postfix, name))
-  const isList = (domainLists as readonly string[]).includes(parameter)
-  if (users.length > 0 && unguarded === undefined && (isList || !hasUnseen)) return null
-  const says = `${table}: in an outage it says absent where it can't know, which refuses recipients that exist, `
-  const remedy = `Ask the map without lenient/ here (-o ${lenientParameter}=)`
-  if (users.length > 0 && unguarded === undefined) {
-    return {
-      level: 'error',
-      text: `${says}if their domain is one that Postfix has from another table in ${domainLists.join(', ')}. ${remedy}`,
-    }
-  }
-  return {
+  const others = users.filter(({ command }) => command !== 'smtpd')
+  const isUnseen = hasUnseen && !(domainLists as readonly string[]).includes(parameter)
+  const why = users.length === 0 || others.length > 0 ? 'unless smtpd(8) alone asks it'
+    : users.map(({ name }) => whyNotLenient(postfix, name)).find(each => each !== null)
+      ?? (isUnseen ? `if their domain is in a table of ${domainLists.join(', ')} that Holdfast doesn't answer` : null)
+  return why === null ? null : {
     level: 'error',
-    text: `${says}unless smtpd(8) alone asks it and asks ${guardName} first`
-      + `${unguarded === undefined ? '' : `: ${unguarded.name} does not`}. ${remedy}`,
+    text: `${table}: in an outage it says absent where it can't know, which refuses recipients that exist: ${why}. `
+      + `Ask the map without lenient/ here (-o ${lenientParameter}=)`,
   }
 }
 

@@ -2,12 +2,13 @@
  * Where `recipient_guard` has to stand in Postfix's restrictions, and where lenient names may be asked
  * (lookup/recipient_guard.ts says what both are for).
  *
- * Bugs: a restriction that is the value of a row in an access table is not seen.
+ * Bugs: a restriction that is the value of a row in an access table is not seen, nor is error: in a row of
+ * sender_dependent_default_transport_maps.
  */
 import { parseTable, splitList } from './parameter_list.js'
 import type { ListPiece } from './parameter_list.js'
 import { domainLists, programsOf, purposes } from './parameters.js'
-import { restrictionListsOf, valueIn } from './postconf.js'
+import { resolverOf, restrictionListsOf, valueIn } from './postconf.js'
 import type { Postconf } from './postconf.js'
 
 /** The name by which Postfix asks the guard. */
@@ -67,13 +68,21 @@ export const withGuard = (pieces: readonly ListPiece[], guard: string): readonly
   ]
 }
 
-/** Whether in no list of an smtpd service anything judges a recipient's domain before the guard has. */
-export const asksGuardFirst = (postfix: Postconf, service: string): boolean => {
+/**
+ * Why a service of smtpd(8) may not ask leniently: by an absence that nobody can know, it would refuse recipients. null
+ * if it may: each of its lists has the guard before what judges a recipient's domain, and who need not pass the guard,
+ * such as mynetworks, may send anywhere.
+ */
+export const whyNotLenient = (postfix: Postconf, service: string): string | null => {
   const rejectsByDns = valueIn(postfix, service, 'unknown_address_reject_code')?.startsWith('4') !== true
-  return restrictionListsOf(postfix).every(parameter => {
+  const unguarded = restrictionListsOf(postfix).find(parameter => {
     const value = valueIn(postfix, service, parameter)
-    return value !== null && isGuarded(value, rejectsByDns)
+    return value === null || !isGuarded(value, rejectsByDns)
   })
+  if (unguarded !== undefined) return `${unguarded} of ${service} does not ask ${guardName} first`
+  const transport = valueIn(postfix, resolverOf(postfix, service), 'default_transport')
+  return transport === null || /^error(:|$)/.test(transport)
+    ? `default_transport = ${transport ?? 'a condition'} refuses recipients of domains that aren't ours` : null
 }
 
 const isGuarded = (list: string, rejectsByDns: boolean): boolean => {

@@ -166,17 +166,19 @@ t.test('a lenient name is an error unless smtpd alone asks it, and asks the guar
   const guard = ['relay']
   t.strictSame(await said(t, { guard, main, master: `${resolver('own')}${smtpd(guarded)}\n` }), [])
   t.strictSame(await said(t, { guard, main, master: `${resolver('own')}${smtpd(guarded)} ${lenient}` }), [])
-  const isError = /^error: .*own\/unix\/relay_domains: .*asks recipient_guard first: smtp\/inet does not\. Ask the map without/
+  const isError = /^error: .*own\/unix\/relay_domains: .*exist: smtpd_relay_restrictions of smtp\/inet does not ask recipient_guard first\. Ask the map without/
   await finds(t, { guard, main, master: resolver('own') + smtpd(refusing) }, isError)
-  await finds(t, { guard, main, master: resolver('rewrite') }, /^error: .*rewrite\/unix\/relay_domains: .*recipient_guard first: /)
+  await finds(t, { guard, main, master: resolver('rewrite') }, /^error: .*rewrite\/unix\/relay_domains: .*unless smtpd\(8\) alone asks it/)
   await finds(t, { guard, main, master: `cleanup unix n - y - 0 cleanup ${lenient}` },
     /^error: .*cleanup\/unix\/virtual_alias_maps: .*in an outage/)
+  await finds(t, { guard, main: { ...main, default_transport: 'error:no' }, master: `${resolver('own')}${smtpd(guarded)}\n` },
+    /^error: .*own\/unix\/relay_domains: .*exist: default_transport = error:no refuses/)
   await finds(t, { guard, main: { relay_domains: socketmap('lenient/relay') } }, /^error: .*main.cf: relay_domains: /)
   await finds(t, { main, master: `${resolver('own')}${smtpd('\n')}` }, /^error: .*relay_domains: .*\(451\): set recipient_guard$/)
   const unseen = { ...main, virtual_mailbox_domains: 'inline:{a=b}' }
   t.strictSame(await said(t, { guard, main: unseen, master: `${resolver('own')}${smtpd(guarded)}\n` }), [])
   await finds(t, { guard, main: unseen, master: `${resolver('own')}${smtpd(guarded)} ${lenient}` },
-    /^error: .*smtp\/inet\/virtual_alias_maps: .*another table in mydestination, .*Ask the map without lenient/)
+    /^error: .*smtp\/inet\/virtual_alias_maps: .*in a table of mydestination, .*Ask the map without lenient/)
   await finds(t, { guard, main: { ...main, virtual_alias_domains: 'A.example' }, master: `${resolver('own')}${smtpd(guarded)}\n` },
     /^warning: .*holdfast.yaml: static_domains: main.cf has a\.example, and this configuration has not: /)
 })

@@ -1,6 +1,6 @@
 /** Where the guard of recipients goes in a list of restrictions, and whether a list asks it before it judges. */
 import t from 'tap'
-import { asksGuardFirst, hasUnseenDomains, lenientOf, withGuard } from '../../src/postfix/guarded_lists.js'
+import { hasUnseenDomains, lenientOf, whyNotLenient, withGuard } from '../../src/postfix/guarded_lists.js'
 import { joinList, splitList } from '../../src/postfix/parameter_list.js'
 
 const guard = 'socketmap:unix:holdfast/holdfast.sock:recipient_guard'
@@ -41,7 +41,7 @@ const postfixWith = (values: Readonly<Record<string, string>>) => ({
 })
 
 t.test('a service asks the guard first if it does so in each of its lists, classes too', async t => {
-  const asks = (values: Readonly<Record<string, string>>): boolean => asksGuardFirst(postfixWith(values), 'smtp/inet')
+  const asks = (values: Readonly<Record<string, string>>): boolean => whyNotLenient(postfixWith(values), 'smtp/inet') === null
   t.equal(asks({ smtpd_recipient_restrictions: 'permit_mynetworks' }), true)
   t.equal(asks({ smtpd_recipient_restrictions: `check_recipient_access ${guard}, reject_unauth_destination` }), true)
   t.equal(asks({ smtpd_relay_restrictions: 'reject_unauth_destination' }), false)
@@ -57,9 +57,15 @@ t.test('a service asks the guard first if it does so in each of its lists, class
 t.test('a service whose list depends on a condition does not ask the guard first for certain', async t => {
   const postfix = postfixWith({})
   const override = (value: string) => [{ service: 'smtp/inet', parameter: 'smtpd_recipient_restrictions', value }]
-  t.equal(asksGuardFirst({ ...postfix, overrides: override('${x?{reject_unauth_destination}}') }, 'smtp/inet'), false)
+  t.equal(whyNotLenient({ ...postfix, overrides: override('${x?{reject_unauth_destination}}') }, 'smtp/inet') === null, false)
   const written = new Map([['mine', `check_recipient_access ${guard}`], ['smtpd_recipient_restrictions', '']])
-  t.equal(asksGuardFirst({ ...postfix, written, overrides: override('$mine, reject_unauth_destination') }, 'smtp/inet'), true)
+  t.equal(whyNotLenient({ ...postfix, written, overrides: override('$mine, reject_unauth_destination') }, 'smtp/inet') === null, true)
+})
+
+t.test('a service whose transport for other domains is error: may not ask leniently', async t => {
+  for (const [transport, isLenient] of [['error', false], ['error:5.1.2 no', false], ['smtp', true], ['errors:x', true]] as const) {
+    t.equal(whyNotLenient(postfixWith({ default_transport: transport }), 'smtp/inet') === null, isLenient, transport)
+  }
 })
 
 t.test('domains are unseen in tables of others, in files, behind a domain that is not ours, and as parents of subdomains', async t => {
