@@ -126,7 +126,9 @@ const node = {
     .describe('The name by which `role` knows this node. The default is the host\'s name. Since 0.2.0'),
   unknown: z.enum(['reject', 'defer']).default('reject').describe('On a primary: the answer for a recipient that the '
     + 'table says is absent. reject: no such recipient. defer: a temporary error, so that the client goes on to the '
-    + 'next MX. It acts on maps with search: recipient and absence: refuses, and on maps that set it themselves'),
+    + 'next MX. A client that gives up after two hosts that answered, as Postfix does by default, may never come to a '
+    + 'fallback behind three primaries. It acts on maps with search: recipient and absence: refuses, and on maps that '
+    + 'set it themselves'),
   outage: z.enum(['reject', 'defer']).optional()
     .describe('On a fallback: the answer for a recipient that can\'t be known in an outage. The default is defer'),
   outage_after: duration.prefault('1m').describe('With outage: reject: the time for which all servers of the table '
