@@ -11,6 +11,11 @@ t.test('the built file can be run as it is, as npx does', async t => {
   t.match(await run(mainFile, ['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+ \(Node\.js \d+\.\d+\.\d+\)\n$/ })
 })
 
+t.test('an unknown command gets one line on what to do, and not the help of all commands', async t => {
+  const stderr = 'error: unknown command \'bogus\'\n`holdfast --help` lists the commands\n'
+  t.strictSame(await run(mainFile, ['bogus']), { code: 1, stdout: '', stderr })
+})
+
 t.test('npx runs the built program, and before a build it says how to build it', async t => {
   const { bin } = JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { bin: { holdfast: string } }
   const start = fileURLToPath(packageFile(bin.holdfast))

@@ -44,7 +44,7 @@ const flushMap = async (map: MysqlMap, key: string | null, announce: Announce, l
   return { done: await flush(map, key, announce) }
 }
 
-const noLoader = 'is not loaded ahead of demand: its configuration has no `warm:`, or the log says why it can\'t be'
+const noLoader = 'is not loaded ahead of demand: add `warm:`; if it has that, the log says why it can\'t be'
 
 /** How often (ms) a load is looked at until it has ended. */
 const lookMs = 100
@@ -81,7 +81,7 @@ const forget = async (name: string, { forgetNode }: Administered, log: Log): Pro
   const problem = await forgetNode(name).catch((error: unknown) => `Redis can't be asked now: ${messageOf(error)}`)
   if (problem !== null) return { error: problem }
   log.info(`fleet: an administrator says that node ${name} is out of service`)
-  return { done: `${name} is forgotten; each node that shares the Redis no longer names it after 10 s` }
+  return { done: `${name} is forgotten; within 10 s no node that shares the Redis names it` }
 }
 
 /** `POST /trust`, `/flush`, `/warm` and `/forget`. */
@@ -100,7 +100,7 @@ export const routeActions = (app: FastifyInstance, administered: () => Administe
       const map = maps.get(name ?? '')
       if (map === undefined) return { missing: noMap(name, maps) }
       return map.kind === 'mysql' ? act(map, textAt(body, 'key'))
-        : { error: `${map.name} is a text table: it is read at start and reload` }
+        : { error: `${map.name} is a text table, which is read at start and on reload: reload the configuration` }
     })
   onMap('trust', map => trust(map, log))
   onMap('flush', (map, key) => flushMap(map, key, flushed => administered().announce(flushed), log))

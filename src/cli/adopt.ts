@@ -186,7 +186,7 @@ export const adopt = async ({ configDir, output, apply }: AdoptOptions, process:
       throw new Failure(exitConfig, plan.leftAlone.length > 0 ? `no mysql: table of ${configDir} can move`
         : `${configDir} has no mysql: table; name Postfix's folder with --config-dir`)
     }
-    process.stdout.write(`All is moved: Postfix asks Holdfast in ${moved.join(', ')}\n`)
+    process.stdout.write(`All tables are moved: Postfix asks Holdfast in ${moved.join(', ')}\n`)
     return 0
   }
   const owner = postfix.expanded.get('mail_owner') ?? ''

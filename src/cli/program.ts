@@ -40,7 +40,8 @@ Examples:
   addTelling(program, process)
   addRows(program, process)
   addPages(program, process)
-  return program
+  // The commands show their own help after an error; that of all commands would hide it.
+  return program.showHelpAfterError('`holdfast --help` lists the commands')
 }
 
 /** Runs a command: its exit code becomes the process's, and a Failure becomes a message. */
@@ -137,7 +138,7 @@ const addShowing = (program: Command, process: NodeJS.Process): void => {
     .action((options: StatusOptions) =>
       run('status', process, async () => (await import('./show_status.js')).status(options, process)))
 
-  addAdmin(program, 'explain', 'go the way of a mail through every map that Postfix asks: what each answers now, '
+  addAdmin(program, 'explain', 'follow a mail through every map that Postfix asks: what each answers now, '
     + 'where that comes from, and what it would answer without MySQL', 'holdfast explain info+news@example.com')
     .argument('<ADDRESS>', 'an address, a domain, or a client\'s IP address')
     .option('--map <MAP>', 'this map only')
@@ -150,7 +151,7 @@ const addShowing = (program: Command, process: NodeJS.Process): void => {
 const addMx = (program: Command, process: NodeJS.Process): void => {
   program.command('mx')
     .description('look up the MX records of the domains that mail is taken for, and compare them with the roles of the '
-      + 'nodes; exit code 0 if all are right, 1 if something is to mend, 75 if DNS or a table could not be asked')
+      + 'nodes; exit code 0 if all are right, 1 if some are wrong, 75 if DNS or a table could not be asked')
     .argument('[DOMAIN...]', 'these domains; by default those that the maps list')
     .option('--config <FILE>', 'the configuration file', standardConfig)
     .option('--resolver <ADDRESS>', 'the DNS server to ask: ADDRESS or ADDRESS:PORT; by default `mx_resolver`, else '
@@ -174,15 +175,15 @@ const addTelling = (program: Command, process: NodeJS.Process): void => {
     .action((map: string, options: DaemonOptions) =>
       act('/trust', { map }, options, process))
 
-  addAdmin(program, 'flush', 'look up a key, the keys of a domain, or every key of a map again, on all nodes; '
-    + 'until then the old answers bridge an outage', 'holdfast flush virtual_alias info@example.com')
+  addAdmin(program, 'flush', 'ask MySQL anew for a key, the keys of a domain, or every key of a map, on all nodes; '
+    + 'in an outage the old answers still serve', 'holdfast flush virtual_alias info@example.com')
     .argument('<MAP>', 'the name of the map')
     .argument('[KEY]', 'an address, a domain, or @DOMAIN for all of a domain')
     .action((map: string, key: string | undefined, options: DaemonOptions) =>
       act('/flush', { map, key }, options, process))
 
-  addAdmin(program, 'forget', 'no longer name a node that is out of service, which `status --fleet` calls gone for a '
-    + 'week; all nodes that share the Redis forget it', 'holdfast forget mx9.example.com')
+  addAdmin(program, 'forget', 'take a node that is out of service off the list of `status --fleet`, on all nodes that '
+    + 'share the Redis', 'holdfast forget mx9.example.com')
     .argument('<NODE>', 'its name, as `holdfast status --fleet` has it')
     .action((node: string, options: DaemonOptions) =>
       act('/forget', { node: node.toLowerCase().replace(/\.$/, '') }, options, process))
@@ -196,7 +197,7 @@ const addRows = (program: Command, process: NodeJS.Process): void => {
       run('export', process, async () => (await import('./export.js')).exportMap(map, options, process)))
 
   addAdmin(program, 'import', 'give the rows of a Postfix text table to the running daemon, for an outage of MySQL; '
-    + 'the entries that it has stay', 'holdfast import virtual_alias /etc/postfix/virtual_alias')
+    + 'what MySQL said stays as it is', 'holdfast import virtual_alias /etc/postfix/virtual_alias')
     .argument('<MAP>', 'the name of the map')
     .argument('<FILE>', 'the table, as for texthash:')
     .action((map: string, file: string, options: DaemonOptions) =>

@@ -328,7 +328,7 @@ export const moveOverAndBack = async (
   const copies = readdirSync(bed.postfix.configDir).filter(name => name.includes('before-holdfast'))
   t.equal(copies.length, 2, 'main.cf and master.cf have copies')
   for (const name of ['main.cf', 'master.cf']) settle(join(bed.postfix.configDir, name))
-  t.match(await bed.adopt(), { code: 0, stdout: /All is moved: Postfix asks Holdfast in / }, 'a second one says so')
+  t.match(await bed.adopt(), { code: 0, stdout: /All tables are moved: Postfix asks Holdfast in / }, 'a second one says so')
   const checked = await run(process.execPath, [mainFile, 'check', '--config-dir', bed.postfix.configDir, config])
   t.match(checked, { code: 0, stdout: /^ok: [^\n]*\n$/ }, 'and nothing is to be said of it')
   await bed.postfix.reload()

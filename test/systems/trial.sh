@@ -123,7 +123,7 @@ move_over() {
     holdfast adopt --apply || return 1
     systemctl reload postfix
     sleep 2
-    postconf -n | grep -q 'virtual_alias_maps = .*socketmap:' && holdfast adopt | grep 'All is moved'
+    postconf -n | grep -q 'virtual_alias_maps = .*socketmap:' && holdfast adopt | grep 'All tables are moved'
 }
 
 copies_taken() {
