@@ -44,7 +44,7 @@ export const reasons = [
   'overloaded',
   /** The answer exists but can't be sent: empty, with a NUL, too long, or over expansion_limit. */
   'bad-value',
-  /** The server said "no such row", but a guard (canary, shrink, replica) says not to believe it. */
+  /** The server said "no such row", and is not believed: its canary or too many known keys are missing, or it lags. */
   'distrusted',
   /** Postfix asked for a map that the configuration doesn't name. */
   'unknown-map',

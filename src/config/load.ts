@@ -95,7 +95,11 @@ const checkResolver = ({ problem }: Reading, { mx_resolver: server }: ConfigFile
 
 const checkGuard = ({ problem, faults }: Reading, { recipient_guard: lists, maps }: ConfigFile): void => {
   for (const [index, name] of lists.entries()) {
-    const search = maps[name]?.search
+    const { search, unknown } = maps[name] ?? {}
+    if (unknown === 'defer') {
+      problem(['maps', name, 'unknown'], `unknown: is defer in a list of our domains (recipient_guard has ${name}), `
+        + 'which lacks the domain of each stranger: it would defer all mail; remove this')
+    }
     if (faults.has(name) || search === 'exact' || search === 'domain' || search === 'virtual') continue
     problem(['recipient_guard', index], `recipient_guard: '${name}' is `
       + `${search === undefined ? 'no map' : `a map with search: ${search}`}; `

@@ -18,8 +18,9 @@ import type { Outcome, Reason } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 
 /**
- * What the guard says of a recipient whose domain is ours. smtpd keeps what a lenient answer made of a domain as long
- * as its process lives: then this restriction defers, where reject_unauth_destination would reject.
+ * What the guard says of a recipient whose domain is ours. An smtpd process remembers its last hundred addresses. If a
+ * lenient answer once made one of them a stranger's, this restriction defers it, where reject_unauth_destination would
+ * reject it.
  */
 const ours = found(byteString('defer_unauth_destination'))
 
@@ -31,9 +32,9 @@ export const leniently = (
   return outcome.kind === 'unavailable' && mayBeAbsent(outcome.reason) && !isOurs() ? absent : outcome
 }
 
-/** There may be no row, or there is none, and `unknown: defer` doesn't say so: the guard defers the recipient. */
+/** There may be no row. */
 const mayBeAbsent = (reason: Reason): boolean =>
-  isOutage(reason) || reason === 'distrusted' || reason === 'overloaded' || reason === 'unknown-deferred'
+  isOutage(reason) || reason === 'distrusted' || reason === 'overloaded'
 
 /** What is known of our domains without asking anybody. */
 export type OwnDomains = {

@@ -60,6 +60,7 @@ const mistakes: readonly (readonly [string, RegExp])[] = [
   ['recipient_delimiter: 1', /^c.yaml:5 recipient_delimiter: is a number; must be text, in quotes where it looks like a number$/],
   ['  recipient_guard: {search: exact, text: t}', /^c.yaml:5 maps.recipient_guard: Holdfast itself answers recipient_guard and lenient\/\.\.\.; give the map another name, in main.cf too$/],
   ['  lenient/x: {search: exact, text: t}', /^c.yaml:5 maps.lenient\/x: Holdfast itself answers /],
+  ['  list: {search: exact, text: t, unknown: defer}\nrecipient_guard: [list]', /^c.yaml:5 unknown: is defer in a list of our domains \(recipient_guard has list\), .*; remove this$/],
   ['recipient_guard: [nobody]', /^c.yaml:5 recipient_guard: 'nobody' is no map; name maps that list domains, with search: exact, domain or virtual$/],
   ['redis:', /^c.yaml:5 redis: is empty; remove it, or write a section of NAME: VALUE$/],
   ['health: 8025', /^c.yaml:5 health: is a number; must be text/],

@@ -22,7 +22,6 @@ t.test('a lenient name says absent where the map can\'t know, unless the domain 
       (await said(unavailable(reason, ''), false)).kind === 'absent' ? [reason] : []))
     t.strictSame(taken.flat().sort(), [
       'breaker-open', 'distrusted', 'overloaded', 'source-down', 'source-refused', 'timeout',
-      'unknown-deferred',
     ])
   }
 })
