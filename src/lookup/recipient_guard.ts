@@ -67,6 +67,8 @@ export const guardRecipient = async (
   const domain = domainOf(recipient)
   // An address literal is in no list, and Postfix itself knows the domains that main.cf names.
   if (!recipient.includes('@') || domain.startsWith('[') || staticDomains.has(fold(domain))) return absent
+  // With a route in the address (host!user@domain) smtpd takes no domain for ours (resolve.c, permit_auth_destination).
+  if (/[!%@]/.test(recipient.slice(0, recipient.lastIndexOf('@')))) return absent
   const outcomes = await Promise.all(lists.map(async list => await list(domain)))
   if (outcomes.some(({ kind }) => kind === 'found')) return ours
   return outcomes.find(({ kind }) => kind === 'unavailable') ?? absent

@@ -80,9 +80,25 @@ export const whyNotLenient = (postfix: Postconf, service: string): string | null
     return value === null || !isGuarded(value, rejectsByDns)
   })
   if (unguarded !== undefined) return `${unguarded} of ${service} does not ask ${guardName} first`
+  const routes = takesRoutes(postfix)
+  if (routes !== null) return `${routes}: who has a route in the address (host!user@domain) may be a recipient`
   const transport = valueIn(postfix, resolverOf(postfix, service), 'default_transport')
   return transport === null || /^error(:|$)/.test(transport)
     ? `default_transport = ${transport ?? 'a condition'} refuses recipients of domains that aren't ours` : null
+}
+
+/**
+ * The first setting with which smtpd doesn't refuse whoever has a route in the address, in a domain that isn't local,
+ * or by which such an address may be one of a local domain; null if there is none. The guard leaves those to smtpd.
+ */
+const takesRoutes = ({ expanded, overrides }: Postconf): string | null => {
+  const usual = {
+    allow_untrusted_routing: 'no', resolve_dequoted_address: 'yes', allow_percent_hack: 'yes', swap_bangpath: 'yes',
+  }
+  const others = Object.entries(usual).flatMap(([name, value]) => [
+    expanded.get(name) ?? value, ...overrides.filter(({ parameter }) => parameter === name).map(own => own.value),
+  ].filter(each => each !== value).map(each => `${name} = ${each}`))
+  return others[0] ?? null
 }
 
 const isGuarded = (list: string, rejectsByDns: boolean): boolean => {

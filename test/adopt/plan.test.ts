@@ -435,10 +435,10 @@ const rewrite = { name: 'rewrite/unix', chroot: 'y', command: 'trivial-rewrite' 
 const guardable = {
   ...Object.fromEntries([
     'propagate_unmatched_extensions', 'append_at_myorigin', 'myorigin', 'inet_interfaces', 'proxy_interfaces',
-    'recipient_delimiter', 'double_bounce_sender', 'owner_request_special', 'allow_percent_hack', 'swap_bangpath',
+    'recipient_delimiter', 'double_bounce_sender', 'owner_request_special',
     'parent_domain_matches_subdomains', 'smtputf8_enable',
   ].map(name => [name, ''])),
-  rewrite_service_name: 'rewrite', unknown_address_reject_code: '450',
+  allow_percent_hack: 'yes', swap_bangpath: 'yes', rewrite_service_name: 'rewrite', unknown_address_reject_code: '450',
   smtpd_relay_restrictions: 'permit_mynetworks, reject_unauth_destination',
 }
 const valuesOf = (plan: AdoptionPlan): Readonly<Record<string, string>> =>

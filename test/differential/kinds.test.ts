@@ -187,6 +187,24 @@ t.test('a domain that a list excludes is refused for good, though a table after 
   t.match(replies, [/^250/, /^250/, /^250/, /^554/, /^554/])
 })
 
+t.test('a recipient with a route in the address is judged by the restrictions as before', async t => {
+  const routed = ['a%b@rel.example', 'b!a@rel.example', '"a@b"@rel.example', 'a%b@vm.example', 'a%rel.example@loc.example']
+  const scenario = {
+    rows: rowsOf({
+      domains: [['rel.example', 'x'], ['vm.example', 'x']], locals: [['loc.example', 'x']],
+      names: [['a%b@rel.example', '450 4.7.1 later']],
+    }),
+    sessions: [mailTo([...routed, 'a@rel.example'])],
+  }
+  const main = { relay_domains: table('domains'), mydestination: table('locals') }
+  const { replies } = await same(t, { ...scenario, main })
+  t.match(replies, [/^554/, /^554/, /^554/, /^554/, /^250/, /^250/])
+  const permitting = await same(t, { ...scenario, main: {
+    ...main, smtpd_relay_restrictions: `permit_auth_destination, check_recipient_access ${table('names')}, reject`,
+  } })
+  t.match(permitting.replies, [/^450/, /^554/, /^554/, /^554/, /^250/, /^250/])
+})
+
 t.test('an extension comes back onto every address of a value, whatever its form', async t => {
   const values = [
     'Name <u2@out.example>', 'u2@out.example (comment)', 'u2%out.example', 'u2@out.example.',

@@ -54,6 +54,16 @@ t.test('a service asks the guard first if it does so in each of its lists, class
   }
 })
 
+t.test('no service asks leniently where an address with a route in it may be a recipient', async t => {
+  for (const [name, value] of [
+    ['allow_untrusted_routing', 'yes'], ['resolve_dequoted_address', 'no'], ['allow_percent_hack', 'no'], ['swap_bangpath', 'no'],
+  ] as const) {
+    t.match(whyNotLenient(postfixWith({ [name]: value }), 'smtp/inet'), `${name} = ${value}: `)
+    const overrides = [{ service: 'rewrite/unix', parameter: name, value }]
+    t.match(whyNotLenient({ ...postfixWith({}), overrides }, 'smtp/inet'), `${name} = ${value}: `, 'of a service')
+  }
+})
+
 t.test('a service whose list depends on a condition does not ask the guard first for certain', async t => {
   const postfix = postfixWith({})
   const override = (value: string) => [{ service: 'smtp/inet', parameter: 'smtpd_recipient_restrictions', value }]
