@@ -166,6 +166,21 @@ const lenientProblem = (
   }
 }
 
+/** Does the guard ask every list of domains that smtpd(8) asks leniently? */
+const guardProblem = (
+  { map, parameter, table }: OwnUse, recipientGuard: readonly string[],
+): FindingText | null => {
+  const name = lenientOf(map)
+  if (name === null || recipientGuard.includes(name) || !(domainLists as readonly string[]).includes(parameter)) {
+    return null
+  }
+  return {
+    level: 'error',
+    text: `${table}: recipient_guard of this configuration lacks ${name}: while its table alone can't be asked, `
+      + `recipients in its domains are answered "Relay access denied" (554). Add ${name} to recipient_guard`,
+  }
+}
+
 /** A use of this configuration's daemon, with the map that it asks, whatever the protocol. */
 export type OwnUse = Use & { readonly map: string }
 
@@ -182,6 +197,7 @@ const mapFindings = (
     return [
       steps ?? settingProblem(postfix, use, map), orderProblem(use, map), absenceProblem(use, map),
       lettersProblem(postfix, use, map), lenientProblem(postfix, use, hasUnseen),
+      guardProblem(use, recipientGuard),
     ].flatMap(finding => finding ?? [])
   }
   const names = maps.map(each => each.name)

@@ -173,6 +173,8 @@ t.test('a lenient name is an error unless smtpd alone asks it, and asks the guar
     /^error: .*cleanup\/unix\/virtual_alias_maps: .*in an outage/)
   await finds(t, { guard, main: { ...main, default_transport: 'error:no' }, master: `${resolver('own')}${smtpd(guarded)}\n` },
     /^error: .*own\/unix\/relay_domains: .*exist: default_transport = error:no refuses/)
+  await finds(t, { guard: ['alias'], main, master: `${resolver('own')}${smtpd(guarded)}\n` },
+    /^error: .*own\/unix\/relay_domains: .*lacks relay: .*\(554\)\. Add relay to recipient_guard$/)
   await finds(t, { guard, main: { relay_domains: socketmap('lenient/relay') } }, /^error: .*main.cf: relay_domains: /)
   await finds(t, { main, master: `${resolver('own')}${smtpd('\n')}` }, /^error: .*relay_domains: .*\(451\): set recipient_guard$/)
   const unseen = { ...main, virtual_mailbox_domains: 'inline:{a=b}' }
