@@ -10,7 +10,7 @@ import { run, startChild } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/shipped.js'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
-const guides = readdirSync(join(root, 'deploy/guides')).map(name => `deploy/guides/${name}`)
+const guides = readdirSync(join(root, 'deploy/guides')).filter(name => name.endsWith('.md')).map(name => `deploy/guides/${name}`)
 const pages = ['README.md', '.github/CONTRIBUTING.md', ...guides]
 const readPage = (page: string): string => readFileSync(join(root, page), 'utf8')
 const scripts = (JSON.parse(readPage('package.json')) as { readonly scripts: Readonly<Record<string, string>> }).scripts
