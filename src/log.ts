@@ -77,8 +77,8 @@ const limitRepeats = (now: () => number): ((kind: string) => number | null) => {
 }
 
 /**
- * A log that calls `write` with one whole line for each entry; `now` gives epoch ms. `onChange` is told of each change
- * of state, whatever the level: of all entries but for repeated warnings and what is for debugging.
+ * A log that calls `write` with one whole line for each entry; `now` gives epoch ms. `onChange` is called for each
+ * change of state, whatever the level: for all entries but repeated warnings and what is for debugging.
  */
 export const createLog = (
   given: LogSettings, write: (line: string) => void, now: () => number,

@@ -84,7 +84,7 @@ t.test('peers\' text ends no line, moves no cursor and is bounded', t => {
   t.end()
 })
 
-t.test('errors of the system are told in words, not by their codes', async t => {
+t.test('errors of the system are logged in words, not by their codes', async t => {
   const server = createServer()
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

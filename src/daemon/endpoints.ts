@@ -20,7 +20,7 @@ export type HttpServers = { readonly health: NamedServer | null, readonly admin:
 /** How many clients the listeners and HTTP servers of a configuration may have, each of them. */
 export type Places = {
   readonly clients: number
-  /** Clients beyond those that are told so at a time. */
+  /** So many clients beyond these get a temporary error at a time. */
   readonly turnedAway: number
   readonly http: number
   /** How many descriptors are kept for everything else, where the limit takes `max_connections` down; else null. */

@@ -34,13 +34,13 @@ export type Surroundings = {
   readonly sources: Pick<Sources, 'of'>
   readonly log: Log
   readonly redis: RedisCache | null
-  /** By the servers and databases that they vouch for. */
+  /** By the servers and databases that they guard. */
   readonly canaries: ReadonlyMap<string, readonly Canary[]>
   /** What judges the tables, by the servers and the database that answer. */
   readonly siblings: Map<string, TableTrust[]>
   /** The other maps of this node, those still to come too. */
   readonly neighbours: readonly Neighbour[]
-  /** Is told of each doubt that begins or ends in a map. */
+  /** Is called for each doubt that begins or ends in a map. */
   readonly onDoubt: (map: string) => void
   /** What a reload replaces; null at the start. */
   readonly previous: { readonly config: Config } | null

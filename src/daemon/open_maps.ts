@@ -179,7 +179,7 @@ export const openRedis = ({ redis: settings }: Config, log: Log): OpenedRedis | 
   }
 }
 
-/** The canaries by the servers and databases that they vouch for (`authorities`). */
+/** The canaries by the servers and databases that they guard (`authorities`). */
 const openCanaries = (config: Config, sources: Sources, log: Log): ReadonlyMap<string, readonly Canary[]> => {
   const canaries = new Map<string, readonly Canary[]>()
   for (const map of config.maps) {

@@ -45,7 +45,7 @@ export type KnownParts = {
   readonly isKnownElsewhere: (key: string) => boolean
   /** Whether the domain of this folded key is one that mail is taken for. */
   readonly isOurs: (key: string) => boolean
-  /** Is told of each found answer that comes into memory. */
+  /** Is called for each found answer that comes into memory. */
   readonly onFound?: (value: ByteString) => void
   readonly clock: Clock
   /** In [0, 1); spreads lifetimes. */

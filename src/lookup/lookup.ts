@@ -41,7 +41,7 @@ export type LookupParts = {
   readonly clock: Clock
   /** Brings into memory what Redis knows of this folded key and its domain in other maps, until then (elapsed ms). */
   readonly readElsewhere?: (key: string, deadline: number) => Promise<void>
-  /** Is told of an exception, which is a bug; the lookup ends in a temporary error, or with what is known. */
+  /** Is called for an exception, which is a bug; the lookup ends in a temporary error, or with what is known. */
   readonly onBug: (error: unknown) => void
 }
 

@@ -43,7 +43,7 @@ export type QuestionParts = {
   readonly tables: readonly TableTrust[]
   readonly known: Known
   readonly clock: Clock
-  /** Is told of an exception, which is a bug. */
+  /** Is called for an exception, which is a bug. */
   readonly onBug: (error: unknown) => void
 }
 

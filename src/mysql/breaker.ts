@@ -68,7 +68,7 @@ export const oneMoreFailed = (before: FailedTries | null, now: number, longestMs
 export const outMsOf = (tries: FailedTries | null, now: number, longestMs: number): number | null =>
   tries === null || now - tries.at > longestMs ? null : now - tries.since
 
-/** What the circuit breaker is told; it wants failures thrown. */
+/** What the circuit breaker gets: it wants failures thrown. */
 const failed = (): Promise<never> => Promise.reject(new Error('failed'))
 
 export class Breaker {
@@ -124,7 +124,7 @@ export class Breaker {
     return this.#silence.isSilent
   }
 
-  /** For how long (ms) the server has been out, as far as tries tell; null: it answers, be it with a refusal. */
+  /** For how long (ms) the server has been out, as far as tries show; null: it answers, be it with a refusal. */
   get outMs(): number | null {
     return outMsOf(this.#failedTries, performance.now(), this.#longestTryMs)
   }

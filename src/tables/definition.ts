@@ -5,9 +5,8 @@
  * nowhere; the files that the parameters name are read here, once.
  *
  * Stricter than Postfix where Postfix would go on with something else than what
- * was meant: a parameter one letter away from one that isn't there, hosts that
- * are no names, no user. Where .cf and option file both say something, the .cf
- * counts.
+ * was meant: hosts that are no names, no user. Where .cf and option file both say
+ * something, the .cf counts.
  */
 import { isUtf8 } from 'node:buffer'
 import { diskFiles, parseCf } from './cf.js'

@@ -66,7 +66,7 @@ export const askInOrder = async (sources: readonly Source[], key: string, budget
 export type Definition =
   Pick<TableDefinition, 'texts' | 'unfitModes' | 'bind' | 'answer' | 'requireResultSet' | 'fingerprint'>
 
-/** The source of one table. `onEmpty` is told of each empty value, of which Postfix warns. */
+/** The source of one table. `onEmpty` is called for each empty value, of which Postfix warns. */
 export const mysqlSource = (
   definition: Definition, database: Pick<Database, 'ask' | 'outMs'>, onEmpty?: () => void,
 ): Source => ({

@@ -42,7 +42,7 @@ export type TrustParts = {
   readonly clock: Clock
   /** Has what this table said to be absent asked again, not repeated. */
   readonly dropAbsences: () => void
-  /** Is told of each doubt that begins, ends, or is checked again. */
+  /** Is called for each doubt that begins, ends, or is checked again. */
   readonly onChange: (server: string, doubt: Doubt | null, before: Doubt | null) => void
 }
 

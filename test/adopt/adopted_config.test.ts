@@ -90,7 +90,7 @@ t.test('the domains that main.cf names are written down, as far as they stand fo
   t.strictSame(parsed(configText(given, plan, { ...site, group: null })).static_domains, ['mx.example', 'localhost', 'alias.example'])
 })
 
-t.test('what an absence does is written where it isn\'t the default, and told in a line for each map', async t => {
+t.test('what an absence does is written where it isn\'t the default, and listed, a line for each map', async t => {
   const map = (name: string, more: Partial<PlannedMap>): PlannedMap =>
     ({
       name, search: 'recipient', sensitive: false, absence: 'passes', isAccess: false, smtputf8: true, stepsStay: null,

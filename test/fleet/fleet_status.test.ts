@@ -91,7 +91,7 @@ t.test('a node whose keys this one mostly lacks has other data; one that lacks a
   t.same(fleetOf([node('mx1', { samples })], self('mx1', { lacks: () => 6 }), now).findings, [], 'not of itself')
 })
 
-t.test('a name that two nodes have is told', async t => {
+t.test('a name that two nodes have is reported', async t => {
   const { findings } = fleetOf([node('mx1', { isNameShared: true }), node('mx2')], self('mx2'), now)
   t.match(findings, [{ kind: 'same-name', text: /two nodes have the name mx1/ }])
 })

@@ -47,7 +47,7 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
       }
     })
 
-    await t.test(`over ${way}: a wrong password is told, with what to look at`, async t => {
+    await t.test(`over ${way}: a wrong password is reported, with what to look at`, async t => {
       for (const before of ['FLUSH PRIVILEGES', 'SELECT 1']) {
         await mysql.sql(before)
         const fault = await openConnection({ ...target, ...changed, password: 'wrong-secret' }, 5_000)

@@ -21,7 +21,7 @@ const doubtOf = (row: Readonly<Record<string, string | null>>, maxLagMs: number)
   return channel === undefined ? 'no channel' : channelDoubt(channel, maxLagMs)
 }
 
-t.test('the columns of MySQL and of MariaDB tell the same', async t => {
+t.test('the columns of MySQL and of MariaDB say the same', async t => {
   const mysql = { Replica_IO_Running: 'Yes', Replica_SQL_Running: 'Yes', Seconds_Behind_Source: '3' }
   const mariadb = { Slave_IO_Running: 'Yes', Slave_SQL_Running: 'Yes', Seconds_Behind_Master: '3' }
   for (const row of [mysql, mariadb]) {

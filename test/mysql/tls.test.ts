@@ -53,7 +53,7 @@ t.test('a certificate from another authority is refused', async t => {
   t.match(await cipher(inet(named), { caFile: file('stranger.pem') }), /^TLS: .*certificate/)
 })
 
-t.test('verify without an authority: the machine\'s own don\'t know it', async t => {
+t.test('verify without an authority: those of the machine don\'t know the certificate', async t => {
   t.match(await cipher(byName(named.port), { verify: true }), /^TLS: .*certificate/)
 })
 
@@ -140,7 +140,7 @@ t.test('a server without TLS is not spoken to in the clear', async t => {
   t.equal(await cipher(inet(plain), { caFile: file('ca.pem') }), 'the server offers no TLS')
 })
 
-t.test('a file that isn\'t there, or isn\'t a certificate, is told at once', async t => {
+t.test('a file that isn\'t there, or isn\'t a certificate, is reported at once', async t => {
   t.throws(() => readTls({ ...none, caFile: file('nosuch.pem') }), { message: /nosuch\.pem/ })
   t.throws(() => readTls({ ...none, certFile: file('ca.key'), keyFile: file('ca.key') }))
 })

@@ -11,7 +11,7 @@ import { startHoldfast } from '../fixtures/daemon.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
-t.test('MariaDB killed: a known recipient is no alias still, and an address that may send is nothing for sure', async t => {
+t.test('MariaDB killed: a known recipient without an alias is answered absent, an address that may only send is deferred', async t => {
   const mariadb = await startMariadb({ sql: `
     CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT);
     CREATE TABLE recipient (address VARCHAR(255) PRIMARY KEY);

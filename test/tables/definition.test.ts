@@ -98,7 +98,7 @@ t.test('no user is refused, in the file and in the option files', t => {
   t.end()
 })
 
-t.test('the file as a whole may be in quotes, be unreadable or hold a byte order mark: each is told', t => {
+t.test('the file as a whole may be in quotes, be unreadable or hold a byte order mark: each is reported', t => {
   t.match(warnings(`${base}query = "SELECT 1 FROM a WHERE b='%s'"\n`), [/^\/f\.cf:5 query: the quotes/])
   t.match(
     defineFromCf('/nosuch.cf', memoryFiles({})),

@@ -55,7 +55,7 @@ const cases: readonly (readonly [search: Search, key: string, expected: boolean,
 ]
 
 for (const [search, key, expected, why] of cases) {
-  t.test(`${search} ${key}: ${expected ? 'vouched for' : 'not vouched for'}: ${why}`, t => {
+  t.test(`${search} ${key}: ${expected ? 'known elsewhere' : 'not known elsewhere'}: ${why}`, t => {
     t.equal(isKnownElsewhere(search, key, all), expected)
     t.end()
   })

@@ -66,7 +66,7 @@ t.test('kill -9 after an outage of Redis loses nothing that was learned in it', 
   for (const key of keys) t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'alias', key), 'OK box', key)
 })
 
-t.test('a reload goes on with what is being made up', async t => {
+t.test('a reload goes on to write what Redis missed', async t => {
   const redis = await during(t, startRedis())
   const { clock, lookup: { known: { memory } } } = stage({})
   const nodes = [open(t, { host: redis.host, port: redis.port }), open(t, { host: redis.host, port: redis.port })] as const

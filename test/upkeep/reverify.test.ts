@@ -52,7 +52,7 @@ t.test('keys that were asked for are verified once a day, at most ten a second, 
   t.notOk(source.asked.includes('user2@example.com'), 'it was not asked for in 30 days')
 })
 
-t.test('verifying gives way to lookups, and ends its round when the table is ill or not believed', async t => {
+t.test('verifying gives way to lookups, and ends its round when the table fails or is not believed', async t => {
   const keys = Array.from({ length: 25 }, (_, index) => `user${index}@example.com`)
   const { clock, lookup, source, ask, reverifyParts } = stage(
     Object.fromEntries(keys.map(key => [key, 'box'])), { lifetimes: week },
@@ -79,7 +79,7 @@ t.test('verifying gives way to lookups, and ends its round when the table is ill
   t.strictSame(dueKeys(lookup.known, rememberedFor, clock.now()), [], 'once it is whole, all are verified')
 })
 
-t.test('what another node has just verified is taken from Redis, and that it was verified is no asking', async t => {
+t.test('what another node has just verified is taken from Redis, and does not count as asked for', async t => {
   const { clock, lookup, open, source, ask, reverifyParts } = stage(
     { 'a@example.com': 'old' }, { withRedis: true, lifetimes: week },
   )

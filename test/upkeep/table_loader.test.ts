@@ -112,7 +112,7 @@ t.test('keys for which memory has no room are counted', async t => {
   t.match(await node.until(1), { left: rows - 100 })
 })
 
-t.test('a node that is told to loads at once', async t => {
+t.test('a node that is told to load does so at once', async t => {
   const node = startNode(t, fakeClock(), {})
   await node.until(1)
   await mariadb.sql('INSERT INTO alias VALUES (\'zz@example.com\', \'new\')')
@@ -207,7 +207,7 @@ t.test('a loader that is closed ends its load without a word, and another node m
   t.equal(node.told.length, 0)
 })
 
-t.test('while the server isn\'t believed nothing is loaded, and once it is the load is made up for', async t => {
+t.test('while the server isn\'t believed nothing is loaded; the load follows once it is', async t => {
   const clock = fakeClock()
   let doubt: string | null = 'the canary is missing'
   const node = startNode(t, clock, { check: () => Promise.resolve(doubt) })
