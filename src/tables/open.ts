@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import type { Faults, MapConfig } from '../config/config.js'
 import { byteString, readable } from '../outcome.js'
-import type { Outcome } from '../outcome.js'
+import type { Outcome, Reason, Unavailable } from '../outcome.js'
 import { openServers } from '../mysql/database.js'
 import type { Database } from '../mysql/database.js'
 import { diskFiles } from './cf.js'
@@ -117,6 +117,17 @@ const filesOf = ({ hosts, login: { tls } }: TableDefinition): readonly string[] 
   ...[tls?.caFile, tls?.caPath, tls?.certFile, tls?.keyFile].flatMap(path => path ?? []),
 ]
 
+/** What to do about a server or a query that can't be used now. */
+const remedies: Readonly<Partial<Record<Reason, string>>> = {
+  'source-down': 'start that server, or name another one under `hosts`',
+  'source-refused': 'mend what the server, or the way to it, refuses',
+  'query-error': 'mend the query, or let the account read the table',
+}
+
+/** The same after what was found, unless that says it already. */
+const remedyOf = ({ reason, detail }: Unavailable): string =>
+  detail.includes('; ') ? '' : `; ${remedies[reason] ?? 'look at that server: it is slow, hung or cut off'}`
+
 /** The parameters that name the files of TLS. */
 const tlsNames = ({ tls }: TableDefinition['login']): string => [
   ['tls_CAfile', tls?.caFile], ['tls_CApath', tls?.caPath], ['tls_cert_file', tls?.certFile],
@@ -177,7 +188,7 @@ class Opener {
           },
         })
         if (answer.kind !== 'unavailable') continue
-        problems.push({ place, text: `map ${map}: ${answer.reason}: ${answer.detail}` })
+        problems.push({ place, text: `map ${map}: ${answer.reason}: ${answer.detail}${remedyOf(answer)}` })
       }
     }
     return { problems, warnings }

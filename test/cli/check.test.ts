@@ -550,3 +550,25 @@ t.test('check --outage says that a fallback with outage: reject refuses, and aft
     '  outage: reject: once MySQL has been out for 3m, a recipient that was never found is refused, not deferred, by map relay\n')
   t.notMatch(await outage({ role: 'fallback' }), 'outage: reject')
 })
+
+t.test('check says what to do about a server that can\'t be used', async t => {
+  const mariadb = await startMariadb()
+  t.teardown(() => mariadb.stop())
+  const dir = freshFolder()
+  const { socket, user, password, database } = mariadb
+  const query = 'SELECT v FROM nosuch WHERE k=\'%s\''
+  writeFileSync(join(dir, 'c.yaml'), JSON.stringify({
+    listen: [{ socketmap: `unix:${dir}/s` }], health: 'off',
+    databases: {
+      gone: { hosts: '127.0.0.1:1', user, password, dbname: database },
+      there: { hosts: `unix:${socket}`, user, password, dbname: database },
+      stranger: { hosts: `unix:${socket}`, user, password: 'wrong', dbname: database },
+    },
+    maps: Object.fromEntries(['gone', 'there', 'stranger'].map(name => [name, { search: 'exact', database: name, query }])),
+  }))
+  const { code, stdout } = await run(process.execPath, [mainFile, 'check', '--config-dir', dir, join(dir, 'c.yaml')])
+  t.equal(code, 75)
+  t.match(stdout, /^error: .*: map gone: source-down: .*; start that server, or name another one under `hosts`$/m)
+  t.match(stdout, /^error: .*: map there: query-error: .*; mend the query, or let the account read the table$/m)
+  t.match(stdout, /^error: .*: map stranger: source-refused: .*; check user and password/m)
+})
