@@ -100,7 +100,7 @@ const databaseOn = (servers: readonly Server[]): Database => {
   const ask: Database['ask'] = async (query, values, budgetMs, choice = {}) => {
     const deadline = performance.now() + budgetMs
     const candidates = askableOf(servers)
-    let failure = unavailable('timeout', 'no time to ask')
+    let failure = unavailable('timeout', 'no time left to ask a server')
     for (const [index, server] of candidates.entries()) {
       if (performance.now() >= deadline) return failure
       const answer = await server.ask(query, values, deadline, candidates.length - index, choice)

@@ -70,7 +70,7 @@ export const bind = async (
     address: current.address,
     isThere: () => current.isThere(),
     renew: async () => {
-      if (fd !== null) throw new Error('the service manager made it: systemctl restart holdfast.socket holdfast')
+      if (fd !== null) throw new Error('only systemd can make it anew, by systemctl restart holdfast.socket holdfast')
       const former = current
       current = await open()
       former.close()
