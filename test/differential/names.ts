@@ -19,6 +19,8 @@ const names: Readonly<Record<string, Name>> = {
   'ns.root.example': { a: ['203.0.113.1'] },
   'client.out.example': { a: ['192.0.2.77'] },
   'h.client.bad.example': { a: ['198.51.100.77'] },
+  // A list of bad clients, with 127.0.0.3 in it.
+  '3.0.0.127.list.example': { a: ['127.0.0.2'] },
   'helo.example': { a: ['192.0.2.90'] },
 }
 

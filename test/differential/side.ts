@@ -31,6 +31,7 @@ pickup unix n - n 60 1 pickup
 tlsmgr unix - - n 1000? 1 tlsmgr
 gsm unix - - n - - smtp
 lm unix - - n - - lmtp
+lo unix - n n - - local
 `
 
 /** Whether nothing waits for a first attempt. */
