@@ -18,11 +18,11 @@ import type { Outcome, Reason } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 
 /**
- * What the guard says of a recipient whose domain is ours. An smtpd process remembers its last hundred addresses. If a
- * lenient answer once made one of them a stranger's, this restriction defers it, where reject_unauth_destination would
- * reject it.
+ * What the guard says of a recipient whose domain is ours, or may be. An smtpd process remembers its last hundred
+ * addresses. If a lenient answer once made one of them a stranger's, this restriction defers it, where
+ * reject_unauth_destination would reject it; and it does nothing where a list that is not Holdfast's has the domain.
  */
-const ours = found(byteString('defer_unauth_destination'))
+const deferUnlessOurs = found(byteString('defer_unauth_destination'))
 
 /** The answer for a lenient name: what can't be known now is taken to be absent, if its domain isn't ours. */
 export const leniently = (
@@ -57,8 +57,8 @@ export const mayBeOurs = (key: string, { staticDomains, lists }: OwnDomains): bo
 const domainOf = (key: string): string => key.slice(key.lastIndexOf('@') + 1)
 
 /**
- * What smtpd is to do with a recipient: go on, if no list has its domain (absent); to make sure that mail for its
- * domain is taken, if one has it; to defer it if one can't be asked. `lists` are asked for the domain alone.
+ * What smtpd is to do with a recipient: go on, if no list has its domain (absent); not to reject it for the domain, if
+ * one has it or can't be asked. `lists` are asked for the domain alone.
  */
 export const guardRecipient = async (
   recipient: string, staticDomains: ReadonlySet<string>,
@@ -70,6 +70,5 @@ export const guardRecipient = async (
   // With a route in the address (host!user@domain) smtpd takes no domain for ours (resolve.c, permit_auth_destination).
   if (/[!%@]/.test(recipient.slice(0, recipient.lastIndexOf('@')))) return absent
   const outcomes = await Promise.all(lists.map(async list => await list(domain)))
-  if (outcomes.some(({ kind }) => kind === 'found')) return ours
-  return outcomes.find(({ kind }) => kind === 'unavailable') ?? absent
+  return outcomes.every(({ kind }) => kind === 'absent') ? absent : deferUnlessOurs
 }

@@ -130,6 +130,17 @@ t.test('a domain that a list excludes is refused for good, though a table after 
   t.match(replies, [/^250/, /^250/, /^250/, /^554/, /^554/])
 })
 
+t.test('a list that fails defers no recipient whose domain another list has, of whatever kind', async t => {
+  // Two rows are an error there (1242).
+  const failing = table('failing', 'SELECT IF(\'%s\' LIKE \'%%.example\', (SELECT k FROM bin), NULL)')
+  const { replies } = await same(t, {
+    main: { mydestination: 'inline:{loc.example=x}, $myhostname', relay_domains: failing },
+    rows: rowsOf({ any: [['a', 'x'], ['b', 'x']] }),
+    sessions: [mailTo(['u1@loc.example', 'u1@mx.test.example', 'u1@out.example'])],
+  })
+  t.match(replies, [/^250/, /^250/, /^4/])
+})
+
 t.test('a recipient with a route in the address is judged by the restrictions as before', async t => {
   const routed = ['a%b@rel.example', 'b!a@rel.example', '"a@b"@rel.example', 'a%b@vm.example', 'a%rel.example@loc.example']
   const scenario = {
