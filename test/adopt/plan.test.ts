@@ -305,6 +305,40 @@ t.test('settings that no search obeys leave the steps to Postfix, with the reaso
   t.strictSame(maps.map(({ stepsStay }) => stepsStay), ['a HELO name may look like an address'])
 })
 
+t.test('a setting that a service overrides leaves the steps that depend on it to Postfix', async t => {
+  const services = [['smtp/inet', 'smtpd'], ['cleanup/unix', 'cleanup'], ['rewrite/unix', 'trivial-rewrite']]
+    .map(([name = '', command = '']) => ({ name, command, chroot: 'n' }))
+  const dependent: readonly (readonly [parameters: readonly string[], maps: string])[] = [
+    [['smtputf8_enable'], 'a relay_domains relay_recipient transport virtual_alias'],
+    [['parent_domain_matches_subdomains'], 'a relay_domains transport'],
+    [
+      ['recipient_delimiter', 'double_bounce_sender', 'owner_request_special'],
+      'a relay_recipient transport virtual_alias',
+    ],
+    [
+      ['mydestination', 'myorigin', 'inet_interfaces', 'proxy_interfaces', 'append_at_myorigin'],
+      'relay_recipient virtual_alias',
+    ],
+    [['propagate_unmatched_extensions', 'allow_percent_hack', 'swap_bangpath'], 'virtual_alias'],
+    [['smtpd_null_access_lookup_key'], 'a'],
+  ]
+  const main = {
+    ...Object.fromEntries(dependent.flatMap(([parameters]) => parameters).map(parameter => [parameter, ''])),
+    smtpd_null_access_lookup_key: '<>',
+    virtual_alias_maps: 'mysql:/v.cf', relay_recipient_maps: 'mysql:/r.cf', transport_maps: 'mysql:/t.cf',
+    relay_domains: 'mysql:/d.cf', smtpd_sender_restrictions: 'check_sender_access mysql:/a.cf',
+  }
+  const left = (parameter: string): string => {
+    const overrides = services.map(({ name }) => ({ service: name, parameter, value: 'other' }))
+    const { maps } = planAdoption(postfixWith(main, { services, overrides }), () => null)
+    return maps.flatMap(({ name, stepsStay }) => stepsStay === null ? [] : [
+      stepsStay.endsWith(` has a ${parameter} of its own`) ? name : stepsStay,
+    ]).sort().join(' ')
+  }
+  for (const [parameters, maps] of dependent) for (const parameter of parameters) t.equal(left(parameter), maps, parameter)
+  t.equal(left('message_size_limit'), '')
+})
+
 t.test('a table behind proxy: stays where proxymap(8) since Postfix 3.11 folds keys that its client does not', async t => {
   const services = [
     { name: 'cleanup/unix', chroot: 'n', command: 'cleanup' }, { name: 'proxymap/unix', chroot: 'n', command: 'proxymap' },
