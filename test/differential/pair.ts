@@ -17,8 +17,9 @@ import { ownHost, startZone } from '../fixtures/zone.js'
 import { runAdopt, startServe } from './in_process.js'
 import { nameOf } from './names.js'
 import type { Observed } from './observed.js'
-import type { Row, Scenario } from './scenario.js'
+import type { Scenario } from './scenario.js'
 import { makeSide } from './side.js'
+import type { Row } from './table_files.js'
 
 /** What one Postfix did and the other did not. */
 export type Difference = {

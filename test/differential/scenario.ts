@@ -3,12 +3,9 @@
  * it the same again for the same seed. Kinds of tables, settings, overrides in
  * master.cf, addresses and values are those that people have, and odd ones.
  */
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { settle } from '../fixtures/postfix.js'
+import { Tables } from './table_files.js'
+import type { Row } from './table_files.js'
 import { Chance, Words } from './words.js'
-
-export type Row = { readonly table: string, readonly key: string, readonly value: string | null }
 
 /** A command after EHLO; DATA has the message. Every letter is a byte (latin1). */
 export type Step = { readonly verb: 'MAIL' | 'RCPT' | 'VRFY' | 'ETRN' | 'DATA' | 'RSET', readonly text: string }
@@ -33,77 +30,6 @@ export type Scenario = {
   readonly hasPostscreen?: true
   /** main.cf of a second instance, as of postmulti(1), to which the first one sends what it doesn't deliver itself. */
   readonly onward?: Readonly<Record<string, string>>
-}
-
-/** Makes mysql_table(5) files and text tables in a folder, and gathers their rows. */
-class Tables {
-  readonly rows: Row[] = []
-  readonly proxied: string[] = []
-  readonly #chance: Chance
-  readonly #words: Words
-  readonly #folder: string
-  readonly #login: string
-  #count = 0
-
-  constructor(chance: Chance, words: Words, folder: string, login: string) {
-    this.#chance = chance
-    this.#words = words
-    this.#folder = folder
-    this.#login = login
-  }
-
-  #file(name: string, text: string): string {
-    const file = join(this.#folder, name)
-    writeFileSync(file, text)
-    settle(file)
-    return file
-  }
-
-  mysql(kind: string, key: () => string, value: () => string): string {
-    const chance = this.#chance
-    const name = `s${++this.#count}_${kind}`
-    const table = chance.is(0.3) ? 'ci' : 'bin'
-    const where = chance.is(0.1) ? 'CONCAT(\'%u\',\'@\',\'%d\')' : '\'%s\''
-    const isRewriting = kind === 'alias' || kind === 'canonical'
-    const more = chance.is(0.05) ? `domain = ${chance.sample(this.#words.domains, 4).join(', ')}\n`
-      : chance.is(0.05) ? 'result_format = %s\n'
-        : isRewriting && chance.is(0.05) ? chance.pick([
-          'result_format = %U@other.example\n', 'result_format = %u@out.example\n',
-          'result_format = %s, u3@out.example\n',
-        ]) : chance.is(0.02) ? 'expansion_limit = 1\n' : ''
-    const query = `SELECT v FROM ${table} WHERE tab='${name}' AND k=${where} ORDER BY id`
-    const file = this.#file(`${name}.cf`, `${this.#login}query = ${query}\n${more}`)
-    for (let left = chance.pick([6, 15, 30]); left > 0; left--) {
-      this.rows.push({ table: name, key: key(), value: value() })
-    }
-    if (chance.is(0.1)) this.rows.push({ table: name, key: key(), value: null })
-    if (!chance.is(0.4)) return `mysql:${file}`
-    this.proxied.push(`proxy:mysql:${file}`)
-    return `proxy:mysql:${file}`
-  }
-
-  /** A table of another kind. */
-  other(key: () => string, value: () => string): string {
-    const rows = new Map<string, string>()
-    for (let left = 5; left > 0; left--) {
-      const [k, v] = [key(), value().trim()]
-      if (k !== '' && v !== '' && !/[\s{}=,"\\<>#$]/.test(k) && !/[{}\n"\\$]/.test(v) && !rows.has(k)) rows.set(k, v)
-    }
-    if (rows.size === 0 || this.#chance.is(0.5)) {
-      return `inline:{${[...rows, ['zzz@zzz.example', 'zz@zz.example']].map(([k, v]) => `{${k} = ${v}}`).join(', ')}}`
-    }
-    return `texthash:${this.#file(`o${++this.#count}`, [...rows].map(([k, v]) => `${k} ${v}\n`).join(''))}`
-  }
-
-  /** One to three tables, others among them, and compound ones. */
-  list(kind: string, key: () => string, value: () => string): string {
-    const chance = this.#chance
-    const plain = (): string => this.mysql(kind, key, value).replace('proxy:', '')
-    const tables = Array.from({ length: chance.pick([1, 1, 2, 3]) }, () => this.mysql(kind, key, value))
-    if (chance.is(0.3)) tables.splice(chance.below(tables.length + 1), 0, this.other(key, value))
-    if (chance.is(0.08)) tables.push(`${chance.pick(['unionmap', 'pipemap'])}:{${plain()},${plain()}}`)
-    return tables.join(chance.pick([', ', ' ', ',']))
-  }
 }
 
 type Settings = Record<string, string>
