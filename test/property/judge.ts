@@ -169,10 +169,12 @@ export class Judge {
     return namedAt >= this.known[which].freshAt(table, key)
   }
 
-  /** Whether one statement was enough, and came from a table that had lost no more rows than may be deletions. */
+  /** Whether one statement, or two, may have ended a row, from a table that had lost no more than may be deletions. */
   #isDenied(which: Which, table: TableName, key: string): boolean {
+    const lacked = this.#world.fewLacked(table, key)
+    if (lacked === undefined) return false
     const namedAt = this.#world.namedAt.get(`${which} ${table} ${key}`) ?? -Infinity
-    return this.#isNamed(which, table, key) && this.#world.fewLackedAt(table, key) >= namedAt
+    return lacked.last - lacked.first >= confirmForMs || (this.#isNamed(which, table, key) && lacked.last >= namedAt)
   }
 
   #judgeUnavailable({ which, table, asked, askedAt, letters, steps }: Question, reason: string, wrong: (why: string) => void): void {

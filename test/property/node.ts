@@ -68,6 +68,7 @@ const configurationFile = ({ which, setting }: NodeSettings, letter: string): st
   return path
 }
 
+/** The configuration of a node. Takes no time of the clock: a file of this machine is read. */
 const read = async (settings: NodeSettings, letter: string, current: OpenMaps | null): Promise<Configuration> => {
   const configuration = await readConfiguration(configurationFile(settings, letter), {}, log, current)
   if (configuration === null) throw new Error('the configuration has faults')
@@ -94,13 +95,16 @@ export class Node {
     })
   }
 
-  /** Resolves when clients would be served, which takes a second at most. */
-  static async start(settings: NodeSettings, letter: string): Promise<Node> {
-    const node = new Node(settings, letter, await read(settings, letter, null))
-    const { evidence } = node.#opened
-    await evidence.own
-    await Promise.race([evidence.all, sleep(patienceMs)])
-    return node
+  /** Reads its configuration; what is resolved to starts it, and resolves when clients would be served. */
+  static async prepare(settings: NodeSettings, letter: string): Promise<() => Promise<Node>> {
+    const configuration = await read(settings, letter, null)
+    return async () => {
+      const node = new Node(settings, letter, configuration)
+      const { evidence } = node.#opened
+      await evidence.own
+      await Promise.race([evidence.all, sleep(patienceMs)])
+      return node
+    }
   }
 
   readonly #onDoubt = (): void => { if (this.#isAlive) void this.#snapshots.save() }
@@ -120,16 +124,18 @@ export class Node {
     return this.map(table).lookup.lookup(key)
   }
 
-  /** Takes a second at most. */
-  async reload(letter: string): Promise<void> {
+  /** The same for a reload. */
+  async prepareReload(letter: string): Promise<() => Promise<void>> {
     const before = this.#opened
     const { config, sources } = await read(this.#settings, letter, before)
-    const redis = openRedis(config, log)
-    await Promise.race([redis?.cache.tried, sleep(patienceMs)])
-    if (!this.#isAlive) return
-    this.#opened = openMaps(config, sources, log, before, { onDoubt: this.#onDoubt, redis })
-    this.#letter = letter
-    systemClock.after(drainMs, () => before.close())
+    return async () => {
+      const redis = openRedis(config, log)
+      await Promise.race([redis?.cache.tried, sleep(patienceMs)])
+      if (!this.#isAlive) return
+      this.#opened = openMaps(config, sources, log, before, { onDoubt: this.#onDoubt, redis })
+      this.#letter = letter
+      systemClock.after(drainMs, () => before.close())
+    }
   }
 
   /** What an administrator asks for. */

@@ -88,7 +88,8 @@ export class Play {
 
   async #start(which: Which): Promise<void> {
     const settings = { world: this.#world, which, setting: this.#setting }
-    this.#nodes[which] = await this.#advanceUntil(Node.start(settings, this.#letter))
+    const start = await Node.prepare(settings, this.#letter)
+    this.#nodes[which] = await this.#advanceUntil(start())
   }
 
   #node(which: Which): Node {
@@ -234,7 +235,8 @@ export class Play {
   async #reload(): Promise<void> {
     for (const node of [this.#node(0), this.#node(1)]) {
       if (node.letter !== this.#letter) for (const known of [...this.#judge.known, this.#judge.inRedis]) known.clear()
-      await this.#advanceUntil(node.reload(this.#letter))
+      const reload = await node.prepareReload(this.#letter)
+      await this.#advanceUntil(reload())
     }
   }
 

@@ -29,7 +29,7 @@ export class World {
   readonly versions: Version[] = []
   /** When a flush or a row of `changes` last named a key to a node (elapsed ms), by node, table and key. */
   readonly namedAt = new Map<string, number>()
-  readonly #fewLackedAt = new Map<string, number>()
+  readonly #fewLacked = new Map<string, { readonly first: number, readonly last: number }>()
   /** When a fault of a server, or a loss, began or ended last (elapsed ms). */
   troubleAt = -Infinity
   /** Since when no server answers (elapsed ms); null: one does. */
@@ -109,24 +109,28 @@ export class World {
       if (share === 1) server.broken.delete(table)
     }
     if (share === 1) server.isStale = false
+    this.#noteFewLacked()
   }
 
   /**
-   * When a server last lacked the row of this key, and so few others that they may be deletions (`max_shrink`, by
-   * default 30 %); elapsed ms.
+   * When a server first and last lacked the row of this key, and so few others that they may be deletions
+   * (`max_shrink`, by default 30 %); elapsed ms.
    */
-  fewLackedAt(table: TableName, key: string): number {
+  fewLacked(table: TableName, key: string): { readonly first: number, readonly last: number } | undefined {
     this.#noteFewLacked()
-    return this.#fewLackedAt.get(`${table} ${key}`) ?? -Infinity
+    return this.#fewLacked.get(`${table} ${key}`)
   }
 
   #noteFewLacked(): void {
+    const now = this.machines.clock.elapsed()
     for (const table of tableNames) {
       const rows = this.truth[table]
       for (const { tables } of this.servers) {
         const lacked = [...rows.keys()].filter(key => !tables[table].has(key))
         if (lacked.length > 0.3 * rows.size) continue
-        for (const key of lacked) this.#fewLackedAt.set(`${table} ${key}`, this.machines.clock.elapsed())
+        for (const key of lacked.map(each => `${table} ${each}`)) {
+          this.#fewLacked.set(key, { first: this.#fewLacked.get(key)?.first ?? now, last: now })
+        }
       }
     }
   }
