@@ -123,7 +123,7 @@ async function* linesOf(keys: string, process: NodeJS.Process): AsyncGenerator<s
   try {
     yield* keys === '-' ? createInterface({ input: process.stdin }) : (await open(keys)).readLines()
   } catch (error) {
-    throw new Failure(exitNoInput, `the keys ${cantRead(error, 'a file with one key a line')}`)
+    throw new Failure(exitNoInput, `the keys ${cantRead(error, '', 'a file with one key a line')}`)
   }
 }
 

@@ -43,7 +43,7 @@ const readTable = (file: string, complain: (text: string) => void): FileTable =>
     for (const { place, text } of warnings) complain(`${place}: ${text}`)
     return { rows: entries, madeAt: statSync(file).mtimeMs }
   } catch (error) {
-    throw new Failure(exitNoInput, `${file} ${cantRead(error, 'a Postfix text table')}`)
+    throw new Failure(exitNoInput, `${file} ${cantRead(error, file, 'a Postfix text table')}`)
   }
 }
 

@@ -32,7 +32,7 @@ export const loadConfig = (fileName: string, environment: NodeJS.ProcessEnv): Lo
   try {
     text = readFileSync(fileName, 'utf8')
   } catch (error) {
-    return { ok: false, problems: [{ place: fileName, text: cantRead(error, 'a YAML file') }] }
+    return { ok: false, problems: [{ place: fileName, text: cantRead(error, fileName, 'a YAML file') }] }
   }
   const parsed = parseConfig(text, fileName)
   if (!parsed.ok) return parsed

@@ -50,7 +50,7 @@ export const readNamed = ({ folder, problem }: Reading, path: ParameterPath, nam
   try {
     return readFileSync(file)
   } catch (error) {
-    problem(path, `${String(path.at(-1))}: ${file} ${cantRead(error)}`)
+    problem(path, `${String(path.at(-1))}: ${file} ${cantRead(error, file)}`)
     return undefined
   }
 }

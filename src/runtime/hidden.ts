@@ -37,11 +37,12 @@ export const hiddenFromUs = (path: string): string | null => {
   return null
 }
 
-/** Why a file can't be read, and what to do; `wanted` is what the file should be. */
-export const cantRead = (error: unknown, wanted = 'a file'): string => {
+/** Why a file can't be read, and what to do; `wanted` is what it should be, `named` the path that is beside this. */
+export const cantRead = (error: unknown, named: string, wanted = 'a file'): string => {
   const path = error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : null
   const hidden = path === null ? null : hiddenFromUs(path)
-  return `can't be read: ${messageOf(error)}; ${hidden ?? `name ${wanted} that this account may read`}`
+  const why = messageOf(error).replace(`, open '${named}'`, '')
+  return `can't be read: ${why}; ${hidden ?? `name ${wanted} that this account may read`}`
 }
 
 /** How the unit of the service, if this machine has it, hides this path from the service; null if it does not. */

@@ -80,7 +80,7 @@ export const defineFromCf = (path: string, files: Files = diskFiles, smtputf8 = 
   try {
     bytes = files.read(path)
   } catch (error) {
-    return { ok: false, problems: [{ place: path, text: cantRead(error) }], warnings: [] }
+    return { ok: false, problems: [{ place: path, text: cantRead(error, path) }], warnings: [] }
   }
   const { parameters, errors, warnings } = parseCf(bytes, path)
   const values = Object.fromEntries([...parameters].map(([name, { value }]) => [name, value]))
@@ -291,7 +291,7 @@ const optionsOf = (parameters: Parameters, files: Files): Options => {
     return readOptionFiles(paths, group, files)
   } catch (error) {
     // Postfix passes over the machine's own files if it may not read them.
-    if (file !== '') parameters.problem('option_file', cantRead(error))
+    if (file !== '') parameters.problem('option_file', cantRead(error, ''))
     return none
   }
 }

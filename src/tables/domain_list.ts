@@ -126,7 +126,7 @@ class ListReader {
     try {
       content = this.#read(path).toString('utf8')
     } catch (error) {
-      this.errors.push(`${path} ${cantRead(error)}`)
+      this.errors.push(`${path} ${cantRead(error, path)}`)
       return
     }
     for (const line of content.split('\n')) if (!line.startsWith('#')) this.parse(line, isTurned, open)
@@ -146,7 +146,7 @@ class ListReader {
       this.warnings.push(...table.warnings.map(({ place, text }) => `${place}: ${text}`))
       for (const domain of table.entries.keys()) this.#decide(domain, isIn)
     } catch (error) {
-      this.errors.push(`${type}:${path} ${cantRead(error)}`)
+      this.errors.push(`${type}:${path} ${cantRead(error, path)}`)
     }
   }
 

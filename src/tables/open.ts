@@ -222,7 +222,7 @@ class Opener {
         content: source.content,
       }
     } catch (error) {
-      this.problems.push({ place: path, text: cantRead(error, 'a text table') })
+      this.problems.push({ place: path, text: cantRead(error, path, 'a text table') })
       return { kind: 'mysql', tables: [], changes: null }
     }
   }
@@ -258,7 +258,7 @@ class Opener {
         authority: JSON.stringify([hosts, login.user, login.dbname]),
       }]
     } catch (error) {
-      this.problems.push({ place, text: `${tlsNames(login)}: ${cantRead(error, 'PEM files')}` })
+      this.problems.push({ place, text: `${tlsNames(login)}: ${cantRead(error, '', 'PEM files')}` })
       return []
     }
   }

@@ -519,7 +519,7 @@ t.test('a command that can\'t use its configuration says what is wrong with it',
   const file = join(freshFolder(), 'c.yaml')
   const status = (): ReturnType<typeof run> => run(process.execPath, [mainFile, 'status', '--config', file])
   t.match(await status(), {
-    code: 78, stderr: `holdfast status: ${file}: can't be read: no such file or directory, open '${file}'; name a YAML file `,
+    code: 78, stderr: `holdfast status: ${file}: can't be read: no such file or directory; name a YAML file `,
   })
   writeFileSync(file, 'listen: []\nmaps: {}\n')
   t.match(await status(), { code: 78, stderr: `${file}:1: listen: is empty; name at least one listener\n` })
