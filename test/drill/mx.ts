@@ -24,7 +24,7 @@ import { ownHost, startZone } from '../fixtures/zone.js'
 import type { Zone } from '../fixtures/zone.js'
 import { askFor, untilSure } from './probe.js'
 import { schemaSql } from './recipients.js'
-import { holdfastConfig, mainCf } from './stage.js'
+import { holdfastConfig, postfixOnHoldfast } from './stage.js'
 
 /**
  * How the sender of each domain walks. A hasty one gives up after two hosts that answered, as Postfix does by default
@@ -195,8 +195,9 @@ const startNode = async (
   const holdfast = await startHoldfast(dir => config(dir, role), { env: { ...process.env, STATE_DIRECTORY: freshFolder() } })
   stops.push(() => holdfast.kill())
   const socket = join(holdfast.dir, 's')
-  const postfix = await startPostfix({ mainCf: {
-    ...mainCf(map => `socketmap:unix:${socket}:${map}`),
+  const moved = postfixOnHoldfast(socket)
+  const postfix = await startPostfix({ ...moved, mainCf: {
+    ...moved.mainCf,
     // A route that can't be looked up is deferred on every node, also by a fallback that may say no.
     transport_maps: '',
     relay_transport: 'discard:',

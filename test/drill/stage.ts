@@ -11,6 +11,7 @@ import { freshFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 import { startMemcached } from '../fixtures/memcached.js'
+import { guardName, lenientParameter, lenientParameters, lenientPrefix } from '../../src/postfix/guarded_lists.js'
 import { startPostfix } from '../fixtures/postfix.js'
 import type { Postfix } from '../fixtures/postfix.js'
 import { startProxy } from '../fixtures/proxy.js'
@@ -54,6 +55,7 @@ const maps = {
   relay_recipient: { search: 'recipient', query: "SELECT 'ok' FROM relay_recipient WHERE address='%s'" },
   transport: { search: 'transport', query: "SELECT nexthop FROM transport WHERE pattern='%s'" },
   client_access: { search: 'access', query: "SELECT action FROM access WHERE pattern='%s'", max_shrink: '100%' },
+  sender_access: { search: 'access', query: "SELECT action FROM access WHERE pattern='%s'", max_shrink: '100%' },
   sender_relayhost: { search: 'recipient', query: "SELECT nexthop FROM relayhost WHERE sender='%s'", absence: 'reroutes' },
   sender_bcc: { search: 'recipient', query: "SELECT copy_to FROM bcc WHERE address='%s'", absence: 'passes' },
   recipient_bcc: { search: 'recipient', query: "SELECT copy_to FROM bcc WHERE address='%s'", absence: 'passes' },
@@ -70,30 +72,50 @@ export const holdfastConfig = (
   listen: [{ socketmap: `unix:${dir}/s`, mode: '0666' }],
   health: 'off',
   databases: { mail: { hosts: `${host}:${port}`, user: mariadb.user, password: mariadb.password, dbname: mariadb.database } },
+  recipient_guard: ['virtual_domain', 'relay_domain'],
   maps: Object.fromEntries(mapNames.map(name => [name, { ...maps[name], database: 'mail', ...lifetimes }])),
   ...more,
 })
 
 /** main.cf: all that decides over a recipient is in tables. */
-export const mainCf = (table: (map: MapName) => string): Readonly<Record<string, string>> => ({
+const mainCf = (table: (map: MapName) => string): Readonly<Record<string, string>> => ({
   virtual_alias_domains: table('virtual_domain'),
   virtual_alias_maps: table('virtual_alias'),
   relay_domains: table('relay_domain'),
   relay_recipient_maps: table('relay_recipient'),
   transport_maps: table('transport'),
-  // Not check_sender_access: it has Postfix ask the domain lists for the sender's domain, which nothing but MySQL may deny.
-  smtpd_recipient_restrictions:
-    `check_client_access ${table('client_access')}, reject_unauth_destination`,
+  smtpd_recipient_restrictions: [
+    `check_client_access ${table('client_access')}`, `check_sender_access ${table('sender_access')}`, 'reject_unauth_destination',
+  ].join(', '),
   sender_dependent_relayhost_maps: table('sender_relayhost'),
   sender_bcc_maps: table('sender_bcc'),
   recipient_bcc_maps: table('recipient_bcc'),
   smtp_tls_policy_maps: table('tls_policy'),
 })
 
+/** A Postfix on Holdfast's socket, as `adopt` moves it: smtpd has lenient names, and asks the guard about recipients. */
+export const postfixOnHoldfast = (socket: string) => {
+  const table = (name: string): string => `socketmap:unix:${socket}:${name}`
+  const guarded = (list: string): string =>
+    list.replace('reject_unauth_destination', `check_recipient_access ${table(guardName)}, reject_unauth_destination`)
+  const isLenient = new Set(lenientParameters)
+  const settings = Object.entries(mainCf(table)).map(([name, value]) =>
+    [name, isLenient.has(name) ? value.replace(/[^:]+$/, `\${${lenientParameter}}$&`) : guarded(value)])
+  const smtpdOptions = `-o ${lenientParameter}=${lenientPrefix}`
+  return {
+    mainCf: {
+      ...Object.fromEntries(settings) as Readonly<Record<string, string>>,
+      [lenientParameter]: '', smtpd_relay_restrictions: guarded('reject_unauth_destination'),
+    },
+    masterCf: `rewrite-smtpd unix - - n - - trivial-rewrite ${smtpdOptions}\n`,
+    smtpdOptions: `${smtpdOptions} -o rewrite_service_name=rewrite-smtpd`,
+  }
+}
+
 /** Writes the mysql_table(5) and memcache_table(5) files; tells each peer's table for a map. */
 const writeTables = (
-  { mariadb, proxy, memcachedPort, socket }: { mariadb: Mariadb, proxy: Proxy, memcachedPort: number, socket: string },
-): ((peer: Peer, map: MapName) => string) => {
+  { mariadb, proxy, memcachedPort }: { mariadb: Mariadb, proxy: Proxy, memcachedPort: number },
+): ((peer: Exclude<Peer, 'holdfast'>, map: MapName) => string) => {
   const dir = freshFolder()
   for (const map of mapNames) {
     writeFileSync(join(dir, `${map}.cf`), `hosts = ${proxy.host}:${proxy.port}\nuser = ${mariadb.user}\n`
@@ -103,7 +125,6 @@ const writeTables = (
   }
   return (peer, map) => {
     switch (peer) {
-      case 'holdfast': return `socketmap:unix:${socket}:${map}`
       case 'mysql:': return `mysql:${dir}/${map}.cf`
       case 'proxy:mysql:': return `proxy:mysql:${dir}/${map}.cf`
       case 'memcache:': return `memcache:${dir}/${map}.memcache.cf`
@@ -156,10 +177,10 @@ export const startStage = async (wanted: readonly Peer[]): Promise<Stage> => {
     const configure: Stage['configure'] = more => holdfast.configure(config(holdfast.dir, more))
     stops.push(() => holdfast.stop())
     stops.push(supervise(holdfast))
-    const table = writeTables({ mariadb, proxy, memcachedPort: memcached.port, socket: join(holdfast.dir, 's') })
+    const table = writeTables({ mariadb, proxy, memcachedPort: memcached.port })
     const contestants: Contestant[] = []
     for (const peer of wanted) {
-      const postfix = await startPostfix({ mainCf: {
+      const postfix = await startPostfix(peer === 'holdfast' ? postfixOnHoldfast(join(holdfast.dir, 's')) : { mainCf: {
         ...mainCf(map => table(peer, map)),
         // proxymap(8) opens what this names; the tables behind memcache: aren't in its default.
         proxy_read_maps: mapNames.map(map => table('proxy:mysql:', map)).join(' '),

@@ -1,0 +1,60 @@
+/** A Postfix that is moved over to a Holdfast of its own, with the configuration that adopt writes and its defaults. */
+import { appendFileSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type * as Tap from 'tap'
+import { startChild } from '../fixtures/child.js'
+import type { Child } from '../fixtures/child.js'
+import { mainFile } from '../fixtures/daemon.js'
+import type { Mariadb } from '../fixtures/mariadb.js'
+import { settle } from '../fixtures/postfix.js'
+import { startBed } from './adopt.js'
+import type { Shape } from './adopt.js'
+
+const shiftClock = new URL('../fixtures/shift_clock.js', import.meta.url).pathname
+const halfAnHour = 1_800_000
+
+/** `more`: lines for holdfast.yaml. */
+export const moveOver = async (t: Tap.Test, shape: Shape, mariadb: Mariadb, more = '') => {
+  const bed = await startBed(t, shape, mariadb)
+  const config = join(bed.folder, 'holdfast.yaml')
+  const planned = await bed.adopt('--output', config)
+  t.equal(planned.code, 0, planned.stderr)
+  // Several daemons on this machine.
+  appendFileSync(config, `health: "off"\n${more}`)
+  mkdirSync(join(bed.postfix.queueDir, 'holdfast'))
+  let shiftMs = 0
+  const launch = async (): Promise<Child> => {
+    // As the service does: for the snapshot and the copies.
+    const env = { ...process.env, STATE_DIRECTORY: join(bed.folder, 'state'), SHIFT_MS: String(shiftMs) }
+    const child = await startChild(process.execPath, ['--import', shiftClock, mainFile, 'serve', config], { env })
+    await child.printed(/\bready: \d+ map/)
+    return child
+  }
+  let daemon = await launch()
+  t.teardown(() => daemon.kill())
+  const applied = await bed.adopt('--apply')
+  t.equal(applied.code, 0, applied.stderr)
+  for (const name of ['main.cf', 'master.cf']) settle(join(bed.postfix.configDir, name))
+  await bed.postfix.reload()
+  return {
+    bed,
+    /** Resolves when as many tables were copied as there are maps. */
+    copies: async (): Promise<void> => {
+      const maps = /ready: (\d+) maps?/.exec(daemon.output())?.[1]
+      for (let from = 0, count = 0; count < Number(maps); count++) {
+        const { index } = await daemon.printed(/a copy of its table \(\d+ rows?\) is ready/, from)
+        from = index + 1
+      }
+    },
+    /** Its clock is half an hour on. */
+    wait: (): void => {
+      shiftMs += halfAnHour
+      daemon.signal('SIGUSR2')
+    },
+    restart: async (): Promise<void> => {
+      daemon.signal('SIGTERM')
+      await daemon.exited
+      daemon = await launch()
+    },
+  }
+}
