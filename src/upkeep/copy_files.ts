@@ -48,13 +48,14 @@ export const readCopyFiles = async (
     return []
   })
   const files = (await Promise.all(names.map(name => readFile(folder, name)))).filter(file => file !== null)
-  const isOf = ({ name }: CopyFile) => ({ map }: Place): boolean => map.name === name
   // Those of maps that have their names still come first.
   const later: CopyFile[] = []
   for (const file of files) {
-    const own = placesOf(maps, file).find(isOf(file))
-    if (own === undefined) later.push(file)
-    else await put(file, own, onProblem)
+    const own = placesOf(maps, file).filter(({ map }) => map.name === file.name)
+    // Two tables of a map may be defined alike.
+    const place = own.find(({ table }) => table === file.index) ?? own[0]
+    if (place === undefined) later.push(file)
+    else await put(file, place, onProblem)
   }
   for (const file of later) {
     const renamed = placesOf(maps, file).find(({ map, table }) => map.copies.of(table) === null)

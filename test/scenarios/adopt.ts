@@ -61,6 +61,8 @@ const queries: Readonly<Record<string, string>> = {
   alias_domains: 'SELECT name FROM domain WHERE name=\'%s\' AND kind=\'alias\'',
   relay: 'SELECT name FROM domain WHERE name=\'%s\' AND kind=\'relay\'',
   alias: 'SELECT target FROM alias WHERE address=\'%s\'',
+  // A mailbox is an alias to itself.
+  alias_or_mailbox: 'SELECT target FROM alias WHERE address=\'%s\' UNION SELECT address FROM mailbox WHERE address=\'%s\'',
   mailbox: 'SELECT path FROM mailbox WHERE address=\'%s\'',
   transport: 'SELECT route FROM domain WHERE name=\'%s\'',
   refused: 'SELECT action FROM refused WHERE address=\'%s\'',

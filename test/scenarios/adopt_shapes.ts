@@ -8,7 +8,7 @@ export const shapes: readonly Shape[] = [
     // No probes of recipients, and nobody to ask for a policy.
     name: 'modoboa',
     files: [
-      [/sql-domains/, 'domains'], [/domain-aliases/, 'alias_domains'], [/sql-aliases/, 'alias'],
+      [/sql-domains/, 'domains'], [/domain-aliases/, 'alias_domains'], [/sql-aliases/, 'alias_or_mailbox'],
       [/relaydomains/, 'relay'],
       [/sql-transport/, 'transport'], [/login/, 'mailbox'], [/maintain/, 'refused'],
     ],

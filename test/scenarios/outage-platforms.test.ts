@@ -7,7 +7,8 @@
  * 2. MariaDB dies, and every absence grows older than absent_for (35 s).
  * 3. Every known recipient is still accepted to the end of DATA: from known
  *    senders, from senders and from clients that nobody has seen before.
- * 4. A domain that is ours since a moment before MySQL died is deferred, not
+ * 4. Holdfast is restarted, and so it is still.
+ * 5. A domain that is ours since a moment before MySQL died is deferred, not
  *    refused; so it still is when MySQL is back, by an smtpd(8) that has taken it
  *    for a stranger's; then its mail is accepted.
  */
@@ -15,8 +16,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { during } from '../fixtures/during.js'
 import { startMariadb } from '../fixtures/mariadb.js'
-import { ispconfig, iredmail, move, postfixadmin, refused, schema, startBed } from './adopt.js'
+import { ispconfig, iredmail, postfixadmin, refused, schema } from './adopt.js'
 import type { Shape } from './adopt.js'
+import { moveOver } from './moved.js'
 
 const [stranger, user] = ['friend@elsewhere.example', 'ann@v.example']
 
@@ -40,9 +42,7 @@ const platforms: readonly { readonly shape: Shape, readonly senders: readonly st
 t.test('known recipients of each platform are accepted to the end of DATA after 35 s without MySQL', async t => {
   const mariadb = await during(t, startMariadb({ sql: schema }))
   const moved = await Promise.all(platforms.map(async platform => {
-    const bed = await startBed(t, platform.shape, mariadb)
-    await move(t, bed)
-    return { ...platform, bed }
+    return { ...platform, ...await moveOver(t, platform.shape, mariadb) }
   }))
   for (const { shape, bed, senders } of moved) t.strictSame(await refused(bed, senders), [], `${shape.name} with MySQL`)
   // For the copies of the tables.
@@ -51,11 +51,13 @@ t.test('known recipients of each platform are accepted to the end of DATA after 
   await mariadb.sql('INSERT INTO mailbox (address, path) VALUES (\'ann@fresh.example\', \'fresh/ann/\')')
   await mariadb.kill()
   await sleep(35_000)
-  await Promise.all(moved.map(async ({ shape: { name }, bed, senders, newSenders }) => {
+  await Promise.all(moved.map(async ({ shape: { name }, bed, restart, senders, newSenders }) => {
     t.strictSame(await refused(bed, senders), [], `${name}: from known senders`)
     t.strictSame(await refused(bed, newSenders), [], `${name}: from senders never seen`)
     t.strictSame(await refused(bed, senders, '127.0.0.77'), [], `${name}: from a client never seen`)
     t.match(await refused(bed, [stranger, user], undefined, fresh), [/: 4\d\d /, /: 4\d\d /], `${name}: new domain`)
+    await restart()
+    t.strictSame(await refused(bed, ['newer@never.example', 'rex@r.example']), [], `${name}: restarted`)
   }))
   await mariadb.start()
   await Promise.all(moved.map(async ({ shape: { name }, bed }) => {
