@@ -24,7 +24,7 @@ import { ownHost, startZone } from '../fixtures/zone.js'
 import type { Zone } from '../fixtures/zone.js'
 import { askFor, untilSure } from './probe.js'
 import { schemaSql } from './recipients.js'
-import { holdfastConfig, postfixOnHoldfast } from './stage.js'
+import { holdfastConfig, mainCf } from './stage.js'
 
 /**
  * How the sender of each domain walks. A hasty one gives up after two hosts that answered, as Postfix does by default
@@ -195,9 +195,11 @@ const startNode = async (
   const holdfast = await startHoldfast(dir => config(dir, role), { env: { ...process.env, STATE_DIRECTORY: freshFolder() } })
   stops.push(() => holdfast.kill())
   const socket = join(holdfast.dir, 's')
-  const moved = postfixOnHoldfast(socket)
-  const postfix = await startPostfix({ ...moved, mainCf: {
-    ...moved.mainCf,
+  const table = (map: string): string => `socketmap:unix:${socket}:${map}`
+  const postfix = await startPostfix({ mainCf: {
+    ...mainCf(table),
+    // Without check_sender_access: here a recipient alone decides where mail waits.
+    smtpd_recipient_restrictions: `check_client_access ${table('client_access')}, reject_unauth_destination`,
     // A route that can't be looked up is deferred on every node, also by a fallback that may say no.
     transport_maps: '',
     relay_transport: 'discard:',

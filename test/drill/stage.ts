@@ -78,7 +78,7 @@ export const holdfastConfig = (
 })
 
 /** main.cf: all that decides over a recipient is in tables. */
-const mainCf = (table: (map: MapName) => string): Readonly<Record<string, string>> => ({
+export const mainCf = (table: (map: MapName) => string): Readonly<Record<string, string>> => ({
   virtual_alias_domains: table('virtual_domain'),
   virtual_alias_maps: table('virtual_alias'),
   relay_domains: table('relay_domain'),
