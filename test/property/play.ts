@@ -90,6 +90,7 @@ export class Play {
     const settings = { world: this.#world, which, setting: this.#setting }
     const start = await Node.prepare(settings, this.#letter)
     this.#nodes[which] = await this.#advanceUntil(start())
+    this.#judge.connectedAt[which] = this.#clock.elapsed()
   }
 
   #node(which: Which): Node {
@@ -233,10 +234,12 @@ export class Play {
   }
 
   async #reload(): Promise<void> {
-    for (const node of [this.#node(0), this.#node(1)]) {
+    for (const which of [0, 1] as const) {
+      const node = this.#node(which)
       if (node.letter !== this.#letter) for (const known of [...this.#judge.known, this.#judge.inRedis]) known.clear()
       const reload = await node.prepareReload(this.#letter)
       await this.#advanceUntil(reload())
+      this.#judge.connectedAt[which] = this.#clock.elapsed()
     }
   }
 
