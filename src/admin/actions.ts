@@ -86,8 +86,8 @@ const forget = async (name: string, { forgetNode }: Administered, log: Log): Pro
 
 /** `POST /trust`, `/flush`, `/warm` and `/forget`. */
 export const routeActions = (app: FastifyInstance, administered: () => Administered, log: Log): void => {
-  type Result = ActionResult | { readonly missing: string }
-  const route = (verb: string, act: (body: unknown) => Result | Promise<Result>): void => {
+  type Done = ActionResult | { readonly missing: string }
+  const route = (verb: string, act: (body: unknown) => Done | Promise<Done>): void => {
     app.post(`/${verb}`, async ({ body }, reply) => {
       const result = await act(body)
       if ('missing' in result) return reply.code(404).send({ error: result.missing })
