@@ -262,6 +262,8 @@ export class Daemon {
 
   /** Closes replaced maps once the last lookup in them has had its time. */
   #leave(maps: OpenMaps): void {
+    // The account may have no more connections than one configuration takes.
+    maps.sources.retire()
     this.#leaving.set(maps, setTimeout(() => {
       this.#leaving.delete(maps)
       maps.close()

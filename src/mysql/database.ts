@@ -51,6 +51,8 @@ export type Servers = {
    */
   database(hosts: readonly Host[], login: Access): Database
   status(): readonly ServerStatus[]
+  /** Other maps are in force: no connection is kept that is unused. */
+  retire(): void
   /** Closes all; what is under way is cut off. */
   close(): void
 }
@@ -86,6 +88,7 @@ export const openServers = (settings: ServerSettings): Servers => {
       return database
     },
     status: () => [...servers.values()].map(server => server.status),
+    retire: () => { for (const server of servers.values()) server.retire() },
     close: () => { for (const server of servers.values()) server.close() },
   }
 }

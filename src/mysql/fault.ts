@@ -34,6 +34,22 @@ export const timeoutFault = (phase: Phase): Fault => ({
   detail: phase === 'connect' ? 'no connection in time' : 'no answer in time',
 })
 
+const unconnected = (reason: Reason, detail: string): Fault =>
+  ({ kind: 'fault', blame: 'query', reason, detail, again: 'no', broken: false })
+
+/** Why a question gets no connection, or no answer on it, though the server has not failed. */
+export const noConnection = {
+  full: unconnected('overloaded', 'too many lookups wait for a connection'),
+  busy: unconnected('overloaded', 'no free connection in time'),
+  /** The server has let nobody in. */
+  notYet: unconnected('timeout', 'no connection in time'),
+  silent: unconnected('timeout', 'no answer in time'),
+  /** Behind this address stand several servers, or another one than before. */
+  elsewhere: unconnected('source-down', 'the address leads to another server now'),
+  closing: unconnected('draining', 'stopping'),
+  breakerOpen: (detail: string) => unconnected('breaker-open', detail),
+} as const
+
 /** The server sends more than makes sense for one key. */
 export const tooLargeFault = (maxBytes: number): Fault => ({
   kind: 'fault', blame: 'query', reason: 'bad-value', again: 'no', broken: true,

@@ -8,6 +8,7 @@ import { Alarm } from '../runtime/alarm.js'
 import { BehindAddress, isWanted } from './behind_address.js'
 import type { Wanted } from './behind_address.js'
 import { Connection } from './connection.js'
+import { noConnection } from './fault.js'
 import type { Fault } from './fault.js'
 import { Limit } from './limit.js'
 import { QueryShares } from './query_shares.js'
@@ -55,16 +56,7 @@ const restMs = 1_000
 /** So many connections are opened in search of a server that is wanted. */
 const maxMisses = 4
 
-const ownFault = (reason: Fault['reason'], blame: Fault['blame'], detail: string): Fault =>
-  ({ kind: 'fault', blame, reason, detail, again: 'no', broken: false })
-const full = ownFault('overloaded', 'query', 'too many lookups wait for a connection')
-const busy = ownFault('overloaded', 'query', 'no free connection in time')
-/** The server has let nobody in. */
-const notYet = ownFault('timeout', 'query', 'no connection in time')
-const silent = ownFault('timeout', 'query', 'no answer in time')
-/** Behind this address stand several servers, or another one than before. */
-const elsewhere = ownFault('source-down', 'query', 'the address leads to another server now')
-const closing = ownFault('draining', 'query', 'stopping')
+const { full, busy, notYet, silent, elsewhere, closing } = noConnection
 
 export class Pool {
   readonly #settings: PoolSettings
@@ -184,6 +176,13 @@ export class Pool {
       this.#end(oldest)
       void this.probe()
     }
+  }
+
+  /** Others go on in its place: ends each connection as soon as it is unused: the server may have no room for both. */
+  retire(): void {
+    this.#lastTakenAt = -Infinity
+    for (const connection of this.#connections) connection.retireAt = -Infinity
+    this.#endUnused()
   }
 
   /** Ends the connections; those in use are cut off. */

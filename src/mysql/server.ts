@@ -9,7 +9,7 @@ import { Breaker } from './breaker.js'
 import type { BreakerSettings, BreakerState, BreakerStatus } from './breaker.js'
 import { Connection } from './connection.js'
 import { Dialer } from './dial.js'
-import { faultOf, unavailableFor } from './fault.js'
+import { faultOf, noConnection, unavailableFor } from './fault.js'
 import type { Fault } from './fault.js'
 import { Pool } from './pool.js'
 import type { PoolCounts, PoolSettings } from './pool.js'
@@ -93,8 +93,7 @@ export class Server {
     const { lookEveryMs } = this.#replication
     if (lookEveryMs !== null) this.#look = setInterval(() => void this.#lookAtReplication(), lookEveryMs).unref()
     this.#breaker = new Breaker(settings, {
-      onOpen: detail => this.#pool.rest(
-        { kind: 'fault', blame: 'query', reason: 'breaker-open', again: 'no', broken: false, detail }),
+      onOpen: detail => this.#pool.rest(noConnection.breakerOpen(detail)),
       onClose: () => this.#pool.resume(),
       probe: async () => await this.#pool.probe() === null,
       isOwing: () => this.#pool.isOwed,
@@ -175,6 +174,11 @@ export class Server {
       if (this.#stop.signal.aborted) opened.destroy()
       else opened.end()
     }
+  }
+
+  /** Ends its connections as soon as they are unused. */
+  retire(): void {
+    this.#pool.retire()
   }
 
   /** Ends its connections; what is under way is cut off. */

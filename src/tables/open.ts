@@ -56,6 +56,8 @@ export type Sources = {
    * file that says so, and warnings.
    */
   check(): Promise<Checked>
+  /** Other maps are in force: no connection is kept that is unused. */
+  retire(): void
   close(): void
 }
 
@@ -106,6 +108,7 @@ export const openSources = (
       },
       status: () => servers.status(),
       check: () => opener.check(),
+      retire: () => servers.retire(),
       close: () => servers.close(),
     },
   }

@@ -104,6 +104,34 @@ databases:
   t.match(await socketmapAsk(path, 'm', 'other'), /^TEMP /)
 })
 
+t.test('the account may have no more connections than one configuration takes: after a reload every key is found', async t => {
+  const keys = Array.from({ length: 40 }, (_, n) => `key${n}`)
+  const mariadb = await during(t, startMariadb({ sql: `CREATE TABLE a (k VARCHAR(90));
+    INSERT INTO a VALUES ${keys.map(key => `('${key}')`).join()}` }))
+  await mariadb.sql(`ALTER USER '${mariadb.user}'@'%' WITH MAX_USER_CONNECTIONS 8`)
+  const configuration = (dir: string, slow: string): string => `
+listen:
+  - socketmap: unix:${dir}/s
+health: off
+databases:
+  db: {hosts: "127.0.0.1:${mariadb.port}", user: ${mariadb.user}, password: ${mariadb.password}, dbname: ${mariadb.database}}
+maps:
+  m: {search: exact, database: db, query: "SELECT k FROM a WHERE k='%s'"}
+  ${slow}: {search: exact, database: db, query: "SELECT k FROM a WHERE k='%s' OR (k='key0' AND SLEEP(0.1))"}
+`
+  const holdfast = await during(t, startHoldfast(dir => configuration(dir, 'slow')), 'kill')
+  const path = join(holdfast.dir, 's')
+  const connections = async (): Promise<number> =>
+    (await mariadb.sql(`SELECT 1 FROM information_schema.processlist WHERE user='${mariadb.user}'`)).length
+  for (let round = 0; await connections() < 8; round++) {
+    await Promise.all(keys.map(key => socketmapAsk(path, 'slow', `${key} ${round}`)))
+  }
+  holdfast.configure(configuration(holdfast.dir, 'other'))
+  holdfast.reload()
+  await holdfast.logged(/ reloaded: /)
+  t.strictSame(await Promise.all(keys.map(key => socketmapAsk(path, 'm', key))), keys.map(key => `OK ${key}`))
+})
+
 t.test('a reload reads certificates anew: an authority that is exchanged is trusted, and no client is dropped', async t => {
   const certificates = await makeCertificates()
   t.teardown(() => certificates.remove())
