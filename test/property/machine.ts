@@ -109,6 +109,11 @@ class Disk {
       return this.#handle(path, file ?? this.#create(path))
     },
     mkdir: async () => undefined,
+    readdir: async (folder: string) => {
+      const paths = [...this.#files.keys()].filter(path => path.startsWith(`${folder}/`))
+      if (paths.length === 0) throw noFile('ENOENT')
+      return paths.map(path => path.slice(folder.length + 1)).filter(name => !name.includes('/'))
+    },
     stat: async (path: string) => ({ mtimeMs: this.#of(path).mtimeMs }),
     rename: async (from: string, to: string) => {
       this.#files.set(to, this.#of(from))

@@ -98,7 +98,8 @@ t.test('a first copy is held against what else is known of the table', async t =
   for (const number of numbersFrom(0, 20)) await ask(`user${number}@example.com`)
   await mariadb.sql('TRUNCATE alias')
   const copies = keep(lookup)
-  t.match(await next(), /lacks 20 of 20 known keys/)
+  // A lookup that compares it may be the first to find that.
+  t.match(await next(), /lacks 20 of 20 known keys|the table is in doubt/)
   t.match(copies.of('alias'), [{ rows: 0, takenAt: null }])
   t.match(await ask('nobody@example.com'), { reason: 'distrusted' })
 })
