@@ -15,7 +15,7 @@ import { freshFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 import { startPostfix } from '../fixtures/postfix.js'
-import type { Postfix } from '../fixtures/postfix.js'
+import type { Postfix, PostfixOptions } from '../fixtures/postfix.js'
 import { freePort } from '../fixtures/port.js'
 import { startProxy } from '../fixtures/proxy.js'
 import type { Proxy } from '../fixtures/proxy.js'
@@ -24,7 +24,7 @@ import { ownHost, startZone } from '../fixtures/zone.js'
 import type { Zone } from '../fixtures/zone.js'
 import { askFor, untilSure } from './probe.js'
 import { schemaSql } from './recipients.js'
-import { holdfastConfig, mainCf } from './stage.js'
+import { holdfastConfig, postfixOnHoldfast } from './stage.js'
 
 /**
  * How the sender of each domain walks. A hasty one gives up after two hosts that answered, as Postfix does by default
@@ -184,6 +184,13 @@ const phases: readonly Expectation[] = [
   },
 ]
 
+/** A node's Postfix, on the Holdfast of this socket; `address` is the one that senders find. */
+export const nodePostfix = (socket: string, address: string): PostfixOptions => {
+  const moved = postfixOnHoldfast(socket, [address])
+  // A route that can't be looked up is deferred on every node, also by a fallback that may say no.
+  return { ...moved, mainCf: { ...moved.mainCf, transport_maps: '', relay_transport: 'discard:' } }
+}
+
 const startNode = async (
   mariadb: Mariadb, role: Readonly<Record<string, unknown>>, host: string, port: number, stops: (() => unknown)[],
 ): Promise<Node> => {
@@ -194,16 +201,7 @@ const startNode = async (
   // As the unit gives it one: for the snapshot and the copies.
   const holdfast = await startHoldfast(dir => config(dir, role), { env: { ...process.env, STATE_DIRECTORY: freshFolder() } })
   stops.push(() => holdfast.kill())
-  const socket = join(holdfast.dir, 's')
-  const table = (map: string): string => `socketmap:unix:${socket}:${map}`
-  const postfix = await startPostfix({ mainCf: {
-    ...mainCf(table),
-    // Without check_sender_access: here a recipient alone decides where mail waits.
-    smtpd_recipient_restrictions: `check_client_access ${table('client_access')}, reject_unauth_destination`,
-    // A route that can't be looked up is deferred on every node, also by a fallback that may say no.
-    transport_maps: '',
-    relay_transport: 'discard:',
-  }, masterCf: `${host}:${port} inet n - n - - smtpd\n` })
+  const postfix = await startPostfix(nodePostfix(join(holdfast.dir, 's'), `${host}:${port}`))
   stops.push(() => postfix.stop())
   return { host, proxy, holdfast, postfix, configure: more => holdfast.configure(config(holdfast.dir, more)) }
 }

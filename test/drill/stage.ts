@@ -78,7 +78,7 @@ export const holdfastConfig = (
 })
 
 /** main.cf: all that decides over a recipient is in tables. */
-export const mainCf = (table: (map: MapName) => string): Readonly<Record<string, string>> => ({
+const mainCf = (table: (map: MapName) => string): Readonly<Record<string, string>> => ({
   virtual_alias_domains: table('virtual_domain'),
   virtual_alias_maps: table('virtual_alias'),
   relay_domains: table('relay_domain'),
@@ -93,22 +93,29 @@ export const mainCf = (table: (map: MapName) => string): Readonly<Record<string,
   smtp_tls_policy_maps: table('tls_policy'),
 })
 
-/** A Postfix on Holdfast's socket, as `adopt` moves it: smtpd has lenient names, and asks the guard about recipients. */
-export const postfixOnHoldfast = (socket: string) => {
+/**
+ * A Postfix on Holdfast's socket, as `adopt` moves it: each smtpd has lenient names, and asks the guard about recipients.
+ * It has one at each of `addresses` (host:port) besides its usual one.
+ */
+export const postfixOnHoldfast = (socket: string, addresses: readonly string[] = []) => {
   const table = (name: string): string => `socketmap:unix:${socket}:${name}`
   const guarded = (list: string): string =>
     list.replace('reject_unauth_destination', `check_recipient_access ${table(guardName)}, reject_unauth_destination`)
   const isLenient = new Set(lenientParameters)
   const settings = Object.entries(mainCf(table)).map(([name, value]) =>
     [name, isLenient.has(name) ? value.replace(/[^:]+$/, `\${${lenientParameter}}$&`) : guarded(value)])
-  const smtpdOptions = `-o ${lenientParameter}=${lenientPrefix}`
+  const lenientOption = `-o ${lenientParameter}=${lenientPrefix}`
+  const smtpdOptions = `${lenientOption} -o rewrite_service_name=rewrite-smtpd`
   return {
     mainCf: {
       ...Object.fromEntries(settings) as Readonly<Record<string, string>>,
       [lenientParameter]: '', smtpd_relay_restrictions: guarded('reject_unauth_destination'),
     },
-    masterCf: `rewrite-smtpd unix - - n - - trivial-rewrite ${smtpdOptions}\n`,
-    smtpdOptions: `${smtpdOptions} -o rewrite_service_name=rewrite-smtpd`,
+    masterCf: [
+      `rewrite-smtpd unix - - n - - trivial-rewrite ${lenientOption}\n`,
+      ...addresses.map(address => `${address} inet n - n - - smtpd ${smtpdOptions}\n`),
+    ].join(''),
+    smtpdOptions,
   }
 }
 
