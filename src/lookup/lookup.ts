@@ -92,10 +92,12 @@ export class MapLookup {
     return foundInOutage(this.known, new Walk(this.#settings.plan, key, key), this.#parts.clock.now()) !== null
   }
 
-  /** Whether no row is at hand, no copy says that there are none, and no table has answered since the start. */
+  /** Whether no table has answered since the start, no answer is at hand, and no copy says that there are no rows. */
   get knowsNothing(): boolean {
     const { known, questions } = this
-    return !questions.hasAnswered && known.memory.size().found === 0
+    const { found, absent: absences } = known.memory.size()
+    // A list without rows has said absent at most; a reload takes that over.
+    return !questions.hasAnswered && found + absences === 0
       && this.#parts.tables.some((_, index) => known.copies.evidence(index) === null)
   }
 

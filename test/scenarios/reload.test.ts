@@ -232,3 +232,21 @@ t.test('a reload in an outage of MySQL knows at once what only Redis knows', asy
   t.equal(await ask('two'), 'OK 2')
   t.equal(await ask('one'), 'OK 1')
 })
+
+t.test('a reload in an outage still lets strangers pass, where a list of domains has neither a row nor a copy', async t => {
+  const mariadb = await during(t, startMariadb({ sql: 'CREATE TABLE relay_domain (domain varchar(255));' }))
+  const holdfast = await during(t, startHoldfast(dir => JSON.stringify({
+    listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', copy_rows: 0, recipient_guard: ['relay_domain'],
+    databases: { mail: {
+      hosts: `${mariadb.host}:${mariadb.port}`, user: mariadb.user, password: mariadb.password, dbname: mariadb.database,
+    } },
+    maps: { relay_domain: { search: 'domain', database: 'mail', query: "SELECT domain FROM relay_domain WHERE domain='%s'" } },
+  })), 'kill')
+  const ask = (domain: string): Promise<string> => socketmapAsk(join(holdfast.dir, 's'), 'lenient/relay_domain', domain)
+  t.equal(await ask('one.example'), 'NOTFOUND ')
+  await mariadb.kill()
+  t.equal(await ask('two.example'), 'NOTFOUND ')
+  holdfast.reload()
+  await holdfast.logged(/ reloaded: /)
+  t.equal(await ask('three.example'), 'NOTFOUND ')
+})
