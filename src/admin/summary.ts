@@ -3,7 +3,9 @@
  * status` and /status show: the daemon at one moment.
  */
 import { durationText } from '../config/units.js'
+import { absencesFor } from '../lookup/answers.js'
 import { isOutage } from '../outcome.js'
+import type { Reason } from '../outcome.js'
 import type { Event, Events, History, HistoryStep } from './history.js'
 import { ofKnownKey, ofUnseenKey, whyNoCopy } from './outage_verdict.js'
 import { doubtText } from './status.js'
@@ -46,9 +48,15 @@ type CachedMap = MapStatus & { readonly cached: CachedStatus }
 
 const hasCache = (map: MapStatus): map is CachedMap => map.cached !== null
 
-/** `knowsNothing`: neither memory nor a copy has anything that would do, as after a start in an outage. */
-const effectOf = ({ cached, copies }: CachedMap): { readonly effect: Effect, readonly knowsNothing: boolean } => {
-  const { absence, staleForMs, memory } = cached
+/**
+ * `reason`: why the tables can't be asked. `knowsNothing`: neither memory nor a copy has anything that would do, as
+ * after a start in an outage.
+ */
+const effectOf = (
+  { cached, copies }: CachedMap, reason: Reason = 'source-down',
+): { readonly effect: Effect, readonly knowsNothing: boolean } => {
+  const { staleForMs, memory } = cached
+  const absence = absencesFor(reason) === 'any' ? cached.absence : { ...cached.absence, inOutage: 'defer' as const }
   const facts = { absence, staleForMs, whyNoCopy: whyNoCopy(copies) }
   if (ofUnseenKey(facts, true).passes) return { effect: 'answered', knowsNothing: false }
   const knowsNothing = memory.found === 0 && (memory.absent === 0 || ['refuses', 'weakens'].includes(absence.does))
@@ -73,7 +81,6 @@ type Affected = {
   /** It says absent for what it never found, once its servers have been out for so long (ms). */
   readonly rejectsAfterMs?: number | null
 }
-
 
 /** A map none of whose servers answers; null if one does. The server's part says the rest. */
 const mapWithoutServers = (map: CachedMap, { servers }: Status): Affected | null => {
@@ -123,9 +130,10 @@ const affectedMap = (map: CachedMap, status: Status): readonly Affected[] => {
   const isExplained = trouble === null || isOver
     || (trouble.reason === 'distrusted' ? isDoubted || isOld : out !== null)
   if (!isExplained) {
-    const what = `its table can't be asked (${trouble.reason}: ${trouble.detail}); ${effectTexts[effect]}`
+    const { effect: instead } = effectOf(map, trouble.reason)
+    const what = `its table can't be asked (${trouble.reason}: ${trouble.detail}); ${effectTexts[instead]}`
     affected.push({
-      map: name, effect, refuses: absence.does === 'refuses', part: { part, since: trouble.since, what },
+      map: name, effect: instead, refuses: absence.does === 'refuses', part: { part, since: trouble.since, what },
     })
   }
   return affected

@@ -70,7 +70,7 @@ export const answerInOutage = (
  * Which absences may stand in. none: the row may be there, but can't be sent. known: a query that is wrong, or a flood
  * of lookups, opens no access list, so only those that MySQL stated, or a copy. any: what `in_outage` says, too.
  */
-const absencesFor = (reason: Reason): 'none' | 'known' | 'any' => {
+export const absencesFor = (reason: Reason): 'none' | 'known' | 'any' => {
   switch (reason) {
     case 'timeout': case 'source-down': case 'source-refused': case 'breaker-open': case 'distrusted': return 'any'
     case 'query-error': case 'overloaded': return 'known'

@@ -124,6 +124,24 @@ t.test('a node that knows nothing of a map does not say that known recipients ar
     { state: 'degraded', sentence: 'Mail is accepted. One part is degraded.' }, 'it passes what it has never seen')
 })
 
+t.test('in_outage: pass answers what was never seen in an outage, but not while a query is wrong or lookups pile up', async t => {
+  if (map?.cached == null) throw new Error('the fixture has none')
+  const noCopy = [{ rows: 0, bytes: 0, takenAt: null, problem: 'it makes one row of several' }]
+  const absence = { does: 'passes', inOutage: 'pass' } as const
+  const empty = { found: 0, foundBytes: 0, absent: 0 }
+  for (const [reason, known, knowingNothing] of [
+    ['timeout', 'answered', 'answered'], ['query-error', 'known answered', 'deferred'],
+    ['overloaded', 'known answered', 'deferred'],
+  ] as const) {
+    const trouble = { reason, detail: 'why', since: 1_500_000, lastAt: 1_900_000 }
+    const cached = { ...map.cached, absence, trouble }
+    const effectWith = (some: typeof cached): unknown =>
+      summarize(wellStatus({ servers: [], maps: [{ ...map, copies: noCopy, cached: some }] })).affected.alias
+    t.equal(effectWith(cached), known, reason)
+    t.equal(effectWith({ ...cached, memory: empty }), knowingNothing, `${reason}, nothing is known`)
+  }
+})
+
 t.test('while a table is in doubt, what it still has is accepted, too', async t => {
   t.equal(summarize(wellStatus(cases.get('map alias'))).sentence,
     'Known recipients are accepted, and those that the table has. Others are deferred, not refused.')
