@@ -32,7 +32,7 @@ export const moveOver = async (t: Tap.Test, shape: Shape, mariadb: Mariadb, more
   }
   let daemon = await launch()
   t.teardown(() => daemon.kill())
-  const applied = await bed.adopt('--apply')
+  const applied = await bed.apply()
   t.equal(applied.code, 0, applied.stderr)
   for (const name of ['main.cf', 'master.cf']) settle(join(bed.postfix.configDir, name))
   await bed.postfix.reload()
