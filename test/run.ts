@@ -40,16 +40,16 @@ const inPath = (program: string): boolean =>
 const missing = async (): Promise<readonly string[]> => {
   const programs = [
     ['mariadb-server', 'mariadbd'], ['redis-server', 'redis-server'], ['memcached', 'memcached'], ['postfix', 'postfix'], ['openssl', 'openssl'], ['curl', 'curl'],
-    // For its judgement of our unit, and systemd-notify(1).
+    // For systemd-analyze(1), which checks our unit, and systemd-notify(1).
     ['systemd', 'systemd-notify'],
     ['chromium', 'chromium'],
-    // Its judgement of the composition.
+    // It checks deploy/compose.yaml.
     ['docker-compose', 'docker-compose'],
     // Shells that our completion is for.
     ['zsh', 'zsh'], ['fish', 'fish'],
     // What builds our package.
     ['debhelper', 'dh'],
-    // Its judgement of the manual.
+    // It checks the manual.
     ['mandoc', 'mandoc'],
     // Name servers: one with zones, one that asks it.
     ['nsd', 'nsd'], ['unbound', 'unbound'],

@@ -63,7 +63,7 @@ const cases = [
     series: 'holdfast_lookups_total{instance="mx1",map="alias",outcome="unavailable",reason="breaker-open"}',
     values: '0+60x20', minute: 12, alerts: ['HoldfastDeferring'],
   },
-  // A primary with `unknown: defer` means it so.
+  // A primary with `unknown: defer` defers on purpose.
   {
     series: 'holdfast_lookups_total{instance="mx1",map="alias",outcome="unavailable",reason="unknown-deferred"}',
     values: '0+60x20', minute: 12, alerts: [],
@@ -127,7 +127,7 @@ t.test('Prometheus takes the rules, and each alert fires when it should', { skip
   if ('whyNot' in promtool) return
   const names = [...new Set(rules.map(({ alert }) => alert))]
   t.same(names.filter(name => !cases.some(({ alerts }) => alerts.includes(name))), [], 'each alert has its case')
-  // Which are there is all that is compared: promtool would want the labels and texts word by word.
+  // Only the names of the alerts are compared: promtool would want their labels and texts word by word.
   const tests = join(freshFolder(), 'tests.json')
   writeFileSync(tests, JSON.stringify({
     rule_files: [file], evaluation_interval: '1m',

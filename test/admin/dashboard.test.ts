@@ -46,7 +46,7 @@ const promtool = await findPromtool()
 t.test('Prometheus can read each query', { skip: 'whyNot' in promtool ? promtool.whyNot : false }, async t => {
   if ('whyNot' in promtool) return
   const file = join(freshFolder(), 'rules.json')
-  // What Grafana puts in.
+  // Variables that Grafana replaces.
   const asked = (expr: string): string =>
     expr.replace(/\$__(rate_interval|range)/g, '5m').replace(/\$(instance|map|job)/g, '.*')
   writeFileSync(file, JSON.stringify({ groups: [{

@@ -38,7 +38,7 @@ t.test('counters that start anew give no negative step', async t => {
   t.match(history.steps(after(1, 100, 4)), { alias: [{ lookups: 100 }, { lookups: 0, hits: 0 }] })
 })
 
-/** A log that writes nothing, and what it tells of. */
+/** A log that writes nothing, and the events that are kept of it. */
 const recorded = (now: () => number) => {
   const events = createEvents(now)
   return { events, log: createLog({ level: 'error', format: 'text', journal: false }, () => undefined, now, events.add) }

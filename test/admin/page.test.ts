@@ -22,7 +22,7 @@ const contrast = (one: string, other: string): number => {
 for (const [scheme, colours] of [['light', light], ['dark', dark]] as const) {
   t.test(`${scheme}: text and bars stand out from what is behind them`, t => {
     const of = (name: string): string => colours?.get(name) ?? 'none'
-    // On a card; what is soft stands on the page itself, too. Large text (the headline) and graphics need 3.
+    // On a card; soft text is on the page itself, too. Large text (the headline) and graphics need 3.
     for (const [name, behind, least] of [
       ['ink', 'card', 4.5], ['ink', 'back', 4.5], ['soft', 'card', 4.5], ['soft', 'back', 4.5],
       ['degraded', 'card', 4.5], ['bad', 'card', 4.5],

@@ -15,13 +15,13 @@ import { parseConfig } from '../../src/config/parse.js'
 const short = (value: string): string => value
   .replace(/unionmap:\{internal:none,socketmap:unix:holdfast\/holdfast\.sock:((?:\$\{\w+\})?[^},]*)\}/g, 'steps:$1')
   .replaceAll('socketmap:unix:holdfast/holdfast.sock:', 'socketmap:')
-/** A name that is lenient for some services is written as for the others. */
+/** A name that is lenient for some services is shown as the others see it. */
 const strictly = (value: string): string => short(value.replaceAll('${holdfast_lenient}', ''))
 
 const lines = (
   plan: AdoptionPlan,
 ): { maps: readonly string[], edits: readonly string[], leftAlone: readonly string[] } => ({
-  // An absence that does what it does by default in such a search is left out.
+  // An `absence` that is the default of its search is left out.
   maps: plan.maps.map(({ name, search, sensitive, absence, files }) => [
     name, search, ...absence === absenceOfSearch(search) ? [] : [absence], ...sensitive ? ['sensitive'] : [],
     ...files.map(file => file.replace(/^.*\//, '')),
@@ -465,7 +465,7 @@ t.test('a conditional value is taken as what it is now', async t => {
 
 const smtpd = (name: string) => ({ name, chroot: 'y', command: 'smtpd' })
 const rewrite = { name: 'rewrite/unix', chroot: 'y', command: 'trivial-rewrite' }
-/** Restrictions, a resolver, and the parameters that decide the steps, which no service has otherwise. */
+/** Restrictions, a resolver, and the parameters that decide the steps, none of which a service overrides. */
 const guardable = {
   ...Object.fromEntries([
     'propagate_unmatched_extensions', 'append_at_myorigin', 'myorigin', 'inet_interfaces', 'proxy_interfaces',

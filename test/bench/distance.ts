@@ -47,7 +47,7 @@ const firstAnswer = async (socket: string): Promise<Pick<DistanceRow, 'firstAnsw
 
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 
-/** Of each figure the median: what else the machine does comes and goes. */
+/** The median of each figure, since the machine has other work at times. */
 const medianOf = (rows: readonly [DistanceRow, ...DistanceRow[]]): DistanceRow => ({
   ...rows[0],
   firstAnswerMs: median(rows.map(row => row.firstAnswerMs)), deferred: median(rows.map(row => row.deferred)),

@@ -46,7 +46,7 @@ export const runGrowth = async (programs: Programs, seconds: number, say: (text:
     const loaded = await startServed({ table, memoryEntries: mostEntries, warm: true })
     served.push(loaded)
     await loaded.daemon.logged(new RegExp(`warm: ${mostEntries} keys`))
-    // The first use of each is another matter.
+    // The first use of each costs more, and is not counted.
     await fill(programs, loaded, knownKey, mostEntries)
     tell(step('entries', mostEntries, await at(mostEntries, 16, loaded)))
     const residentMb = (of: string, n: number): number => steps.find(each => each.of === of && each.n === n)?.residentMb ?? NaN

@@ -53,7 +53,7 @@ export type Measured = Seen & {
 /**
  * Puts `load` on a server and resolves with what it took. `server` and
  * `behind` are the processes whose CPU is counted. Rejects if a connection is
- * lost or a reply is none.
+ * lost or a reply is malformed.
  */
 export const measure = async (
   generator: Program, load: Load, server: readonly number[], behind: readonly number[] = [],

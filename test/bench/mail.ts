@@ -14,7 +14,7 @@ import { insertRecipients, masterPid, startMailStage } from './mail_stage.js'
 import type { Contestant, MailStage, Platform, Way } from './mail_stage.js'
 
 const sessions = 20
-/** Of the client that measures the time of a RCPT: mail hosts seldom have more at once. */
+/** Sessions of the client that measures the time of a RCPT: a mail host seldom has more at once. */
 const patientSessions = 4
 
 export const loads = ['known', 'new', 'unknown', 'known beside an attack', 'all maps'] as const
@@ -34,7 +34,7 @@ type Turn = {
 
 export type MailRow = Turn & {
   readonly load: MailLoad
-  /** Between MySQL and everybody, one way (ms). */
+  /** The delay between MySQL and each of its clients, one way (ms). */
   readonly distanceMs: number
   readonly way: Way
   readonly rounds: readonly Turn[]
@@ -49,8 +49,8 @@ export type MailExtent = {
   readonly loads: readonly MailLoad[]
   readonly ways: readonly Way[]
   /**
-   * Recipients, never asked for again, to whom each way takes mail before it is measured, and as many that don't exist: a
-   * mail host runs for weeks, so what is measured is not Node's compiling, nor the start of Postfix's processes.
+   * The number of recipients to whom each way takes mail before it is measured, and of as many that don't exist. None
+   * is asked for again. A mail host runs for weeks, so Node's compiling and the start of Postfix's processes don't count.
    */
   readonly warmup: number
 }

@@ -26,7 +26,7 @@ export type Contestant = {
   readonly way: Way
   readonly platform: Platform
   readonly postfix: Postfix
-  /** What works for it besides Postfix, MySQL excepted. */
+  /** The processes that work for it besides Postfix and MySQL. */
   readonly helpers: () => { readonly holdfast: readonly number[], readonly cache: readonly number[] }
 }
 
@@ -53,7 +53,7 @@ const few: Readonly<Record<string, Table>> = {
   transport: { parameter: 'transport_maps', search: 'transport', query: "SELECT nexthop FROM transport WHERE pattern='%s'" },
 }
 
-/** What platforms add: they ask these with each client, sender and recipient. */
+/** The tables that platforms add: Postfix asks them for each client, sender and recipient. */
 const more: Readonly<Record<string, Table>> = {
   client_access: {
     parameter: 'check_client_access', search: 'access', absence: 'passes',
@@ -120,7 +120,7 @@ const mainCf = (tables: Readonly<Record<string, Table>>, name: (map: string) => 
   return {
     ...settings,
     smtpd_recipient_restrictions: [...restrictions, 'reject_unauth_destination'].join(', '),
-    // A client that is slowed down would measure Postfix's patience.
+    // Else Postfix would slow the client down on purpose, and the bench would measure that.
     smtpd_client_connection_count_limit: '0',
     in_flow_delay: '0',
     default_process_limit: '100',

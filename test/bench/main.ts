@@ -30,7 +30,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: 'string', default: '1' },
     rounds: { type: 'string', default: '7' },
     chart: { type: 'string' },
-    // Of mail only.
+    // For `mail` only.
     loads: { type: 'string' },
     ways: { type: 'string' },
     distances: { type: 'string' },

@@ -24,10 +24,10 @@ export const line = (row: Row): string => columns.map(([, width, show]) => align
 
 export type Ratio = { readonly name: string, readonly value: number, readonly aim: string }
 
-/** The comparisons that have an aim, of whatever was measured. */
+/** The comparisons that have an aim, among those that were measured. */
 export const ratios = (rows: readonly Row[]): readonly Ratio[] => {
   const result: Ratio[] = []
-  /** Of the ratios of each round, the median: what else the machine does comes and goes. */
+  /** The median of the rounds' ratios, since the machine has other work at times. */
   const add = (name: string, row: Row, what: string, server: string, ratio: (own: Measured, other: Measured) => number, aim: string): void => {
     const other = rows.find(each => each.what === what && each.server === server && each.comparison === row.comparison
       && each.transport === row.transport && each.connections === row.connections)

@@ -12,7 +12,7 @@ const sampleMs = 5_000
 /**
  * Resolves with the samples (MB) and the growth between the second quarter of
  * the time and the last, of the least in each: what lies above that is garbage
- * which waits to be collected. Rejects if anything was answered but absent.
+ * which waits to be collected. Rejects if an answer is not absent.
  */
 export const runSoak = async (programs: Programs, minutes: number, say: (text: string) => void): Promise<unknown> => {
   const table = await startTable(entries)

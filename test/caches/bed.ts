@@ -17,7 +17,7 @@ await loadClient()
 
 /** A cache with a clock of the test's own, which stands still unless it is moved. */
 export const open = (t: Test, address: Partial<RedisSettings>, commandTimeoutMs = 5_000) => {
-  /** `set`: how much ahead somebody put it. */
+  /** `set`: how far somebody has set it forward (ms). */
   const clock = { now: 0, set: 0 }
   const states: RedisState[] = []
   const told: RedisFault[] = []

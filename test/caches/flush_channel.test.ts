@@ -1,4 +1,4 @@
-/** What a node learns of the flushes that it did not hear of, from a real Redis. */
+/** How a node learns from a real Redis of the flushes whose messages it missed. */
 import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t from 'tap'
@@ -14,7 +14,7 @@ const client = new Redis({ path: redis.socket })
 t.teardown(() => client.disconnect())
 await loadClient()
 
-/** A node with that key prefix; `told` is what it was told so far, by map. */
+/** A node with that key prefix; `told` has what it has learned so far: each flush, and when it may have missed some. */
 const join = async (t: Test, keyPrefix: string, now = start) => {
   const told: (readonly [map: string, what: string | null, at: number] | readonly [lost: number])[] = []
   const inTouch: boolean[] = []

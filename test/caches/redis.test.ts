@@ -18,7 +18,7 @@ const server = async (t: Test, ...args: readonly string[]) => {
   return redis
 }
 
-/** A plain client to look and meddle with. */
+/** A plain client, to read and change what Redis holds. */
 const client = (t: Test, port: number) => {
   const plain = new Redis({ host: '127.0.0.1', port })
   t.teardown(() => plain.disconnect())
@@ -155,7 +155,7 @@ t.test('killed in the middle: what was asked is a miss, and it comes back by its
   await redis.start()
   await until('ready')
   t.strictSame(await cache.read(alias, ['info@example.com']), [null])
-  // Which fails first, the command or the connection, is chance; a rest before the end changes nothing.
+  // Either the command or the connection fails first; a rest between the states changes nothing.
   t.strictSame(states.filter(state => state !== 'resting'), ['ready', 'down', 'ready'])
 })
 
@@ -164,7 +164,7 @@ t.test('C107 hung: a miss after the command timeout, then left alone for two sec
   const { cache, clock, until, write } = open(t, { port: redis.port }, 50)
   await until('ready')
   await redis.pause()
-  // A busy machine may have been too slow for this time before.
+  // On a busy machine a command may have timed out before.
   const { timeout } = cache.status().faults
   t.strictSame(await cache.read(alias, ['one', 'two']), [null, null])
   t.match(cache.status(), { state: 'resting', faults: { timeout: timeout + 1 } })
@@ -218,7 +218,7 @@ t.test('an answer that comes after the timeout is not taken for the answer to a 
   const { port } = await server(t)
   const proxy = await during(t, startProxy({ host: '127.0.0.1', port }))
   const plain = client(t, port)
-  // Written by another, whose patience a busy machine doesn't wear out.
+  // Another cache writes it, with a time limit that a busy machine doesn't exceed.
   const writer = open(t, { port })
   await writer.until('ready')
   const other = found(byteString('other@example.net'))

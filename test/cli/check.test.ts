@@ -1,6 +1,6 @@
 /**
- * `holdfast check` on a Postfix that asks Holdfast: nothing to say of a sound
- * one, and each of the failures of the first hour by its name. main.cf and
+ * `holdfast check` on a Postfix that asks Holdfast: no finding for a sound one,
+ * and one for each of the usual mistakes of the first hour. main.cf and
  * master.cf are real, read by postconf(1); master.cf chroots what Debian's does.
  */
 import { chmodSync, chownSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'

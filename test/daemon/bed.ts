@@ -9,7 +9,7 @@ import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 
-/** tap's test object, as far as it is needed here. */
+/** The part of tap's test object that is used here. */
 type Test = { teardown(action: () => unknown): void }
 
 type Bed = {

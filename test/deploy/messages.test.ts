@@ -10,7 +10,7 @@ import { doubtCauses } from '../../src/trust/doubt.js'
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 const guide = readFileSync(join(root, 'deploy/guides/operate.md'), 'utf8')
 
-/** What the arguments that are no text here come to. */
+/** The texts that calls in an argument come to. */
 const spelled: ReadonlyMap<string, string> = new Map([['bugOf(error)', 'bug: …']])
 
 /** The constant of that name that is nearest around `node`; null for a parameter, whose caller has the text. */

@@ -11,7 +11,7 @@ import type { Session } from './scenario.js'
 export type Observed = {
   /** For each session the commands with their replies. */
   readonly replies: readonly (readonly string[])[]
-  /** By Message-ID what the log says of it; of notifications together, under `other`. */
+  /** What the log says of each message, by Message-ID; of all notifications together, under `other`. */
   readonly log: ReadonlyMap<string, readonly string[]>
   /** The envelopes and headers that came to the sink. */
   readonly messages: readonly string[]

@@ -23,7 +23,7 @@ import type { Row } from './table_files.js'
 
 /** What one Postfix did and the other did not. */
 export type Difference = {
-  /** The session it is of, if it is of one. */
+  /** The session in which it was seen; null if in none. */
   readonly session: number | null
   readonly what: string
   readonly before: readonly string[]
@@ -41,7 +41,7 @@ export type Compared =
     /** What `adopt` said. */
     readonly said: string
   }
-  /** No table that Holdfast could take over. */
+  /** The scenario has no table that Holdfast could take over. */
   | { readonly kind: 'not moved', readonly said: string }
 
 /** The tables: `bin` compares by bytes, `ci` by a collation. */

@@ -53,7 +53,7 @@ const settleQueue = async (queueDir: string): Promise<void> => {
   }
 }
 
-/** Before it starts. */
+/** One side of the pair, before it starts. */
 export type Side = {
   /** Each instance. */
   readonly made: readonly MadePostfix[]
@@ -62,7 +62,7 @@ export type Side = {
   stop(): Promise<void>
 }
 
-/** What makes each Postfix like the other but for time. */
+/** Settings without which timing alone would make one Postfix differ from the other. */
 const steadySettings = {
   // How many deliveries fail at once, and so whether a destination is given up for a while, is chance.
   default_destination_concurrency_failed_cohort_limit: '0',

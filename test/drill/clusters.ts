@@ -38,7 +38,7 @@ type Step = {
 export type ClusterReport = {
   readonly site: string
   readonly steps: readonly { readonly name: string, readonly asked: number, readonly deferred: number, readonly backAfterMs: number | null }[]
-  /** Replies that must not be. */
+  /** Replies that are not allowed. */
   readonly wrong: readonly string[]
 }
 

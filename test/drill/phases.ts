@@ -9,13 +9,13 @@ import type { Stage } from './stage.js'
 
 export type Phase = {
   readonly name: string
-  /** Follows upon the phase before without a pause, to show the recovery. */
+  /** Follows the phase before without a pause, to show the recovery. */
   readonly continues?: true
   /** Nothing that the operator inserts arrives: new recipients exist, but not in the table that is asked. */
   readonly isCutOff?: true
   /** Mail comes in once it is broken, not while it breaks. */
   readonly isBrokenFirst?: true
-  /** A short drill has it too. */
+  /** The short drill has this phase, too. */
   readonly quick?: true
   /** Holdfast itself is down for a moment. */
   readonly stopsHoldfast?: true
@@ -56,7 +56,7 @@ const takeAllConnections = async ({ mariadb }: Stage): Promise<() => Promise<voi
         taken.push(await createConnection({ host, port, user, password, database }))
       }
     } catch {
-      // Somebody was faster.
+      // Another client took a connection first.
     }
   }
   return async () => {
@@ -163,7 +163,7 @@ export const phases: readonly Phase[] = [
     },
   },
   {
-    // Without a word to anybody, it says "no such row" to every question.
+    // It answers "no such row" to every question, and nobody is told.
     name: 'second host empty', quick: true,
     go: async stage => {
       const { proxy, emptyMariadb: { host, port }, mariadb: { user, password, database } } = stage

@@ -33,7 +33,7 @@ t.test('a clock that is set back makes no absence fresh again', async t => {
     await clock.advance(10 * minute)
     source.rows.set('new@example.com', 'box')
     if (askedBetween) await ask('info@example.com')
-    // To the very time at which it was absent, and a little more.
+    // Back to a second after the absence.
     clock.set(clock.now() - 10 * minute + 1_000)
     t.strictSame(await ask('new@example.com'), fresh('box'))
   }

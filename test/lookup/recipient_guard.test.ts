@@ -1,4 +1,4 @@
-/** What smtpd hears in an outage: of senders by lenient names, of recipients by the guard. */
+/** What smtpd is answered in an outage: for senders by lenient names, for recipients by the guard. */
 import t from 'tap'
 import { guardRecipient, leniently, mayBeOurs } from '../../src/lookup/recipient_guard.js'
 import type { MapConfig } from '../../src/config/config.js'

@@ -89,7 +89,7 @@ export const scriptedRedis = (clock: FakeClock) => {
   return { cache, records, state }
 }
 
-/** Everything that one map of a test may have otherwise. */
+/** The settings of a map that a test may change. */
 type Settings = Omit<LookupSettings, 'plan'> & {
   readonly plan: Plan, readonly definition: string, readonly lifetimes: Lifetimes, readonly earlier: Known | null,
 }
@@ -181,7 +181,7 @@ export const copyOf = (rows: Readonly<Record<string, string>>, takenAt: number, 
 }
 
 export const aDay = 1_440 * minute
-/** Stale for an hour, for what would take a week. */
+/** stale_for is an hour, for tests that would otherwise wait for a week. */
 export const anHour = { freshForMs: 5 * minute, staleForMs: 60 * minute, absentForMs: 30_000 }
 /** The defaults. */
 export const week = { freshForMs: 5 * minute, staleForMs: 7 * aDay, absentForMs: 30_000 }

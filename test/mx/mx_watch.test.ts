@@ -1,4 +1,4 @@
-/** When the MX records of all domains are checked, and what is written of it; with a name server. */
+/** When the MX records of all domains are checked, and what the log says of it; with a name server. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'

@@ -1,4 +1,4 @@
-/** What the tests of the MySQL source share: statements, log-ins and servers in small. */
+/** What the tests of the MySQL source share: statements, log-ins and small servers. */
 import { during } from '../fixtures/during.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { startProxy } from '../fixtures/proxy.js'
@@ -17,7 +17,7 @@ import type { Result, Query } from '../../src/mysql/sql.js'
 import { serverSettings } from '../fixtures/server_settings.js'
 import type { Unavailable } from '../../src/outcome.js'
 
-/** tap's test object, as far as it is needed here. */
+/** The part of tap's test object that is used here. */
 export type Test = { teardown(action: () => unknown): void }
 
 /** A table `alias`, and procedures that answer with whatever error is wanted. */
@@ -121,7 +121,7 @@ export const databaseBehind = async (
 export const seen = (answer: Result | Fault | Unavailable): unknown =>
   answer.kind === 'rows' ? { kind: answer.kind, rows: answer.rows } : answer
 
-/** The reason of an answer that should be none; 'rows' if it is one. */
+/** The reason why a question got no answer; 'rows' if it got one. */
 export const reasonOf = (answer: Result | Unavailable): string => answer.kind === 'unavailable' ? answer.reason : 'rows'
 
 /** Connections of the daemon's account, other than those in the test's own hands. */

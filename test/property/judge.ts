@@ -28,7 +28,7 @@ export const enough = 5
 /** What a node has to know: by table and key, when it last gave a found answer that it knew from its table or Redis. */
 class Knowledge {
   readonly #at = new Map<string, number>()
-  /** When it was last fresh: whoever named the key before has no part in it any more. */
+  /** When it was last fresh: a flush of the key, or a row of `changes`, from before then no longer matters. */
   readonly #freshAt = new Map<string, number>()
 
   note(table: TableName, key: string, at: number, isFresh: boolean): void {
@@ -76,7 +76,7 @@ export class Judge {
   readonly flushedAt = new Map<string, number>()
   /** Answers that are not allowed, in words. */
   readonly problems: string[] = []
-  /** A stale server says what was true once. */
+  /** Whether a server stands still: it says what was true once. */
   hasStale = false
   /** What Redis has taken from some node, as long as it keeps it and nothing else. */
   readonly inRedis = new Knowledge()
@@ -86,7 +86,7 @@ export class Judge {
   heldAt = -Infinity
   /** When each node opened its connections to Redis (elapsed ms). */
   readonly connectedAt: [number, number] = [-Infinity, -Infinity]
-  /** What was found before is no evidence any more. */
+  /** Whether an administrator trusted a table: what was found before is no evidence any more. */
   hasTrusted = false
   /** When a clock was last set (elapsed ms). */
   clockSetAt = -Infinity
@@ -106,7 +106,7 @@ export class Judge {
     return this.#world.machines.clock
   }
 
-  /** From now on nobody can say what it has. */
+  /** From now on the judge doesn't know what Redis holds. */
   loseRedis(): void {
     this.#isRedisWhole = false
     this.inRedis.clear()

@@ -3,8 +3,8 @@
  *
  * 1. Nobody's alias is asked for while all is well: absent. Recipient maps know
  *    one of the addresses, a list of sender logins another.
- * 2. MariaDB is killed, and the absences are past their time. Who is a known
- *    recipient is still no alias. Who may only send could be an alias by now.
+ * 2. MariaDB is killed, and the absences are past their time. A known
+ *    recipient is still no alias. Somebody who may only send could be an alias by now.
  */
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'

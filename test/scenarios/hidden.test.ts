@@ -1,7 +1,7 @@
 /**
- * What a service does not see, for its unit hides it: the socket and the CA file in /var/tmp, which PrivateTmp= makes a
- * folder of the service's own. The daemon says so at start, and `holdfast check`, which sees the files, from the unit.
- * A mount namespace plays systemd: the same mounts, as mountinfo shows them.
+ * Files that a service does not see, since its unit hides them: the socket and the CA file in /var/tmp, which
+ * PrivateTmp= makes a folder of the service's own. The daemon says so at start, and `holdfast check`, which sees the
+ * files, says so from the unit. A mount namespace plays systemd: the same mounts, as mountinfo shows them.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -7,9 +7,9 @@
  * 3. Every known recipient is still accepted to the end of DATA: from a user, from one who never sent before, and from
  *    a client never seen; then again when Holdfast was restarted.
  *
- * Bugs: with check_sender_access in MySQL, Postfix looks the domain of each sender up in the lists of our domains, where
- * an absence would refuse mail: mail from domains of others is deferred. With mydestination in MySQL, so is mail to an
- * alias that leads to a domain of others.
+ * Bugs: with mydestination in MySQL, cleanup(8) asks it for the domain of each address that it looks up, such as the
+ * sender in canonical_maps. There an absence would refuse mail, so mail from domains of others, and to an alias that
+ * leads to such a domain, is deferred after DATA.
  */
 import t from 'tap'
 import { during } from '../fixtures/during.js'

@@ -63,7 +63,7 @@ const failsOver = async (t: Test, mariadb: Mariadb, redis: Readonly<Record<strin
   isOver = true
   await Promise.all(clients)
   t.strictSame(wrong, [], `${name}: of ${asked} replies`)
-  // However many lookups meet it, an outage of Redis is told once.
+  // An outage of Redis is logged once, however many lookups meet it.
   const lines = holdfast.log().split('\n').filter(line => line.includes('redis: '))
   t.ok(lines.length < 15, `${name}: ${lines.length} lines in the log`)
   return ask

@@ -4,7 +4,7 @@
  * 1. With MariaDB up, Redis is killed, then hung: every answer is right.
  * 2. Redis and Holdfast are restarted with MariaDB down: what one had verified
  *    before is answered from Redis; what nobody has verified is deferred. The same
- *    while Redis is so slow that it would otherwise be left alone.
+ *    while Redis is so slow that Holdfast would otherwise do without it.
  * 3. Redis is emptied while a table is in doubt; a second node joins.
  */
 import { setTimeout } from 'node:timers/promises'

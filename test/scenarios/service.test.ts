@@ -191,7 +191,7 @@ t.test('N19 few descriptors: max_connections is taken down, clients beyond are t
   t.ok(answered >= 10, `${answered} answered`)
   for (const reply of replies) t.match(reply, /^(OK value|TEMP overloaded: .*|closed)$/)
   t.ok((holdfast.log().match(/more than \d+ clients/g) ?? []).length <= 2, 'and the log is not flooded')
-  // Those that are in hold their places; a connection to MySQL that is cut is made again.
+  // Clients that are connected keep their places; Holdfast makes a cut connection to MySQL again.
   for (const { Id } of await mariadb.sql('SELECT ID AS Id FROM information_schema.processlist WHERE ID <> CONNECTION_ID() AND COMMAND <> \'Daemon\'')) {
     await mariadb.sql(`KILL ${String(Id)}`).catch(() => undefined)
   }

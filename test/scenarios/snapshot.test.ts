@@ -68,7 +68,7 @@ t.test('a node that was off for longer than stale_for does not believe a table t
   const mariadb = await startMariadb({ sql: tableSql(keys.map(key => `('${key}', 'box')`).join()) })
   t.teardown(() => mariadb.stop())
   const folder = freshFolder()
-  // With its copies; and without, where the snapshot alone knows the keys.
+  // Once with its copies, and once without, where the snapshot alone knows the keys.
   for (const more of [{ copies: 'copies' }, { copy_rows: 0 }]) {
     const config = (dir: string): string => tableConfig(
       dir, mariadb, { alias: { search: 'exact' } }, { snapshot: join(folder, 'snapshot'), ...more },

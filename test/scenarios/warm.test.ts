@@ -1,6 +1,6 @@
 /**
- * A table that was loaded ahead of demand answers in an outage whom nobody has
- * asked for, on every node.
+ * A table that was loaded ahead of demand answers in an outage for keys that
+ * nobody has asked for, on every node.
  *
  * 1. A starts on an empty Redis: its log says what is loaded, and from what;
  *    then B starts, which loads nothing.

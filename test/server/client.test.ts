@@ -254,7 +254,7 @@ t.test('the answer for a client that is gone is counted and thrown away, and oth
   await once(peer, 'close')
   settle('later', absent)
   const other = await open()
-  // By the time that this client's patience is over, so would be that of the client that is gone.
+  // When this client's time is over, that of the client that is gone would be, too.
   other.send('20:alias')
   await other.ended
   t.equal(faults.length, 1)
