@@ -124,7 +124,7 @@ const runTap = async (files: readonly string[]): Promise<{ counts: Counts | unde
   return { counts, ok: tap.exitCode === 0 && counts.failed === 0 && counts.passed > 0 }
 }
 
-/** The processes that stem from this run: they know its folder by their environment, their arguments or where they are. */
+/** The processes of this run: its folder is in their environment or arguments, or they work in it. */
 const leftOver = (): readonly string[] => readdirSync('/proc').filter(name => {
   if (!/^\d+$/.test(name) || Number(name) === process.pid) return false
   try {

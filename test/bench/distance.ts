@@ -1,7 +1,7 @@
 /**
- * MySQL at a distance: the fault proxy holds back each piece that the server sends for the time of a round trip. With and
- * without TLS, Holdfast beside a plain mysql2 pool: how long the first answer takes where no connection stands yet, and
- * how many lookups are answered once they do.
+ * MySQL at a distance: the fault proxy holds back each piece that the server sends for the time of a round trip.
+ * Measures Holdfast and a plain mysql2 pool, with and without TLS: how long the first answer takes while no connection
+ * is open, and how many lookups a second are answered once all are.
  */
 import { makeCertificates } from '../fixtures/certificates.js'
 import { startProxy } from '../fixtures/proxy.js'

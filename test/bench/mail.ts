@@ -50,7 +50,7 @@ export type MailExtent = {
   readonly ways: readonly Way[]
   /**
    * The number of recipients to whom each way takes mail before it is measured, and of as many that don't exist. None
-   * is asked for again. A mail host runs for weeks, so Node's compiling and the start of Postfix's processes don't count.
+   * is asked for again. A mail host runs for weeks: Node's compiling and the start of Postfix's processes don't count.
    */
   readonly warmup: number
 }

@@ -448,7 +448,7 @@ for (const [name, settings] of [
     Object.assign(console, { warn: (...line: unknown[]) => printed.push(line), error: (...line: unknown[]) => printed.push(line) })
     const { cache, until, states, told } = open(t, { port, ...settings })
     await until('down')
-    // Once more: it goes on trying.
+    // A second failure: it goes on trying.
     while (told.length < 2) await setImmediate()
     cache.write(alias, 'info@example.com', statement(box, verifiedAt), day)
     t.equal(cache.read(alias, ['info@example.com']), null)

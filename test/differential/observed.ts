@@ -187,8 +187,8 @@ const readLog = (log: string): readonly (readonly [messageId: string, text: stri
     else if (/^(?:to|from|orig_to)=/.test(rest) || (/cleanup|smtpd/.test(program) && !rest.startsWith('client='))) {
       const text = steady(rest).replace(/, delays?=[\d./]*(, delays=[\d./]*)?/g, '').replace(/size=\d+, /, '')
         .replace(/, conn_use=\d+/, '').replace(/\]:\d+/g, ']:PORT')
-        // What a delivery says may name the next hop of a queue. Queues are found by its lower case and have the spelling
-        // of the first recipient until they are empty (qmgr_message_resolve, qmgr_queue_create): a matter of time.
+        // The text of a delivery may name the next hop of a queue. qmgr(8) finds a queue by the next hop in lower case,
+        // and names it as the first recipient spells it until it is empty (qmgr_queue_create): that depends on time.
         .replace(/(?<=status=\w+ \().*/, reason => reason.toLowerCase())
       events.push([id, `${program} ${text}`])
     }

@@ -2,9 +2,10 @@
  * `npm run drill -- --clusters`: what stands behind `hosts` on larger sites breaks and comes back under lookups, as it
  * does there: a primary and its replica, HAProxy in front of two, a Galera cluster of three.
  *
- * All the while clients ask for recipients that were asked for before (each must be found), for some that were not (never
- * absent), and for strangers (never found). `hosts`, `breaker` and `max_lag` aside, all settings are the defaults. After
- * each step the time is taken until a row that the step made is found: within one `reset`, where no host was left.
+ * All the while clients ask for recipients that were asked for before (each must be found), for some that were not
+ * (never absent), and for strangers (never found). `hosts`, `breaker` and `max_lag` aside, all settings are the
+ * defaults. Each step makes a row, and the drill measures the time until it is found: within one `reset`, if no host
+ * was left.
  */
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -234,7 +235,7 @@ const galera = async (): Promise<ClusterReport> => {
         await broken.sql('SET GLOBAL wsrep_desync=ON')
         lock = await createConnection({ socketPath: broken.socket, user: 'root' })
         await lock.query('FLUSH TABLES WITH READ LOCK')
-        // What was seen of a node's state counts for a second: a row as young as that may be missed on it, as with max_lag.
+        // Holdfast reads a node's state once a second: like with max_lag, it may miss a row that is younger.
         await setTimeout(1_500)
       },
     },

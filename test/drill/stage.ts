@@ -32,7 +32,7 @@ export type Stage = {
   readonly mariadb: Mariadb
   /** A second server, whose tables are empty; nobody asks it unless a phase says so. */
   readonly emptyMariadb: Mariadb
-  /** In front of MariaDB, for everybody. */
+  /** In front of MariaDB, for all peers. */
   readonly proxy: Proxy
   readonly redis: Redis
   readonly holdfast: Holdfast

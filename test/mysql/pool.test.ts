@@ -49,7 +49,7 @@ t.test('a server that hangs gets no more handshakes at a time than connections s
 t.test('refused beside connections that stand: tried again after a moment, though the clock has not moved since', async t => {
   const opened: string[] = []
   const open = async (): Promise<Connection | Fault> => {
-    // The second one finds nobody.
+    // Nobody listens where the second connection goes.
     const host = opened.length === 1 ? inet({ port: await freePort() }) : unix(mariadb)
     const connection = await openConnection(targetOf(mariadb, { host }), 10_000)
     opened.push(connection instanceof Connection ? 'opened' : connection.detail)

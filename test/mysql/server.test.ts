@@ -36,7 +36,7 @@ for (const { well, state } of [{ well: 1, state: 'open' }, { well: 20, state: 'c
     t.equal(reasonOf(await database.ask(lookAlias, [known], patient)), state === 'open' ? 'breaker-open' : 'rows')
     proxy.refuse()
     proxy.dropAll()
-    // What went well was counted, so that one more is no large share.
+    // The successes were counted, so that one more failure is a small share.
     await reasons(database, 1)
     t.equal(statusOf(servers).state, state)
   })

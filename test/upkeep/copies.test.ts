@@ -201,7 +201,7 @@ t.test('a copy ends with stale_for as what an outage is bridged by, and stays ev
   const { keep, next, lookup, open, clock } = await bed(t, folder)
   const first = keep(lookup)
   await next()
-  // It is written once it has been told of.
+  // The file is written after the event.
   while (!existsSync(join(folder, 'alias.0'))) await setTimeout(5)
   first.close()
   await clock.advance(6 * aDay)
