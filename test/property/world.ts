@@ -113,8 +113,8 @@ export class World {
   }
 
   /**
-   * When a server first and last lacked the row of this key, and so few others that they may be deletions
-   * (`max_shrink`, by default 30 %); elapsed ms.
+   * When a server that is not stale first and last lacked the row of this key, and so few others that they may be
+   * deletions (`max_shrink`, by default 30 %); elapsed ms.
    */
   fewLacked(table: TableName, key: string): { readonly first: number, readonly last: number } | undefined {
     this.#noteFewLacked()
@@ -125,7 +125,8 @@ export class World {
     const now = this.machines.clock.elapsed()
     for (const table of tableNames) {
       const rows = this.truth[table]
-      for (const { tables } of this.servers) {
+      for (const { tables, isStale } of this.servers) {
+        if (isStale) continue
         const lacked = [...rows.keys()].filter(key => !tables[table].has(key))
         if (lacked.length > 0.3 * rows.size) continue
         for (const key of lacked.map(each => `${table} ${each}`)) {
