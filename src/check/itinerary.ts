@@ -9,6 +9,7 @@
  * name servers are not asked, for that takes DNS.
  */
 import { compileSearch } from '../lookup/search.js'
+import { domainOf } from '../postfix/address.js'
 import { fold } from '../postfix/fold.js'
 import { guardName, lenientOf } from '../postfix/guarded_lists.js'
 import type { Purpose, Search, SearchSettings } from '../postfix/parameters.js'
@@ -98,8 +99,6 @@ export const likelyStops = (maps: readonly { readonly name: string, readonly sea
       default: return asks('target')
     }
   })
-
-const domainOf = (address: string): string => address.slice(address.lastIndexOf('@') + 1)
 
 /** The keys that smtp(8) asks for a next hop: as it is written, without its port, then its parent domains. */
 const nextHopKeys = (hop: string): readonly string[] => {

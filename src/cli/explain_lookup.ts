@@ -11,6 +11,7 @@ import { askingOf } from '../check/postfix.js'
 import { loadConfig } from '../config/load.js'
 import type { Endpoint } from '../config/endpoint.js'
 import { messageOf } from '../log.js'
+import { domainOf } from '../postfix/address.js'
 import type { SearchSettings } from '../postfix/parameters.js'
 import { adminAt, call } from './daemon_at.js'
 import type { DaemonOptions } from './daemon_at.js'
@@ -112,7 +113,7 @@ const targetsOf = (visits: readonly Visit[]): readonly (readonly [address: strin
 /** Where smtp(8) would take a mail: what the route says, else the recipient's domain. */
 const nextHopOf = (visits: readonly Visit[], address: string): string => {
   const [, hop = ''] = /^[^:]*:(.*)$/s.exec(foundAt(visits, 'transport_maps') ?? '') ?? []
-  return hop === '' ? address.slice(address.lastIndexOf('@') + 1) : hop
+  return hop === '' ? domainOf(address) : hop
 }
 
 /** The way to each address that a mail to `address` reaches. */

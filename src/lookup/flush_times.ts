@@ -3,15 +3,14 @@
  * a key. What was verified before then is not fresh, wherever it comes from and
  * whenever it comes. Bounded: more than `maxKeys` are taken for all.
  */
+import { domainOf } from '../postfix/address.js'
+
 const maxKeys = 10_000
 /** A clock that was set back by less than this (ms) makes nothing fresh for noticeably longer. */
 const clockToleranceMs = 1_000
 
 /** What a flush concerns: null is all, `@example.com` every key of that domain, anything else that folded key. */
 export type Flushed = string | null
-
-/** The domain of a folded key; a key without @ is taken for one. */
-export const domainOf = (key: string): string => key.slice(key.lastIndexOf('@') + 1)
 
 export class FlushTimes {
   #allAt = 0

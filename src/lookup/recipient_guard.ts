@@ -15,6 +15,7 @@
  */
 import { absent, byteString, found, isOutage } from '../outcome.js'
 import type { Outcome, Reason } from '../outcome.js'
+import { domainOf } from '../postfix/address.js'
 import { fold } from '../postfix/fold.js'
 
 /**
@@ -53,8 +54,6 @@ export const mayBeOurs = (key: string, { staticDomains, lists }: OwnDomains): bo
   return domain.startsWith('[') || parents.some(parent => staticDomains.has(parent))
     || lists.some(has => has === null || has(domain))
 }
-
-const domainOf = (key: string): string => key.slice(key.lastIndexOf('@') + 1)
 
 /**
  * What smtpd is to do with a recipient: go on, if no list has its domain (absent); not to reject it for the domain, if

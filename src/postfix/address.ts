@@ -20,6 +20,9 @@ export const quoteLocalpart = (localpart: string): string => {
   return dotString ? localpart : `"${localpart.replace(/["\\\r]/g, '\\$&')}"`
 }
 
+/** The domain of an address; a text without @ is taken for one. */
+export const domainOf = (address: string): string => address.slice(address.lastIndexOf('@') + 1)
+
 /** `address` (unquoted) as tables have it: `a b@example.com` becomes `"a b"@example.com`. */
 export const quoteAddress = (address: string): string => {
   const start = localpartStart(address)

@@ -17,6 +17,7 @@
 import { isIP } from 'node:net'
 import { readable } from '../outcome.js'
 import type { ByteString } from '../outcome.js'
+import { domainOf } from '../postfix/address.js'
 import { fold } from '../postfix/fold.js'
 import type { Search } from '../postfix/parameters.js'
 
@@ -98,7 +99,7 @@ const hasDomains = (neighbours: Iterable<Neighbour>): boolean => {
  * table: to that it is a client or what one calls itself, and a stranger.
  */
 export const isOurs = (search: Search, key: string, neighbours: Iterable<Neighbour>): boolean => {
-  const domain = key.slice(key.lastIndexOf('@') + 1)
+  const domain = domainOf(key)
   if (isIP(domain) !== 0 || (search === 'access' && domain === key)) return false
   for (const { search, knows } of neighbours) {
     if ((search === 'domain' || search === 'exact') && knows(domain)) return true
