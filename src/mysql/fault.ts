@@ -34,20 +34,21 @@ export const timeoutFault = (phase: Phase): Fault => ({
   detail: phase === 'connect' ? 'no connection in time' : 'no answer in time',
 })
 
-const unconnected = (reason: Reason, detail: string): Fault =>
+/** Only this question fails, and the connection can be used. */
+const questionFault = (reason: Reason, detail: string): Fault =>
   ({ kind: 'fault', blame: 'query', reason, detail, again: 'no', broken: false })
 
 /** Why a question gets no connection, or no answer on it, though the server has not failed. */
 export const noConnection = {
-  full: unconnected('overloaded', 'too many lookups wait for a connection'),
-  busy: unconnected('overloaded', 'no free connection in time'),
+  full: questionFault('overloaded', 'too many lookups wait for a connection'),
+  busy: questionFault('overloaded', 'no free connection in time'),
   /** The server has let nobody in. */
-  notYet: unconnected('timeout', 'no connection in time'),
-  silent: unconnected('timeout', 'no answer in time'),
+  notYet: questionFault('timeout', 'no connection in time'),
+  silent: questionFault('timeout', 'no answer in time'),
   /** Behind this address stand several servers, or another one than before. */
-  elsewhere: unconnected('source-down', 'the address leads to another server now'),
-  closing: unconnected('draining', 'stopping'),
-  breakerOpen: (detail: string) => unconnected('breaker-open', detail),
+  elsewhere: questionFault('source-down', 'the address leads to another server now'),
+  closing: questionFault('draining', 'stopping'),
+  breakerOpen: (detail: string) => questionFault('breaker-open', detail),
 } as const
 
 /** The server sends more than makes sense for one key. */
@@ -57,9 +58,7 @@ export const tooLargeFault = (maxBytes: number): Fault => ({
 })
 
 /** The statement did what no lookup may do. The connection can be used. */
-export const queryFault = (detail: string): Fault => ({
-  kind: 'fault', blame: 'query', reason: 'query-error', again: 'no', broken: false, detail,
-})
+export const queryFault = (detail: string): Fault => questionFault('query-error', detail)
 
 /**
  * Errors that an established session gets, but that are about the server, not

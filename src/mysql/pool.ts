@@ -1,8 +1,8 @@
 /**
  * The connections to one server under one log-in. They open in the background, with a patience of their own, and some
  * stand ready; a lookup waits for one until its time is over, and never ends a handshake. Old connections are replaced,
- * so that what changes on the server (a variable, an address) is taken up. How many statements the server gets at once
- * adapts to what it takes (limit.ts); a slow query doesn't get them all.
+ * so that what changes on the server (a variable, a view's definer, an address) is taken up. How many statements the
+ * server gets at once adapts to what it takes (limit.ts); a slow query doesn't get them all.
  */
 import { Alarm } from '../runtime/alarm.js'
 import { BehindAddress, isWanted } from './behind_address.js'
