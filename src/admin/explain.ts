@@ -180,7 +180,7 @@ const readOnly = (redis: RedisCache): RedisCache => ({
   read: (map, keys) => redis.read(map, keys),
   readPatiently: (map, keys, patienceMs) => redis.readPatiently(map, keys, patienceMs),
   all: (map, isWanted) => redis.all(map, isWanted),
-  formerNames: (map, maps) => redis.formerNames(map, maps),
+  formerNames: maps => redis.formerNames(maps),
   write: () => undefined, writeLate: () => Promise.resolve(), offer: () => undefined, remove: () => undefined,
   noteName: () => undefined,
   close: () => undefined,

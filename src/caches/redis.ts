@@ -190,16 +190,17 @@ export class RedisAnswers {
   }
 
   /**
-   * The names under which Redis may have answers of a map that it does not know by its own: those that maps on the same
-   * tables had, but for the maps that there are. Rejects with the server's error.
+   * By the name of each of `maps`, which are all that there are, the names under which Redis may have its answers, if
+   * Redis does not know it by its own: those that maps on the same tables had. Rejects with the server's error.
    */
-  async formerNames(map: NamedTables, maps: readonly NamedTables[]): Promise<readonly string[]> {
+  async formerNames(maps: readonly NamedTables[]): Promise<ReadonlyMap<string, readonly string[]>> {
     const noted = await this.#withUnsent(() => this.client.hgetall(namesKey(this.#settings.keyPrefix)))
-    const fields = Object.keys(noted)
-    if (fields.includes(fieldOf(map))) return []
     const standing = new Set(maps.map(fieldOf))
-    const end = fieldOf({ ...map, name: '' })
-    return fields.filter(field => field.endsWith(end) && !standing.has(field)).map(field => field.slice(0, -end.length))
+    const gone = Object.keys(noted).filter(field => !standing.has(field))
+    return new Map(maps.filter(map => noted[fieldOf(map)] === undefined).map(map => {
+      const end = fieldOf({ ...map, name: '' })
+      return [map.name, gone.filter(field => field.endsWith(end)).map(field => field.slice(0, -end.length))]
+    }))
   }
 
   /** Notes that what Redis has under a map's name is of its definition, for a start under another name. */

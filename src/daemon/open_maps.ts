@@ -197,7 +197,7 @@ const openDoubts = (
   { settings, cache, client }: OpenedRedis, maps: readonly MysqlMap[], log: Log,
 ): SharedDoubts => shareDoubts({
   maps, client, keyPrefix: settings.keyPrefix, ready: cache.tried, clock: systemClock,
-  formerNames: map => cache.formerNames(map, maps.map(({ identity }) => identity)),
+  formerNames: () => cache.formerNames(maps.map(({ identity }) => identity)),
   onProblem: problem =>
     log.repeated('redis doubts', `redis: doubts that other nodes have may not reach this one: ${problem}`),
 })

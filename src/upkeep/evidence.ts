@@ -70,6 +70,7 @@ export const bringEvidence = ({ maps, copies, recall, redisTried, clock, log }: 
  * read. Never rejects.
  */
 export const preload = async (maps: readonly StoredMap[], log: Log, now = Date.now): Promise<boolean> => {
+  let formerNames: ReadonlyMap<string, readonly string[]> | null = null
   for (const { name, identity, redis, memory, lookup: { known } } of maps) {
     if (redis === null || !redis.isUsable()) continue
     if (known.isRedisRead) {
@@ -77,7 +78,8 @@ export const preload = async (maps: readonly StoredMap[], log: Log, now = Date.n
       continue
     }
     try {
-      for (const former of await redis.formerNames(identity, maps.map(map => map.identity))) {
+      formerNames ??= await redis.formerNames(maps.map(map => map.identity))
+      for (const former of formerNames.get(name) ?? []) {
         for await (const rows of redis.all({ ...identity, name: former }, () => true)) {
           for (const [key, told] of rows) takeOver(known, key, told, now())
         }

@@ -16,8 +16,8 @@ export type ShareDoubtsParts = {
   readonly maps: readonly Pick<MysqlMap, 'name' | 'identity' | 'trust' | 'config'>[]
   readonly client: RedisClient
   readonly keyPrefix: string
-  /** Under which other names Redis may have what is known of a map. Rejects with what Redis says. */
-  readonly formerNames: (map: MapIdentity) => Promise<readonly string[]>
+  /** By a map's name, the other names under which Redis may have what is known of it. Rejects with what Redis says. */
+  readonly formerNames: () => Promise<ReadonlyMap<string, readonly string[]>>
   /** Resolves when Redis has been reached or has failed once. */
   readonly ready: Promise<unknown>
   readonly clock: Clock
@@ -41,19 +41,19 @@ export const shareDoubts = (
   const shared = maps.filter(({ config }) => !config.sensitive)
   let isClosed = false
   let cancel = (): void => undefined
-  /** Those that the maps had under other names, until they were read once. */
-  let formers: readonly (typeof shared[number])[] = shared
+  let areFormersRead = false
+  /** Those that the maps had under other names are read once. */
   const readFormers = async (): Promise<void> => {
-    for (const map of formers) {
-      const names = await formerNames(map.identity)
-      const texts = await readDoubts(client, keyPrefix, names.map(name => ({ ...map.identity, name })))
-      for (const text of texts) if (text !== null) map.trust.decode(text)
+    const names = await formerNames()
+    for (const map of shared) {
+      const formers = (names.get(map.name) ?? []).map(name => ({ ...map.identity, name }))
+      for (const text of await readDoubts(client, keyPrefix, formers)) if (text !== null) map.trust.decode(text)
     }
-    formers = []
+    areFormersRead = true
   }
   const read = async (): Promise<void> => {
     try {
-      await readFormers()
+      if (!areFormersRead) await readFormers()
       const texts = await readDoubts(client, keyPrefix, shared.map(({ identity }) => identity))
       for (const [index, map] of shared.entries()) {
         const text = texts[index] ?? null

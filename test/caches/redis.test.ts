@@ -510,8 +510,8 @@ t.test('a map finds the names that its tables had before, until it is noted itse
   const { port } = await server(t)
   const { cache, until } = open(t, { port })
   await until('ready')
-  const names = (name: string, ...others: readonly string[]) =>
-    cache.formerNames({ ...alias, name }, others.map(other => ({ ...alias, name: other })))
+  const names = async (...all: readonly [string, ...string[]]): Promise<readonly string[]> =>
+    (await cache.formerNames(all.map(name => ({ ...alias, name })))).get(all[0]) ?? []
   cache.noteName(alias)
   cache.noteName({ ...alias, name: 'another', definition: 'fedcba9876543210' })
   t.strictSame(await names('aliases'), [alias.name])

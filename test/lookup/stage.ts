@@ -79,7 +79,7 @@ export const scriptedRedis = (clock: FakeClock) => {
         return isOurs && isWanted(key) ? [[key, record] as const] : []
       })
     },
-    formerNames: () => Promise.resolve([]),
+    formerNames: () => Promise.resolve(new Map()),
     noteName: () => undefined,
     tried: Promise.resolve(),
     isUsable: () => state.usable,
