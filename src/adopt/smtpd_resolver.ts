@@ -6,7 +6,7 @@
 import { socketInQueue } from './draft.js'
 import type { Draft } from './draft.js'
 import { editedEntry } from './switch_over.js'
-import { joinList, splitList } from '../postfix/parameter_list.js'
+import { joinList, splitList, textsOf } from '../postfix/parameter_list.js'
 import {
   hasUnseenDomains, lenientParameter, lenientParameters, lenientPrefix, mayHaveStrangers, whyNotLenient,
 } from '../postfix/guarded_lists.js'
@@ -22,11 +22,9 @@ export const guardedMaps = (draft: Draft): readonly string[] => {
   const lists = domainParameters(draft.postfix)
   const { maps, edits } = draft.plan()
   const asked = new Set(edits.filter(({ parameter }) => lists.includes(parameter)).flatMap(({ to }) =>
-    textsOf(to).flatMap((text, i, list) => mayHaveStrangers(list, i) ? [] : text.split(/[{},]/))))
+    textsOf(splitList(to)).flatMap((text, i, list) => mayHaveStrangers(list, i) ? [] : text.split(/[{},]/))))
   return maps.flatMap(({ name }) => [...asked].some(table => table.endsWith(`${socketInQueue}:${name}`)) ? [name] : [])
 }
-
-const textsOf = (list: string): readonly string[] => splitList(list).map(({ text }) => text)
 
 const nameOfService = 'rewrite_service_name'
 
@@ -71,8 +69,9 @@ const addOptions = (draft: Draft, { name: service }: Service, resolver: string, 
 /** The value of a parameter in which {@link lenientParameter} decides by which name our maps are asked. */
 const leniently = (parameter: string, value: string): string => {
   if (!lenientParameters.includes(parameter)) return value
-  const texts = textsOf(value)
-  return joinList(splitList(value).map(({ separator, text }, i) => ({
+  const pieces = splitList(value)
+  const texts = textsOf(pieces)
+  return joinList(pieces.map(({ separator, text }, i) => ({
     separator,
     // The guard asks for a domain, and not for its parents as Postfix does behind unionmap:.
     text: mayHaveStrangers(texts, i) || (parameter === 'relay_domains' && text.startsWith('unionmap:')) ? text

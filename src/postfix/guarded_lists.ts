@@ -5,7 +5,7 @@
  * Bugs: a restriction that is the value of a row in an access table is not seen, nor is error: in a row of
  * sender_dependent_default_transport_maps.
  */
-import { parseTable, splitList } from './parameter_list.js'
+import { parseTable, splitList, textsOf } from './parameter_list.js'
 import type { ListPiece } from './parameter_list.js'
 import { domainLists, programsOf, purposes } from './parameters.js'
 import { resolverOf, restrictionListsOf, valueIn } from './postconf.js'
@@ -53,8 +53,6 @@ const judgeIn = (list: readonly string[]): number => list.findIndex((text, i) =>
 
 /** Defers a recipient whose domain is not in DNS, or rejects it if unknown_address_reject_code says so. */
 const judgesByDns = /^reject_unknown_recipient_domain$/i
-
-const textsOf = (pieces: readonly ListPiece[]): readonly string[] => pieces.map(({ text }) => text)
 
 /** A list of restrictions with `guard`, a table, before the first that judges a recipient's domain, if one does. */
 export const withGuard = (pieces: readonly ListPiece[], guard: string): readonly ListPiece[] => {

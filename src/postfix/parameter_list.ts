@@ -22,6 +22,9 @@ export const splitList = (value: string): readonly ListPiece[] => {
   }
 }
 
+/** The pieces without their separators. */
+export const textsOf = (pieces: readonly ListPiece[]): readonly string[] => pieces.map(({ text }) => text)
+
 /** The list again, with the separators that its pieces had. */
 export const joinList = (pieces: readonly ListPiece[]): string =>
   pieces.map(({ separator, text }, i) => i === 0 ? text : `${separator === '' ? ' ' : separator}${text}`).join('')
