@@ -142,7 +142,7 @@ export class Judge {
       // After a flush of the key, or a row of `changes` for it, one statement is enough; and a restore between that and
       // the question for a known key hides the loss.
       const isCaughtOut = this.#isDenied(which, table, key)
-        || (this.#isNamed(which, table, key) && this.#world.troubleAt >= askedAt)
+        || (this.#namedAt(which, table, key) < Infinity && this.#world.troubleAt >= askedAt)
       // By a stale server's word it takes confirm_for to end a row that was fresh.
       const isForgotten = this.hasStale
         && (this.#world.outSince === null || clock.elapsed() - this.known[which].freshAt(table, key) > confirmForMs)
@@ -165,18 +165,17 @@ export class Judge {
     }
   }
 
-  /** Whether a flush of the key, or a row of `changes` for it, makes one statement enough. */
-  #isNamed(which: Which, table: TableName, key: string): boolean {
+  /** Since when one statement is enough, by a flush of the key or a row of `changes` for it; Infinity: it is not. */
+  #namedAt(which: Which, table: TableName, key: string): number {
     const namedAt = this.#world.namedAt.get(`${which} ${table} ${key}`) ?? -Infinity
-    return namedAt >= this.known[which].freshAt(table, key)
+    return namedAt >= this.known[which].freshAt(table, key) ? namedAt : Infinity
   }
 
   /** Whether one statement, or two, may have ended a row, from a table that had lost no more than may be deletions. */
   #isDenied(which: Which, table: TableName, key: string): boolean {
     const lacked = this.#world.fewLacked(table, key)
     if (lacked === undefined) return false
-    const namedAt = this.#world.namedAt.get(`${which} ${table} ${key}`) ?? -Infinity
-    return lacked.last - lacked.first >= confirmForMs || (this.#isNamed(which, table, key) && lacked.last >= namedAt)
+    return lacked.last - lacked.first >= confirmForMs || lacked.last >= this.#namedAt(which, table, key)
   }
 
   #judgeUnavailable({ which, table, asked, askedAt, letters, steps }: Question, reason: string, wrong: (why: string) => void): void {
