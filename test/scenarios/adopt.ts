@@ -186,6 +186,14 @@ export const refused = async (
   return refusals
 }
 
+/** Moves Postfix over, as soon as the daemon answers in time: a busy machine takes a while for its first answers. */
+export const applyBy = async (adopt: (...args: readonly string[]) => ReturnType<typeof run>): ReturnType<typeof run> => {
+  for (;;) {
+    const applied = await adopt('--apply')
+    if (applied.code !== 75) return applied
+  }
+}
+
 /** Step 1. */
 export const startBed = async (t: Tap.Test, shape: Shape, mariadb: Mariadb) => {
   const folder = freshFolder()
@@ -275,13 +283,7 @@ export const startBed = async (t: Tap.Test, shape: Shape, mariadb: Mariadb) => {
       return main + master.join('').replace(/[ ,{}]+/g, ' ').replaceAll(' = ', '=').replace(/ +$/gm, '')
     },
     adopt,
-    /** Moves Postfix over, as soon as the daemon answers in time: a busy machine takes a while for its first answers. */
-    apply: async () => {
-      for (;;) {
-        const applied = await adopt('--apply')
-        if (applied.code !== 75) return applied
-      }
-    },
+    apply: () => applyBy(adopt),
   }
 }
 

@@ -22,6 +22,7 @@ import { startMariadb } from '../fixtures/mariadb.js'
 import { settle, startPostfix } from '../fixtures/postfix.js'
 import type { Postfix } from '../fixtures/postfix.js'
 import { smtpSession } from '../fixtures/smtp.js'
+import { applyBy } from './adopt.js'
 
 const mariadb = await startMariadb({ sql: `
   CREATE TABLE domain (domain VARCHAR(255) PRIMARY KEY); INSERT INTO domain VALUES ('example.com');
@@ -69,7 +70,7 @@ const moved = async (
   mkdirSync(join(postfix.queueDir, 'holdfast'))
   const daemon = await during(t, startChild(process.execPath, [mainFile, 'serve', config]), 'kill')
   await daemon.printed(/\bready\b/)
-  const applied = await adopt('--apply')
+  const applied = await applyBy(adopt)
   t.equal(applied.code, 0, applied.stderr)
   for (const name of ['main.cf', 'master.cf']) settle(join(postfix.configDir, name))
   await postfix.reload()
