@@ -1,8 +1,8 @@
 /**
- * Random queries made of what a listing can be derived from, on the database of
- * the queries from the field: whatever a copy is sure about, the table says too.
+ * Random queries of the kinds that Holdfast can list, on the tables of the queries
+ * from the field: whenever a copy answers, the table gives the same answer.
  *
- * HOLDFAST_SEED and HOLDFAST_QUERIES choose others than the first 40.
+ * HOLDFAST_SEED and HOLDFAST_QUERIES choose other queries than the first 40.
  */
 import t from 'tap'
 import { buildCopy } from '../../src/caches/copy.js'
@@ -19,7 +19,7 @@ import { randomFrom } from './machine.js'
 const firstSeed = Number(process.env['HOLDFAST_SEED'] ?? 1)
 const queries = Number(process.env['HOLDFAST_QUERIES'] ?? 40)
 
-/** Rows that more than one way leads to, beside those of the field. */
+/** More rows, such as a key that matches in two columns, so that a query finds a row in more than one way. */
 const moreRows = `
   INSERT INTO fwd (id, addr, target, dom_name) VALUES (20, 'Info@A.test', 'x@y', 'a.test'), (21, '@b.test', 'c@b.test', 'b.test'),
     (22, 'ann', 'ann@a.test', 'a.test'), (23, 'ann@b.test', 'a.test', 'al.test');
@@ -36,7 +36,7 @@ const keyTexts = [
   'SUBSTRING_INDEX(\'%s\',\'@\',-1)', 'CONCAT(SUBSTRING_INDEX(\'%u\',\'+\',1),\'@%d\')',
 ] as const
 
-/** One query, drawn by `random`. */
+/** Makes a random query. */
 const drawQuery = (random: () => number): string => {
   const oneOf = <T>(choices: readonly [T, ...T[]]): T => choices[Math.floor(random() * choices.length)] ?? choices[0]
   let names = 0
@@ -88,7 +88,7 @@ const drawQuery = (random: () => number): string => {
   return random() < 0.3 ? `(${select()}) UNION ${oneOf(['', 'ALL '])}(${select()})` : select()
 }
 
-/** In which order rows come is not what this is about. */
+/** Sorts the rows of an answer, because this test doesn't compare their order. */
 const sorted = (answer: Plain): Plain => typeof answer === 'string' ? answer.split(',').sort().join() : answer
 
 const asked = [...new Set([
@@ -99,7 +99,7 @@ const asked = [...new Set([
 
 t.setTimeout(300_000)
 
-t.test('whatever a copy is sure about, the table says too', async t => {
+t.test('where a copy answers, the table gives the same answer', async t => {
   const server = await startMariadb({ sql: fieldDatabase + moreRows })
   const servers = openTestServers()
   t.teardown(async () => {

@@ -1,14 +1,14 @@
-/** The code of each rule, and what must fail when it is taken out (without_rules.ts). */
+/** The code that keeps each rule, and the tests that must fail when without_rules.ts takes it out. */
 
 export type Cut = {
   readonly rule: number
-  /** What is taken out. */
+  /** What is taken out, for people. */
   readonly what: string
   readonly file: string
-  /** A text that the file has once, and what takes its place. */
+  /** A text that occurs once in the file, and the text that replaces it. */
   readonly from: string
   readonly to: string
-  /** A test file; left out: the histories. */
+  /** The test file that must fail; by default invariant.test.ts. */
   readonly test?: string
 }
 

@@ -1,4 +1,4 @@
-/** Draws histories of the mail site by chance: the same for the same seed. */
+/** Makes random histories of the mail site; a seed makes the same one each time. */
 import type { Which } from './judge.js'
 import { randomFrom } from './machine.js'
 import type { TableName } from './mysql.js'
@@ -6,7 +6,7 @@ import type { Setting } from './node.js'
 import type { Operation } from './play.js'
 import { aliasKeys, domainKeys, timedKeys } from './world.js'
 
-/** Around each time that means something: round trips, deadlines, rechecks, absent, saves, fresh, confirm. */
+/** Close to the times that matter: round trip, deadline, rechecks, absent_for, save, fresh_for, confirm_for (ms). */
 const pauses = [20, 350, 2_100, 5_500, 13_000, 31_000, 45_000, 65_000, 310_000, 330_000]
 
 type Draw = { readonly oneOf: <T>(choices: readonly T[]) => T, readonly random: () => number }
@@ -26,7 +26,8 @@ const drawFrom = (seed: number): Draw => {
 const askOne = ({ oneOf, random }: Draw): Operation => {
   const node = oneOf<Which>([0, 0, 1])
   if (random() < 0.1) return { do: 'ask', node, table: 'timed', key: oneOf([...timedKeys, 'u1@d']) }
-  return random() < 0.8 ? { do: 'ask', node, table: 'alias', key: oneOf([...aliasKeys, 't1@d', 'U1@D', 'nobody@d', 'u9@e']) }
+  return random() < 0.8
+    ? { do: 'ask', node, table: 'alias', key: oneOf([...aliasKeys, 't1@d', 'U1@D', 'nobody@d', 'u9@e']) }
     : { do: 'ask', node, table: 'domains', key: oneOf([...domainKeys, 'foreign']) }
 }
 
@@ -63,7 +64,7 @@ const operationOf = (draw: Draw): Operation => {
 
 export type History = { readonly setting: Setting, readonly operations: readonly Operation[] }
 
-/** The history that belongs to a seed. */
+/** Makes the history of a seed. */
 export const historyOf = (seed: number): History => {
   const draw = drawFrom(seed)
   const { random } = draw
@@ -72,7 +73,7 @@ export const historyOf = (seed: number): History => {
     withCopies: random() < 0.4,
   }
   const operations = Array.from({ length: 8 + Math.floor(random() * 30) }, () => operationOf(draw))
-  // What a table has lost shows by keys that were known.
+  // A node notices that a table has lost rows by the keys it knows, so most histories begin with that.
   return { setting, operations: random() < 0.9 ? [{ do: 'learn' }, ...operations] : operations }
 }
 
@@ -83,37 +84,41 @@ const ask = (node: Which, key: string, table: TableName = 'alias'): Operation =>
 const pass = (ms: number): Operation => ({ do: 'pass', ms })
 const insert = (key: string): Operation => ({ do: 'insert', table: 'alias', key })
 const empty: readonly Operation[] = ([0, 1] as const).map(server => ({ do: 'lose', server, tables: ['alias', 'domains'] }))
-/** Longer than an answer is fresh, and than two statements have to be apart. */
+/** A pause longer than fresh_for and confirm_for. */
 const long = pass(310_000)
-/** Until the last answer is there. */
+/** A pause longer than the deadline, so that the last question has its answer. */
 const end = pass(2_100)
 
 type Written = { readonly rule: number, readonly setting?: Partial<Setting>, readonly operations: readonly Operation[] }
 
-/** Histories that chance would hardly find, or late: one for each rule that an answer can break. */
+/** Histories that random ones would rarely contain: at least one for each rule that an answer can break. */
 const written: Readonly<Record<string, Written>> = {
-  'a row that is gone for a moment is served on': {
+  'a row that is missing for a moment is still answered': {
     rule: 1, operations: [learn, long, { do: 'gap', key: 'u2@d' }, ask(0, 'u2@d'), end, { do: 'mend' }],
   },
-  'a node that starts on an emptied table goes by what it knew': {
+  'a node that starts while the tables are empty still answers what it knew': {
     rule: 2, operations: [learn, pass(33_000), ...empty, { do: 'restart', node: 0, how: 'in order' }, ask(0, 'u1@d'), end],
   },
-  'an emptied table is not believed, however often it says absent': {
+  'Holdfast does not believe an emptied table, however often that says absent': {
     rule: 4, operations: [learn, long, ...empty, learn, pass(1_000), long, learn, end],
   },
-  'rows that the clock ends leave no doubt in their table': {
+  'rows that end by the clock begin no doubt': {
     rule: 5, operations: [learn, long, ask(0, 'u1@d', 'timed'), ask(0, 't1@d', 'timed'), end],
   },
-  'an emptied table is not believed of a key that nobody has known': {
+  'Holdfast does not believe an emptied table about a key that no node knows': {
     rule: 6, operations: [learn, insert('new@d'), pass(45_000), ...empty, pass(10), ask(0, 'new@d'), end],
   },
-  'in an outage nobody is refused by what was said before': {
-    rule: 7, operations: [learn, ask(0, 'new@d'), pass(100), insert('new@d'), pass(45_000), outage, pass(8_000), ask(0, 'new@d'), end],
+  'in an outage no recipient is refused because of an earlier absence': {
+    rule: 7, operations: [
+      learn, ask(0, 'new@d'), pass(100), insert('new@d'), pass(45_000), outage, pass(8_000), ask(0, 'new@d'), end,
+    ],
   },
   'a reload in an outage keeps what was known': {
-    rule: 10, operations: [learn, pass(10_000), outage, pass(3_000), { do: 'reload', isRedefined: false }, ask(0, 'u1@d'), end],
+    rule: 10, operations: [
+      learn, pass(10_000), outage, pass(3_000), { do: 'reload', isRedefined: false }, ask(0, 'u1@d'), end,
+    ],
   },
-  'a neighbour that asked a stale server does not end what this node found': {
+  'an absence that another node got from a stale server does not end what this node found': {
     rule: 11, setting: { withRedis: true }, operations: [
       learn, ask(1, 'nobody@d'), { do: 'stale', server: 1 }, insert('t1@d'),
       { do: 'server', server: 1, fault: 'down' }, pass(100), ask(1, 't1@d'), pass(100), { do: 'server', server: 1, fault: 'none' },
@@ -121,31 +126,34 @@ const written: Readonly<Record<string, Written>> = {
       pass(190_000), ask(1, 't1@d'), outage, pass(110_000), ask(1, 't1@d'), end,
     ],
   },
-  'what is flushed is not given as fresh': {
+  'after a flush no older answer is given as fresh': {
     rule: 12, operations: [
-      learn, pass(1_000), insert('u1@d'), pass(100), { do: 'flush', node: 0, table: 'alias', key: null }, pass(7_000), ask(0, 'u1@d'), end,
+      learn, pass(1_000), insert('u1@d'), pass(100), { do: 'flush', node: 0, table: 'alias', key: null },
+      pass(7_000), ask(0, 'u1@d'), end,
     ],
   },
-  'a fallback that was held up between two short outages takes them for two': {
+  'a fallback that was held up between two short outages does not count them as one long outage': {
     rule: 13, setting: { isFallback: true }, operations: [
       learn, insert('new@d'), pass(45_000), outage, ask(0, 'nobody@d'), pass(8_000), { do: 'hold', ms: 70_000 },
       pass(12_000), ask(0, 'new@d'), end,
     ],
   },
-  'keys that are made up push no known one out': {
-    rule: 14, operations: [learn, pass(1_000), { do: 'strangers', node: 0, count: 450 }, pass(3_000), outage, pass(3_000), learn, end],
+  'made-up keys push no known key out of memory': {
+    rule: 14, operations: [
+      learn, pass(1_000), { do: 'strangers', node: 0, count: 450 }, pass(3_000), outage, pass(3_000), learn, end,
+    ],
   },
-  'a Redis that is slow in an outage is waited for': {
+  'in an outage a node waits for a slow Redis': {
     rule: 16, setting: { withRedis: true }, operations: [
       learn, pass(20_000), insert('new@d'), pass(35_000), ask(0, 'new@d'), outage, pass(3_000),
       { do: 'redis', fault: 'slow' }, ask(1, 'new@d'), end,
     ],
   },
-  'kill -9 in an outage loses nothing that is older than half a minute': {
+  'kill -9 in an outage loses nothing that was learned more than 30 s before': {
     rule: 16, operations: [learn, pass(33_000), outage, { do: 'restart', node: 0, how: 'killed' }, ask(0, 'u1@d'), end],
   },
 }
 
-/** By what they show. */
+/** By title. */
 export const writtenHistories: ReadonlyMap<string, History> = new Map(Object.entries(written).map(
   ([title, { rule, setting, operations }]) => [`rule ${rule}: ${title}`, { setting: { ...plain, ...setting }, operations }]))

@@ -1,22 +1,23 @@
 /**
- * Random histories of a mail site (world.ts): two nodes, each as the daemon opens it by its configuration, with three
- * tables on two servers, a Redis, snapshots, copies, `changes:`, clocks. Rows come, change and go; servers are out,
- * hang, lose tables, are restored in the order of their keys, stand still, or stand behind a balancer; nodes stop, are
- * killed, reload, join; Redis is lost, slow, emptied, evicts, or takes no writes; somebody flushes, trusts, sets a
- * clock. Time, disk and network are the test's own (machine.ts), all else is real. In each history:
+ * Random histories of a mail site (world.ts): two nodes with the real code from the configuration to the answer, three
+ * tables on two servers, a Redis, snapshots, copies and `changes:`. Rows are inserted, changed and deleted. Servers go
+ * down, hang, lose tables, are restored in the order of their keys, get no changes any more, or are reached through a
+ * balancer. Nodes stop, are killed, reload, join. Redis goes down, gets slow, loses content, refuses writes. An
+ * administrator flushes, trusts a table, sets a clock. Time, disk and network are simulated (machine.ts). The numbers
+ * are those of the rules in cuts.ts. In each history:
  *
- * - a key that a node knew is never absent while its row is there, whatever the servers say (rules 1 to 4, 10);
- * - while all is well, no key that has a row is absent but within absent_for of its insertion (rules 1, 6);
- * - a known key is found in every outage, also after kill -9, but for what was learned in the last 30 s (7, 10, 16);
- * - what is fresh was true within fresh_for, and since the last flush of it (11, 12);
- * - a fallback rejects nobody who exists before the servers have been out for outage_after (13);
- * - keys that are made up push no known one out (14);
- * - while all is well, every key has an answer, and a doubt ends (4); rows that come and go by the clock begin none (5);
- *   an answer comes within the deadline, and is of this definition of the map.
+ * - a key that a node knew is never absent while its row exists, whatever the servers say (rules 1 to 4, 10);
+ * - while no server has a fault, no key that has a row is absent later than absent_for after its insertion (1, 6);
+ * - a known key is found in every outage, even after kill -9, except one learned in the last 30 s (7, 10, 16);
+ * - a fresh answer was true within the last fresh_for, and is no older than the last flush of its key (11, 12);
+ * - a fallback refuses no existing recipient before all servers have been out for outage_after (13);
+ * - made-up keys push no known key out of memory (14);
+ * - while no server has a fault, every key gets an answer, and a doubt ends (4); rows that end by the clock begin no
+ *   doubt (5); each answer comes within the deadline, from the map's present definition.
  *
- * What fails when the code of a rule is taken out: `node dist/test/property/without_rules.js`.
+ * `node dist/test/property/without_rules.js` shows which tests fail when the code of a rule is taken out.
  *
- * HOLDFAST_SEED and HOLDFAST_SEQUENCES choose others than the first 300; 10,000 take an hour.
+ * HOLDFAST_SEED and HOLDFAST_SEQUENCES choose other histories than the first 300; 10,000 take an hour.
  */
 import t from 'tap'
 import { messageOf } from '../../src/log.js'
@@ -28,13 +29,13 @@ import type { Operation } from './play.js'
 const firstSeed = Number(process.env['HOLDFAST_SEED'] ?? 1)
 const sequences = Number(process.env['HOLDFAST_SEQUENCES'] ?? 300)
 
-/** The beginning of the titles of the written histories to play. */
+/** Only written histories whose title begins like this are played; by default all. */
 const onlyRule = process.env['HOLDFAST_RULE'] ?? ''
 
 const play = (seed: number, setting: Setting, operations: readonly Operation[]): Promise<string | null> =>
   new Play(seed, setting).run(operations).catch((error: unknown) => `it threw: ${messageOf(error)}`)
 
-/** The shortest history that still fails, found by leaving out parts of ever smaller size. */
+/** Shortens a failing history: leaves out ever smaller parts, as long as the rest still fails. */
 const shrink = async (seed: number, setting: Setting, failing: readonly Operation[]): Promise<readonly Operation[]> => {
   let shortest = failing
   for (let size = Math.ceil(failing.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {

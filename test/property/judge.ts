@@ -1,5 +1,5 @@
 /**
- * Holds each answer against what the tables should hold. The rules are those of the test's head (invariant.test.ts).
+ * Compares each answer with what the tables should hold. The header of invariant.test.ts lists the rules.
  */
 import { readable } from '../../src/outcome.js'
 import type { Found, Outcome } from '../../src/outcome.js'
@@ -11,24 +11,24 @@ import type { Version, World } from './world.js'
 
 export type Which = 0 | 1
 
-/** The defaults, as the manual has them (ms). */
+/** The defaults that holdfast.yaml(5) gives (ms). */
 export const deadlineMs = 2_000
 const freshForMs = 300_000
 const absentForMs = 30_000
 const confirmForMs = 300_000
 const outageAfterMs = 60_000
-/** A question may be under way for a walk and its judgement before an answer that is based on it. */
+/** The longest time from a question to MySQL until a client gets an answer that rests on it. */
 export const walkMs = 3 * deadlineMs
 const roundTripMs = 100
-/** From the end of a trouble until nothing of it may be felt: questions under way, rechecks of a doubt. */
+/** After a fault has ended, lookups under way and rechecks of a doubt may still show its effect for so long. */
 const recoveryMs = walkMs + 12_000
-/** A table is only judged by its keys if the node knows so many. */
+/** Holdfast judges by its known keys whether a table has lost rows only if it knows at least so many. */
 export const enough = 5
 
-/** What a node has to know: by table and key, when it last gave a found answer that it knew from its table or Redis. */
+/** What a node must know: when it last answered found for a key, from its table or Redis; by table and key. */
 class Knowledge {
   readonly #at = new Map<string, number>()
-  /** When it was last fresh: a flush of the key, or a row of `changes`, from before then no longer matters. */
+  /** When the node last gave a fresh answer: earlier flushes of the key and rows of `changes` no longer matter. */
   readonly #freshAt = new Map<string, number>()
 
   note(table: TableName, key: string, at: number, isFresh: boolean): void {
@@ -48,7 +48,7 @@ class Knowledge {
     this.#at.delete(`${table} ${key}`)
   }
 
-  /** What is younger than `at` is forgotten: it was not saved. */
+  /** Forgets what was noted after `at`, because the node had not saved it. */
   forgetSince(at: number): void {
     for (const [key, then] of this.#at) if (then > at) this.#at.delete(key)
   }
@@ -64,29 +64,29 @@ class Knowledge {
 
 export type Question = {
   readonly which: Which, readonly table: TableName, readonly asked: string, readonly steps: readonly string[],
-  /** Elapsed ms, and epoch ms. */
+  /** When it was asked: `askedAt` in elapsed ms, `now` in epoch ms. */
   readonly askedAt: number, readonly now: number,
-  /** Of the definitions in force meanwhile. */
+  /** The letters of the alias map's definition when the question was asked and when the answer came. */
   readonly letters: readonly string[],
 }
 
 export class Judge {
   readonly known: readonly [Knowledge, Knowledge] = [new Knowledge(), new Knowledge()]
-  /** By node, table and key: when a flush must have reached it (epoch ms). */
+  /** When a flush must have reached a node (epoch ms), by node, table and key. */
   readonly flushedAt = new Map<string, number>()
-  /** Answers that are not allowed, in words. */
+  /** Descriptions of the answers that break a rule. */
   readonly problems: string[] = []
-  /** Whether a server stands still: it says what was true once. */
+  /** Whether a server gets no changes any more: it still answers what was true earlier. */
   hasStale = false
-  /** What Redis has taken from some node, as long as it keeps it and nothing else. */
+  /** What Redis has accepted from a node; empty once Redis may have lost or refused something. */
   readonly inRedis = new Knowledge()
   #isRedisWhole = true
-  /** When Redis changed, and when the processes were held up last (elapsed ms). */
+  /** When the fault of Redis last changed, and when the event loops were last held up (elapsed ms). */
   redisAt = -Infinity
   heldAt = -Infinity
   /** When each node opened its connections to Redis (elapsed ms). */
   readonly connectedAt: [number, number] = [-Infinity, -Infinity]
-  /** Whether an administrator trusted a table: what was found before is no evidence any more. */
+  /** Whether an administrator trusted a table: what was found before is then no evidence any more. */
   hasTrusted = false
   /** When a clock was last set (elapsed ms). */
   clockSetAt = -Infinity
@@ -106,7 +106,7 @@ export class Judge {
     return this.#world.machines.clock
   }
 
-  /** From now on the judge doesn't know what Redis holds. */
+  /** Call this when the judge can no longer know what Redis holds. */
   loseRedis(): void {
     this.#isRedisWhole = false
     this.inRedis.clear()
@@ -137,17 +137,18 @@ export class Judge {
       const version = this.#world.versions[truth[table].get(key) ?? -1]
       if (version === undefined) continue
       const ageMs = clock.now() - version.since
-      // A fallback rejects what it can't know in a long outage: by a catch-all alone nobody is known.
+      // In a long outage a fallback refuses recipients it doesn't know. A row that answers for all recipients of a
+      // domain makes none of them known.
       const isKnown = this.known[which].at(table, key) !== undefined && (key === asked || !this.#setting.isFallback)
-      // After a flush of the key, or a row of `changes` for it, one statement is enough; and a restore between that and
-      // the question for a known key hides the loss.
+      // After a flush of the key, or a row of `changes` for it, a single "absent" ends the row. If the table is
+      // restored right after that "absent", the question for a known key that follows no longer shows the loss.
       const isCaughtOut = this.#isDenied(which, table, key)
         || (this.#namedAt(which, table, key) < Infinity && this.#world.troubleAt >= askedAt)
-      // By a stale server's word it takes confirm_for to end a row that was fresh.
+      // A stale server may end a row, but only confirm_for after the node last gave a fresh answer for it.
       const isForgotten = this.hasStale
         && (this.#world.outSince === null || clock.elapsed() - this.known[which].freshAt(table, key) > confirmForMs)
       if (isKnown && !isForgotten && !isCaughtOut) wrong(`the row ${key} is there, and the node knew it`)
-      // What a table has lost shows by the keys that the node knows, though it does not know this one.
+      // The node doesn't know this key, but the other keys that it knows show it that the table has lost rows.
       const isEmptied = this.#world.servers.every(({ tables }) => tables[table].size === 0)
       if (isEmptied && this.#world.troubleAt < askedAt && !this.hasStale && !isSetLately && ageMs > absentForMs + walkMs
         && this.known[which].count(table) >= enough && !this.hasTrusted) wrong(`all rows are gone, and ${key} with them`)
@@ -165,29 +166,34 @@ export class Judge {
     }
   }
 
-  /** Since when one statement is enough, by a flush of the key or a row of `changes` for it; Infinity: it is not. */
+  /**
+   * Since when a single "absent" may end the row, because a flush or a row of `changes` named the key (elapsed ms);
+   * Infinity if that takes two.
+   */
   #namedAt(which: Which, table: TableName, key: string): number {
     const namedAt = this.#world.namedAt.get(`${which} ${table} ${key}`) ?? -Infinity
     return namedAt >= this.known[which].freshAt(table, key) ? namedAt : Infinity
   }
 
-  /** Whether one statement, or two, may have ended a row, from a table that had lost no more than may be deletions. */
+  /** Whether a server may have ended the row: it said "absent" often enough and lacked too few rows to be doubted. */
   #isDenied(which: Which, table: TableName, key: string): boolean {
     const lacked = this.#world.fewLacked(table, key)
     if (lacked === undefined) return false
     return lacked.last - lacked.first >= confirmForMs || lacked.last >= this.#namedAt(which, table, key)
   }
 
-  #judgeUnavailable({ which, table, asked, askedAt, letters, steps }: Question, reason: string, wrong: (why: string) => void): void {
+  #judgeUnavailable(
+    { which, table, asked, askedAt, letters, steps }: Question, reason: string, wrong: (why: string) => void,
+  ): void {
     const clock = this.#clock
     const isWell = !this.#world.isBroken && askedAt - this.#world.troubleAt > recoveryMs
-    // Rows that count for a while only come and go: that table is never in doubt.
+    // The table `timed` is left out: its query has a clock in it, so no loss of rows may begin a doubt.
     const [alias, domains] = (['alias', 'domains'] as const).map(name => this.#nodeOf(which).map(name))
     const doubts = [alias, domains].flatMap(map => map?.trust.doubts ?? [])
     const isDoubted = doubts.length > 0
-    // Nothing may be known here of a table whose keys Redis would name.
+    // A node that could not read Redis yet may not know any key by which to judge the table.
     const isUnread = tableNames.some(name => !this.#nodeOf(which).map(name).lookup.known.isRedisRead)
-    // A table that was created anew is in doubt from the first question on.
+    // A restore creates the table anew, which begins a doubt at once: that one has a minute to end.
     const isLong = doubts.some(({ since }) => clock.now() - since > 60_000)
     if (
       isWell && !isDoubted && !(isUnread && reason === 'distrusted') && !this.hasStale
@@ -196,20 +202,23 @@ export class Judge {
     const isOver = isLong && askedAt - this.#world.troubleAt > 60_000 && this.clockSetAt === -Infinity
     if (isWell && isOver && !this.hasStale) wrong(`(${reason}) the doubt does not end`)
     const knownAt = this.known[which].at(table, asked)
-    // Who asked by one definition is not answered by the next.
+    // A lookup that began with one definition of the map can't be answered by another one.
     const isDenied = letters[0] !== letters[1] || steps.some(key => this.#isDenied(which, table, key))
     if (knownAt !== undefined && this.clockSetAt === -Infinity && !isDenied) {
       wrong(`(${reason}) though it was known ${clock.elapsed() - knownAt} ms ago`)
     }
-    // To log in to a slow Redis takes several round trips.
+    // The log-in to a slow Redis takes several round trips, so it may take longer than the deadline.
     const isConnecting = this.#world.redis.fault === 'slow' && askedAt - this.connectedAt[which] < walkMs
-    // However slow Redis is, if it answers within the deadline.
+    // The slow Redis of this test answers within the deadline, so its answer has to be waited for.
     const isInRedis = (this.inRedis.at(table, asked) ?? Infinity) < askedAt - roundTripMs
-    if (isInRedis && !isConnecting && this.heldAt < askedAt && this.clockSetAt === -Infinity) wrong(`(${reason}) though Redis has it`)
+    if (isInRedis && !isConnecting && this.heldAt < askedAt && this.clockSetAt === -Infinity) {
+      wrong(`(${reason}) though Redis has it`)
+    }
   }
 
   #judgeFound(
-    { which, table, asked, askedAt, now: askedNow, letters, steps }: Question, { value, age }: Found, wrong: (why: string) => void,
+    { which, table, asked, askedAt, now: askedNow, letters, steps }: Question, { value, age }: Found,
+    wrong: (why: string) => void,
   ): void {
     const clock = this.#clock
     const { versions } = this.#world
@@ -219,7 +228,8 @@ export class Judge {
       return wrong('no row of this definition ever said that')
     }
     if (!steps.includes(version.key)) wrong(`a row of ${version.key} is no answer to it`)
-    // A row that came in the middle of a restore is old there: a server that says so is asked all the same.
+    // A server may still have an old version, such as that of a row that was changed in the middle of a restore:
+    // Holdfast can't see that it is old.
     const isStillSaid = this.#world.servers.some(({ tables }) => tables[table].get(version.key) === Number(number))
     if (age === 'fresh' && this.clockSetAt === -Infinity && !this.hasStale && !isStillSaid) {
       const oldest = askedNow - freshForMs - walkMs
@@ -233,12 +243,15 @@ export class Judge {
       }
     }
     const isPresent = version.deletedAt === null
-    // Known by its own row: what is deleted, or takes the place of a catch-all, is another matter.
+    // Only a row of the key itself makes the key known: not a catch-all's row, and not a deleted one.
     const isInForce = letter === letters[1] || table !== 'alias'
     if (isPresent && isInForce && steps[0] === version.key) {
       this.known[which].note(table, asked, clock.elapsed(), age === 'fresh')
-      const takesWrites = this.#isRedisWhole && this.#world.redis.fault === 'none' && askedAt - this.redisAt > recoveryMs
-      if (this.#setting.withRedis && takesWrites && age === 'fresh') this.inRedis.note(table, asked, clock.elapsed(), true)
+      const takesWrites = this.#isRedisWhole && this.#world.redis.fault === 'none'
+        && askedAt - this.redisAt > recoveryMs
+      if (this.#setting.withRedis && takesWrites && age === 'fresh') {
+        this.inRedis.note(table, asked, clock.elapsed(), true)
+      }
     }
   }
 }

@@ -1,7 +1,7 @@
 /**
- * The machines of a mail site, played in this process: what the program gets from Node is put in its place. Time only
- * moves when told; the disk is in memory; each socket leads to a server of the site. So all of Holdfast between
- * configuration and answer is real, with its drivers, and a history plays the same each time.
+ * The machines of a mail site, simulated in this process. They replace what Node offers: a clock that moves only when
+ * the test says so, a disk in memory, and sockets that lead to the site's servers. So everything from the
+ * configuration to the answer is the real Holdfast with its real drivers, and a history plays the same each time.
  */
 import { EventEmitter } from 'node:events'
 import dns from 'node:dns/promises'
@@ -12,7 +12,7 @@ import timers from 'node:timers/promises'
 import { fakeClock } from '../fixtures/clock.js'
 import type { FakeClock } from '../fixtures/clock.js'
 
-/** Numbers in [0, 1) that follow from `seed` (mulberry32). */
+/** Gives a generator of numbers in [0, 1) that repeats itself for the same `seed` (mulberry32). */
 export const randomFrom = (seed: number): () => number => {
   let state = seed >>> 0
   return () => {
@@ -23,7 +23,7 @@ export const randomFrom = (seed: number): () => number => {
   }
 }
 
-/** A program's end of a connection. What it writes goes to the service behind it, whose replies come by `push`. */
+/** A client's end of a connection: `onBytes` gets what the client writes, and `reply` brings it the server's bytes. */
 export class Line extends net.Socket {
   onBytes: (bytes: Buffer) => void = () => undefined
   readonly #clock: FakeClock
@@ -31,12 +31,12 @@ export class Line extends net.Socket {
   constructor(clock: FakeClock) {
     super()
     this.#clock = clock
-    // Several writes at once would go to a handle that there isn't.
+    // Without _writev Node calls _write for each write; its own _writev needs a system handle, and there is none.
     Object.assign(this, { connecting: true, _writev: null })
   }
 
   override _read(): void {
-    // Replies are pushed as they come.
+    // Nothing to do here: `reply` pushes bytes as they come.
   }
 
   override _write(bytes: Buffer | string, encoding: BufferEncoding, done: () => void): void {
@@ -63,7 +63,7 @@ export class Line extends net.Socket {
     if (!this.destroyed) this.push(bytes)
   }
 
-  /** As the system reports the end of it. */
+  /** Ends the connection with an error of this code, as the operating system would report it. */
   cut(code: string): void {
     this.destroy(Object.assign(new Error(`${code} by the test`), { code, syscall: 'connect' }))
   }
@@ -71,9 +71,9 @@ export class Line extends net.Socket {
 
 /** A server of the site. */
 export type Service = {
-  /** What becomes of whoever connects now. */
+  /** What happens to a connection attempt: accepted, refused, or never answered. */
   readonly door: 'open' | 'closed' | 'silent'
-  /** Takes a connection. */
+  /** Accepts a connection. */
   open(line: Line): void
 }
 
@@ -81,7 +81,7 @@ type SavedFile = { bytes: Buffer, mtimeMs: number }
 
 const noFile = (code: string): Error => Object.assign(new Error(code), { code })
 
-/** The disks of all machines; a process that was killed writes nothing any more, and its calls never return. */
+/** The disks of all machines. A killed process writes nothing any more, and its calls never return. */
 class Disk {
   readonly #files = new Map<string, SavedFile>()
   readonly #killed = new Map<string, number>()
@@ -91,7 +91,7 @@ class Disk {
     this.#now = now
   }
 
-  /** What is under way below this folder ends where it is. */
+  /** Stops, half done as they are, all writes by open handles below this folder. */
   kill(folder: string): void {
     this.#killed.set(folder, (this.#killed.get(folder) ?? 0) + 1)
   }
@@ -100,7 +100,7 @@ class Disk {
     for (const path of this.#files.keys()) if (path.startsWith(folder)) this.#files.delete(path)
   }
 
-  /** What a program calls, in the place of node:fs/promises. */
+  /** The functions that replace those of node:fs/promises. */
   readonly calls = {
     open: async (path: string, flags: string) => {
       const file = this.#files.get(path)
@@ -163,7 +163,7 @@ class Disk {
   }
 }
 
-/** What Node's own timers do, on the clock. */
+/** Behaves like a timer of Node's, on the test's clock. */
 class Timer {
   #cancel: () => void = () => undefined
   readonly #start: () => void
@@ -201,9 +201,9 @@ export class Machines {
   readonly clock: FakeClock
   readonly random: () => number
   readonly disk: Disk
-  /** By host name. */
+  /** The servers of the site, by host name. */
   readonly services = new Map<string, Service>()
-  /** Turns of the event loop that somebody waits for. */
+  /** How many callbacks of setImmediate have not run yet. */
   #turns = 0
 
   constructor(seed: number) {
@@ -216,7 +216,7 @@ export class Machines {
     this.disk = new Disk(() => this.clock.now())
   }
 
-  /** Puts the machines in the place of Node's; gives what puts Node's back. */
+  /** Replaces Node's functions by those of the machines; returns a function that restores Node's. */
   take(): () => void {
     const { clock, random, disk } = this
     const { setImmediate } = globalThis
@@ -235,14 +235,17 @@ export class Machines {
     }
     const connect = (options: { readonly host: string }): Line => this.#connect(options.host)
     const restores = [
-      // Whole milliseconds, as Node's: a record with a part of one is none.
-      put(Date, { now: () => Math.floor(clock.now()) }), put(performance, { now: () => clock.elapsed() }), put(Math, { random }),
+      // Whole milliseconds, as in Node: Holdfast rejects a record whose time has a fraction.
+      put(Date, { now: () => Math.floor(clock.now()) }), put(performance, { now: () => clock.elapsed() }),
+      put(Math, { random }),
       put(globalThis, {
         setTimeout: timer(false), setInterval: timer(true), setImmediate: nextTurn,
         clearTimeout: clear(globalThis.clearTimeout), clearInterval: clear(globalThis.clearInterval),
       }),
       put(timers, {
-        setTimeout: (ms: number, value?: unknown) => new Promise(resolve => { clock.after(Math.max(1, ms), () => resolve(value)) }),
+        setTimeout: (ms: number, value?: unknown) => new Promise(resolve => {
+          clock.after(Math.max(1, ms), () => resolve(value))
+        }),
         setImmediate: (value?: unknown) => new Promise(resolve => { nextTurn(() => resolve(value)) }),
       }),
       put(files, disk.calls), put(net, { connect, createConnection: connect }),
@@ -274,5 +277,5 @@ const put = (onto: object, given: Readonly<Record<string, unknown>>): (() => voi
   return () => { Object.assign(onto, before) }
 }
 
-// A client has a listener for each command that waits for its server.
+// Redis' client adds a listener for each command that waits, and Node would warn of more than ten.
 EventEmitter.defaultMaxListeners = 0

@@ -1,16 +1,16 @@
-/** A database server of the site: its tables, its faults, and as much of MySQL's protocol as Holdfast speaks. */
+/** A database server of the site, simulated: its tables, its faults, and the part of MySQL's protocol Holdfast uses. */
 import type { Line, Machines, Service } from './machine.js'
 
 export type ServerFault = 'none' | 'down' | 'hung' | 'slow' | 'flaky'
 export type TableName = 'alias' | 'domains' | 'timed'
 
-/** The number of the version of each key that is there: its value. */
+/** By key: the number of the row's version, which is in its value, too. */
 export type Rows = Map<string, number>
 
 export type SiteHooks = {
-  /** When that version of a row came (elapsed ms). */
+  /** When that version of a row was written (elapsed ms). */
   readonly changedAt: (version: number) => number
-  /** A node was told that these keys of `alias` changed. */
+  /** Called when a node's `changes` query has returned these keys of `alias`. */
   readonly onChanges: (node: number, keys: readonly string[]) => void
 }
 
@@ -23,7 +23,7 @@ const packet = (number: number, payload: Buffer): Buffer => {
   return Buffer.concat([head, payload])
 }
 
-/** A text with its length in front of it; null for one of 251 bytes or more, which no test has. */
+/** A length-encoded string of MySQL's protocol; only for less than 251 bytes, which is enough here. */
 const text = (value: string): Buffer => Buffer.concat([Buffer.from([value.length]), Buffer.from(value, 'latin1')])
 
 const ok = Buffer.from([0, 0, 0, 2, 0, 0, 0])
@@ -32,9 +32,10 @@ const deadlock = Buffer.concat([Buffer.from([0xff, 0xbd, 0x04]), Buffer.from('#4
 const greeting = Buffer.concat([
   Buffer.from('\n11.4.0-MariaDB\0'), Buffer.from([1, 0, 0, 0]), Buffer.from('12345678\0'),
   // PROTOCOL_41, SECURE_CONNECTION, CONNECT_WITH_DB, TRANSACTIONS, MULTI_RESULTS, PLUGIN_AUTH; nothing newer.
-  Buffer.from([0x09, 0xa2, 45, 2, 0, 0x0a, 0x00, 21]), Buffer.alloc(10), Buffer.from('123456789012\0mysql_native_password\0'),
+  Buffer.from([0x09, 0xa2, 45, 2, 0, 0x0a, 0x00, 21]), Buffer.alloc(10),
+  Buffer.from('123456789012\0mysql_native_password\0'),
 ])
-/** A column of text without a name. */
+/** The definition of a text column that has no name. */
 const column = Buffer.concat([text('def'), ...Array.from({ length: 5 }, () => text('')),
   Buffer.from([0x0c, 45, 0, 0xff, 0, 0, 0, 253, 0, 0, 0, 0, 0])])
 
@@ -54,14 +55,14 @@ export class DatabaseServer implements Service {
   readonly name: string
   readonly tables: Record<TableName, Rows> = { alias: new Map(), domains: new Map(), timed: new Map() }
   readonly createdAt: Record<TableName, number> = { alias: 0, domains: 0, timed: 0 }
-  /** It gets no changes: a replica that stands still. */
+  /** Whether this server gets no changes any more, like a replica that has stopped. */
   isStale = false
-  /** Tables that lack rows that they should have. */
+  /** The tables that have lost rows. */
   readonly broken = new Set<TableName>()
   readonly #machines: Machines
   readonly #hooks: SiteHooks
   readonly #lines = new Set<Line>()
-  /** Replies that a server that hangs owes. */
+  /** The replies to send when the server no longer hangs. */
   readonly #owed: (() => void)[] = []
   #fault: ServerFault = 'none'
 
@@ -92,7 +93,7 @@ export class DatabaseServer implements Service {
     line.once('close', () => this.#lines.delete(line))
     let isIn = false
     line.onBytes = bytes => {
-      // A packet comes in one write. The first one is the log-in, which anybody may.
+      // The driver writes a packet at once. The first one is the log-in, which always succeeds.
       if (!isIn) process.nextTick(() => line.reply(packet(2, ok)))
       else if (bytes[4] === 1) line.end()
       else this.#answer(line, bytes.toString('latin1', 5))
@@ -110,7 +111,7 @@ export class DatabaseServer implements Service {
     const isSlow = this.#fault === 'slow'
     if (this.#fault === 'flaky' && random() < 0.3) return void clock.after(random() * 100, () => reply('deadlock'))
     if (!isSlow && random() < 0.5) return process.nextTick(() => reply(this.#rows(sql)))
-    // The server reads the rows somewhere between the question and the answer.
+    // A real server reads the rows at some moment between question and answer: here, at the one or the other.
     const early = random() < 0.5 ? this.#rows(sql) : null
     clock.after(isSlow ? 200 + random() * 2_000 : 1 + random() * 49, () => reply(early ?? this.#rows(sql)))
   }
@@ -137,9 +138,9 @@ export class DatabaseServer implements Service {
       const version = this.#table(table).get(Buffer.from(hex ?? '', 'hex').toString())
       return version === undefined ? [] : [[`v${version}${letter}@box`]]
     }
-    // A listing, as tables/listing.ts writes it.
+    // The query that lists a whole table, as tables/listing.ts makes it.
     const [, of, listed] = /^SELECT 0, .*, \w+_(\w)\nFROM (\w+)/s.exec(sql) ?? []
-    if (of === undefined || listed === undefined) throw new Error(`not played: ${sql}`)
+    if (of === undefined || listed === undefined) throw new Error(`this stand-in for MySQL has no answer to ${sql}`)
     return [...this.#table(listed)].map(([key, version]) => ['0', '1', '', key, `v${version}${of}@box`])
   }
 

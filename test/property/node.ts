@@ -1,4 +1,4 @@
-/** A node of the mail site: what the daemon opens by its configuration, without listeners and HTTP (daemon/daemon.ts). */
+/** A node of the mail site: what daemon/daemon.ts opens for a configuration, without listeners and HTTP. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -19,17 +19,17 @@ import type { World } from './world.js'
 
 export type Setting = {
   readonly withRedis: boolean, readonly isFallback: boolean, readonly withChanges: boolean, readonly isBalanced: boolean,
-  /** Else no table can be listed. */
+  /** false: copy_rows is 0, so no table is copied. */
   readonly withCopies: boolean,
 }
 
 export type NodeSettings = { readonly world: World, readonly which: 0 | 1, readonly setting: Setting }
 
-/** As the daemon has it (ms). */
+/** How long a start or a reload waits for Redis, and a closed configuration for its lookups, as in the daemon (ms). */
 const patienceMs = 1_000
 const drainMs = 2_500
 
-/** What the log calls bugs, of all nodes. */
+/** The lines in which any node's log reports a bug. */
 export const bugs: string[] = []
 const log = createLog({ level: 'warn', format: 'text', journal: false }, line => {
   if (line.includes('bug: ')) bugs.push(line)
@@ -41,7 +41,7 @@ export const diskOf = (which: 0 | 1): string => `/disk/${which}`
 const folder = freshFolder()
 const files = new Map<string, string>()
 
-/** The path of the configuration, as an administrator would write it; all times are the defaults. */
+/** Writes the configuration file of a node, with all times at their defaults; returns its path. */
 const configurationFile = ({ which, setting }: NodeSettings, letter: string): string => {
   const { withRedis, isFallback, withChanges, isBalanced, withCopies } = setting
   const maps = {
@@ -68,7 +68,7 @@ const configurationFile = ({ which, setting }: NodeSettings, letter: string): st
   return path
 }
 
-/** The configuration of a node. Takes no time of the clock: a file of this machine is read. */
+/** Reads the configuration of a node. The test's clock doesn't move meanwhile, because the file is a real one. */
 const read = async (settings: NodeSettings, letter: string, current: OpenMaps | null): Promise<Configuration> => {
   const configuration = await readConfiguration(configurationFile(settings, letter), {}, log, current)
   if (configuration === null) throw new Error('the configuration has faults')
@@ -95,7 +95,7 @@ export class Node {
     })
   }
 
-  /** Reads its configuration; what is resolved to starts it, and resolves when clients would be served. */
+  /** Reads the configuration. Resolves with a function that starts the node and resolves when it would take clients. */
   static async prepare(settings: NodeSettings, letter: string): Promise<() => Promise<Node>> {
     const configuration = await read(settings, letter, null)
     return async () => {
@@ -109,7 +109,7 @@ export class Node {
 
   readonly #onDoubt = (): void => { if (this.#isAlive) void this.#snapshots.save() }
 
-  /** Which definition of the alias map is in force. */
+  /** The letter in the query of the alias map that is in force, `a` or `b`. */
   get letter(): string {
     return this.#letter
   }
@@ -124,7 +124,7 @@ export class Node {
     return this.map(table).lookup.lookup(key)
   }
 
-  /** The same for a reload. */
+  /** Reads the new configuration. Resolves with a function that puts it into force. */
   async prepareReload(letter: string): Promise<() => Promise<void>> {
     const before = this.#opened
     const { config, sources } = await read(this.#settings, letter, before)
@@ -138,7 +138,7 @@ export class Node {
     }
   }
 
-  /** What an administrator asks for. */
+  /** As `holdfast flush` does. */
   flush(table: TableName, what: string | null): void {
     void flush(this.map(table), what, flushed => this.#opened.announce(flushed))
   }
@@ -147,7 +147,7 @@ export class Node {
     for (const table of tableNames) this.map(table).trust.trust()
   }
 
-  /** In order, or by kill -9. */
+  /** Stops the process: in order, with a last save, or by kill -9. */
   async stop(isKilled: boolean): Promise<void> {
     const { which, world: { machines } } = this.#settings
     if (isKilled) machines.disk.kill(diskOf(which))

@@ -1,4 +1,4 @@
-/** Plays a history: does what it says to the site, asks the nodes, and has each answer judged. */
+/** Plays a history: carries out its operations on the site, asks the nodes, and passes each answer to the judge. */
 import type { Outcome } from '../../src/outcome.js'
 import type { FakeClock } from '../fixtures/clock.js'
 import { deadlineMs, enough, Judge, walkMs } from './judge.js'
@@ -11,14 +11,14 @@ import { tableNames, timedKeys, World } from './world.js'
 
 export type Operation =
   | { readonly do: 'ask', readonly node: Which, readonly table: TableName, readonly key: string }
-  /** Known keys of both tables are asked of both nodes. */
+  /** Asks both nodes for every key that the tables should hold. */
   | { readonly do: 'learn' }
   | { readonly do: 'pass', readonly ms: number }
-  /** A new row, or a new value of one that is there; of the table `timed` for a while. */
+  /** Inserts a row, or gives an existing one a new value. A row of the table `timed` ends by itself after a while. */
   | { readonly do: 'insert', readonly table: TableName, readonly key: string }
   | { readonly do: 'delete', readonly table: TableName, readonly key: string }
   | { readonly do: 'lose', readonly server: Which, readonly tables: readonly TableName[] }
-  /** A row is not there for a moment, on any server. */
+  /** Takes a row from both servers, until `mend` or `restore` brings it back. */
   | { readonly do: 'gap', readonly key: string }
   | { readonly do: 'restore', readonly server: Which, readonly share: number }
   | { readonly do: 'server', readonly server: Which, readonly fault: ServerFault }
@@ -31,18 +31,19 @@ export type Operation =
   | { readonly do: 'flush', readonly node: Which, readonly table: TableName, readonly key: string | null }
   | { readonly do: 'trust', readonly node: Which }
   | { readonly do: 'clock', readonly byMs: number }
-  /** Nothing runs for so long; servers that are out come back meanwhile, and are out again at its end. */
+  /** Holds up the event loops for so long; servers that are down come back meanwhile, and are down again at its end. */
   | { readonly do: 'hold', readonly ms: number }
-  /** Keys that are made up, under a catch-all and without one. */
+  /** Asks for made-up keys, half of them in a domain with a catch-all. */
   | { readonly do: 'strangers', readonly node: Which, readonly count: number }
 
-/** The rows of the table `timed` count for so long, more or less. */
+/** How long a row of the table `timed` is valid. */
 const timedForMs = 240_000
+
 export class Play {
   readonly #world: World
   readonly #setting: Setting
   readonly #judge: Judge
-  /** A node that is stopping has no place here: its answers reach nobody. */
+  /** null: the node is stopping, and its answers no longer reach a client. */
   readonly #nodes: (Node | null)[] = []
   #letter = 'a'
   #hasDeleted = false
@@ -57,7 +58,7 @@ export class Play {
     return this.#world.machines.clock
   }
 
-  /** The first answer that is not allowed, in words; null if there is none. */
+  /** Resolves with a description of the first answer that breaks a rule, or null. */
   async run(operations: readonly Operation[]): Promise<string | null> {
     const giveBack = this.#world.machines.take()
     try {
@@ -78,7 +79,7 @@ export class Play {
     }
   }
 
-  /** What waits for Redis or the disk gets its time. */
+  /** Lets time pass until `work` is done, because it may wait for Redis or the disk. */
   async #advanceUntil<Result>(work: Promise<Result>): Promise<Result> {
     const state = { isDone: false }
     void work.finally(() => { state.isDone = true })
@@ -95,7 +96,7 @@ export class Play {
 
   #node(which: Which): Node {
     const node = this.#nodes[which]
-    if (node == null) throw new Error('it was not started')
+    if (node == null) throw new Error(`node ${which} is not running`)
     return node
   }
 
@@ -132,9 +133,9 @@ export class Play {
       case 'pass': return clock.advance(operation.ms)
       case 'insert': return this.#insert(operation.table, operation.key)
       case 'delete':
-        // What a broken table had is not known: its own restore may bring it back.
+        // While a table has lost rows, no node could tell a deleted row from a lost one.
         if (world.servers.some(({ broken, isStale }) => broken.size > 0 || isStale)) return
-        // Two of eight known keys may be too many to be deletions: then it takes an administrator.
+        // Two of eight known keys may be more than max_shrink: that doubt only ends when an administrator trusts.
         if (this.#hasDeleted) return
         this.#hasDeleted = world.truth[operation.table].has(operation.key)
         return this.#remove(operation.table, operation.key)
@@ -195,7 +196,7 @@ export class Play {
     await clock.advance(0)
   }
 
-  /** Only a table of which enough keys are known, and no more than its rows, can show that it has lost some. */
+  /** Leaves the tables alone unless both nodes know enough keys to notice the loss. */
   #lose(server: Which, tables: readonly TableName[]): void {
     const isJudged = this.#judge.known.every((known, which) => known.count('alias') >= enough
       && this.#node(which as Which).map('alias').lookup.known.sample(0, enough, 0).length >= enough)
@@ -224,7 +225,7 @@ export class Play {
     const node = this.#node(which)
     this.#nodes[which] = null
     await this.#advanceUntil(node.stop(how === 'killed'))
-    // By Redis it may know more; that is not held against it.
+    // The node may still know more than this from Redis: the judge doesn't require that.
     if (how === 'killed') known.forgetSince(this.#clock.elapsed() - 31_000)
     if (how === 'joins') {
       known.clear()
@@ -243,20 +244,21 @@ export class Play {
     }
   }
 
-  /** The other node hears of it if Redis is well, and may have heard of it if not. */
+  /** A flush certainly reaches the other node if Redis is well, and may have reached it otherwise. */
   #flush(which: Which, table: TableName, key: string | null): void {
     const now = this.#clock.now()
     const { withRedis } = this.#setting
-    const isHeard = withRedis && this.#world.redis.fault === 'none' && this.#clock.elapsed() - this.#judge.redisAt > walkMs
+    const reachesBoth = withRedis && this.#world.redis.fault === 'none'
+      && this.#clock.elapsed() - this.#judge.redisAt > walkMs
     this.#node(which).flush(table, key)
     for (const index of [0, 1] as const) {
       const place = `${index} ${table} ${key ?? ''}`
       if (index === which || withRedis) this.#world.namedAt.set(place, this.#clock.elapsed())
-      if (index === which || isHeard) this.#judge.flushedAt.set(place, now)
+      if (index === which || reachesBoth) this.#judge.flushedAt.set(place, now)
     }
   }
 
-  /** Only what is whole may be trusted: that is the administrator's duty. */
+  /** Does nothing while a table is not whole: administrators have to make sure that it is before they trust it. */
   #trust(which: Which): void {
     if (this.#world.isBroken || this.#judge.hasStale) return
     const node = this.#node(which)

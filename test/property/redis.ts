@@ -1,4 +1,4 @@
-/** The Redis that the nodes share: what it holds, its faults, and as much of its protocol as Holdfast speaks. */
+/** The Redis that the nodes share, simulated: its content, its faults, and the part of its protocol Holdfast uses. */
 import type { Line, Machines, Service } from './machine.js'
 
 export type RedisFault = 'none' | 'down' | 'hung' | 'slow' | 'read-only'
@@ -7,7 +7,7 @@ type Hash = Map<string, Buffer>
 type Stored = { readonly value: Buffer | Hash, readonly until: number }
 type Reply = Buffer | number | string | null | readonly Reply[] | Error
 
-/** Statuses are written as text, values as bytes. */
+/** Encodes a reply: a string becomes a status, a Buffer a value. */
 const encode = (reply: Reply): Buffer => {
   if (reply === null) return Buffer.from('$-1\r\n')
   if (typeof reply === 'number') return Buffer.from(`:${reply}\r\n`)
@@ -17,7 +17,7 @@ const encode = (reply: Reply): Buffer => {
   return Buffer.concat([Buffer.from(`*${reply.length}\r\n`), ...reply.map(encode)])
 }
 
-/** The commands in these bytes, and the bytes that are left of one that isn't whole. */
+/** Decodes the complete commands; `rest` is the beginning of one that has not arrived in full. */
 const decode = (bytes: Buffer): { readonly commands: Buffer[][], readonly rest: Buffer } => {
   const commands: Buffer[][] = []
   let rest = 0
@@ -73,7 +73,7 @@ export class RedisServer implements Service {
     this.#data.clear()
   }
 
-  /** Drops half of what it holds. */
+  /** Drops each key with a chance of one half. */
   evict(): void {
     for (const key of this.#data.keys()) if (this.#machines.random() < 0.5) this.#data.delete(key)
   }
@@ -93,7 +93,7 @@ export class RedisServer implements Service {
     }
   }
 
-  /** Replies come in the order of the commands: gives when this one does (elapsed ms). */
+  /** Replies not before `freeAt`, so that replies keep the order of the commands; returns when it does (elapsed ms). */
   #receive(line: Line, command: readonly Buffer[], freeAt: number): number {
     const { clock, random } = this.#machines
     const run = (): void => {
@@ -110,7 +110,9 @@ export class RedisServer implements Service {
   #run(line: Line, [first, ...args]: readonly Buffer[]): Reply {
     const name = first?.toString().toLowerCase() ?? ''
     const [key = '', ...more] = args.map(String)
-    if (this.#fault === 'read-only' && writes.has(name)) return new Error('READONLY You can\'t write against a read only replica.')
+    if (this.#fault === 'read-only' && writes.has(name)) {
+      return new Error('READONLY You can\'t write against a read only replica.')
+    }
     const hash = (): Hash => this.#get(key) as Hash | null ?? new Map<string, Buffer>()
     const string = (of: string): Buffer | null => this.#get(of) as Buffer | null
     switch (name) {
@@ -124,7 +126,8 @@ export class RedisServer implements Service {
       case 'del': return Number(this.#data.delete(key))
       case 'scan': {
         const prefix = more[1]?.replace(/\*$/, '') ?? ''
-        return [Buffer.from('0'), [...this.#data.keys()].filter(each => each.startsWith(prefix)).map(each => Buffer.from(each))]
+        const keys = [...this.#data.keys()].filter(each => each.startsWith(prefix))
+        return [Buffer.from('0'), keys.map(each => Buffer.from(each))]
       }
       case 'hset': case 'hsetnx': {
         const fields = hash()
@@ -143,7 +146,7 @@ export class RedisServer implements Service {
           process.nextTick(() => each.reply(encode([Buffer.from('message'), Buffer.from(key), args[1] ?? null])))
         }
         return this.#subscribers.size
-      default: throw new Error(`not played: ${name}`)
+      default: throw new Error(`this stand-in for Redis has no command ${name}`)
     }
   }
 
@@ -154,7 +157,7 @@ export class RedisServer implements Service {
 
   #set(key: string, value: Buffer, ttlMs: number, isNew: boolean): Reply {
     if (isNew && this.#get(key) !== null) return null
-    // The bytes are a part of what came with them.
+    // Copies the value, because it is a view of the whole chunk that the client sent.
     this.#data.set(key, { value: Buffer.from(value), until: this.#machines.clock.elapsed() + ttlMs })
     return 'OK'
   }

@@ -1,6 +1,7 @@
 /**
- * Takes the code of each rule out, one at a time, and runs the tests that must fail then: exits 1 if one of them does
- * not. `node dist/test/property/without_rules.js [RULE...]`. No source is changed: the bundler gets another text.
+ * Takes the code of one rule after the other out (cuts.ts) and runs the tests that must fail then. Exits with 1 if
+ * nothing failed for one of them. `node dist/test/property/without_rules.js [RULE...]`. The sources stay as they are:
+ * the bundler gets the changed text.
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync, rmSync } from 'node:fs'
@@ -13,7 +14,7 @@ import type { Cut } from './cuts.js'
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 const histories = 'test/property/invariant.test.ts'
 
-/** Runs a test without that code: the titles of what fails. */
+/** Runs the test without that code; resolves with the titles of the tests that failed. */
 const failuresWithout = async ({ rule, file, from, to, test = histories }: Cut): Promise<readonly string[]> => {
   const path = join(root, file)
   const source = readFileSync(path, 'utf8')
@@ -27,7 +28,7 @@ const failuresWithout = async ({ rule, file, from, to, test = histories }: Cut):
         loaded === path ? { contents: source.replace(from, () => to), loader: 'ts' } : undefined),
     }],
   })
-  // The written histories of that rule are enough.
+  // The random histories would take long, and the written ones of the rule are enough to fail.
   const env = { ...process.env, TAP_TIMEOUT: '600', HOLDFAST_SEQUENCES: '0', HOLDFAST_RULE: `rule ${rule}:` }
   const { stdout } = spawnSync(process.execPath, [outfile], { encoding: 'utf8', env, maxBuffer: Infinity })
   rmSync(outfile)

@@ -1,6 +1,6 @@
 /**
- * A small mail site: two database servers with three tables, and a Redis, on machines of their own (machine.ts). What
- * each server holds, and what it should hold, is known at any moment; each answer is held against that (judge.ts).
+ * A small mail site: two database servers with three tables, and a Redis, on machines of their own (machine.ts). The
+ * test knows at any moment what each server holds and what it should hold; judge.ts compares each answer with that.
  */
 import { Machines } from './machine.js'
 import { DatabaseServer } from './mysql.js'
@@ -12,10 +12,10 @@ export const aliasKeys = [
   'u1@d', 'u2@d', 'u3@d', 'u4@d', 'u5@d', 'u6@d', 'u1@e', 'u2@e', 'u3@e', 'u1+t@d', '@e', 'new@d',
 ] as const
 export const domainKeys = ['d', 'e', 'f'] as const
-/** Of a table whose rows count for a while only: its query has a clock in it. */
+/** Keys of the table `timed`, whose rows are valid for a while only: its query has a clock in it. */
 export const timedKeys = ['t1@d', 't2@d', 't3@d', 't4@d', 't5@d', 't6@d'] as const
 
-/** A row as it was at some time: its number is its value. */
+/** One value that a row had. Its index in `versions` is part of the value, so that an answer names its version. */
 export type Version = {
   readonly key: string, readonly since: number, readonly changedAt: number, deletedAt: number | null,
 }
@@ -24,18 +24,18 @@ export class World {
   readonly machines: Machines
   readonly servers: readonly [DatabaseServer, DatabaseServer]
   readonly redis: RedisServer
-  /** What the tables should hold: the number of the version of each key. */
+  /** What the tables should hold. */
   readonly truth: Record<TableName, Rows> = { alias: new Map(), domains: new Map(), timed: new Map() }
   readonly versions: Version[] = []
   /** When a flush or a row of `changes` last named a key to a node (elapsed ms), by node, table and key. */
   readonly namedAt = new Map<string, number>()
   readonly #fewLacked = new Map<string, { readonly first: number, readonly last: number }>()
-  /** When a fault of a server, or a loss, began or ended last (elapsed ms). */
+  /** When a server's fault or loss of rows last began or ended (elapsed ms). */
   troubleAt = -Infinity
-  /** Since when no server answers (elapsed ms); null: one does. */
+  /** Since when no server accepts connections (elapsed ms); null: one does. */
   outSince: number | null = null
 
-  /** `isBalanced`: the servers stand behind one address. */
+  /** `isBalanced`: nodes reach the servers by one address, where chance decides between those that are up. */
   constructor(seed: number, isBalanced: boolean) {
     const machines = this.machines = new Machines(seed)
     const hooks: SiteHooks = {
@@ -85,7 +85,7 @@ export class World {
     for (const server of this.servers) if (!server.isStale) server.tables[table].delete(key)
   }
 
-  /** TRUNCATE of some tables on one server, or an empty database; or the loss of one row. */
+  /** Takes all rows of these tables from one server, as TRUNCATE does, or the row of `key` alone. */
   lose(which: 0 | 1, tables: readonly TableName[], key?: string): void {
     this.#trouble()
     const server = this.servers[which]
@@ -96,7 +96,7 @@ export class World {
     }
   }
 
-  /** A restore drops, creates and fills the tables in the order of their keys; a share of the rows is there by now. */
+  /** Creates lost tables anew and fills them in the order of their keys, up to this share of their rows. */
   restore(which: 0 | 1, share: number): void {
     this.#trouble()
     const server = this.servers[which]
@@ -113,8 +113,8 @@ export class World {
   }
 
   /**
-   * When a server that is not stale first and last lacked the row of this key, and so few others that they may be
-   * deletions (`max_shrink`, by default 30 %); elapsed ms.
+   * When a server first and last lacked the row of this key (elapsed ms), while it was not stale and lacked so few
+   * other rows that Holdfast has to take them for deletions (`max_shrink`, by default 30 %).
    */
   fewLacked(table: TableName, key: string): { readonly first: number, readonly last: number } | undefined {
     this.#noteFewLacked()
