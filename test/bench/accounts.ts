@@ -1,10 +1,10 @@
-/** What processes have used, from the kernel's own accounts: proc(5). */
+/** The CPU time and memory of processes, as the kernel counts them: proc(5). */
 import { readFileSync, readdirSync } from 'node:fs'
 
 /** USER_HZ, the unit of the times in /proc: 100 a second on every Linux. */
 const ticksPerSecond = 100
 
-/** `pid` and all that descend from it: a daemon and what it started. */
+/** `pid` and all processes that descend from it: a daemon and what it started. */
 export const processTree = (pid: number): readonly number[] => {
   const pids = [pid]
   for (const parent of pids) {
@@ -26,15 +26,15 @@ const secondsOf = (pid: number, first: 14 | 16): number => {
 export const cpuSeconds = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + secondsOf(pid, 14), 0)
 
 /**
- * CPU seconds of a process and all that descend from it, those that have ended
- * included: for a server such as master(8), whose children come and go.
+ * CPU seconds of a process and all its descendants, including those that have
+ * exited: for a server such as master(8), whose children come and go.
  */
 export const familySeconds = (pid: number): number => {
   try {
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean).map(Number)
     return secondsOf(pid, 14) + secondsOf(pid, 16) + children.reduce((sum, child) => sum + familySeconds(child), 0)
   } catch (error) {
-    // It has ended meanwhile: from now on its parent counts it.
+    // The process has exited meanwhile: from now on its time is part of its parent's.
     if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH')) return 0
     throw error
   }

@@ -1,7 +1,7 @@
 /**
- * MySQL at a distance: the fault proxy holds back each piece that the server sends for the time of a round trip.
- * Measures Holdfast and a plain mysql2 pool, with and without TLS: how long the first answer takes while no connection
- * is open, and how many lookups a second are answered once all are.
+ * MySQL at a distance: the fault proxy delays each chunk from the server by the time of a round trip. Measures
+ * Holdfast and a plain mysql2 pool, with and without TLS: the time to the first answer while no connection is open, and
+ * the lookups per second once all connections are.
  */
 import { makeCertificates } from '../fixtures/certificates.js'
 import { startProxy } from '../fixtures/proxy.js'
@@ -12,12 +12,14 @@ import { knownKey, map, startPoolFloor, startServed, startTable } from './stage.
 
 const connections = 16
 const entries = 10_000
-/** Until V8 has compiled what is hot, and the copy of the table is taken. */
+/** After this time V8 has compiled the hot code, and Holdfast has taken its copy of the table. */
 const warmupSeconds = 6
-/** One in a hundred is a memory hit all the same. */
+/** So small that only one lookup in a hundred is a memory hit: MySQL answers the others. */
 const memoryEntries = entries / 100
 
-export type DistanceExtent = { readonly distancesMs: readonly number[], readonly rounds: number, readonly seconds: number }
+export type DistanceExtent = {
+  readonly distancesMs: readonly number[], readonly rounds: number, readonly seconds: number,
+}
 
 export type DistanceRow = {
   readonly server: string
@@ -33,11 +35,12 @@ export type DistanceRow = {
 const heading = 'round trip         server        first answer        lookups/s    p50'
 
 const line = ({ server, distanceMs, hasTls, firstAnswerMs, deferred, lookupsPerSecond, p50Ms }: DistanceRow): string =>
-  `${`${distanceMs} ms${hasTls ? ', TLS' : ''}`.padEnd(19)}${server.padEnd(14)}${firstAnswerMs.toFixed(0).padStart(6)} ms`
+  `${`${distanceMs} ms${hasTls ? ', TLS' : ''}`.padEnd(19)}${server.padEnd(14)}`
+  + `${firstAnswerMs.toFixed(0).padStart(6)} ms`
   + (deferred === 0 ? '' : ` (${deferred} deferred)`).padEnd(16)
   + `${lookupsPerSecond.toFixed(0).padStart(6)}${p50Ms.toFixed(1).padStart(8)} ms`
 
-/** How long the first answer takes, and how many temporary errors come before it. */
+/** Asks until an answer comes. Resolves with the time that took, and the number of temporary errors before it. */
 const firstAnswer = async (socket: string): Promise<Pick<DistanceRow, 'firstAnswerMs' | 'deferred'>> => {
   const begin = performance.now()
   let deferred = 0
@@ -45,9 +48,10 @@ const firstAnswer = async (socket: string): Promise<Pick<DistanceRow, 'firstAnsw
   return { firstAnswerMs: performance.now() - begin, deferred }
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 
-/** The median of each figure, since the machine has other work at times. */
+/** Takes the median of each figure, because other programs slow some rounds down. */
 const medianOf = (rows: readonly [DistanceRow, ...DistanceRow[]]): DistanceRow => ({
   ...rows[0],
   firstAnswerMs: median(rows.map(row => row.firstAnswerMs)), deferred: median(rows.map(row => row.deferred)),

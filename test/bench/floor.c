@@ -1,10 +1,11 @@
 /*
- * The floor of the machine: the least a server can do for a lookup. One thread,
- * epoll, one read, one hash, one write; no limits, no time-outs, no cut requests.
+ * The floor of the machine: the least that a server can do for a lookup. One
+ * thread, epoll, one read, one hash, one write. It has no limits and no timeouts,
+ * and expects each request in one read.
  *
  *   floor unix:PATH inet-port tcp_table-port KEY-PATTERN VALUE-PATTERN COUNT
  *
- * Writes "listening" when it is.
+ * Writes "listening" once it accepts connections.
  */
 #define _GNU_SOURCE
 #include <netinet/in.h>

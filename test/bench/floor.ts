@@ -1,11 +1,11 @@
 /**
- * The floor of the language: the least a Node server can do for a lookup. Bare
- * `net`, one `Map`, one string conversion each way; no limits, no time-outs, no
- * cut requests, no accounts.
+ * The floor of the language: the least that a Node server can do for a lookup.
+ * Bare `net`, one `Map`, one string conversion each way. It has no limits, no
+ * timeouts and no metrics, and expects each request in one chunk.
  *
  *   floor unix:PATH inet-port tcp_table-port KEY-PATTERN VALUE-PATTERN COUNT
  *
- * Writes "listening" when it is.
+ * Writes "listening" once it accepts connections.
  */
 import { createServer } from 'node:net'
 import type { Socket } from 'node:net'

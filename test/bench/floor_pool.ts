@@ -1,12 +1,12 @@
 /**
- * The floor for an answer from MySQL: the same query through a plain mysql2 pool, with the
- * key escaped by mysql2, behind the same bare responder as floor.ts. No deadline, no
- * breaker, no fail-over.
+ * The floor for an answer from MySQL: the same query through a plain mysql2 pool, where
+ * mysql2 escapes the key, behind the same bare responder as in floor.ts. It has no
+ * deadline, no breaker and no failover.
  *
  *   floor_pool unix:PATH MYSQL USER PASSWORD DATABASE CONNECTIONS QUERY [CA-FILE]
  *
  * MYSQL is unix:PATH or HOST:PORT.
- * Writes "listening" when it is.
+ * Writes "listening" once it accepts connections.
  */
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'

@@ -9,13 +9,13 @@
  *   connections=N   warmup=SECONDS   seconds=SECONDS   how long to ask
  *   rate=N   lookups a second, of all connections; 0: each asks again at once
  *
- * At a rate, a lookup's time counts from when it was due, though no connection
- * was free for it by then.
+ * With a rate, the time of a lookup counts from when it was due, even if no
+ * connection was free then.
  *
  * Asks for `warmup` seconds, writes "ready", waits for a line on standard input
  * so that the caller can read the server's accounts, asks for `seconds` seconds,
  * and writes one line of JSON. With order=once it also ends when the keys do.
- * Exit status 1: a connection was lost, or a reply was no reply.
+ * Exit status 1: a connection was lost, or the server sent something else than a reply.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -50,7 +50,7 @@ struct connection {
 static const char *arg_map, *arg_key;
 static long first, count, asked;
 static int once, table_dialect;
-/* Between two lookups; 0: none. */
+/* The time between two lookups; 0: each connection asks again at once. */
 static uint64_t pause_ns;
 static uint64_t histogram[buckets];
 static uint64_t found, absent, temporary, permanent;
@@ -193,7 +193,7 @@ static size_t reply_length(const char *text, size_t have)
     return whole;
 }
 
-/* Reads what came; 1 when it completes the one reply that is due. */
+/* Reads from the connection; 1 when the reply that is due is complete. */
 static int receive(struct connection *c)
 {
     ssize_t got = read(c->fd, chunk, sizeof(chunk));

@@ -1,7 +1,7 @@
 /**
  * generator.c in Node, for machines without a C compiler: same arguments, same
- * output. It costs as much as the server it asks, so its figures are those of
- * the pair; the CPU of the server alone is still right.
+ * output. It uses as much CPU as the server that it asks, so its rates and times
+ * are those of both; the figure of the server's CPU is still right.
  */
 import { once } from 'node:events'
 import { createConnection } from 'node:net'
@@ -33,7 +33,7 @@ let asked = 0
 let flying = 0
 let until = 0
 let landed: () => void = () => undefined
-/** At a rate: those that have no lookup in flight, and when the next one is due. */
+/** With a rate: the connections that wait for their next lookup, and when it is due. */
 const idle: Asker[] = []
 let due = 0
 
@@ -44,7 +44,7 @@ const request = (): string => {
   return table ? `get ${key}\n` : `${map.length + 1 + key.length}:${map} ${key},`
 }
 
-/** Whether `text` is one whole reply, which is then counted; throws if it is anything else than the start of one. */
+/** Counts `text` and returns true if it is one whole reply; throws if it isn't even the beginning of one. */
 const isReply = (text: string): boolean => {
   const colon = text.indexOf(':')
   const length = table ? text.indexOf('\n') + 1 : colon < 0 ? 0 : colon + 1 + Number(text.slice(0, colon)) + 1
@@ -114,7 +114,7 @@ const askFor = async (askers: readonly Asker[], seconds: number): Promise<void> 
   if (flying > 0) await done
 }
 
-/** A lookup's time counts from when it was due; timers come a millisecond apart at best. */
+/** The time of a lookup counts from when it was due, because Node's timers are a millisecond late or more. */
 const askAtRate = async (askers: readonly Asker[], done: Promise<void>): Promise<void> => {
   idle.splice(0, Infinity, ...askers)
   due = performance.now()
@@ -147,7 +147,8 @@ const cpu = process.cpuUsage(cpuBefore)
 for (const asker of askers) asker.close()
 
 latenciesUs.sort((a, b) => a - b)
-const percentile = (share: number): number => latenciesUs[Math.min(latenciesUs.length - 1, Math.floor(share * latenciesUs.length))] ?? 0
+const percentile = (share: number): number =>
+  latenciesUs[Math.min(latenciesUs.length - 1, Math.floor(share * latenciesUs.length))] ?? 0
 process.stdout.write(`${JSON.stringify({
   ...outcomes, seconds, cpuSeconds: (cpu.user + cpu.system) / 1e6,
   p50Us: percentile(0.5), p99Us: percentile(0.99), p999Us: percentile(0.999),

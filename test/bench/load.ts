@@ -1,4 +1,4 @@
-/** One measurement: the generator asks, the server's accounts are read before and after. */
+/** One measurement: the generator asks, and the server's CPU time is read before and after. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
@@ -11,11 +11,11 @@ export type Load = {
   readonly endpoint: string
   readonly dialect: 'socketmap' | 'tcp_table'
   readonly map: string
-  /** With one `%d`, for numbers from `first` on. */
+  /** The pattern of the keys: `%d` in it stands for a number from `first` on. */
   readonly key: string
   readonly first: number
   readonly count: number
-  /** Any key again and again, or each key once. */
+  /** random: any of the keys, again and again. once: each key once. */
   readonly order: 'random' | 'once'
   readonly connections: number
   /** Lookups a second, of all connections; without it each connection asks again at once. */
@@ -24,7 +24,7 @@ export type Load = {
   readonly seconds: number
 }
 
-/** What the generator saw. */
+/** What the generator reports. */
 type Seen = {
   readonly found: number
   readonly absent: number
@@ -40,20 +40,20 @@ type Seen = {
 export type Measured = Seen & {
   readonly connections: number
   readonly lookupsPerSecond: number
-  /** CPU µs a lookup, user and system, of the server under test. */
+  /** CPU time of the server under test for a lookup, user and system (µs). */
   readonly serverCpuUs: number
-  /** The same of what stands behind it: Redis, MySQL. */
+  /** CPU time for a lookup of the servers behind it, Redis and MySQL (µs). */
   readonly behindCpuUs: number
-  /** Share of one core that the generator used: near 1, it was itself the limit. */
+  /** The share of one core that the generator used; near 1, the generator was the limit, not the server. */
   readonly generatorShare: number
   /** The server's resident bytes while all connections were open. */
   readonly residentBytes: number
 }
 
 /**
- * Puts `load` on a server and resolves with what it took. `server` and
- * `behind` are the processes whose CPU is counted. Rejects if a connection is
- * lost or a reply is malformed.
+ * Puts `load` on a server and resolves with the figures. `server` and `behind`
+ * are the ids of the processes whose CPU time counts. Rejects if a connection
+ * is lost or a reply is malformed.
  */
 export const measure = async (
   generator: Program, load: Load, server: readonly number[], behind: readonly number[] = [],

@@ -1,4 +1,4 @@
-/** The mail bench's smoke form, for function only. */
+/** Runs the mail bench with little mail: it must work, whatever its figures are. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -1,8 +1,8 @@
 /**
- * Mail from SMTP to SMTP: how many messages a second a Postfix takes in with its
- * tables in text files, behind `mysql:`, `proxy:mysql:`, `memcache:` and Holdfast,
- * and what each message costs. Every way has its turn in each round; the medians
- * of the rounds count.
+ * Mail by SMTP: how many messages per second a Postfix accepts and discards, and
+ * what each costs, with its tables in text files, behind `mysql:`, `proxy:mysql:`,
+ * `memcache:` and Holdfast. Each round measures every way once; the figures are
+ * the medians of the rounds.
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,13 +14,13 @@ import { insertRecipients, masterPid, startMailStage } from './mail_stage.js'
 import type { Contestant, MailStage, Platform, Way } from './mail_stage.js'
 
 const sessions = 20
-/** Sessions of the client that measures the time of a RCPT: a mail host seldom has more at once. */
+/** The number of sessions while the time of a RCPT is measured: a mail host seldom has more at once. */
 const patientSessions = 4
 
 export const loads = ['known', 'new', 'unknown', 'known beside an attack', 'all maps'] as const
 export type MailLoad = typeof loads[number]
 
-/** One turn of one way: per message, or per RCPT for the load "unknown". */
+/** The figures of one way in one round, for a message, or for a RCPT with the load "unknown". */
 type Turn = {
   readonly perSecond: number
   readonly postfixCpuMs: number
@@ -49,13 +49,15 @@ export type MailExtent = {
   readonly loads: readonly MailLoad[]
   readonly ways: readonly Way[]
   /**
-   * The number of recipients to whom each way takes mail before it is measured, and of as many that don't exist. None
-   * is asked for again. A mail host runs for weeks: Node's compiling and the start of Postfix's processes don't count.
+   * Each way takes mail for so many recipients, and is asked for as many that don't exist, before it is measured; none
+   * of them is asked for again. A mail host runs for weeks, so the time in which Node compiles and Postfix starts its
+   * processes must not count.
    */
   readonly warmup: number
 }
 
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 const percentile = (values: readonly number[], share: number): number =>
   [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? Number.NaN
 
@@ -63,14 +65,16 @@ const medianTurn = (turns: readonly Turn[]): Turn => {
   const of = (field: keyof Turn): number => median(turns.map(turn => turn[field]))
   return {
     perSecond: of('perSecond'), postfixCpuMs: of('postfixCpuMs'), holdfastCpuMs: of('holdfastCpuMs'),
-    mysqlCpuMs: of('mysqlCpuMs'), cacheCpuMs: of('cacheCpuMs'), statements: of('statements'), p50Ms: of('p50Ms'), p99Ms: of('p99Ms'),
+    mysqlCpuMs: of('mysqlCpuMs'), cacheCpuMs: of('cacheCpuMs'), statements: of('statements'),
+    p50Ms: of('p50Ms'), p99Ms: of('p99Ms'),
   }
 }
 
 /** Waits until Postfix has delivered everything; rejects if it deferred a message. */
 const drained = async ({ postfix }: Contestant): Promise<void> => {
   const count = (queue: string): number =>
-    readdirSync(join(postfix.queueDir, queue), { recursive: true, withFileTypes: true }).filter(file => file.isFile()).length
+    readdirSync(join(postfix.queueDir, queue), { recursive: true, withFileTypes: true })
+      .filter(file => file.isFile()).length
   for (;;) {
     if (count('deferred') > 0) throw new Error(`Postfix deferred mail:\n${postfix.log().slice(-2_000)}`)
     if (count('maildrop') + count('incoming') + count('active') === 0) return
@@ -88,7 +92,7 @@ const sendMessages = async (contestant: Contestant, messages: number, prefix = '
   await drained(contestant)
 }
 
-/** RCPTs in `count` sessions, one after the other in each; resolves with the time of each (ms). */
+/** Sends a RCPT for each recipient, over `count` sessions at once; resolves with the time of each RCPT (ms). */
 const askRecipients = async (
   contestant: Contestant, count: number, recipients: readonly string[], expected: number,
 ): Promise<readonly number[]> => {
@@ -107,7 +111,7 @@ const askRecipients = async (
   return times
 }
 
-/** Runs `work`, which handles `count` messages or RCPTs, and says what each of them took. */
+/** Runs `work`, which handles `count` messages or RCPTs; resolves with what one of them cost. */
 const account = async (
   stage: MailStage, contestant: Contestant, count: number, work: () => Promise<readonly number[]>,
 ): Promise<Turn> => {
@@ -128,7 +132,8 @@ const account = async (
   const times = await work()
   const seconds = (performance.now() - start) / 1e3
   const after = await read()
-  const perItemMs = (field: 'postfix' | 'holdfast' | 'cache' | 'mysql'): number => (after[field] - before[field]) * 1e3 / count
+  const perItemMs = (field: 'postfix' | 'holdfast' | 'cache' | 'mysql'): number =>
+    (after[field] - before[field]) * 1e3 / count
   return {
     perSecond: count / seconds,
     postfixCpuMs: perItemMs('postfix'), holdfastCpuMs: perItemMs('holdfast'),
@@ -138,7 +143,7 @@ const account = async (
   }
 }
 
-/** The loads of one contestant in one round; `turn` numbers the turns of all, so that "new" recipients are new. */
+/** Measures one contestant under one load. No two calls have the same `turn`, so that "new" recipients are new. */
 const takeTurn = async (
   stage: MailStage, contestant: Contestant, load: MailLoad, messages: number, turn: number,
 ): Promise<Turn> => {
@@ -165,7 +170,8 @@ const takeTurn = async (
       const end = new AbortController()
       const attack = (async () => {
         for (let part = 0; !end.signal.aborted; part += 1) {
-          await askRecipients(contestant, sessions, numbers.slice(0, 200).map(n => `nobody${turn}y${part}z${n}@relay.example`), 550)
+          const recipients = numbers.slice(0, 200).map(n => `nobody${turn}y${part}z${n}@relay.example`)
+          await askRecipients(contestant, sessions, recipients, 550)
         }
       })()
       try {
@@ -190,11 +196,12 @@ const line = (row: MailRow): string => {
   const show = (value: number, digits: number, width: number): string =>
     (Number.isNaN(value) ? '' : value.toFixed(digits)).padStart(width)
   return `${row.load.padEnd(24)}${`${row.distanceMs} ms`.padStart(6)} ${row.way.padEnd(17)}${show(row.perSecond, 0, 7)}`
-    + `${show(row.postfixCpuMs, 2, 12)}${show(row.holdfastCpuMs, 2, 10)}${show(row.cacheCpuMs, 2, 8)}${show(row.mysqlCpuMs, 2, 8)}`
+    + `${show(row.postfixCpuMs, 2, 12)}${show(row.holdfastCpuMs, 2, 10)}${show(row.cacheCpuMs, 2, 8)}`
+    + show(row.mysqlCpuMs, 2, 8)
     + `${show(row.statements, 2, 8)}${show(row.p50Ms, 1, 9)}${show(row.p99Ms, 1, 9)}`
 }
 
-/** What the aims compare: medians of the rounds' ratios. */
+/** The ratios for which there are aims: the median of the rounds' ratios. */
 export const mailRatios = (rows: readonly MailRow[]): readonly MailRatio[] => {
   const result: MailRatio[] = []
   const find = (load: MailLoad, distanceMs: number, way: Way): MailRow | undefined =>
@@ -223,7 +230,7 @@ export const mailRatios = (rows: readonly MailRow[]): readonly MailRatio[] => {
   return result
 }
 
-/** Runs all loads at all distances; `say` gets each row when it is known, then the ratios. */
+/** Runs all loads at all distances; `say` gets each row when it is measured, then the ratios. */
 export const runMail = async (
   { messages, rounds, distancesMs, loads: chosen, ways: chosenWays, warmup }: MailExtent, say: (text: string) => void,
 ): Promise<{ readonly rows: readonly MailRow[], readonly ratios: readonly MailRatio[] }> => {
@@ -252,7 +259,7 @@ export const runMail = async (
         if (platformLoads.length === 0) continue
         const contestants: (Contestant & { stop(): Promise<void> })[] = []
         for (const way of chosenWays) {
-          // Text tables know nothing of MySQL's distance, nor of recipients that come later.
+          // Text tables don't depend on MySQL's distance, and don't get recipients that are inserted later.
           if (way === 'text tables' && distanceMs > 0) continue
           const contestant = await stage.start(way, platform, distanceMs > 0)
           contestants.push(contestant)

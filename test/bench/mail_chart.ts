@@ -1,4 +1,4 @@
-/** The chart of the mail bench: messages a second, and what MySQL is asked, for each way. */
+/** The chart of the mail bench: for each way the messages per second, and the queries to MySQL for a message. */
 import { ways } from './mail_stage.js'
 import type { MailLoad, MailRow } from './mail.js'
 
@@ -33,14 +33,15 @@ const panelText = ({ title, load, distanceMs, value, digits }: Panel, rows: read
       const length = Math.max(1, value(row) / largest * barWidth)
       return [
         `<text x="${labelWidth - 8}" y="${y + 13}" text-anchor="end">${row.way}</text>`,
-        `<rect x="${labelWidth}" y="${y}" width="${length.toFixed(1)}" height="${barHeight}" class="${row.way.startsWith('Holdfast') ? 'ours' : 'other'}"/>`,
+        `<rect x="${labelWidth}" y="${y}" width="${length.toFixed(1)}" height="${barHeight}"`
+          + ` class="${row.way.startsWith('Holdfast') ? 'ours' : 'other'}"/>`,
         `<text x="${(labelWidth + length + 6).toFixed(1)}" y="${y + 13}">${value(row).toFixed(digits)}</text>`,
       ]
     }),
   ]
 }
 
-/** The rows of a run as an SVG document, readable in light and dark. */
+/** Draws the rows of a run as an SVG document for a light or a dark page. */
 export const mailChart = (rows: readonly MailRow[]): string => {
   const panelHeight = titleHeight + ways.length * rowHeight
   const lines = panels.flatMap((panel, index) => panelText(panel, rows, index * panelHeight))

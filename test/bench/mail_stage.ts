@@ -19,20 +19,20 @@ import { startRedis } from '../fixtures/redis.js'
 export const ways = ['text tables', 'mysql:', 'proxy:mysql:', 'memcache:', 'Holdfast', 'Holdfast, Redis'] as const
 export type Way = typeof ways[number]
 
-/** How many parts a platform's main.cf puts into tables. */
+/** How much of main.cf is in tables: what is needed to accept and route mail, or all that platforms put there. */
 export type Platform = 'few maps' | 'all maps'
 
 export type Contestant = {
   readonly way: Way
   readonly platform: Platform
   readonly postfix: Postfix
-  /** The processes that work for it besides Postfix and MySQL. */
+  /** The ids of the processes that serve this Postfix besides MySQL. */
   readonly helpers: () => { readonly holdfast: readonly number[], readonly cache: readonly number[] }
 }
 
 export type MailStage = {
   readonly mariadb: Mariadb
-  /** Stands between MySQL and every way but text tables when MySQL is at a distance. */
+  /** Between MySQL and every way but text tables, if MySQL is to be at a distance. */
   readonly proxy: Proxy
   start(way: Way, platform: Platform, distant: boolean): Promise<Contestant & { stop(): Promise<void> }>
   stop(): Promise<void>
@@ -40,7 +40,7 @@ export type MailStage = {
 
 type Table = { readonly parameter: string, readonly search: string, readonly query: string, readonly absence?: string }
 
-/** Enough to accept and route: what the drill's Postfix has in tables too. */
+/** What is needed to accept and route mail, as in the drill. */
 const few: Readonly<Record<string, Table>> = {
   virtual_domain: {
     parameter: 'virtual_alias_domains', search: 'exact', query: "SELECT domain FROM virtual_domain WHERE domain='%s'",
@@ -53,7 +53,7 @@ const few: Readonly<Record<string, Table>> = {
   transport: { parameter: 'transport_maps', search: 'transport', query: "SELECT nexthop FROM transport WHERE pattern='%s'" },
 }
 
-/** The tables that platforms add: Postfix asks them for each client, sender and recipient. */
+/** What platforms add: Postfix asks these tables for each client, sender and recipient. */
 const more: Readonly<Record<string, Table>> = {
   client_access: {
     parameter: 'check_client_access', search: 'access', absence: 'passes',
@@ -73,10 +73,10 @@ const more: Readonly<Record<string, Table>> = {
   },
 }
 
-/** The query's table: its rows fill the text file too. */
+/** The name of the table that a query reads: its rows fill the text file, too. */
 const tableOf = (query: string): string => /FROM (\w+)/.exec(query)?.[1] ?? ''
 
-/** Adds the recipients that smtp-source(1) makes of PREFIX: 1PREFIX@…, and PREFIX0@… since Postfix 3.10. */
+/** SQL that inserts the recipients that smtp-source(1) makes of PREFIX: 1PREFIX@…, since Postfix 3.10 PREFIX0@…. */
 export const insertRecipients = (prefix: string, count: number): string => `
   INSERT INTO relay_recipient SELECT CONCAT(seq, '${prefix}@relay.example') FROM seq_1_to_${count}
     UNION ALL SELECT CONCAT('${prefix}', seq - 1, '@relay.example') FROM seq_1_to_${count};`
@@ -104,7 +104,7 @@ const sql = (recipients: number): string => `
   INSERT INTO recipient_bcc VALUES ('archive@relay.example', '1box@relay.example');
 `
 
-/** The share of the CPU that CPUWeight in holdfast.service gives to the daemon: some ten times another service's. */
+/** Gives the daemon some ten times the CPU share of another service, as CPUWeight in holdfast.service does. */
 const weigh = (pid: number): void => {
   const file = `/proc/${pid}/autogroup`
   if (existsSync(file)) writeFileSync(file, '-10')
@@ -120,16 +120,16 @@ const mainCf = (tables: Readonly<Record<string, Table>>, name: (map: string) => 
   return {
     ...settings,
     smtpd_recipient_restrictions: [...restrictions, 'reject_unauth_destination'].join(', '),
-    // Else Postfix would slow the client down on purpose, and the bench would measure that.
+    // With its defaults Postfix would slow the client down on purpose, and the bench would measure that.
     smtpd_client_connection_count_limit: '0',
-    // A session asks for as many recipients as it can: a faster one for more than the usual thousand.
+    // A fast session asks for more recipients than the thousand that Postfix allows by default.
     smtpd_recipient_limit: '100000',
     in_flow_delay: '0',
     default_process_limit: '100',
   }
 }
 
-/** Starts MariaDB with so many recipients of the name `box`. */
+/** Starts MariaDB with so many recipients, such as 1box@relay.example. */
 export const startMailStage = async (recipients: number): Promise<MailStage> => {
   const mariadb = await startMariadb({ args: ['--max-connections=800', '--innodb-buffer-pool-size=128M'], sql: sql(recipients) })
   const proxy = await startProxy({ host: mariadb.host, port: mariadb.port })

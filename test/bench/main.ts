@@ -3,7 +3,7 @@
  *   [--loads known,new --ways 'mysql:;Holdfast' --distances 0,1 --warmup RECIPIENTS]
  *   [misses | distance | mail [MESSAGES] | peers | start | growth | soak [MINUTES] | warm [ROWS]]
  *
- * Everything on this machine, in private instances. See NOTES.md.
+ * Starts its own servers on this machine. See NOTES.md.
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -30,7 +30,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: 'string', default: '1' },
     rounds: { type: 'string', default: '7' },
     chart: { type: 'string' },
-    // For `mail` only.
+    // The following options are for `mail` only.
     loads: { type: 'string' },
     ways: { type: 'string' },
     distances: { type: 'string' },
@@ -46,7 +46,7 @@ const full: Extent = {
   warmupSeconds: 0.3,
   entries: 100_000,
 }
-/** Whether everything works, in seconds; its figures mean nothing. */
+/** Takes seconds and only shows that everything works; its figures mean nothing. */
 const smoke: Extent = { ...full, connections: [4], rounds: 1, seconds: 0.1, warmupSeconds: 0.1, entries: 500 }
 
 const say = (text: string): void => {
@@ -82,7 +82,7 @@ const chosen = <Name extends string>(all: readonly Name[], names: readonly strin
     return known
   })
 
-/** Round trips to MySQL (ms). */
+/** The times of a round trip to MySQL (ms). */
 const distancesOf = (usual: string): readonly number[] => (values.distances ?? usual).split(',').map(Number)
 
 const [command, amount] = positionals

@@ -1,7 +1,7 @@
 /**
- * What Postfix has without Holdfast, measured by Postfix's own client: streams
- * of `postmap -q -` side by side, through mysql:, proxy:mysql:, memcache: and
- * Holdfast's socketmap:. The time that as many empty streams take is taken off.
+ * Holdfast beside what Postfix has without it, measured by Postfix's own client:
+ * several `postmap -q -` at once, through mysql:, proxy:mysql:, memcache: and
+ * Holdfast's socketmap:. The time of as many runs without keys is subtracted.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -27,7 +27,7 @@ export type PeerRow = {
   readonly clientCpuUs: number
 }
 
-/** Lets `streams` postmaps read `keyFile` at once. `times` of the shell adds up what they used. */
+/** Runs `streams` postmaps at once on `keyFile`. The shell's `times` gives the sum of their CPU time. */
 const runStreams = async (postfix: Postfix, peer: Peer, streams: number, keyFile: string): Promise<Run> => {
   const before = cpuSeconds(peer.pids())
   const start = performance.now()
@@ -44,7 +44,7 @@ const runStreams = async (postfix: Postfix, peer: Peer, streams: number, keyFile
   return { seconds, clientSeconds, serverSeconds: cpuSeconds(peer.pids()) - before }
 }
 
-/** Runs all peers and resolves with a row each; rejects if one answers less than was asked. */
+/** Runs all peers and resolves with a row for each; rejects if one answers fewer keys than it was asked for. */
 export const runPeers = async (say: (text: string) => void): Promise<readonly PeerRow[]> => {
   const table = await startTable(entries)
   const memcached = await startMemcached()
@@ -56,7 +56,7 @@ export const runPeers = async (say: (text: string) => void): Promise<readonly Pe
   const memcacheCf = join(dir, 'memcache.cf')
   writeFileSync(memcacheCf, `memcache = inet:127.0.0.1:${memcached.port}\nbackup = mysql:${cf}\nttl = 3600\n`)
   const postfix = await startPostfix({ mainCf: { proxy_read_maps: `proxy:mysql:${cf}` } })
-  // proxymap(8) is among the master's children; postmap asks the others nothing.
+  // proxymap(8) is a child of master(8). Its other children don't work here, since only postmap asks.
   const master = Number(readFileSync(join(postfix.queueDir, 'pid', 'master.pid'), 'latin1'))
   const peers: readonly Peer[] = [
     { name: 'mysql:', table: `mysql:${cf}`, pids: () => [table.pid()] },

@@ -1,10 +1,10 @@
-/** The bench's own programs: in C where there is a compiler, else the Node ones. */
+/** The programs of the bench: written in C if there is a compiler, else in Node. */
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { run } from '../fixtures/child.js'
 import { freshFolder } from '../fixtures/guard.js'
 
-/** A program and the first of its arguments. */
+/** A program and its first arguments. */
 export type Program = { readonly command: string, readonly args: readonly string[], readonly language: 'C' | 'Node' }
 
 const compile = async (name: string, folder: string): Promise<Program | null> => {
@@ -25,14 +25,14 @@ const onNode = (name: string): Program =>
 
 export type Programs = {
   readonly generator: Program
-  /** The floor of the machine; null without a C compiler. */
+  /** floor.c, the floor of the machine; null without a C compiler. */
   readonly floorC: Program | null
   readonly floorNode: Program
-  /** The same queries through a plain mysql2 pool. */
+  /** floor_pool.ts, which sends the same queries through a plain mysql2 pool. */
   readonly floorPool: Program
 }
 
-/** Compiles what can be compiled. Rejects if there is a compiler and it complains. */
+/** Compiles the C programs if there is a compiler; rejects if it reports an error. */
 export const preparePrograms = async (): Promise<Programs> => {
   const folder = freshFolder()
   return {

@@ -24,10 +24,10 @@ export const line = (row: Row): string => columns.map(([, width, show]) => align
 
 export type Ratio = { readonly name: string, readonly value: number, readonly aim: string }
 
-/** The comparisons that have an aim, among those that were measured. */
+/** The ratios for which there are aims, of what was measured. */
 export const ratios = (rows: readonly Row[]): readonly Ratio[] => {
   const result: Ratio[] = []
-  /** The median of the rounds' ratios, since the machine has other work at times. */
+  /** The median of the rounds' ratios, because other programs slow some rounds down. */
   const add = (name: string, row: Row, what: string, server: string, ratio: (own: Measured, other: Measured) => number, aim: string): void => {
     const other = rows.find(each => each.what === what && each.server === server && each.comparison === row.comparison
       && each.transport === row.transport && each.connections === row.connections)

@@ -1,4 +1,4 @@
-/** A flood of distinct unknown keys for minutes: memory must not grow once the caches are full. */
+/** Minutes of lookups for unknown keys, each a new one: memory must not grow once the caches are full. */
 import { setTimeout } from 'node:timers/promises'
 import { residentBytes } from './accounts.js'
 import { measure } from './load.js'
@@ -10,9 +10,9 @@ const entries = 10_000
 const sampleMs = 5_000
 
 /**
- * Resolves with the samples (MB) and the growth between the second quarter of
- * the time and the last, of the least in each: what lies above that is garbage
- * which waits to be collected. Rejects if an answer is not absent.
+ * Resolves with the samples (MB) and the growth from the second quarter of the
+ * time to the last. It compares the lowest sample of each, because the others
+ * include garbage not yet collected. Rejects if an answer is not absent.
  */
 export const runSoak = async (programs: Programs, minutes: number, say: (text: string) => void): Promise<unknown> => {
   const table = await startTable(entries)
@@ -34,12 +34,15 @@ export const runSoak = async (programs: Programs, minutes: number, say: (text: s
     })()
     const measured = await flood.finally(() => over.abort())
     await sampling
-    if (measured.found + measured.temporary + measured.permanent > 0) throw new Error(`wrong answers: ${JSON.stringify(measured)}`)
+    if (measured.found + measured.temporary + measured.permanent > 0) {
+      throw new Error(`wrong answers: ${JSON.stringify(measured)}`)
+    }
     const quarter = Math.floor(samplesMb.length / 4)
     const quarters = [0, 1, 2, 3].map(index => Math.min(...samplesMb.slice(index * quarter, (index + 1) * quarter)))
     const growth = (quarters[3] ?? NaN) / (quarters[1] ?? NaN) - 1
-    say(`${measured.absent} distinct keys, ${measured.lookupsPerSecond.toFixed(0)} lookups/s; at least ${quarters.join(', ')} MB in each quarter, `
-      + `at most ${Math.max(...samplesMb)}; growth after warm-up ${(growth * 100).toFixed(1)} %`)
+    say(`${measured.absent} distinct keys, ${measured.lookupsPerSecond.toFixed(0)} lookups/s; `
+      + `at least ${quarters.join(', ')} MB in each quarter, at most ${Math.max(...samplesMb)}; `
+      + `growth after warm-up ${(growth * 100).toFixed(1)} %`)
     return { minutes, distinctKeys: measured.absent, samplesMb, growth }
   } finally {
     await daemon.close()

@@ -1,4 +1,4 @@
-/** The servers that are measured, each with the same answers: `user%d@example.com` is `box%d@example.net`. */
+/** The servers to measure. All give the same answers: `box%d@example.net` for `user%d@example.com`. */
 import { join } from 'node:path'
 import { startChild } from '../fixtures/child.js'
 import { startHoldfast } from '../fixtures/daemon.js'
@@ -15,7 +15,7 @@ export const knownKey = 'user%d@example.com'
 export const unknownKey = 'nobody%d@example.com'
 const value = 'box%d@example.net'
 
-/** MySQL connections, of Holdfast and of the plain pool. */
+/** The number of connections to MySQL that Holdfast, or the plain pool, may open. */
 const poolSize = 8
 
 export type Transport = 'unix' | 'inet' | 'tcp_table'
@@ -55,7 +55,7 @@ export const startFloor = async (program: Program, entries: number): Promise<Ser
   }
 }
 
-/** A MariaDB with `rows` rows, and room for a few hundred clients. */
+/** Starts a MariaDB with `rows` rows that accepts a few hundred clients. */
 export const startTable = (rows: number, args: readonly string[] = []): Promise<Mariadb> => startMariadb({
   args: ['--max-connections=600', '--innodb-buffer-pool-size=128M', ...args],
   sql: `
@@ -65,12 +65,12 @@ export const startTable = (rows: number, args: readonly string[] = []): Promise<
   `,
 })
 
-/** Where the table is asked, and the authority that signed its certificate; '': without TLS. */
+/** The MySQL server to ask, and the file of the authority that signed its certificate; '': no TLS. */
 export type Way = { readonly hosts: string, readonly caFile: string }
 
 const straightTo = ({ socket }: Mariadb): Way => ({ hosts: `unix:${socket}`, caFile: '' })
 
-/** Starts the plain mysql2 pool: a unix socket only. */
+/** Starts the plain mysql2 pool, on a unix socket only. */
 export const startPoolFloor = async (
   program: Program, table: Mariadb, { hosts, caFile } = straightTo(table),
 ): Promise<Served> => {
@@ -86,14 +86,14 @@ export const startPoolFloor = async (
 export type HoldfastOptions = Partial<Way> & {
   readonly table: Mariadb
   readonly redis?: Redis
-  /** Found answers that its memory holds; few make most lookups a miss. */
+  /** How many found answers its memory holds; a small number makes most lookups a miss. */
   readonly memoryEntries: number
   readonly freshFor?: string
-  /** The table is loaded into the caches ahead of demand. */
+  /** Whether Holdfast loads the table into its caches ahead of demand. */
   readonly warm?: boolean
 }
 
-/** Starts Holdfast, on all three transports, asking its table through `poolSize` connections. */
+/** Starts Holdfast on all three transports, with at most `poolSize` connections to MySQL. */
 export const startServed = async (options: HoldfastOptions): Promise<Served & { readonly daemon: Holdfast }> => {
   const { table, redis, memoryEntries, freshFor = '1h', warm = false } = options
   const { hosts, caFile } = { ...straightTo(table), ...options }

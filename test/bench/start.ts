@@ -1,7 +1,7 @@
 /**
- * How long a start takes, from the process's begin to its first answer on a
- * socket of ours, and what an idle daemon takes. `node -e 0`, which does nothing,
- * takes its turn with the starts, so that what else the machine does falls on both.
+ * How long a daemon takes from the start of its process to its first answer, and
+ * how much CPU and memory an idle one uses. Each round also starts `node -e 0`,
+ * which does nothing, so that other work of the machine slows both down alike.
  */
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -21,9 +21,9 @@ export type Start = {
   readonly of: string
   readonly leastMs: number
   readonly medianMs: number
-  /** The median of the turns' ratios. */
+  /** The ratio to the time of `node -e 0`: the median of the rounds. */
   readonly ofNode: number
-  /** Right after the first answer. */
+  /** Resident memory right after the first answer. */
   readonly residentMb: number
 }
 
@@ -32,7 +32,7 @@ type Took = { readonly ms: number, readonly residentMb: number }
 const key = 'user0@example.com'
 const request = `${map} ${key}`
 
-/** The first reply on the socket, as soon as somebody listens there. Rejects with the system's error for anything else. */
+/** Resolves with the first reply on the socket; waits while nobody listens there, and rejects on any other error. */
 const firstReply = async (path: string): Promise<string> => {
   for (;;) {
     try {
@@ -45,7 +45,9 @@ const firstReply = async (path: string): Promise<string> => {
         })
       })
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED'))) throw error
+      const isNobodyThere = error instanceof Error && 'code' in error
+        && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')
+      if (!isNobodyThere) throw error
       await setTimeout(1)
     }
   }
@@ -55,7 +57,9 @@ const startDaemon = async (settings: Readonly<Record<string, unknown>>): Promise
   const folder = freshFolder()
   const [file, socket] = [join(folder, 'holdfast.yaml'), join(folder, 's')]
   writeFileSync(join(folder, 'table'), `${key} box0@example.net\n`)
-  writeFileSync(file, JSON.stringify({ listen: [{ socketmap: `unix:${socket}` }], health: `127.0.0.1:${await freePort()}`, ...settings }))
+  writeFileSync(file, JSON.stringify({
+    listen: [{ socketmap: `unix:${socket}` }], health: `127.0.0.1:${await freePort()}`, ...settings,
+  }))
   const begun = performance.now()
   const child = await startChild(process.execPath, [mainFile, 'serve', file])
   try {
@@ -75,9 +79,10 @@ const startNode = async (): Promise<Took> => {
   return { ms: performance.now() - begun, residentMb: 0 }
 }
 
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
 
-/** Starts each kind of daemon so many times. */
+/** Starts each kind of daemon once a round. */
 const measureStarts = async (table: Mariadb, rounds: number): Promise<readonly Start[]> => {
   const kinds = {
     'node -e 0': startNode,
@@ -105,11 +110,11 @@ const measureStarts = async (table: Mariadb, rounds: number): Promise<readonly S
   })
 }
 
-/** What a start leaves behind for the garbage collector is done by then. */
+/** After so long the garbage of the start is collected. */
 const settleSeconds = 90
 const idleSeconds = 30
 
-/** Resolves with the starts, five for each round, and with what a daemon with MySQL, Redis and HTTP takes that nobody asks. */
+/** Resolves with five starts for each round, and with what an idle daemon with MySQL, Redis and HTTP uses. */
 export const runStart = async (rounds: number, say: (text: string) => void): Promise<unknown> => {
   const table = await startTable(1)
   const redis = await startRedis()
@@ -117,7 +122,8 @@ export const runStart = async (rounds: number, say: (text: string) => void): Pro
     const starts = await measureStarts(table, rounds * 5)
     say(`${'to the first answer'.padEnd(22)}least ms  median ms  to node  RSS MB`)
     for (const { of, leastMs, medianMs, ofNode, residentMb } of starts) {
-      say(`${of.padEnd(22)}${String(leastMs).padStart(8)}${String(medianMs).padStart(11)}${ofNode.toFixed(2).padStart(9)}${String(residentMb || '').padStart(8)}`)
+      say(`${of.padEnd(22)}${String(leastMs).padStart(8)}${String(medianMs).padStart(11)}`
+        + `${ofNode.toFixed(2).padStart(9)}${String(residentMb || '').padStart(8)}`)
     }
     const served = await startServed({ table, redis, memoryEntries: 200_000 })
     try {

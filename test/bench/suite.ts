@@ -1,4 +1,4 @@
-/** The main run: Holdfast beside the floors, each case on each transport and number of connections. */
+/** The main run: Holdfast and the floors, each case on each transport with each number of connections. */
 import { startRedis } from '../fixtures/redis.js'
 import { measure } from './load.js'
 import type { Load, Measured } from './load.js'
@@ -6,12 +6,12 @@ import { knownKey, map, startFloor, startPoolFloor, startServed, startTable, unk
 import type { Served, Transport } from './stage.js'
 import type { Programs } from './programs.js'
 
-/** What was measured of a case: the median round, and all of them. */
+/** The figures of a case: those of the median round, and `rounds` with all of them. */
 export type Row = {
   readonly what: string
   readonly server: string
   readonly transport: Transport
-  /** Rows of the same comparison took turns: their rounds can be set against each other one by one. */
+  /** Rows with the same number were measured in turns, so their rounds can be compared one by one. */
   readonly comparison: number
   readonly rounds: readonly Measured[]
 } & Measured
@@ -19,12 +19,12 @@ export type Row = {
 export type Extent = {
   readonly transports: readonly Transport[]
   readonly connections: readonly number[]
-  /** Measurements of each case, taken in turns with the other cases; the median one counts. */
+  /** How often each case is measured, in turns with the others; the median round counts. */
   readonly rounds: number
   readonly seconds: number
-  /** Before each measurement; four times as long before a case's first: V8 compiles what is hot. */
+  /** The load before each measurement; before the first one of a case four times as long, so that V8 has compiled. */
   readonly warmupSeconds: number
-  /** Keys in the tables and caches. */
+  /** The number of keys in the tables and caches. */
   readonly entries: number
 }
 
@@ -47,7 +47,7 @@ let comparisons = 0
 
 const dialectOf = (transport: Transport): Load['dialect'] => transport === 'tcp_table' ? 'tcp_table' : 'socketmap'
 
-/** Measures all cases in turns, so that what else the machine does falls on all of them. Rejects on a wrong answer. */
+/** Measures all cases in turns, so that other work of the machine slows all down alike. Rejects on a wrong answer. */
 const compare = async (
   programs: Programs, cases: readonly Case[], extent: Extent, onRow: (row: Row) => void,
 ): Promise<void> => {
@@ -62,19 +62,24 @@ const compare = async (
             key, first: 0, count, order: 'random', connections,
             warmupSeconds: round === 0 ? extent.warmupSeconds * 4 : extent.warmupSeconds, seconds: extent.seconds,
           }, served.pids(), behind?.())
-          if (result[expect] === 0 || result.found + result.absent + result.temporary + result.permanent !== result[expect]) {
+          const answers = result.found + result.absent + result.temporary + result.permanent
+          if (result[expect] === 0 || answers !== result[expect]) {
             throw new Error(`${served.name}, ${what}: not all ${expect}: ${JSON.stringify(result)}`)
           }
           results.push(result)
         }
       }
-      for (const [{ what, served }, results] of measured) onRow({ what, server: served.name, transport, comparison, rounds: results, ...median(results) })
+      for (const [{ what, served }, results] of measured) {
+        onRow({ what, server: served.name, transport, comparison, rounds: results, ...median(results) })
+      }
     }
   }
 }
 
-/** Asks each key once, so that it is in the caches. */
-export const fill = async (programs: Programs, served: Served, key: string, count: number, connections = 16): Promise<Measured> =>
+/** Asks for each key once, so that the caches have it. */
+export const fill = async (
+  programs: Programs, served: Served, key: string, count: number, connections = 16,
+): Promise<Measured> =>
   measure(programs.generator, {
     endpoint: served.endpoint('unix'), dialect: 'socketmap', map,
     key, first: 0, count, order: 'once', connections, warmupSeconds: 0, seconds: 3_600,
@@ -82,10 +87,10 @@ export const fill = async (programs: Programs, served: Served, key: string, coun
 
 const unixOnly = (extent: Extent): Extent => ({ ...extent, transports: ['unix'] })
 
-/** One in a hundred is a memory hit all the same; a smaller memory would lose answers between two steps. */
+/** Only one lookup in a hundred is a memory hit. A smaller memory would drop answers that a lookup is about to use. */
 const memoryOfMisses = (entries: number): number => Math.ceil(entries / 100)
 
-/** Runs what MySQL answers, beside a plain pool that asks the same. */
+/** Measures lookups that MySQL answers, and a plain pool that sends the same queries. */
 export const runMisses = async (programs: Programs, extent: Extent, onRow: (row: Row) => void): Promise<void> => {
   const table = await startTable(extent.entries)
   const closers: (() => Promise<unknown>)[] = [() => table.stop()]
@@ -104,7 +109,7 @@ export const runMisses = async (programs: Programs, extent: Extent, onRow: (row:
   }
 }
 
-/** Runs everything and hands each row out as it comes; resolves when all servers have ended. */
+/** Runs all cases; `onRow` gets each row when it is measured. Resolves when all servers have stopped. */
 export const runSuite = async (programs: Programs, extent: Extent, onRow: (row: Row) => void): Promise<void> => {
   const { entries } = extent
   const fewEntries = Math.min(entries, 10_000)
@@ -112,7 +117,9 @@ export const runSuite = async (programs: Programs, extent: Extent, onRow: (row: 
   const redis = await startRedis()
   const floors = [await startFloor(programs.floorNode, entries)]
   if (programs.floorC !== null) floors.unshift(await startFloor(programs.floorC, entries))
-  const closers: (() => Promise<unknown>)[] = [() => redis.stop(), () => table.stop(), ...floors.map(floor => () => floor.close())]
+  const closers: (() => Promise<unknown>)[] = [
+    () => redis.stop(), () => table.stop(), ...floors.map(floor => () => floor.close()),
+  ]
   try {
     const warm = await startServed({ table, memoryEntries: entries * 2 })
     closers.push(() => warm.close())
@@ -135,13 +142,15 @@ export const runSuite = async (programs: Programs, extent: Extent, onRow: (row: 
       { what: 'Redis hit', served: throughRedis, ...found, behind: () => [redis.pid()] },
     ], overUnix, onRow)
 
-    // Few keys: each is tried again every few seconds, which is part of the price.
+    // Few keys, because Holdfast tries each again every few seconds, and that is part of the cost.
     const staleEntries = Math.min(entries, 1_000)
     const stale = await startServed({ table, memoryEntries: entries, freshFor: '1s' })
     closers.push(() => stale.close())
     await fill(programs, stale, knownKey, staleEntries)
     await table.kill()
-    await compare(programs, [{ what: 'stale in an outage', served: stale, ...found, count: staleEntries }], overUnix, onRow)
+    await compare(
+      programs, [{ what: 'stale in an outage', served: stale, ...found, count: staleEntries }], overUnix, onRow,
+    )
   } finally {
     for (const close of closers.reverse()) await close()
   }

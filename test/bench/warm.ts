@@ -1,4 +1,4 @@
-/** A table loaded into Redis ahead of demand: how long that takes, what it costs, and how lookups fare meanwhile. */
+/** Loading a table into Redis ahead of demand: how long it takes, what it costs, how much it slows lookups down. */
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
@@ -14,25 +14,25 @@ import { knownKey, map, startServed, startTable } from './stage.js'
 import { fill } from './suite.js'
 
 const sampleMs = 20
-/** Keys that memory has. */
+/** The number of keys in memory. */
 const known = 1_000
-/** Lookups a second of a busy mail server. */
+/** As many lookups per second as on a busy mail server. */
 const pacedRate = 1_000
 const loaded = /warm: (\d+) keys of \d+ rows loaded into Redis.*took_ms=(\d+)/
 
 type Say = (text: string) => void
 type Stage = Awaited<ReturnType<typeof startStage>>
 
-/** One load; CPU in µs a row. */
+/** The figures of one load; `cpu` has µs for a row, by program. */
 type TableLoad = {
   readonly seconds: number, readonly rowsPerSecond: number, readonly residentMb: number, readonly growthMb: number
   readonly cpu: Readonly<Record<string, number>>
 }
-/** `rate`: lookups a second; 0: each connection asks again at once. */
+/** What the lookups ask for. `rate`: lookups per second; 0: each connection asks again at once. */
 type Asked = { readonly what: string, readonly count: number, readonly connections: number, readonly rate: number }
 type Case = Asked & { readonly loading: boolean, readonly measured: Measured, readonly rowsPerSecond: number | null }
 
-/** A MariaDB, a Redis, and a Holdfast between them that loads the table. */
+/** Starts a MariaDB, a Redis, and a Holdfast that loads the table from the one into the other. */
 export const startStage = async (programs: Programs, rows: number) => {
   const table = await startTable(rows)
   const redis = await startRedis()
@@ -46,13 +46,13 @@ export const startStage = async (programs: Programs, rows: number) => {
     if (warm === undefined || warm === null) throw new Error('not a warm map')
     return warm
   }
-  // The first load began with the daemon: an old one, from before it counts as none.
+  // The daemon begins a first load at its start, which has to end before any other counts.
   while ((await status()).loadedAt === null) await setTimeout(20)
   return {
     programs, rows, table, redis, client, served,
     pids: [daemon.pid()],
     log: () => daemon.log(),
-    /** Has the table loaded; resolves when it is. */
+    /** Tells Holdfast to load the table; resolves when it has. */
     load: async (): Promise<void> => {
       await call(admin, '/warm', { map })
       for (;;) {
@@ -62,13 +62,15 @@ export const startStage = async (programs: Programs, rows: number) => {
         await setTimeout(100)
       }
     },
-    /** Asks for keys that exist. Rejects if one is answered with anything but its value. */
+    /** Asks for keys that exist. Rejects if an answer is anything but found. */
     ask: async ({ count, connections, rate }: Asked, seconds: number): Promise<Measured> => {
       const measured = await measure(programs.generator, {
         endpoint: served.endpoint('unix'), dialect: 'socketmap', map, key: knownKey, first: 0, count, order: 'random',
         connections, rate, warmupSeconds: 0.3, seconds,
       }, [daemon.pid()])
-      if (measured.absent + measured.temporary + measured.permanent > 0) throw new Error(`wrong answers: ${JSON.stringify(measured)}`)
+      if (measured.absent + measured.temporary + measured.permanent > 0) {
+        throw new Error(`wrong answers: ${JSON.stringify(measured)}`)
+      }
       return measured
     },
     close: async (): Promise<void> => {
@@ -100,7 +102,7 @@ const measureLoad = async ({ rows, table, redis, client, pids, log, load }: Stag
   }
 }
 
-/** The same lookups without a load and during one, in turns. */
+/** Measures the same lookups without a load, then during loads. */
 export const measureCase = async (stage: Stage, asked: Asked, seconds: number, say: Say): Promise<readonly Case[]> => {
   const cases: Case[] = []
   for (const loading of [false, true]) {
@@ -110,7 +112,7 @@ export const measureCase = async (stage: Stage, asked: Asked, seconds: number, s
     const measured = await stage.ask(asked, seconds).finally(() => over.abort())
     await keepLoading
     const took = [...stage.log().slice(from).matchAll(new RegExp(loaded, 'g'))].map(([, , ms]) => Number(ms))
-    // The last load may have gone on after the lookups, the others did not.
+    // The last load may have continued after the lookups, and was faster then, so the slowest one counts.
     const rowsPerSecond = loading ? stage.rows / Math.max(...took) * 1e3 : null
     cases.push({ ...asked, loading, measured, rowsPerSecond })
     say(describe(`${asked.what}${loading ? ', during a load' : ''}`, asked.rate, measured)
@@ -120,11 +122,12 @@ export const measureCase = async (stage: Stage, asked: Asked, seconds: number, s
 }
 
 const describe = (what: string, rate: number, { connections, lookupsPerSecond, p50Us, p99Us, p999Us }: Measured): string =>
-  `${what.padEnd(48)}${String(connections).padStart(5)} conns ${rate === 0 ? 'at once' : 'paced  '}${lookupsPerSecond.toFixed(0).padStart(9)} lookups/s   `
+  `${what.padEnd(48)}${String(connections).padStart(5)} conns ${rate === 0 ? 'at once' : 'paced  '}`
+  + `${lookupsPerSecond.toFixed(0).padStart(9)} lookups/s   `
   + `p50 ${(p50Us / 1e3).toFixed(2)}  p99 ${(p99Us / 1e3).toFixed(2)}  p99.9 ${(p999Us / 1e3).toFixed(2)} ms`
 
-// One connection is one process of Postfix, which waits for its answer; several that ask again at once keep both cores
-// busy without a load. A mail server has something else to do between two lookups: that is what `pacedRate` is for.
+// A connection stands for a process of Postfix that waits for its answer. Several connections that ask again at once
+// keep both cores busy even without a load. Postfix has other work between two lookups, which `pacedRate` imitates.
 export const fromMemory: readonly Asked[] = [
   { what: 'known keys, from memory', count: known, connections: 1, rate: 0 },
   { what: 'known keys, from memory', count: known, connections: 16, rate: pacedRate },
@@ -135,7 +138,7 @@ const fromRedis = (rows: number): readonly Asked[] => [
   { what: 'any key, from Redis', count: rows, connections: 16, rate: pacedRate },
 ]
 
-/** Resolves with the figures; rejects if a lookup of a key that exists is answered with anything but its value. */
+/** Resolves with the figures; rejects if a lookup of a key that exists gets another answer than found. */
 export const runWarm = async (programs: Programs, rows: number, seconds: number, say: Say): Promise<unknown> => {
   const stage = await startStage(programs, rows)
   try {

@@ -1,6 +1,6 @@
 /**
- * Commands of Holdfast within this process. A Node that starts for each of them costs more than all the
- * rest of a scenario; what ships is started by the tests in test/scenarios.
+ * Runs commands of Holdfast in this process, because to start a Node for each would take longer than the rest of a
+ * scenario. The tests in test/scenarios start the program as it ships.
  */
 import { EventEmitter } from 'node:events'
 import { adopt } from '../../src/cli/adopt.js'
@@ -8,7 +8,7 @@ import type { AdoptOptions } from '../../src/cli/adopt.js'
 import { serve } from '../../src/cli/serve.js'
 import { Failure } from '../../src/cli/terminal.js'
 
-/** What a command uses of the process that it runs in, with what it has printed. */
+/** Stands in for the process of a command, and collects what the command prints. */
 const standIn = (printed: (output: string) => void = () => undefined) => {
   let output = ''
   const stream = {

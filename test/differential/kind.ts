@@ -1,4 +1,4 @@
-/** A written scenario on a stage, with what Postfix did on its mysql: tables: for settings that have a test of their own. */
+/** Runs a written scenario, and gives what Postfix did on its mysql: tables: for settings with a test of their own. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -14,7 +14,7 @@ const stage: Stage = await startStage()
 t.teardown(() => stage.stop())
 
 const folder = freshFolder()
-/** A mysql: table; its rows have its name. */
+/** A mysql: table, and the name by which `rows` has its content. */
 export const table = (name: string, query = `SELECT v FROM bin WHERE tab='${name}' AND k='%s' ORDER BY id`): string => {
   const file = join(folder, `${name}.cf`)
   writeFileSync(file, `${stage.login}query = ${query}\n`)
@@ -24,7 +24,7 @@ export const table = (name: string, query = `SELECT v FROM bin WHERE tab='${name
 export const rowsOf = (rows: Readonly<Record<string, readonly (readonly [key: string, value: string])[]>>): Scenario['rows'] =>
   Object.entries(rows).flatMap(([name, list]) => list.map(([key, value]) => ({ table: name, key, value })))
 
-/** One session with a mail to each of these; every letter is a byte. */
+/** One session that sends a mail to each of these recipients; every letter is a byte. */
 export const mailTo = (
   recipients: readonly string[], more: Partial<Session> = {}, sender = 'someone@out.example',
 ): Session => ({
@@ -41,14 +41,14 @@ export const common = {
   default_transport: 't2:', virtual_transport: 't1:', relay_transport: 'relay', recipient_delimiter: '+',
 }
 
-/** What Postfix did on its mysql: tables, which it also did on Holdfast. */
+/** What Postfix did on its mysql: tables, and also on Holdfast. */
 export type Same = {
-  /** Those to RCPT TO: the code and the recipient. */
+  /** The replies to RCPT TO: code and recipient. */
   readonly replies: readonly string[]
   /** Its log lines about messages. */
   readonly log: string
   readonly before: Observed
-  /** What `adopt` said. */
+  /** What `adopt` printed. */
   readonly said: string
 }
 
@@ -67,5 +67,5 @@ export const same = async (
   return { replies, log: [...before.log.values()].flat().join('\n'), before, said }
 }
 
-/** The bytes of the text, a letter each. */
+/** Makes a string with a letter for each byte of the text. */
 export const latin1 = (text: string): string => Buffer.from(text, 'utf8').toString('latin1')

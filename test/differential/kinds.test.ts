@@ -1,11 +1,11 @@
 /**
- * Settings, overrides and values that once made a difference, each with what Postfix
- * itself says on its mysql: tables.
+ * Settings, overrides and values that once made Postfix on Holdfast behave differently. Each test also states what
+ * Postfix does with mysql: tables.
  */
 import t from 'tap'
 import { latin1, mailTo, none, rowsOf, same, table } from './kind.js'
 
-t.test('without smtputf8_enable keys are bytes, and only ASCII is folded', async t => {
+t.test('without smtputf8_enable Postfix takes keys as bytes, and folds only ASCII', async t => {
   const { replies, log } = await same(t, {
     main: {
       smtputf8_enable: 'no', relay_domains: 'rel.example', relay_recipient_maps: table('relay'),
@@ -26,9 +26,9 @@ t.test('without smtputf8_enable keys are bytes, and only ASCII is folded', async
   t.match(log, /to=<right@rel\.example>/)
 })
 
-t.test('without smtputf8_enable the domain of a mysql_table(5) file is compared by bytes', async t => {
+t.test('without smtputf8_enable Postfix compares the domains of a mysql_table(5) file by bytes', async t => {
   const domains = 'domain = m\u00fcller.example, Stra\u00dfe.example'
-  // smtpd(8) takes no such domain from a client, but aliases lead there.
+  // smtpd(8) accepts no such domain from a client, but an alias may lead to it.
   const wide = ['u1@m\u00fcLLER.example', 'u2@stra\u00dfe.example', 'u3@strasse.example', 'u4@m\u00dcller.example']
   const { log } = await same(t, {
     main: {
@@ -49,7 +49,7 @@ t.test('without smtputf8_enable the domain of a mysql_table(5) file is compared 
   t.notMatch(log, /outside/)
 })
 
-t.test('proxymap(8) folds keys as it does, whatever its client\'s smtputf8_enable is', async t => {
+t.test('proxymap(8) folds keys by its own smtputf8_enable, whatever that of its client is', async t => {
   const aliases = `proxy:${table('folded')}`
   const { replies } = await same(t, {
     main: {
@@ -66,7 +66,7 @@ t.test('proxymap(8) folds keys as it does, whatever its client\'s smtputf8_enabl
   t.match(replies[0], /^250/)
 })
 
-t.test('services with settings of their own keep them, and names that they override are not main.cf\'s', async t => {
+t.test('services that override parameters in master.cf keep their own values', async t => {
   const { replies, said } = await same(t, {
     main: {
       my_aliases: table('mine'), virtual_alias_maps: '$my_aliases', virtual_alias_domains: 'va.example',
@@ -99,8 +99,8 @@ t.test('services with settings of their own keep them, and names that they overr
   t.match(said, /^Move with Postfix's steps; .*:\n(?:.*\n)* {2}relay_recipient_maps: .*\n(?:.*\n)*.* has a recipient_delimiter of/m)
 })
 
-t.test('the empty table before a map has no address, and each table of domains is asked for parents', async t => {
-  // Each key of these domains is an error there (1242).
+t.test('the empty table before a map has no address, and Postfix asks each table of domains for parents', async t => {
+  // In this table each lookup for these domains is an error (1242).
   const broken = 'SELECT IF(\'%s\' LIKE \'%%.example\', (SELECT k FROM bin), NULL)'
   const { replies } = await same(t, {
     main: {
@@ -116,7 +116,7 @@ t.test('the empty table before a map has no address, and each table of domains i
   t.match(replies, [/^250/, /^45/, /^550/, /^550/, /^250/])
 })
 
-t.test('a domain that a list excludes is refused for good, though a table after it has the domain', async t => {
+t.test('Postfix refuses a domain that a list excludes, even if a later table has the domain', async t => {
   const { replies } = await same(t, {
     main: {
       relay_domains: `${table('first')}, !not.rel.example, ${table('domains')}`,
@@ -130,8 +130,8 @@ t.test('a domain that a list excludes is refused for good, though a table after 
   t.match(replies, [/^250/, /^250/, /^250/, /^554/, /^554/])
 })
 
-t.test('a list that fails defers no recipient whose domain another list has, of whatever kind', async t => {
-  // Two rows are an error there (1242).
+t.test('a list that fails defers no recipient whose domain is in another list, of whatever kind', async t => {
+  // In this table two rows are an error (1242).
   const failing = table('failing', 'SELECT IF(\'%s\' LIKE \'%%.example\', (SELECT k FROM bin), NULL)')
   const { replies } = await same(t, {
     main: { mydestination: 'inline:{loc.example=x}, $myhostname', relay_domains: failing },
@@ -141,7 +141,7 @@ t.test('a list that fails defers no recipient whose domain another list has, of 
   t.match(replies, [/^250/, /^250/, /^4/])
 })
 
-t.test('a recipient with a route in the address is judged by the restrictions as before', async t => {
+t.test('the restrictions decide as before on a recipient with a route in its address', async t => {
   const routed = ['a%b@rel.example', 'b!a@rel.example', '"a@b"@rel.example', 'a%b@vm.example', 'a%rel.example@loc.example']
   const scenario = {
     rows: rowsOf({
@@ -159,7 +159,7 @@ t.test('a recipient with a route in the address is judged by the restrictions as
   t.match(permitting.replies, [/^450/, /^554/, /^554/, /^554/, /^250/, /^250/])
 })
 
-t.test('an extension comes back onto every address of a value, whatever its form', async t => {
+t.test('Postfix adds the extension to every address of a value, whatever its form', async t => {
   const values = [
     'Name <u2@out.example>', 'u2@out.example (comment)', 'u2%out.example', 'u2@out.example.',
     '<@va.example:u2@out.example>',
@@ -175,7 +175,7 @@ t.test('an extension comes back onto every address of a value, whatever its form
   t.match(log, /to=<u2\+Ext@out\.example>/)
 })
 
-t.test('local domains are known by every spelling, and odd settings are left to Postfix', async t => {
+t.test('adopt recognizes local domains in every spelling, and leaves odd settings to Postfix', async t => {
   const local = {
     inet_interfaces: 'localhost', inet_protocols: 'all', mydestination: 'Stra\u00dfe.example, $myhostname',
     local_recipient_maps: table('locals'), local_transport: 'local', recipient_delimiter: '-',

@@ -1,8 +1,8 @@
 /**
- * `npm run differential`: scenario after scenario, until one differs or the time is
- * over. `--minutes 30`, `--seed N` (the first one; by default, of the time),
- * `--sessions 12`, `--on` (go on after a difference), `--one` (that seed alone),
- * `--shrink 120` (the longest time, in seconds, to look for a smaller one).
+ * `npm run differential`: runs scenario after scenario, until one differs or the time is
+ * up. `--minutes 30`, `--seed N` (the first one; by default made of the time),
+ * `--sessions 12`, `--on` (continue after a difference), `--one` (that seed alone),
+ * `--shrink 120` (the longest time to look for a smaller scenario, in seconds).
  * Prints the smallest part of a scenario that still differs. Exit code 1: some differ.
  */
 import { parseArgs } from 'node:util'
@@ -24,7 +24,7 @@ const text = ({ what, before, after }: Difference): string =>
 
 const maxWarnings = 8
 
-/** The warnings of one side only; they may say why something differs. */
+/** The warnings that only one of the two Postfix logged: they may explain a difference. */
 const onlyIn = (before: readonly string[], after: readonly string[]): Pick<Difference, 'before' | 'after'> => ({
   before: before.filter(each => !after.includes(each)).slice(0, maxWarnings),
   after: after.filter(each => !before.includes(each)).slice(0, maxWarnings),

@@ -1,4 +1,4 @@
-/** A small world of names, for restrictions that look up servers and clients. */
+/** The zones of a name server for restrictions that look up servers and clients. */
 import type { Name } from '../fixtures/zone.js'
 
 const names: Readonly<Record<string, Name>> = {
@@ -19,7 +19,7 @@ const names: Readonly<Record<string, Name>> = {
   'ns.root.example': { a: ['203.0.113.1'] },
   'client.out.example': { a: ['192.0.2.77'] },
   'h.client.bad.example': { a: ['198.51.100.77'] },
-  // A list of bad clients, with 127.0.0.3 in it.
+  // A DNS block list that has 127.0.0.3.
   '3.0.0.127.list.example': { a: ['127.0.0.2'] },
   'helo.example': { a: ['192.0.2.90'] },
 }

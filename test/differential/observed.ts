@@ -7,19 +7,19 @@ import type { Received } from '../fixtures/smtp.js'
 import { run } from '../fixtures/child.js'
 import type { Session } from './scenario.js'
 
-/** Replies, log lines and messages, sorted where their order means nothing. */
+/** Replies, log lines and messages, sorted where their order depends on chance. */
 export type Observed = {
-  /** For each session the commands with their replies. */
+  /** For each session its commands, with their replies. */
   readonly replies: readonly (readonly string[])[]
-  /** What the log says of each message, by Message-ID; of all notifications together, under `other`. */
+  /** The log lines about each message, by Message-ID; those about all notifications stand under `other`. */
   readonly log: ReadonlyMap<string, readonly string[]>
-  /** The envelopes and headers that came to the sink. */
+  /** The envelopes and headers that reached the sink. */
   readonly messages: readonly string[]
-  /** What its daemons warned of. Never compared: it may say why something else differs. */
+  /** The warnings of its daemons. They are never compared, but may explain a difference. */
   readonly warnings: readonly string[]
 }
 
-/** The reply to a command, its lines one after the other. */
+/** Reads the reply to a command and joins its lines. */
 type Ask = (line: string) => Promise<string>
 
 const openClient = async (
@@ -97,7 +97,7 @@ const runSession = async (
         if (accepted > 0 && (await say('DATA')).startsWith('354')) replies.push(steady(await ask(`${text}\r\n.`)))
         break
       case 'ETRN':
-        // It sends what is deferred by then.
+        // A queue run sends what is deferred by then.
         await settled()
         await say(`${verb} ${text}`)
         break
@@ -112,13 +112,13 @@ const runSession = async (
   return replies
 }
 
-/** A Postfix that takes mail. */
+/** A running Postfix. */
 export type Door = {
   readonly port: number
   readonly configDir: string
   /** Resolves when no mail waits for its first delivery. */
   readonly settled: () => Promise<void>
-  /** Resolves with what became of the one message that sendmail(1) took. */
+  /** Resolves with what became of the message that sendmail(1) has just submitted. */
   readonly pickedUp: () => Promise<string>
 }
 
@@ -127,7 +127,7 @@ const submit = async ({ configDir, pickedUp }: Door, { steps }: Session): Promis
   const replies: string[] = []
   let sender = ''
   let recipients: readonly string[] = []
-  // No argument of a program is empty here, nor has it bytes that aren't UTF-8.
+  // An empty argument, or one that isn't UTF-8, can't be passed to a program here.
   const addressIn = (text: string): string => /^<(.*)>/.exec(text)?.[1] ?? ''
   for (const { verb, text } of steps) {
     if (verb === 'MAIL') [sender, recipients] = [addressIn(text), []]
@@ -155,7 +155,7 @@ export const runSessions = async (
   return replies
 }
 
-/** A session like no other, and the line that the log has of it. */
+/** Makes a session that no other equals, and the line that it leaves in the log. */
 export const runMarker = {
   run: async (port: number): Promise<void> => {
     const { ask, close } = await openClient(port)
@@ -187,8 +187,8 @@ const readLog = (log: string): readonly (readonly [messageId: string, text: stri
     else if (/^(?:to|from|orig_to)=/.test(rest) || (/cleanup|smtpd/.test(program) && !rest.startsWith('client='))) {
       const text = steady(rest).replace(/, delays?=[\d./]*(, delays=[\d./]*)?/g, '').replace(/size=\d+, /, '')
         .replace(/, conn_use=\d+/, '').replace(/\]:\d+/g, ']:PORT')
-        // The text of a delivery may name the next hop of a queue. qmgr(8) finds a queue by the next hop in lower case,
-        // and names it as the first recipient spells it until it is empty (qmgr_queue_create): that depends on time.
+        // The text of a delivery may name the next hop of a queue. qmgr(8) finds a queue by its next hop in lower case,
+        // but names it as its first recipient spelled it (qmgr_queue_create), and which one is first depends on timing.
         .replace(/(?<=status=\w+ \().*/, reason => reason.toLowerCase())
       events.push([id, `${program} ${text}`])
     }
@@ -199,7 +199,7 @@ const readLog = (log: string): readonly (readonly [messageId: string, text: stri
   })
 }
 
-/** The warnings in the log, each kind once. */
+/** Lists the warnings in the log, each kind once. */
 export const readWarnings = (log: string): readonly string[] =>
   [...new Set(log.split('\n').flatMap(line => {
     const [, program = '', text] = /^\w+ +\d+ [\d:]+ \S+ (\S+?)\[\d+\]: ((?:\S+: )?(?:warning|fatal|panic|error): .*)$/.exec(
@@ -208,7 +208,7 @@ export const readWarnings = (log: string): readonly string[] =>
     return text === undefined ? [] : [steady(`${program} ${text}`)]
   }))]
 
-/** A message as it came to the sink: its envelope and headers, but for those that say when and where. */
+/** The envelope and headers of a message in the sink, without those that name a time or a place. */
 export const readMessage = ({ sender, recipients, body, login }: Received): string => {
   const [head = ''] = body.split('\n\n', 1)
   const headers = head.replace(/^Received:.*(?:\n[ \t].*)*\n?/gm, '').replace(/^Date:.*\n?/gm, '')

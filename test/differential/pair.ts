@@ -21,9 +21,9 @@ import type { Scenario } from './scenario.js'
 import { makeSide } from './side.js'
 import type { Row } from './table_files.js'
 
-/** What one Postfix did and the other did not. */
+/** Something that only one of the two Postfix did. */
 export type Difference = {
-  /** The session in which it was seen; null if in none. */
+  /** The session that shows it; null if it belongs to none. */
   readonly session: number | null
   readonly what: string
   readonly before: readonly string[]
@@ -38,13 +38,13 @@ export type Compared =
     /** What the Postfix on mysql: tables did. */
     readonly before: Observed
     readonly after: Observed
-    /** What `adopt` said. */
+    /** What `adopt` printed. */
     readonly said: string
   }
-  /** The scenario has no table that Holdfast could take over. */
+  /** The scenario has no table that `adopt` can move to Holdfast. */
   | { readonly kind: 'not moved', readonly said: string }
 
-/** The tables: `bin` compares by bytes, `ci` by a collation. */
+/** SQL that makes the tables: keys in `bin` compare byte by byte, those in `ci` by a collation. */
 const schema = ['bin', 'ci'].map(name => `
   CREATE TABLE ${name} (tab VARCHAR(60), k VARCHAR(300), v MEDIUMTEXT, id INT AUTO_INCREMENT PRIMARY KEY, KEY (tab, k))
   CHARACTER SET utf8mb4 COLLATE ${name === 'bin' ? 'utf8mb4_bin' : 'utf8mb4_general_ci'};`).join('')
@@ -58,7 +58,7 @@ const fill = async (mariadb: Mariadb, rows: readonly Row[]): Promise<void> => {
     `TRUNCATE ${name};${values === '' ? '' : `INSERT INTO ${name} (tab, k, v) VALUES ${values};`}`).join('\n'))
 }
 
-/** The elements that `list` has more often than `other`. */
+/** Lists the elements that `list` has more often than `other`. */
 const beyond = (list: readonly string[], other: readonly string[]): readonly string[] => {
   const left = [...other]
   return list.filter(text => {
@@ -90,9 +90,10 @@ type Daemon = { stop(): Promise<void> }
 type Moved = { readonly daemon: Daemon | null, readonly said: string }
 
 /**
- * A configuration with what only outages need left out. Copies cost more than the sessions. A lookup that a busy
- * machine holds up for two seconds is no difference. And where the query of an access table fails, for an
- * expansion_limit, Postfix defers all mail for that key and Holdfast passes it, on purpose: here it defers as well.
+ * Changes the configuration for the comparison. It turns copies off, since they take longer than the sessions and only
+ * outages need them. It raises the deadline, since a busy machine may hold a lookup up for two seconds. And it makes
+ * access tables defer in an outage: where their query fails, for instance for an expansion_limit, Postfix defers all
+ * mail for that key, while Holdfast passes it on purpose.
  */
 const withoutOutages = (yaml: string): string => {
   const config = parseDocument(yaml)
@@ -107,7 +108,7 @@ const withoutOutages = (yaml: string): string => {
   return String(config)
 }
 
-/** Moves a Postfix over; gives the daemon, null if there was nothing to move, and what `adopt` said. */
+/** Moves a Postfix over. Resolves with the daemon, or null if there was nothing to move, and what `adopt` printed. */
 const moveOver = async ({ configDir, queueDir }: MadePostfix): Promise<Moved> => {
   const output = join(configDir, 'holdfast.yaml')
   const planned = await runAdopt({ configDir, output })
@@ -130,7 +131,7 @@ const moveOver = async ({ configDir, queueDir }: MadePostfix): Promise<Moved> =>
 }
 
 export type Stage = {
-  /** Begins each mysql_table(5) file. */
+  /** The first lines of each mysql_table(5) file: host, user, password, database. */
   readonly login: string
   run(scenario: Scenario): Promise<Compared>
   stop(): Promise<void>

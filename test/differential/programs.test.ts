@@ -1,11 +1,14 @@
-/** Programs of Postfix and parameters that random scenarios have not, each with what Postfix itself says on its mysql: tables. */
+/**
+ * Programs and parameters of Postfix that random scenarios don't use. Each test also states what Postfix does with
+ * mysql: tables.
+ */
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { makeCertificates } from '../fixtures/certificates.js'
 import { common, mailTo, rowsOf, same, table } from './kind.js'
 
-t.test('clients are known by their certificates', async t => {
+t.test('relay_clientcerts and check_ccert_access find clients by their certificates, as on mysql:', async t => {
   const certificates = await makeCertificates()
   t.teardown(() => certificates.remove())
   for (const name of ['server', 'known', 'refused', 'stranger']) await certificates.certificate(name, 'IP:127.0.0.1')
@@ -29,7 +32,7 @@ t.test('clients are known by their certificates', async t => {
   t.match(replies, [/^250 known/, /^554 refused/, /^454|^554 stranger/])
 })
 
-t.test('local submission and policies for TLS ask the same', async t => {
+t.test('local submission and TLS policies use the tables as before', async t => {
   const policies = 'SELECT v FROM bin WHERE tab=\'policies\' AND k=\'%s\''
   const { log } = await same(t, {
     main: {
@@ -73,7 +76,7 @@ t.test('smtp(8) and lmtp(8) log in by sender, host or next hop with the same nam
   ])
 })
 
-t.test('postscreen(8) keeps its tables, and smtpd(8) behind it asks the same', async t => {
+t.test('postscreen(8) keeps its tables, and smtpd(8) behind it decides as before', async t => {
   const clients = table('clients', 'SELECT v FROM bin WHERE tab=\'clients\' AND k=\'%s\'')
   const { replies, said } = await same(t, {
     hasPostscreen: true,
@@ -94,7 +97,7 @@ t.test('postscreen(8) keeps its tables, and smtpd(8) behind it asks the same', a
   t.match(said, /^Stay; .*\n(?:.*\n)* {2}postscreen_access_list: permit_mynetworks, clients\.cf\n/m)
 })
 
-t.test('two instances of Postfix, as of postmulti(1), ask a Holdfast each', async t => {
+t.test('two instances of Postfix, as made by postmulti(1), each ask their own Holdfast', async t => {
   const instance = (name: string): Readonly<Record<string, string>> =>
     ({ multi_instance_name: `postfix-${name}`, multi_instance_group: 'mta', multi_instance_enable: 'yes' })
   const { replies, log } = await same(t, {
@@ -125,7 +128,7 @@ const open = {
   smtpd_recipient_restrictions: 'permit_mynetworks, reject',
 }
 
-t.test('networks, replies about listed clients, and clients without milters are the same', async t => {
+t.test('mynetworks, rbl_reply_maps and smtpd_milter_maps decide as before', async t => {
   const { replies, log } = await same(t, {
     main: {
       mynetworks: table('networks'), smtpd_relay_restrictions: 'permit_mynetworks, reject',
@@ -143,7 +146,7 @@ t.test('networks, replies about listed clients, and clients without milters are 
   t.match(log, /to=<of127\.0\.0\.1@out\.example>/)
 })
 
-t.test('addresses are verified by the same routes, and the same domains are flushed', async t => {
+t.test('Postfix verifies addresses by the same routes, and flushes the same domains', async t => {
   const main = {
     ...open, smtpd_recipient_restrictions: 'reject_unverified_recipient, permit', address_verify_map: '', unverified_recipient_reject_code: '550',
     address_verify_poll_count: '60', address_verify_poll_delay: '1s', address_verify_transport_maps: table('probes'),
@@ -171,7 +174,7 @@ t.test('addresses are verified by the same routes, and the same domains are flus
   t.match(relayed.replies, [/^250 u1@known/, /^250 u1@bad/, /^250 u1@out/])
 })
 
-t.test('local(8) hands users to the same transports, and an old virtual_maps and TLS policies by site are the same', async t => {
+t.test('mailbox_transport_maps, the old virtual_maps and smtp_tls_per_site decide as before', async t => {
   const { log } = await same(t, {
     main: {
       ...open, mydestination: 'loc.example', local_transport: 'lo', local_recipient_maps: '', alias_maps: '',

@@ -1,40 +1,40 @@
 /**
- * A scenario: a main.cf on mysql: tables with its rows, and SMTP sessions; all of
- * it the same again for the same seed. Kinds of tables, settings, overrides in
- * master.cf, addresses and values are those that people have, and odd ones.
+ * A scenario: a main.cf on mysql: tables, their rows, and SMTP sessions. A seed makes
+ * the same scenario each time. Kinds of tables, settings, overrides in master.cf,
+ * addresses and values are such as people have, and odd ones.
  */
 import { Tables } from './table_files.js'
 import type { Row } from './table_files.js'
 import { Chance, Words } from './words.js'
 
-/** A command after EHLO; DATA has the message. Every letter is a byte (latin1). */
+/** A command after EHLO; that of DATA includes the message. Every letter is a byte (latin1). */
 export type Step = { readonly verb: 'MAIL' | 'RCPT' | 'VRFY' | 'ETRN' | 'DATA' | 'RSET', readonly text: string }
 
-/** By SMTP; or, with `isLocal`, by sendmail(1): a message for each DATA, from MAIL to all of RCPT. */
+/** A session by SMTP. With `isLocal`, sendmail(1) submits a message for each DATA, from MAIL to all RCPTs before it. */
 export type Session = {
   readonly helo: string, readonly xclient: string | null, readonly steps: readonly Step[], readonly isLocal?: true,
-  /** With it the client begins TLS: key and certificate, PEM. */
+  /** The key and certificate of a client that begins TLS (PEM). */
   readonly certificate?: { readonly key: string, readonly cert: string },
-  /** The client's address, of 127.0.0.0/8. */
+  /** The client's address, in 127.0.0.0/8. */
   readonly from?: string,
 }
 
 export type Scenario = {
   readonly seed: number
   readonly main: Readonly<Record<string, string>>
-  /** What smtpd(8), which all sessions speak to, and cleanup(8) override: -o options. */
+  /** The -o options of smtpd(8), to which all sessions connect, and of cleanup(8). */
   readonly overrides: Readonly<Record<'smtpd' | 'cleanup' | 'rewrite', Readonly<Record<string, string>>>>
   readonly rows: readonly Row[]
   readonly sessions: readonly Session[]
-  /** postscreen(8) takes the connections, and hands them to smtpd(8). */
+  /** Whether postscreen(8) takes the connections, and passes them on to smtpd(8). */
   readonly hasPostscreen?: true
-  /** main.cf of a second instance, as of postmulti(1), to which the first one sends what it doesn't deliver itself. */
+  /** main.cf of a second instance, as made by postmulti(1): the first sends it what it doesn't deliver itself. */
   readonly onward?: Readonly<Record<string, string>>
 }
 
 type Settings = Record<string, string>
 
-/** The settings that decide the steps. */
+/** The settings that decide by which keys Postfix asks. */
 const stepSettings = (chance: Chance): Settings => ({
   recipient_delimiter: chance.pick(['', '+', '+', '+', '+-', '-', '-+', '+=-']),
   ...chance.is(0.5) ? { propagate_unmatched_extensions: chance.pick([
@@ -110,7 +110,7 @@ const addressMaps = (chance: Chance, words: Words, tables: Tables): Settings => 
   }
   if (chance.is(0.1)) settings['local_recipient_maps'] = '$virtual_alias_maps'
   if (chance.is(0.1)) settings['smtpd_sender_login_maps'] = '$virtual_mailbox_maps'
-  // A parameter of the administrator's own, which a service may override.
+  // A parameter that an administrator made up, and that a service may override.
   if (chance.is(0.2) && settings['virtual_alias_maps'] !== undefined) {
     settings['my_aliases'] = settings['virtual_alias_maps']
     settings['virtual_alias_maps'] = chance.pick(['$my_aliases', '${my_aliases}', '$my_aliases, $my_more'])
@@ -119,7 +119,7 @@ const addressMaps = (chance: Chance, words: Words, tables: Tables): Settings => 
   return settings
 }
 
-/** What smtp(8) and lmtp(8) look up of the servers that they send to. */
+/** Tables that smtp(8) and lmtp(8) ask about the servers to which they send. */
 const deliveryMaps = (chance: Chance, words: Words, tables: Tables): Settings => {
   const settings: Settings = {}
   for (const program of ['smtp', 'lmtp']) {
@@ -199,7 +199,7 @@ const restrictions = (chance: Chance, words: Words, tables: Tables): Settings =>
   return settings
 }
 
-/** What some services have in place of main.cf's. */
+/** Settings that some services have instead of those of main.cf. */
 const overridesOf = (
   chance: Chance, words: Words, tables: Tables, main: Settings,
 ): Scenario['overrides'] => {
@@ -239,7 +239,7 @@ const clients = [
 
 const latin1 = (text: string): string => Buffer.from(text, 'utf8').toString('latin1')
 
-/** `isAscii`: this Postfix takes no SMTPUTF8, but bytes. */
+/** `isAscii`: this Postfix supports no SMTPUTF8, and accepts any bytes. */
 const sessionsOf = (
   chance: Chance, words: Words, keys: readonly string[], seed: number, isAscii: boolean, count: number,
 ): readonly Session[] => {
@@ -281,7 +281,7 @@ const sessionsOf = (
   })
 }
 
-/** The scenario of a seed. `folder` gets its files; `login` begins each mysql_table(5) file. */
+/** Makes the scenario of a seed. `folder` gets its files; `login` has the first lines of each mysql_table(5) file. */
 export const makeScenario = (seed: number, folder: string, login: string, sessions: number): Scenario => {
   const chance = new Chance(seed)
   const smtputf8 = chance.pick(['yes', 'yes', 'no'])
@@ -303,7 +303,7 @@ export const makeScenario = (seed: number, folder: string, login: string, sessio
     mynetworks: '127.0.0.0/8',
     ...chance.is(0.3) ? { masquerade_domains: 'test.example' } : {},
   }
-  // Half of them let everything through to cleanup(8) and the routes.
+  // Half of the scenarios have no restrictions, so that all mail comes to cleanup(8) and the routes.
   Object.assign(main, chance.is(0.5) ? restrictions(chance, words, tables) : {
     mynetworks: '0.0.0.0/0 [::]/0', smtpd_recipient_restrictions: 'permit_mynetworks, reject',
     smtpd_relay_restrictions: 'permit_mynetworks, reject', smtpd_reject_unlisted_sender: 'no',

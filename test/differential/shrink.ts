@@ -1,10 +1,10 @@
-/** The smallest part of a scenario that still differs. */
+/** Looks for the smallest part of a scenario that still differs. */
 import type { Difference, Stage } from './pair.js'
 import type { Scenario, Session } from './scenario.js'
 
 export type Smallest = { readonly scenario: Scenario, readonly differences: readonly Difference[] }
 
-/** Lists with one half, and then with one element, left out. */
+/** The list without one half of it, then without each single element. */
 function* smaller<T>(list: readonly T[]): Generator<readonly T[]> {
   if (list.length > 3) {
     const half = Math.ceil(list.length / 2)
@@ -17,7 +17,7 @@ function* smaller<T>(list: readonly T[]): Generator<readonly T[]> {
 const omit = (settings: Readonly<Record<string, string>>, name: string): Readonly<Record<string, string>> =>
   Object.fromEntries(Object.entries(settings).filter(([each]) => each !== name))
 
-/** Scenarios with less in them, the most promising first. */
+/** Makes smaller scenarios, the most promising first. */
 function* candidates(scenario: Scenario): Generator<Scenario> {
   const { main, overrides, rows, sessions } = scenario
   if (sessions.length > 1) for (const fewer of smaller(sessions)) yield { ...scenario, sessions: fewer }
@@ -39,7 +39,7 @@ function* candidates(scenario: Scenario): Generator<Scenario> {
   }
 }
 
-/** Tries smaller ones until none differs, or `until` (performance.now()); leaves out rows of no table in use. */
+/** Tries smaller scenarios until none differs, or until `until` (performance.now()); drops rows of unused tables. */
 export const shrink = async (stage: Stage, found: Smallest, until: number): Promise<Smallest> => {
   let smallest = found
   const first = new Set(found.differences.map(({ session }) => session))
@@ -68,7 +68,7 @@ const differing = async (stage: Stage, scenario: Scenario): Promise<Smallest | n
       scenario, differences: compared.differences,
     } : null
   } catch {
-    // A Postfix that doesn't start without a setting.
+    // A Postfix that doesn't start without the setting that was left out.
     return null
   }
 }

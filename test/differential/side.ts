@@ -34,12 +34,12 @@ lm unix - - n - - lmtp
 lo unix - n n - - local
 `
 
-/** Whether nothing waits for a first attempt. */
+/** Whether no mail waits for its first delivery. */
 const isIdle = (queueDir: string): boolean => ['incoming', 'active'].every(name => {
   try {
     return readdirSync(join(queueDir, name), { recursive: true }).length === 0
   } catch {
-    // A folder within it that was there a moment ago.
+    // A queue folder may disappear while it is read.
     return false
   }
 })
@@ -55,26 +55,26 @@ const settleQueue = async (queueDir: string): Promise<void> => {
 
 /** One side of the pair, before it starts. */
 export type Side = {
-  /** Each instance. */
+  /** The instances of Postfix. */
   readonly made: readonly MadePostfix[]
-  /** Starts them, and gives the first the sessions. */
+  /** Starts the instances, and runs the sessions on the first. */
   observe(scenario: Scenario): Promise<Observed>
   stop(): Promise<void>
 }
 
-/** Settings without which timing alone would make one Postfix differ from the other. */
+/** Without these settings timing alone would make the two Postfix differ. */
 const steadySettings = {
-  // How many deliveries fail at once, and so whether a destination is given up for a while, is chance.
+  // Whether Postfix stops sending to a destination depends on how many deliveries fail at once, which is chance.
   default_destination_concurrency_failed_cohort_limit: '0',
-  // No deferred mail is tried again while we look.
+  // Postfix must not retry deferred mail during a scenario.
   queue_run_delay: '1h', minimal_backoff_time: '1h',
-  // Aliases that lead to each other take a minute to come to the default, 1,000, and some milliseconds to come to this.
+  // With the default, 1,000, an alias loop takes a minute until it reaches the limit; with this, some milliseconds.
   virtual_alias_expansion_limit: '50', virtual_alias_recursion_limit: '20',
 }
 
 type Instance = MasterCf & Pick<Scenario, 'main'> & { readonly port: number }
 
-/** `command` begins its command line. */
+/** `command`: the words before Postfix' own command line. */
 export const makeSide = async (command: readonly string[], scenario: Scenario): Promise<Side> => {
   const sink = await startSmtpSink()
   const mailboxes = freshFolder()
@@ -84,9 +84,9 @@ export const makeSide = async (command: readonly string[], scenario: Scenario): 
     mainCf: {
       smtpd_authorized_xclient_hosts: '127.0.0.1', notify_classes: '', smtp_tcp_port: String(sink.port),
       lmtp_tcp_port: String(sink.port), lm_destination_recipient_limit: '1', compatibility_level: '3.6',
-      // What names resolve to is no server of ours: from here nothing leaves this machine.
-      // A connection that is used again isn't asked whether its server takes SMTPUTF8, and chance decides on that.
+      // On a reused connection smtp(8) doesn't check whether the server supports SMTPUTF8, and reuse is chance.
       smtp_connection_cache_on_demand: 'no', lmtp_connection_cache_on_demand: 'no',
+      // Names in a scenario may resolve to real servers: from a loopback address Postfix can't reach any of them.
       smtp_bind_address: '127.0.0.1', lmtp_bind_address: '127.0.0.1',
       virtual_mailbox_base: mailboxes, virtual_uid_maps: 'static:65534', virtual_gid_maps: 'static:65534',
       virtual_minimum_uid: '1', default_process_limit: '20', local_recipient_maps: '$alias_maps', ...steadySettings,
@@ -108,10 +108,10 @@ export const makeSide = async (command: readonly string[], scenario: Scenario): 
       for (const each of made) running.push(await each.start())
       const [first] = running
       if (first === undefined) throw new Error('no instance')
-      // Mail goes from the first to the second, and not back.
+      // Mail goes from the first instance to the second, and not back.
       const settled = async (): Promise<void> => { for (const { queueDir } of made) await settleQueue(queueDir) }
       let submitted = 0
-      // pickup(8) logs it when cleanup(8) has begun a file for it, and tries again what cleanup(8) doesn't take.
+      // pickup(8) logs a message when cleanup(8) has begun its file, and retries one that cleanup(8) doesn't accept.
       const pickedUp = async (): Promise<string> => {
         await first.logged(new RegExp(`(?:pickup\\[\\d+\\]: \\w+: uid=[^]*?){${++submitted}}`))
         await settled()
@@ -122,7 +122,7 @@ export const makeSide = async (command: readonly string[], scenario: Scenario): 
       }
       const replies = await runSessions({ port, configDir: first.configDir, settled, pickedUp }, sessions)
       await settled()
-      // Its daemons write to the log one after the other: with the marker, all from before it is there.
+      // The daemons write to the log in turn: once the marker is in it, so is everything that they logged before.
       const ports = [port, onwardPort]
       await Promise.all(running.map((each, index) =>
         Promise.all([each.logged(runMarker.logged), runMarker.run(ports[index] ?? 0)])))

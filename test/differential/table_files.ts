@@ -6,7 +6,7 @@ import type { Chance, Words } from './words.js'
 
 export type Row = { readonly table: string, readonly key: string, readonly value: string | null }
 
-/** Makes mysql_table(5) files and text tables in a folder, and gathers their rows. */
+/** Makes mysql_table(5) files and text tables in a folder, and collects the rows that MySQL needs. */
 export class Tables {
   readonly rows: Row[] = []
   readonly proxied: string[] = []
@@ -53,7 +53,7 @@ export class Tables {
     return `proxy:mysql:${file}`
   }
 
-  /** A table of another kind. */
+  /** Makes a table that isn't mysql:. */
   other(key: () => string, value: () => string): string {
     const rows = new Map<string, string>()
     for (let left = 5; left > 0; left--) {
@@ -66,7 +66,7 @@ export class Tables {
     return `texthash:${this.#file(`o${++this.#count}`, [...rows].map(([k, v]) => `${k} ${v}\n`).join(''))}`
   }
 
-  /** One to three tables, others among them, and compound ones. */
+  /** Makes a list of one to three tables; some are not mysql:, some are compound. */
   list(kind: string, key: () => string, value: () => string): string {
     const chance = this.#chance
     const plain = (): string => this.mysql(kind, key, value).replace('proxy:', '')

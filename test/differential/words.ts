@@ -1,6 +1,6 @@
-/** Names, addresses, keys and values, as odd as mail has them; and a source of chance that a seed repeats. */
+/** Random names, addresses, keys and values, as odd as they are in mail; a seed makes the same ones each time. */
 
-/** Chance, the same again for the same seed (mulberry32). */
+/** Random choices; the same seed makes the same ones (mulberry32). */
 export class Chance {
   #state: number
 
@@ -8,7 +8,7 @@ export class Chance {
     this.#state = seed
   }
 
-  /** From 0 to 1. */
+  /** A number from 0 to 1. */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1)
@@ -30,7 +30,7 @@ export class Chance {
     return item
   }
 
-  /** Some of the items, in an order of chance. */
+  /** Some of the items, in random order. */
   sample<T>(items: readonly T[], count: number): T[] {
     const left = [...items]
     return Array.from({ length: Math.min(count, items.length) }, () => left.splice(this.below(left.length), 1)).flat()
@@ -53,7 +53,7 @@ export const localparts = [
 ] as const
 export const simpleLocalparts = localparts.slice(0, 12)
 
-/** `localpart` in quotes where RFC 822 asks for them. */
+/** Quotes `localpart` where RFC 822 requires it. */
 export const quoted = (localpart: string): string => {
   const isDotString = localpart !== '' && !/[\x00-\x20\x7f()<>@,;:\\"[\]]/.test(localpart)
     && !localpart.startsWith('.') && !localpart.endsWith('.') && !localpart.includes('..')
@@ -66,7 +66,7 @@ export class Words {
   readonly domains: readonly string[]
   readonly #localparts: readonly string[]
   readonly #isExotic: boolean
-  /** recipient_delimiter. */
+  /** Postfix' recipient_delimiter. */
   delimiters = ''
 
   constructor(chance: Chance, isAscii: boolean) {
@@ -85,7 +85,7 @@ export class Words {
     return this.#chance.pick(this.domains)
   }
 
-  /** With some letters in capitals, now and then. */
+  /** Sometimes turns some letters into capitals. */
   mixCase(text: string): string {
     if (!this.#chance.is(0.25)) return text
     return Array.from(text).map(letter => this.#chance.is(0.4) ? letter.toUpperCase() : letter).join('')
@@ -96,7 +96,7 @@ export class Words {
     return cuts.length === 0 ? localpart : localpart.slice(0, Math.min(...cuts))
   }
 
-  /** A key such as a table of addresses may have. */
+  /** A key for a table of addresses. */
   addressKey(): string {
     const localpart = this.localpart().toLowerCase()
     const domain = this.domain().toLowerCase()
@@ -129,7 +129,7 @@ export class Words {
     return ''
   }
 
-  /** An address as a value may have it. */
+  /** An address for a value. */
   address(): string {
     let localpart = this.localpart()
     if (!this.#isExotic && ['<x>', '(c)'].includes(localpart)) localpart = 'u1'
@@ -188,7 +188,7 @@ export class Words {
     return this.#chance.pick(['u1', 'u2', 'u1,u2', 'u1 u2', 'U1', 'u1, U2', 'u3', '', 'u1@vm.example'])
   }
 
-  /** A value of smtp_tls_policy_maps. No server that we send to has TLS. */
+  /** A value of smtp_tls_policy_maps. None of the servers in a scenario supports TLS. */
   tlsPolicy(): string {
     return this.#chance.pick(['none', 'may', 'encrypt', 'secure match=h1.example', 'fingerprint', 'bogus', 'may ciphers=high'])
   }
@@ -229,7 +229,7 @@ export class Words {
     ])
   }
 
-  /** What stands between <> in RCPT TO; `rows` are keys that tables have. */
+  /** What stands between <> in RCPT TO; `rows` are keys of the tables. */
   recipient(rows: readonly string[]): string {
     const localpart = this.localpart()
     const domain = this.domain()

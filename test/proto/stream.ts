@@ -62,7 +62,7 @@ export const randomCuts = (whole: Buffer, below: (bound: number) => number): Buf
   return chunks
 }
 
-/** Bytes for a fuzz run: half of the time noise of the letters a grammar uses, else an example with a few bytes changed. */
+/** Makes bytes for a fuzz run: noise of the letters that a grammar uses, or an example with a few bytes changed. */
 export const fuzzed = (examples: readonly Buffer[], letters: Buffer, below: (bound: number) => number): Buffer => {
   const letter = (): number => below(4) === 0 ? below(256) : letters[below(letters.length)] ?? 0
   const example = examples[below(examples.length)]

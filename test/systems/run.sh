@@ -1,8 +1,8 @@
 #!/bin/bash
-# The body of `npm run systems`: installs the package on Debian 12, 13 and sid, each booted with its own systemd, moves
-# a Postfix over, breaks MariaDB, restarts, reloads, upgrades and removes (trial.sh), and prints a table.
-# Needs root, and Debian's packages mmdebstrap and systemd-container. Arguments name single releases. The logs stay in
-# dist/systems, one for each release and run.
+# `npm run systems`: boots Debian 12, 13 and sid, each with its own systemd. On each, trial.sh installs the package,
+# moves a Postfix over, stops MariaDB, restarts, reloads, upgrades and removes Holdfast. Prints a table of the steps.
+# Needs root, and Debian's packages mmdebstrap and systemd-container. Arguments name the releases to try. Each run
+# leaves a log of each release in dist/systems.
 set -eu
 cd "$(dirname "$0")/../.."
 deb=$(ls "$PWD"/dist/holdfast_*_"$(dpkg --print-architecture)".deb)
@@ -13,7 +13,7 @@ work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT
 mkdir -p "$cache" "$logs"
 
-# The same package as if it were version 9.
+# For the upgrade: the same package with the version 9.
 dpkg-deb -R "$deb" "$work/next"
 sed -i 's/^Version: .*/Version: 9/' "$work/next/DEBIAN/control"
 sed -i 's/"version": ".*"/"version": "9.0.0"/' "$work/next/usr/lib/holdfast/package.json"
@@ -52,7 +52,7 @@ EOF
     mkdir -p "$root/etc/systemd/system/default.target.wants"
     ln -sf ../trial.service "$root/etc/systemd/system/default.target.wants/trial.service"
     rm -f "$root/usr/sbin/policy-rc.d"
-    # Only loopback: a trial reaches nobody.
+    # --private-network leaves the trial only loopback, so that it can't send mail to anybody.
     SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout -k 10 1200 systemd-nspawn --quiet -b --register=no --keep-unit \
         --private-network --link-journal=no -D "$root" > "$work/$release.console" 2>&1 < /dev/null || true
     cp "$root/trial/log" "$work/$release.log" 2> /dev/null || cp "$work/$release.console" "$work/$release.log"

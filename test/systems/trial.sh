@@ -1,5 +1,5 @@
 #!/bin/bash
-# What a trial does on a booted system (run.sh): each step is a line of /trial/result.
+# The steps on a booted system, started by run.sh. Each step writes a line to /trial/result.
 exec 2>&1
 step() {
     local name=$1
@@ -15,7 +15,8 @@ step() {
     journalctl --no-pager -b | tail -60
 }
 
-# The replies to a mail for $1, in one line: "250 250 250", or up to the first that is not. By port $2.
+# Sends a mail for $1 to port $2. Puts the codes of MAIL, RCPT and the message into $answer: "250 250 250", or fewer if
+# RCPT is refused.
 smtp() {
     exec 3<> "/dev/tcp/127.0.0.1/${2:-25}" || return 1
     local line replies=
@@ -39,10 +40,10 @@ refused() { smtp "$@" && [[ $answer == '250 550' ]]; }
 deferred() { smtp "$1" && [[ $answer == '250 4'?? ]]; }
 
 prepare() {
-    # Whoever asks on this socket would start a MariaDB that is stopped.
+    # With these sockets enabled, the first client would start MariaDB again after `systemctl stop`.
     for socket in mariadb.socket mariadb-extra.socket; do systemctl disable $socket 2> /dev/null; done
     systemctl stop mariadb mariadb.socket mariadb-extra.socket 2> /dev/null
-    # The port may be the socket's for a moment more.
+    # The stopped socket unit may hold the port for another moment.
     for _ in 1 2 3 4 5; do systemctl start mariadb && break; sleep 2; done
     systemctl is-active mariadb || return 1
     mariadb << 'EOF'
@@ -55,7 +56,7 @@ INSERT INTO mailbox SELECT CONCAT('user', seq, '@example.com'), 'x/' FROM seq_1_
 INSERT INTO alias SELECT CONCAT('user', seq, '@example.com'), CONCAT('user', seq, '@example.com') FROM seq_1_to_200;
 CREATE USER pf@localhost IDENTIFIED BY 's3cret'; GRANT SELECT ON mail.* TO pf@localhost;
 EOF
-    # In sid it is no longer in /run/mysqld.
+    # Ask for the socket's path: in sid it is no longer in /run/mysqld.
     local socket
     socket=$(mariadb -Ne 'SELECT @@socket')
     for map in domain:domain:domain mailbox:username:maildir alias:address:goto; do
@@ -75,23 +76,24 @@ EOF
     systemctl restart postfix
 }
 
-# Has the Postfix in folder $1 ask mysql: tables.
+# Configures the Postfix in folder $1 with mysql: tables.
 on_mysql() {
     postconf -c "$1" -e inet_interfaces=127.0.0.1 inet_protocols=ipv4 myhostname=mx.example.com mydestination= \
-        alias_maps= alias_database= virtual_transport=discard: disable_dns_lookups=yes smtpd_relay_restrictions=reject_unauth_destination \
+        alias_maps= alias_database= virtual_transport=discard: disable_dns_lookups=yes \
+        smtpd_relay_restrictions=reject_unauth_destination \
         virtual_mailbox_domains=proxy:mysql:/etc/postfix/mysql-domain.cf \
         virtual_mailbox_maps=proxy:mysql:/etc/postfix/mysql-mailbox.cf \
         virtual_alias_maps=proxy:mysql:/etc/postfix/mysql-alias.cf
 }
 
-# Whether the status page at port $1 says that this Holdfast is ready.
+# Succeeds if the Holdfast with HTTP on port $1 is ready.
 is_ready() {
     exec 4<> "/dev/tcp/127.0.0.1/$1" || return 1
     printf 'GET /readyz HTTP/1.0\r\n\r\n' >&4
     grep -m1 '200 OK' <&4
 }
 
-# An instance of postmulti(1) on port 2525, with a Holdfast of its own, as the guide says.
+# Makes a second instance with postmulti(1), on port 2525, and moves it to a Holdfast of its own as migrate.md says.
 second_instance() {
     local folder=/etc/postfix-out queue=/var/spool/postfix-out
     postmulti -e init && postmulti -I postfix-out -G mta -e create || return 1
@@ -103,7 +105,8 @@ second_instance() {
     accepted user1@example.com 2525 && refused nobody@example.com 2525 || return 1
     holdfast adopt --config-dir $folder --output /etc/holdfast/out.yaml || return 1
     sed -e 's#^ExecStart=.*#ExecStart=/usr/bin/holdfast serve /etc/holdfast/out.yaml#' \
-        -e 's#^\(StateDirectory\|RuntimeDirectory\)=holdfast#&-out#' -e "s#^ReadWritePaths=.*#ReadWritePaths=$queue/holdfast#" \
+        -e 's#^\(StateDirectory\|RuntimeDirectory\)=holdfast#&-out#' \
+        -e "s#^ReadWritePaths=.*#ReadWritePaths=$queue/holdfast#" \
         /usr/lib/systemd/system/holdfast.service > /etc/systemd/system/holdfast-out.service
     install -d -o holdfast -g postfix -m 0750 $queue/holdfast
     systemctl daemon-reload
@@ -135,7 +138,7 @@ copies_taken() {
     return 1
 }
 
-# Mail goes on while the service restarts five times.
+# Restarts the service five times; fails if Postfix does not accept each mail meanwhile.
 restart() {
     local failures=0
     (for _ in 1 2 3 4 5; do systemctl restart holdfast; sleep 1; done) &
