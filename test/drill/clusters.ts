@@ -1,11 +1,11 @@
 /**
- * `npm run drill -- --clusters`: what stands behind `hosts` on larger sites breaks and comes back under lookups, as it
- * does there: a primary and its replica, HAProxy in front of two, a Galera cluster of three.
+ * `npm run drill -- --clusters`: the MySQL clusters of larger sites break and come back while clients ask: a primary
+ * and its replica, HAProxy in front of two servers, a Galera cluster of three.
  *
- * All the while clients ask for recipients that were asked for before (each must be found), for some that were not
- * (never absent), and for strangers (never found). `hosts`, `breaker` and `max_lag` aside, all settings are the
- * defaults. Each step makes a row, and the drill measures the time until it is found: within one `reset`, if no host
- * was left.
+ * All the time, clients ask for recipients that were asked for before (each must be found), for some that were not
+ * (never absent), and for strangers (never found). All settings but `hosts`, `breaker` and `max_lag` are the defaults.
+ * Each step inserts a row, and the drill measures the time until Holdfast finds it: at most one `reset` if no host was
+ * left.
  */
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -32,14 +32,14 @@ const monitor = 'GRANT SLAVE MONITOR ON *.* TO \'holdfast\'@\'%\';'
 type Step = {
   readonly name: string
   readonly act: () => Promise<void>
-  /** Where the row is made that has to be found after the step; null: nobody takes rows. */
+  /** The server on which to insert the row that has to be found after the step; null: none accepts one. */
   readonly writer: () => Mariadb | null
 }
 
 export type ClusterReport = {
   readonly site: string
   readonly steps: readonly { readonly name: string, readonly asked: number, readonly deferred: number, readonly backAfterMs: number | null }[]
-  /** Replies that are not allowed. */
+  /** The replies that break a rule. */
   readonly wrong: readonly string[]
 }
 
@@ -87,7 +87,7 @@ const drill = async (
       while (await ask(`step${at}@example.com`) !== 'OK box') await setTimeout(20)
       backAfterMs = Math.round(performance.now() - begin)
     }
-    // Longer than any breaker takes to open.
+    // A pause that is longer than any breaker takes to open.
     await setTimeout(3_000)
     report.push({ name, ...counts, backAfterMs })
   }
@@ -99,7 +99,7 @@ const drill = async (
 
 const at = ({ port }: { readonly port: number }): string => `127.0.0.1:${port}`
 
-/** A primary and a replica that follows it. */
+/** Starts a primary and a replica that follows it. */
 const startPair = async (): Promise<readonly [Mariadb, Mariadb]> => {
   const primary = await startMariadb({ args: ['--server-id=1', '--log-bin=changes', '--binlog-format=ROW', '--report-host=a'] })
   await primary.sql(`${monitor} GRANT REPLICATION SLAVE ON *.* TO follower IDENTIFIED BY 'f'`)
@@ -159,7 +159,7 @@ listen mysql
     while (!await accepts(port)) await setTimeout(20)
   }
   await start()
-  // Until its checks have found both servers.
+  // Wait until HAProxy's health checks have found both servers.
   await setTimeout(2_000)
   const report = await drill('HAProxy in front of a primary and its replica', [at({ port })], primary, [
     { name: 'the primary is killed', act: () => primary.kill(), writer: () => null },
@@ -173,7 +173,7 @@ listen mysql
   return report
 }
 
-/** Each step breaks the node that Holdfast asks, and begins when the other two have seen it. */
+/** Each step breaks the node that Holdfast asks, and is measured once the other two have noticed. */
 const galera = async (): Promise<ClusterReport> => {
   const nodes = await startGalera()
   await nodes[0].sql(`${monitor} ${tables}`)
@@ -235,7 +235,7 @@ const galera = async (): Promise<ClusterReport> => {
         await broken.sql('SET GLOBAL wsrep_desync=ON')
         lock = await createConnection({ socketPath: broken.socket, user: 'root' })
         await lock.query('FLUSH TABLES WITH READ LOCK')
-        // Holdfast reads a node's state once a second: like with max_lag, it may miss a row that is younger.
+        // Holdfast reads a node's state once a second. As with max_lag, it may miss a row that is younger than that.
         await setTimeout(1_500)
       },
     },

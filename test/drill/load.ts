@@ -1,10 +1,10 @@
 /**
  * The SMTP client of the drill: a few sessions at a bounded rate, each message
- * to one recipient of every kind.
+ * to one recipient of every kind. A session ends after a few messages.
  *
- * Every message has a sender of its own: smtpd(8) remembers a failed resolution
- * for each pair of sender and recipient as long as it lives, which would be
- * measured instead of the tables. The next session comes after a few messages.
+ * Every message has a sender of its own, because smtpd(8) remembers a failed
+ * resolution of a sender and recipient until it exits, and would not ask the
+ * tables again.
  */
 import { setTimeout } from 'node:timers/promises'
 import { smtpSession } from '../fixtures/smtp.js'
@@ -15,23 +15,23 @@ import { exists, newTally, resultOf } from './tally.js'
 import type { Tally } from './tally.js'
 
 export type Load = {
-  /** How long messages are begun (ms). */
+  /** For how long the client begins new messages (ms). */
   readonly durationMs: number
   /** How long the client waits for one reply (ms). */
   readonly patienceMs: number
 }
 
 const sessions = 2
-/** Each session begins a message so often (ms), replies permitting. */
+/** The time from the beginning of a message to that of the next one in its session (ms), unless replies take longer. */
 const periodMs = 200
 const messagesPerSession = 6
-/** Every so many messages are sent whole, the others end after their recipients. */
+/** One in so many messages is sent whole; the others end after their recipients. */
 const wholeEvery = 4
 
-/** New recipients that a load of this duration asks for at most. */
+/** The largest number of new recipients that a load of this duration asks for. */
 export const newNeeded = (durationMs: number): number => (Math.ceil(durationMs / periodMs) + 1) * sessions
 
-/** What `promise` resolves to; undefined if that takes longer than `ms`, or if it rejects. */
+/** Resolves as `promise` does; with undefined if that takes longer than `ms`, or if it rejects. */
 const within = async <Value>(ms: number, promise: Promise<Value>): Promise<Value | undefined> => {
   const timer = new AbortController()
   try {
@@ -43,7 +43,7 @@ const within = async <Value>(ms: number, promise: Promise<Value>): Promise<Value
 
 let senders = 0
 
-/** Sends mail to the Postfix on `port` and tells what came of it. */
+/** Sends mail to the Postfix on `port`, and resolves with the replies. */
 export const runLoad = async (port: number, recipients: Recipients, { durationMs, patienceMs }: Load): Promise<Tally> => {
   const tally = newTally()
   const until = performance.now() + durationMs
@@ -62,7 +62,7 @@ export const runLoad = async (port: number, recipients: Recipients, { durationMs
     if (result === 'rejected' && exists(kind)) tally.falseRejects.push(`${recipient}: ${reply?.code ?? ''} ${reply?.text ?? ''}`)
   }
 
-  /** One message; false if the session is of no more use. */
+  /** Sends one message; resolves with false if the session can't send another one. */
   const send = async (session: SmtpSession | undefined, isWhole: boolean): Promise<boolean> => {
     const chosen = kinds.flatMap(kind => {
       const recipient = recipients.next(kind)
@@ -71,7 +71,7 @@ export const runLoad = async (port: number, recipients: Recipients, { durationMs
     const from = performance.now()
     const mail = session === undefined ? undefined : await within(patienceMs, session.mail(`s${senders++}@sender.example`))
     if (session === undefined || mail?.code !== 250) {
-      // No recipient could even be named.
+      // Postfix refused the sender, so the client could not ask for any recipient.
       for (const { kind, recipient } of chosen) note(kind, recipient, mail, performance.now() - from)
       return false
     }
@@ -108,7 +108,7 @@ export const runLoad = async (port: number, recipients: Recipients, { durationMs
   return tally
 }
 
-/** Asks once for each of these recipients, so that whoever remembers may. Rejects if one isn't accepted. */
+/** Asks once for each of these recipients, so that caches know them. Rejects if one isn't accepted. */
 export const greet = async (port: number, addresses: readonly string[]): Promise<void> => {
   const session = await smtpSession(port)
   await session.mail(`s${senders++}@sender.example`)

@@ -1,6 +1,6 @@
 /**
- * `npm run drill`: real servers break under a real Postfix, and none of them
- * may say that a recipient who exists doesn't. Exit code 1 if one did.
+ * `npm run drill`: real servers break behind a real Postfix. Exit code 1 if a
+ * recipient that exists was refused.
  */
 import { Command } from 'commander'
 import { clusters, clusterText } from './clusters.js'
@@ -11,7 +11,7 @@ import { phases } from './phases.js'
 import { runDrill } from './run.js'
 import { peers } from './stage.js'
 
-/** Durations in ms. libmysqlclient waits for a minute and more: the long drill shows it. */
+/** Durations in ms. The long drill shows that libmysqlclient waits for a minute or more. */
 const long = { durationMs: 15_000, patienceMs: 75_000 }
 const quick = { durationMs: 2_500, patienceMs: 5_000 }
 
@@ -30,7 +30,7 @@ const options = new Command('drill')
 const isJson = options.json === true
 const say = (text: string): void => { if (!isJson) console.log(text) }
 
-/** Prints the end of a drill; the exit code tells whether it is a failure. */
+/** Prints the last lines of a drill, and sets the exit code to 1 if it failed. */
 const conclude = (result: unknown, missed: readonly string[], isUnsafe: boolean): void => {
   if (isJson) console.log(JSON.stringify({ phases: result, missed }, null, 2))
   else console.log(missed.length === 0 ? 'all goals met' : `missed:\n${missed.map(line => `  ${line}`).join('\n')}`)

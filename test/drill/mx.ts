@@ -1,12 +1,12 @@
 /**
- * The second drill: a sending Postfix and its three primary MX and one
- * fallback, each a Postfix on its own Holdfast. Databases, Holdfasts,
- * Postfixes and whole nodes die, and no valid message may bounce. Holdfast has
- * its defaults.
+ * The drill of MX hosts: a sending Postfix, three primaries and a fallback, each
+ * a Postfix with its own Holdfast. Databases, Holdfasts, Postfixes and whole
+ * nodes fail, and no valid message may bounce. Holdfast has its defaults.
  *
- * The sender finds the nodes by their MX records, from a name server: the
- * primaries by one number, so in random order, the fallback last. Where it sees
- * one number for all, it is a sender that takes them in any order.
+ * The sender finds the nodes by their MX records on a name server: the primaries
+ * have the same number, so it tries them in random order, the fallback last. For
+ * some domains all nodes have the same number, which stands for senders that
+ * don't keep to the order.
  */
 import { join } from 'node:path'
 import { startHoldfast } from '../fixtures/daemon.js'
@@ -27,11 +27,13 @@ import { schemaSql } from './recipients.js'
 import { holdfastConfig, postfixOnHoldfast } from './stage.js'
 
 /**
- * How the sender of each domain walks. A hasty one gives up after two hosts that answered, as Postfix does by default
- * (smtp_mx_session_limit): it may never come to the fallback, so only what must not happen is looked at.
+ * How the sender walks the MX hosts of each domain. A hasty sender gives up after two hosts that answered, as Postfix
+ * does by default (smtp_mx_session_limit). It may never try the fallback, so the drill only checks that its mail to
+ * known recipients is sent, and none to mistyped ones.
  */
 const walks = {
-  'a.example': 'MX order', 'b.example': 'MX order', 'c.example': 'any order', 'd.example': 'any order', 'e.example': 'hasty',
+  'a.example': 'MX order', 'b.example': 'MX order', 'c.example': 'any order', 'd.example': 'any order',
+  'e.example': 'hasty',
 } as const
 type Domain = keyof typeof walks
 const domains = Object.keys(walks) as readonly Domain[]
@@ -41,7 +43,7 @@ const isHasty = (address: string): boolean => walks[domainOf(address)] === 'hast
 const primaryCount = 3
 const eachKind = 4
 
-/** known: mailed to before. new: never. mistyped: in no table. */
+/** known: got mail before. new: exists, but got no mail yet. mistyped: in no table. */
 const kinds = ['known', 'new', 'mistyped'] as const
 type Kind = typeof kinds[number]
 
@@ -51,9 +53,9 @@ type Unknown = 'defer' | 'reject'
 type Fate = 'sent' | 'bounced' | 'deferred'
 
 type Node = {
-  /** Its own address, where its Postfix has the same port as the others. */
+  /** The address of the node, where its Postfix listens on the same port as the other nodes. */
   readonly host: string
-  /** In front of the database, for this node alone. */
+  /** The fault proxy in front of the database, for this node alone. */
   readonly proxy: Proxy
   readonly holdfast: Holdfast
   readonly postfix: Postfix
@@ -65,22 +67,22 @@ type Fates = Readonly<Record<Kind, Record<Fate, number>>>
 export type MxReport = {
   readonly phase: string
   readonly fates: Fates
-  /** Those of a hasty sender's mail. */
+  /** What became of a hasty sender's mail. */
   readonly hasty: Fates
-  /** Seconds from the sender's acceptance to the last word on a recipient, at most. */
+  /** The longest time from when the sender took a mail until it was sent or bounced (seconds). */
   readonly seconds: number
-  /** Valid recipients that must not bounce here and did, with the sender's log line. */
+  /** The sender's log lines of valid recipients that bounced although the phase does not allow it. */
   readonly evidence: readonly string[]
-  /** What else isn't as it should be. */
+  /** Other differences from what the phase expects. */
   readonly missed: readonly string[]
 }
 
 type Expectation = {
   readonly phase: string
   readonly expect: Readonly<Record<Kind, Fate>>
-  /** The same where the primaries reject what their table says is absent. */
+  /** What to expect instead if the primaries reject recipients that their table says are absent. */
   readonly ifRejecting?: Readonly<Record<Kind, Fate>>
-  /** A fallback with `outage: reject` refuses what neither table nor cache can tell: the operator chose that. */
+  /** A fallback with `outage: reject` refuses what it can't look up in an outage: the operator chose that. */
   readonly newMayBounce?: true
   go(nodes: readonly Node[], fallback: Node): Promise<void>
 }
@@ -91,7 +93,7 @@ const cutOff = ({ proxy }: Node): void => {
 }
 
 const allSent = { known: 'sent', new: 'sent', mistyped: 'bounced' } as const
-/** No fallback can say no. */
+/** With the fallback down, nobody rejects a recipient unless the primaries do. */
 const anyPrimaryKnows = { expect: { known: 'sent', new: 'sent', mistyped: 'deferred' }, ifRejecting: allSent } as const
 const onlyKnownSent = { known: 'sent', new: 'deferred', mistyped: 'deferred' } as const
 
@@ -105,7 +107,7 @@ const bringBack = async (nodes: readonly Node[]): Promise<void> => {
 /** A fallback with `outage: reject` has to see its server out for `outage_after` (1m) first. */
 const outageAfterMs = 65_000
 
-/** Each phase goes on from the one before. */
+/** Each phase begins where the one before it ended. */
 const phases: readonly Expectation[] = [
   { phase: 'all is well', expect: allSent, go: () => Promise.resolve() },
   {
@@ -148,8 +150,8 @@ const phases: readonly Expectation[] = [
       const restarted = first === undefined ? [fallback] : [first, fallback]
       for (const { holdfast } of restarted) await holdfast.start()
       await bringBack(restarted)
-      // For as long as it lives, smtpd(8) repeats "Temporary lookup failure" for an address that could not be resolved
-      // once. A sender tries again after minutes, when that one has left (max_idle); the drill does at once.
+      // An smtpd(8) that could not resolve an address repeats "Temporary lookup failure" for it until it exits. A real
+      // sender retries after minutes, when that smtpd has exited (max_idle); the drill retries at once.
       for (const { postfix } of restarted) await postfix.reload()
       await second?.postfix.stop()
     },
@@ -184,10 +186,10 @@ const phases: readonly Expectation[] = [
   },
 ]
 
-/** A node's Postfix, on the Holdfast of this socket; `address` is the one that senders find. */
+/** Makes a node's Postfix, on the Holdfast of this socket; senders connect to `address`. */
 export const nodePostfix = (socket: string, address: string): PostfixOptions => {
   const moved = postfixOnHoldfast(socket, [address])
-  // A route that can't be looked up is deferred on every node, also by a fallback that may say no.
+  // Every node defers mail whose route it can't look up, even a fallback that may refuse recipients.
   return { ...moved, mainCf: { ...moved.mainCf, transport_maps: '', relay_transport: 'discard:' } }
 }
 
@@ -198,7 +200,7 @@ const startNode = async (
   stops.push(() => proxy.stop())
   const config = (dir: string, more: Readonly<Record<string, unknown>>): string =>
     holdfastConfig(dir, { host: proxy.host, port: proxy.port, mariadb }, more)
-  // As the unit gives it one: for the snapshot and the copies.
+  // The unit also gives Holdfast a state directory, for the snapshot and the copies.
   const holdfast = await startHoldfast(dir => config(dir, role), { env: { ...process.env, STATE_DIRECTORY: freshFolder() } })
   stops.push(() => holdfast.kill())
   const postfix = await startPostfix(nodePostfix(join(holdfast.dir, 's'), `${host}:${port}`))
@@ -206,7 +208,7 @@ const startNode = async (
   return { host, proxy, holdfast, postfix, configure: more => holdfast.configure(config(holdfast.dir, more)) }
 }
 
-/** An address of loopback for each node. */
+/** The loopback address of each node. */
 const hostOf = (number: number): string => ownHost.replace('127.6.', `127.${number + 7}.`)
 
 /** The name server of the sender. */
@@ -222,7 +224,7 @@ const startNames = (nodes: readonly Node[], fallback: Node): Promise<Zone> => {
   }, { host: ownHost })
 }
 
-/** The sender: its domains' next hops are the nodes. Bounces go to a sender whose mail is thrown away. */
+/** Starts the sending Postfix, whose MX hosts are the nodes. Its bounces go to an address that discards mail. */
 const startSender = ({ command }: Zone, port: number): Promise<Postfix> => {
   const routes = domains.map(domain => `{ ${domain} = ${walks[domain] === 'hasty' ? 'hasty' : 'smtp'}:${domain}:${port} }`)
   return startPostfix({ command, mainCf: {
@@ -232,9 +234,9 @@ const startSender = ({ command }: Zone, port: number): Promise<Postfix> => {
     transport_maps: `inline:{${routes.join(', ')}}`,
     default_transport: 'discard:',
     smtp_mx_session_limit: '0',
-    // Among hosts of one number, smtp(8) passes over some where it has cached connections, and ends its walk early.
+    // With cached connections, smtp(8) skips some of the MX hosts with the same number, and ends its walk early.
     smtp_connection_cache_on_demand: 'no',
-    // A queue run for what was deferred comes when the drill says so.
+    // Postfix retries deferred mail only when the drill tells it to.
     minimal_backoff_time: '1h',
     maximal_backoff_time: '1h',
   }, masterCf: 'hasty unix - - n - - smtp -o smtp_mx_session_limit=2\n' })
@@ -264,7 +266,7 @@ const runPhase = async (
   const recipients = kinds.flatMap(kind => addresses(kind).map(address => ({ kind, address })))
   await mariadb.sql(insertSql(recipients.filter(({ kind }) => kind === 'new').map(({ address }) => address)))
   const from = sender.log().length
-  // What was deferred before has its next try now.
+  // Now Postfix retries the mail that it has deferred.
   if (earlier.length > 0) await sender.postqueue('-f')
   const session = await smtpSession(sender.smtpPort)
   const startedAt = performance.now()
@@ -300,7 +302,7 @@ const runPhase = async (
   return { report: { phase: `unknown: ${unknown}: ${phase}`, fates, hasty, seconds, evidence, missed }, deferred }
 }
 
-/** Runs the drill, first with primaries that defer what is absent, then with such that reject it. */
+/** Runs the drill, first with primaries that defer absent recipients, then with primaries that reject them. */
 export const runMxDrill = async (onPhase: (report: MxReport) => void): Promise<readonly MxReport[]> =>
   [...await runMxPhases('defer', onPhase), ...await runMxPhases('reject', onPhase)]
 
@@ -341,7 +343,7 @@ const runMxPhases = async (unknown: Unknown, onPhase: (report: MxReport) => void
 const fatesText = (fates: Readonly<Record<Fate, number>>): string =>
   Object.entries(fates).map(([fate, count]) => `${fate} ${count}`.padEnd(14)).join('').trimEnd()
 
-/** One phase for people. */
+/** Writes a phase for people. */
 export const mxText = ({ phase, fates, hasty, seconds, evidence, missed }: MxReport): string => [
   `${phase} (${seconds.toFixed(1)} s)`,
   ...kinds.map(kind => `  ${kind.padEnd(10)}${fatesText(fates[kind])}`),

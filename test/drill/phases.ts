@@ -1,4 +1,4 @@
-/** What breaks, in what order, and how it is mended. */
+/** The phases of the drill, in order: what breaks in each, and how it is repaired. */
 import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { createConnection } from 'mysql2/promise'
@@ -9,17 +9,17 @@ import type { Stage } from './stage.js'
 
 export type Phase = {
   readonly name: string
-  /** Follows the phase before without a pause, to show the recovery. */
+  /** This phase follows the one before it without a repair in between: it shows the recovery. */
   readonly continues?: true
-  /** Nothing that the operator inserts arrives: new recipients exist, but not in the table that is asked. */
+  /** Rows that the operator inserts don't reach the server: new recipients exist, but the table doesn't have them. */
   readonly isCutOff?: true
-  /** Mail comes in once it is broken, not while it breaks. */
+  /** The load begins after the fault, not before. */
   readonly isBrokenFirst?: true
   /** The short drill has this phase, too. */
   readonly quick?: true
   /** Holdfast itself is down for a moment. */
   readonly stopsHoldfast?: true
-  /** Breaks something. Gives what mends it, at the end of the phase, unless the next one continues it. */
+  /** Begins the fault. Resolves with a function that ends it, for after the phase and those that continue it. */
   go(stage: Stage): Promise<() => Promise<void>>
 }
 
@@ -35,19 +35,19 @@ const startMysql = async ({ mariadb, proxy }: Stage): Promise<void> => {
   await proxy.pass()
 }
 
-/** Takes every connection that the server has, from those that have one too; gives what frees them. */
+/** Takes every connection of the server, also those that clients have; resolves with a function that frees them. */
 const takeAllConnections = async ({ mariadb }: Stage): Promise<() => Promise<void>> => {
-  // It holds its connection: the server lets an administrator in over the limit, but only one.
+  // Root keeps this connection open: over the limit the server accepts one more connection, and only from root.
   const admin = await createConnection({ socketPath: mariadb.socket, user: 'root' })
   const taken: Connection[] = []
-  // The least that it lets one set.
+  // The lowest value that MariaDB allows.
   const limit = 10
   await admin.query(`SET GLOBAL max_connections = ${limit}`)
   const others = async (): Promise<readonly number[]> => {
     const [rows] = await admin.query<RowDataPacket[]>('SELECT id FROM information_schema.processlist WHERE user = ?', [mariadb.user])
     return rows.map(({ id }) => Number(id)).filter(id => !taken.some(({ threadId }) => threadId === id))
   }
-  // The administrator's own connection is one of them.
+  // Root's own connection is one of them.
   while (taken.length < limit - 1) {
     for (const id of await others()) await admin.query(`KILL ${id}`).catch(() => undefined)
     try {
@@ -66,7 +66,7 @@ const takeAllConnections = async ({ mariadb }: Stage): Promise<() => Promise<voi
   }
 }
 
-/** Has Holdfast read its configuration with these parameters in addition. */
+/** Reloads Holdfast with these parameters in addition. */
 const reconfigure = async ({ holdfast, configure }: Stage, more: Readonly<Record<string, unknown>>): Promise<void> => {
   const from = holdfast.log().length
   configure(more)
@@ -74,7 +74,7 @@ const reconfigure = async ({ holdfast, configure }: Stage, more: Readonly<Record
   await holdfast.logged(/ reloaded: /, from)
 }
 
-/** Asks a Redis that is loading, too: it is what ends the loading. */
+/** Sends the commands without waiting until Redis is ready, because one of them ends the phase in which Redis loads. */
 const redisCommand = async ({ redis }: Stage, ...commands: readonly (readonly [string, ...string[]])[]): Promise<void> => {
   const client = new Redis({ host: redis.host, port: redis.port, lazyConnect: true, enableReadyCheck: false })
   await client.connect()
@@ -85,7 +85,7 @@ const redisCommand = async ({ redis }: Stage, ...commands: readonly (readonly [s
 const reloadEveryMs = 1_000
 const restoreEveryMs = 500
 
-/** Microseconds a key: the few keys of the drill then take longer than any phase. */
+/** The time to load a key (µs): so long that the few keys of the drill take longer than any phase. */
 const loadDelay = String(2_000_000)
 
 export const phases: readonly Phase[] = [
@@ -163,7 +163,7 @@ export const phases: readonly Phase[] = [
     },
   },
   {
-    // It answers "no such row" to every question, and nobody is told.
+    // The second host answers "no such row" to every query, and nobody has told Holdfast that it is empty.
     name: 'second host empty', quick: true,
     go: async stage => {
       const { proxy, emptyMariadb: { host, port }, mariadb: { user, password, database } } = stage
@@ -175,7 +175,7 @@ export const phases: readonly Phase[] = [
   {
     name: 'recipient table dropped',
     go: async ({ mariadb }) => {
-      // To everybody else a table by another name is gone.
+      // For every client a renamed table is a missing one.
       await mariadb.sql('RENAME TABLE relay_recipient TO kept')
       return async () => { await mariadb.sql('RENAME TABLE kept TO relay_recipient') }
     },
@@ -193,7 +193,7 @@ export const phases: readonly Phase[] = [
     go: takeAllConnections,
   },
   {
-    // Its primary, where the operator inserts, is out of reach. What it has is right, what it lacks may exist.
+    // The replica can't reach its primary, where the operator inserts rows: it has all but the new ones.
     name: 'replica stopped', isCutOff: true,
     go: async ({ mariadb, holdfast }) => {
       await mariadb.sql("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=1, MASTER_USER='nobody'; START SLAVE")

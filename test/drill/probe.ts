@@ -1,4 +1,4 @@
-/** Asks Holdfast for addresses that nobody has ever asked for: does it trust itself to say absent? */
+/** Asks Holdfast for addresses that nobody has asked for before: does it say absent? */
 import { setTimeout } from 'node:timers/promises'
 import type { Holdfast } from '../fixtures/daemon.js'
 import { socketmapAsk } from '../fixtures/wire.js'
@@ -27,17 +27,17 @@ export const untilSure = async (holdfast: Holdfast, maps: readonly MapName[]): P
   }
 }
 
-/** Resolves when it no longer does. */
+/** Resolves when Holdfast no longer says absent. */
 export const untilUnsure = async (holdfast: Holdfast): Promise<void> => {
   while (await ask(holdfast, 'virtual_alias') === 'NOTFOUND ') await setTimeout(pauseMs)
 }
 
-/** Resolves when it answers, whatever it says. */
+/** Resolves when Holdfast answers, whatever it says. */
 export const untilRunning = async (holdfast: Holdfast): Promise<void> => {
   while (await ask(holdfast, 'virtual_alias') === 'not running') await setTimeout(pauseMs)
 }
 
-/** Asks once a second for so long (ms), as the mail of a quiet host would. */
+/** Asks once a second for so long (ms), as if from a host with little mail. */
 export const askFor = async (holdfast: Holdfast, durationMs: number): Promise<void> => {
   for (const until = performance.now() + durationMs; performance.now() < until;) {
     await ask(holdfast, 'virtual_alias')

@@ -1,7 +1,6 @@
 /**
- * The mail that the drill sends: four kinds of recipients, half of them aliases
- * in a virtual alias domain, half relay recipients, and the tables that say who
- * exists.
+ * The recipients of the drill's mail, of four kinds, and the tables that say which
+ * exist. Half of them are aliases in a virtual alias domain, half relay recipients.
  */
 
 /**
@@ -62,12 +61,12 @@ export const setupSql = (nextHopPort: number): string => `
   ${insertSql([...known, ...rare])}
 `
 
-/** Hands out recipients of each kind; one for each Postfix under test, so that all get the same. */
+/** Gives out recipients of each kind. Each Postfix has an instance of its own, so that all get the same. */
 export class Recipients {
   #next: Record<Kind, number> = { known: 0, rare: 0, new: 0, unknown: 0 }
   #newUntil = 0
 
-  /** More new recipients to hand out; give them to `insertSql`. Those of before that are left are dropped. */
+  /** Makes so many new recipients, for `insertSql`, and drops those that earlier calls made and nobody took. */
   renew(count: number): readonly string[] {
     const from = this.#newUntil
     this.#next.new = from

@@ -1,4 +1,4 @@
-/** The drill's figures as a table for people, and whether the goals are met. */
+/** The drill's figures as a table for people, and the goals that were missed. */
 import type { PhaseReport } from './run.js'
 import { peers } from './stage.js'
 
@@ -11,7 +11,7 @@ export const heading = row('', columns)
 
 const percent = (share: number | null): string => share === null ? '-' : `${share === 100 ? '100' : Math.min(share, 99.9).toFixed(1)} %`
 
-/** One phase: a line for each Postfix. */
+/** Writes a phase: a line for each Postfix. */
 export const phaseText = ({ phase, healed, peers: summaries, evidence }: PhaseReport): string => [
   `${phase}${healed < 0.5 ? '' : `; Holdfast is sure again after ${healed.toFixed(1)} s`}`,
   ...peers.flatMap(peer => {
@@ -26,16 +26,16 @@ export const phaseText = ({ phase, healed, peers: summaries, evidence }: PhaseRe
   ...evidence.map(line => `    ${line}`),
 ].join('\n')
 
-/** A RCPT, with all its lookups, may take so long (seconds). */
+/** The longest time that a RCPT, with all its lookups, may take (seconds). */
 const longestRcpt = 1
 
-/** unsafe: somebody who exists was refused or bounced. unserved: somebody known was deferred. slow: a RCPT took too long. */
+/** unsafe: an existing recipient was refused or bounced. unserved: a known one was deferred. slow: a RCPT was slow. */
 export type Miss = { readonly kind: 'unsafe' | 'unserved' | 'slow', readonly text: string }
 
 /**
- * The goals that Holdfast missed: nobody who exists is rejected or bounced;
- * while it runs, everybody it knows is accepted; and no RCPT takes longer than
- * a second.
+ * Lists the goals that Holdfast missed. The goals: no existing recipient is
+ * rejected or bounced; while Holdfast runs, each known recipient is accepted;
+ * no RCPT takes longer than a second.
  */
 export const misses = (reports: readonly PhaseReport[]): readonly Miss[] => reports.flatMap(({ phase, stopsHoldfast, peers: { holdfast } }) => {
   if (holdfast === undefined) return []

@@ -1,4 +1,4 @@
-/** The drill itself: phase by phase, the same load on every Postfix while something breaks. */
+/** Runs the drill: in each phase something breaks while every Postfix has the same load. */
 import { greet, newNeeded, runLoad } from './load.js'
 import type { Load } from './load.js'
 import type { Phase } from './phases.js'
@@ -12,17 +12,18 @@ import type { Summary } from './tally.js'
 export type PhaseReport = {
   readonly phase: string
   readonly stopsHoldfast: boolean
-  /** Seconds after the mending until Holdfast could tell again who is unknown. */
+  /** Seconds from the end of the fault until Holdfast says absent again for unknown recipients. */
   readonly healed: number
   readonly peers: Readonly<Partial<Record<Peer, Summary & { readonly bounced: number, readonly queued: number }>>>
-  /** A few of Holdfast's false rejects and bounces, to look into. */
+  /** Some of Holdfast's false rejects and bounces, with the reply or the log line. */
   readonly evidence: readonly string[]
 }
 
-/** How often accepted mail had to wait in the queue, in the log from that character on. */
-const deferrals = ({ postfix }: Contestant, from: number): number => postfix.log().slice(from).match(/status=deferred/g)?.length ?? 0
+/** Counts how often accepted mail had to wait in the queue; `from`: where in the log to begin. */
+const deferrals = ({ postfix }: Contestant, from: number): number =>
+  postfix.log().slice(from).match(/status=deferred/g)?.length ?? 0
 
-/** Recipients that bounced though they had been accepted, in the log from that character on. */
+/** Lists the log lines of recipients that bounced after they were accepted; `from`: where in the log to begin. */
 const bounces = ({ postfix }: Contestant, from: number): readonly string[] =>
   postfix.log().slice(from).match(/^.* to=<[^>]*@(v|relay)\.example>.* status=bounced.*$/gm) ?? []
 
@@ -51,7 +52,7 @@ const runPhase = async (stage: Stage, phase: Phase, isContinued: boolean, load: 
     results = await loads()
   } else {
     await insertNew(stage, phase, newNeeded(load.durationMs))
-    // It breaks while mail is coming in.
+    // The fault begins while mail is coming in.
     const running = loads()
     mend = await phase.go(stage)
     results = await running
@@ -74,10 +75,10 @@ const runPhase = async (stage: Stage, phase: Phase, isContinued: boolean, load: 
 }
 
 /**
- * Runs these phases on these peers; `onPhase` hears of each as it ends. Before
- * a phase that continues none, every Postfix is reloaded: a peer's memory of
- * the last fault (mysql: leaves a server alone for a minute) would be measured
- * in the next one. Holdfast is not.
+ * Runs these phases on these peers; calls `onPhase` when one ends. Reloads every
+ * Postfix before a phase that does not continue another, because `mysql:` asks a
+ * failed server only after a minute again, which would count in the next phase.
+ * Holdfast is not reloaded.
  */
 export const runDrill = async (
   wanted: readonly Peer[], phases: readonly Phase[], load: Load, onPhase: (report: PhaseReport) => void,

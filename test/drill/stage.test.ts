@@ -1,4 +1,4 @@
-/** The drills break servers under a Postfix that asks as one that `adopt` moved. */
+/** The Postfix of each drill must ask as one that `adopt` moved. */
 import t from 'tap'
 import { askedOfSenders } from '../../src/check/outage_mail.js'
 import { readPostconf } from '../../src/postfix/postconf.js'
@@ -11,7 +11,7 @@ const socket = '/run/holdfast/s'
 for (const [drill, options] of Object.entries({
   servers: postfixOnHoldfast(socket), roles: nodePostfix(socket, '127.0.0.2:2525'),
 })) {
-  t.test(`drill of ${drill}: by whatever address mail comes in, a list asked for a sender's domain has a lenient name`, async t => {
+  t.test(`drill of ${drill}: at each address of smtpd, a list asked for a sender's domain has a lenient name`, async t => {
     const made = await makePostfix(options)
     t.teardown(() => made.remove())
     const postfix = await readPostconf(made.configDir)

@@ -1,7 +1,6 @@
 /**
- * Everything that takes part in the drill: MariaDB behind the fault proxy,
- * Redis, memcached, Holdfast with a supervisor, and a Postfix for each way to
- * reach the tables.
+ * The servers of the drill: MariaDB behind the fault proxy, Redis, memcached,
+ * Holdfast with a supervisor, and a Postfix for each way to reach the tables.
  */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,7 +21,7 @@ import { user } from '../fixtures/sql_server.js'
 import { startSmtpSink } from '../fixtures/smtp.js'
 import { Recipients, schemaSql, setupSql } from './recipients.js'
 
-/** What Postfix has behind its tables. */
+/** The ways by which a Postfix of the drill reaches its tables. */
 export type Peer = 'holdfast' | 'mysql:' | 'proxy:mysql:' | 'memcache:'
 export const peers: readonly Peer[] = ['holdfast', 'mysql:', 'proxy:mysql:', 'memcache:']
 
@@ -30,9 +29,9 @@ export type Contestant = { readonly peer: Peer, readonly postfix: Postfix, reado
 
 export type Stage = {
   readonly mariadb: Mariadb
-  /** A second server, whose tables are empty; nobody asks it unless a phase says so. */
+  /** A second server, whose tables are empty; only a phase that names it in `hosts` makes Holdfast ask it. */
   readonly emptyMariadb: Mariadb
-  /** In front of MariaDB, for all peers. */
+  /** The fault proxy in front of MariaDB, for all peers. */
   readonly proxy: Proxy
   readonly redis: Redis
   readonly holdfast: Holdfast
@@ -42,7 +41,7 @@ export type Stage = {
   stop(): Promise<void>
 }
 
-/** Holdfast's timers. The lifetimes are short, so that what is known turns stale within each phase. */
+/** Holdfast's timers. The lifetimes are short, so that each known answer becomes stale within each phase. */
 export const deadlineMs = 2_000
 const timers = { deadline: `${deadlineMs}ms`, breaker: { reset: '1s' }, max_lag: '10s' }
 const lifetimes = { fresh_for: '3s', absent_for: '1s' }
@@ -77,7 +76,7 @@ export const holdfastConfig = (
   ...more,
 })
 
-/** main.cf: all that decides over a recipient is in tables. */
+/** main.cf: every parameter that decides on a recipient names a table. */
 const mainCf = (table: (map: MapName) => string): Readonly<Record<string, string>> => ({
   virtual_alias_domains: table('virtual_domain'),
   virtual_alias_maps: table('virtual_alias'),
@@ -94,8 +93,8 @@ const mainCf = (table: (map: MapName) => string): Readonly<Record<string, string
 })
 
 /**
- * A Postfix on Holdfast's socket, as `adopt` moves it: each smtpd has lenient names, and asks the guard about recipients.
- * It has one at each of `addresses` (host:port) besides its usual one.
+ * A Postfix on Holdfast's socket, as `adopt` moves it: each smtpd has lenient names, and asks the guard about
+ * recipients. It has an smtpd at each of `addresses` (host:port), besides its usual one.
  */
 export const postfixOnHoldfast = (socket: string, addresses: readonly string[] = []) => {
   const table = (name: string): string => `socketmap:unix:${socket}:${name}`
@@ -119,7 +118,7 @@ export const postfixOnHoldfast = (socket: string, addresses: readonly string[] =
   }
 }
 
-/** Writes the mysql_table(5) and memcache_table(5) files; tells each peer's table for a map. */
+/** Writes the mysql_table(5) and memcache_table(5) files; returns a function that names a peer's table for a map. */
 const writeTables = (
   { mariadb, proxy, memcachedPort }: { mariadb: Mariadb, proxy: Proxy, memcachedPort: number },
 ): ((peer: Exclude<Peer, 'holdfast'>, map: MapName) => string) => {
@@ -140,7 +139,7 @@ const writeTables = (
   }
 }
 
-/** Starts a daemon that has ended anew, as systemd does with Restart=always; gives the end of that. */
+/** Restarts the daemon whenever it exits, as systemd does with Restart=always; returns a function that stops that. */
 const supervise = (holdfast: Holdfast): () => void => {
   const given = new AbortController()
   const watch = async (): Promise<void> => {
@@ -149,12 +148,12 @@ const supervise = (holdfast: Holdfast): () => void => {
     await holdfast.start()
     await watch()
   }
-  // It ends with the run, or by a daemon that can't start, which the next phase shows.
+  // A daemon that can't start ends this; the next phase shows that nobody answers.
   void watch().catch(() => undefined)
   return () => given.abort()
 }
 
-/** Starts all that these peers need. Everybody is well, and nobody has been asked for anything. */
+/** Starts all that these peers need, without a fault. No lookup has been made yet. */
 export const startStage = async (wanted: readonly Peer[]): Promise<Stage> => {
   const stops: (() => unknown)[] = []
   const stop = async (): Promise<void> => {
@@ -169,7 +168,7 @@ export const startStage = async (wanted: readonly Peer[]): Promise<Stage> => {
     stops.push(() => mariadb.stop())
     const proxy = await startProxy({ host: mariadb.host, port: mariadb.port })
     stops.push(() => proxy.stop())
-    // For "loading": DEBUG RELOAD reads the whole content again.
+    // The phase "loading" needs DEBUG RELOAD, which makes Redis read its whole content again.
     const redis = await startRedis({ args: ['--enable-debug-command', 'yes'] })
     stops.push(() => redis.stop())
     const memcached = await startMemcached()
@@ -178,7 +177,7 @@ export const startStage = async (wanted: readonly Peer[]): Promise<Stage> => {
       dir, { host: proxy.host, port: proxy.port, mariadb },
       { ...timers, redis: { host: redis.host, port: redis.port }, ...more }, lifetimes)
     const holdfast = await startHoldfast(dir => config(dir), {
-      // As the unit gives it one: for the snapshot and the copies.
+      // The unit also gives Holdfast a state directory, for the snapshot and the copies.
       env: { ...process.env, STATE_DIRECTORY: freshFolder() },
     })
     const configure: Stage['configure'] = more => holdfast.configure(config(holdfast.dir, more))
@@ -189,7 +188,7 @@ export const startStage = async (wanted: readonly Peer[]): Promise<Stage> => {
     for (const peer of wanted) {
       const postfix = await startPostfix(peer === 'holdfast' ? postfixOnHoldfast(join(holdfast.dir, 's')) : { mainCf: {
         ...mainCf(map => table(peer, map)),
-        // proxymap(8) opens what this names; the tables behind memcache: aren't in its default.
+        // proxymap(8) opens only tables in this list, whose default lacks those behind memcache:.
         proxy_read_maps: mapNames.map(map => table('proxy:mysql:', map)).join(' '),
       } })
       stops.push(() => postfix.stop())

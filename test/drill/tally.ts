@@ -1,17 +1,17 @@
-/** What came of the recipients that one Postfix was asked for in one phase. */
+/** The replies of one Postfix in one phase. */
 import { kinds } from './recipients.js'
 import type { Kind } from './recipients.js'
 
-/** unanswered: no reply within the client's patience, or the connection was lost. */
+/** unanswered: no reply while the client waited, or the connection was lost. */
 export type Result = 'accepted' | 'deferred' | 'rejected' | 'unanswered'
 
 export type Tally = {
   readonly results: Readonly<Record<Kind, Record<Result, number>>>
-  /** Seconds of each RCPT; of one without a reply, as long as the client waited. */
+  /** The time of each RCPT (seconds); for one without a reply, how long the client waited. */
   readonly seconds: number[]
-  /** Each 5xx for somebody who exists, with its reply. */
+  /** Each existing recipient that got a 5xx, with the reply. */
   readonly falseRejects: string[]
-  /** Messages whose recipients had been accepted, by the reply after the message itself. */
+  /** Messages with accepted recipients, counted by the reply to the message itself. */
   readonly messages: Record<Result, number>
 }
 
@@ -28,11 +28,11 @@ export const resultOf = (code: number): Result => {
   return code >= 500 && code < 600 ? 'rejected' : 'deferred'
 }
 
-/** Everybody but the unknown exists, whatever has become of the tables meanwhile: that is what the operator means. */
+/** All but the unknown recipients exist, whatever the tables have lost: the operator meant them to. */
 export const exists = (kind: Kind): boolean => kind !== 'unknown'
 
 export type Summary = {
-  /** Share of accepted ones in percent, of those asked for; null if none was. */
+  /** How many of these recipients were accepted (percent); null if the client asked for none. */
   readonly accepted: Readonly<Record<Kind, number | null>>
   readonly asked: number
   readonly deferred: number
@@ -45,7 +45,7 @@ export type Summary = {
   readonly max: number
 }
 
-/** Seconds that `share` of the values don't exceed; 0 of none. */
+/** The value that `share` of the values don't exceed; 0 if there are none. */
 const quantile = (sorted: readonly number[], share: number): number =>
   sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0
 

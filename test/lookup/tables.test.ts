@@ -1,4 +1,4 @@
-/** Several tables in one map, in a real MariaDB: the first that has a key answers, and a known row is in one of them. */
+/** Several tables in one map, in a real MariaDB: the first that has a key answers, and each known row is in one. */
 import t from 'tap'
 import type { Test } from 'tap'
 import { defineTable } from '../../src/tables/definition.js'

@@ -287,7 +287,7 @@ export const startBed = async (t: Tap.Test, shape: Shape, mariadb: Mariadb) => {
   }
 }
 
-/** Moves a Postfix over to a Holdfast of its own, with what adopt writes; gives what ends that one and starts another. */
+/** Moves a Postfix over to its own Holdfast, with what adopt writes; `restart` ends that one and starts another. */
 export const move = async (t: Tap.Test, bed: Bed): Promise<{ readonly restart: () => Promise<void> }> => {
   const config = join(bed.folder, 'holdfast.yaml')
   const planned = await bed.adopt('--output', config)

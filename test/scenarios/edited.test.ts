@@ -1,6 +1,7 @@
 /**
- * The definition of a map is edited, or the map is renamed, while its table is lost: by a reload or over a restart, with
- * a snapshot and copies, and with Redis alone. What the former definition found is evidence: no key of it is refused.
+ * An administrator edits the definition of a map, or renames the map, while the rows of its table are lost, and reloads
+ * or restarts; with a snapshot and copies, and with Redis alone. What the former definition found is evidence: Holdfast
+ * refuses none of those keys.
  *
  * 1. A table of 100 rows; half of them are asked for, a copy has the others.
  * 2. The table is emptied, or loses most of its rows. In some cases nobody notices.

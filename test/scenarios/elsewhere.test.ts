@@ -1,6 +1,6 @@
 /**
- * What the nodes know of a recipient is in Redis: an absence that refuses nobody, since another map knows the recipient,
- * stands in for an outage on a node that has never been asked for the mailbox itself.
+ * Redis has what all nodes know of a recipient. In an outage an absence in the alias map refuses nobody if another map
+ * has the recipient as a mailbox: so a node answers absent there, even if nobody ever asked it for the mailbox.
  *
  * 1. Two nodes share a Redis. The first is asked for a mailbox, and the second only for the alias, which is absent.
  * 2. MariaDB is killed. Postfix asks the second node for the alias first, and stops where that is an error.

@@ -44,8 +44,10 @@ const differences = (
   }).map(([key, answer]) => ({ key, ours: answer, theirs: theirs.get(key) }))
 }
 
-/** What Postfix's client says to all keys. One fault makes it keep every answer to itself, so `faults` are asked alone. */
-const askPostfix = async (path: string, asked: readonly string[], faults: readonly string[]): Promise<ReadonlyMap<string, Plain>> => {
+/** Asks Postfix's own client for all keys. After a fault it prints no answer at all, so each of `faults` runs alone. */
+const askPostfix = async (
+  path: string, asked: readonly string[], faults: readonly string[],
+): Promise<ReadonlyMap<string, Plain>> => {
   const [answers, alone] = await Promise.all([
     postmapAnswers(`mysql:${path}`, asked.filter(key => !faults.includes(key))),
     Promise.all(faults.map(key => postmapQuery(`mysql:${path}`, key))),

@@ -1,6 +1,6 @@
 /**
- * Several daemons that share a Redis: each sees the others; `status --fleet`, the page's data and the metrics say who is
- * there; `mx` takes their names; and a daemon checks MX records by itself.
+ * Several daemons that share a Redis: each sees the others. `status --fleet`, the page's data and the metrics name
+ * them, `mx` uses their names, and a daemon checks MX records by itself.
  */
 import t from 'tap'
 import { Redis } from 'ioredis'

@@ -1,9 +1,10 @@
 /**
- * MySQL servers as they were seen on real sites, each behind the fault proxy, where Postfix's own client works: `postmap`
- * on `mysql:` has the first word, and Holdfast answers the same, no later than the lookup that the title counts.
+ * MySQL servers as on real sites, each behind the fault proxy, with which Postfix's own client works: the test asks
+ * `postmap` on `mysql:` first. Holdfast must give the same answers, at the latest at the lookup that the title counts;
+ * lookups before that one get a temporary error, never an absence.
  *
- * All is as it ships but for what the site needs: the deadline, shorter here, and the time between two tries. Each key is
- * asked once, so that no cache answers. A lookup that comes too early is a temporary error, and never an absence.
+ * All settings are the defaults but for what the site needs, a shorter deadline and a shorter time between two tries.
+ * The test asks for each key once, so that no cache answers.
  */
 import { networkInterfaces } from 'node:os'
 import { setTimeout } from 'node:timers/promises'

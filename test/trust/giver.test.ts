@@ -20,7 +20,7 @@ const rowsOf = (count: number): string =>
   Array.from({ length: count }, (_, index) => `('user${index}@example.com', 'box')`).join()
 const schema = 'CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto VARCHAR(255));'
 
-/** A map whose tables are on both servers, each of which can be taken away; which one is asked first is up to chance. */
+/** A map whose tables are on two servers, each of which can be stopped; chance decides which of them is asked first. */
 const bed = async (t: { teardown(action: () => unknown): void }) => {
   const [first, second] = await Promise.all([
     startMariadb({ sql: `${schema} INSERT INTO alias VALUES ${rowsOf(20)}, ('late@example.com', 'late')` }),

@@ -24,7 +24,7 @@ const numbersFrom = (first: number, count: number): readonly number[] =>
 
 const emptyMemory = (): Memory => new Memory({ entries: 1_000, bytes: 1_000_000, absentEntries: 10 })
 
-/** A map on a table with users 0 to 39, whose copies are kept; each `copy` resolves when the next one is taken or not. */
+/** A map on a table with users 0 to 39, with a file of its copies; `copy` resolves when the next one has ended. */
 const bed = async (t: Test, folder: string | null = null) => {
   await mariadb.sql(`CREATE OR REPLACE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto VARCHAR(255));
     INSERT INTO alias VALUES ${valuesOf(numbersFrom(0, 40))}`)
