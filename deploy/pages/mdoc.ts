@@ -34,9 +34,10 @@ export const section = (title: string, ...lines: readonly string[]): string => [
 export const example = (text: string): string =>
   ['.Bd -literal -offset indent', ...text.replace(/\n$/, '').split('\n').map(literal), '.Ed'].join('\n')
 
-/** Terms, each a line of macros, with a text on each. */
-export const list = (items: readonly (readonly [term: string, text: string])[]): string =>
-  ['.Bl -tag -width Ds', ...items.map(([term, text]) => `.It ${term}\n${text}`), '.El'].join('\n')
+/** Terms, each a line of macros, with a text on each; one without a text shares that of the next. */
+export const list = (items: readonly (readonly [term: string, text: string])[]): string => [
+  '.Bl -tag -width Ds', ...items.map(([term, text]) => text === '' ? `.It ${term}` : `.It ${term}\n${text}`), '.El',
+].join('\n')
 
 export type Page = {
   readonly name: string

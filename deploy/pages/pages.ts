@@ -1,6 +1,6 @@
 /**
- * What the build makes of the command line and of the configuration's schema, to
- * ship as files: both pages of the manual, the completion scripts and the JSON Schema.
+ * What the build makes of the command line, of the configuration's schema and of the messages of the log, to ship as
+ * files: both pages of the manual, the completion scripts and the JSON Schema.
  */
 import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
@@ -9,6 +9,7 @@ import { createProgram } from '../../src/cli/program.js'
 import { packageFile, version } from '../../src/runtime/package.js'
 import { bashCompletion, completionsOf, fishCompletion, zshCompletion } from './completion.js'
 import { configPage } from './config_page.js'
+import { readExplanations } from './explanations.js'
 import { jsonSchema } from './json_schema.js'
 import { programPage } from './program_page.js'
 
@@ -16,12 +17,11 @@ import { programPage } from './program_page.js'
 export const pages = (date: Date): ReadonlyMap<string, string> => {
   const program = createProgram(process)
   const schema = jsonSchema()
-  const read = (file: string): string => readFileSync(packageFile(file), 'utf8')
-  const guide = read('deploy/guides/operate.md')
+  const shown: unknown = parse(readFileSync(packageFile('deploy/pages/examples.yaml'), 'utf8'))
   const completions = completionsOf(program, standardConfig)
   return new Map([
-    ['holdfast.8', programPage(program, guide, version, date)],
-    ['holdfast.yaml.5', configPage(schema, parse(read('deploy/pages/examples.yaml')), version, date)],
+    ['holdfast.8', programPage(program, readExplanations(), version, date)],
+    ['holdfast.yaml.5', configPage(schema, shown, version, date)],
     ['holdfast.bash', bashCompletion(completions)],
     ['_holdfast', zshCompletion(completions)],
     ['holdfast.fish', fishCompletion(completions)],

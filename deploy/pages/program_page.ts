@@ -1,8 +1,9 @@
 /**
- * holdfast(8): commands, options and examples come from the command line's definition, the diagnostics from the guide
- * to operating; the rest is written here.
+ * holdfast(8): commands, options and examples come from the command line's definition, the diagnostics from messages
+ * and their explanations; the rest is written here.
  */
 import type { Argument, Command, Option } from 'commander'
+import type { Explanation, Explanations } from './explanations.js'
 import { example, list, page, prose, section, word } from './mdoc.js'
 
 /** What the help calls the value of an option: `FILE` of `--config <FILE>`; undefined for an option without a value. */
@@ -107,31 +108,28 @@ const exitStatus = section('EXIT STATUS', prose('As in'), '.Xr sysexits 3 ,', pr
   ['78', prose('The configuration is wrong.')],
 ]))
 
-/** The rows of the table below a heading of a guide, without its head, as cells of plain text. */
-export const guideTable = (guide: string, heading: string): readonly (readonly string[])[] => {
-  const [, text = ''] = guide.split(`\n## ${heading}\n`)
-  const rows = (text.split('\n## ', 1)[0] ?? '').split('\n').filter(line => line.startsWith('|'))
-  return rows.slice(2).map(row => row.split('|').slice(1, -1).map(cell => cell.trim()))
-}
-
-/** Rows of a message, what it means and what to do, as terms. */
-const termsOf = (rows: readonly (readonly string[])[]): string =>
-  list(rows.map(([term = '', means = '', remedy = '']) => [
-    `Li ${word(term.replaceAll('`', '').replaceAll('…', '...'))}`,
-    prose(remedy === 'nothing' ? `${sentence(means)}.` : `${sentence(means)}. Remedy: ${plain(remedy)}.`),
-  ]))
+/** Texts, each with what it means and what to do; those with one explanation stand above it together. */
+const termsOf = (explanations: readonly Explanation[]): string =>
+  list(explanations.flatMap(({ texts, means, remedy }) => {
+    const meaning = `${sentence(means)}.${remedy === 'nothing' ? '' : ` Remedy: ${plain(remedy)}.`}`
+    return texts.map((text, index) => [
+      `Li ${word(text.replaceAll('`', '').replaceAll('…', '...'))}`, index < texts.length - 1 ? '' : prose(meaning),
+    ] as const)
+  }))
 
 const sentence = (text: string): string => plain(text).replace(/^[a-z]/, letter => letter.toUpperCase())
 
 /** Text of a guide without its links. */
 const plain = (text: string): string => text.replace(/\[([^\]]+)\]\([^)]+\)/g, '$1')
 
-const diagnostics = (guide: string): string => section('DIAGNOSTICS',
+const diagnostics = ({ messages, causes, reasons }: Explanations): string => section('DIAGNOSTICS',
   prose(`\`serve\` logs to standard error, which is the journal under systemd. It logs changes once, not lookups.
-The messages, without what varies in them:`),
-  termsOf(guideTable(guide, 'Messages')),
+The messages, with ... for what varies in them and [brackets] around what is not always there:`),
+  termsOf(messages),
+  '.Pp', prose('What begins a doubt about a table:'),
+  termsOf(causes),
   '.Pp', prose('A temporary error tells Postfix its reason, which is in the mail log too:'),
-  termsOf(guideTable(guide, 'Why a lookup is deferred')))
+  termsOf(reasons))
 
 const bugs = section('BUGS', prose(`
 A recipient who never had mail and is in no copy of a table is deferred until an outage is over.
@@ -140,11 +138,14 @@ While a table is refilled row by row, a recipient that nobody asked for and no c
 Postfix's local(8) and virtual(8) take no socketmap for parameters that decide under which account they act.
 Postfix reads no value of more than 100,000 bytes from a socketmap, so such a value is a temporary error.`))
 
-/** The manual page in mdoc(7). `guide` is the text of deploy/guides/operate.md. */
-export const programPage = (program: Command, guide: string, version: string, date: Date): string => page({
+/** The manual page in mdoc(7). */
+export const programPage = (
+  program: Command, explanations: Explanations, version: string, date: Date,
+): string => page({
   name: 'holdfast', number: 8, brief: 'answer Postfix\\(aqs table lookups even if MySQL is down',
   sections: [
-    synopsis(program), description, commands(program), signals, environment, files, exitStatus, diagnostics(guide),
+    synopsis(program), description, commands(program), signals, environment, files, exitStatus,
+    diagnostics(explanations),
     section('SEE ALSO',
       '.Xr postfix 1 ,', '.Xr holdfast.yaml 5 ,', '.Xr mysql_table 5 ,', '.Xr socketmap_table 5 ,', '.Xr tcp_table 5'),
     bugs,

@@ -80,7 +80,7 @@ export const logCopies = (log: Log): Pick<CopiesParts, 'onTaken' | 'onProblem'> 
   const taken = new Set<string>()
   return {
     onTaken: (map, rows, took_ms) => {
-      const text = `map ${map}: a copy of its table (${rows} ${rows === 1 ? 'row' : 'rows'}) is ready for outages`
+      const text = `map ${map}: a copy of its table (${rows} row${rows === 1 ? '' : 's'}) is ready for outages`
       if (taken.has(map)) log.debug(text, { map, took_ms })
       else log.info(text, { map, took_ms })
       taken.add(map)

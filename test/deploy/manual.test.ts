@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import { parse } from 'yaml'
 import { smallExample } from '../../deploy/pages/config_page.js'
+import { readExplanations } from '../../deploy/pages/explanations.js'
 import { pages } from '../../deploy/pages/pages.js'
 import { loadConfig, problemsOf } from '../../src/config/load.js'
 import { schema } from '../../src/config/schema.js'
@@ -97,9 +98,13 @@ t.test('the example of each parameter is one that the schema accepts', async t =
   t.match(schema.safeParse(parse(readFileSync(file, 'utf8'))), { success: true })
 })
 
-t.test('the manual has each message and each reason of the guide to operating', async t => {
+t.test('holdfast(8) has each message, each cause of a doubt and each reason, with what to do', async t => {
   const { text } = await formatted('holdfast.8')
-  for (const line of [/^ {5}mysql \.\.\.: not answering: /m, /^ {5}source-refused$/m, /^BUGS$/m]) t.match(text, line)
+  const { messages, causes, reasons } = readExplanations()
+  const terms = [...messages, ...causes, ...reasons].flatMap(({ texts }) => texts)
+  for (const term of terms) t.ok(text.includes(`\n     ${term.replaceAll('`', '').replaceAll('…', '...')}\n`), term)
+  t.match(text, /^ {5}redis: ready\n\n {5}redis: takes writes again\n {13}Redis works\.$/m)
+  t.match(text, /^ {13}MySQL can't be reached\. +Remedy: its last error is in holdfast status\.$/m)
 })
 
 t.test('the program prints the files of the build', async t => {

@@ -1,86 +1,57 @@
-/** The guide to operating explains every message of the log: they are read from the source, and none may be missing. */
-import { readFileSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+/** The page of messages is made of the source: the log calls of src, their explanations, and the alerts. */
+import { readFileSync } from 'node:fs'
 import t from 'tap'
-import ts from 'typescript'
-import { guideTable } from '../../deploy/pages/program_page.js'
+import { parse, stringify } from 'yaml'
+import { explain, readExplanations } from '../../deploy/pages/explanations.js'
+import { logMessages } from '../../deploy/pages/log_messages.js'
+import { messagesPage } from '../../deploy/pages/messages_page.js'
+import { reasons } from '../../src/outcome.js'
+import { packageFile } from '../../src/runtime/package.js'
 import { doubtCauses } from '../../src/trust/doubt.js'
 
-const root = fileURLToPath(new URL('../../..', import.meta.url))
-const guide = readFileSync(join(root, 'deploy/guides/operate.md'), 'utf8')
+const read = (file: string): string => readFileSync(packageFile(file), 'utf8')
+const yaml = read('deploy/pages/messages.yaml')
+const texts = logMessages()
 
-/** The texts that calls in an argument come to. */
-const spelled: ReadonlyMap<string, string> = new Map([['bugOf(error)', 'bug: …']])
-
-/** The constant of that name that is nearest around `node`; null for a parameter, whose caller has the text. */
-const constant = (name: string, node: ts.Node): ts.Expression | null => {
-  for (let around = node.parent as ts.Node | undefined; around !== undefined; around = around.parent) {
-    if (ts.isFunctionLike(around) && around.parameters.some(({ name: given }) => given.getText() === name)) return null
-    const statements = ts.isBlock(around) || ts.isSourceFile(around) ? around.statements : []
-    for (const statement of statements) {
-      const declared = ts.isVariableStatement(statement)
-        ? statement.declarationList.declarations.find(({ name: given }) => given.getText() === name) : undefined
-      if (declared?.initializer !== undefined) return declared.initializer
-    }
-  }
-  throw new Error(`nothing says what ${name} is: ${node.getText()}`)
-}
-
-/** The texts that an argument can come to, with … for what varies. */
-const textsOf = (node: ts.Expression): readonly string[] => {
-  const known = spelled.get(node.getText())
-  if (known !== undefined) return [known]
-  if (ts.isStringLiteral(node) || ts.isNoSubstitutionTemplateLiteral(node)) return [node.text]
-  if (ts.isParenthesizedExpression(node)) return textsOf(node.expression)
-  if (ts.isConditionalExpression(node)) return [...textsOf(node.whenTrue), ...textsOf(node.whenFalse)]
-  if (ts.isBinaryExpression(node)) return textsOf(node.left).flatMap(left => textsOf(node.right).map(right => left + right))
-  if (ts.isIdentifier(node)) {
-    const its = constant(node.text, node)
-    return its === null ? [] : textsOf(its)
-  }
-  if (!ts.isTemplateExpression(node)) throw new Error(`a message of the log has to be written where it is logged: ${node.getText()}`)
-  return node.templateSpans.reduce<readonly string[]>((before, { expression, literal }) => {
-    const isChoice = ts.isConditionalExpression(expression)
-    const middles = isChoice ? textsOf(expression) : ['…']
-    return before.flatMap(text => middles.map(middle => text + middle + literal.text))
-  }, [node.head.text])
-}
-
-/** The texts of all calls of `log.info`, `warn`, `error` and `repeated` in a file. */
-const messagesIn = (file: string): readonly string[] => {
-  const messages: string[] = []
-  const visit = (node: ts.Node): void => {
-    if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression)) {
-      const { name, expression } = node.expression
-      const text = node.arguments[name.text === 'repeated' ? 1 : 0]
-      if (/\blog$/i.test(expression.getText()) && /^(info|warn|error|repeated)$/.test(name.text) && text !== undefined) messages.push(...textsOf(text))
-    }
-    ts.forEachChild(node, visit)
-  }
-  visit(ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.Latest, true))
-  return messages
-}
-
-const messages = [...new Set(readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
-  .filter(name => name.endsWith('.ts')).flatMap(name => messagesIn(join(root, 'src', name))))]
-
-/** Each message of the table, up to what varies at its end; those of one row stand in back quotes. */
-const explained = guideTable(guide, 'Messages').flatMap(([cell = '']) =>
-  [...cell.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text.replace(/^FILE:LINE/, '…').replace(/…$/, '')))
-
-t.test('the guide explains each message of the log', async t => {
-  t.ok(messages.length > 40, 'messages were found')
-  for (const message of messages) {
-    const row = explained.filter(text => message.startsWith(text)).sort((a, b) => b.length - a.length)[0]
-    t.ok(row, `deploy/guides/operate.md, Messages, has no row for: ${message}`)
-  }
+t.test('deploy/guides/messages.md is what the source makes now', async t => {
+  t.equal(read('deploy/guides/messages.md'), messagesPage(), '`npm run guides` makes it anew')
 })
 
-t.test('the guide explains no message that there is not', async t => {
-  for (const text of explained) t.ok(messages.some(message => message.startsWith(text)), text)
+t.test('the texts are those of the log calls, with their choices', async t => {
+  t.ok(texts.length > 40, 'messages were found')
+  for (const text of [
+    'bug: …', 'redis: ready', 'map …: its last good definition stays in use', 'redis: takes writes again',
+    'map …: a copy of its table (… row[s]) is ready for outages', 'mysql …: not answering: …; other servers and the caches answer',
+  ]) t.ok(texts.includes(text), text)
 })
 
-t.test('the guide explains each cause of a doubt', async t => {
-  for (const cause of Object.values(doubtCauses)) t.match(guide, cause)
+t.test('the page has each message, cause, reason and alert', async t => {
+  const page = messagesPage()
+  const alerts = [...read('deploy/alerts/holdfast.yaml').matchAll(/- alert: (\w+)/g)].map(([, alert = '']) => alert)
+  t.ok(alerts.length > 10)
+  for (const text of [...texts, ...Object.values(doubtCauses), ...reasons, ...alerts]) t.ok(page.includes(text), text)
+})
+
+t.test('each explanation says what to do', async t => {
+  const { messages, causes, reasons } = readExplanations()
+  for (const { texts, means, remedy } of [...messages, ...causes, ...reasons]) t.ok(means !== '' && remedy !== '', texts.join())
+})
+
+t.test('a message without an explanation is refused by its name', async t => {
+  t.throws(() => explain([...texts, 'quota: … is full'], yaml), { message: /^messages\.yaml does not explain .*: quota: … is full$/ })
+})
+
+t.test('an explanation of no message is refused by its name', async t => {
+  t.throws(() => explain(texts.filter(text => text !== 'redis: ready'), yaml), { message: /explains a message .*: redis: ready$/ })
+})
+
+t.test('a reason or a cause without an explanation, and one that there is not, are refused', async t => {
+  type File = { readonly reasons: Record<string, unknown>, readonly causes: Record<string, unknown> }
+  const changed = (change: (file: File) => void): string => {
+    const file = parse(yaml) as File
+    change(file)
+    return stringify(file)
+  }
+  t.throws(() => explain(texts, changed(({ reasons }) => { delete reasons['timeout'] })), /timeout/)
+  t.throws(() => explain(texts, changed(({ causes }) => { causes['moon'] = { means: 'x', remedy: 'y' } })), /moon/)
 })

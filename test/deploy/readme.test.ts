@@ -62,12 +62,6 @@ t.test('guides: each parameter that is written as one exists', async t => {
   }
 })
 
-t.test('the guide to operating explains each reason and each alert', async t => {
-  const guide = readPage('deploy/guides/operate.md')
-  for (const [, reason = ''] of readPage('src/outcome.ts').matchAll(/^ {2}\| '([a-z-]+)'/gm)) t.match(guide, `| \`${reason}\` |`)
-  for (const [, alert = ''] of readPage('deploy/alerts/holdfast.yaml').matchAll(/- alert: (\w+)/g)) t.match(guide, `| ${alert} |`)
-})
-
 t.test('the guide to migrating explains each search, and that to outages each effect of an absence', async t => {
   for (const search of searches) t.match(readPage('deploy/guides/migrate.md'), `| \`${search}\` |`)
   for (const effect of absenceEffects) t.match(readPage('deploy/guides/outages.md'), `| \`${effect}\` |`)

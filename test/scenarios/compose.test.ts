@@ -4,13 +4,14 @@
  * its tables, its node's configuration and its main.cf work together on real
  * servers, all well and with MariaDB gone.
  */
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { parse } from 'yaml'
 import { run } from '../fixtures/child.js'
 import { startHoldfast } from '../fixtures/daemon.js'
+import { freshFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { startPostfix } from '../fixtures/postfix.js'
 import { startRedis } from '../fixtures/redis.js'
@@ -62,6 +63,19 @@ t.test('what the recipes of the images copy is there, and is let into their cont
     }
   }
   t.end()
+})
+
+t.test('the build of the image needs nothing that its recipe does not copy', async t => {
+  const folder = freshFolder()
+  const [ofBuild = ''] = textOf('oci/Containerfile').split('RUN npm run build')
+  const copied = [...ofBuild.matchAll(/^COPY (.*) \S+$/gm)].flatMap(([, sources = '']) => sources.split(' '))
+  for (const file of copied) cpSync(join(root, file), join(folder, file), { recursive: true })
+  // What npm ci and tsc have made of them.
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+  for (const part of ['src', 'proto', 'deploy']) cpSync(join(root, 'dist', part), join(folder, 'dist', part), { recursive: true })
+  const { code, stderr } = await run(process.execPath, ['deploy/bundle.js'], { cwd: folder, env: { ...process.env, SOURCE_DATE_EPOCH: '1' } })
+  t.equal(code, 0, stderr)
+  t.ok(existsSync(join(folder, 'dist/holdfast/main.js')))
 })
 
 t.test('the names that configuration and main.cf give are those of the composition', t => {
