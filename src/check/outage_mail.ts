@@ -4,10 +4,9 @@
  */
 import { ofKnownKey, ofUnseenKey } from '../admin/outage_verdict.js'
 import type { OutageFacts, OutageVerdict } from '../admin/outage_verdict.js'
-import { expand } from '../postfix/parameter_list.js'
-import { lenientPrefix } from '../postfix/guarded_lists.js'
+import { lenientPrefix, resolvesSenders } from '../postfix/guarded_lists.js'
 import { domainLists } from '../postfix/parameters.js'
-import { resolverOf, restrictionListsOf, valueIn } from '../postfix/postconf.js'
+import { resolverOf, valueIn } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import type { Stop } from './itinerary.js'
 
@@ -20,14 +19,8 @@ export type OutageLine = { readonly mail: string, readonly obstacles: readonly s
  * which it has our maps asked by their lenient names.
  */
 export const askedOfSenders = (postfix: Postconf): readonly string[] => {
-  const { expanded, written, overrides, services } = postfix
-  const resolvesSenders = [
-    ...restrictionListsOf(postfix).map(name => expanded.get(name) ?? ''),
-    ...overrides.map(({ value }) => expand(value, written) ?? value),
-  ].some(value => /\b(reject_unknown_sender_domain|reject_unverified_sender|reject_unlisted_sender|check_sender_\w+)/i
-    .test(value)) || expanded.get('smtpd_reject_unlisted_sender') === 'yes'
-  if (!resolvesSenders) return []
-  const resolvers = new Set(services.filter(({ command }) => command === 'smtpd')
+  const resolvers = new Set(postfix.services
+    .filter(({ name, command }) => command === 'smtpd' && resolvesSenders(postfix, name))
     .map(({ name }) => resolverOf(postfix, name)))
   return [...domainLists, 'transport_maps'].filter(parameter => [...resolvers].some(resolver =>
     valueIn(postfix, resolver, parameter)?.includes(`:${lenientPrefix}`) !== true))

@@ -21,7 +21,7 @@ export const checkPostfix = async (configDir: string, config: Config): Promise<r
   if (!existsSync(join(configDir, 'main.cf'))) return null
   const postfix = await readPostconf(configDir)
   const account = await accountOf(postfix.expanded.get('mail_owner') ?? 'postfix')
-  const uses = usesOf(postfix)
+  const uses = usesOf(postfix, 'without defaults')
   const endpoints = [...new Set(uses.map(({ protocol, endpoint }) => `${protocol} ${endpoint}`))]
   const reached = await Promise.all(endpoints.map(async name => {
     const its = uses.filter(({ protocol, endpoint }) => `${protocol} ${endpoint}` === name)
@@ -49,9 +49,6 @@ const charsetFindings = (postfix: Postconf, { maps }: Config): readonly Finding[
 const ownUse = (use: Use, listener: ListenerConfig): OwnUse =>
   ({ ...use, map: use.map ?? (listener.protocol === 'tcp_table' ? listener.map : '') })
 
-/** By default Postfix asks virtual_alias_maps for domains, too. */
-const askedByDefault = ['virtual_alias_domains']
-
 /** What the Postfix of `configDir` asks of this configuration's daemon. */
 export type Asking = { readonly postfix: Postconf, readonly uses: readonly OwnUse[] }
 
@@ -59,7 +56,7 @@ export type Asking = { readonly postfix: Postconf, readonly uses: readonly OwnUs
 export const askingOf = async (configDir: string, config: Config): Promise<Asking | null> => {
   if (!existsSync(join(configDir, 'main.cf'))) return null
   const postfix = await readPostconf(configDir)
-  const uses = usesOf(postfix, askedByDefault).flatMap(use => {
+  const uses = usesOf(postfix, 'with defaults').flatMap(use => {
     const listener = listenerFor(postfix, config, use)
     return listener === null ? [] : [ownUse(use, listener)]
   })

@@ -1,7 +1,9 @@
 /** Whether the maps that Postfix asks for exist, do the steps that it expects, and may be asked by it at all. Pure. */
 import { staticDomains } from '../adopt/adopted_config.js'
 import { smtputf8In, stepsProblem, virtualAgents } from '../adopt/circumstances.js'
-import { guardName, hasUnseenDomains, lenientOf, lenientParameter, whyNotLenient } from '../postfix/guarded_lists.js'
+import {
+  guardName, hasUnseenDomains, lenientIn, lenientOf, lenientParameter, resolvesSenders, whyNotLenient,
+} from '../postfix/guarded_lists.js'
 import { resolverOf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import type { Config, MapConfig } from '../config/config.js'
@@ -181,6 +183,30 @@ const guardProblem = (
   }
 }
 
+/**
+ * A finding for each service of smtpd(8) that could ask leniently for senders, as another one does, and doesn't: an
+ * outage stops mail from strangers there alone.
+ */
+const strictServices = (postfix: Postconf): readonly Finding[] => {
+  const services = postfix.services.filter(({ command }) => command === 'smtpd')
+    .map(({ name }) => ({ name, lenient: lenientIn(postfix, name) }))
+  return services.flatMap(({ name, lenient }) => {
+    const lacksSome = ({ lenient: theirs }: { readonly lenient: readonly string[] }): boolean =>
+      theirs.some(parameter => !lenient.includes(parameter))
+    const other = services.find(lacksSome)
+    if (other === undefined || !resolvesSenders(postfix, name) || whyNotLenient(postfix, name) !== null) return []
+    const options = postfix.overrides.filter(({ service, parameter }) =>
+      service === other.name && (parameter === 'rewrite_service_name' || parameter === lenientParameter))
+    const remedy = options.map(({ parameter, value }) => `-o ${parameter}=${value}`).join(' ')
+    return [{
+      level: 'warning', place: `${postfix.configDir}/master.cf: ${name}`,
+      text: `it asks for senders in ${other.lenient.filter(each => !lenient.includes(each)).join(', ')} without `
+        + `lenient names, unlike ${other.name}: in an outage, mail from strangers that comes in here is deferred. `
+        + (remedy === '' ? `Give it the settings of ${other.name}` : `Add ${remedy}`),
+    }]
+  })
+}
+
 /** A use of this configuration's daemon, with the map that it asks, whatever the protocol. */
 export type OwnUse = Use & { readonly map: string }
 
@@ -215,7 +241,8 @@ export const tableFindings = (postfix: Postconf, config: Config, uses: readonly 
     const place = fileAndName(postfix, [use])
     return mapFindings(postfix, config, use, hasUnseen).map(({ level, text }) => ({ level, place, text }))
   })
-  return [...new Map(findings.map(finding => [`${finding.place}\0${finding.text}`, finding])).values()]
+  const all = [...findings, ...strictServices(postfix)]
+  return [...new Map(all.map(finding => [`${finding.place}\0${finding.text}`, finding])).values()]
 }
 
 const sorted = (characters: string): string => Array.from(characters).sort().join('')

@@ -129,16 +129,20 @@ const throughNames = (
     }))
 }
 
-/** Every use in master.cf, and in the parameters that main.cf sets; `defaults` are parameters that it need not set. */
-export const usesOf = (postfix: Postconf, defaults: readonly string[] = []): readonly Use[] => {
+/** Lists of domains that by default are lists of addresses: Postfix asks these for the bare domain, too. */
+const namedByDefault = ['virtual_alias_domains', 'virtual_mailbox_domains']
+
+/** Every use in master.cf, and in the parameters of main.cf: without defaults, only in those that it sets. */
+export const usesOf = (postfix: Postconf, defaults: 'with defaults' | 'without defaults'): readonly Use[] => {
   const { inMainCf, expanded, written, overrides } = postfix
   const restrictions = restrictionListsOf(postfix)
+  const all = [...new Set([...inMainCf, ...namedByDefault])]
   const places: readonly (ParameterPlace & { value: string })[] = [
-    ...[...new Set([...inMainCf, ...defaults])].map(
+    ...(defaults === 'with defaults' ? all : [...inMainCf]).map(
       parameter => ({ service: null, parameter, value: expanded.get(parameter) ?? '' }),
     ),
     ...overrides.map(({ value, ...place }) => ({ ...place, value: expand(value, written) ?? value })),
-    ...throughNames(postfix, [...inMainCf, ...defaults]),
+    ...throughNames(postfix, all),
   ]
   return places.flatMap(({ value, ...place }) => {
     if (restrictions.includes(place.parameter)) return usesInRestrictions(postfix, place, value)

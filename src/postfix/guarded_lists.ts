@@ -137,3 +137,23 @@ export const lenientParameters: readonly string[] = [...purposes.keys()].filter(
   // What smtpd(8) alone reads is asked of recipients whose domain it found to be ours.
   return programs.includes('trivial-rewrite') || (programs.includes('smtpd') && programs.includes('cleanup'))
 })
+
+/** Whether a service of smtpd(8) has the addresses of senders resolved (smtpd_check.c, smtpd_resolve_addr). */
+export const resolvesSenders = (postfix: Postconf, service: string): boolean =>
+  valueIn(postfix, service, 'smtpd_reject_unlisted_sender') === 'yes'
+  || restrictionListsOf(postfix).map(list => valueIn(postfix, service, list)).some(list =>
+    // What a condition comes to is not known.
+    list === null || /\b(reject_(unknown|unverified|unlisted)_sender|check_sender_\w+)/i.test(list))
+
+/** The parameters in which a service of smtpd(8), and the trivial-rewrite(8) that it uses, ask our maps leniently. */
+export const lenientIn = (postfix: Postconf, service: string): readonly string[] => {
+  const asksLeniently = (parameter: string) => (reader: string): boolean =>
+    valueIn(postfix, reader, parameter)?.includes(`:${lenientPrefix}`) === true
+  return lenientParameters.filter(parameter => {
+    const programs = programsOf(parameter)
+    return [
+      ...programs.includes('smtpd') ? [service] : [],
+      ...programs.includes('trivial-rewrite') ? [resolverOf(postfix, service)] : [],
+    ].every(asksLeniently(parameter))
+  })
+}

@@ -157,7 +157,10 @@ t.test('a map that may say absent in an outage where that refuses mail, or does 
 
 t.test('a lenient name is an error unless smtpd alone asks it, and asks the guard before it refuses a recipient', async t => {
   const lenient = '-o holdfast_lenient=lenient/\n'
-  const main = { holdfast_lenient: '', relay_domains: socketmap('${holdfast_lenient}relay'), virtual_alias_maps: socketmap('${holdfast_lenient}alias') }
+  const main = {
+    holdfast_lenient: '', relay_domains: socketmap('${holdfast_lenient}relay'), virtual_alias_maps: socketmap('${holdfast_lenient}alias'),
+    virtual_alias_domains: '', smtpd_sender_restrictions: '',
+  }
   const resolver = (name: string): string => `${name} unix - - y - - trivial-rewrite ${lenient}`
   const smtpd = (options: string): string => `smtp inet n - y - - smtpd -o rewrite_service_name=own ${options}`
   const refusing = '-o smtpd_relay_restrictions=reject_unauth_destination\n'
@@ -183,6 +186,34 @@ t.test('a lenient name is an error unless smtpd alone asks it, and asks the guar
     /^error: .*smtp\/inet\/virtual_alias_maps: .*in a table of mydestination, .*Ask the map without lenient/)
   await finds(t, { guard, main: { ...main, virtual_alias_domains: 'A.example' }, master: `${resolver('own')}${smtpd(guarded)}\n` },
     /^warning: .*holdfast.yaml: static_domains: main.cf has a\.example, and this configuration has not: /)
+})
+
+const lenientMain = {
+  holdfast_lenient: '', relay_domains: socketmap('${holdfast_lenient}relay'), transport_maps: '', virtual_alias_maps: '',
+}
+const withResolver = 'own unix - - y - - trivial-rewrite -o holdfast_lenient=lenient/\n'
+
+t.test('a service of smtpd that asks for senders without the lenient names that another has is a warning', async t => {
+  const leniently = '-o rewrite_service_name=own -o holdfast_lenient=lenient/'
+  const master = (options: string): string => `${withResolver}smtp inet n - y - - smtpd ${leniently}\n`
+    + `submission inet n - y - - smtpd ${options}\n`
+  const given = { guard: ['relay'], main: lenientMain }
+  t.strictSame(await said(t, { ...given, master: master(leniently) }), [])
+  const lacks = /^warning: DIR\/etc\/master.cf: submission\/inet: it asks for senders in relay_domains without lenient names, unlike smtp\/inet: .* Add -o rewrite_service_name=own -o holdfast_lenient=lenient\/$/
+  await finds(t, { ...given, master: master('') }, lacks)
+  await finds(t, { ...given, master: master('-o holdfast_lenient=lenient/') }, lacks)
+  t.strictSame(await said(t, { ...given, master: master('-o smtpd_sender_restrictions=') }), [], 'it asks for no sender')
+  t.strictSame(await said(t, { ...given, master: master('-o smtpd_relay_restrictions=reject_unauth_destination') }), [], 'it may not ask so')
+  const both = { ...lenientMain, virtual_alias_maps: socketmap('${holdfast_lenient}alias'), virtual_alias_domains: '' }
+  await finds(t, { ...given, main: both, master: master('-o rewrite_service_name=own') }, /submission\/inet: it asks for senders in virtual_alias_maps without/)
+})
+
+t.test('the guard has to ask aliases whose domains are ours by default, too', async t => {
+  const main = { ...lenientMain, relay_domains: '', virtual_alias_maps: socketmap('${holdfast_lenient}alias') }
+  const master = `${withResolver}smtp inet n - y - - smtpd -o rewrite_service_name=own\nsubmission inet n - y - - smtpd -o rewrite_service_name=own\n`
+  t.strictSame(await said(t, { guard: ['alias'], main, master }), [])
+  await finds(t, { guard: ['relay'], main, master }, /^error: .*own\/unix\/virtual_alias_domains: .*lacks alias: .*\(554\)\. Add alias to recipient_guard$/)
+  t.strictSame(await said(t, { guard: ['relay'], main: { ...main, virtual_alias_domains: 'a.example' }, master }).then(lines => lines.filter(line => /lacks/.test(line))), [])
 })
 
 t.test('C142 an absolute path that a chrooted service can\'t see is an error', async t => {
