@@ -136,7 +136,9 @@ A recipient who never had mail and is in no copy of a table is deferred until an
 A node that knows no key of a map yet believes MySQL when it says absent, unless a map has a \`canary\`.
 While a table is refilled row by row, a recipient that nobody asked for and no copy has may be answered absent.
 Postfix's local(8) and virtual(8) take no socketmap for parameters that decide under which account they act.
-Postfix reads no value of more than 100,000 bytes from a socketmap, so such a value is a temporary error.`))
+Postfix reads no value of more than 100,000 bytes from a socketmap, so such a value is a temporary error.
+With \`mydestination\` in MySQL, cleanup(8) defers in an outage, after DATA, mail to aliases that lead to other domains,
+and with \`canonical_maps\`, \`sender_canonical_maps\` or \`sender_bcc_maps\` mail from strangers, too.`))
 
 /** The manual page in mdoc(7). */
 export const programPage = (

@@ -14,17 +14,26 @@ import type { Stop } from './itinerary.js'
 export type OutageLine = { readonly mail: string, readonly obstacles: readonly string[] }
 
 /**
- * The parameters in which smtpd(8) has the route of a sender looked up, and so its domain in the lists of our domains,
- * for reject_unknown_sender_domain, check_sender_access and the like (smtpd_check.c, smtpd_resolve_addr): not those in
- * which it has our maps asked by their lenient names.
+ * The parameters in which a sender's domain is looked up in the lists of our domains, or its route: by smtpd(8) for
+ * reject_unknown_sender_domain, check_sender_access and the like (smtpd_check.c, smtpd_resolve_addr), but not where it
+ * has our maps asked by their lenient names; and by cleanup(8), as {@link askedOfAddresses}.
  */
 export const askedOfSenders = (postfix: Postconf): readonly string[] => {
+  const cleanupLooksUp = postfix.services.filter(({ command }) => command === 'cleanup').some(({ name }) =>
+    ['canonical_maps', 'sender_canonical_maps', 'sender_bcc_maps'].some(each => valueIn(postfix, name, each) !== ''))
   const resolvers = new Set(postfix.services
     .filter(({ name, command }) => command === 'smtpd' && resolvesSenders(postfix, name))
     .map(({ name }) => resolverOf(postfix, name)))
-  return [...domainLists, 'transport_maps'].filter(parameter => [...resolvers].some(resolver =>
+  const bySmtpd = [...domainLists, 'transport_maps'].filter(parameter => [...resolvers].some(resolver =>
     valueIn(postfix, resolver, parameter)?.includes(`:${lenientPrefix}`) !== true))
+  return [...bySmtpd, ...cleanupLooksUp ? [askedOfAddresses] : []]
 }
+
+/**
+ * The list in which cleanup(8), whose maps have no lenient names, looks up the domain of each address that a table of
+ * addresses lacks: is it local? (mail_addr_find.c, resolve_local.) Without an answer it takes no mail (451 after DATA).
+ */
+const askedOfAddresses = 'mydestination'
 
 type Judge = (stop: Stop, facts: OutageFacts) => OutageVerdict | null
 
@@ -43,6 +52,7 @@ export const outageLines = (
   }))]
   const isStrangers = ({ asks, name }: Stop): boolean =>
     asks === 'sender' || asks === 'client' || ofSenders.includes(name)
+  const leadingAway = obstacles(({ name }, facts) => name === askedOfAddresses ? ofUnseenKey(facts, false) : null)
   return [
     { mail: 'to known recipients', obstacles: obstacles((_, facts) => ofKnownKey(facts)) },
     {
@@ -54,6 +64,7 @@ export const outageLines = (
       mail: 'from senders and clients never seen',
       obstacles: obstacles((stop, facts) => isStrangers(stop) ? ofUnseenKey(facts, false) : null),
     },
+    ...leadingAway.length === 0 ? [] : [{ mail: 'to aliases that lead to other domains', obstacles: leadingAway }],
     {
       mail: 'out to next hops without a known row',
       obstacles: obstacles(({ asks }, facts) => asks === 'next hop' ? ofUnseenKey(facts, false) : null),

@@ -4,12 +4,13 @@ import { ofKnownKey, ofUnseenKey } from '../../src/admin/outage_verdict.js'
 import { statement } from '../../src/caches/entry.js'
 import { MapCopies } from '../../src/caches/map_copies.js'
 import { Memory } from '../../src/caches/memory.js'
-import { outageLines } from '../../src/check/outage_mail.js'
+import { askedOfSenders, outageLines } from '../../src/check/outage_mail.js'
 import { answerInOutage } from '../../src/lookup/answers.js'
 import { Known } from '../../src/lookup/known.js'
 import { compileSearch, Walk } from '../../src/lookup/search.js'
 import { byteString, found } from '../../src/outcome.js'
 import { absenceEffects } from '../../src/postfix/parameters.js'
+import type { Postconf } from '../../src/postfix/postconf.js'
 import { systemClock } from '../../src/runtime/clock.js'
 import { copyOf } from '../lookup/stage.js'
 
@@ -59,4 +60,24 @@ t.test('each kind of mail is deferred by the maps that it asks, and by no others
   t.strictSame(byMail(), [[], ['r'], ['s'], ['n']])
   t.strictSame(byMail('d'), [[], ['r'], ['d', 's'], ['n']], 'the domains of senders are looked up, too')
   t.strictSame(outageLines(stops, () => null, ['d']).flatMap(({ obstacles }) => obstacles), [], 'text tables')
+})
+
+t.test('with mydestination in MySQL, cleanup defers strangers whom a table of senders lacks, and aliases that lead away', t => {
+  const stop = { name: 'mydestination', places: ['mydestination'], map: 'd', asks: 'domain', stepsOf: null } as const
+  const facts = { absence: { does: 'refuses', inOutage: 'defer' }, staleForMs: 1, whyNoCopy: '' } as const
+  const deferred = (main: Readonly<Record<string, string>>, overrides: Postconf['overrides'] = []): readonly string[] => {
+    const service = (command: string) => ({ name: `${command}/unix`, chroot: 'n', command, entry: '' })
+    const ofSenders = askedOfSenders({
+      configDir: '', inMainCf: new Set<string>(), services: [service('cleanup')], overrides, written: new Map<string, string>(),
+      expanded: new Map(Object.entries({ mydestination: 'socketmap:unix:s:d', ...main })),
+    })
+    return outageLines([stop], () => facts, ofSenders).filter(({ obstacles }) => obstacles.length > 0).map(({ mail }) => mail)
+  }
+  const away = 'to aliases that lead to other domains'
+  t.strictSame(deferred({}), [away])
+  for (const name of ['canonical_maps', 'sender_canonical_maps', 'sender_bcc_maps']) {
+    t.strictSame(deferred({ [name]: 'hash:/x' }), ['from senders and clients never seen', away], name)
+  }
+  t.strictSame(deferred({}, [{ service: 'cleanup/unix', parameter: 'sender_bcc_maps', value: 'hash:/x' }]).length, 2)
+  t.end()
 })
