@@ -146,7 +146,7 @@ export class Daemon {
   async reload({ config, sources }: Configuration): Promise<void> {
     const [before, oldListeners, oldHttp] = [this.#maps, this.#listeners, this.#http]
     let listeners: readonly NamedListener[] = oldListeners
-    const redis = openRedis(config, this.#log)
+    const redis = openRedis(config, this.#log, before)
     try {
       await Promise.race([redis?.cache.tried, sleep(redisPatienceMs, undefined, { ref: false })])
       listeners = await openListeners(config, oldListeners, listener => this.#openListener(listener))
@@ -201,12 +201,12 @@ export class Daemon {
   /** Tells the nodes that share the Redis of this one, from now on. */
   #announce(): Announcer {
     return new Announcer({
-      shared: () => this.#maps.shared, own: () => ownAnnouncement(this.#status(), this.#maps),
+      shared: () => this.#maps.redis, own: () => ownAnnouncement(this.#status(), this.#maps),
       knows: ownKnowledge(() => this.#maps), clock: systemClock,
       onFinding: ({ text }) => this.#log.warn(`fleet: ${text}`),
       onProblem: problem => {
         // What is wrong with Redis as a whole is in the log already.
-        if (this.#maps.redis?.status().state !== 'ready') return
+        if (this.#maps.redis?.cache.status().state !== 'ready') return
         this.#log.warn(`fleet: nodes can't see each other in Redis: ${problem}; no mail is affected`)
       },
     })
@@ -248,7 +248,7 @@ export class Daemon {
       ready: !this.#isStopping && listeners.every(({ problem }) => problem === null),
       now: Date.now(), startedAt: this.#startedAt, configuredAt: openedAt,
       listeners,
-      redis: redis?.status() ?? null,
+      redis: redis?.cache.status() ?? null,
       servers: sources.status(),
       canaries: canaries.map(({ state }) => state),
       faults: [...config.faults].map(([map, problems]) =>

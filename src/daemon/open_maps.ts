@@ -3,6 +3,7 @@
  * maps, and the work on them that goes on behind the lookups. A reload opens
  * the next maps beside the current ones and takes over what those know.
  */
+import { isDeepStrictEqual } from 'node:util'
 import { FlushChannel } from '../caches/flush_channel.js'
 import type { Flush, FlushHooks } from '../caches/flush_channel.js'
 import { RedisAnswers } from '../caches/redis.js'
@@ -45,9 +46,8 @@ export type OpenMaps = {
   readonly sources: Sources
   readonly canaries: readonly Canary[]
   readonly copies: Copies
-  readonly redis: RedisAnswers | null
-  /** The Redis for what nodes share besides answers. */
-  readonly shared: { readonly client: RedisClient, readonly keyPrefix: string } | null
+  /** The Redis that nodes share. */
+  readonly redis: OpenedRedis | null
   readonly evidence: Evidence
   /** Tells the nodes that share the Redis of a flush: null if all of them know, else why some may not. */
   announce(flush: Flush): Promise<string | null>
@@ -72,9 +72,9 @@ export type OpenHooks = {
 /** Connects in the background. `previous` stays open and usable. */
 export const openMaps = (
   config: Config, sources: Sources, log: Log, previous: OpenMaps | null,
-  { onDoubt, recall, redis = openRedis(config, log) }: Partial<OpenHooks> = {},
+  { onDoubt, recall, redis = openRedis(config, log, previous) }: Partial<OpenHooks> = {},
 ): OpenMaps => {
-  if (redis !== null && previous?.redis != null) redis.cache.inherit(previous.redis)
+  if (redis !== null && previous?.redis != null) redis.cache.inherit(previous.redis.cache)
   const canaries = openCanaries(config, sources, log)
   // The maps inherit doubts before there is anybody to tell; Redis has those already.
   let doubts = null as SharedDoubts | null
@@ -108,9 +108,7 @@ export const openMaps = (
   const allCanaries = [...new Set([...canaries.values()].flat())]
   return {
     config, openedAt: Date.now(), maps, retired: formers.retired, loaders, sources, canaries: allCanaries, copies,
-    redis: redis?.cache ?? null,
-    shared: redis === null ? null : { client: redis.client, keyPrefix: redis.settings.keyPrefix },
-    evidence, announce,
+    redis, evidence, announce,
     close: () => {
       evidence.close()
       for (const end of ends) end()
@@ -150,33 +148,49 @@ const neighbourOf = (map: ServedMap): Neighbour => {
   return { search, knows, targets, readRedis: (key, deadline) => lookup.readRedis(key, deadline) }
 }
 
-type OpenedRedis = {
-  readonly settings: RedisSettings, readonly cache: RedisAnswers, readonly client: RedisClient, close(): void
+/** A Redis for all configurations in a row that name it alike. */
+export type OpenedRedis = {
+  readonly settings: RedisSettings, readonly keyPrefix: string, readonly cache: RedisAnswers
+  readonly client: RedisClient
+  /** For one more configuration. */
+  share(): OpenedRedis
+  /** Each configuration closes it once; the last one disconnects. */
+  close(): void
 }
 
-/** Connects in the background. */
-export const openRedis = ({ redis: settings }: Config, log: Log): OpenedRedis | null => {
+/**
+ * Connects in the background, unless the configuration before names the same Redis: in an outage a new connection
+ * to a slow one would take seconds, in which nobody knew what it alone knows.
+ */
+export const openRedis = (
+  { redis: settings }: Config, log: Log, previous: { readonly redis: OpenedRedis | null } | null,
+): OpenedRedis | null => {
   if (settings === null) return null
+  if (previous?.redis != null && isDeepStrictEqual(settings, previous.redis.settings)) return previous.redis.share()
   const logState = logRedis(log)
-  let isClosed = false
+  let users = 1
   const cache = new RedisAnswers(settings, {
     onState: (state, detail, since) => {
-      if (!isClosed) logState(state, detail, since)
+      if (users > 0) logState(state, detail, since)
     },
     onWrites: refusal => {
-      if (!isClosed) logRedisWrites(log, refusal)
+      if (users > 0) logRedisWrites(log, refusal)
     },
     onFault: (fault, detail) => {
-      if (!isClosed) log.repeated(`redis ${fault}`, `redis: a command failed: ${fault}: ${detail}`)
+      if (users > 0) log.repeated(`redis ${fault}`, `redis: a command failed: ${fault}: ${detail}`)
     },
   }, systemClock)
-  return {
-    settings, cache, client: cache.client,
+  const opened: OpenedRedis = {
+    settings, keyPrefix: settings.keyPrefix, cache, client: cache.client,
+    share: () => {
+      users++
+      return opened
+    },
     close: () => {
-      isClosed = true
-      cache.close()
+      if (--users === 0) cache.close()
     },
   }
+  return opened
 }
 
 /** The canaries by the servers and databases that they guard (`authorities`). */
@@ -194,9 +208,9 @@ const openCanaries = (config: Config, sources: Sources, log: Log): ReadonlyMap<s
 
 /** Nodes that share a Redis share their doubts. */
 const openDoubts = (
-  { settings, cache, client }: OpenedRedis, maps: readonly MysqlMap[], log: Log,
+  { keyPrefix, cache, client }: OpenedRedis, maps: readonly MysqlMap[], log: Log,
 ): SharedDoubts => shareDoubts({
-  maps, client, keyPrefix: settings.keyPrefix, ready: cache.tried, clock: systemClock,
+  maps, client, keyPrefix, ready: cache.tried, clock: systemClock,
   formerNames: () => cache.formerNames(maps.map(({ identity }) => identity)),
   onProblem: problem =>
     log.repeated('redis doubts', `redis: doubts that other nodes have may not reach this one: ${problem}`),

@@ -7,13 +7,17 @@ import { createEvents } from '../../src/admin/history.js'
 import { Daemon } from '../../src/daemon/daemon.js'
 import type { Configuration } from '../../src/daemon/open_sources.js'
 import { inheritedSockets } from '../../src/daemon/systemd.js'
+import { startRedis } from '../fixtures/redis.js'
 import { startBed } from './bed.js'
 
 t.test('a daemon that is reloaded keeps nothing of the configurations before', async t => {
   const bed = await startBed(t, 'a', ['info@example.com', 'box'], line => t.fail(line))
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
   const { log } = bed
-  const read = (): Promise<Configuration> =>
-    bed.read({ alias: { search: 'exact', database: 'db', query: 'SELECT v FROM a WHERE k=\'%s\'' } })
+  const read = (): Promise<Configuration> => bed.read(
+    { alias: { search: 'exact', database: 'db', query: 'SELECT v FROM a WHERE k=\'%s\'' } }, { redis: { path: redis.socket } },
+  )
   setFlagsFromString('--expose-gc')
   const collectGarbage = runInNewContext('gc') as () => void
 

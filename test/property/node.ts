@@ -129,7 +129,7 @@ export class Node {
     const before = this.#opened
     const { config, sources } = await read(this.#settings, letter, before)
     return async () => {
-      const redis = openRedis(config, log)
+      const redis = openRedis(config, log, before)
       await Promise.race([redis?.cache.tried, sleep(patienceMs)])
       if (!this.#isAlive) return
       this.#opened = openMaps(config, sources, log, before, { onDoubt: this.#onDoubt, redis })
@@ -153,7 +153,7 @@ export class Node {
     if (isKilled) machines.disk.kill(diskOf(which))
     else await this.#snapshots.close()
     this.#isAlive = false
-    if (isKilled) this.#opened.shared?.client.disconnect()
+    if (isKilled) this.#opened.redis?.client.disconnect()
     this.#opened.close()
   }
 }

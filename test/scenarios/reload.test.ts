@@ -215,20 +215,33 @@ t.test('a reload in an outage of MySQL knows at once what only Redis knows', asy
   const mariadb = await during(t, startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(99) PRIMARY KEY, v TEXT); INSERT INTO a VALUES (\'one\', \'1\'), (\'two\', \'2\')' }))
   const redis = await during(t, startRedis())
   const proxy = await during(t, startProxy({ host: '127.0.0.1', port: redis.port }))
-  const holdfast = await during(t, startHoldfast(dir => JSON.stringify({
+  const configuration = (dir: string, timeout: string): string => JSON.stringify({
     listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', copy_rows: 0, memory: { entries: 1 },
-    redis: { host: '127.0.0.1', port: proxy.port },
+    redis: { host: '127.0.0.1', port: proxy.port, command_timeout: timeout },
     databases: { db: { hosts: `unix:${mariadb.socket}`, user: mariadb.user, password: mariadb.password, dbname: mariadb.database } },
     maps: { a: { search: 'exact', database: 'db', query: 'SELECT v FROM a WHERE k=\'%s\'' } },
-  })))
+  })
+  const holdfast = await during(t, startHoldfast(dir => configuration(dir, '250ms')))
   const ask = (key: string): Promise<string> => socketmapAsk(join(holdfast.dir, 's'), 'a', key)
+  const reload = async (): Promise<void> => {
+    const from = holdfast.log().length
+    holdfast.reload()
+    await holdfast.logged(/ reloaded: 1 map/, from)
+  }
   t.equal(await ask('one'), 'OK 1')
   t.equal(await ask('two'), 'OK 2')
   await mariadb.kill()
   t.equal(await ask('one'), 'OK 1')
+  // The same Redis keeps its connection: a new one would not come to stand.
+  proxy.stall()
+  await reload()
+  t.equal(await ask('two'), 'OK 2')
+  t.equal(await ask('one'), 'OK 1')
+  await proxy.pass()
+  // For another one the reload waits.
   proxy.slow(80)
-  holdfast.reload()
-  await holdfast.logged(/ reloaded: 1 map/)
+  holdfast.configure(configuration(holdfast.dir, '300ms'))
+  await reload()
   t.equal(await ask('two'), 'OK 2')
   t.equal(await ask('one'), 'OK 1')
 })
