@@ -1,9 +1,10 @@
 /**
  * The first cache: this process's memory, one for each map, so that a flood on
  * one map can't empty another's. Strangers make up keys without end, so what
- * they can fill is kept apart, each with a bound of its own: rows, and absences
- * that are part of accepting a known recipient; absences of any key; and
- * answers put together for one key, such as a catch-all's for each of its users.
+ * they can fill is kept apart: rows; absences that are part of accepting a known
+ * recipient, in the room that rows leave, since a catch-all knows any key; and,
+ * each with a bound of its own, absences of any key, and answers put together
+ * for one key, such as a catch-all's for each of its users.
  */
 import { LRUCache } from 'lru-cache'
 import { inSlices } from '../runtime/slices.js'
@@ -37,11 +38,6 @@ type Lru = LRUCache<string, Entry>
 
 /** A change of all entries that is under way; those that came since it began, or that have it already, are `seen`. */
 type Change = { readonly change: (key: string, entry: Entry) => void, readonly seen: WeakSet<Entry> }
-
-const put = (cache: Lru, entries: number, key: string, entry: Entry): void => {
-  cache.set(key, entry, noOptions)
-  if (cache.size > entries) cache.pop()
-}
 
 /**
  * Keys in no order, each at the place that its entry names: to draw from them, and to go through them while they
@@ -79,7 +75,8 @@ class Keys {
 /** `get` counts as use (the least recently used entry goes first), `peek` doesn't, and writes nothing. */
 export class Memory {
   readonly #limits: MemoryLimits
-  readonly #kept: Lru
+  readonly #rows: Lru
+  readonly #keptAbsences: Lru
   readonly #derived: Lru
   readonly #absences: Lru
   /** By table, so that the rows of a small one can be drawn beside those of a large one. */
@@ -104,14 +101,15 @@ export class Memory {
       return lru
     }
     const strangersBytes = limits.absentEntries * (entryOverheadBytes + strangersKeyBytes)
-    this.#kept = open(limits.bytes, entry => this.#keptKeysOf(entry))
+    this.#rows = open(limits.bytes, ({ table }) => this.#keysOfTable(table))
+    this.#keptAbsences = open(limits.bytes, () => this.#keptAbsentKeys)
     this.#derived = open(strangersBytes, () => this.#derivedKeys)
     this.#absences = open(strangersBytes, () => this.#absentKeys)
   }
 
   get(key: string): Entry | undefined {
-    const entry = isDerived(key) ? this.#derived.get(key, noOptions)
-      : this.#kept.get(key, noOptions) ?? this.#absences.get(key, noOptions)
+    const entry = isDerived(key) ? this.#derived.get(key, noOptions) : this.#rows.get(key, noOptions)
+      ?? this.#keptAbsences.get(key, noOptions) ?? this.#absences.get(key, noOptions)
     return entry === undefined || this.#changing.size === 0 ? entry : this.#changed(key, entry)
   }
 
@@ -128,33 +126,39 @@ export class Memory {
 
   #at(key: string): Entry | undefined {
     if (isDerived(key)) return this.#derived.peek(key, noOptions)
-    return this.#kept.peek(key, noOptions) ?? this.#absences.peek(key, noOptions)
+    return this.#rows.peek(key, noOptions) ?? this.#keptAbsences.peek(key, noOptions)
+      ?? this.#absences.peek(key, noOptions)
   }
 
-  /** `outlivesOutage`: an absence is kept among the rows. A key is in one place at most. */
+  /** `outlivesOutage`: an absence is kept beside the rows. A key is in one place at most. */
   set(key: string, entry: Entry, outlivesOutage = false): void {
-    const { entries, absentEntries } = this.#limits
+    const { absentEntries } = this.#limits
     this.#noteChange(key)
     for (const { seen } of this.#changing) seen.add(entry)
-    if (isDerived(key)) {
-      put(this.#derived, absentEntries, key, entry)
-      if (this.#derived.peek(key, noOptions) === entry) this.#derivedKeys.add(key, entry)
-    } else if (entry.outcome.kind === 'found' || outlivesOutage) {
-      this.#absences.delete(key)
-      put(this.#kept, entries, key, entry)
-      if (this.#kept.peek(key, noOptions) === entry) this.#keptKeysOf(entry).add(key, entry)
-    } else {
-      this.#kept.delete(key)
-      put(this.#absences, absentEntries, key, entry)
-      if (this.#absences.peek(key, noOptions) === entry) this.#absentKeys.add(key, entry)
+    const put = (cache: Lru, keys: Keys, bound = (): void => { if (cache.size > absentEntries) cache.pop() }): void => {
+      for (const other of [this.#rows, this.#keptAbsences, this.#absences]) if (other !== cache) other.delete(key)
+      cache.set(key, entry, noOptions)
+      bound()
+      if (cache.peek(key, noOptions) === entry) keys.add(key, entry)
+    }
+    if (isDerived(key)) put(this.#derived, this.#derivedKeys)
+    else if (entry.outcome.kind === 'found') put(this.#rows, this.#keysOfTable(entry.table), () => this.#boundKept())
+    else if (outlivesOutage) put(this.#keptAbsences, this.#keptAbsentKeys, () => this.#boundKept())
+    else put(this.#absences, this.#absentKeys)
+  }
+
+  /** Whatever has to go, absences go before rows. */
+  #boundKept(): void {
+    const { entries, bytes } = this.#limits
+    const [rows, absences] = [this.#rows, this.#keptAbsences]
+    while (rows.size + absences.size > entries || rows.calculatedSize + absences.calculatedSize > bytes) {
+      (absences.size > 0 ? absences : rows).pop()
     }
   }
 
   delete(key: string): void {
     this.#noteChange(key)
-    this.#derived.delete(key)
-    this.#kept.delete(key)
-    this.#absences.delete(key)
+    for (const each of [this.#derived, this.#rows, this.#keptAbsences, this.#absences]) each.delete(key)
   }
 
   /**
@@ -232,15 +236,16 @@ export class Memory {
 
   /** What is worth saving of a key; `isKept`: it outlives an outage. */
   toSave(key: string): { readonly entry: Entry, readonly isKept: boolean } | null {
-    const kept = (isDerived(key) ? this.#derived : this.#kept).peek(key, noOptions)
+    const kept = isDerived(key) ? this.#derived.peek(key, noOptions)
+      : this.#rows.peek(key, noOptions) ?? this.#keptAbsences.peek(key, noOptions)
     if (kept !== undefined) return { entry: kept, isKept: true }
     const absence = this.#savesAbsences ? this.#absences.peek(key, noOptions) : undefined
     return absence === undefined ? null : { entry: absence, isKept: false }
   }
 
-  /** Found entries, and absences that outlive an outage: most recently used first, rows before what is derived. */
+  /** Found entries: most recently used first, rows before what is derived. */
   *known(): Generator<[string, Entry]> {
-    yield* this.#kept.entries()
+    yield* this.#rows.entries()
     yield* this.#derived.entries()
   }
 
@@ -249,7 +254,7 @@ export class Memory {
    * recently used come last, as there.
    */
   takeOver(earlier: Memory, renew: (key: string, entry: Entry) => Entry | null): void {
-    for (const lru of [earlier.#absences, earlier.#derived, earlier.#kept]) {
+    for (const lru of [earlier.#absences, earlier.#derived, earlier.#keptAbsences, earlier.#rows]) {
       for (const [key, before] of [...lru.entries()].reverse()) {
         const entry = renew(key, earlier.#changed(key, before))
         if (entry !== null) this.set(key, entry, lru !== earlier.#absences)
@@ -268,7 +273,7 @@ export class Memory {
     for (let tries = 0; tries < Math.min(4 * count, rowKeys.length) && keys.size < count; tries++) {
       const at = isSmall ? (start + tries) % rowKeys.length : Math.floor(random() * rowKeys.length)
       const key = rowKeys[at]
-      const entry = key === undefined ? undefined : this.#kept.peek(key, noOptions)
+      const entry = key === undefined ? undefined : this.#rows.peek(key, noOptions)
       if (key !== undefined && entry !== undefined && isWanted(entry, key)) keys.add(key)
     }
     return [...keys]
@@ -277,21 +282,22 @@ export class Memory {
   /** Whether another row pushes none out. */
   hasRoom(): boolean {
     const { entries, bytes } = this.#limits
-    return this.#kept.size < entries && this.#kept.calculatedSize + entryOverheadBytes + roomBytes < bytes
+    return this.#rows.size < entries && this.#rows.calculatedSize + entryOverheadBytes + roomBytes < bytes
   }
 
+  /** Absences that outlive an outage count as found: they are known for as long. */
   size() {
+    const kept = [this.#rows, this.#keptAbsences, this.#derived]
     return {
-      found: this.#kept.size + this.#derived.size,
-      foundBytes: this.#kept.calculatedSize + this.#derived.calculatedSize,
+      found: kept.reduce((sum, { size }) => sum + size, 0),
+      foundBytes: kept.reduce((sum, { calculatedSize }) => sum + calculatedSize, 0),
       absent: this.#absences.size,
     }
   }
 
-  #keptKeysOf(entry: Entry): Keys {
-    if (entry.outcome.kind === 'absent') return this.#keptAbsentKeys
-    let keys = this.#rowKeys.get(entry.table)
-    if (keys === undefined) this.#rowKeys.set(entry.table, keys = new Keys())
+  #keysOfTable(table: number): Keys {
+    let keys = this.#rowKeys.get(table)
+    if (keys === undefined) this.#rowKeys.set(table, keys = new Keys())
     return keys
   }
 }

@@ -141,7 +141,9 @@ export const isKnownElsewhere = (search: Search, key: string, neighbours: Iterab
       return known(key, 'recipient', 'exact') || known(key.slice(at), 'exact') || (isTarget() && isForeign())
     case 'transport':
       // trivial-rewrite(8) asks for * by itself; without its answer nothing is routed.
-      return key === '*' || known(domain, 'domain', 'exact')
+      if (at < 1) return key === '*' || known(domain, 'domain', 'exact')
+      // It asks for whatever address a stranger makes up in our domains, before smtpd looks for the recipient.
+      return known(key, 'recipient', 'virtual', 'exact')
     case 'recipient': case 'access':
       return false
     default: return search satisfies never

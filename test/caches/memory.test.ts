@@ -51,6 +51,21 @@ t.test('no number of absent keys touches an absence of a key known elsewhere', t
   t.end()
 })
 
+t.test('no number of absences of keys known elsewhere, as a catch-all knows any, touches a row', t => {
+  for (const limits of [{ entries: 10, bytes: 1e9 }, { entries: 1e9, bytes: 2_800 }]) {
+    const memory = new Memory({ ...limits, absentEntries: 10 })
+    for (let index = 0; index < 5; index++) memory.set(`row${index}`, entry('1'))
+    for (let index = 0; index < 1_000; index++) memory.set(`any${index}`, { ...unknown }, true)
+    t.equal([...memory.known()].length, 5)
+    t.ok(memory.peek('any999') !== undefined && memory.peek('any995') !== undefined && memory.peek('any994') === undefined)
+    for (let index = 5; index < 20; index++) memory.set(`row${index}`, entry('1'))
+    t.equal(memory.size().found, 10)
+    t.strictSame([...memory.absentKeys()], [], 'rows take the room of absences')
+    t.ok(memory.peek('row19') !== undefined && memory.peek('row9') === undefined)
+  }
+  t.end()
+})
+
 t.test('a key is found or absent, as it was set last', t => {
   const memory = new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 })
   memory.set('key', entry('1'))
