@@ -88,7 +88,7 @@ export const accessFindings = (socket: ConfiguredSocket, from: string, account: 
   const stats = look(path)
   if (stats === null || stats === 'hidden') {
     const group = gid === null ? 'the daemon\'s own group' : `group ${groupName(gid)}`
-    const noSocket = `there is no socket ${path}: is the daemon running? Until then ${deferred}`
+    const noSocket = `there is no socket ${path}: ${deferred}. Start the daemon`
     const missing: FindingText = { level: 'warning', text: noSocket }
     if (mayDo({ uid: -1, gid: gid ?? -1, mode }, account, 'write')) return [missing]
     const closed = `${account.name} could not write to a socket of ${group} and mode 0${mode.toString(8)}`

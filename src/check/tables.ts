@@ -228,9 +228,13 @@ const mapFindings = (
   }
   const names = maps.map(each => each.name)
   if (!hasGuard && (name === guardName || lenient !== null)) {
-    return [{ level: 'error', text: `${use.table}: each lookup is ${deferred}: set recipient_guard` }]
+    return [{
+      level: 'error',
+      text: `${use.table}: this configuration has no recipient_guard: each lookup is ${deferred}. `
+        + 'Set it to the maps that list our domains',
+    }]
   }
-  const hint = hintFor(name, names, `; known maps: ${names.join(', ')}`)
+  const hint = hintFor(name, names, `; name one of these maps: ${names.join(', ')}`)
   return [{ level: 'error', text: `${use.table}: there is no map '${name}': each lookup is ${deferred}${hint}` }]
 }
 

@@ -122,7 +122,10 @@ const checkPostfixOf = async (config: Config, configDir: string, say: Say): Prom
     for (const { level, ...problem } of findings) say(level, problem)
     return !findings.some(({ level }) => level === 'error')
   } catch (error) {
-    say('warning', { place: configDir, text: `Postfix's side is not checked: ${messageOf(error)}` })
+    say('warning', {
+      place: configDir,
+      text: `Postfix's side is not checked: ${messageOf(error)}; remove that error, and check again`,
+    })
     return true
   }
 }

@@ -25,15 +25,17 @@ export const endpointName = (endpoint: Endpoint): string => {
 export const parseEndpoint = (text: string): Endpoint | string => {
   if (text.startsWith('unix:')) {
     const path = text.slice(5)
-    if (!path.startsWith('/')) return `'${text}': write the whole path, unix:/run/holdfast/holdfast.sock`
+    if (!path.startsWith('/')) return `'${text}' has no whole path; write one, such as unix:/run/holdfast/holdfast.sock`
     // sockaddr_un holds 107 bytes (unix(7)), and we first bind a name that is up to 9 bytes longer.
-    if (Buffer.byteLength(path) <= 98) return { kind: 'unix', path }
-    return `'${text}': a socket's path has at most 98 bytes; write a shorter one`
+    const bytes = Buffer.byteLength(path)
+    if (bytes <= 98) return { kind: 'unix', path }
+    return `'${text}' has a path of ${bytes} bytes; that of a socket has at most 98: write a shorter one`
   }
   const match = /^(?:inet:)?(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(text)
   const host = match?.[1] ?? match?.[2]
   const port = Number(match?.[3])
-  if (host === undefined || port > 65_535) return `'${text}': write unix:PATH, inet:HOST:PORT or HOST:PORT`
+  if (host === undefined) return `'${text}' is no address; write unix:PATH, inet:HOST:PORT or HOST:PORT`
+  if (port > 65_535) return `'${text}' has port ${port}; must be at most 65535`
   return { kind: 'inet', host, port }
 }
 

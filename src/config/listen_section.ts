@@ -86,7 +86,7 @@ const listenerOf = (
   if (map === undefined) {
     problem(path, 'tcp: has no `map:`; say which map is asked here, since the protocol has no map names')
   } else if (!mapNames.includes(map)) {
-    problem([...path, 'map'], `map: '${map}' is not under \`maps\`; known: ${mapNames.join(', ')}`)
+    problem([...path, 'map'], `map: '${map}' is not under \`maps\`; name one that is: ${mapNames.join(', ')}`)
   }
   return { address, allowed, protocol: 'tcp_table', map: map ?? '' }
 }

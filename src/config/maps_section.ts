@@ -80,7 +80,7 @@ const checkMap = ({ problem }: Reading, path: ParameterPath, map: MapSection, { 
 /** `database` at `name` is not there. */
 const noDatabase = (name: string, databases: ConfigFile['databases']): string => {
   const known = Object.keys(databases)
-  const hint = hintFor(name, known, known.length === 0 ? ': add it there' : `; known: ${known.join(', ')}`)
+  const hint = hintFor(name, known, known.length === 0 ? ': add it there' : `; name one that is: ${known.join(', ')}`)
   return `database: '${name}' is not under \`databases\`${hint}`
 }
 

@@ -81,7 +81,7 @@ const explain = (issue: z.core.$ZodIssue): { path: PropertyKey[], text: string }
   if (issue.code === 'unrecognized_keys') {
     const known = knownAt(issue.path)
     return issue.keys.map(key => {
-      const hint = hintFor(key, known, `; known here: ${known.join(', ')}`)
+      const hint = hintFor(key, known, `; remove it, or use one that is known here: ${known.join(', ')}`)
       return { path: [...issue.path, key], text: `unknown parameter '${key}'${hint}` }
     })
   }

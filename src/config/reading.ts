@@ -69,7 +69,7 @@ export const secretOf = (
   }
   const [inFile, inEnvironment] = [`${name}_file`, `${name}_env`]
   const [first, second] = [name, inFile, inEnvironment].filter(parameter => valueOf(parameter) !== undefined)
-  if (second !== undefined) problem([...path, second], `${first} and ${second} both give the ${name}: keep one`)
+  if (second !== undefined) problem([...path, second], `${second}: is set together with ${first}: keep one of the two`)
   const file = valueOf(inFile)
   if (file !== undefined) return readNamed(reading, [...path, inFile], file)?.toString('utf8').split(/\r?\n/, 1)[0]
   const variable = valueOf(inEnvironment)

@@ -28,8 +28,9 @@ const checkTls = (given: RedisSection, files: readonly string[], problem: Sectio
       'path: is a unix socket, over which there is no TLS: remove the tls parameters, or use host and port')
   }
   if ((given.tls_cert_file === undefined) !== (given.tls_key_file === undefined)) {
-    const name = given.tls_cert_file === undefined ? 'tls_key_file' : 'tls_cert_file'
-    problem(name, `${name}: is set alone; tls_cert_file and tls_key_file go together`)
+    const [name, other] = given.tls_cert_file === undefined ? ['tls_key_file', 'tls_cert_file'] as const
+      : ['tls_cert_file', 'tls_key_file'] as const
+    problem(name, `${name}: is set without ${other}; goes with it: add that, or remove this`)
   }
 }
 
@@ -37,7 +38,7 @@ const tlsOf = (reading: Reading, given: RedisSection, problem: SectionProblem): 
   const files = (['tls_CAfile', 'tls_cert_file', 'tls_key_file'] as const).filter(name => given[name] !== undefined)
   if (given.tls !== true && files.length === 0) {
     if (given.tls_verify_cert !== undefined) {
-      problem('tls_verify_cert', 'tls_verify_cert: is set without TLS; goes with `tls: true`')
+      problem('tls_verify_cert', 'tls_verify_cert: is set without TLS; goes with `tls: true`: add that, or remove this')
     }
     return null
   }
@@ -54,7 +55,7 @@ const tlsOf = (reading: Reading, given: RedisSection, problem: SectionProblem): 
     createSecureContext(material)
   } catch (error) {
     problem(files[0] ?? 'tls', `${files.join(', ')}: can't be used: ${messageOf(error)}; `
-      + 'must be PEM, and the key that of the certificate')
+      + 'must be PEM, and the key that of the certificate: name such files')
   }
   return { ...material, verify: given.tls_verify_cert ?? true }
 }
@@ -82,7 +83,8 @@ const checkWay = (given: RedisSection, problem: SectionProblem): void => {
   if (given.sentinels === undefined) {
     for (const name of ofSentinels) {
       if (given[name] === undefined) continue
-      problem(name, `${name}: is set without sentinels; goes with \`sentinels: [HOST:PORT, ...]\``)
+      problem(name,
+        `${name}: is set without sentinels; goes with \`sentinels: [HOST:PORT, ...]\`: add that, or remove this`)
     }
   }
   if (given.cluster !== undefined && given.db !== undefined && given.db !== 0) {

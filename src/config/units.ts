@@ -28,7 +28,7 @@ export const duration = z.union([z.number(), z.string()], durationHelp).transfor
   }
   const ms = Math.round(Number(match[1]) * msPerUnit[(match[2] ?? 's') as keyof typeof msPerUnit])
   if (ms <= longestMs) return ms
-  context.addIssue({ code: 'custom', message: `'${given}' is too long: at most 3650d` })
+  context.addIssue({ code: 'custom', message: `'${given}' is too long; must be at most 3650d` })
   return z.NEVER
 }).meta({
   id: 'duration', pattern: '^\\d+(\\.\\d+)? *(ms|s|m|h|d|w)?$',

@@ -63,11 +63,11 @@ export const parseHost = (item: string, defaults: HostDefaults): Host | string =
   if (item.startsWith('unix:')) {
     const path = item.slice('unix:'.length)
     if (path === 'localhost') return { kind: 'unix', path: defaults.socket }
-    if (!path.startsWith('/')) return `${item}: write the whole path, unix:/run/mysqld/mysqld.sock`
-    if (path.includes(':')) return `${item}: a socket's path can't hold a colon; write another path`
+    if (!path.startsWith('/')) return `'${item}' has no whole path; write one, such as unix:/run/mysqld/mysqld.sock`
+    if (path.includes(':')) return `'${item}' has a colon, which a socket's path can't have here; write another path`
     return { kind: 'unix', path }
   }
-  if (item.startsWith('/')) return `${item} looks like a socket; write unix:${item}`
+  if (item.startsWith('/')) return `'${item}' looks like a socket; write unix:${item}`
   const text = item.startsWith('inet:') ? item.slice('inet:'.length) : item
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text)
   if (bracketed?.[1] !== undefined) {

@@ -15,6 +15,10 @@ export type LogicalLine = {
   readonly orphan: boolean
 }
 
+/** What to say of a line that is an orphan. */
+export const orphanProblem =
+  'starts with white space but continues nothing, so it is skipped, as Postfix does; remove the white space'
+
 /** C's isspace() for a code unit of ASCII. */
 export const isBlank = (code: number): boolean => code === 0x20 || (code >= 0x09 && code <= 0x0d)
 

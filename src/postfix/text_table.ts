@@ -13,7 +13,7 @@ import { createHash } from 'node:crypto'
 import { absent, byteString, found } from '../outcome.js'
 import type { ByteString, Outcome } from '../outcome.js'
 import { fold } from './fold.js'
-import { firstBlank, isBlank, logicalLines, trimBlanks } from './logical_lines.js'
+import { firstBlank, isBlank, logicalLines, orphanProblem, trimBlanks } from './logical_lines.js'
 import type { Problem } from '../log.js'
 
 export type TextTable = {
@@ -45,27 +45,32 @@ export const parseTextTable = (bytes: Buffer, path: string, foldKey: (key: strin
       warnings.push({ place: `${path}:${number}`, text: problem })
     }
     if (orphan) {
-      warn('starts with white space but continues nothing, so it is skipped, as Postfix does')
+      warn(orphanProblem)
       continue
     }
     const end = keyEnd(text)
     if (end === null) {
-      warn('a double quote isn\'t closed, so the line is skipped, as Postfix does')
+      warn('has a double quote that isn\'t closed, so it is skipped, as Postfix does; close the quote')
       continue
     }
     const rawKey = Buffer.from(text.slice(0, end), 'latin1')
     const value = trimBlanks(text.slice(end)) as ByteString
     if (value === '') {
-      warn('has a key but no value, so it is skipped, as Postfix does')
+      warn('has a key but no value, so it is skipped, as Postfix does; write KEY VALUE, or remove the line')
       continue
     }
     if (!isUtf8(rawKey)) {
-      warn('the key isn\'t UTF-8, so the line is skipped, as Postfix does')
+      warn('has a key that isn\'t UTF-8, so it is skipped, as Postfix does; save the file as UTF-8')
       continue
     }
     const key = foldKey(rawKey.toString('utf8'))
-    if (key.endsWith(':')) warn('the key ends in a colon; is this an alias file (`key: value`)?')
-    if (entries.has(key)) warn('the key stands in an earlier line; the first line counts, as in Postfix')
+    if (key.endsWith(':')) {
+      warn('has a key that ends in a colon, as in an alias file (`key: value`), which a text table is not; '
+        + 'remove the colon')
+    }
+    if (entries.has(key)) {
+      warn('has the key of an earlier line, and the first line counts, as in Postfix; remove one of the two')
+    }
     else entries.set(key, value)
   }
   return { entries, warnings }

@@ -8,7 +8,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { readFileSync, readdirSync, statSync } from 'node:fs'
-import { firstBlank, logicalLines, trimBlanks } from '../postfix/logical_lines.js'
+import { firstBlank, logicalLines, orphanProblem, trimBlanks } from '../postfix/logical_lines.js'
 import type { Problem } from '../log.js'
 
 /** The files that a definition names. They are read at start, never while a lookup waits. */
@@ -60,14 +60,14 @@ export const parseCf = (bytes: Buffer, path: string): CfFile => {
     file = file.slice(byteOrderMark.length)
     warnings.push({
       place: `${path}:1`,
-      text: 'a byte order mark is in front of the first line and is ignored here; Postfix takes it for a part of the '
-        + 'first name, so save the file without it',
+      text: 'begins with a byte order mark, which is ignored here, while Postfix takes it for a part of the first '
+        + 'name; save the file without it',
     })
   }
   for (const { number: line, text, orphan } of logicalLines(file)) {
     const place = `${path}:${line}`
     if (orphan) {
-      warnings.push({ place, text: 'starts with white space but continues nothing, so it is skipped, as Postfix does' })
+      warnings.push({ place, text: orphanProblem })
       continue
     }
     // The name ends at the first blank; what follows it must be the equals sign.
@@ -88,10 +88,11 @@ export const parseCf = (bytes: Buffer, path: string): CfFile => {
     const value = raw.toString('utf8')
     const earlier = parameters.get(name)
     if (earlier !== undefined && earlier.value !== value) {
-      warnings.push({ place, text: `${name}: overrides the one on line ${earlier.line}` })
+      warnings.push({ place, text: `${name}: overrides the one on line ${earlier.line}; remove one of the two` })
     }
     if (isQuoted(value)) {
-      const text = `${name}: the quotes around the value are a part of it; in this format nothing takes them off`
+      const text = `${name}: the quotes around the value are a part of it, since this format has no quoting; `
+        + 'remove them, unless they are meant'
       warnings.push({ place, text })
     }
     parameters.set(name, { value, line })

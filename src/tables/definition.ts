@@ -138,7 +138,7 @@ class Parameters {
     const number = /^[+-]?\d+$/.test(value) ? Number(value) : NaN
     if (number >= least && number <= maxInteger) return number
     const bound = least > -maxInteger ? ` of at least ${least}` : ''
-    this.problem(name, `'${value}' is not a whole number${bound}; a comment needs a line of its own`)
+    this.problem(name, `'${value}' is not a whole number${bound}; write one, and comments on lines of their own`)
     return byDefault
   }
 
@@ -152,7 +152,7 @@ class Parameters {
   #checkNames(): void {
     for (const name of this.#values.keys()) {
       if (isKnown(name)) continue
-      const hint = hintFor(name, parameterNames)
+      const hint = hintFor(name, parameterNames, '; remove it')
       this.warning(name, `is no parameter of mysql_table(5) and is ignored, as Postfix does${hint}`)
     }
   }
@@ -183,15 +183,16 @@ export const defineTable = (
   const idleIntervalMs = parameters.has('idle_interval') ? Math.min(idleIntervalS * 1_000, longestTimerMs) : undefined
   parameters.integer('retry_interval', 60, 1)
   if (parameters.has('retry_interval')) {
-    parameters.warning('retry_interval', 'has no effect: all maps share the breaker of a server, which decides when to '
-      + 'try it again: `breaker: {reset: ...}` in holdfast.yaml')
+    parameters.warning('retry_interval', 'has no effect, since all maps share the breaker of a server, which decides '
+      + 'when to try it again; remove this, or set `breaker: {reset: ...}` in holdfast.yaml')
   }
   if (problems.length > 0 || !scanned.ok || !scannedFormat.ok) return { ok: false, problems, warnings }
 
   const { statement } = scanned
   if (hasLike(statement)) {
     parameters.warning(query.parameter,
-      'a % or _ in a key is a wildcard after LIKE, as it is with Postfix\'s own client')
+      'has the key after LIKE, where a % or _ in it is a wildcard, as it is with Postfix\'s own client; '
+        + 'write = instead, unless that is meant')
   }
   const needs = needsOf([...statement.expansions, ...scannedFormat.expansions])
   const { texts, unfitModes } = statement

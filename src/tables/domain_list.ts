@@ -81,8 +81,8 @@ class ListReader {
     for (const word of text.split(/[, \t\r\n]+/)) {
       if (word === '') continue
       if (word.startsWith('#')) {
-        this.warnings.push('there are no comments at the end of a line; this one and what follows it is skipped, as '
-          + 'Postfix does')
+        this.warnings.push(`${word.slice(0, 60)} begins no comment at the end of a line; it and what follows it is `
+          + 'skipped, as Postfix does: put comments on lines of their own')
         return
       }
       const item = word.replace(/^!+/, '')

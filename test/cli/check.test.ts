@@ -3,7 +3,7 @@
  * and one for each of the usual mistakes of the first hour. main.cf and
  * master.cf are real, read by postconf(1); master.cf chroots what Debian's does.
  */
-import { chmodSync, chownSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -179,7 +179,7 @@ t.test('a lenient name is an error unless smtpd alone asks it, and asks the guar
   await finds(t, { guard: ['alias'], main, master: `${resolver('own')}${smtpd(guarded)}\n` },
     /^error: .*own\/unix\/relay_domains: .*lacks relay: .*\(554\)\. Add relay to recipient_guard$/)
   await finds(t, { guard, main: { relay_domains: socketmap('lenient/relay') } }, /^error: .*main.cf: relay_domains: /)
-  await finds(t, { main, master: `${resolver('own')}${smtpd('\n')}` }, /^error: .*relay_domains: .*\(451\): set recipient_guard$/)
+  await finds(t, { main, master: `${resolver('own')}${smtpd('\n')}` }, /^error: .*relay_domains: .* has no recipient_guard: .*\(451\)\. Set it to the maps that list our domains$/)
   const unseen = { ...main, virtual_mailbox_domains: 'inline:{a=b}' }
   t.strictSame(await said(t, { guard, main: unseen, master: `${resolver('own')}${smtpd(guarded)}\n` }), [])
   await finds(t, { guard, main: unseen, master: `${resolver('own')}${smtpd(guarded)} ${lenient}` },
@@ -294,7 +294,7 @@ t.test('a configured group and mode that would keep Postfix out are an error bef
   t.match(
     await saidAt(dir),
     [
-      /^warning: .*there is no socket DIR.*is the daemon running\?/,
+      /^warning: .*there is no socket DIR.*\(451\)\. Start the daemon$/,
       /^error: .*postfix could not write to a socket of .*mode 0600/,
     ],
   )
@@ -309,6 +309,29 @@ t.test('a folder that Postfix\'s user can\'t search is an error', async t => {
   chmodSync(join(dir, 'queue'), 0o700)
   const lines = await saidAt(dir)
   t.match(lines, [/postfix can't go through DIR\/queue \(/])
+})
+
+t.test('a Postfix that postconf(1) can\'t read is a warning, and the rest is checked', async t => {
+  const dir = await host(t, {})
+  rmSync(join(dir, 'etc/master.cf'))
+  const { code, stdout } = await run(
+    process.execPath, [mainFile, 'check', '--config-dir', join(dir, 'etc'), join(dir, 'holdfast.yaml')],
+  )
+  t.equal(code, 0, stdout)
+  t.match(stdout, /^warning: .*\/etc: Postfix's side is not checked: postconf .*master\.cf.*; remove that error, and check again$/m)
+})
+
+t.test('a socket without its folder, or another file in its place, is an error', async t => {
+  const dir = await host(t, { socket: null })
+  const folder = join(dir, 'queue/holdfast')
+  writeFileSync(join(folder, 'holdfast.sock'), '')
+  t.match(await saidAt(dir), [
+    /^error: .*DIR\/queue\/holdfast\/holdfast\.sock is not a socket: .*\(451\)\. Remove it, and restart Holdfast$/,
+  ])
+  rmSync(folder, { recursive: true })
+  t.match(await saidAt(dir), [
+    /^error: .*there is no folder DIR\/queue\/holdfast: .*\(451\)\. Make it: install -d -m 0750 -g postfix DIR\/queue\/holdfast$/,
+  ])
 })
 
 t.test('Postfix\'s user can run check, with the same findings', async t => {

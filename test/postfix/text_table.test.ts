@@ -6,11 +6,11 @@ import { fold } from '../../src/postfix/fold.js'
 import { parseTextTable, textSource } from '../../src/postfix/text_table.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { postmapAnswers, settle } from '../fixtures/postfix.js'
+import { withRemedies } from '../fixtures/remedy.js'
 
 const table = (text: string | Buffer) => parseTextTable(Buffer.from(text), '/t')
-const warningsOf = (text: string | Buffer): string[] => table(text).warnings.map(
-  ({ place, text }) => `${place} ${text}`,
-)
+const warningsOf = (text: string | Buffer): readonly string[] =>
+  withRemedies(table(text).warnings.map(({ place, text }) => `${place} ${text}`))
 
 t.test('a text table has the rows that postmap(1) reads from it', async t => {
   const folder = freshFolder()
@@ -45,7 +45,7 @@ t.test('a text table has the rows that postmap(1) reads from it', async t => {
 
 t.test('a skipped line is a warning, with its place', t => {
   t.match(warningsOf('a b\nnovalue\n'), [/^\/t:2 .*no value/])
-  t.match(warningsOf('ab"c d\n'), [/^\/t:1 .*double quote/])
+  t.match(warningsOf('ab"c d\n'), [/^\/t:1 .*double quote.*; close the quote$/])
   t.match(warningsOf(Buffer.from('x y\n\xff z\n', 'latin1')), [/^\/t:2 .*UTF-8/])
   t.match(warningsOf(' x y\n'), [/^\/t:1 .*continues nothing/])
   t.match(warningsOf('k v\nK w\n'), [/^\/t:2 .*first line counts/])

@@ -311,7 +311,7 @@ t.test('C55 a key in upper case on a case-sensitive column', async t => {
 
 t.test('C56 a key after LIKE', async t => {
   const table = await both(t, { ...BASE, query: 'SELECT goto FROM alias WHERE address LIKE \'%s\' LIMIT 1' }, { 'i_fo@example.com': 'box@example.net' })
-  t.match(warnings(table), /query: .*wildcard after LIKE/)
+  t.match(warnings(table), /query: has the key after LIKE.*wildcard/)
 })
 
 t.test('C58 an empty key, two quotes, a blank', async t => {

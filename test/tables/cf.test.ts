@@ -1,12 +1,15 @@
 import t from 'tap'
 import { parseCf } from '../../src/tables/cf.js'
 import type { CfFile } from '../../src/tables/cf.js'
+import { withRemedies } from '../fixtures/remedy.js'
 
 const parse = (text: string | Buffer): CfFile => parseCf(Buffer.from(text), '/f.cf')
 const values = (text: string): Record<string, string> =>
   Object.fromEntries([...parse(text).parameters].map(([name, { value }]) => [name, value]))
-const errors = (text: string | Buffer): string[] => parse(text).errors.map(({ place, text }) => `${place} ${text}`)
-const warnings = (text: string | Buffer): string[] => parse(text).warnings.map(({ place, text }) => `${place} ${text}`)
+const textsOf = (problems: CfFile['errors']): readonly string[] =>
+  withRemedies(problems.map(({ place, text }) => `${place} ${text}`))
+const errors = (text: string | Buffer): readonly string[] => textsOf(parse(text).errors)
+const warnings = (text: string | Buffer): readonly string[] => textsOf(parse(text).warnings)
 
 t.test('a parameter has a name, an equals sign and a value without the blanks around it', t => {
   t.same(values('user=pf\npassword   =  p#a%s $x \t\nquery = SELECT a=b # c\nempty =\n'), {
@@ -51,7 +54,7 @@ t.test('each line without an equals sign after its name is an error with its pla
 
 t.test('of two different values the later counts, with a warning that names both lines but no value', t => {
   t.same(values('dbname = nosuch\ndbname = mail\n'), { dbname: 'mail' })
-  t.match(warnings('password = one\nuser = u\npassword = two\n'), [/^\/f\.cf:3 password: .*line 1$/])
+  t.match(warnings('password = one\nuser = u\npassword = two\n'), [/^\/f\.cf:3 password: .*line 1; remove one of the two$/])
   t.same(warnings('user = u\nuser = u\n'), [])
   t.end()
 })

@@ -22,7 +22,13 @@ const problems = (...given: Parameters<typeof define>): readonly string[] => {
   const result = define(...given)
   return result.ok ? [] : withRemedies(result.problems.map(({ place, text }) => `${place} ${text}`))
 }
-const warnings = (cf: string): string[] => define(cf).warnings.map(({ place, text }) => `${place} ${text}`)
+const warnings = (cf: string): readonly string[] =>
+  withRemedies(define(cf).warnings.map(({ place, text }) => `${place} ${text}`))
+
+t.test('a charset that can\'t be the name of one is an error', t => {
+  t.match(problems(`${base}${query}charset = utf-8\n`), [/^\/f\.cf:6 charset: 'utf-8' is not the name of a character set; write one such as utf8mb4$/])
+  t.end()
+})
 
 t.test('a plain file defines hosts, log-in and statement, with mysql_table(5)\'s defaults', t => {
   t.match(defined(base + query), {
