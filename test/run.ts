@@ -49,8 +49,8 @@ const missing = async (): Promise<readonly string[]> => {
     ['zsh', 'zsh'], ['fish', 'fish'],
     // What builds our package.
     ['debhelper', 'dh'],
-    // It checks the manual.
-    ['mandoc', 'mandoc'],
+    // They check and show the manual.
+    ['mandoc', 'mandoc'], ['man-db', 'man'],
     // Name servers: one with zones, one that asks it.
     ['nsd', 'nsd'], ['unbound', 'unbound'],
   ] as const

@@ -1,4 +1,4 @@
-/** What README, CONTRIBUTING and the guides tell people to type: it exists, and the first steps work as written. */
+/** What README, CONTRIBUTING and the guides tell people to type: it exists. scenarios/readme.test.ts runs the README. */
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -6,8 +6,6 @@ import t from 'tap'
 import { createProgram } from '../../src/cli/program.js'
 import { schema } from '../../src/config/schema.js'
 import { absenceEffects, searches } from '../../src/postfix/parameters.js'
-import { run, startChild } from '../fixtures/child.js'
-import { mainFile } from '../fixtures/shipped.js'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 const guides = readdirSync(join(root, 'deploy/guides')).filter(name => name.endsWith('.md')).map(name => `deploy/guides/${name}`)
@@ -38,21 +36,6 @@ for (const page of pages) {
     }
   })
 }
-
-t.test('README: what is pasted after npm start answers', async t => {
-  const daemon = await startChild(process.execPath, [mainFile, 'serve', join(root, 'deploy/quickstart/holdfast.yaml')], { cwd: root })
-  t.teardown(() => daemon.kill())
-  await daemon.printed(/ready/)
-  const text = readPage('README.md')
-  for (const [, command = ''] of text.matchAll(/^ {4}((?:npx holdfast|postmap|curl) .*)$/gm)) {
-    // The npm package isn't installed here; a system without a Postfix of its own has no main.cf.
-    const here = command.replace(/^npx holdfast/, `${process.execPath} ${mainFile}`).replace(/^postmap/, 'postmap -c "$FOLDER"')
-    const script = `FOLDER=$(mktemp -d); : > "$FOLDER/main.cf"; ${here}; code=$?; rm -r "$FOLDER"; exit $code`
-    const { code, stdout, stderr } = await run('sh', ['-c', script], { cwd: root })
-    t.equal(code, 0, `${command}: ${stderr}`)
-    t.ok(stdout, command)
-  }
-})
 
 t.test('guides: each parameter that is written as one exists', async t => {
   const map = schema.shape.maps.valueType.shape

@@ -32,8 +32,8 @@ for release in $releases; do
     root=$work/$release
     mkdir "$root"
     tar -xf "$tar" -C "$root"
-    mkdir "$root/trial"
-    cp "$deb" "$root/trial/this.deb"
+    mkdir -p "$root/trial/dist"
+    cp "$deb" "$root/trial/dist"
     cp "$work/next.deb" "$root/trial/next.deb"
     cp test/systems/trial.sh "$root/trial"
     cat > "$root/etc/systemd/system/trial.service" << 'EOF'

@@ -118,13 +118,26 @@ second_instance() {
     accepted user2@example.com 2525 && refused nobody@example.com 2525
 }
 
+# The lines of the README, in its order.
+install_package() {
+    cd /trial || return 1
+    ! command -v node || return 1
+    if [ "$(dpkg --print-architecture)" = amd64 ]; then
+        apt install ./dist/holdfast_*_amd64.deb < /dev/null || return 1
+    else
+        apt install ./dist/holdfast_*_arm64.deb < /dev/null || return 1
+    fi
+    holdfast --version
+}
+
 move_over() {
+    printf '%s@example.com\n' user1 user2 nobody > addresses.txt
     holdfast adopt --output /etc/holdfast/holdfast.yaml || return 1
     cat /etc/holdfast/holdfast.yaml
-    systemctl enable --now holdfast.socket holdfast || return 1
     holdfast check
-    holdfast adopt --apply || return 1
-    systemctl reload postfix
+    systemctl enable --now holdfast.socket holdfast || return 1
+    holdfast compare virtual_alias --keys addresses.txt || return 1
+    holdfast adopt --apply && postfix reload || return 1
     sleep 2
     postconf -n | grep -q 'virtual_alias_maps = .*socketmap:' && holdfast adopt | grep 'All tables are moved'
 }
@@ -165,8 +178,8 @@ remove() {
 : > /trial/result
 cat /etc/debian_version; postconf -d mail_version; mariadbd --version; systemctl --version | head -1
 step 'a Postfix on mysql: delivers' eval 'prepare && sleep 3 && accepted user1@example.com && refused nobody@example.com'
-step 'install, without Node.js of the system' eval '! command -v node && dpkg -i /trial/this.deb < /dev/null && holdfast --version'
-step 'adopt, enable, check, adopt --apply' move_over
+step 'install, without Node.js of the system' install_package
+step 'adopt, check, enable, compare, adopt --apply' move_over
 step 'known accepted, unknown refused' eval 'accepted user2@example.com && refused nobody@example.com'
 step 'the admin socket answers' eval 'holdfast explain user2@example.com && holdfast flush virtual_alias user9@example.com'
 step 'a second instance moves, with a Holdfast of its own' second_instance
