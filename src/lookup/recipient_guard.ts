@@ -19,11 +19,18 @@ import { domainOf } from '../postfix/address.js'
 import { fold } from '../postfix/fold.js'
 
 /**
- * What the guard says of a recipient whose domain is ours, or may be. An smtpd process remembers its last hundred
- * addresses. If a lenient answer once made one of them a stranger's, this restriction defers it, where
- * reject_unauth_destination would reject it; and it does nothing where a list that is not Holdfast's has the domain.
+ * What the guard says of a recipient whose domain is ours. An smtpd process remembers its last hundred addresses. If a
+ * lenient answer once made one of them a stranger's, this restriction defers it, where reject_unauth_destination would
+ * reject it.
  */
-const deferUnlessOurs = found(byteString('defer_unauth_destination'))
+const ours = found(byteString('defer_unauth_destination'))
+
+/**
+ * And of one whose domain may be ours: whatever would reject it defers it. That is not only reject_unauth_destination:
+ * smtpd may remember that the domain is ours when Holdfast has lost it (killed a moment after it learned it), and would
+ * then reject the recipient for a lenient answer of virtual_alias_maps. Nothing comes of it where smtpd accepts.
+ */
+const mayBeOne = found(byteString('DEFER_IF_REJECT the lists of our domains can\'t be asked now'))
 
 /** The answer for a lenient name: what can't be known now is taken to be absent, if its domain isn't ours. */
 export const leniently = (
@@ -57,7 +64,7 @@ export const mayBeOurs = (key: string, { staticDomains, lists }: OwnDomains): bo
 
 /**
  * What smtpd is to do with a recipient: go on, if no list has its domain (absent); not to reject it for the domain, if
- * one has it or can't be asked. `lists` are asked for the domain alone.
+ * one has it; not to reject it at all, if one can't be asked. `lists` are asked for the domain alone.
  */
 export const guardRecipient = async (
   recipient: string, staticDomains: ReadonlySet<string>,
@@ -69,5 +76,6 @@ export const guardRecipient = async (
   // With a route in the address (host!user@domain) smtpd takes no domain for ours (resolve.c, permit_auth_destination).
   if (/[!%@]/.test(recipient.slice(0, recipient.lastIndexOf('@')))) return absent
   const outcomes = await Promise.all(lists.map(async list => await list(domain)))
-  return outcomes.every(({ kind }) => kind === 'absent') ? absent : deferUnlessOurs
+  if (outcomes.some(({ kind }) => kind === 'found')) return ours
+  return outcomes.every(({ kind }) => kind === 'absent') ? absent : mayBeOne
 }

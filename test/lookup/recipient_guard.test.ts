@@ -66,7 +66,8 @@ t.test('the guard lets a recipient be rejected only if every list says that its 
     return outcome
   }
   t.equal(await said('ann@new.example', absent, absent), absent)
-  for (const outcomes of [[absent, down], [down, known], [absent, known]]) {
+  t.match(await said('ann@new.example', absent, down), { kind: 'found', value: /^DEFER_IF_REJECT / })
+  for (const outcomes of [[down, known], [absent, known]]) {
     t.match(await said('ann@new.example', ...outcomes), { kind: 'found', value: 'defer_unauth_destination' })
   }
   for (const recipient of [

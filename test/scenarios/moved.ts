@@ -51,8 +51,9 @@ export const moveOver = async (t: Tap.Test, shape: Shape, mariadb: Mariadb, more
       shiftMs += halfAnHour
       daemon.signal('SIGUSR2')
     },
-    restart: async (): Promise<void> => {
-      daemon.signal('SIGTERM')
+    /** With SIGKILL it loses what it learned just before. */
+    restart: async (signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> => {
+      daemon.signal(signal)
       await daemon.exited
       daemon = await launch()
     },

@@ -7,6 +7,7 @@
  * 3. The table of aliases is emptied: a recipient in the file's domain, who may have had an alias, is deferred.
  * 4. A client of ours sends to a domain of aliases. MySQL dies, and so does Holdfast; the new one knows nothing. The
  *    same smtpd, which remembers what the recipient's domain is, defers that recipient.
+ * 5. The same with a stranger, a domain that was added a moment before, and a Holdfast that has copies without it.
  */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -17,6 +18,7 @@ import { rcptReply, smtpSession } from '../fixtures/smtp.js'
 import { settle } from '../fixtures/postfix.js'
 import { move, postfixadmin, schema, startBed } from './adopt.js'
 import type { Shape } from './adopt.js'
+import { moveOver } from './moved.js'
 
 const client = '127.0.0.77'
 
@@ -69,5 +71,21 @@ t.test('an smtpd that remembers a domain refuses nobody when Holdfast has forgot
   await mariadb.kill()
   await restart()
   t.match(await session.rcpt('one@w.example'), { code: 451 })
+  await session.quit()
+})
+
+t.test('an smtpd that remembers a domain refuses nobody when Holdfast has forgotten just that one', async t => {
+  const mariadb = await during(t, startMariadb({ sql: schema + more }))
+  const { bed: { postfix }, copies, restart } = await moveOver(t, seen, mariadb)
+  await copies()
+  await mariadb.sql(`INSERT INTO domain VALUES ('new.example', 'alias', 'discard:');
+    INSERT INTO alias VALUES ('one@new.example', 'ann@v.example')`)
+  const session = await smtpSession(postfix.smtpPort)
+  await session.mail('friend@elsewhere.example')
+  t.match(await session.rcpt('one@new.example'), { code: 250 })
+  await mariadb.kill()
+  await restart('SIGKILL')
+  t.match(await session.rcpt('one@new.example'), { code: 450 })
+  t.match(await session.rcpt('one@w.example'), { code: 250 })
   await session.quit()
 })
