@@ -17,19 +17,19 @@
  * the daemon serves the maps; `compare` finds the tables' answers in the daemon's;
  * with MariaDB killed, those who are known are still accepted.
  */
-import { appendFileSync, chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type * as Tap from 'tap'
 import { groupId } from '../../src/config/endpoint.js'
 import { parseParameters, runPostconf } from '../../src/postfix/postconf.js'
-import { run, startChild } from '../fixtures/child.js'
-import type { Child } from '../fixtures/child.js'
+import { run } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/daemon.js'
 import { during } from '../fixtures/during.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
+import { adopt, serve, switchOver, writeConfig } from '../fixtures/move_over.js'
 import { freePort } from '../fixtures/port.js'
 import { settle, startPostfix } from '../fixtures/postfix.js'
 import { smtpSession } from '../fixtures/smtp.js'
@@ -186,14 +186,6 @@ export const refused = async (
   return refusals
 }
 
-/** Moves Postfix over, as soon as the daemon answers in time: a busy machine takes a while for its first answers. */
-export const applyBy = async (adopt: (...args: readonly string[]) => ReturnType<typeof run>): ReturnType<typeof run> => {
-  for (;;) {
-    const applied = await adopt('--apply')
-    if (applied.code !== 75) return applied
-  }
-}
-
 /** Step 1. */
 export const startBed = async (t: Tap.Test, shape: Shape, mariadb: Mariadb) => {
   const folder = freshFolder()
@@ -267,8 +259,6 @@ export const startBed = async (t: Tap.Test, shape: Shape, mariadb: Mariadb) => {
     ).join('')}`
       + 'cleanup unix n - y - 0 cleanup\nrewrite unix - - y - - trivial-rewrite\n',
   }))
-  const adopt = (...args: readonly string[]) =>
-    run(process.execPath, [mainFile, 'adopt', '--config-dir', postfix.configDir, ...args])
   return {
     postfix, folder, shape,
     answers: async (): Promise<readonly string[]> => [
@@ -282,33 +272,19 @@ export const startBed = async (t: Tap.Test, shape: Shape, mariadb: Mariadb) => {
       )
       return main + master.join('').replace(/[ ,{}]+/g, ' ').replaceAll(' = ', '=').replace(/ +$/gm, '')
     },
-    adopt,
-    apply: () => applyBy(adopt),
   }
 }
 
 /** Moves a Postfix over to its own Holdfast, with what adopt writes; `restart` ends that one and starts another. */
 export const move = async (t: Tap.Test, bed: Bed): Promise<{ readonly restart: () => Promise<void> }> => {
   const config = join(bed.folder, 'holdfast.yaml')
-  const planned = await bed.adopt('--output', config)
-  t.equal(planned.code, 0, planned.stderr)
-  // Several daemons on this machine.
-  appendFileSync(config, 'health: "off"\n')
-  mkdirSync(join(bed.postfix.queueDir, 'holdfast'))
-  const start = async (): Promise<Child> => {
-    const daemon = await during(t, startChild(process.execPath, [mainFile, 'serve', config]), 'kill')
-    await daemon.printed(/\bready\b/)
-    return daemon
-  }
-  let daemon = await start()
-  const applied = await bed.apply()
-  t.equal(applied.code, 0, applied.stderr)
-  for (const name of ['main.cf', 'master.cf']) settle(join(bed.postfix.configDir, name))
-  await bed.postfix.reload()
+  await writeConfig(t, bed.postfix, config)
+  let daemon = await serve(t, config)
+  await switchOver(t, bed.postfix)
   return {
     restart: async () => {
       await daemon.kill()
-      daemon = await start()
+      daemon = await serve(t, config)
     },
   }
 }
@@ -326,23 +302,17 @@ export const moveOverAndBack = async (
   t.notMatch(before.answers.join('\n'), /: 4\d\d /, 'every table can be asked')
 
   const config = join(bed.folder, 'holdfast.yaml')
-  const planned = await bed.adopt('--output', config)
-  t.equal(planned.code, 0, planned.stderr)
+  await writeConfig(t, bed.postfix, config)
   t.equal(await bed.settings(), before.settings, 'so far nothing has changed')
 
-  mkdirSync(join(bed.postfix.queueDir, 'holdfast'))
-  appendFileSync(config, 'health: "off"\n')
-  const daemon = await during(t, startChild(process.execPath, [mainFile, 'serve', config]), 'kill')
-  await daemon.printed(/\bready\b/)
-  const applied = await bed.apply()
-  t.equal(applied.code, 0, applied.stderr)
+  await serve(t, config)
+  const applied = await switchOver(t, bed.postfix)
   const copies = readdirSync(bed.postfix.configDir).filter(name => name.includes('before-holdfast'))
   t.equal(copies.length, 2, 'main.cf and master.cf have copies')
-  for (const name of ['main.cf', 'master.cf']) settle(join(bed.postfix.configDir, name))
-  t.match(await bed.adopt(), { code: 0, stdout: /All tables are moved: Postfix asks Holdfast in / }, 'a second one says so')
+  const again = await adopt(bed.postfix)
+  t.match(again, { code: 0, stdout: /All tables are moved: Postfix asks Holdfast in / }, 'a second adopt says so')
   const checked = await run(process.execPath, [mainFile, 'check', '--config-dir', bed.postfix.configDir, config])
-  t.match(checked, { code: 0, stdout: /^ok: [^\n]*\n$/ }, 'and nothing is to be said of it')
-  await bed.postfix.reload()
+  t.match(checked, { code: 0, stdout: /^ok: [^\n]*\n$/ }, 'and check finds nothing')
   t.strictSame(await bed.answers(), before.answers, 'the answers are those of before')
   const left = [
     ...parseParameters(await runPostconf(bed.postfix.configDir, ['-n'])),
@@ -355,9 +325,8 @@ export const moveOverAndBack = async (
     bed.shape.keeps ?? [], 'MySQL is asked by nobody but Holdfast')
   await meanwhile(config, before.answers)
 
-  const back = applied.stdout.slice(
-    applied.stdout.indexOf('To switch back:'),
-  ).split('\n').slice(1).filter(line => !line.includes('reload'))
+  const back = applied.slice(applied.indexOf('To switch back:')).split('\n').slice(1)
+    .filter(line => !line.includes('reload'))
   const { code, stderr } = await run('sh', ['-e'], { stdin: back.join('\n') })
   t.equal(code, 0, stderr)
   t.equal(await bed.settings(), before.settings, 'main.cf and master.cf say what they said')
@@ -370,7 +339,7 @@ export const moveThroughOutage = async (t: Tap.Test, shape: Shape): Promise<void
   const mariadb = await during(t, startMariadb({ sql: schema }))
   const bed = await startBed(t, shape, mariadb)
   const settings = await bed.settings()
-  const early = await bed.adopt('--apply')
+  const early = await adopt(bed.postfix, '--apply')
   t.equal(early.code, 75, 'it doesn\'t switch over while nobody would answer')
   t.equal(await bed.settings(), settings, 'and changes nothing')
 

@@ -6,23 +6,23 @@
  * 2. N01, N02, N03: each Postfix delivers once; MariaDB dies; every absence grows older than absent_for (35 s); the
  *    same mail is still accepted.
  */
-import { appendFileSync, chmodSync, chownSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
 import { groupId } from '../../src/config/endpoint.js'
-import { run, startChild } from '../fixtures/child.js'
+import { run } from '../fixtures/child.js'
 import type { Child } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/daemon.js'
 import { during } from '../fixtures/during.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { writeCf } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
+import { serve, switchOver, writeConfig } from '../fixtures/move_over.js'
 import { settle, startPostfix } from '../fixtures/postfix.js'
 import type { Postfix } from '../fixtures/postfix.js'
 import { smtpSession } from '../fixtures/smtp.js'
-import { applyBy } from './adopt.js'
 
 const mariadb = await startMariadb({ sql: `
   CREATE TABLE domain (domain VARCHAR(255) PRIMARY KEY); INSERT INTO domain VALUES ('example.com');
@@ -62,20 +62,11 @@ const moved = async (
   } }))
   await deliver(postfix)
   const config = join(folder, 'holdfast.yaml')
-  const adopt = (...args: readonly string[]) => run(process.execPath, [mainFile, 'adopt', '--config-dir', postfix.configDir, ...args])
-  const planned = await adopt('--output', config)
-  t.equal(planned.code, 0, planned.stderr)
-  // Several daemons on this machine.
-  appendFileSync(config, 'health: "off"\n')
-  mkdirSync(join(postfix.queueDir, 'holdfast'))
-  const daemon = await during(t, startChild(process.execPath, [mainFile, 'serve', config]), 'kill')
-  await daemon.printed(/\bready\b/)
-  const applied = await applyBy(adopt)
-  t.equal(applied.code, 0, applied.stderr)
-  for (const name of ['main.cf', 'master.cf']) settle(join(postfix.configDir, name))
-  await postfix.reload()
+  const said = await writeConfig(t, postfix, config)
+  const daemon = await serve(t, config)
+  await switchOver(t, postfix)
   await deliver(postfix)
-  return { postfix, said: planned.stdout, config, daemon }
+  return { postfix, said, config, daemon }
 }
 
 /** For a test that fails: what Postfix and Holdfast said last. */

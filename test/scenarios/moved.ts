@@ -1,12 +1,11 @@
 /** A Postfix that is moved over to a Holdfast of its own, with the configuration that adopt writes and its defaults. */
-import { appendFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type * as Tap from 'tap'
 import { startChild } from '../fixtures/child.js'
 import type { Child } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/daemon.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
-import { settle } from '../fixtures/postfix.js'
+import { switchOver, writeConfig } from '../fixtures/move_over.js'
 import { startBed } from './adopt.js'
 import type { Shape } from './adopt.js'
 
@@ -17,11 +16,7 @@ const halfAnHour = 1_800_000
 export const moveOver = async (t: Tap.Test, shape: Shape, mariadb: Mariadb, more = '') => {
   const bed = await startBed(t, shape, mariadb)
   const config = join(bed.folder, 'holdfast.yaml')
-  const planned = await bed.adopt('--output', config)
-  t.equal(planned.code, 0, planned.stderr)
-  // Several daemons on this machine.
-  appendFileSync(config, `health: "off"\n${more}`)
-  mkdirSync(join(bed.postfix.queueDir, 'holdfast'))
+  await writeConfig(t, bed.postfix, config, more)
   let shiftMs = 0
   const launch = async (): Promise<Child> => {
     // As the service does: for the snapshot and the copies.
@@ -32,10 +27,7 @@ export const moveOver = async (t: Tap.Test, shape: Shape, mariadb: Mariadb, more
   }
   let daemon = await launch()
   t.teardown(() => daemon.kill())
-  const applied = await bed.apply()
-  t.equal(applied.code, 0, applied.stderr)
-  for (const name of ['main.cf', 'master.cf']) settle(join(bed.postfix.configDir, name))
-  await bed.postfix.reload()
+  await switchOver(t, bed.postfix)
   return {
     bed,
     /** Resolves when as many tables were copied as there are maps. */
