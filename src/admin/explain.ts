@@ -3,13 +3,13 @@
  * gets, and what it would get if MySQL went away this moment. It looks the key up with a memory of its own, which has
  * what the map's has, so that nothing becomes known by being explained.
  */
-import { isFresh, unexpiredFound } from '../caches/entry.js'
+import { isFresh } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
 import { Memory } from '../caches/memory.js'
 import type { RedisCache } from '../caches/redis.js'
 import { bugOf } from '../log.js'
 import type { Log } from '../log.js'
-import { answerFromMemory, answerInOutage } from '../lookup/answers.js'
+import { answerFromMemory, answerInOutage, foundAtHand } from '../lookup/answers.js'
 import { Known } from '../lookup/known.js'
 import { MapLookup } from '../lookup/lookup.js'
 import { keyIn } from '../lookup/maps.js'
@@ -117,20 +117,12 @@ const explainSteps = async (map: MysqlMap, walk: Walk, budgetMs: number): Promis
 }
 
 /** Where a found answer in an outage would come from. */
-const bridgeOrigin = (known: Known, walk: Walk, now: number): Origin | null => {
-  for (const { key } of walk.steps) {
-    const entry = known.memory.peek(key)
-    if (entry?.outcome.kind === 'absent' && isFresh(entry, now)) continue
-    if (entry !== undefined && unexpiredFound(entry, now) !== null) return { from: 'memory', at: entry.verifiedAt }
-    const copied = known.copied(key)
-    if (copied?.outcome.kind === 'found') return { from: 'a copy of the table', at: copied.at }
-    if (copied === null) break
-  }
-  const whole = known.memory.peek(wholeKey(walk))
-  return whole === undefined ? null : { from: 'memory', at: whole.verifiedAt }
+const originInOutage = (known: Known, walk: Walk, now: number): Origin | null => {
+  const atHand = foundAtHand(known, walk, now)
+  return atHand === null ? null : { from: atHand.from === 'copy' ? 'a copy of the table' : 'memory', at: atHand.at }
 }
 
-/** Why nothing bridges an outage for this walk, or why an absence may. */
+/** Why nothing stands in for this walk in an outage, or why an absence may. */
 const whyAnswered = (
   map: MysqlMap, known: Known, { steps }: Walk, isAbsent: boolean, copies: readonly CopyStatus[],
 ): string => {
@@ -157,19 +149,19 @@ const explainOutage = (
   map: MysqlMap, known: Known, walk: Walk, copies: readonly CopyStatus[],
 ): NonNullable<Explained['outage']> => {
   const now = Date.now()
-  const bridged = answerInOutage(known, walk, now)
+  const standIn = answerInOutage(known, walk, now)
   const failure = { ...unavailable('source-down', 'MySQL could not be asked'), outMs: Infinity }
-  const outcome = applyRole(bridged ?? failure, map.config.policy)
-  if (bridged?.kind === 'found') {
-    return { answer: wordedFor(map, bridged), origin: bridgeOrigin(known, walk, now), why: '' }
+  const outcome = applyRole(standIn ?? failure, map.config.policy)
+  if (standIn?.kind === 'found') {
+    return { answer: wordedFor(map, standIn), origin: originInOutage(known, walk, now), why: '' }
   }
-  const why = whyAnswered(map, known, walk, bridged !== null, copies)
+  const why = whyAnswered(map, known, walk, standIn !== null, copies)
   if (outcome.kind === 'unavailable') {
     const isFreshAbsent = answerFromMemory(known, walk, now)?.outcome.kind === 'absent'
     const lead = isFreshAbsent ? 'as soon as the last absence is older than absent_for: ' : ''
     return { answer: 'deferred', origin: null, why: `${lead}${why}` }
   }
-  const isByRole = bridged === null
+  const isByRole = standIn === null
   return { answer: 'absent', origin: null, why: isByRole ? `${why}; this fallback node has \`outage: reject\`` : why }
 }
 
@@ -199,9 +191,9 @@ const scratchLookup = (map: MysqlMap, walk: Walk, settings: ExplainSettings, log
     const entry = known.memory.peek(key)
     if (entry !== undefined) memory.set(key, { ...entry, slot: -1 }, true)
   }
-  const { lifetimes, absence, confirmForMs, isKnownElsewhere, isOurs, copies, knowsFlushes } = known
+  const { lifetimes, absence, confirmForMs, isKnownElsewhere, isKnownAsOurs, copies, knowsFlushes } = known
   const scratch = new Known({ identity, plan, lifetimes, absence, confirmForMs }, {
-    memory, redis: redis === null ? null : readOnly(redis), copies, isKnownElsewhere, isOurs,
+    memory, redis: redis === null ? null : readOnly(redis), copies, isKnownElsewhere, isKnownAsOurs,
     clock: systemClock, random: Math.random,
   })
   scratch.knowsFlushes = knowsFlushes
@@ -232,13 +224,13 @@ export const explain = async (
   await readRedis(known, walk, Date.now())
   const isCached = answerFromMemory(known, walk, Date.now()) !== null
   const outage = explainOutage(map, known, walk, copies)
-  const bridging = bridgeOrigin(known, walk, Date.now())
+  const inOutage = originInOutage(known, walk, Date.now())
   const outcome = await lookup.lookup(asked)
   const server = steps.at(-1)?.tables.at(-1)?.server ?? ''
   const isStale = outcome.kind === 'found' && outcome.age === 'stale'
   const origin: Origin | null = outcome.kind === 'unavailable' ? null
-    : isStale ? bridging
-      : isCached ? { from: isInMemory ? 'memory' : 'Redis', at: bridging?.at ?? null }
+    : isStale ? inOutage
+      : isCached ? { from: isInMemory ? 'memory' : 'Redis', at: inOutage?.at ?? null }
         : server === '' ? null : { from: `MySQL ${server}`, at: null }
   return {
     ...common, steps, answer: wordedFor(map, outcome), value: valueOf(map, outcome), origin, outage,

@@ -49,18 +49,18 @@ type CachedMap = MapStatus & { readonly cached: CachedStatus }
 const hasCache = (map: MapStatus): map is CachedMap => map.cached !== null
 
 /**
- * `reason`: why the tables can't be asked. `knowsNothing`: neither memory nor a copy has anything that would do, as
+ * `reason`: why the tables can't be asked. `hasNoStandIn`: neither memory nor a copy has anything that would do, as
  * after a start in an outage.
  */
 const effectOf = (
   { cached, copies }: CachedMap, reason: Reason = 'source-down',
-): { readonly effect: Effect, readonly knowsNothing: boolean } => {
+): { readonly effect: Effect, readonly hasNoStandIn: boolean } => {
   const { staleForMs, memory } = cached
   const absence = absencesFor(reason) === 'any' ? cached.absence : { ...cached.absence, inOutage: 'defer' as const }
   const facts = { absence, staleForMs, whyNoCopy: whyNoCopy(copies) }
-  if (ofUnseenKey(facts, true).passes) return { effect: 'answered', knowsNothing: false }
-  const knowsNothing = memory.found === 0 && (memory.absent === 0 || ['refuses', 'weakens'].includes(absence.does))
-  return { effect: knowsNothing || !ofKnownKey(facts).passes ? 'deferred' : 'known answered', knowsNothing }
+  if (ofUnseenKey(facts, true).passes) return { effect: 'answered', hasNoStandIn: false }
+  const hasNoStandIn = memory.found === 0 && (memory.absent === 0 || ['refuses', 'weakens'].includes(absence.does))
+  return { effect: hasNoStandIn || !ofKnownKey(facts).passes ? 'deferred' : 'known answered', hasNoStandIn }
 }
 
 const effectTexts: Readonly<Record<Effect, string>> = {
@@ -113,10 +113,10 @@ const mapWithoutCanary = (map: CachedMap, { canaries, maps }: Status): Affected 
 
 const affectedMap = (map: CachedMap, status: Status): readonly Affected[] => {
   const { name, cached: { trouble, doubts, servers, absence } } = map
-  const { effect, knowsNothing } = effectOf(map)
+  const { effect, hasNoStandIn } = effectOf(map)
   const part = `map ${name}`
   const affected: Affected[] = doubts.map(doubt => ({
-    map: name, effect: effect === 'deferred' && !knowsNothing ? effect : 'known answered', isDoubt: true,
+    map: name, effect: effect === 'deferred' && !hasNoStandIn ? effect : 'known answered', isDoubt: true,
     part: { part, since: doubt.since, what: doubtText(name, doubt) },
   }))
   const out = mapWithoutServers(map, status)

@@ -22,7 +22,7 @@ import { asksTheTime } from '../tables/row_expression.js'
 import type { Canary } from '../trust/canary.js'
 import { MapTrust, placesOf } from '../trust/map_trust.js'
 import { TableTrust } from '../trust/table_trust.js'
-import { createTargets, isKnownElsewhere, isOurs, readElsewhere } from '../trust/known_elsewhere.js'
+import { createTargets, isKnownAsOurs, isKnownElsewhere, readElsewhere } from '../trust/known_elsewhere.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
 import type { Formers } from './formers.js'
 import { idsOf, identityOf } from './identity.js'
@@ -80,7 +80,7 @@ const openMysqlMap = (
     memory, redis, copies, clock: systemClock, random: Math.random,
     // A map that accepts mail for a key does not replace one that grants a right or has a password.
     isKnownElsewhere: key => !map.sensitive && isKnownElsewhere(search, key, neighbours),
-    isOurs: key => isOurs(search, key, neighbours),
+    isKnownAsOurs: key => isKnownAsOurs(search, key, neighbours),
     earlier: former?.lookup.known ?? null,
     ...mayNameAliases(map) ? { onFound: value => targets.note(value) } : {},
   })

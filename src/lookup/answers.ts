@@ -47,8 +47,8 @@ export const answerFromMemory = (known: Known, walk: Walk, now: number): MemoryA
   }
   const isNamed = whole !== undefined && whole.contradictedAt !== 0 && whole.contradictedAt <= known.namedAt(walk)
   const isWaiting = isPausedStep || (whole !== undefined && !isNamed && isPaused(whole, now))
-  const bridged = isWaiting ? answerInOutage(known, walk, now) : null
-  return bridged === null ? null : { outcome: bridged, dueEntry: null }
+  const standIn = isWaiting ? answerInOutage(known, walk, now) : null
+  return standIn === null ? null : { outcome: standIn, dueEntry: null }
 }
 
 /** Whether there is a found answer for the whole walk, in either spelling, however old. */
@@ -63,7 +63,7 @@ const isPaused = (entry: Entry, now: number): boolean => now < entry.askAgainAt
  */
 export const answerInOutage = (
   known: Known, walk: Walk, now: number, reason: Reason = 'source-down',
-): Found | Absent | null => foundInOutage(known, walk, now)
+): Found | Absent | null => foundAtHand(known, walk, now)?.answer
   ?? (isAbsentInOutage(known, walk, now, absencesFor(reason)) ? absentInOutage : null)
 
 /**
@@ -89,23 +89,29 @@ export const pause = ({ memory }: Known, walk: Walk, now: number): void => {
   }
 }
 
-/** The found answer at hand for a walk, fresh or stale; null if there is none. Asks nobody. */
-export const foundInOutage = (known: Known, walk: Walk, now: number): Found | null => {
+/** A found answer, fresh or stale; `at` (epoch ms): when it was verified, or when the copy that has it was taken. */
+export type FoundAtHand = { readonly answer: Found, readonly from: 'memory' | 'copy', readonly at: number }
+
+/** The found answer at hand for a walk; null if there is none. Asks nobody. */
+export const foundAtHand = (known: Known, walk: Walk, now: number): FoundAtHand | null => {
   const { memory } = known
+  const fromMemory = (entry: Entry | undefined, toAnswer: (row: Found) => Found): FoundAtHand | null => {
+    const row = unexpiredFound(entry, now)
+    return entry === undefined || row === null ? null : { answer: toAnswer(row), from: 'memory', at: entry.verifiedAt }
+  }
   for (const step of walk.steps) {
     const entry = memory.get(step.key)
     if (entry?.outcome.kind === 'absent' && isFresh(entry, now)) continue
-    const row = unexpiredFound(entry, now)
-    if (row !== null) return complete(row, step)
-    const copied = known.copiedSince(step.key, entry)?.outcome
-    if (copied?.kind === 'found') return complete(found(copied.value, 'stale'), step)
-    if (copied === undefined) break
+    const row = fromMemory(entry, value => complete(value, step))
+    if (row !== null) return row
+    const copied = known.copiedSince(step.key, entry)
+    if (copied === null) break
+    const { outcome, at } = copied
+    if (outcome.kind === 'found') return { answer: complete(found(outcome.value, 'stale'), step), from: 'copy', at }
   }
-  const whole = unexpiredFound(memory.peekFound(wholeKey(walk)), now)
-  if (whole !== null) return whole
-  // An answer with its extension in another case is better than none.
-  const alike = unexpiredFound(memory.peekFound(foldedWholeKey(walk.key)), now)
-  return alike === null ? null : found(alike.value, 'stale')
+  return fromMemory(memory.peekFound(wholeKey(walk)), value => value)
+    // An answer with its extension in another case is better than none.
+    ?? fromMemory(memory.peekFound(foldedWholeKey(walk.key)), ({ value }) => found(value, 'stale'))
 }
 
 /**
@@ -121,7 +127,7 @@ const isAbsentInOutage = (
     case 'refuses': return wasAbsent(known, walk, now) && known.isKnownElsewhere(walk.key)
     case 'reroutes': case 'passes':
       return wasAbsent(known, walk, now) || inOutage === 'pass'
-        || (inOutage === 'pass-strangers' && !known.isOurs(walk.key))
+        || (inOutage === 'pass-strangers' && !known.isKnownAsOurs(walk.key))
     case 'weakens': return walk.steps.every(step => known.copied(step.key)?.outcome.kind === 'absent')
     default: return does satisfies never
   }
@@ -133,8 +139,8 @@ const wasAbsent = (known: Known, { steps }: Walk, now: number): boolean => steps
 
 /** Whether what other maps know of the key or its domain decides if it may be absent in an outage. */
 export const dependsOnOtherMaps = (known: Known, walk: Walk, now: number): boolean => {
-  if (foundInOutage(known, walk, now) !== null) return false
+  if (foundAtHand(known, walk, now) !== null) return false
   const { does, inOutage } = known.absence
   return does === 'refuses' ? wasAbsent(known, walk, now) && !known.isKnownElsewhere(walk.key)
-    : inOutage === 'pass-strangers' && !wasAbsent(known, walk, now) && !known.isOurs(walk.key)
+    : inOutage === 'pass-strangers' && !wasAbsent(known, walk, now) && !known.isKnownAsOurs(walk.key)
 }

@@ -49,8 +49,8 @@ export class Flights {
       }
       const onSoftDeadline = (): void => {
         cancel = clock.after(deadlineMs - softDeadlineMs, onDeadline)
-        const bridged = answerLate(walk, true)
-        if (bridged !== null) resolve(bridged)
+        const standIn = answerLate(walk, true)
+        if (standIn !== null) resolve(standIn)
       }
       let cancel = clock.after(softDeadlineMs, onSoftDeadline)
       void findOut().then(outcome => {

@@ -44,8 +44,8 @@ export type KnownParts = {
   readonly earlier?: Known | null
   /** Whether another map decides about this folded key, so that its absence here refuses nobody. */
   readonly isKnownElsewhere: (key: string) => boolean
-  /** Whether the domain of this folded key is one that mail is taken for. */
-  readonly isOurs: (key: string) => boolean
+  /** Whether a list of our domains is known to have the domain of this folded key. */
+  readonly isKnownAsOurs: (key: string) => boolean
   /** Is called for each found answer that comes into memory. */
   readonly onFound?: (value: ByteString) => void
   readonly clock: Clock
@@ -64,7 +64,7 @@ export class Known {
   readonly absence: Absence
   readonly confirmForMs: number
   readonly isKnownElsewhere: (key: string) => boolean
-  readonly isOurs: (key: string) => boolean
+  readonly isKnownAsOurs: (key: string) => boolean
   readonly memory: Memory
   readonly redis: RedisCache | null
   readonly copies: MapCopies
@@ -85,7 +85,7 @@ export class Known {
     this.absence = settings.absence
     this.confirmForMs = settings.confirmForMs
     this.isKnownElsewhere = parts.isKnownElsewhere
-    this.isOurs = parts.isOurs
+    this.isKnownAsOurs = parts.isKnownAsOurs
     this.memory = parts.memory
     this.redis = parts.redis
     this.copies = parts.copies ?? new MapCopies(0)

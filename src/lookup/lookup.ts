@@ -15,7 +15,7 @@ import { absent, absentInOutage, unavailable } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 import type { Clock } from '../runtime/clock.js'
 import type { TableTrust } from '../trust/table_trust.js'
-import { answerFromMemory, answerInOutage, dependsOnOtherMaps, foundInOutage, pause } from './answers.js'
+import { answerFromMemory, answerInOutage, dependsOnOtherMaps, foundAtHand, pause } from './answers.js'
 import { Flights } from './flights.js'
 import type { Known } from './known.js'
 import { hasRow } from './known_evidence.js'
@@ -89,11 +89,11 @@ export class MapLookup {
 
   /** Whether a found answer for this folded key is at hand, fresh or stale. Asks nobody. */
   has(key: string): boolean {
-    return foundInOutage(this.known, new Walk(this.#settings.plan, key, key), this.#parts.clock.now()) !== null
+    return foundAtHand(this.known, new Walk(this.#settings.plan, key, key), this.#parts.clock.now()) !== null
   }
 
   /** Whether no table has answered since the start, no answer is at hand, and no copy says that there are no rows. */
-  get knowsNothing(): boolean {
+  get hasNoAnswers(): boolean {
     const { known, questions } = this
     const { found, absent: absences } = known.memory.size()
     // A list without rows has said absent at most; a reload takes that over.
@@ -158,9 +158,9 @@ export class MapLookup {
   #isOwnTrouble(lateAt: number, asked: string): boolean {
     const { known, clock } = this.#parts
     if (this.#settings.policy.outage !== 'reject') return false
-    const knowsLittle = !known.isWhole || (known.memory.size().found === 0 && !known.copies.hasRows)
+    const lacksFormerRows = !known.isWhole || (known.memory.size().found === 0 && !known.copies.hasRows)
     return clock.elapsed() > lateAt || known.redis?.isUsable() === false
-      || (!this.questions.hasAnswered && knowsLittle) || hasRow(known, new Walk(this.#settings.plan, asked))
+      || (!this.questions.hasAnswered && lacksFormerRows) || hasRow(known, new Walk(this.#settings.plan, asked))
   }
 
   /** What the table says of a key now, whatever is cached, and whatever the role makes of it. Never rejects. */
@@ -231,7 +231,7 @@ export class MapLookup {
         const { outcome, verifiedAt: at } = await this.questions.ask(key, verifiedSince ?? 0, deadline)
         verifiedAt = Math.min(verifiedAt, at)
         if (outcome.kind === 'absent') continue
-        if (outcome.kind === 'unavailable') return await this.#bridgeOutage(walk, outcome, deadline)
+        if (outcome.kind === 'unavailable') return await this.#answerInOutage(walk, outcome, deadline)
         // A known answer that the table contradicts: it is served on, and stays as old as it is.
         if (outcome.age === 'stale') {
           this.questions.contradictWhole(walk, startedAt, verifiedAt)
@@ -242,28 +242,29 @@ export class MapLookup {
       }
       this.#origins.table++
       const whole = this.questions.contradictWhole(walk, startedAt, verifiedAt) ?? absent
-      return whole.kind === 'unavailable' ? await this.#bridgeOutage(walk, whole, deadline) : whole
+      return whole.kind === 'unavailable' ? await this.#answerInOutage(walk, whole, deadline) : whole
     } catch (error) {
       return this.#bug(walk, error)
     }
   }
 
-  /** The table could not be asked: the known answer if there is one, and a pause before that key is tried again. */
-  async #bridgeOutage(walk: Walk, failure: Unavailable, deadline: number): Promise<Outcome> {
+  /** The table could not be asked: Redis and the other maps get the time that is left, then something may stand in. */
+  async #answerInOutage(walk: Walk, failure: Unavailable, deadline: number): Promise<Outcome> {
     const { known, clock, readElsewhere } = this.#parts
     // Only a Redis that rests, since it was slow, may know the key now: it gets the time that is left.
     const isNeeded = answerInOutage(known, walk, clock.now()) === null
     if (isNeeded && await readRedisPatiently(known, walk, deadline - clock.elapsed())) this.#origins.redis++
     if (dependsOnOtherMaps(known, walk, clock.now())) await readElsewhere?.(walk.key, deadline)
-    return this.#failed(walk, failure)
+    return this.#standInOr(walk, failure)
   }
 
-  #failed(walk: Walk, failure: Unavailable): Outcome {
+  /** What stands in for the answer, and a pause before that key is tried again; else the failure itself. */
+  #standInOr(walk: Walk, failure: Unavailable): Outcome {
     const now = this.#parts.clock.now()
-    const bridged = answerInOutage(this.known, walk, now, failure.reason)
+    const standIn = answerInOutage(this.known, walk, now, failure.reason)
     // What stands in is given again until then, whatever the reason was.
-    if (bridged !== null) pause(this.known, walk, now)
-    return bridged ?? failure
+    if (standIn !== null) pause(this.known, walk, now)
+    return standIn ?? failure
   }
 
   /** A server that is slow, but not out, may yet say found: before the deadline no absence stands in for that. */
@@ -271,20 +272,20 @@ export class MapLookup {
     const { clock, tables } = this.#parts
     const now = clock.now()
     const isSlow = isSoft && !tables.some(({ isOut }) => isOut)
-    const bridged = (isSlow ? foundInOutage : answerInOutage)(this.known, walk, now)
+    const standIn = isSlow ? foundAtHand(this.known, walk, now)?.answer ?? null : answerInOutage(this.known, walk, now)
     // The next caller need not wait as long as this one.
-    if (isSoft && bridged !== null) pause(this.known, walk, now)
+    if (isSoft && standIn !== null) pause(this.known, walk, now)
     // Another node may have learned it since, or Redis was slow: what Redis says now is the reply at the deadline.
     const { deadlineMs, softDeadlineMs } = this.#settings
-    if (isSoft && bridged === null) void this.#readRedis(walk, clock.elapsed() + deadlineMs - softDeadlineMs)
-    return bridged
+    if (isSoft && standIn === null) void this.#readRedis(walk, clock.elapsed() + deadlineMs - softDeadlineMs)
+    return standIn
   }
 
   /** An exception is a bug; the caller gets what is known, or a temporary error. */
   #bug(walk: Walk, error: unknown): Outcome {
     this.#parts.onBug(error)
     try {
-      return this.#failed(walk, internalError)
+      return this.#standInOr(walk, internalError)
     } catch {
       // The same bug, in the steps.
       return internalError

@@ -94,7 +94,7 @@ export class CurrentMaps {
     const { recipientGuard, staticDomains } = this.#config
     return mayBeOurs(key, { staticDomains, lists: recipientGuard.map(name => {
       const map = this.#maps.get(name)
-      return map === undefined || map.lookup.knowsNothing ? null : domain => map.lookup.has(keyIn(map, domain))
+      return map === undefined || map.lookup.hasNoAnswers ? null : domain => map.lookup.has(keyIn(map, domain))
     }) })
   }
 }
@@ -104,7 +104,7 @@ export class TextLookup {
   readonly #plan: Plan
   readonly #policy: Policy
   readonly #table: (key: string) => Outcome
-  readonly knowsNothing = false
+  readonly hasNoAnswers = false
 
   constructor(name: string, plan: Plan, policy: Policy, table: (key: string) => Outcome) {
     this.name = name

@@ -52,7 +52,7 @@ export type OwnDomains = {
   readonly lists: readonly (((domain: string) => boolean) | null)[]
 }
 
-/** Whether the domain of a key may be ours, as far as is known. */
+/** Whether the domain of a key may be ours: a list has it or a parent, or there is a list of which nothing is known. */
 export const mayBeOurs = (key: string, { staticDomains, lists }: OwnDomains): boolean => {
   const domain = fold(domainOf(key))
   // relay_domains may have example.com for its subdomains too.

@@ -95,10 +95,11 @@ const hasDomains = (neighbours: Iterable<Neighbour>): boolean => {
 }
 
 /**
- * Whether the domain of a folded key is one that mail is taken for. A key without @ is a domain, but for an access
- * table: to that it is a client or what one calls itself, and a stranger.
+ * Whether a list of our domains is known to have the domain of a folded key. If not, it may still be ours
+ * (`mayBeOurs` in lookup/recipient_guard.ts). A key without @ is a domain, but for an access table: to that it is a
+ * client or what one calls itself, and a stranger.
  */
-export const isOurs = (search: Search, key: string, neighbours: Iterable<Neighbour>): boolean => {
+export const isKnownAsOurs = (search: Search, key: string, neighbours: Iterable<Neighbour>): boolean => {
   const domain = domainOf(key)
   if (isIP(domain) !== 0 || (search === 'access' && domain === key)) return false
   for (const { search, knows } of neighbours) {

@@ -32,7 +32,7 @@ t.test('a key that is known, or was never seen, gets in an outage what the verdi
               lifetimes: { freshForMs: 0, staleForMs, absentForMs: 0 },
             }, {
               memory: new Memory({ entries: 9, bytes: 9_999, absentEntries: 9 }), redis: null, copies: new MapCopies(1), clock: systemClock,
-              isKnownElsewhere: () => false, isOurs: () => isOurs, random: () => 0.5,
+              isKnownElsewhere: () => false, isKnownAsOurs: () => isOurs, random: () => 0.5,
             })
             // The table has our keys, and lacks those of strangers.
             if (isCopied) known.copies.put(0, copyOf(isOurs ? { k: 'x' } : {}, Date.now()))

@@ -98,7 +98,7 @@ t.test('in_outage: pass gives an absence for a key that nobody has asked for', a
 
 t.test('in_outage: pass-strangers does so for domains that are not ours', async t => {
   const { ask } = await afterOutage(
-    'passes', { absence: { inOutage: 'pass-strangers' }, isOurs: key => key.endsWith('@example.com') },
+    'passes', { absence: { inOutage: 'pass-strangers' }, isKnownAsOurs: key => key.endsWith('@example.com') },
   )
   t.equal(await ask('never@elsewhere.example'), absent)
   t.match(await ask('never@example.com'), down)

@@ -95,7 +95,7 @@ type Settings = Omit<LookupSettings, 'plan'> & {
 }
 export type Changes = Partial<Omit<Settings, 'plan'>> & {
   search?: Search, absence?: Partial<Absence>, withRedis?: boolean, isKnownElsewhere?: (key: string) =>
-    boolean, isOurs?: (key: string) => boolean
+    boolean, isKnownAsOurs?: (key: string) => boolean
   onFound?: (value: string) => void, random?: number
   /** In place of the scripted rows. */
   tables?: readonly Source[]
@@ -107,7 +107,7 @@ export type Changes = Partial<Omit<Settings, 'plan'>> & {
  */
 export const stage = (rows: Readonly<Record<string, string>>, {
   search = 'virtual', absence = {}, withRedis =
-    false, isKnownElsewhere = () => false, isOurs = () => true, onFound = () => undefined, random = 0, tables, ...changes
+    false, isKnownElsewhere = () => false, isKnownAsOurs = () => true, onFound = () => undefined, random = 0, tables, ...changes
 }: Changes = {}) => {
   const clock = fakeClock()
   const source = scriptedSource(clock, rows)
@@ -131,7 +131,7 @@ export const stage = (rows: Readonly<Record<string, string>>, {
       identity: { name: 'alias', definition }, plan: rest.plan, lifetimes, confirmForMs: 5 * minute,
       absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false, ...absence },
     }, {
-      memory: ownMemory, copies: ownCopies, redis: withRedis ? redis.cache : null, isKnownElsewhere, isOurs, onFound, clock, earlier,
+      memory: ownMemory, copies: ownCopies, redis: withRedis ? redis.cache : null, isKnownElsewhere, isKnownAsOurs, onFound, clock, earlier,
       random: () => random,
     })
     // As after the start.

@@ -34,7 +34,7 @@ const stage = <T extends Source = ScriptedSource>(given?: (clock: FakeClock) => 
     confirmForMs: 300_000, absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false },
   }, {
     memory: new Memory({ entries: 10, bytes: 10_000, absentEntries: 10 }), redis: null, isKnownElsewhere: () => false,
-    isOurs: () => true, clock, random: () => 0,
+    isKnownAsOurs: () => true, clock, random: () => 0,
   })
   const table = new TableTrust({ maxShrink: 1, evidenceForMs: Infinity }, {
     source, clock, sample: () => [], canaries: [canary], siblings: [],

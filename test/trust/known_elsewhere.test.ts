@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Search } from '../../src/postfix/parameters.js'
 import { byteString } from '../../src/outcome.js'
-import { createTargets, isKnownElsewhere, isOurs } from '../../src/trust/known_elsewhere.js'
+import { createTargets, isKnownAsOurs, isKnownElsewhere } from '../../src/trust/known_elsewhere.js'
 import type { Neighbour } from '../../src/trust/known_elsewhere.js'
 
 const map = (search: Search, ...keys: readonly string[]): Neighbour => ({ search, knows: key => keys.includes(key) })
@@ -72,7 +72,7 @@ t.test('ours is what is in our domains; to an access table clients are strangers
     ['access', 'box.example', false], ['access', 'mx.example', false],
     ['access', '127.0.0.1', false], ['exact', '127.0.0.1', false],
   ]
-  for (const [search, key, expected] of cases) t.equal(isOurs(search, key, ours), expected, `${search} ${key}`)
+  for (const [search, key, expected] of cases) t.equal(isKnownAsOurs(search, key, ours), expected, `${search} ${key}`)
   t.end()
 })
 

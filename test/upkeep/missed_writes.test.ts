@@ -74,7 +74,7 @@ t.test('a reload goes on to write what Redis missed', async t => {
     const known = new Known({
       identity: alias, plan: compileSearch('exact', { recipientDelimiter: '', parentDomainMatchesSubdomains: new Set(), propagateUnmatchedExtensions: new Set(), localDomains: new Set() }), lifetimes: week, confirmForMs: 300_000,
       absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false },
-    }, { memory, redis: cache, isKnownElsewhere: () => false, isOurs: () => true, clock, random: () => 0 })
+    }, { memory, redis: cache, isKnownElsewhere: () => false, isKnownAsOurs: () => true, clock, random: () => 0 })
     return makeUpWrites({ maps: [{ redis: cache, memory, lookup: { known } }], redis: cache, clock })
   }
   const [before, after] = nodes
