@@ -136,10 +136,9 @@ A fault in one map does not stop the others: lookups in that map get a temporary
 A fault outside the maps ends the start with status 78.`))
 
 const bugs = section('BUGS', prose(`
-A text table is read at start and on reload, not when it changes.
 A deleted row is in no \`changes\` query: its answer ends after \`fresh_for\` and \`confirm_for\`, or with a flush.
 \`warm\` loads only the first table of a map with several.
-An account that MariaDB identifies by ed25519 can't log in.`))
+The limits of the program are in`), '.Xr holdfast 8 .')
 
 /** The manual page in mdoc(7). `shown` has an example of each parameter, in the schema's shape. */
 export const configPage = (schema: Schema, shown: unknown, version: string, date: Date): string => page({

@@ -1,6 +1,6 @@
 /**
- * What the build makes of the command line, of the configuration's schema and of the messages of the log, to ship as
- * files: both pages of the manual, the completion scripts and the JSON Schema.
+ * What the build makes of the command line, of the configuration's schema, of the messages of the log and of README.md,
+ * to ship as files: both pages of the manual, the completion scripts and the JSON Schema.
  */
 import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
@@ -17,11 +17,11 @@ import { programPage } from './program_page.js'
 export const pages = (date: Date): ReadonlyMap<string, string> => {
   const program = createProgram(process)
   const schema = jsonSchema()
-  const shown: unknown = parse(readFileSync(packageFile('deploy/pages/examples.yaml'), 'utf8'))
+  const read = (file: string): string => readFileSync(packageFile(file), 'utf8')
   const completions = completionsOf(program, standardConfig)
   return new Map([
-    ['holdfast.8', programPage(program, readExplanations(), version, date)],
-    ['holdfast.yaml.5', configPage(schema, shown, version, date)],
+    ['holdfast.8', programPage(program, readExplanations(), read('README.md'), version, date)],
+    ['holdfast.yaml.5', configPage(schema, parse(read('deploy/pages/examples.yaml')), version, date)],
     ['holdfast.bash', bashCompletion(completions)],
     ['_holdfast', zshCompletion(completions)],
     ['holdfast.fish', fishCompletion(completions)],

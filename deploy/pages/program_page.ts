@@ -1,6 +1,6 @@
 /**
  * holdfast(8): commands, options and examples come from the command line's definition, the diagnostics from messages
- * and their explanations; the rest is written here.
+ * and their explanations, the bugs from README.md; the rest is written here.
  */
 import type { Argument, Command, Option } from 'commander'
 import type { Explanation, Explanations } from './explanations.js'
@@ -131,18 +131,18 @@ The messages, with ... for what varies in them and [brackets] around what is not
   '.Pp', prose('A temporary error tells Postfix its reason, which is in the mail log too:'),
   termsOf(reasons))
 
-const bugs = section('BUGS', prose(`
-A recipient who never had mail and is in no copy of a table is deferred until an outage is over.
-A node that knows no key of a map yet believes MySQL when it says absent, unless a map has a \`canary\`.
-While a table is refilled row by row, a recipient that nobody asked for and no copy has may be answered absent.
-Postfix's local(8) and virtual(8) take no socketmap for parameters that decide under which account they act.
-Postfix reads no value of more than 100,000 bytes from a socketmap, so such a value is a temporary error.
-With \`mydestination\` in MySQL, cleanup(8) defers in an outage, after DATA, mail to aliases that lead to other domains,
-and with \`canonical_maps\`, \`sender_canonical_maps\` or \`sender_bcc_maps\` mail from strangers, too.`))
+/** The items of the list below a heading of a guide. */
+const itemsBelow = (heading: string, guide: string): readonly string[] => {
+  const [, text = ''] = guide.split(`\n## ${heading}\n\n`)
+  return (text.split('\n\n', 1)[0] ?? '').split(/^- /m).slice(1)
+}
 
-/** The manual page in mdoc(7). */
+const bugs = (readme: string): string =>
+  section('BUGS', itemsBelow('Limits', readme).map(item => prose(plain(item))).join('\n.Pp\n'))
+
+/** The manual page in mdoc(7). `readme` is the text of README.md, whose limits are the page's bugs. */
 export const programPage = (
-  program: Command, explanations: Explanations, version: string, date: Date,
+  program: Command, explanations: Explanations, readme: string, version: string, date: Date,
 ): string => page({
   name: 'holdfast', number: 8, brief: 'answer Postfix\\(aqs table lookups even if MySQL is down',
   sections: [
@@ -150,6 +150,6 @@ export const programPage = (
     diagnostics(explanations),
     section('SEE ALSO',
       '.Xr postfix 1 ,', '.Xr holdfast.yaml 5 ,', '.Xr mysql_table 5 ,', '.Xr socketmap_table 5 ,', '.Xr tcp_table 5'),
-    bugs,
+    bugs(readme),
   ],
 }, version, date)

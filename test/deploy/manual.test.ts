@@ -8,6 +8,7 @@ import { readExplanations } from '../../deploy/pages/explanations.js'
 import { pages } from '../../deploy/pages/pages.js'
 import { loadConfig, problemsOf } from '../../src/config/load.js'
 import { schema } from '../../src/config/schema.js'
+import { packageFile } from '../../src/runtime/package.js'
 import { run } from '../fixtures/child.js'
 import { mainFile } from '../fixtures/daemon.js'
 import { freshFolder } from '../fixtures/guard.js'
@@ -105,6 +106,15 @@ t.test('holdfast(8) has each message, each cause of a doubt and each reason, wit
   for (const term of terms) t.ok(text.includes(`\n     ${term.replaceAll('`', '').replaceAll('…', '...')}\n`), term)
   t.match(text, /^ {5}redis: ready\n\n {5}redis: takes writes again\n {13}Redis works\.$/m)
   t.match(text, /^ {13}MySQL can't be reached\. +Remedy: its last error is in holdfast status\.$/m)
+})
+
+t.test('holdfast(8) has the limits of README.md as its bugs', async t => {
+  const { text } = await formatted('holdfast.8')
+  const [, limits = ''] = readFileSync(packageFile('README.md'), 'utf8').split('\n## Limits\n')
+  const begins = [...(limits.split('\n## ', 1)[0] ?? '').matchAll(/^- (\S+ \S+ \S+)/gm)].map(([, words = '']) => words)
+  t.ok(begins.length > 4)
+  const bugs = text.slice(text.indexOf('\nBUGS\n'))
+  for (const words of begins) t.ok(bugs.includes(`\n     ${words.replaceAll('`', '')}`), words)
 })
 
 t.test('the program prints the files of the build', async t => {

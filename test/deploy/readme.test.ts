@@ -16,9 +16,15 @@ const scripts = (JSON.parse(readPage('package.json')) as { readonly scripts: Rea
 for (const page of pages) {
   const text = readPage(page)
 
-  t.test(`${page}: each link leads to a file`, async t => {
-    for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)#]+)/g)) {
-      t.ok(existsSync(join(root, dirname(page), target)), target)
+  t.test(`${page}: each link leads to a file, and to a heading of it`, async t => {
+    for (const [, target = '', anchor] of text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
+      const file = target === '' ? page : join(dirname(page), target)
+      t.ok(existsSync(join(root, file)), target)
+      if (anchor === undefined) continue
+      const headings = [...readPage(file).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading)
+      // As GitHub makes them.
+      const anchors = headings.map(heading => heading.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
+      t.ok(anchors.includes(anchor), `${file}#${anchor}`)
     }
   })
 
