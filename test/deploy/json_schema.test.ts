@@ -1,10 +1,13 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import t from 'tap'
 import { parse } from 'yaml'
 import type { z } from 'zod'
 import { jsonSchema } from '../../deploy/pages/json_schema.js'
 import { parseConfig } from '../../src/config/parse.js'
+import { packageFile } from '../../src/runtime/package.js'
 
 type Part = z.core.JSONSchema.JSONSchema
 
@@ -27,6 +30,20 @@ t.test('every parameter has a description', t => {
   const parameters = parametersOf(jsonSchema(), '')
   t.ok(parameters.some(({ path }) => path === 'maps.NAME.stale_for') && parameters.some(({ path }) => path === 'listen[].socketmap'), 'all levels are seen')
   for (const { path, part } of parameters) t.match(part.description, /\w/, `${path} has no .describe() in src/config/schema.ts`)
+  t.end()
+})
+
+t.test('a default that README.md or a guide gives in brackets is that of the schema', t => {
+  const folder = fileURLToPath(packageFile('deploy/guides'))
+  const guides = readdirSync(folder).filter(name => name.endsWith('.md')).map(name => join(folder, name))
+  const parameters = parametersOf(jsonSchema(), '')
+  const seen = [fileURLToPath(packageFile('README.md')), ...guides].flatMap(page =>
+    [...readFileSync(page, 'utf8').replace(/\s+/g, ' ').matchAll(/`([a-z_]+)`:? \((\d[^),;]*)/g)].flatMap(([, name = '', value]) => {
+      const defaults = parameters.filter(({ path, part }) => path.endsWith(name) && part.default !== undefined)
+      if (defaults.length > 0) t.ok(defaults.some(({ part }) => String(part.default) === value), `${page}: ${name} (${value})`)
+      return defaults.length > 0 ? [name] : []
+    }))
+  t.ok(seen.includes('deadline') && seen.includes('connections'), seen.join(' '))
   t.end()
 })
 
