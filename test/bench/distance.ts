@@ -7,6 +7,7 @@ import { makeCertificates } from '../fixtures/certificates.js'
 import { startProxy } from '../fixtures/proxy.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 import { measure } from './load.js'
+import { median } from './median.js'
 import type { Programs } from './programs.js'
 import { knownKey, map, startPoolFloor, startServed, startTable } from './stage.js'
 
@@ -48,8 +49,6 @@ const firstAnswer = async (socket: string): Promise<Pick<DistanceRow, 'firstAnsw
   return { firstAnswerMs: performance.now() - begin, deferred }
 }
 
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 
 /** Takes the median of each figure, because other programs slow some rounds down. */
 const medianOf = (rows: readonly [DistanceRow, ...DistanceRow[]]): DistanceRow => ({

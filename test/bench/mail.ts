@@ -12,6 +12,7 @@ import { smtpSession } from '../fixtures/smtp.js'
 import { cpuSeconds, familySeconds } from './accounts.js'
 import { insertRecipients, masterPid, startMailStage } from './mail_stage.js'
 import type { Contestant, MailStage, Platform, Way } from './mail_stage.js'
+import { median } from './median.js'
 
 const sessions = 20
 /** The number of sessions while the time of a RCPT is measured: a mail host seldom has more at once. */
@@ -56,8 +57,6 @@ export type MailExtent = {
   readonly warmup: number
 }
 
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 const percentile = (values: readonly number[], share: number): number =>
   [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? Number.NaN
 

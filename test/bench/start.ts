@@ -15,6 +15,7 @@ import type { Mariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import { startRedis } from '../fixtures/redis.js'
 import { cpuSeconds, residentBytes } from './accounts.js'
+import { median } from './median.js'
 import { map, startServed, startTable } from './stage.js'
 
 export type Start = {
@@ -79,8 +80,6 @@ const startNode = async (): Promise<Took> => {
   return { ms: performance.now() - begun, residentMb: 0 }
 }
 
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
 
 /** Starts each kind of daemon once a round. */
 const measureStarts = async (table: Mariadb, rounds: number): Promise<readonly Start[]> => {

@@ -72,20 +72,22 @@ const caughtUp = async (primary: Mariadb, replica: Mariadb): Promise<void> => {
   await replica.sql(`SELECT MASTER_POS_WAIT('${String(position?.['File'])}', ${String(position?.['Position'])}, 60)`)
 }
 
+/** The table of aliases on this server alone, asked as this account with servers of its own. */
+const aliasOn = (t: Test, server: Mariadb, maxLagMs: number, user = server.user) => {
+  const { socket, password } = server
+  const query = 'SELECT goto FROM alias WHERE address=\'%s\''
+  const defined = defineTable({ hosts: `unix:${socket}`, user, password, dbname: 'mail', query }, name => name)
+  if (!defined.ok) throw new Error('not defined')
+  const { servers } = serversFor(t, { maxLagMs })
+  const source = mysqlSource(defined.definition, servers.database([unix(server)], defined.definition.login))
+  return async (key: string) => (await source.ask(key, 10_000)).outcome
+}
+
 t.test('a replica that has stopped says found, but its absences are not believed until it goes on', async t => {
   const { primary, replica } = await startPair(t)
   await caughtUp(primary, replica)
-  const defined = defineTable({
-    hosts: `unix:${replica.socket}`, user: replica.user, password: replica.password, dbname: 'mail',
-    query: 'SELECT goto FROM alias WHERE address=\'%s\'',
-  }, name => name)
-  if (!defined.ok) throw new Error('not defined')
-  // Servers of its own each time, for the state of replication is kept for a second.
-  const lookup = async (key: string, user = replica.user) => {
-    const { servers } = serversFor(t, { maxLagMs: 30_000 })
-    const login = { ...defined.definition.login, user }
-    return (await mysqlSource(defined.definition, servers.database([unix(replica)], login)).ask(key, 10_000)).outcome
-  }
+  // Each lookup has servers of its own, because Holdfast keeps the state of replication for a second.
+  const lookup = (key: string, user = replica.user) => aliasOn(t, replica, 30_000, user)(key)
   t.match(await lookup('nobody@example.com'), { reason: 'distrusted', detail: /nothing of its primary since Holdfast/ },
     'for how long the source has been silent, nobody knows')
   await primary.sql('INSERT INTO alias VALUES (\'sign@example.com\', \'box\')')
@@ -112,27 +114,13 @@ t.test('a replica that has stopped says found, but its absences are not believed
 
 t.test('a server that replicates from nobody is believed', async t => {
   const mariadb = await during(t, startMariadb({ sql: 'CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT); GRANT SLAVE MONITOR ON *.* TO \'holdfast\'@\'%\'' }))
-  const defined = defineTable({
-    hosts: `unix:${mariadb.socket}`, user: mariadb.user, password: mariadb.password, dbname: 'mail',
-    query: 'SELECT goto FROM alias WHERE address=\'%s\'',
-  }, name => name)
-  if (!defined.ok) throw new Error('not defined')
-  const { servers } = serversFor(t, { maxLagMs: 1_000 })
-  const source = mysqlSource(defined.definition, servers.database([unix(mariadb)], defined.definition.login))
-  t.match(await source.ask('nobody@example.com', 10_000), { outcome: { kind: 'absent' } })
+  t.match(await aliasOn(t, mariadb, 1_000)('nobody@example.com'), { kind: 'absent' })
 })
 
 t.test('a source that is cut off without a word: the I/O thread runs on, and absences are not believed', async t => {
   const { primary, replica, between } = await startPair(t, 'MASTER_HEARTBEAT_PERIOD=0.2, ')
   await caughtUp(primary, replica)
-  const defined = defineTable({
-    hosts: `unix:${replica.socket}`, user: replica.user, password: replica.password, dbname: 'mail',
-    query: 'SELECT goto FROM alias WHERE address=\'%s\'',
-  }, name => name)
-  if (!defined.ok) throw new Error('not defined')
-  const { servers } = serversFor(t, { maxLagMs: 2_000 })
-  const source = mysqlSource(defined.definition, servers.database([unix(replica)], defined.definition.login))
-  const lookup = async (key: string) => (await source.ask(key, 10_000)).outcome
+  const lookup = aliasOn(t, replica, 2_000)
   let outcome = await lookup('new@example.com')
   // Until the first heartbeat.
   while (outcome.kind !== 'absent') outcome = await lookup('new@example.com')
@@ -141,8 +129,7 @@ t.test('a source that is cut off without a word: the I/O thread runs on, and abs
   outcome = await lookup('new@example.com')
   while (outcome.kind === 'absent') outcome = await lookup('new@example.com')
   t.match(outcome, { reason: 'distrusted', detail: /heard nothing of its primary for [23] s; its heartbeat comes every 0\.2 s/ })
-  const reloaded = serversFor(t, { maxLagMs: 2_000 }).servers.database([unix(replica)], defined.definition.login)
-  t.match((await mysqlSource(defined.definition, reloaded).ask('new@example.com', 10_000)).outcome, { reason: 'distrusted' }, 'after a reload')
+  t.match(await aliasOn(t, replica, 2_000)('new@example.com'), { reason: 'distrusted' }, 'after a reload')
   const [status] = await replica.sql('SHOW SLAVE STATUS')
   t.match(status, { Slave_IO_Running: 'Yes', Seconds_Behind_Master: 0 }, 'the server itself sees nothing wrong')
   await between.pass()

@@ -10,8 +10,7 @@ import { fold } from '../../src/postfix/fold.js'
 import { defineTable } from '../../src/tables/definition.js'
 import { listingSql } from '../../src/tables/listing.js'
 import { mysqlSource } from '../../src/tables/source.js'
-import { accountOf, openTestServers, plain } from '../fixtures/cf.js'
-import type { Plain } from '../fixtures/cf.js'
+import { plain, sorted, startCfBed } from '../fixtures/cf.js'
 import { fieldDatabase, fieldKeys } from '../fixtures/field-queries.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { randomFrom } from './machine.js'
@@ -88,8 +87,6 @@ const drawQuery = (random: () => number): string => {
   return random() < 0.3 ? `(${select()}) UNION ${oneOf(['', 'ALL '])}(${select()})` : select()
 }
 
-/** Sorts the rows of an answer, because this test doesn't compare their order. */
-const sorted = (answer: Plain): Plain => typeof answer === 'string' ? answer.split(',').sort().join() : answer
 
 const asked = [...new Set([
   ...fieldKeys.map(fold).filter((key, index) => key.length < 40 && /^[\x20-\x7e]*$/.test(key) && index % 3 === 0),
@@ -100,17 +97,12 @@ const asked = [...new Set([
 t.setTimeout(300_000)
 
 t.test('where a copy answers, the table gives the same answer', async t => {
-  const server = await startMariadb({ sql: fieldDatabase + moreRows })
-  const servers = openTestServers()
-  t.teardown(async () => {
-    servers.close()
-    await server.stop()
-  })
+  const { servers, account } = await startCfBed(t, startMariadb({ sql: fieldDatabase + moreRows }))
   let copies = 0
   let sure = 0
   for (let seed = firstSeed; seed < firstSeed + queries; seed++) {
     const query = drawQuery(randomFrom(seed))
-    const defined = defineTable({ ...accountOf(server), query }, parameter => parameter)
+    const defined = defineTable({ ...account, query }, parameter => parameter)
     if (!defined.ok) throw new Error(`seed ${seed}: ${query}: ${JSON.stringify(defined.problems)}`)
     const { definition } = defined
     const { listing } = definition

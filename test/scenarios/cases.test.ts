@@ -11,12 +11,11 @@ import type { Test } from 'tap'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { defineFromCf } from '../../src/tables/definition.js'
-import { accountOf, openTable, openTestServers, plain, writeCf } from '../fixtures/cf.js'
+import { openTable, plain, startCfBed, writeCf } from '../fixtures/cf.js'
 import type { Plain, Table } from '../fixtures/cf.js'
 import { makeCertificates } from '../fixtures/certificates.js'
 import { startHoldfast } from '../fixtures/daemon.js'
 import { during } from '../fixtures/during.js'
-import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { noMysql, startMysql } from '../fixtures/mysql.js'
 import { postmapQuery } from '../fixtures/postfix.js'
@@ -58,18 +57,7 @@ const multi = { query: 'SELECT g FROM multi WHERE a=\'%s\'' }
 const noRow: Plain = { no: 'row' }
 const noAnswer: Plain = { no: 'answer' }
 
-const folder = freshFolder()
-const server = await startMariadb({ sql: tables })
-const servers = openTestServers()
-// Not what this machine's own option files say.
-const optionFile = join(folder, 'my.cnf')
-writeFileSync(optionFile, '[client]\ndefault-character-set=utf8mb4\n')
-const BASE: Readonly<Record<string, string>> = { ...accountOf(server), option_file: optionFile }
-t.teardown(async () => {
-  servers.close()
-  await server.stop()
-  removeFolder(folder)
-})
+const { server, servers, folder, account: BASE } = await startCfBed(t, startMariadb({ sql: tables }))
 
 let files = 0
 const cf = (content: Readonly<Record<string, string>> | string | Buffer): string => writeCf(folder, `case-${files++}`, content)

@@ -5,13 +5,11 @@
  * differ and not we, with fewer keys.
  */
 import t from 'tap'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { accountOf, openTable, openTestServers, plain, writeCf } from '../fixtures/cf.js'
+import { openTable, plain, startCfBed, writeCf } from '../fixtures/cf.js'
 import type { Plain, Table } from '../fixtures/cf.js'
 import { fieldDatabase, fieldKeys as keys, fieldQueries } from '../fixtures/field-queries.js'
 import type { Checked, FieldQuery } from '../fixtures/field-queries.js'
-import { freshFolder, removeFolder } from '../fixtures/guard.js'
+
 import { startMariadb } from '../fixtures/mariadb.js'
 import { noMysql, startMysql } from '../fixtures/mysql.js'
 import { postmapAnswers, postmapQuery } from '../fixtures/postfix.js'
@@ -63,18 +61,7 @@ for (const { name: product, start, every, skip } of [
   { name: 'MariaDB', start: startMariadb, every: 1, skip: false },
   { name: 'MySQL', start: startMysql, every: 60, skip: noMysql },
 ]) t.test(`${product}: no difference between Postfix's own client and ours`, { skip }, async t => {
-  const folder = freshFolder()
-  const server = await start({ sql: fieldDatabase })
-  const servers = openTestServers()
-  t.teardown(async () => {
-    servers.close()
-    await server.stop()
-    removeFolder(folder)
-  })
-  // The client library's character set, whatever this machine's own files say.
-  const optionFile = join(folder, 'my.cnf')
-  writeFileSync(optionFile, '[client]\ndefault-character-set=utf8mb4\n')
-  const account = { ...accountOf(server), option_file: optionFile }
+  const { folder, servers, account } = await startCfBed(t, start({ sql: fieldDatabase }))
 
   for (const [index, fieldQuery] of fieldQueries.entries()) {
     const { name, parameters, checked, refusedByMysql } = fieldQuery

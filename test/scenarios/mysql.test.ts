@@ -2,12 +2,10 @@
  * MySQL 9 through mysql_table(5) files: what Postfix's own client answers on the
  * same server is what we answer. Columns of each type, MySQL's own collation, procedures.
  */
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
-import { accountOf, openTable, openTestServers, plain, writeCf } from '../fixtures/cf.js'
+import { openTable, plain, startCfBed, writeCf } from '../fixtures/cf.js'
 import type { Plain } from '../fixtures/cf.js'
-import { freshFolder, removeFolder } from '../fixtures/guard.js'
+
 import { noMysql, startMysql } from '../fixtures/mysql.js'
 import { postmapQuery } from '../fixtures/postfix.js'
 
@@ -33,7 +31,7 @@ const columns: readonly (readonly [definition: string, value: string, text: stri
 ]
 
 t.test('MySQL 9, Postfix\'s own client and we', { skip: noMysql }, async t => {
-  const server = await startMysql({
+  const { folder, servers, account } = await startCfBed(t, startMysql({
     sql: `
       CREATE TABLE types (${columns.map(([definition], at) => `c${at} ${definition}`).join(', ')});
       INSERT INTO types VALUES (${columns.map(([, value]) => value).join(', ')});
@@ -44,20 +42,10 @@ t.test('MySQL 9, Postfix\'s own client and we', { skip: noMysql }, async t => {
       CREATE PROCEDURE look(k VARCHAR(255)) SELECT goto FROM alias WHERE address = k;
       CREATE PROCEDURE look_twice(k VARCHAR(255)) BEGIN SELECT goto FROM alias WHERE address = k; SELECT k; END;
     `,
-  })
-  const folder = freshFolder()
-  const servers = openTestServers()
-  t.teardown(async () => {
-    servers.close()
-    await server.stop()
-    removeFolder(folder)
-  })
-  // The client library's character set, whatever this machine's own files say.
-  const optionFile = join(folder, 'my.cnf')
-  writeFileSync(optionFile, '[client]\ndefault-character-set=utf8mb4\n')
+  }))
   let files = 0
   const both = async (query: string, key: string): Promise<readonly Plain[]> => {
-    const path = writeCf(folder, `q${files++}`, { ...accountOf(server), option_file: optionFile, query })
+    const path = writeCf(folder, `q${files++}`, { ...account, query })
     const theirs = await postmapQuery(`mysql:${path}`, key)
     return [
       theirs.kind === 'found' ? theirs.value : { no: theirs.kind === 'absent' ? 'row' : 'answer' },

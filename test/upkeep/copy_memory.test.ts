@@ -8,8 +8,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { readCopy } from '../../src/caches/copy.js'
 import { takeCopy } from '../../src/upkeep/take_copy.js'
-import { openTable, openTestServers, writeCf, accountOf } from '../fixtures/cf.js'
-import { freshFolder, removeFolder } from '../fixtures/guard.js'
+import { openTable, startCfBed, writeCf } from '../fixtures/cf.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 
 const rows = 200_000
@@ -27,19 +26,12 @@ const inUse = (): { readonly used: number, readonly resident: number } => {
 t.setTimeout(120_000)
 
 t.test(`a copy of ${rows} rows of 60 bytes takes at most ${maxBytesPerRow} bytes each`, async t => {
-  const folder = freshFolder()
   // 30 bytes of key and 30 of value.
-  const mariadb = await startMariadb({ sql: `CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto VARCHAR(255));
+  const { folder, servers, account } = await startCfBed(t, startMariadb({ sql: `CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto VARCHAR(255));
     INSERT INTO alias SELECT CONCAT('user', LPAD(seq, 9, '0'), '@mail.example.com'),
-        CONCAT('box', LPAD(seq, 9, '0'), '@store.example.net') FROM seq_1_to_${rows}` })
-  const servers = openTestServers()
-  t.teardown(async () => {
-    servers.close()
-    await mariadb.stop()
-    removeFolder(folder)
-  })
+        CONCAT('box', LPAD(seq, 9, '0'), '@store.example.net') FROM seq_1_to_${rows}` }))
   const { defined } = openTable(
-    writeCf(folder, 'alias', { ...accountOf(mariadb), query: 'SELECT goto FROM alias WHERE address=\'%s\'' }), servers,
+    writeCf(folder, 'alias', { ...account, query: 'SELECT goto FROM alias WHERE address=\'%s\'' }), servers,
   )
   if (!defined.ok) throw new Error('the file has problems')
   const { definition } = defined

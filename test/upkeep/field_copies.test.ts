@@ -6,10 +6,9 @@ import t from 'tap'
 import type { Copy } from '../../src/caches/copy.js'
 import { fold } from '../../src/postfix/fold.js'
 import { takeCopy } from '../../src/upkeep/take_copy.js'
-import { accountOf, openTable, openTestServers, plain, writeCf } from '../fixtures/cf.js'
-import type { Plain } from '../fixtures/cf.js'
+import { openTable, plain, sorted, startCfBed, writeCf } from '../fixtures/cf.js'
 import { fieldDatabase, fieldKeys, fieldQueries } from '../fixtures/field-queries.js'
-import { freshFolder, removeFolder } from '../fixtures/guard.js'
+
 import { startMariadb } from '../fixtures/mariadb.js'
 
 /** Queries whose tables can't be listed, by number, with a part of the reason. */
@@ -21,24 +20,15 @@ const notListable: ReadonlyMap<number, string> = new Map([
 
 const settings = { maxRows: 1_000, budgetMs: 10_000, now: () => 0, onRows: async () => null }
 
-/** Rows come in the server's order. */
-const sorted = (answer: Plain): Plain => typeof answer === 'string' ? answer.split(',').sort().join() : answer
 
 t.setTimeout(300_000)
 
 t.test('copies of the tables behind the queries from the field', async t => {
-  const folder = freshFolder()
-  const server = await startMariadb({ sql: fieldDatabase })
-  const servers = openTestServers()
-  t.teardown(async () => {
-    servers.close()
-    await server.stop()
-    removeFolder(folder)
-  })
+  const { folder, servers, account } = await startCfBed(t, startMariadb({ sql: fieldDatabase }))
   let taken = 0
   for (const [index, { name, parameters, checked, undecided = [] }] of fieldQueries.entries()) {
     await t.test(name, async t => {
-      const table = openTable(writeCf(folder, `row-${index}`, { ...accountOf(server), ...parameters }), servers)
+      const table = openTable(writeCf(folder, `row-${index}`, { ...account, ...parameters }), servers)
       if (!table.defined.ok) throw new Error('the file has problems')
       const { definition } = table.defined
       const copy: Copy | string = await takeCopy(
