@@ -54,7 +54,7 @@ const elsewhere: ReadonlyMap<string, string> = new Map([
 /** Commands that go on until somebody ends them, and what they have printed by then. */
 const endless: ReadonlyMap<string, RegExp> = new Map([
   ['npm start', /ready: \d+ maps/],
-  ['holdfast status --watch', /Mail is safe/],
+  ['holdfast status --watch', /safe|accepted/],
 ])
 
 /** What a sentence has in back quotes is a command if it begins so. */
@@ -63,10 +63,10 @@ const program = /^(?:npm|npx|holdfast|postmap|postfix|postconf|curl|systemctl|jo
 /** The lines to type of a section, without their comments, then the commands in its sentences that no line has. */
 const linesOf = (section: string): readonly string[] => {
   const lines = [...section.matchAll(/^ {4}(\S.*?)(?: +#.*)?$/gm)].map(([, line = '']) => line)
-  const inText = [...section.matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text).filter(text => program.test(text))
+  const inText = [...section.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text.replace(/\s+/g, ' '))
   return [
     ...lines.filter(line => !record.test(line)),
-    ...inText.filter(text => !readme.includes(`\n    ${text}`) && !readme.includes(` && ${text}`)),
+    ...inText.filter(text => program.test(text)).filter(text => !readme.includes(`\n    ${text}`) && !readme.includes(` && ${text}`)),
   ]
 }
 
@@ -97,7 +97,7 @@ const runLines = async (t: Test, machine: Overlay, section: string, afterwards: 
   }
 }
 
-/** The copy of this machine, with `holdfast` and `man` as a package would have them. */
+/** The copy of this machine, with `holdfast` and its folders as the package would have them. */
 const startMachine = async (t: Test): Promise<Overlay> => {
   const machine = await during(t, overlay(root), 'close')
   await machine.sh(`printf '#!/bin/sh\\nexec "%s" "%s" "$@"\\n' "$1" "$2" > /usr/bin/holdfast
