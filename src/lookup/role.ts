@@ -1,6 +1,7 @@
 /**
  * Applies the node's role, last and in one place: outcome in, outcome out.
- * Nothing else in the program turns an unavailable answer into absent.
+ * Nothing else turns an unavailable answer into absent, but for the lenient
+ * names that smtpd asks beside a guard (recipient_guard.ts).
  *
  * Absent means a permanent error to whoever sent the mail, so each way to it
  * is listed here:
