@@ -1,14 +1,16 @@
 /**
  * The files of the copies, one for each table, by the map's name and the table's place in it. A file is read for the
  * table by whose definition it was written, whatever the name of the map is by now, as far as the snapshot has not said
- * that this map was another one. Where there is no such table it is evidence for the map of its name.
+ * that this map was another one. Where there is no such table it is evidence for the map of its name; where there is
+ * no such map either, it is kept for a week, as the snapshot keeps what doesn't fit: that may be a mistake.
  */
-import { readdir, rename } from 'node:fs/promises'
+import { readdir, rename, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isCopyOf, readCopy } from '../caches/copy.js'
 import { readPieces } from '../caches/piece_file.js'
 import { messageOf } from '../log.js'
 import type { MysqlMap } from '../lookup/maps.js'
+import { keepAsideMs } from './snapshots.js'
 
 export const copyFile = (folder: string, map: string, index: number): string =>
   join(folder, `${encodeURIComponent(map)}.${index}`)
@@ -61,6 +63,7 @@ export const readCopyFiles = async (
     const renamed = placesOf(maps, file).find(({ map, table }) => map.copies.of(table) === null)
     const place = renamed ?? formerPlace(maps, file)
     if (place !== null) await put(file, place, onProblem)
+    else await removeOld(folder, file)
     if (renamed !== undefined) await moveFile(folder, file, renamed)
   }
 }
@@ -77,6 +80,13 @@ const readFile = async (folder: string, file: string): Promise<CopyFile | null> 
 const moveFile = (folder: string, { name, index }: CopyFile, { map, table }: Place): Promise<void> =>
   rename(copyFile(folder, name, index), copyFile(folder, map.name, table)).catch(() => undefined)
 
+/** Removes a file that no table has any use for, unless it was written lately, or is no copy at all. */
+const removeOld = async (folder: string, { name, index, pieces }: CopyFile): Promise<void> => {
+  const path = copyFile(folder, name, index)
+  const writtenAt = await stat(path).then(({ mtimeMs }) => mtimeMs, () => Infinity)
+  if (pieces.length > 0 && Date.now() - writtenAt > keepAsideMs) await unlink(path).catch(() => undefined)
+}
+
 /** The tables that are defined as that of the file was. */
 const placesOf = (maps: readonly MysqlMap[], { name, pieces }: CopyFile): readonly Place[] =>
   maps.filter(({ trust: { saved } }) => (saved.name ?? name) === name).flatMap(map =>
@@ -86,7 +96,8 @@ const placesOf = (maps: readonly MysqlMap[], { name, pieces }: CopyFile): readon
 /** The table that stands in for that of the file, by the name of its map; null: none does. */
 const formerPlace = (maps: readonly MysqlMap[], { name, index }: CopyFile): Place | null => {
   const map = maps.find(({ name: now, trust: { saved } }) => (saved.name ?? now) === name)
-  return map === undefined ? null : { map, table: map.trust.saved.places[index] ?? index }
+  const table = map?.trust.saved.places[index] ?? index
+  return map?.tables[table] === undefined ? null : { map, table }
 }
 
 const put = async (

@@ -30,8 +30,8 @@ const wholeEveryMs = 3_600_000
 const spareBytes = 4 * 1_048_576
 /** It takes about a millisecond to make a piece of so many entries; lookups are answered in between. */
 const perPiece = 200
-/** A file with entries that don't fit the configuration is kept aside for so long (ms): that may be a mistake. */
-const keepAsideMs = 7 * 86_400_000
+/** A file with entries that don't fit the configuration is kept for so long (ms): that may be a mistake. */
+export const keepAsideMs = 7 * 86_400_000
 /** The key of the entry with a map's doubts: nobody can ask for an empty key. */
 const doubtsKey = ''
 const format = ['holdfast snapshot', 3]

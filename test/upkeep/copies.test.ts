@@ -1,5 +1,5 @@
 /** What a new copy of a table in a real MariaDB says of the table, with the copies before it. */
-import { existsSync } from 'node:fs'
+import { copyFileSync, existsSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
@@ -220,4 +220,22 @@ t.test('a copy ends with stale_for as what an outage is bridged by, and stays ev
   t.notOk(restarted.has('user1@example.com'))
   await until(/^the table lacks /)
   t.match(restarted.trust.doubts, [{ cause: 'copy-shrunk' }])
+})
+
+t.test('the file of a copy that no table has any use for is removed a week after it was written', async t => {
+  const folder = freshFolder()
+  const { keep, next, lookup, open } = await bed(t, folder)
+  const first = keep(lookup)
+  await next()
+  const file = (name: string): string => join(folder, name)
+  while (!existsSync(file('alias.0'))) await setTimeout(5)
+  first.close()
+  for (const name of ['gone.0', 'recent.0']) copyFileSync(file('alias.0'), file(name))
+  writeFileSync(file('mail.1'), 'of somebody else')
+  const weekAgo = Date.now() / 1_000 - 7 * 86_400 - 60
+  for (const name of ['gone.0', 'alias.0', 'mail.1']) utimesSync(file(name), weekAgo, weekAgo)
+  const second = keep(open(), true)
+  await second.readFiles()
+  t.strictSame(readdirSync(folder).toSorted(), ['alias.0', 'mail.1', 'recent.0'])
+  t.match(second.of('alias'), [{ rows: 40 }])
 })
