@@ -5,6 +5,9 @@
  * then for stale. The channel has a connection of its own; after it was lost,
  * messages may have been missed.
  *
+ * What Redis didn't take when it was announced is announced again once it does, and then as a flush of the whole map,
+ * as a node that connects later takes it.
+ *
  * The hash has a mark of its own: where that is missing, or another one than this
  * node saw before, Redis lost the hash, and anything may have been flushed. Anybody
  * may have written what Redis holds: it is checked, and can do no more than make keys
@@ -60,9 +63,14 @@ export type FlushChannelParts = {
   readonly client: RedisClient
   readonly settings: RedisSettings
   readonly hooks: FlushHooks
+  /** What is still to be announced; a reload goes on with it. */
+  readonly untold: Untold
   /** Epoch ms. */
   readonly now: () => number
 }
+
+/** The maps whose last flush Redis did not take, and whether it was published at least. */
+export type Untold = Map<string, { readonly isPublished: boolean }>
 
 export class FlushChannel {
   /** Resolves when the flushes of other nodes are known, or the first attempt has failed. */
@@ -92,14 +100,38 @@ export class FlushChannel {
     this.#connect()
   }
 
-  /** Tells the other nodes. Resolves with null when all of them know, else with why some may not. */
+  /** Tells the other nodes. Resolves with null when all of them know, else with why some will know it later. */
   async announce({ map, what }: Flush): Promise<string | null> {
-    const { client, now } = this.#parts
-    // Kept before it is published: a node that connects in between reads it there.
-    const keeping = await client.hset(this.#hash, map, now()).then(() => null, messageOf)
-    const publishing = await client.publish(this.#channel, JSON.stringify([map, what, this.#self]))
-      .then(() => null, messageOf)
+    const { untold } = this.#parts
+    const keeping = await this.#keep(map)
+    const publishing = await this.#publish({ map, what })
+    const isPublished = publishing === null && untold.get(map)?.isPublished !== false
+    if (publishing !== null || keeping !== null) untold.set(map, { isPublished })
     return publishing ?? keeping
+  }
+
+  /** Kept before it is published: a node that connects in between reads it there. */
+  #keep(map: string): Promise<string | null> {
+    const { client, now } = this.#parts
+    return client.hset(this.#hash, map, now()).then(() => null, messageOf)
+  }
+
+  #publish({ map, what }: Flush): Promise<string | null> {
+    const text = JSON.stringify([map, what, this.#self])
+    return this.#parts.client.publish(this.#channel, text).then(() => null, messageOf)
+  }
+
+  /** Announces again what Redis did not take. */
+  async #announceAgain(): Promise<void> {
+    const { untold } = this.#parts
+    for (const [map, before] of untold) {
+      const keeping = await this.#keep(map)
+      const isPublished = before.isPublished || await this.#publish({ map, what: null }) === null
+      // Else another one was not taken meanwhile.
+      if (untold.get(map) !== before) continue
+      if (isPublished && keeping === null) untold.delete(map)
+      else untold.set(map, { isPublished })
+    }
   }
 
   close(): void {
@@ -114,6 +146,7 @@ export class FlushChannel {
     this.#subscriber = redis
     const ping = (): void => {
       const at = this.#parts.now()
+      void this.#announceAgain()
       redis.ping().then(() => { if (this.#heardAt > 0) this.#heardAt = at }, () => redis.disconnect())
     }
     const pinging = setInterval(ping, pingMs).unref()
@@ -133,6 +166,7 @@ export class FlushChannel {
     try {
       await redis.subscribe(this.#channel)
       const at = now()
+      await this.#announceAgain()
       await this.#readHash()
       this.#heardAt = at
       hooks.onInTouch(true)

@@ -5,7 +5,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { FlushChannel } from '../caches/flush_channel.js'
-import type { Flush, FlushHooks } from '../caches/flush_channel.js'
+import type { Flush, FlushHooks, Untold } from '../caches/flush_channel.js'
 import { RedisAnswers } from '../caches/redis.js'
 import type { RedisClient } from '../caches/redis_client.js'
 import type { Config, Lifetimes, RedisSettings } from '../config/config.js'
@@ -152,6 +152,7 @@ const neighbourOf = (map: ServedMap): Neighbour => {
 export type OpenedRedis = {
   readonly settings: RedisSettings, readonly keyPrefix: string, readonly cache: RedisAnswers
   readonly client: RedisClient
+  readonly untold: Untold
   /** For one more configuration. */
   share(): OpenedRedis
   /** Each configuration closes it once; the last one disconnects. */
@@ -168,6 +169,7 @@ export const openRedis = (
   if (settings === null) return null
   if (previous?.redis != null && isDeepStrictEqual(settings, previous.redis.settings)) return previous.redis.share()
   const logState = logRedis(log)
+  const untold = previous?.redis?.untold ?? (new Map() as Untold)
   let users = 1
   const cache = new RedisAnswers(settings, {
     onState: (state, detail, since) => {
@@ -181,7 +183,7 @@ export const openRedis = (
     },
   }, systemClock)
   const opened: OpenedRedis = {
-    settings, keyPrefix: settings.keyPrefix, cache, client: cache.client,
+    settings, keyPrefix: settings.keyPrefix, cache, client: cache.client, untold,
     share: () => {
       users++
       return opened
@@ -217,7 +219,7 @@ const openDoubts = (
 })
 
 /** Flushes by other nodes reach the maps. */
-const openFlushes = ({ settings, client, cache }: OpenedRedis, maps: Maps, log: Log): FlushChannel => {
+const openFlushes = ({ settings, client, cache, untold }: OpenedRedis, maps: Maps, log: Log): FlushChannel => {
   const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
   const hooks: FlushHooks = {
     onFlush: ({ map: name, what }, at) => {
@@ -236,7 +238,7 @@ const openFlushes = ({ settings, client, cache }: OpenedRedis, maps: Maps, log: 
     onProblem: problem =>
       log.repeated('redis flush', `redis: flushes by other nodes may not reach this one at once: ${problem}`),
   }
-  return new FlushChannel({ client, settings, hooks, now: Date.now })
+  return new FlushChannel({ client, settings, hooks, untold, now: Date.now })
 }
 
 /** Flushes the rows that the map's `changes` query lists; gives the functions that end this. */

@@ -9,7 +9,7 @@ import { fold } from '../postfix/fold.js'
 import type { Unavailable } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
 
-/** Tells the other nodes of a flush: null if all of them know, else why some may not. */
+/** Tells the other nodes of a flush: null if all of them know, else why some will know it later. */
 export type Announce = FlushChannel['announce']
 
 type FlushedMap = Pick<MysqlMap, 'name' | 'config' | 'lookup'>
@@ -21,12 +21,12 @@ export const flushHere = (map: FlushedMap, what: string | null): string | null =
   return key
 }
 
-/** The same on every node; '' or why some node may not know of it. */
+/** The same on every node; '' or why some node doesn't know of it yet. */
 export const flushEverywhere = async (map: FlushedMap, what: string | null, announce: Announce): Promise<string> => {
   const key = flushHere(map, what)
   // Keys of a sensitive map stay out of Redis.
   const problem = await announce({ map: map.name, what: map.config.sensitive || key === null ? null : fold(key) })
-  return problem === null ? '' : `; other nodes could not be told: ${problem}`
+  return problem === null ? '' : `; other nodes are told as soon as Redis can be used: ${problem}`
 }
 
 /** The same, and one key is looked up in its table at once; gives one line that says what was done. */

@@ -5,6 +5,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { loadClient } from '../../src/caches/redis_client.js'
 import { FlushChannel } from '../../src/caches/flush_channel.js'
+import { startProxy } from '../fixtures/proxy.js'
 import { startRedis } from '../fixtures/redis.js'
 
 const start = 1_700_000_000_000
@@ -15,11 +16,11 @@ t.teardown(() => client.disconnect())
 await loadClient()
 
 /** A node with that key prefix; `told` has what it has learned so far: each flush, and when it may have missed some. */
-const join = async (t: Test, keyPrefix: string, now = start) => {
+const join = async (t: Test, keyPrefix: string, now = start, by = client, path = redis.socket) => {
   const told: (readonly [map: string, what: string | null, at: number] | readonly [lost: number])[] = []
   const inTouch: boolean[] = []
   const channel = new FlushChannel({
-    client, settings: { path: redis.socket, keyPrefix, commandTimeoutMs: 5_000 }, now: () => now,
+    client: by, settings: { path, keyPrefix, commandTimeoutMs: 5_000 }, now: () => now, untold: new Map(),
     hooks: {
       onFlush: ({ map, what }, at) => told.push([map, what, at]), onLost: at => told.push([at]),
       onInTouch: isInTouch => { inTouch.push(isInTouch) }, onProblem: () => undefined,
@@ -81,4 +82,39 @@ t.test('a node learns of a loss from which another one has recovered first', asy
 t.test('what anybody writes there is harmless', async t => {
   await client.hset('odd:flushed', 'since then', start, 'alias', 'x', 'domains', String(start * 2), '', '-1')
   t.strictSame((await join(t, 'odd:')).told, [['domains', null, start]], 'no flush is from the future')
+})
+
+t.test('what Redis did not take is announced once it can be used: to those that listen, and to those that join later', async t => {
+  const proxy = await startProxy({ path: redis.socket })
+  t.teardown(() => proxy.stop())
+  const own = new Redis({ path: proxy.socket, enableOfflineQueue: false, maxRetriesPerRequest: 0, retryStrategy: () => 5 })
+  own.on('error', () => undefined)
+  t.teardown(() => own.disconnect())
+  await new Promise<void>(resolve => own.once('ready', () => resolve()))
+  const [listener, first] = [await join(t, 'untold:'), await join(t, 'untold:', start, own, proxy.socket)]
+  listener.told.length = 0
+  proxy.refuse()
+  proxy.dropAll()
+  await first.until(() => first.inTouch.length === 2)
+  t.not(await first.channel.announce({ map: 'alias', what: 'user@example.com' }), null)
+  t.strictSame(listener.told, [])
+  await proxy.pass()
+  await listener.until(() => listener.told.length > 0)
+  t.strictSame(listener.told, [['alias', null, start]])
+  t.strictSame((await join(t, 'untold:', start + 5)).told, [['alias', null, start]])
+})
+
+t.test('a flush that was published, but not kept, is not published again', async t => {
+  const [first, second] = [await join(t, 'full:'), await join(t, 'full:')]
+  second.told.length = 0
+  // Redis takes no more writes: publishing is none.
+  await client.call('CONFIG', 'SET', 'maxmemory', '1')
+  t.match(await first.channel.announce({ map: 'alias', what: 'user@example.com' }), /OOM/)
+  await second.until(() => second.told.length > 0)
+  await client.call('CONFIG', 'SET', 'maxmemory', '0')
+  await client.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+  await first.until(() => first.inTouch.length === 3)
+  await second.until(() => second.inTouch.length === 3)
+  t.strictSame((await join(t, 'full:', start + 5)).told, [['alias', null, start]])
+  t.strictSame(second.told.filter(([, what]) => what === 'user@example.com').length, 1)
 })
