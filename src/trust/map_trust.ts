@@ -2,6 +2,7 @@
  * Whether the tables of one map may be believed when they say absent: what status,
  * log and `holdfast trust` see of it, and what of it outlives this process.
  */
+import { clockSkewMs } from '../caches/entry.js'
 import { isDoubt } from './doubt.js'
 import type { Doubt } from './doubt.js'
 import type { TableTrust } from './table_trust.js'
@@ -59,6 +60,11 @@ export class MapTrust {
       table.adopt(own.map(({ server, ...doubt }) => [server, doubt]), trustedAt, created[places.indexOf(index)] ?? [])
     }
     return places
+  }
+
+  /** Whether such a text is of somebody's whose clock was ahead when an administrator ran `holdfast trust`. */
+  isFromFuture(text: string, now: number): boolean {
+    return parse(text).trustedAt > now + clockSkewMs
   }
 
   /** When an administrator last said that the tables are right as they are (epoch ms); 0: never. */

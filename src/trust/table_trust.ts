@@ -76,6 +76,8 @@ export class TableTrust {
   /** By server, as all that follows. */
   readonly #doubts = new Map<string, Doubt>()
   readonly #created = new Map<string, Created>()
+  /** When the doubt that ended last had begun (epoch ms): another process may repeat it. */
+  readonly #ended = new Map<string, number>()
   /** When an administrator last said that the table is right as it is (epoch ms). */
   #trustedAt = 0
   /** The latest time that another process gave for that, which its clock may have put into the future. */
@@ -140,9 +142,7 @@ export class TableTrust {
   }
 
   /** A doubt in the first server shows only now: asks another one that isn't in doubt, if there is one. */
-  async #askElsewhere(
-    first: Answer, key: string, deadline: number, rowOf: () => KnownRow | null,
-  ): Promise<Answer> {
+  async #askElsewhere(first: Answer, key: string, deadline: number, rowOf: () => KnownRow | null): Promise<Answer> {
     const second = this.#checked(await this.#ask(key, deadline, rowOf, {
       avoid: server => server === first.server || this.isDoubted(server),
     }))
@@ -186,7 +186,8 @@ export class TableTrust {
     this.#givenTrustedAt = Math.max(this.#givenTrustedAt, trustedAt)
     for (const [server, doubt] of [...this.#doubts]) if (doubt.since <= this.trustedAt) this.#enter(server, null)
     for (const [server, doubt] of doubts) {
-      if (doubt.since > this.trustedAt && !this.#doubts.has(server)) this.#enter(server, doubt)
+      const isNews = doubt.since > this.trustedAt && doubt.since !== this.#ended.get(server)
+      if (isNews && !this.#doubts.has(server)) this.#enter(server, doubt)
     }
     for (const [server, text] of created) {
       if (!this.#created.has(server)) this.#created.set(server, { text, askedAt: 0 })
@@ -289,12 +290,12 @@ export class TableTrust {
   }
 
   #newDoubt(cause: DoubtCause): Doubt {
-    const { sample, clock } = this.#parts
-    return { cause, since: clock.now(), keys: sample(maxDoubtKeys, this.evidenceSince), missing: null }
+    return { cause, since: this.#parts.clock.now(), keys: this.#sample(maxDoubtKeys), missing: null }
   }
 
   #enter(server: string, doubt: Doubt | null): void {
     const before = this.#doubts.get(server) ?? null
+    if (doubt === null && before !== null) this.#ended.set(server, before.since)
     if (doubt === null) this.#doubts.delete(server)
     else this.#doubts.set(server, doubt)
     if (!this.#isClosed && (doubt !== null || before !== null)) this.#parts.onChange(server, doubt, before)

@@ -2,8 +2,9 @@
  * Shares the doubts in tables among the nodes that have a Redis in common, and
  * with this node after a restart: what one of them found out, none of them has to
  * find out again. One hash has a field for each map, whose text is
- * trust/map_trust.ts's. Whoever may write there can have absences doubted, and can
- * say what an administrator says by `holdfast trust`: that a table is right as it is now.
+ * trust/map_trust.ts's; who writes it adds to what the others wrote. Whoever may write
+ * there can have absences doubted, and can say what an administrator says by
+ * `holdfast trust`: that a table is right as it is now.
  */
 import type { RedisClient } from '../caches/redis_client.js'
 import { messageOf } from '../log.js'
@@ -42,6 +43,8 @@ export const shareDoubts = (
   let isClosed = false
   let cancel = (): void => undefined
   let areFormersRead = false
+  /** The maps whose doubts changed here since they were last written. */
+  const untold = new Set<string>()
   /** Those that the maps had under other names are read once. */
   const readFormers = async (): Promise<void> => {
     const names = await formerNames()
@@ -51,28 +54,38 @@ export const shareDoubts = (
     }
     areFormersRead = true
   }
+  /** Reads what the other nodes found out, and writes it with what this one did. Rejects with what Redis says. */
+  const exchange = async (some: typeof shared): Promise<void> => {
+    const texts = await readDoubts(client, keyPrefix, some.map(({ identity }) => identity))
+    for (const [index, map] of some.entries()) {
+      const text = texts[index] ?? null
+      if (text !== null) map.trust.decode(text)
+      // Redis has lost it: a node that joins now would believe what this one does not.
+      else if (map.trust.doubts.length > 0) untold.add(map.name)
+      // Else each node that joins until then would take all that it knows for older.
+      if (text !== null && map.trust.isFromFuture(text, clock.now())) untold.add(map.name)
+      if (!untold.delete(map.name)) continue
+      await writeDoubts(client, keyPrefix, map.identity, map.trust.encode()).catch((error: unknown) => {
+        untold.add(map.name)
+        throw error
+      })
+    }
+  }
+  const failed = (error: unknown): void => { if (!isClosed) onProblem(messageOf(error)) }
   const read = async (): Promise<void> => {
     try {
       if (!areFormersRead) await readFormers()
-      const texts = await readDoubts(client, keyPrefix, shared.map(({ identity }) => identity))
-      for (const [index, map] of shared.entries()) {
-        const text = texts[index] ?? null
-        if (isClosed) break
-        if (text !== null) map.trust.decode(text)
-        // Redis has lost it: a node that joins now would believe what this one does not.
-        else if (map.trust.doubts.length > 0) await writeDoubts(client, keyPrefix, map.identity, map.trust.encode())
-      }
+      await exchange(shared)
     } catch (error) {
-      if (!isClosed) onProblem(messageOf(error))
+      failed(error)
     }
     if (!isClosed) cancel = clock.after(readEveryMs, () => void read())
   }
   return {
     tell: name => {
-      const map = shared.find(each => each.name === name)
-      if (map === undefined || isClosed) return
-      writeDoubts(client, keyPrefix, map.identity, map.trust.encode())
-        .catch((error: unknown) => onProblem(messageOf(error)))
+      if (isClosed) return
+      untold.add(name)
+      exchange(shared.filter(each => each.name === name)).catch(failed)
     },
     known: ready.then(read),
     close: () => {
