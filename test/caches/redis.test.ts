@@ -62,7 +62,7 @@ t.test('a record has its time to live, and is gone when it is removed', async t 
   t.strictSame(await plain.keys('*'), [], 'and one that has expired already is not written')
 })
 
-t.test('what is written and removed reaches Redis in order, without a read behind it too, and before the end', async t => {
+t.test('writes and removals reach Redis in order, also without a read after them, and before close() ends', async t => {
   const { port } = await server(t)
   const { cache, until } = open(t, { port })
   const plain = client(t, port)
@@ -81,7 +81,7 @@ t.test('what is written and removed reaches Redis in order, without a read behin
   await stands(many)
 })
 
-t.test('C113 foreign values and cut records are misses, each counted, and so are other types, which MGET gives as nothing', async t => {
+t.test('C113 foreign values, cut records and other types are misses, and the first two are counted', async t => {
   const { port } = await server(t)
   const { cache, until, write, states, told } = open(t, { port })
   const plain = client(t, port)
@@ -106,7 +106,7 @@ t.test('C113 foreign values and cut records are misses, each counted, and so are
   t.strictSame(await cache.read(alias, ['cut']), [statement(box, verifiedAt)], 'it is overwritten')
 })
 
-t.test('whole answers have a bounded number of places: of two that share one, the last stays', async t => {
+t.test('whole answers have a limited number of places; of two in the same place the later one stays', async t => {
   const { port } = await server(t)
   const { cache, until, write } = open(t, { port })
   await until('ready')
@@ -129,7 +129,7 @@ t.test('whole answers have a bounded number of places: of two that share one, th
   t.strictSame(listed, [[second, statement(box, verifiedAt)]])
 })
 
-t.test('C106 nobody listens: no read waits, and it is used as soon as it is there', async t => {
+t.test('C106 while nobody listens, no read waits; Holdfast uses Redis as soon as it is up', async t => {
   const port = await freePort()
   const { cache, until } = open(t, { port })
   await until('down')
@@ -142,7 +142,7 @@ t.test('C106 nobody listens: no read waits, and it is used as soon as it is ther
   t.strictSame(await cache.read(alias, ['info@example.com']), [null])
 })
 
-t.test('killed in the middle: what was asked is a miss, and it comes back by itself', async t => {
+t.test('if Redis is killed during a read, the read is a miss, and Holdfast reconnects by itself', async t => {
   const redis = await server(t)
   const { cache, until, states } = open(t, { port: redis.port })
   await until('ready')
@@ -159,7 +159,7 @@ t.test('killed in the middle: what was asked is a miss, and it comes back by its
   t.strictSame(states.filter(state => state !== 'resting'), ['ready', 'down', 'ready'])
 })
 
-t.test('C107 hung: a miss after the command timeout, then left alone for two seconds, then tried again', async t => {
+t.test('C107 a hung Redis: a miss after the command timeout, a rest of two seconds, then another try', async t => {
   const redis = await server(t)
   const { cache, clock, until, write } = open(t, { port: redis.port }, 50)
   await until('ready')
@@ -187,7 +187,7 @@ t.test('C107 hung: a miss after the command timeout, then left alone for two sec
   await until('ready')
 })
 
-t.test('while it rests, a lookup that nothing else can answer waits for it, however many there are', async t => {
+t.test('while Redis rests, every lookup that nothing else can answer waits for it', async t => {
   const redis = await server(t)
   const writer = open(t, { port: redis.port })
   await writer.until('ready')
@@ -214,7 +214,7 @@ t.test('while it rests, a lookup that nothing else can answer waits for it, howe
   await until('ready')
 })
 
-t.test('an answer that comes after the timeout is not taken for the answer to a later question', async t => {
+t.test('an answer that comes after the timeout is never taken for that of a later read', async t => {
   const { port } = await server(t)
   const proxy = await during(t, startProxy({ host: '127.0.0.1', port }))
   const plain = client(t, port)
@@ -238,7 +238,7 @@ t.test('an answer that comes after the timeout is not taken for the answer to a 
   t.strictSame(answers.at(-1), statement(other, verifiedAt))
 })
 
-t.test('a connection that is accepted and never answered is not used, and costs no read any time', async t => {
+t.test('a Redis that accepts the connection and never answers is not used, and delays no read', async t => {
   const { port } = await server(t)
   const proxy = await during(t, startProxy({ host: '127.0.0.1', port }))
   proxy.stall()
@@ -252,7 +252,7 @@ t.test('a connection that is accepted and never answered is not used, and costs 
   t.strictSame(await cache.read(alias, ['info@example.com']), [null])
 })
 
-t.test('cut in the middle of an answer: a miss, and a new connection', async t => {
+t.test('a connection that breaks in the middle of an answer means a miss and a new connection', async t => {
   const { port } = await server(t)
   const proxy = await during(t, startProxy({ host: '127.0.0.1', port }))
   const { cache, until, write } = open(t, { port: proxy.port })
@@ -267,7 +267,7 @@ t.test('cut in the middle of an answer: a miss, and a new connection', async t =
 })
 
 for (const [name, settings] of [['no password', {}], ['a wrong password', { password: 'wrong' }]] as const) {
-  t.test(`C112 ${name}: not used, counted, never waited for; and used as soon as it is let in`, async t => {
+  t.test(`C112 ${name}: Redis is not used, counts as such and delays nothing, until it lets Holdfast in`, async t => {
     const { port } = await server(t, '--requirepass', 'secret')
     const { cache, until } = open(t, { port, ...settings })
     await until('down')
@@ -282,14 +282,14 @@ for (const [name, settings] of [['no password', {}], ['a wrong password', { pass
   })
 }
 
-t.test('a password that is right is used', async t => {
+t.test('Holdfast logs in with the right password', async t => {
   const { port } = await server(t, '--requirepass', 'secret')
   const { cache, until } = open(t, { port, password: 'secret' })
   await until('ready')
   t.strictSame(await cache.read(alias, ['info@example.com']), [null])
 })
 
-t.test('C109 a replica: reads go on, writes rest and are named; once it is the primary, they work', async t => {
+t.test('C109 a replica is read but not written to, and status says so, until it is the primary', async t => {
   const primary = await server(t)
   const { port } = await server(t)
   const plain = client(t, port)
@@ -320,7 +320,7 @@ t.test('C109 a replica: reads go on, writes rest and are named; once it is the p
   t.match(writes, [/^READONLY /, null])
 })
 
-t.test('loading its data: left alone, and used again when it is done', async t => {
+t.test('Holdfast does not use a Redis that loads its data, until that has ended', async t => {
   const { port } = await server(t, '--enable-debug-command', 'yes', '--loading-process-events-interval-bytes', '1024')
   const plain = client(t, port)
   const { cache, clock, until, write } = open(t, { port })
@@ -342,7 +342,7 @@ t.test('loading its data: left alone, and used again when it is done', async t =
   t.equal(cache.status().state, 'ready')
 })
 
-t.test('loading its data when it is connected to: that is why it is not used, until it is done', async t => {
+t.test('if Redis loads its data when Holdfast connects, that is the reported fault, until it has ended', async t => {
   const { port } = await server(t, '--enable-debug-command', 'yes', '--loading-process-events-interval-bytes', '1024')
   const plain = client(t, port)
   await plain.debug('POPULATE', 1_000, 'filler', 100)
@@ -388,7 +388,7 @@ const refusals = {
   },
 } as const
 for (const [name, { word, fault, args, prepare, mend }] of Object.entries(refusals)) {
-  t.test(`${name}: reads go on, writes rest and are named, until they are taken again`, async t => {
+  t.test(`${name}: Redis is read but not written to, and status says so, until it takes writes again`, async t => {
     const { port } = await server(t, ...args)
     const plain = client(t, port)
     const { cache, clock, until, write, writes, states } = open(t, { port })
@@ -410,7 +410,7 @@ for (const [name, { word, fault, args, prepare, mend }] of Object.entries(refusa
   })
 }
 
-t.test('N12 a user for the keys of another prefix: nothing is read or written, and the right that lacks is named', async t => {
+t.test('N12 a user for the keys of another prefix: reads and writes fail, and the fault is "permission"', async t => {
   const { port } = await server(t)
   const plain = client(t, port)
   await plain.call('ACL', 'SETUSER', 'narrow', 'on', '>pw', '~other:*', '&*', '+@all')
@@ -424,7 +424,7 @@ t.test('N12 a user for the keys of another prefix: nothing is read or written, a
   t.equal(await plain.dbsize(), 0)
 })
 
-t.test('N12 a user without INFO: what is there is read', async t => {
+t.test('N12 a user without the right to INFO can still read', async t => {
   const { port } = await server(t)
   const { until, write } = open(t, { port })
   await until('ready')
@@ -439,7 +439,7 @@ for (const [name, settings] of [
   ['N13 a database that can\'t be selected', { db: 20 }],
   ['a user that the server doesn\'t know', { username: 'nobody', password: 'wrong' }],
 ] as const) {
-  t.test(`${name}: nothing is written anywhere, it stays shown, and nothing is printed`, async t => {
+  t.test(`${name}: no write succeeds, the state stays "down", and nothing is printed`, async t => {
     const { port } = await server(t)
     const plain = client(t, port)
     const printed: unknown[] = []
@@ -459,7 +459,7 @@ for (const [name, settings] of [
   })
 }
 
-t.test('what is written late replaces what is older, another definition\'s or another answer\'s, and nothing newer', async t => {
+t.test('a late write replaces a record that is older or another definition\'s, and none that is newer', async t => {
   const { port } = await server(t)
   const { cache, until, write } = open(t, { port })
   await until('ready')
@@ -478,7 +478,7 @@ t.test('what is written late replaces what is older, another definition\'s or an
   }
 })
 
-t.test('what could not be written is known since when, until it can be', async t => {
+t.test('once Redis is back, the cache says since when it missed writes', async t => {
   const redis = await server(t)
   const { cache, until } = open(t, { port: redis.port })
   await until('ready')
@@ -493,7 +493,7 @@ t.test('what could not be written is known since when, until it can be', async t
   t.equal(cache.takeMissed(), null)
 })
 
-t.test('a clock that somebody sets back makes no rest longer', async t => {
+t.test('a clock that is set back prolongs no rest', async t => {
   const redis = await server(t)
   const { cache, clock, until } = open(t, { port: redis.port }, 50)
   await until('ready')
@@ -506,7 +506,7 @@ t.test('a clock that somebody sets back makes no rest longer', async t => {
   redis.resume()
 })
 
-t.test('a map finds the names that its tables had before, until it is noted itself, but those of other maps now', async t => {
+t.test('a map finds the former names of its tables until it is noted, except names of present maps', async t => {
   const { port } = await server(t)
   const { cache, until } = open(t, { port })
   await until('ready')

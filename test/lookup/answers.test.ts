@@ -17,7 +17,7 @@ const afterOutage = async (does: AbsenceEffect, changes: Changes = {}) => {
   return { ask, clock, copies, source }
 }
 
-t.test('what is found is served on in every map', async t => {
+t.test('in an outage every map answers what was found before', async t => {
   for (const does of ['refuses', 'reroutes', 'passes', 'weakens'] as const) {
     const { ask } = await afterOutage(does)
     t.strictSame(await ask('known@example.com'), stale('box'), does)
@@ -142,7 +142,7 @@ t.test('a row that only the copy knows is absent once the table has said so twic
   t.equal(await ask('gone@example.com'), absent, 'the copy is older than that')
 })
 
-t.test('a copy counts after the table has said the same of a key, and no longer where it has said otherwise', async t => {
+t.test('a copy is used for a key of which the table later said the same, and not if it said otherwise', async t => {
   const { ask, lookup: { known }, copies, clock } = stage({}, { search: 'exact' })
   const at = clock.now()
   await clock.advance(1_000)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { FlushTimes } from '../../src/lookup/flush_times.js'
 
-t.test('a flush by a clock that ran ahead counts once, as of when it is noticed, and not until that time comes', async t => {
+t.test('a flush from a clock that ran ahead counts from when it is noticed, and not until its own time', async t => {
   for (const what of [null, '@example.com', 'info@example.com']) {
     const flushes = new FlushTimes()
     flushes.note(what, 1_000_000)

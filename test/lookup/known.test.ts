@@ -526,7 +526,7 @@ t.test('a flush of everything, or of a domain, counts at once for what it has no
   }
 })
 
-t.test('an answer to a question from before a flush is not fresh, though the question was asked by the configuration before', async t => {
+t.test('an answer to a question from before a flush is not fresh, also if an earlier configuration asked', async t => {
   const { clock, lookup, open, source, ask } = stage({ 'info@example.com': 'old' })
   const after = open({ earlier: lookup.known })
   source.latencyMs = 100

@@ -102,7 +102,7 @@ t.test('the second statement has seconds, not until the deadline of another cloc
   t.ok(budgets.every(budgetMs => budgetMs <= 5_000), budgets.join(', '))
 })
 
-t.test('two gaps with an outage, or a doubt, between them are two first statements', async t => {
+t.test('an absence before an outage or a doubt, and one after it, do not confirm each other', async t => {
   for (const between of ['an outage', 'a doubt'] as const) {
     const { ask, source, clock, trust } = stage({ 'info@example.com': 'box@example.net' })
     await ask('info@example.com')
@@ -128,7 +128,7 @@ t.test('two gaps with an outage, or a doubt, between them are two first statemen
   }
 })
 
-t.test('what another node noted is a first statement from when it is heard of, whatever its clock says', async t => {
+t.test('an absence that another node noted counts from when this node reads it, whatever its clock says', async t => {
   const { ask, open, source, clock } = stage({ 'info@example.com': 'box@example.net' }, { withRedis: true })
   await ask('info@example.com')
   source.rows.clear()
@@ -324,7 +324,7 @@ t.test('outage: reject: this node\'s own trouble is no outage', async t => {
 })
 
 for (const hours of [-1, 1]) {
-  t.test(`the system's clock is set by ${hours} h while a lookup is under way: each step has what was left of its time`, async t => {
+  t.test(`a clock set by ${hours} h during a lookup changes nothing about the time that each step has`, async t => {
     const { lookup, clock, source } = stage({ '@example.com': 'all@example.net' })
     const budgets: number[] = []
     const { outcomeOf } = source

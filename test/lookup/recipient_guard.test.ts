@@ -26,7 +26,7 @@ t.test('a lenient name says absent where the map can\'t know, unless the domain 
   }
 })
 
-t.test('a domain may be ours if main.cf names it or a parent, a list has it, or nothing is known of a list', async t => {
+t.test('a domain may be ours if main.cf names it or a parent, a list has it, or a list is unknown', async t => {
   const has = (domain: string): boolean => domain === 'listed.example'
   const isOurs = (key: string, ...lists: readonly ((domain: string) => boolean)[]): boolean =>
     mayBeOurs(key, { staticDomains: new Set(['static.example']), lists })

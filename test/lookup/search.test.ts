@@ -170,7 +170,7 @@ t.test('C67 an extension that the key lost goes back into the value, in the send
   t.strictSame(lookup.lookup('User+TaG@Example.com'), fresh('box+TaG@example.net'))
 })
 
-t.test('a localpart that Postfix puts before a value keeps the case in which it was sent, for that sender alone', async t => {
+t.test('a localpart that Postfix puts before a value keeps the sender\'s case, for that sender alone', async t => {
   const { ask } = stage({ 'user@example.com': '@route.example:box@example.net' })
   t.match(await ask('User+tag@example.com'), { value: '"User@route.example:box+tag"@example.net' })
   t.match(await ask('user+tag@example.com'), { value: '"user@route.example:box+tag"@example.net' })

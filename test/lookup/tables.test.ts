@@ -31,7 +31,7 @@ const bed = async (t: Test) => {
   return staged
 }
 
-t.test('a row that the first table lacks is not passed over for one of the next table before the first has said so twice', async t => {
+t.test('a known row that the first table lacks gives way to one of the next table only after two absences', async t => {
   const { lookup, clock } = await bed(t)
   await mariadb.sql('DELETE FROM alias WHERE address = \'user1@example.com\'')
   t.strictSame(await lookup.lookup('user1@example.com'), stale('box'))

@@ -15,7 +15,7 @@ const twoWays = async (t: Test): Promise<readonly [Proxy, Proxy]> => {
   return [first, second]
 }
 
-t.test('unix sockets come before TCP, whatever the order given', async t => {
+t.test('Holdfast asks unix sockets before TCP hosts, whatever their order in `hosts`', async t => {
   const [first, second] = await twoWays(t)
   const { servers } = serversFor(t)
   const database = servers.database([inet(second), unix(first)], loginTo(mariadb))
@@ -24,7 +24,7 @@ t.test('unix sockets come before TCP, whatever the order given', async t => {
   t.equal(second.accepted(), 0)
 })
 
-t.test('TCP hosts: one is drawn at start and kept to', async t => {
+t.test('of several TCP hosts, chance chooses one at start, and Holdfast keeps to it', async t => {
   const [first, second] = await twoWays(t)
   const { servers } = serversFor(t)
   const database = servers.database([inet(first), inet(second)], loginTo(mariadb))
@@ -32,7 +32,7 @@ t.test('TCP hosts: one is drawn at start and kept to', async t => {
   t.same([first.accepted(), second.accepted()].sort(), [0, 1])
 })
 
-t.test('the first refuses: the second answers the same question', async t => {
+t.test('if the first server refuses, the second answers the same question', async t => {
   const [first, second] = await twoWays(t)
   first.refuse()
   const { servers } = serversFor(t)
@@ -40,7 +40,7 @@ t.test('the first refuses: the second answers the same question', async t => {
   t.same(seen(await database.ask(lookAlias, [known], patient)), knownAnswer)
 })
 
-t.test('the first hangs: it gets its share of the time, and the second answers in the rest', async t => {
+t.test('if the first server hangs, it gets its share of the time, and the second answers in the rest', async t => {
   const [first, second] = await twoWays(t)
   first.stall()
   const { servers } = serversFor(t, { statementMs: 2_000 })
@@ -49,7 +49,7 @@ t.test('the first hangs: it gets its share of the time, and the second answers i
   t.equal(first.accepted(), 1)
 })
 
-t.test('the first is a cluster node that isn\'t ready: the second answers', async t => {
+t.test('if the first server is a cluster node that isn\'t ready, the second answers', async t => {
   await mariadb.sql(`CREATE PROCEDURE not_ready_by_socket(k VARCHAR(255)) BEGIN
     IF USER() LIKE '%@localhost' THEN SIGNAL SQLSTATE '08S01' SET MYSQL_ERRNO = 1047; END IF;
     SELECT goto FROM alias WHERE address = k;
@@ -60,7 +60,7 @@ t.test('the first is a cluster node that isn\'t ready: the second answers', asyn
   t.match(servers.status()[0]?.lastError, /^error 1047: /)
 })
 
-t.test('an error of the query is not asked of the second', async t => {
+t.test('after an error of the query Holdfast does not ask the second server', async t => {
   const [first, second] = await twoWays(t)
   const { servers } = serversFor(t)
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
@@ -68,7 +68,7 @@ t.test('an error of the query is not asked of the second', async t => {
   t.equal(second.accepted(), 0)
 })
 
-t.test('the first is left alone while its breaker is open, and used again afterwards', async t => {
+t.test('Holdfast does not ask the first server while its breaker is open, and uses it again afterwards', async t => {
   const [first, second] = await twoWays(t)
   first.refuse()
   const { servers, until } = serversFor(t, { resetMs: 100 })
@@ -82,7 +82,7 @@ t.test('the first is left alone while its breaker is open, and used again afterw
   t.equal(second.accepted(), accepted)
 })
 
-t.test('the first swallows everything: once its breaker is open nobody waits for it', async t => {
+t.test('if the first server never answers, no question waits for it once its breaker is open', async t => {
   const [first, second] = await twoWays(t)
   const { servers, until } = serversFor(t, { resetMs: 50, statementMs: 2_000, silentMs: 500 })
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
@@ -98,7 +98,7 @@ t.test('the first swallows everything: once its breaker is open nobody waits for
   for (let asked = 0; asked < 5; asked++) t.same(seen(await database.ask(lookAlias, [known], patient)), knownAnswer)
 })
 
-t.test('all fail: the last one\'s reason, then breaker-open with the first one\'s', async t => {
+t.test('if all servers fail, the last gives the reason; once the breakers are open, the first does', async t => {
   const [first, second] = await twoWays(t)
   first.refuse()
   second.refuse()
@@ -108,7 +108,7 @@ t.test('all fail: the last one\'s reason, then breaker-open with the first one\'
   t.match(await database.ask(lookAlias, [known], patient), { reason: 'breaker-open', detail: `holdfast@${nameOf(unix(first))}/mail: not asked after failures; last error: no such file or directory` })
 })
 
-t.test('a list is begun on the second if the first refuses', async t => {
+t.test('if the first server refuses, Holdfast lists the table on the second', async t => {
   const [first, second] = await twoWays(t)
   first.refuse()
   const { servers } = serversFor(t)
@@ -118,7 +118,7 @@ t.test('a list is begun on the second if the first refuses', async t => {
   t.equal(rows, 1_000)
 })
 
-t.test('a list that the first breaks off is not begun again on the second: half of it has been handed over', async t => {
+t.test('a list that breaks off does not begin again on the second server: half of its rows were used', async t => {
   const [first, second] = await twoWays(t)
   const { servers } = serversFor(t)
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))
@@ -138,7 +138,7 @@ t.test('a list may take longer than a question', async t => {
   t.equal(rows, 50)
 })
 
-t.test('no time left: timeout', async t => {
+t.test('a question without time left is a timeout', async t => {
   const { servers } = serversFor(t)
   const database = servers.database([unix(mariadb)], loginTo(mariadb))
   t.equal(reasonOf(await database.ask(lookAlias, [known], 0)), 'timeout')
@@ -156,13 +156,13 @@ t.test('equal log-ins share a server, others don\'t', async t => {
   t.equal(servers.status().length, 6)
 })
 
-t.test('hosts are named as one writes them', async t => {
+t.test('servers are named as `hosts` has them', async t => {
   t.equal(nameOf({ kind: 'unix', path: '/run/s' }), 'unix:/run/s')
   t.equal(nameOf({ kind: 'inet', host: 'db.example.com', port: 3306 }), 'db.example.com:3306')
   t.equal(nameOf({ kind: 'inet', host: '::1', port: 3307 }), '[::1]:3307')
 })
 
-t.test('a list passes over servers to avoid, by their identity, and is not taken where there is no other', async t => {
+t.test('a list passes over servers to avoid, and is not taken if there is no other', async t => {
   const [first, second] = await twoWays(t)
   const { servers } = serversFor(t)
   const database = servers.database([unix(first), inet(second)], loginTo(mariadb))

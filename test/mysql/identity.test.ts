@@ -24,14 +24,14 @@ const serverOf = async (database: Database, choice?: Choice): Promise<string> =>
 const identityOf = (t: Test, { socket }: { readonly socket: string }): Promise<string> =>
   serverOf(serversFor(t).servers.database([unix({ socket })], loginTo(left)))
 
-t.test('a server is the same by socket and by TCP, and another one than its neighbour', async t => {
+t.test('a server has the same identity by socket and by TCP, and not that of another server', async t => {
   const identity = await identityOf(t, left)
   t.match(identity, new RegExp(`^\\S+:${left.port}#1$`))
   t.equal(await serverOf(serversFor(t).servers.database([inet(left)], loginTo(left))), identity)
   t.not(await identityOf(t, right), identity)
 })
 
-t.test('behind one address stand two: each reply names the one that gave it', async t => {
+t.test('with two servers behind one address, each reply names the server that gave it', async t => {
   const database = await balanced(t)
   const slow = async (): Promise<string> => {
     const reply = await database.ask(queryOf('SELECT SLEEP(0.1)'), [], 5_000)
@@ -41,7 +41,7 @@ t.test('behind one address stand two: each reply names the one that gave it', as
   t.same(both, new Set([await identityOf(t, left), await identityOf(t, right)]))
 })
 
-t.test('what is asked again is asked of the server that gave the reply', async t => {
+t.test('a further question on a held connection goes to the server that gave the reply', async t => {
   const database = await balanced(t)
   // Each holds its connection until two are held: the second one is another server's.
   let held = 0
@@ -67,7 +67,7 @@ t.test('what is asked again is asked of the server that gave the reply', async t
   t.equal(new Set(rows.map(pair => JSON.stringify(pair))).size, 2, 'both servers were asked')
 })
 
-t.test('a server to avoid is passed over as long as there is another one; one that is wanted alone is found', async t => {
+t.test('Holdfast avoids a server while there is another one, and finds the only server that is wanted', async t => {
   const database = await balanced(t)
   const [empty, whole] = [await identityOf(t, right), await identityOf(t, left)]
   for (let asked = 0; asked < 6; asked++) t.equal(await serverOf(database, { avoid: server => server === empty }), whole)
@@ -77,7 +77,7 @@ t.test('a server to avoid is passed over as long as there is another one; one th
   t.match(await serverOf(database, { avoid: () => true }), /#1$/, 'there is no other')
 })
 
-t.test('again after the connection was lost: no answer, and the reply stays', async t => {
+t.test('a further question on a held connection that is lost gets no answer, and the reply stays', async t => {
   const { servers } = serversFor(t)
   const database = servers.database([unix(left)], loginTo(left))
   let answer: unknown

@@ -88,7 +88,7 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
     t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer, 'and the connection goes on')
   })
 
-  await t.test('what a key holds is data', async t => {
+  await t.test('the text of a key is never SQL', async t => {
     const connection = await connectTo(t, mysql)
     for (const key of ['o\'brien@example.com', 'back\\slash@example.com', '\' OR \'\'=\'', '😀\u0000']) {
       t.same(seen(await connection.ask(queryOf('SELECT ?'), [key], 5_000)), { kind: 'rows', rows: [[Buffer.from(key).toString('latin1')]] })
@@ -96,7 +96,7 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
     }
   })
 
-  await t.test('the server restarts and nobody notices', async t => {
+  await t.test('a restart of the server fails no question', async t => {
     const { servers } = serversFor(t)
     const connected = servers.database([unix(mysql)], loginTo(mysql))
     t.same(seen(await connected.ask(lookAlias, [known], 10_000)), knownAnswer)
@@ -105,7 +105,7 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
     t.same(seen(await connected.ask(lookAlias, [known], 10_000)), knownAnswer)
   })
 
-  await t.test('the server ends an idle session, and says so on it: the next question gets a new one', async t => {
+  await t.test('if the server ends an idle session with a message, the next question gets a new one', async t => {
     const { servers, changes } = serversFor(t)
     await mysql.sql('SET GLOBAL wait_timeout = 1')
     const connected = servers.database([unix(mysql)], loginTo(mysql))
@@ -139,7 +139,7 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
     t.same(seen(await connection.ask(lookAlias, [known], 5_000)), knownAnswer)
   })
 
-  await t.test('with max_lag: a server that is no replica is believed, one that is cut off from its primary is not', async t => {
+  await t.test('with max_lag a server that is no replica is believed; one cut off from its primary is not', async t => {
     await mysql.sql(`GRANT REPLICATION CLIENT ON *.* TO ${user}`)
     const servers = openServers(serverSettings({ connections: 2, failures: 5, resetMs: 100, maxLagMs: 1 }))
     t.teardown(() => servers.close())
@@ -169,7 +169,8 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
   })
 })
 
-t.test('MySQL 9 without an RSA key: plain TCP is refused until the server knows the password', { skip: noMysql }, async t => {
+const withoutKey = 'MySQL 9 without an RSA key: plain TCP is refused until the server has the password in its cache'
+t.test(withoutKey, { skip: noMysql }, async t => {
   const mysql = await during(t, startMysql({ sql: tables, args: ['--caching-sha2-password-auto-generate-rsa-keys=OFF', '--caching-sha2-password-private-key-path=none.pem'] }))
   const plainTcp = targetOf(mysql, { host: inet(mysql) })
   t.match(await openConnection(plainTcp, 5_000), { kind: 'fault', blame: 'server', detail: /^error 1045.*set tls_CAfile/ })

@@ -24,7 +24,7 @@ const afterOutage = async (t: Test, settings: Partial<ServerSettings>) => {
   return behind
 }
 
-t.test('many questions at once share the connections', async t => {
+t.test('many simultaneous questions share the connections', async t => {
   const { servers } = serversFor(t, { connections: 3 })
   const database = servers.database([unix(mariadb)], loginTo(mariadb))
   await fill(database, servers, 3)
@@ -33,7 +33,7 @@ t.test('many questions at once share the connections', async t => {
   t.match(statusOf(servers), { connections: 3, busy: 0, waiting: 0, limit: 3, state: 'closed', lastError: '' })
 })
 
-t.test('a server that hangs gets no more handshakes at a time than connections stood, and none is ended before its time', async t => {
+t.test('a hung server gets no more handshakes than connections were open, and each may take its time', async t => {
   const { servers, until, proxy, database } = await databaseBehind(t, mariadb, { resetMs: 20, connections: 8, standing: 2, silentMs: 20, statementMs: 1_000 })
   await fill(database, servers, 2)
   proxy.stall()
@@ -46,7 +46,7 @@ t.test('a server that hangs gets no more handshakes at a time than connections s
   t.equal(proxy.standing(), proxy.accepted() - accepted)
 })
 
-t.test('refused beside connections that stand: tried again after a moment, though the clock has not moved since', async t => {
+t.test('a refused connection beside open ones is tried again after a moment, even if no time has passed', async t => {
   const opened: string[] = []
   const open = async (): Promise<Connection | Fault> => {
     // Nobody listens where the second connection goes.
@@ -66,7 +66,7 @@ t.test('refused beside connections that stand: tried again after a moment, thoug
   t.same(opened, ['opened', 'connection refused', 'opened'])
 })
 
-t.test('a reply that is still being judged keeps nobody from the turn that it gave', async t => {
+t.test('a reply that is still being judged does not hold up the next statement', async t => {
   const { servers, database } = await afterOutage(t, { resetMs: 50 })
   t.equal(statusOf(servers).limit, 1)
   let second = 'not answered'
@@ -99,7 +99,7 @@ t.test('a server on which statements take too long gets half as many at once, an
   t.same(changes, [], 'it answered each: that its time is over')
 })
 
-t.test('N09 an address moves to another server, and eight connections are dead without a word: the second lookup is answered', async t => {
+t.test('N09 an address moves to another server, eight connections die silently: the second lookup works', async t => {
   const moved = await startBed(t)
   // As it ships: what a busy machine may take for a statement.
   const { servers, changes, proxy, database } = await databaseBehind(t, mariadb, { connections: 8, statementMs: 2_000 })
@@ -112,7 +112,7 @@ t.test('N09 an address moves to another server, and eight connections are dead w
   t.same(changes, [])
 })
 
-t.test('N06 a log-in that takes longer than any lookup waits: it goes on, and then everything is answered', async t => {
+t.test('N06 a log-in that outlasts every lookup is not given up, and then every lookup is answered', async t => {
   const { servers, proxy, database } = await databaseBehind(t, mariadb, { silentMs: 20 })
   proxy.slow(100)
   t.equal(reasonOf(await database.ask(lookAlias, [known], 150)), 'timeout')
@@ -121,7 +121,7 @@ t.test('N06 a log-in that takes longer than any lookup waits: it goes on, and th
   t.equal(proxy.accepted(), 1)
 })
 
-t.test('a slow query gets three quarters of the connections: those of other maps are answered meanwhile', async t => {
+t.test('a slow query gets at most three quarters of the connections, so other maps are answered', async t => {
   const { servers, database } = databaseOn(t, mariadb, { connections: 8, statementMs: 3_000 })
   const query = queryOf('SELECT SLEEP(?)')
   const slow = Array.from({ length: 20 }, () => database.ask(query, ['60'], patient))
@@ -130,7 +130,7 @@ t.test('a slow query gets three quarters of the connections: those of other maps
   t.same(new Set((await Promise.all(slow)).map(reasonOf)), new Set(['timeout']))
 })
 
-t.test('37 lookups at once of a slow query on eight connections: those that can\'t wait come too late, and the server is not to blame', async t => {
+t.test('37 simultaneous lookups of a slow query on eight connections: some time out, no breaker opens', async t => {
   const { servers, changes, database } = databaseOn(t, mariadb, { connections: 8 })
   await fill(database, servers, 8)
   const answers = await Promise.all(Array.from({ length: 37 }, (_, at) =>
@@ -140,7 +140,7 @@ t.test('37 lookups at once of a slow query on eight connections: those that can\
   t.same(await reasons(database, 8), Array(8).fill('rows'))
 })
 
-t.test('the account may have three connections: all are answered on these, and the server is not to blame', async t => {
+t.test('with an account of three connections all questions are answered, and the breaker stays closed', async t => {
   await mariadb.sql(`CREATE USER few IDENTIFIED BY 'few' WITH MAX_USER_CONNECTIONS 3; GRANT SELECT ON mail.* TO few`)
   const { servers, changes } = serversFor(t, { connections: 8 })
   const database = servers.database([inet(mariadb)], loginTo(mariadb, { user: 'few', password: 'few' }))
@@ -150,7 +150,7 @@ t.test('the account may have three connections: all are answered on these, and t
   t.same(changes, [])
 })
 
-t.test('connections stand ready, and come back by themselves when the server closes them', async t => {
+t.test('the pool keeps connections ready, and replaces those that the server closes', async t => {
   const { servers } = serversFor(t, { standing: 2 })
   await untilSessions(mariadb, all => all.length === 0)
   const database = servers.database([inet(mariadb)], loginTo(mariadb))
@@ -163,7 +163,7 @@ t.test('connections stand ready, and come back by themselves when the server clo
   t.match(statusOf(servers), { state: 'closed', lastError: '' })
 })
 
-t.test('connections are replaced when they are old: a variable that was raised is in force, and no question fails', async t => {
+t.test('the pool replaces old connections, so a raised variable takes effect, and no question fails', async t => {
   const { database } = databaseOn(t, mariadb, { standing: 2, maxAgeMs: 200 })
   const variable = queryOf('SELECT @@group_concat_max_len')
   const value = async (): Promise<unknown> => {
@@ -179,7 +179,7 @@ t.test('connections are replaced when they are old: a variable that was raised i
   t.same(values, new Set([before, '123456']))
 })
 
-t.test('killed and started again with the pool idle: no question notices', async t => {
+t.test('a server that was restarted while the pool was idle fails no question', async t => {
   const restarted = await startBed(t)
   const { changes, database } = databaseOn(t, restarted)
   await Promise.all(Array.from({ length: 20 }, () => database.ask(lookAlias, [known], patient)))
@@ -189,7 +189,7 @@ t.test('killed and started again with the pool idle: no question notices', async
   t.same(changes, [])
 })
 
-t.test('idle connections killed by the server, or dead without a word: the next question gets a new one', async t => {
+t.test('if idle connections were killed, or died silently, the next question gets a new one', async t => {
   const { servers, changes, proxy, database } = await databaseBehind(t, mariadb)
   for (let round = 0; round < 5; round++) {
     t.same(await reasons(database, 1), ['rows'])
@@ -203,7 +203,7 @@ t.test('idle connections killed by the server, or dead without a word: the next 
   t.equal(statusOf(servers).state, 'closed')
 })
 
-t.test('all connections busy: overloaded when the time is over, and the breaker stays out of it', async t => {
+t.test('a question for which no connection becomes free ends as overloaded, and the breaker stays closed', async t => {
   const { servers, changes, database } = databaseOn(t, mariadb, { connections: 2 })
   const lock = await createConnection({ socketPath: mariadb.socket, user: 'root', database: 'mail' })
   t.teardown(() => lock.end())
@@ -221,7 +221,7 @@ t.test('all connections busy: overloaded when the time is over, and the breaker 
   t.same(changes, [])
 })
 
-t.test('C83 too many connections: source-refused', async t => {
+t.test('C83 "too many connections" is source-refused', async t => {
   const small = await startBed(t, ['--max-connections=10'])
   const { servers } = serversFor(t)
   const others = await Promise.all(Array.from({ length: 10 }, () =>
@@ -233,7 +233,7 @@ t.test('C83 too many connections: source-refused', async t => {
   t.same(seen(await database.ask(lookAlias, [known], patient)), knownAnswer)
 })
 
-t.test('an unused connection is closed after the idle time, with leave taken', async t => {
+t.test('the pool closes an unused connection after the idle time, in MySQL\'s own way', async t => {
   const { servers } = serversFor(t, { idleMs: 20 })
   await untilSessions(mariadb, all => all.length === 0)
   const before = await mariadb.sql('SHOW GLOBAL STATUS LIKE \'Aborted_clients\'')
@@ -245,7 +245,7 @@ t.test('an unused connection is closed after the idle time, with leave taken', a
   t.same(await reasons(database, 1), ['rows'])
 })
 
-t.test('closed: the connections are gone, what waits is sent away, and nothing is asked any more', async t => {
+t.test('close() ends all connections and waiting questions, and later ones are refused', async t => {
   const { servers, database } = databaseOn(t, mariadb, { connections: 1 })
   await reasons(database, 1)
   const busy = database.ask(queryOf('SELECT SLEEP(?)'), ['600'], patient)

@@ -10,7 +10,7 @@ import {
 
 const mariadb = await startBed(t)
 
-t.test('refused: source-down for each, and after so many in a row breaker-open without a try', async t => {
+t.test('while connections are refused, questions get source-down, and breaker-open after some failures', async t => {
   const { changes, proxy, database } = await databaseBehind(t, mariadb)
   t.same(await reasons(database, 10), Array(10).fill('rows'))
   proxy.refuse()
@@ -25,7 +25,7 @@ t.test('refused: source-down for each, and after so many in a row breaker-open w
 })
 
 for (const { well, state } of [{ well: 1, state: 'open' }, { well: 20, state: 'closed' }]) {
-  t.test(`three of ${3 + well} questions fail, and not so many in a row as would do alone: the breaker is ${state}`, async t => {
+  t.test(`three of ${3 + well} questions fail, never enough in a row: the breaker is ${state}`, async t => {
     const { servers, proxy, database } = await databaseBehind(t, mariadb, { failures: 4 })
     t.same(await reasons(database, well), Array(well).fill('rows'))
     proxy.refuse()
@@ -42,7 +42,7 @@ for (const { well, state } of [{ well: 1, state: 'open' }, { well: 20, state: 'c
   })
 }
 
-t.test('a server that failed is tried in the background, and answers again though nobody asked', async t => {
+t.test('Holdfast tries a failed server in the background, so it is used again even if nobody asks', async t => {
   const { servers, changes, until, proxy, database } = await databaseBehind(t, mariadb, { resetMs: 50 })
   proxy.refuse()
   await reasons(database, 3)
@@ -61,7 +61,7 @@ t.test('a server that failed is tried in the background, and answers again thoug
   t.equal(proxy.accepted(), accepted, 'on the connection that was tried')
 })
 
-t.test('while a server is tried no question waits for it', async t => {
+t.test('no question waits for a server while Holdfast tries it in the background', async t => {
   const { until, proxy, database } = await databaseBehind(t, mariadb, { resetMs: 50 })
   proxy.refuse()
   await reasons(database, 3)
@@ -71,7 +71,7 @@ t.test('while a server is tried no question waits for it', async t => {
   t.same(await reasons(database, 5), Array(5).fill('breaker-open'))
 })
 
-t.test('hung: one question finds the server silent, no other waits, and then all are breaker-open; awake again, it answers', async t => {
+t.test('only one question waits for a hung server; then all get breaker-open until it answers again', async t => {
   const hanging = await startBed(t)
   const { until, database } = databaseOn(t, hanging, { resetMs: 50, statementMs: 2_000, silentMs: 500 })
   t.same(await reasons(database, 2), ['rows', 'rows'])
@@ -85,7 +85,7 @@ t.test('hung: one question finds the server silent, no other waits, and then all
   t.same(await reasons(database, 5), Array(5).fill('rows'))
 })
 
-t.test('silent with questions sent and in the queue: all are sent away, no statement is ended, and the answers end the silence', async t => {
+t.test('when a server counts as silent, its questions fail; their statements go on and end the silence', async t => {
   const { servers, changes, proxy, database } = await databaseBehind(t, mariadb, { connections: 3, silentMs: 1_000 })
   await fill(database, servers, 3)
   proxy.slow(5_000)
@@ -99,14 +99,14 @@ t.test('silent with questions sent and in the queue: all are sent away, no state
   t.same(changes, [])
 })
 
-t.test('one slow query alone is no silence: the server lets in another connection meanwhile', async t => {
+t.test('one slow query alone does not make a server count as silent, if it accepts another connection', async t => {
   const { changes, database } = databaseOn(t, mariadb, { silentMs: 2_000 })
   await reasons(database, 1)
   t.equal(reasonOf(await database.ask(queryOf('SELECT SLEEP(5), ?'), ['x'], patient)), 'rows')
   t.same(changes, [])
 })
 
-t.test('silent while an absence is judged: its asker doesn\'t wait for the judgement', async t => {
+t.test('a server that falls silent while an absence is judged does not keep the asker waiting', async t => {
   const { proxy, database } = await databaseBehind(t, mariadb, { silentMs: 1_000 })
   await reasons(database, 1)
   const answer = await database.ask(lookAlias, ['nobody'], patient, {
@@ -118,7 +118,7 @@ t.test('silent while an absence is judged: its asker doesn\'t wait for the judge
   t.equal(reasonOf(answer), 'timeout')
 })
 
-t.test('a server that has never let anybody in: one question waits for it, no other does, and it is out when a try to connect is', async t => {
+t.test('only one question waits for a server that never completed a log-in; then it counts as out', async t => {
   const { changes, until, proxy, database } = await databaseBehind(t, mariadb, { silentMs: 20, statementMs: 1_000, connectTimeoutMs: 3_000 })
   proxy.stall()
   t.equal(reasonOf(await database.ask(lookAlias, [known], 1_000)), 'timeout')
@@ -127,7 +127,7 @@ t.test('a server that has never let anybody in: one question waits for it, no ot
   t.same(changes.map(({ state, detail }) => [state, detail]), [['open', 'no answer in time']])
 })
 
-t.test('hung with questions in the queue: they are sent away when the breaker opens, not when their time is over', async t => {
+t.test('when the breaker opens for a hung server, queued questions fail at once, not after their time', async t => {
   const { servers, proxy, database } = await databaseBehind(t, mariadb, { connections: 3, statementMs: 2_000 })
   await fill(database, servers, 3)
   proxy.blackhole()
@@ -136,7 +136,7 @@ t.test('hung with questions in the queue: they are sent away when the breaker op
   t.same(waiting.map(reasonOf), Array(17).fill('breaker-open'))
 })
 
-t.test('hung with more questions sent than it takes to open the breaker: those whose connection is dropped wait for no other', async t => {
+t.test('a question that loses its connection to a hung server does not wait for another connection', async t => {
   const { servers, changes, proxy, database } = await databaseBehind(t, mariadb, { connections: 6, statementMs: 2_000 })
   await fill(database, servers, 6)
   proxy.blackhole()
@@ -148,7 +148,7 @@ t.test('hung with more questions sent than it takes to open the breaker: those w
   t.same(changes.map(({ state }) => state), ['open'])
 })
 
-t.test('a dump locks the tables: lookups wait in vain, and the server is not to blame', async t => {
+t.test('lookups that time out because a dump locks the tables do not open the breaker', async t => {
   const { changes, database } = databaseOn(t, mariadb, { statementMs: 2_000 })
   const dump = await createConnection({ socketPath: mariadb.socket, user: 'root', database: 'mail' })
   t.teardown(() => dump.end())
@@ -159,7 +159,7 @@ t.test('a dump locks the tables: lookups wait in vain, and the server is not to 
   t.same(changes, [])
 })
 
-t.test('two log-ins on one server are told apart, and what the server says of one is shown', async t => {
+t.test('status distinguishes two log-ins on one server, and shows what the server says about each', async t => {
   await mariadb.sql(`CREATE USER old IDENTIFIED BY 'old' PASSWORD EXPIRE; GRANT SELECT ON mail.* TO old;
     CREATE USER owner; GRANT SELECT ON mail.* TO owner; CREATE DEFINER = owner SQL SECURITY DEFINER VIEW owned AS SELECT * FROM alias;
     DROP USER owner`)
@@ -179,7 +179,7 @@ t.test('two log-ins on one server are told apart, and what the server says of on
   })
 })
 
-t.test('a view\'s definer is dropped and made again: the connections that stand take it up at once', async t => {
+t.test('once a view\'s definer is created again, open connections can use the view at once', async t => {
   await mariadb.sql(`CREATE USER lender; GRANT SELECT ON mail.* TO lender;
     CREATE DEFINER = lender SQL SECURITY DEFINER VIEW lent AS SELECT * FROM alias`)
   await untilSessions(mariadb, all => all.length === 0)
@@ -194,7 +194,7 @@ t.test('a view\'s definer is dropped and made again: the connections that stand 
   t.same((await sessions(mariadb)).map(({ id }) => id), standing.map(({ id }) => id))
 })
 
-t.test('a query that timed out is ended by the server itself, its connection goes on, and its answer reaches nobody', async t => {
+t.test('the server ends a query that timed out; its connection stays in use, and nobody gets its answer', async t => {
   const { servers, database } = databaseOn(t, mariadb, { connections: 1, statementMs: 2_000 })
   const slow = queryOf('SELECT ? FROM alias WHERE SLEEP(600) = 0')
   await reasons(database, 1)
@@ -205,7 +205,7 @@ t.test('a query that timed out is ended by the server itself, its connection goe
   t.match(statusOf(servers), { state: 'closed', connections: 1 })
 })
 
-t.test('a reply that came in time counts, though this process was held up longer', async t => {
+t.test('a reply that arrived in time counts, even if this process was held up past the deadline', async t => {
   const { database } = databaseOn(t, mariadb, { connections: 1 })
   await reasons(database, 1)
   const called = 'SELECT VARIABLE_VALUE AS called FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = \'COM_CALL_PROCEDURE\''
@@ -230,7 +230,7 @@ t.test('a missing table, column or right is an error of the query, and leaves th
   t.same(changes, [])
 })
 
-t.test('a subquery of two rows is an error for this key only', async t => {
+t.test('a subquery with two rows is an error for this key only', async t => {
   const { database } = databaseOn(t, mariadb)
   await mariadb.sql('CREATE TABLE twice (k VARCHAR(9)); INSERT INTO twice VALUES (\'two\'), (\'two\'), (\'one\')')
   const sql = queryOf('SELECT (SELECT k FROM twice WHERE k = ?)')
@@ -238,13 +238,13 @@ t.test('a subquery of two rows is an error for this key only', async t => {
   t.same(seen(await database.ask(sql, ['one'], patient)), { kind: 'rows', rows: [['one']] })
 })
 
-t.test('an error whose text holds the key: the detail doesn\'t', async t => {
+t.test('the detail of an error leaves out the key that the server\'s text contains', async t => {
   const { database } = databaseOn(t, mariadb)
   const answer = await database.ask(queryOf('CALL fail_with(45000 - 43356, ?)'), ['secret@example.com'], patient)
   t.match(answer, { reason: 'query-error', detail: /error 1644 ER_SIGNAL_EXCEPTION$/ })
 })
 
-t.test('a deadlock or a lock wait is tried once more', async t => {
+t.test('Holdfast repeats a query once after a deadlock or a lock wait', async t => {
   for (const errno of [1205, 1213]) {
     const { servers, database } = databaseOn(t, mariadb)
     t.same(seen(await database.ask(queryOf(`CALL fail_once(${errno}, ?)`), [known], patient)), knownAnswer)

@@ -41,7 +41,7 @@ const cipher = async (host: Host, tls: Partial<Tls>, user = 'private'): Promise<
 const byAddress = (port: number): Host => ({ kind: 'inet', host: '127.0.0.1', port })
 const byName = (port: number): Host => ({ kind: 'inet', host: 'localhost', port })
 
-t.test('a certificate from the named authority is taken', async t => {
+t.test('Holdfast accepts a certificate from the named authority', async t => {
   t.match(await cipher(inet(named), { caFile: file('ca.pem') }), /^TLS_/)
 })
 
@@ -49,22 +49,22 @@ t.test('the authority may be in a folder, among other files', async t => {
   t.match(await cipher(inet(named), { caPath: file('authorities') }), /^TLS_/)
 })
 
-t.test('a certificate from another authority is refused', async t => {
+t.test('Holdfast refuses a certificate from another authority', async t => {
   t.match(await cipher(inet(named), { caFile: file('stranger.pem') }), /^TLS: .*certificate/)
 })
 
-t.test('verify without an authority: those of the machine don\'t know the certificate', async t => {
+t.test('with tls_verify_cert alone, the certificate must be from an authority that the machine trusts', async t => {
   t.match(await cipher(byName(named.port), { verify: true }), /^TLS: .*certificate/)
 })
 
-t.test('verify: the name in the certificate must be the host\'s', async t => {
+t.test('with tls_verify_cert, the name in the certificate must be that of the host', async t => {
   t.match(await cipher(byName(named.port), { caFile: file('ca.pem'), verify: true }), /^TLS_/)
   t.match(await cipher(byAddress(named.port), { caFile: file('ca.pem'), verify: true }), /^TLS: .*127\.0\.0\.1/)
   t.match(await cipher(byAddress(addressed.port), { caFile: file('ca.pem'), verify: true }), /^TLS_/)
   t.match(await cipher(byName(addressed.port), { caFile: file('ca.pem'), verify: true }), /^TLS: .*localhost/)
 })
 
-t.test('verify: the common name, an address too, counts where there is no DNS name beside it, as for Postfix\'s own client', async t => {
+t.test('a common name, even an address, counts if the certificate has no DNS name, as in Postfix\' client', async t => {
   /**
    * For an address, and for the name `localhost`, which Postfix's client takes for the socket. A newer client library
    * asks for no name at 127.0.0.1, so it is another one of this host.
@@ -99,12 +99,12 @@ t.test('verify: the common name, an address too, counts where there is no DNS na
   }
 })
 
-t.test('verify over a unix socket: the authority counts, there is no name', async t => {
+t.test('with tls_verify_cert over a unix socket, only the authority counts, since there is no host name', async t => {
   t.match(await cipher(unix(addressed), { caFile: file('ca.pem'), verify: true }), /^TLS_/)
   t.match(await cipher(unix(addressed), { caFile: file('stranger.pem'), verify: true }), /^TLS: .*certificate/)
 })
 
-t.test('with ciphers only: encrypted with whoever answers', async t => {
+t.test('with tls_ciphers alone, the connection is encrypted, whatever the certificate is', async t => {
   t.match(await cipher(inet(named), { ciphers: 'ECDHE-RSA-AES256-GCM-SHA384:TLS_AES_256_GCM_SHA384' }), /^TLS_AES_256_GCM_SHA384$/)
 })
 
@@ -113,7 +113,7 @@ t.test('a client certificate logs in where one is asked for', async t => {
   t.match(await cipher(inet(named), { caFile: file('ca.pem') }, 'certified'), /^error 1045: Access denied/)
 })
 
-t.test('over TLS too, an ended connection is noticed and a large result is not read to its end', async t => {
+t.test('over TLS, too, Holdfast notices an ended connection, and stops reading a result that is too large', async t => {
   const lost: Connection[] = []
   const target = {
     host: inet(named), user: 'private', password: 'secret', dbname: '', charset: 'utf8mb4',
@@ -135,12 +135,12 @@ t.test('over TLS too, an ended connection is noticed and a large result is not r
   t.same(lost.map(({ isOpen }) => isOpen), [false, false])
 })
 
-t.test('a server without TLS is not spoken to in the clear', async t => {
+t.test('Holdfast sends nothing in the clear to a server without TLS', async t => {
   const plain = await startBed(t, ['--skip-ssl'])
   t.equal(await cipher(inet(plain), { caFile: file('ca.pem') }), 'the server offers no TLS')
 })
 
-t.test('a file that isn\'t there, or isn\'t a certificate, is reported at once', async t => {
+t.test('a file that doesn\'t exist, or is no certificate, is reported at once', async t => {
   t.throws(() => readTls({ ...none, caFile: file('nosuch.pem') }), { message: /nosuch\.pem/ })
   t.throws(() => readTls({ ...none, certFile: file('ca.key'), keyFile: file('ca.key') }))
 })

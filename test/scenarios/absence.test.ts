@@ -11,7 +11,7 @@ import { startHoldfast } from '../fixtures/daemon.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
-t.test('MariaDB killed: a known recipient without an alias is answered absent, an address that may only send is deferred', async t => {
+t.test('with MariaDB killed a known recipient without alias is absent, an address that only sends waits', async t => {
   const mariadb = await startMariadb({ sql: `
     CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT);
     CREATE TABLE recipient (address VARCHAR(255) PRIMARY KEY);

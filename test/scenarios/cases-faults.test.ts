@@ -131,7 +131,7 @@ t.test('C76 the host is a black hole, which drops what should open a connection'
   t.match(await askInVain('full', 'info@example.com'), /^TEMP timeout: /)
 })
 
-t.test('C77 the host\'s name can\'t be looked up, in each way; it heals by itself, and known keys are served meanwhile', async t => {
+t.test('C77 while the host\'s name does not resolve, known keys are answered, and it heals by itself', async t => {
   const well: Name = { a: ['127.0.0.1'] }
   let name: Name | undefined = well
   const nameserver = await during(t, startZone(() => name, { host: '127.0.5.3', options: 'timeout:1 attempts:1' }))
@@ -155,13 +155,13 @@ t.test('C77 the host\'s name can\'t be looked up, in each way; it heals by itsel
   t.equal(await untilAnswered(bed, 'alias', 'user@example.com'), 'OK user@example.net')
 })
 
-t.test('C79 a query that takes too long: the next ones are answered, and never with its rows', async t => {
+t.test('C79 after a query that takes too long the next ones are answered, never with its rows', async t => {
   t.match(await askInVain('slow', 'info@example.com'), /^TEMP timeout: /)
   t.equal(await askInVain('alias', 'info@example.com'), 'OK box@example.net')
   t.equal(await askInVain('alias', 'nobody@example.com'), 'NOTFOUND ')
 })
 
-t.test('C80 the server was restarted while the connections were idle: no lookup notices', async t => {
+t.test('C80 a restart of the server while connections are idle fails no lookup', async t => {
   const burst = (name: string): Promise<readonly string[]> => Promise.all(Array.from({ length: 100 }, (_, at) => ask('echo', `${name}${at}@example.com`)))
   const expected = (name: string): readonly string[] => Array.from({ length: 100 }, (_, at) => `OK ${name}${at}@example.com`)
   t.same(await burst('before'), expected('before'))
@@ -195,7 +195,7 @@ t.test('C86 a proxy for SQL whose servers are gone: the deadline holds, or the b
   for (const reply of replies) t.match(reply, /^TEMP (timeout|source-down|breaker-open): /)
 })
 
-t.test('C88 C89 a table, or a column, that isn\'t there: answered as soon as it is', async t => {
+t.test('C88 C89 lookups are answered as soon as a missing table or column exists', async t => {
   for (let times = 0; times < 2; times++) {
     t.match(await ask('later', 'info@example.com'), /^TEMP query-error: .*error 1146/)
     t.match(await ask('column', 'info@example.com'), /^TEMP query-error: .*error 1054/)
@@ -205,7 +205,7 @@ t.test('C88 C89 a table, or a column, that isn\'t there: answered as soon as it 
   t.equal(await ask('column', 'info@example.com'), 'OK late@example.net')
 })
 
-t.test('C91 a deadlock or a lock wait: tried once more', async t => {
+t.test('C91 Holdfast repeats a query once after a deadlock or a lock wait', async t => {
   t.equal(await ask('once', 'info@example.com'), 'OK box@example.net')
   t.match(await ask('deadlock', 'info@example.com'), /^TEMP query-error: .*error 1213/)
   t.match(await ask('lockWait', 'info@example.com'), /^TEMP query-error: .*error 1205/)
@@ -226,7 +226,7 @@ t.test('C92 a table that is damaged, or that has no file', async t => {
   t.equal(await ask('alias', 'info@example.com'), 'OK box@example.net')
 })
 
-t.test('C121 the first query after an outage is wrong: the server is used again all the same', async t => {
+t.test('C121 the server is used again after an outage even if the first query is wrong', async t => {
   flaky.refuse()
   // The copy has left a connection, and is sure of keys in ASCII.
   flaky.dropAll()
@@ -239,7 +239,7 @@ t.test('C121 the first query after an outage is wrong: the server is used again 
   t.equal(await ask('flaky', 'info@example.com'), 'OK box@example.net')
 })
 
-t.test('C122 a server still hangs: none of 500 lookups tries it or waits for it, known keys are answered', async t => {
+t.test('C122 while a server hangs, none of 500 lookups waits for it, and known keys are answered', async t => {
   const proxy = await proxyTo(t, mariadb.socket)
   const bed = await start(t, {
     databases: { db: `127.0.0.1:${proxy.port}` }, maps: { alias: { fresh_for: '1ms' } },
@@ -254,7 +254,7 @@ t.test('C122 a server still hangs: none of 500 lookups tries it or waits for it,
   t.same(Object.fromEntries(reasonsOf(others)), { 'breaker-open': 500 })
 })
 
-t.test('C124 the first lookup of all is in vain: the server is asked again all the same', async t => {
+t.test('C124 the server is asked again even if the very first lookup failed', async t => {
   stalling.stall()
   stalling.dropAll()
   t.match(await ask('stalling', 'früh@example.com'), /^TEMP (timeout|breaker-open): /)
@@ -274,7 +274,7 @@ t.test('C125 a thousand lookups over five maps on a server that is down: the map
   t.ok(tried <= 3, `${tried} lookups tried it`)
 })
 
-t.test('C146 started with MySQL and Redis away: it listens, defers, and answers when they are there', async t => {
+t.test('C146 a daemon that starts without MySQL and Redis listens, defers, and answers once they are up', async t => {
   const redis = await during(t, startRedis())
   const [toMysql, toRedis] = await Promise.all([proxyTo(t, mariadb.socket), proxyTo(t, redis.socket)])
   for (const proxy of [toMysql, toRedis]) proxy.refuse()

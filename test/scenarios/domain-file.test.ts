@@ -18,7 +18,7 @@ import { tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
-t.test('a domain that is added to the file of `domain = hash:` is asked for without a reload, as Postfix does', async t => {
+t.test('a domain added to the file of `domain = hash:` is looked up without a reload, as in Postfix', async t => {
   const mariadb = await during(t, startMariadb({ sql: tableSql('(\'a@old.example\', \'box\'), (\'b@new.example\', \'box\')') }))
   const folder = freshFolder()
   writeFileSync(join(folder, 'main.cf'), `compatibility_level = 3.6\nqueue_directory = ${folder}\n`)

@@ -118,7 +118,7 @@ t.test('edited and put back, while most of the table is missing', async t => {
   t.notOk('NOTFOUND' in await answers(holdfast, 'alias', rows))
 })
 
-t.test('what a reload changes by mistake, the next one puts back: in an outage, and with the table emptied', async t => {
+t.test('the next reload undoes a mistaken one, also in an outage, and with the table emptied', async t => {
   const mistakes: ReadonlyMap<string, (dir: string) => string> = new Map([
     ['the map is removed', dir => configOf(dir, [other], 'another')],
     ['the map is defined otherwise', dir => configOf(dir, [{ query: `${query} LIMIT 1` }])],

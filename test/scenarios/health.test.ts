@@ -69,7 +69,7 @@ t.test('status --watch shows the state anew, in colour on a terminal and plain e
   t.notMatch(stdout, '\x1b')
 })
 
-t.test('HTTP clients that send nothing, half a request or no second one are closed, and are bounded meanwhile', async t => {
+t.test('Holdfast limits HTTP clients, and closes those that send nothing, half a request or no second one', async t => {
   const holdfast = await during(t, startHoldfast(config), 'kill')
   const path = join(holdfast.dir, 'health')
   const sent = ['', 'GET /livez HTTP/1.1\r\nHost: x\r\n', 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n']

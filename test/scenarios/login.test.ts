@@ -35,7 +35,7 @@ const shutOut = {
 } as const
 
 for (const [name, { start, skip, shut, mend, why }] of Object.entries(shutOut)) {
-  t.test(`${name}: reported with the file and the remedy, deferred meanwhile, answered when mended`, { skip }, async t => {
+  t.test(`${name}: check names file and remedy; lookups wait, and are answered after the repair`, { skip }, async t => {
     const server = await during(t, start({ sql: row + shut }))
     let file = ''
     const holdfast = await during(t, startHoldfast(dir => {

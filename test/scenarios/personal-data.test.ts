@@ -44,7 +44,7 @@ t.test('keys and values are logged at debug level alone, from a reload to the ne
   for (const path of ['metrics', 'status', 'readyz']) t.notMatch(await (await fetch(`http://127.0.0.1:${port}/${path}`)).text(), /ann@|nobody@|secret-box/)
 })
 
-t.test('a peer that asks for maps that there are not makes no series in the metrics, and one line in the log', async t => {
+t.test('a client that asks for unknown maps adds no series to the metrics, and one line to the log', async t => {
   const port = await freePort()
   const holdfast = await during(t, startHoldfast(dir => config(dir, port, 'info')), 'kill')
   const series = async (): Promise<readonly string[]> => (await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()).split('\n')

@@ -40,7 +40,7 @@ t.test('a connection outlives a reload, and its next request is answered from th
   t.equal(String(await wire.netstring()), 'OK one')
 })
 
-t.test('addresses that are new open, and those that are gone close', async t => {
+t.test('a reload opens new addresses, and closes removed ones', async t => {
   const [before, after] = [await freePort(), await freePort()]
   const holdfast = await during(t, start(before), 'kill')
   t.equal(await tcpTableAsk({ host: '127.0.0.1', port: before }, 'key'), '200 one')
@@ -74,7 +74,7 @@ t.test('an address that is taken changes nothing, not even the other addresses',
   await t.rejects(openWire({ host: '127.0.0.1', port: free }))
 })
 
-t.test('a reload keeps what memory knows: a known key is served on while MySQL is down', async t => {
+t.test('a reload keeps what memory knows: while MySQL is down, a known key is still answered', async t => {
   const mariadb = await during(t, startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(90), v VARCHAR(90)); INSERT INTO a VALUES (\'key\', \'value\')' }))
   const configuration = (dir: string, staleFor: string): string => `
 listen:
@@ -104,7 +104,7 @@ databases:
   t.match(await socketmapAsk(path, 'm', 'other'), /^TEMP /)
 })
 
-t.test('the account may have no more connections than one configuration takes: after a reload every key is found', async t => {
+t.test('a reload finds every key, even if the account may have no more connections than before it', async t => {
   const keys = Array.from({ length: 40 }, (_, n) => `key${n}`)
   const mariadb = await during(t, startMariadb({ sql: `CREATE TABLE a (k VARCHAR(90));
     INSERT INTO a VALUES ${keys.map(key => `('${key}')`).join()}` }))
@@ -132,7 +132,7 @@ maps:
   t.strictSame(await Promise.all(keys.map(key => socketmapAsk(path, 'm', key))), keys.map(key => `OK ${key}`))
 })
 
-t.test('a reload reads certificates anew: an authority that is exchanged is trusted, and no client is dropped', async t => {
+t.test('a reload reads certificates again: Holdfast trusts the new authority, and drops no client', async t => {
   const certificates = await makeCertificates()
   t.teardown(() => certificates.remove())
   await Promise.all([certificates.authority('former'), certificates.certificate('server', 'IP:127.0.0.1')])
@@ -246,7 +246,7 @@ t.test('a reload in an outage of MySQL knows at once what only Redis knows', asy
   t.equal(await ask('one'), 'OK 1')
 })
 
-t.test('a reload in an outage still lets strangers pass, where a list of domains has neither a row nor a copy', async t => {
+t.test('after a reload in an outage strangers still pass if a list of domains has no row and no copy', async t => {
   const mariadb = await during(t, startMariadb({ sql: 'CREATE TABLE relay_domain (domain varchar(255));' }))
   const holdfast = await during(t, startHoldfast(dir => JSON.stringify({
     listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', copy_rows: 0, recipient_guard: ['relay_domain'],

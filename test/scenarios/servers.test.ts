@@ -94,7 +94,7 @@ const untilFound = async ({ askNew }: Bed): Promise<readonly string[]> => {
   return replies
 }
 
-t.test('a log-in takes three deadlines (reverse DNS): check waits for it, and all is answered once it is through', async t => {
+t.test('a log-in that takes three deadlines (reverse DNS): check waits for it, and lookups work after it', async t => {
   const proxy = await proxyTo(t)
   // A log-in is five chunks from the server; a question is one.
   proxy.slow(300)
@@ -107,7 +107,7 @@ t.test('a log-in takes three deadlines (reverse DNS): check waits for it, and al
   t.equal(code, 0, stdout)
 })
 
-t.test('360 ms of round trip: 20 of 20 lookups are answered once a connection stands', async t => {
+t.test('a round trip of 360 ms: all lookups are answered once a connection is open', async t => {
   const proxy = await proxyTo(t)
   proxy.slow(360)
   const bed = await start(t, `127.0.0.1:${proxy.port}`)
@@ -116,7 +116,7 @@ t.test('360 ms of round trip: 20 of 20 lookups are answered once a connection st
   t.same(await times(20, bed.askNew), Array(20).fill('found'))
 })
 
-t.test('a name has a dead IPv6 address and an IPv4 address that takes a second to connect: all is answered once it has', async t => {
+t.test('a name with a dead IPv6 address and a slow IPv4 address: all lookups are answered once connected', async t => {
   const port = await freePort()
   const [dead, slow] = [await startHole('::1', port), await startHole('127.0.0.1', port, mariadb.socket)]
   t.teardown(() => Promise.all([dead.stop(), slow.stop()]))
@@ -131,7 +131,7 @@ t.test('a name has a dead IPv6 address and an IPv4 address that takes a second t
   t.notMatch(bed.log(), /not answering/)
 })
 
-t.test('the name server is silent: each try ends when its time is over, and the server is found once its name is', async t => {
+t.test('a silent name server: each try ends after its time, and Holdfast connects once the name resolves', async t => {
   let name: Name = { fault: 'silent' }
   const zone = await during(t, startZone(() => name, { host: ownHost, options: 'timeout:2 attempts:5' }))
   const bed = await start(t, `db.test:${(await proxyTo(t)).port}`, {
@@ -144,7 +144,7 @@ t.test('the name server is silent: each try ends when its time is over, and the 
   t.equal(await bed.askNew(), 'found')
 })
 
-t.test('an address moves, and the connections are dead without a word: found again from the second lookup on, or after one reset', async t => {
+t.test('an address moves, connections die silently: the second lookup works, or those after one reset', async t => {
   const moved = await during(t, startMariadb({ sql }))
   const proxy = await proxyTo(t)
   const bed = await start(t, `127.0.0.1:${proxy.port}`, { more: { deadline: '1s', breaker: { reset: '100ms' } } })
@@ -158,7 +158,7 @@ t.test('an address moves, and the connections are dead without a word: found aga
   t.equal(await bed.ask('nobody'), 'NOTFOUND ')
 })
 
-t.test('one of two hosts is a black hole: once it is found out, none of 100 lookups waits for it or fails', async t => {
+t.test('one of two hosts is a black hole: once its breaker is open, no lookup waits for it or fails', async t => {
   const [first, second] = [await proxyTo(t), await proxyTo(t)]
   first.blackhole()
   // The socket is asked first.
@@ -171,7 +171,7 @@ t.test('one of two hosts is a black hole: once it is found out, none of 100 look
   t.equal(first.accepted(), accepted)
 })
 
-t.test('37 lookups at once of a 0.5 s query on eight connections: those that are too late are overload, and the server is not called failed', async t => {
+t.test('37 simultaneous lookups of a 0.5 s query on eight connections: some time out, no breaker opens', async t => {
   const bed = await start(t, `unix:${mariadb.socket}`, { q: 'SELECT goto FROM alias WHERE address=\'%s\' AND SLEEP(0.5) = 0' })
   t.equal(await bed.postmap('user400'), 'box400')
   const replies = new Set(await Promise.all(Array.from({ length: 37 }, bed.askNew)))
@@ -181,7 +181,7 @@ t.test('37 lookups at once of a 0.5 s query on eight connections: those that are
   t.notMatch(bed.log(), /not answering/)
 })
 
-t.test('a server hangs through many tries and wakes: its max_connect_errors has not blocked this host', async t => {
+t.test('the tries while a server hangs don\'t make its max_connect_errors block this host', async t => {
   const [address] = Object.values(networkInterfaces()).flatMap(each => each ?? [])
     .filter(({ family, internal }) => family === 'IPv4' && !internal).map(each => each.address)
   // For loopback MariaDB does not count.
@@ -209,7 +209,7 @@ t.test('a server hangs through many tries and wakes: its max_connect_errors has 
   t.ok(Number(errors?.['Value']) < 8, JSON.stringify(errors))
 })
 
-t.test('MySQL is back while nobody asks: the daemon finds it by itself', async t => {
+t.test('the daemon finds out by itself that MySQL is back, even if nobody asks', async t => {
   const proxy = await proxyTo(t)
   const bed = await start(t, `127.0.0.1:${proxy.port}`, { more: { breaker: { reset: '100ms' } } })
   t.equal(await bed.askNew(), 'found')

@@ -32,7 +32,7 @@ t.test('systemd is told when it is ready, reloads, lives, and stops', async t =>
   t.equal((await exit).code, 0)
 })
 
-t.test('a socket that is handed over is served, is not removed at the end, and holds clients until the next process', async t => {
+t.test('Holdfast serves a socket from systemd and leaves it there, so clients wait for the next process', async t => {
   const dir = freshFolder()
   const socket = join(dir, 's')
   writeFileSync(join(dir, 'holdfast.yaml'), config(dir))
@@ -89,7 +89,7 @@ t.test('systemd rates the unit at most 2.0, and finds no fault in it', async t =
   t.same(verified.stderr.split('\n').filter(line => line.includes(folder) || line.startsWith('holdfast.')), [])
 })
 
-t.test('`holdfast reload`, which systemd runs, waits for the verdict, and fails if a definition has faults', async t => {
+t.test('`holdfast reload`, which systemd runs, waits for the result, and fails if a definition has faults', async t => {
   const holdfast = await during(t, startHoldfast(config, { env: { ...process.env, RUNTIME_DIRECTORY: freshFolder() } }), 'kill')
   const env = readFileSync(`/proc/${holdfast.pid()}/environ`, 'utf8').split('\0')
   const folder = env.find(line => line.startsWith('RUNTIME_DIRECTORY='))?.slice('RUNTIME_DIRECTORY='.length)
@@ -105,7 +105,7 @@ t.test('`holdfast reload`, which systemd runs, waits for the verdict, and fails 
   t.match(await reload(), { code: 0 })
 })
 
-t.test('SIGHUP while the daemon starts does not end it, and it reads its configuration again once it is ready', async t => {
+t.test('SIGHUP during the start does not end the daemon; it reloads once it is ready', async t => {
   const dir = freshFolder()
   writeFileSync(join(dir, 'holdfast.yaml'), config(dir))
   // Node handles no signal before the first line of the program has run; this file is loaded before that.
@@ -121,7 +121,7 @@ process.on = (name, ...rest) => {
   t.equal(await socketmapAsk(join(dir, 's'), 'm', 'key'), 'OK value')
 })
 
-t.test('C144 a second start with the same configuration takes nothing from the running daemon, and says who has it', async t => {
+t.test('C144 a second daemon with the same configuration takes no socket of the first, and names it', async t => {
   const holdfast = await during(t, startHoldfast(dir => `${config(dir)}admin: "unix:${dir}/admin"\n`), 'kill')
   const second = await run(process.execPath, [mainFile, 'serve', join(holdfast.dir, 'holdfast.yaml')])
   t.equal(second.code, 69)
@@ -134,7 +134,7 @@ t.test('C144 a second start with the same configuration takes nothing from the r
   t.equal(await socketmapAsk(join(holdfast.dir, 's'), 'm', 'key'), 'OK value')
 })
 
-t.test('a socket that is removed, or replaced by a dead one, is made anew', async t => {
+t.test('Holdfast makes its socket again if it was removed, or replaced by a dead one', async t => {
   const holdfast = await during(t, startHoldfast(config), 'kill')
   const path = join(holdfast.dir, 's')
   const wire = await during(t, openWire({ path }), 'close')
@@ -171,7 +171,7 @@ t.test('N21 a folder that another account owns is named, with what to do', async
   t.match(stderr, /may not make a socket in .*\/queue, which has owner 0, group root and mode 700: chown 65534 .*queue/)
 })
 
-t.test('N19 few descriptors: max_connections is taken down, clients beyond are told so, MySQL is reached again', async t => {
+t.test('N19 with few descriptors Holdfast lowers max_connections, and still reaches MySQL', async t => {
   const mariadb = await during(t, startMariadb({ sql: 'CREATE TABLE a (k VARCHAR(90), v VARCHAR(90)); INSERT INTO a VALUES (\'key\', \'value\')' }))
   const holdfast = await during(t, startHoldfast(dir => JSON.stringify({
     listen: [{ socketmap: `unix:${dir}/s` }], health: 'off',

@@ -60,7 +60,7 @@ t.test('a table in doubt stays so over a reload that searches it in another way,
   t.match(await bed.ask('nobody@example.com'), /^TEMP distrusted/)
 })
 
-t.test('a small table is not judged by the keys of a table on another server, though their databases have one name', async t => {
+t.test('a small table is not judged by one on another server, even in a database of the same name', async t => {
   const keys = Array.from({ length: 20 }, (_, index) => `user${index}@example.com`)
   const [one, other] = await Promise.all([keys.map(key => `('${key}', 'box')`).join(','), "('ann@example.org', 'box')"].map(rows =>
     startMariadb({ sql: `CREATE TABLE a (k VARCHAR(99) PRIMARY KEY, v TEXT); INSERT INTO a VALUES ${rows}` })))

@@ -53,7 +53,7 @@ const assertKnown = async (t: Test, { dir }: Holdfast): Promise<void> => {
   for (const [map, key] of strangers) t.match(await socketmapAsk(`${dir}/s`, map, key), /^TEMP /, `${map} ${key}`)
 }
 
-t.test('a table that one node has loaded into Redis answers in an outage on all, for what nobody has asked', async t => {
+t.test('in an outage a table that one node loaded into Redis answers on all nodes, even new keys', async t => {
   const mariadb = await during(t, startMariadb({ sql: mailSql(25) }))
   const redis = await during(t, startRedis())
   const shared = { redis: { path: redis.socket, command_timeout: '1s' } }

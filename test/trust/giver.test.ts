@@ -67,7 +67,7 @@ const learnFromFirst = async ({ askAll, takeAway, bringBack }: Awaited<ReturnTyp
   takeAway(0)
 }
 
-t.test('what the server that is away gave is served on, and a stranger is absent all the same', async t => {
+t.test('while the server that gave a row is down, that row is still answered, and unknown keys are absent', async t => {
   const staged = await bed(t)
   await learnFromFirst(staged)
   const { askAll } = staged
@@ -77,7 +77,7 @@ t.test('what the server that is away gave is served on, and a stranger is absent
   t.strictSame(await askAll(['user1@example.com', 'nobody@example.com']), [fresh('box'), absent])
 })
 
-t.test('the server that gave the row is asked when another one lacks it, and its word counts', async t => {
+t.test('if another server lacks a row, the server that gave it is asked, and its answer counts', async t => {
   const staged = await bed(t)
   await learnFromFirst(staged)
   const { askAll, first, bringBack, clock, memory, lookup } = staged
@@ -92,7 +92,7 @@ t.test('the server that gave the row is asked when another one lacks it, and its
   t.strictSame(await lookup.lookup('late@example.com'), absent, 'it said so twice')
 })
 
-t.test('who gave a row is known in every record of it, in the process that comes after too', async t => {
+t.test('every record of a row names the server that gave it, also after a restart', async t => {
   const staged = await bed(t)
   await learnFromFirst(staged)
   const { memory, open, clock } = staged
@@ -108,7 +108,7 @@ t.test('who gave a row is known in every record of it, in the process that comes
   }
 })
 
-t.test('one statement of any server is enough after a flush of the key', async t => {
+t.test('after a flush of the key a single absence from any server is enough', async t => {
   const staged = await bed(t)
   await learnFromFirst(staged)
   const { lookup, clock } = staged

@@ -63,7 +63,7 @@ for (const [search, key, expected, why] of cases) {
   })
 }
 
-t.test('ours is what is in our domains; to an access table clients are strangers, whatever they are called', t => {
+t.test('a key is known as ours by its domain, but a client name in an access table never is', t => {
   const ours = [map('exact', 'box.example', '127.0.0.1', 'mx.example'), ...all]
   const cases: readonly (readonly [search: Search, key: string, expected: boolean])[] = [
     ['recipient', 'user@box.example', true], ['recipient', 'box.example', true], ['exact', 'mx.example', true],
@@ -76,12 +76,12 @@ t.test('ours is what is in our domains; to an access table clients are strangers
   t.end()
 })
 
-t.test('without neighbours nothing is known elsewhere but the route for everything', t => {
+t.test('without other maps no key is known elsewhere, except `*` of transport_maps', t => {
   t.strictSame(cases.filter(([search, key]) => isKnownElsewhere(search, key, [])).map(([, key]) => key), ['*'])
   t.end()
 })
 
-t.test('of where aliases lead, what was noted last is kept, and not without bound', t => {
+t.test('Holdfast keeps the latest targets of aliases, up to a limit', t => {
   const noted = createTargets()
   const address = (number: number): string => `user${number}@${number % 2 === 0 ? 'even' : 'odd'}.example`
   const count = 450_000
@@ -95,7 +95,7 @@ t.test('of where aliases lead, what was noted last is kept, and not without boun
   t.end()
 })
 
-t.test('without a list of domains, an alias\'s target is not taken for a foreign address', async t => {
+t.test('without a list of our domains, no target of an alias counts as foreign', async t => {
   t.equal(isKnownElsewhere('virtual', 'friend@elsewhere.example', [aliases]), false)
 })
 

@@ -66,7 +66,7 @@ t.test('a table of which nothing is known is believed', async t => {
   t.strictSame(asked, ['one nobody@example.com'])
 })
 
-t.test('while what was known before can\'t be read, a table is believed if a known key is there, and not otherwise', async t => {
+t.test('while earlier knowledge can\'t be read, a table is believed only if it has a known key', async t => {
   for (const known of [[], ['user0@example.com']]) {
     let isRead = false
     const { rows, ask } = stage({ known, isEvidenceRead: () => isRead })

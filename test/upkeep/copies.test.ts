@@ -93,7 +93,7 @@ t.test('a table that usually keeps its rows is in doubt when a copy lacks them, 
   await until(/the table is in doubt/)
 })
 
-t.test('a first copy is held against what else is known of the table', async t => {
+t.test('a first copy is compared with what else is known of the table', async t => {
   const { keep, until, lookup, ask } = await bed(t)
   for (const number of numbersFrom(0, 20)) await ask(`user${number}@example.com`)
   await mariadb.sql('TRUNCATE alias')
@@ -103,7 +103,7 @@ t.test('a first copy is held against what else is known of the table', async t =
   t.match(await ask('nobody@example.com'), { reason: 'distrusted' })
 })
 
-t.test('a table whose rows come and go may lose more at once than max_shrink, in the process that comes after too', async t => {
+t.test('a table whose rows come and go may lose more than max_shrink at once, also after a restart', async t => {
   const folder = freshFolder()
   const { keep, next, lookup, open, clock } = await bed(t, folder)
   const first = keep(lookup)
@@ -127,7 +127,7 @@ t.test('a table whose rows come and go may lose more at once than max_shrink, in
   t.strictSame(await after.lookup('nobody@example.com'), absent)
 })
 
-t.test('losses that an administrator said are right are no usual ones', async t => {
+t.test('a loss that an administrator trusted does not count as usual', async t => {
   const { keep, next, until, lookup, ask, trust, clock } = await bed(t)
   keep(lookup)
   await next()
@@ -197,7 +197,7 @@ t.test('a key that a new copy lacks and the table has again is found', async t =
   t.match(await ask('user1@example.com'), { kind: 'found', age: 'fresh' })
 })
 
-t.test('a copy ends with stale_for as what an outage is bridged by, and stays evidence', async t => {
+t.test('after stale_for a copy no longer answers in an outage, but stays evidence', async t => {
   const folder = freshFolder()
   const { keep, next, until, lookup, open, clock } = await bed(t, folder)
   const first = keep(lookup)

@@ -87,7 +87,7 @@ t.test('the first copies are taken once the files, the snapshot and Redis have b
   t.equal(steps.at(-1), 'start, 20 known')
 })
 
-t.test('a Redis that comes after the start is read then, and outweighs what an empty table said meanwhile', async t => {
+t.test('a Redis that comes up after the start is read then, and overrules absences from an empty table', async t => {
   const staged = await learned()
   const { clock, redis, source, copies } = staged
   redis.state.usable = false
@@ -111,7 +111,7 @@ t.test('a Redis that comes after the start is read then, and outweighs what an e
   t.match(await staged.ask('nobody@example.com', lookup), { kind: 'unavailable', reason: 'distrusted' })
 })
 
-t.test('while Redis can\'t be read, an absence that another table of the database stands for is given, and outweighs nothing', async t => {
+t.test('without Redis an absence backed by a table of the same database is given, but overrules nothing', async t => {
   const staged = await learned()
   const { clock, redis, source } = staged
   redis.state.usable = false
