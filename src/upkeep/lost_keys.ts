@@ -2,7 +2,7 @@
  * The keys that a table has lost from one copy to the next. A copy is the table's word about every key at once, and
  * one statement denies nobody: what the last copy has and the new one lacks is kept in memory as found, contradicted
  * when the new copy was taken. The next statement, so much later (`confirm_for`), ends it: of the table, when somebody
- * asks, or of another copy.
+ * asks, or of another copy. There are as many as memory has room for.
  */
 import type { Copy } from '../caches/copy.js'
 import { statement } from '../caches/entry.js'
@@ -10,9 +10,6 @@ import type { Entry } from '../caches/entry.js'
 import { contradict, giverOf } from '../lookup/known_evidence.js'
 import type { MysqlMap } from '../lookup/maps.js'
 import { inSlices } from '../runtime/slices.js'
-
-/** More are not kept of one table: they would take the place of what was asked for. */
-const maxLostKeys = 10_000
 
 export type LostKeysParts = {
   readonly map: Pick<MysqlMap, 'lookup' | 'trust'>
@@ -56,11 +53,7 @@ export const contradictLost = async (
     else lost.push(key)
   }
   // The last copy lacked these, too, and nobody has found one since.
-  for (const key of before) if (memory.peekFound(key) !== undefined) look(key, Infinity)
-  await inSlices(last.listKeys(), key => {
-    if (lost.length >= maxLostKeys) return false
-    look(key)
-    return true
-  })
+  await inSlices(before, key => { if (memory.peekFound(key) !== undefined) look(key, Infinity) })
+  await inSlices(last.listKeys(), key => look(key))
   return lost
 }
