@@ -8,6 +8,8 @@ export type MapIdentity = {
   readonly definition: string
   /** Of all that decides a whole answer: the tables, and how the map is searched. */
   readonly wholeDefinition?: string
+  /** Of the servers that its tables are on. They may be exchanged, and rows are rows: no record carries it. */
+  readonly hosts?: string
 }
 
 /** The definition that a record of this cache key carries. */
@@ -15,11 +17,12 @@ export const definitionFor = ({ definition, wholeDefinition }: MapIdentity, key:
   isDerived(key) ? wholeDefinition ?? definition : definition
 
 /** Of an identity, what tells maps apart whose rows are the same. */
-export type NamedTables = Pick<MapIdentity, 'name' | 'definition'>
+export type NamedTables = Pick<MapIdentity, 'name' | 'definition' | 'hosts'>
 
 /**
  * By the name of each of the maps `now` the one of those `before`, if any, that it goes on with: that on the same
- * tables, whatever its name; else that of its name, whose rows are evidence then (lookup/known_evidence.ts).
+ * tables, on the same servers if possible, whatever its name; else that of its name, whose rows are evidence then
+ * (lookup/known_evidence.ts).
  */
 export const formersOf = <Former extends NamedTables>(
   now: readonly NamedTables[], before: Iterable<Former>,
@@ -34,8 +37,14 @@ export const formersOf = <Former extends NamedTables>(
       left.delete(former)
     }
   }
-  take((map, former) => map.name === former.name && map.definition === former.definition)
-  take((map, former) => map.definition === former.definition)
-  take((map, former) => map.name === former.name)
+  const hasName = (map: NamedTables, former: NamedTables): boolean => map.name === former.name
+  const hasTables = (map: NamedTables, former: NamedTables): boolean => map.definition === former.definition
+  const hasServers = (map: NamedTables, former: NamedTables): boolean =>
+    hasTables(map, former) && map.hosts === former.hosts
+  take((map, former) => hasName(map, former) && hasServers(map, former))
+  take(hasServers)
+  take((map, former) => hasName(map, former) && hasTables(map, former))
+  take(hasTables)
+  take(hasName)
   return formers
 }

@@ -7,7 +7,7 @@ import type { Config } from '../config/config.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
 import { systemClock } from '../runtime/clock.js'
 import type { Sources } from '../tables/open.js'
-import { idsOf, identityOf } from './identity.js'
+import { identityOf } from './identity.js'
 
 export type Formers = {
   /** By the name of the map that goes on with it. */
@@ -31,7 +31,7 @@ export const formersIn = (config: Config, sources: Pick<Sources, 'of'>, previous
   const returning = new Set(retired)
   const identities = config.maps.flatMap(map => {
     const opened = sources.of(map.name)
-    return opened.kind === 'text' ? [] : identityOf(idsOf(opened.tables), config, map)
+    return opened.kind === 'text' ? [] : identityOf(opened.tables, config, map)
   })
   const before = new Set([...current, ...returning])
   const formers = formersOf(identities, [...before].map(map => ({ ...map.identity, map })))

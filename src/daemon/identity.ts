@@ -11,11 +11,11 @@ const hashOf = (value: unknown): string =>
 export const idsOf = (tables: readonly Table[]): readonly string[] =>
   tables.map(({ source, definition: { login } }) => hashOf([login.user, source.definition]))
 
-/** 16 hexadecimal digits each, that change whenever a row, or a whole answer, of this map could. */
-export const identityOf = (tables: readonly string[], { search }: Config, map: MapConfig): MapIdentity => {
-  const definition = hashOf([tables, map.smtputf8])
+/** 16 hexadecimal digits each, that change whenever a row, or a whole answer, of this map could; or its servers. */
+export const identityOf = (tables: readonly Table[], { search }: Config, map: MapConfig): MapIdentity => {
+  const definition = hashOf([idsOf(tables), map.smtputf8])
   return {
-    name: map.name, definition,
+    name: map.name, definition, hosts: hashOf(tables.map(({ definition: { hosts } }) => hosts)),
     wholeDefinition: hashOf([
       definition, map.search, search.recipientDelimiter, [...search.parentDomainMatchesSubdomains],
       [...search.propagateUnmatchedExtensions],

@@ -62,7 +62,7 @@ const openMysqlMap = (
   const { config, log, neighbours, previous, formers } = surroundings
   const { name, lifetimes, policy, search, absence, confirmForMs } = map
   const ids = idsOf(tables)
-  const identity = identityOf(ids, config, map)
+  const identity = identityOf(tables, config, map)
   const former = formers.of.get(name) ?? null
   const earlier = former?.identity.definition === identity.definition ? former : null
   const places = former === null ? [] : placesOf(former.trust.ids, ids)

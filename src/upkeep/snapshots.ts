@@ -37,15 +37,18 @@ const doubtsKey = ''
 const format = ['holdfast snapshot', 3]
 
 const headOf = (maps: readonly MysqlMap[]): Buffer =>
-  Buffer.from(JSON.stringify([...format, maps.map(({ identity: { name, definition } }) => [name, definition])]))
+  Buffer.from(JSON.stringify([
+    ...format, maps.map(({ identity: { name, definition, hosts } }) => [name, definition, hosts]),
+  ]))
 
 /** The maps of which a snapshot with that first piece has entries; null: it names none. Throws for another format. */
 const mapsIn = (head: Buffer): readonly NamedTables[] | null => {
   const [title, version, maps] = JSON.parse(head.toString('utf8')) as readonly unknown[]
   if (title !== format[0] || version !== format[1]) throw new Error('it is not a snapshot of this version')
   return !Array.isArray(maps) ? null : maps.flatMap((each: unknown) => {
-    const [name, definition] = Array.isArray(each) ? each as readonly unknown[] : []
-    return typeof name === 'string' && typeof definition === 'string' ? { name, definition } : []
+    const [name, definition, hosts] = Array.isArray(each) ? each as readonly unknown[] : []
+    if (typeof name !== 'string' || typeof definition !== 'string') return []
+    return { name, definition, ...typeof hosts === 'string' ? { hosts } : {} }
   })
 }
 

@@ -179,6 +179,29 @@ t.test('the table is emptied and the map renamed while Holdfast is stopped', asy
   }
 })
 
+t.test('maps with one query on two servers are renamed, and listed in another order, and the larger table is emptied', async t => {
+  const second = await during(t, startMariadb({ sql: 'CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT NOT NULL, active TINYINT DEFAULT 1); INSERT INTO alias VALUES (\'one@other.example\', \'box\', 1)' }))
+  const there = { query, hosts: `${second.host}:${second.port}` }
+  const mapsOf = (dir: string, maps: Readonly<Record<string, Cf>>, more: object): string => {
+    const each = Object.entries(maps).map(([map, cf]) => JSON.parse(configOf(dir, [cf], map, more)) as { readonly maps: object })
+    return JSON.stringify({ ...each[0], maps: Object.assign({}, ...each.map(one => one.maps)) as object })
+  }
+  for (const [how, change] of [['reload', reload], ['restart', restart]] as const) {
+    for (const more of [{}, { copy_rows: 0 }]) {
+      await t.test(`${how}, ${JSON.stringify(more)}`, async t => {
+        await fill(rows)
+        const holdfast = await during(t, startHoldfast(dir => mapsOf(dir, { here: { query }, there }, more)), 'kill')
+        if (!('copy_rows' in more)) await holdfast.logged(/a copy of its table \(100 rows\)/)
+        t.strictSame(await answers(holdfast, 'here', asked), { OK: 50 })
+        t.strictSame(await answers(holdfast, 'there', ['one@other.example']), { OK: 1 })
+        await change(holdfast, mapsOf(holdfast.dir, { there2: there, here2: { query } }, more), () => mariadb.sql('TRUNCATE alias'))
+        t.strictSame(await answers(holdfast, 'here2', asked), { OK: 50 })
+        t.strictSame(await answers(holdfast, 'there2', ['one@other.example', ...asked]), { OK: 1, NOTFOUND: 50 })
+      })
+    }
+  }
+})
+
 t.test('the table is emptied and its definition edited while Holdfast is stopped', async t => {
   for (const lost of ['nothing', 'the snapshot', 'the copies']) {
     await t.test(`${lost} is lost`, async t => {
