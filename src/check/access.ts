@@ -176,12 +176,13 @@ export const fileFindings = (config: Config, account: Account): readonly Finding
     }]
   })
 
-/** A line of YAML or of a mysql_table(5) file that holds a password itself. */
-const passwordLine = /^\s*"?(?:password|sentinel_password)"?\s*[:=]\s*\S/m
+const secrets = '"?(?:password|sentinel_password|admin_token)"?\\s*'
+/** Where a line of a mysql_table(5) file, or YAML in either style, has a password or the token itself. */
+const secret = new RegExp(`(?:^\\s*${secrets}[:=]|[{,]\\s*${secrets}:)\\s*\\S`, 'm')
 
-const holdsPassword = (file: string): boolean => {
+const holdsSecret = (file: string): boolean => {
   try {
-    return passwordLine.test(readFileSync(file, 'utf8'))
+    return secret.test(readFileSync(file, 'utf8'))
   } catch {
     // Whoever can't read it finds that said elsewhere.
     return false
@@ -215,11 +216,11 @@ const healthFinding = ({ health, fileName }: Config): readonly Finding[] => {
 export const exposureFindings = (config: Config): readonly Finding[] => [
   ...filesOf(config).flatMap((place): readonly Finding[] => {
     const stats = readableByOthers(place)
-    if (stats === null || !holdsPassword(place)) return []
+    if (stats === null || !holdsSecret(place)) return []
     return [{
       level: 'warning', place,
-      text: `it holds a password, and every account can read it (${ownership(stats)}). Give it the group of the `
-        + 'daemon and mode 0640',
+      text: `it holds a password or a token, and every account can read it (${ownership(stats)}). Give it the group of `
+        + 'the daemon and mode 0640',
     }]
   }),
   ...healthFinding(config),

@@ -534,21 +534,26 @@ t.test('files with passwords that every account can read, and a public status pa
   chmodSync(dir, 0o755)
   const [config, cf] = [join(dir, 'holdfast.yaml'), join(dir, 'alias.cf')]
   writeFileSync(cf, 'hosts = 127.0.0.1:1\nuser = u\npassword = p\ndbname = d\nquery = SELECT v FROM a WHERE k=\'%s\'\n')
-  const findings = (health: string): readonly string[] => {
+  const findings = (health: string, instead?: string): readonly string[] => {
     writeFileSync(config, JSON.stringify({
       health, listen: [{ socketmap: `unix:${dir}/s` }], maps: { alias: { search: 'virtual', cf: 'alias.cf' } },
     }))
     const loaded = loadConfig(config, {})
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+    if (instead !== undefined) writeFileSync(config, instead)
     return exposureFindings(loaded.config).map(({ level, place, text }) => `${level}: ${place}: ${text}`.replaceAll(
       dir, 'DIR',
     ))
   }
   chmodSync(cf, 0o644)
   t.match(
-    findings('off'), [/^warning: DIR\/alias\.cf: it holds a password, and every account can read it \(.*mode 0644\)/],
+    findings('off'), [/^warning: DIR\/alias\.cf: it holds a password or a token, and every account can read it \(.*mode 0644\)/],
   )
   chmodSync(cf, 0o640)
+  for (const yaml of [
+    'admin_token: 0123456789abcdef', 'databases:\n  mail:\n    password: p', 'databases:\n  mail: {hosts: a, password: p}', '{"admin_token": "0123456789abcdef"}',
+  ]) t.match(findings('off', yaml), [/^warning: DIR\/holdfast\.yaml: it holds a password or a token, /], yaml)
+  for (const yaml of ['admin_token_file: t', '# password: p', 'databases: {mail: {password_file: t}}']) t.strictSame(findings('off', yaml), [], yaml)
   for (const address of ['127.0.0.1:1', '10.1.2.3:1', '[::1]:1', '[fd00::1]:1']) {
     t.strictSame(findings(address), [], address)
   }

@@ -92,6 +92,27 @@ t.test('a node that was off for longer than stale_for does not believe a table t
   }
 })
 
+t.test('what a start with another recipient_delimiter can\'t use is there when that is put back, in an outage, too', async t => {
+  const keys = Array.from({ length: 10 }, (_, index) => `user${index}@v.example`)
+  const mariadb = await during(t, startMariadb({ sql: tableSql(keys.map(key => `('${key}', 'box@w.example')`).join()) }))
+  const config = (dir: string, delimiter: string): string => tableConfig(dir, mariadb, { alias: { search: 'virtual' } }, {
+    snapshot: 'snapshot', copy_rows: 0, recipient_delimiter: delimiter,
+  })
+  const holdfast = await during(t, startHoldfast(dir => config(dir, '+')), 'kill')
+  const ask = (key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'alias', key)
+  const plus = 'user1+tag@v.example'
+  for (const key of keys) t.equal(await ask(key), 'OK box@w.example')
+  t.equal(await ask(plus), 'OK box+tag@w.example')
+  await mariadb.kill()
+  for (const [delimiter, reply] of [['', /^TEMP /], ['-', /^TEMP /], ['+', /^OK box\+tag@w\.example$/]] as const) {
+    await holdfast.stop()
+    holdfast.configure(config(holdfast.dir, delimiter))
+    await holdfast.start()
+    for (const key of keys) t.equal(await ask(key), 'OK box@w.example', `delimiter '${delimiter}'`)
+    t.match(await ask(plus), reply, `delimiter '${delimiter}'`)
+  }
+})
+
 t.test('a daemon that can\'t listen leaves the snapshot as it is: it may be another one\'s', async t => {
   const dir = freshFolder()
   const taken = createServer().listen(0, '127.0.0.1')
