@@ -183,7 +183,8 @@ export const adopt = async ({ configDir, output, apply }: AdoptOptions, process:
   if (plan.edits.length === 0) {
     process.stdout.write(summaryText(plan))
     if (moved.length === 0) {
-      throw new Failure(exitConfig, plan.leftAlone.length > 0 ? `no mysql: table of ${configDir} can move`
+      throw new Failure(exitConfig, plan.leftAlone.length > 0
+        ? `no mysql: table of ${configDir} can move: let each stay, or change what keeps it, as above`
         : `${configDir} has no mysql: table; name Postfix's folder with --config-dir`)
     }
     process.stdout.write(`All tables are moved: Postfix asks Holdfast in ${moved.join(', ')}\n`)

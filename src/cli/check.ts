@@ -122,10 +122,7 @@ const checkPostfixOf = async (config: Config, configDir: string, say: Say): Prom
     for (const { level, ...problem } of findings) say(level, problem)
     return !findings.some(({ level }) => level === 'error')
   } catch (error) {
-    say('warning', {
-      place: configDir,
-      text: `Postfix's side is not checked: ${messageOf(error)}; remove that error, and check again`,
-    })
+    say('warning', { place: configDir, text: `Postfix's side is not checked: ${messageOf(error)}` })
     return true
   }
 }

@@ -109,7 +109,7 @@ const mapOf = ({ maps, listeners }: Config, name: string): { map: MapConfig, lis
   const map = maps.find(candidate => candidate.name === name)
   if (map === undefined) {
     throw new Failure(exitConfig,
-      `'${name}' is no map of the configuration; known: ${maps.map(each => each.name).join(', ')}`)
+      `'${name}' is no map of the configuration; name one of ${maps.map(each => each.name).join(', ')}`)
   }
   const listener = listeners.find(({ protocol }) => protocol === 'socketmap')
   if (listener === undefined) {

@@ -56,11 +56,14 @@ export const resolverOf = (postfix: Postconf, service: string): string =>
 
 const maxOutputBytes = 16 * 1_048_576
 
-/** Runs postconf(1) on `configDir` and gives its standard output. Rejects with its standard error if it fails. */
+/** Runs postconf(1) on `configDir` and gives its standard output. Rejects with its standard error, and a remedy. */
 export const runPostconf = (configDir: string, args: readonly string[]) => new Promise<string>((resolve, reject) => {
   execFile('postconf', ['-c', configDir, ...args], { maxBuffer: maxOutputBytes }, (error, stdout, stderr) => {
     if (error === null) resolve(stdout)
-    else reject(new Error(`postconf -c ${configDir} ${args.join(' ')}: ${stderr.trim() || error.message}`))
+    else {
+      const why = stderr.trim() || error.message
+      reject(new Error(`postconf -c ${configDir} ${args.join(' ')}: ${why}; remove that error, and run this again`))
+    }
   })
 })
 

@@ -64,7 +64,7 @@ t.test('without Redis there are no figures of Redis', async t => {
   t.notMatch(await pageOf({ redis: null }), /^holdfast_redis_\w+[{ ]/m)
 })
 
-t.test('nodes are counted by role and state, unless they were read long ago; domains by the state of their MX', async t => {
+t.test('metrics count nodes by role and state, unless read long ago, and domains by the state of their MX', async t => {
   const { fleet } = wellStatus()
   const page = await pageOf()
   for (const line of [

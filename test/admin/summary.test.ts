@@ -88,7 +88,7 @@ t.test('the sentence says which mail is affected', async t => {
   })).degraded.length, 1, 'what the server explains is said once')
 })
 
-t.test('on a fallback with outage: reject, the sentence says that unknown recipients are refused, and when', async t => {
+t.test('on a fallback with outage: reject the summary says that unknown recipients are refused, and when', async t => {
   if (map?.cached == null || server === undefined) throw new Error('the fixture has neither')
   const rejecting = { ...map, cached: { ...map.cached, policy: { outage: 'reject' as const, outageAfterMs: 60_000 } } }
   const noCopy = [{ rows: 0, bytes: 0, takenAt: null, problem: 'it makes one row of several' }]
@@ -124,7 +124,7 @@ t.test('a node that knows nothing of a map does not say that known recipients ar
     { state: 'degraded', sentence: 'Mail is accepted. One part is degraded.' }, 'it passes what it has never seen')
 })
 
-t.test('in_outage: pass answers what was never seen in an outage, but not while a query is wrong or lookups pile up', async t => {
+t.test('in_outage: pass answers new keys in an outage, but not while a query is wrong or lookups pile up', async t => {
   if (map?.cached == null) throw new Error('the fixture has none')
   const noCopy = [{ rows: 0, bytes: 0, takenAt: null, problem: 'it makes one row of several' }]
   const absence = { does: 'passes', inOutage: 'pass' } as const

@@ -129,7 +129,7 @@ t.test('the socket is in the queue folder, for Postfix\'s group alone if there i
   t.strictSame(parsed(configText(postfix, plan, { ...site, group: null })).listen, [{ socketmap, mode: '0666' }])
 })
 
-t.test('the service has an admin socket, where systemd makes its folder; another daemon has the line as a comment', async t => {
+t.test('the service gets an admin socket in its systemd folder; other daemons get the line as a comment', async t => {
   t.equal(parsed(configText(postfix, plan, site)).admin, 'unix:/run/holdfast/admin.sock')
   const text = configText(postfix, plan, { ...site, isService: false })
   t.equal(parsed(text).admin, 'off')

@@ -339,7 +339,7 @@ t.test('a setting that a service overrides leaves the steps that depend on it to
   t.equal(left('message_size_limit'), '')
 })
 
-t.test('a table behind proxy: stays where proxymap(8) since Postfix 3.11 folds keys that its client does not', async t => {
+t.test('a table behind proxy: stays if proxymap(8) of Postfix 3.11 folds keys that its client does not', async t => {
   const services = [
     { name: 'cleanup/unix', chroot: 'n', command: 'cleanup' }, { name: 'proxymap/unix', chroot: 'n', command: 'proxymap' },
   ]
@@ -513,7 +513,7 @@ t.test('smtpd gets a trivial-rewrite of its own, lenient names, and the guard', 
   t.end()
 })
 
-t.test('a table of domains that are not ours, or after such a domain, is no list of the guard and has no lenient name', t => {
+t.test('a table that excludes domains, or follows such an exclusion, is no list of the guard and not lenient', t => {
   const plan = planAdoption(postfixWith({
     ...guardable, relay_domains: 'mysql:/r.cf, !not.example, mysql:/s.cf, !mysql:/not.cf', transport_maps: 'mysql:/t.cf',
   }, { services: [smtpd('smtp/inet'), rewrite] }), () => null)
@@ -568,7 +568,7 @@ t.test('another service\'s name is left to it, and a resolver of before serves n
   t.end()
 })
 
-t.test('a value that takes something from a name which a service overrides stays, in a path or a condition too', async t => {
+t.test('a value with a $name that a service overrides stays, also if that is in a path or a condition', async t => {
   const overrides = [{ service: 'cleanup/unix', parameter: 'mine', value: '/other' }]
   const values = ['mysql:$mine/a.cf', 'proxy:mysql:$(mine)/a.cf', '$more', '${mine?{mysql:/a.cf}:{mysql:/b.cf}}']
   for (const value of values) {

@@ -84,7 +84,7 @@ t.test('what anybody writes there is harmless', async t => {
   t.strictSame((await join(t, 'odd:')).told, [['domains', null, start]], 'no flush is from the future')
 })
 
-t.test('what Redis did not take is announced once it can be used: to those that listen, and to those that join later', async t => {
+t.test('flushes that Redis did not take reach listening and joining nodes once it can be used again', async t => {
   const proxy = await startProxy({ path: redis.socket })
   t.teardown(() => proxy.stop())
   const own = new Redis({ path: proxy.socket, enableOfflineQueue: false, maxRetriesPerRequest: 0, retryStrategy: () => 5 })

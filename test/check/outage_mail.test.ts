@@ -62,7 +62,7 @@ t.test('each kind of mail is deferred by the maps that it asks, and by no others
   t.strictSame(outageLines(stops, () => null, ['d']).flatMap(({ obstacles }) => obstacles), [], 'text tables')
 })
 
-t.test('with mydestination in MySQL, cleanup defers strangers whom a table of senders lacks, and aliases that lead away', t => {
+t.test('with mydestination in MySQL, cleanup defers new senders that it looks up, and aliases that lead away', t => {
   const stop = { name: 'mydestination', places: ['mydestination'], map: 'd', asks: 'domain', stepsOf: null } as const
   const facts = { absence: { does: 'refuses', inOutage: 'defer' }, staleForMs: 1, whyNoCopy: '' } as const
   const deferred = (main: Readonly<Record<string, string>>, overrides: Postconf['overrides'] = []): readonly string[] => {

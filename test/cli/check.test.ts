@@ -139,7 +139,7 @@ t.test('check has no findings if Postfix asks other tables, or isn\'t installed'
   t.match(none, { code: 0, stdout: /^ok: [^\n]*\n$/ })
 })
 
-t.test('a map that may say absent in an outage where that refuses mail, or does more to it than the map says', async t => {
+t.test('check warns of a map whose absence does more to mail than its `absence` says', async t => {
   const relay = { relay_recipient_maps: socketmap('mailbox') }
   await finds(t, { main: relay, absence: { mailbox: 'passes' } },
     /^warning: .*relay_recipient_maps: .*refuses mail, and map mailbox has absence: passes.*Set absence: refuses$/)
@@ -155,7 +155,7 @@ t.test('a map that may say absent in an outage where that refuses mail, or does 
   }
 })
 
-t.test('a lenient name is an error unless smtpd alone asks it, and asks the guard before it refuses a recipient', async t => {
+t.test('a lenient name is an error unless smtpd alone asks it, and asks the guard before it refuses', async t => {
   const lenient = '-o holdfast_lenient=lenient/\n'
   const main = {
     holdfast_lenient: '', relay_domains: socketmap('${holdfast_lenient}relay'), virtual_alias_maps: socketmap('${holdfast_lenient}alias'),
@@ -318,7 +318,7 @@ t.test('a Postfix that postconf(1) can\'t read is a warning, and the rest is che
     process.execPath, [mainFile, 'check', '--config-dir', join(dir, 'etc'), join(dir, 'holdfast.yaml')],
   )
   t.equal(code, 0, stdout)
-  t.match(stdout, /^warning: .*\/etc: Postfix's side is not checked: postconf .*master\.cf.*; remove that error, and check again$/m)
+  t.match(stdout, /^warning: .*\/etc: Postfix's side is not checked: postconf .*master\.cf.*; remove that error, and run this again$/m)
 })
 
 t.test('a socket without its folder, or another file in its place, is an error', async t => {

@@ -268,7 +268,7 @@ t.test('unknown: defer and outage: reject leave maps alone whose absence refuses
   t.end()
 })
 
-t.test('a fallback rejects recipients that it can\'t know only with outage: reject, and never a domain or a sensitive key', t => {
+t.test('a fallback rejects what it can\'t look up only with outage: reject, and never a domain or sensitive key', t => {
   const outages = (first: string) => configOf(t, `role: fallback\n${first}${closed}  users: {search: recipient, text: u}
   boxes: {search: exact, text: u}
   domains: {search: domain, text: d}

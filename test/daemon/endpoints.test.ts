@@ -21,7 +21,7 @@ t.test('clients, HTTP, MySQL and everything else fit into the limit of open file
   }
 })
 
-t.test('max_connections is lowered where the limit of open files demands it, and the log says what is kept for the rest', async t => {
+t.test('Holdfast lowers max_connections to the limit of open files, and logs what it keeps for other uses', async t => {
   t.match(placesOf(config(2), 2, 65_536), { clients: 4_000, turnedAway: 64, http: 64, kept: null })
   t.match(placesOf(config(1), 1, 96), { clients: 21, turnedAway: 7, http: 12, kept: 68 })
   t.match(placesOf(config(1), 1, 1_024), { clients: 840, kept: 120 })

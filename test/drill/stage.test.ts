@@ -11,7 +11,7 @@ const socket = '/run/holdfast/s'
 for (const [drill, options] of Object.entries({
   servers: postfixOnHoldfast(socket), roles: nodePostfix(socket, '127.0.0.2:2525'),
 })) {
-  t.test(`drill of ${drill}: at each address of smtpd, a list asked for a sender's domain has a lenient name`, async t => {
+  t.test(`drill of ${drill}: each smtpd asks lists for a sender's domain by their lenient names`, async t => {
     const made = await makePostfix(options)
     t.teardown(() => made.remove())
     const postfix = await readPostconf(made.configDir)

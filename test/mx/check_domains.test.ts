@@ -102,7 +102,7 @@ t.test('an internationalized domain is asked for by its ASCII form', async t => 
   t.equal(zone.questions(), before, 'and not asked for')
 })
 
-t.test('10,000 domains: at most 64 questions at a time, and one for each domain besides those for the hosts', async t => {
+t.test('10,000 domains: at most 64 questions at a time, one for each domain, and those for the hosts', async t => {
   const zone = await during(t, startZone(name => /^d\d+\.example$/.test(name) ? { mx } : others[name], { delayMs: 1 }))
   const domains = Array.from({ length: 10_000 }, (_, index) => `d${index}.example`)
   const verdicts = await check(domains, zone.address)

@@ -14,7 +14,7 @@ import { startZone } from '../fixtures/zone.js'
 
 const hourMs = 3_600_000
 
-t.test('domains are checked every mx_every, and every hour while some are wrong; the same finding is logged once', async t => {
+t.test('Holdfast checks domains every mx_every, hourly while some are wrong, and logs each finding once', async t => {
   let isMended = false
   const zone = await startZone(name => ({
     'mx1.example': { a: ['192.0.2.1'] }, 'mx9.example': { a: ['192.0.2.9'] },

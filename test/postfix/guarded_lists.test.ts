@@ -78,7 +78,7 @@ t.test('a service whose transport for other domains is error: may not ask lenien
   }
 })
 
-t.test('domains are unseen in tables of others, in files, behind a domain that is not ours, and as parents of subdomains', async t => {
+t.test('Holdfast can\'t see domains in other tables, in files, after an excluded domain, or as parents', async t => {
   const isUnseen = (value: string): boolean =>
     hasUnseenDomains(postfixWith({ relay_domains: value }), table => table.startsWith('socketmap:'))
   for (const value of ['', 'a.example, b.example', 'a.example, socketmap:x', 'unionmap:{internal:none,socketmap:x}, !b.example, !mysql:/x.cf']) {

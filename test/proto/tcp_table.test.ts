@@ -187,7 +187,7 @@ t.test('an empty value and one with a NUL do not fit, one of spaces does', async
   t.ok(tcp.fits(' '))
 })
 
-t.test('no bytes make the decoder throw or hold more than a line, and cutting never changes what comes out', async t => {
+t.test('no input makes the decoder throw or hold more than a line, and cuts never change the result', async t => {
   const seed = fuzzSeed()
   t.comment(`FUZZ_SEED=${seed}`)
   const below = random(seed)

@@ -4,7 +4,7 @@ import { systemClock } from '../../src/runtime/clock.js'
 
 const dayMs = 86_400_000
 
-t.test('a wait of more than 24.8 days, the longest of Node\'s timers, ends when it is over and not at once', async t => {
+t.test('a wait of more than 24.8 days, the longest for a timer of Node\'s, does not end at once', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   let runs = 0

@@ -81,7 +81,7 @@ const mail = async ({ smtpPort }: Postfix, from = 'friend@example.net', to = 'bo
   return replies.at(-1)?.code ?? 0
 }
 
-t.test('N14 a row of transport_maps says virtual:, which keeps its mysql: table, as `adopt` says, and delivers as before', async t => {
+t.test('N14 transport_maps routes to virtual:, which keeps its mysql: table and delivers as before', async t => {
   const mailboxes = freshFolder()
   chmodSync(mailboxes, 0o777)
   const delivered = async (postfix: Postfix): Promise<void> => {
@@ -125,16 +125,16 @@ t.test('an outage of MariaDB', { timeout: 240_000 }, async t => {
   await mariadb.kill()
   await sleep(35_000)
 
-  await t.test('N01 BCC tables without a row: mail to a known recipient is accepted in an outage, from whomever', async t => {
+  await t.test('N01 empty BCC tables: in an outage mail to a known recipient is accepted, from any sender', async t => {
     for (const sender of ['friend@example.net', 'stranger@example.org']) t.equal(await mail(bcc.postfix, sender), 250, sender)
   })
 
-  await t.test('N02 text tables before and after MySQL\'s: mail to a known recipient is accepted in an outage', async t => {
+  await t.test('N02 text tables beside MySQL\'s: in an outage mail to a known recipient is accepted', async t => {
     t.equal(await mail(mixed.postfix), 250)
     t.equal(Math.floor(await mail(mixed.postfix, 'friend@example.net', 'nobody@example.com') / 100), 4)
   })
 
-  await t.test('N03 empty access tables: mail passes in an outage, from a client never seen too, and no REJECT is lost', async t => {
+  await t.test('N03 access tables: in an outage mail passes, also from new clients, and no REJECT is lost', async t => {
     t.equal(await mail(access.postfix), 250, 'a client and a sender that were seen before', logsOf(access))
     t.equal(await mail(access.postfix, 'friend@example.net', 'box@example.com', '127.0.0.77'), 250, 'another client', logsOf(access))
     t.equal(await mail(access.postfix, 'new@never.example'), 250, 'another sender', logsOf(access))

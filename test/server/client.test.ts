@@ -186,7 +186,7 @@ t.test('a client that reads late but in time gets everything', async t => {
   }
 })
 
-t.test('a request without a map name gets a permanent error after the replies before it, and the connection ends', async t => {
+t.test('a request without a map name gets a permanent error in its turn, and ends the connection', async t => {
   const { open, settle, untilWaiting, faults } = await serve(t)
   const wire = await open()
   wire.send(Buffer.concat([socketmapRequest('alias', 'later'), Buffer.from('5:alias,'), socketmapRequest('alias', 'never answered')]))
@@ -261,7 +261,7 @@ t.test('the answer for a client that is gone is counted and thrown away, and oth
   t.equal(replies.length, 1)
 })
 
-t.test('drain: a client with a lookup under way gets its answer before the end, an idle one sees the end at once', async t => {
+t.test('drain() closes an idle client at once, and one with a lookup under way after its answer', async t => {
   const { open, clients, settle, untilWaiting } = await serve(t)
   const idle = await open()
   const busy = await open()
@@ -300,7 +300,7 @@ const flood = Buffer.concat(Array.from({ length: 1_000 }, (_, index) =>
 const unread = (sockets: readonly Socket[]): number =>
   sockets.reduce((sum, socket) => sum + socket.writableLength, 0)
 
-t.test('65 KB of pipelined requests for a value of 98 KB: replies wait within 1 MiB, and all come in order', async t => {
+t.test('65 KB of pipelined requests for a value of 98 KB: replies wait within 1 MiB, and come in order', async t => {
   const { open, sockets, replies } = await serve(t)
   const wire = await open()
   wire.pause()
@@ -343,7 +343,7 @@ t.test('replies that several clients leave unread are bounded together; a client
   t.ok(unread(sockets.filter(socket => !socket.destroyed)) <= 3_000_000)
 })
 
-t.test('C141 tcp_table: a key of 9,000 bytes is answered, bad requests get 400 and never 500, memory is bounded', async t => {
+t.test('C141 tcp_table: a key of 9,000 bytes is answered, bad requests get 400, and memory is bounded', async t => {
   const { open } = await serve(t, { dialect: tcpTable })
   const ask = async (line: string): Promise<string> => {
     const wire = await open()

@@ -85,7 +85,7 @@ t.test('numbers and booleans are taken as Postfix takes them, and nothing else',
   t.end()
 })
 
-t.test('C06 C22 an unknown parameter is ignored, as Postfix does, with a warning that has its line and what it may be', t => {
+t.test('C06 C22 an unknown parameter is ignored, as in Postfix, and a warning names its line and a like one', t => {
   t.match(
     warnings(`user = pf\ndbname = mail\nhost = 127.0.0.1:3307\n${query}`),
     [/^\/f\.cf:3 host: .*ignored.*did you mean 'hosts'/],
