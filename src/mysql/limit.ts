@@ -2,6 +2,10 @@
  * How many statements a server gets at once: as many as it takes, found out as in TCP (RFC 5681). After an outage one,
  * then one more with each answer; half as many when statements take too long, then one more for each round of answers.
  */
+
+/** However slow they are: it may be one query that is slow, which with a single turn would keep all others waiting. */
+const least = 2
+
 export class Limit {
   readonly #max: number
   #exact: number
@@ -30,7 +34,7 @@ export class Limit {
   /** Once for all statements that were sent before the last time. */
   shrink(sentAt: number): void {
     if (sentAt < this.#shrunkAt) return
-    this.#threshold = this.#exact = Math.max(1, this.#exact / 2)
+    this.#threshold = this.#exact = Math.max(Math.min(least, this.#max), this.#exact / 2)
     this.#shrunkAt = performance.now()
   }
 

@@ -292,6 +292,7 @@ export class Pool {
     if (this.#refusal === closing) return connection.end()
     connection.retireAt = performance.now() + this.#settings.maxAgeMs * (0.9 + Math.random() * 0.2)
     this.#connections.add(connection)
+    this.#shares.stood(this.#connections.size)
     this.#behind.seen(connection.server)
     this.#idle.push(connection)
     connection.onLost = () => {
@@ -315,7 +316,7 @@ export class Pool {
       this.#grow()
     }, restMs).unref()
     // The server takes no more than stand: its own limit, or ours there.
-    if (this.#connections.size > 0) return
+    if (this.#connections.size > 0) return this.#shares.refusedMore(this.#connections.size)
     for (const { settle } of this.#waiting.splice(0)) settle(fault)
     this.#hooks.onRefused(fault)
   }

@@ -1,6 +1,7 @@
 /**
  * Which query each connection is used for. A query whose last statement took too long, or which has not been answered
- * yet, gets three quarters of the connections at most: a slow one leaves some for the queries of other maps.
+ * yet, gets three quarters of the connections at most: a slow one leaves some for the queries of other maps, be it one
+ * of two.
  */
 import type { Connection } from './connection.js'
 import type { Query } from './sql.js'
@@ -11,10 +12,23 @@ export class QueryShares {
   readonly #queries = new Map<Connection, Query>()
   readonly #counts = new Map<Query, number>()
   readonly #answered = new WeakSet<Query>()
+  /** So many connections the server lets in, as far as refusals show. */
+  #room = Infinity
 
-  /** Whether the query may have one more connection if there are so many in all. */
-  mayTake(query: Query, connections: number): boolean {
-    return this.#answered.has(query) || (this.#counts.get(query) ?? 0) < Math.ceil(share * connections)
+  /** So many connections stand. */
+  stood(connections: number): void {
+    this.#room = Math.max(this.#room, connections)
+  }
+
+  /** The server refused one more beside so many that stand. */
+  refusedMore(connections: number): void {
+    this.#room = connections
+  }
+
+  /** Whether the query may have one more connection if so many may be used at once. */
+  mayTake(query: Query, limit: number): boolean {
+    const connections = Math.min(limit, this.#room)
+    return this.#answered.has(query) || (this.#counts.get(query) ?? 0) < Math.max(1, Math.floor(share * connections))
   }
 
   /** A statement of the query came to its end in time, or not. */

@@ -130,6 +130,22 @@ t.test('a slow query gets at most three quarters of the connections, so other ma
   t.same(new Set((await Promise.all(slow)).map(reasonOf)), new Set(['timeout']))
 })
 
+t.test('a slow query leaves others a connection, be it one of two, or of three that the account may have', async t => {
+  await mariadb.sql(`CREATE USER three IDENTIFIED BY 'three' WITH MAX_USER_CONNECTIONS 3; GRANT SELECT ON mail.* TO three`)
+  for (const [connections, login, busy] of [[2, {}, 1], [3, {}, 2], [8, { user: 'three', password: 'three' }, 2]] as const) {
+    const { servers } = serversFor(t, { connections, statementMs: patient })
+    const database = servers.database([inet(mariadb)], loginTo(mariadb, login))
+    // Refused beside those that stand.
+    await Promise.all(Array.from({ length: 20 }, () => database.ask(queryOf('SELECT SLEEP(?)'), ['0.02'], patient)))
+    const query = queryOf('SELECT SLEEP(?)')
+    let slow = 0
+    for (let asked = 0; asked < 20; asked++) void database.ask(query, ['60'], patient).then(() => slow++)
+    t.same(new Set(await reasons(database, 20)), new Set(['rows']))
+    t.equal(statusOf(servers).busy, busy)
+    t.equal(slow, 0, 'none of them has ended')
+  }
+})
+
 t.test('37 simultaneous lookups of a slow query on eight connections: some time out, no breaker opens', async t => {
   const { servers, changes, database } = databaseOn(t, mariadb, { connections: 8 })
   await fill(database, servers, 8)
@@ -208,8 +224,8 @@ t.test('a question for which no connection becomes free ends as overloaded, and 
   const lock = await createConnection({ socketPath: mariadb.socket, user: 'root', database: 'mail' })
   t.teardown(() => lock.end())
   await lock.query('SELECT GET_LOCK(\'held\', 0)')
-  const held = queryOf('SELECT GET_LOCK(?, 60)')
-  const busy = [database.ask(held, ['held'], patient), database.ask(held, ['held'], patient)]
+  // Each is a query by itself: one gets no more than its share.
+  const busy = [1, 2].map(() => database.ask(queryOf('SELECT GET_LOCK(?, 60)'), ['held'], patient))
   await untilSessions(mariadb, all => all.filter(({ info }) => String(info).includes('GET_LOCK')).length === 2)
   const late = await Promise.all(Array.from({ length: 20 }, () => database.ask(lookAlias, [known], 50)))
   t.same(new Set(late.map(reasonOf)), new Set(['overloaded']))
