@@ -54,13 +54,19 @@ const hasCache = (map: MapStatus): map is CachedMap => map.cached !== null
  */
 const effectOf = (
   { cached, copies }: CachedMap, reason: Reason = 'source-down',
-): { readonly effect: Effect, readonly hasNoStandIn: boolean } => {
+): { readonly effect: Effect, readonly text: string, readonly hasNoStandIn: boolean } => {
   const { staleForMs, memory } = cached
   const absence = absencesFor(reason) === 'any' ? cached.absence : { ...cached.absence, inOutage: 'defer' as const }
   const facts = { absence, staleForMs, whyNoCopy: whyNoCopy(copies) }
-  if (ofUnseenKey(facts, true).passes) return { effect: 'answered', hasNoStandIn: false }
+  const unseen = ofUnseenKey(facts, true)
+  if (unseen.passes) {
+    const byCopy = facts.whyNoCopy === '' && staleForMs > 0
+    const text = byCopy ? effectTexts.answered : `known keys are answered from the caches, others pass (${unseen.why})`
+    return { effect: 'answered', text, hasNoStandIn: false }
+  }
   const hasNoStandIn = memory.found === 0 && (memory.absent === 0 || ['refuses', 'weakens'].includes(absence.does))
-  return { effect: hasNoStandIn || !ofKnownKey(facts).passes ? 'deferred' : 'known answered', hasNoStandIn }
+  const effect = hasNoStandIn || !ofKnownKey(facts).passes ? 'deferred' : 'known answered'
+  return { effect, text: effectTexts[effect], hasNoStandIn }
 }
 
 const effectTexts: Readonly<Record<Effect, string>> = {
@@ -130,8 +136,8 @@ const affectedMap = (map: CachedMap, status: Status): readonly Affected[] => {
   const isExplained = trouble === null || isOver
     || (trouble.reason === 'distrusted' ? isDoubted || isOld : out !== null)
   if (!isExplained) {
-    const { effect: instead } = effectOf(map, trouble.reason)
-    const what = `its table can't be asked (${trouble.reason}: ${trouble.detail}); ${effectTexts[instead]}`
+    const { effect: instead, text } = effectOf(map, trouble.reason)
+    const what = `its table can't be asked (${trouble.reason}: ${trouble.detail}); ${text}`
     affected.push({
       map: name, effect: instead, refuses: absence.does === 'refuses', part: { part, since: trouble.since, what },
     })

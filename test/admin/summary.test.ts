@@ -139,6 +139,11 @@ t.test('in_outage: pass answers new keys in an outage, but not while a query is 
       summarize(wellStatus({ servers: [], maps: [{ ...map, copies: noCopy, cached: some }] })).affected.alias
     t.equal(effectWith(cached), known, reason)
     t.equal(effectWith({ ...cached, memory: empty }), knowingNothing, `${reason}, nothing is known`)
+    if (reason !== 'timeout') continue
+    const what = (copies: typeof map.copies): unknown =>
+      summarize(wellStatus({ servers: [], maps: [{ ...map, copies, cached }] })).degraded.map(part => part.what)
+    t.match(what(noCopy), [/; known keys are answered from the caches, others pass \(in_outage: pass\)$/])
+    t.match(what(map.copies), [/; keys are answered from the caches and the copies of its tables$/])
   }
 })
 
