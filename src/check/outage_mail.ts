@@ -35,6 +35,24 @@ export const askedOfSenders = (postfix: Postconf): readonly string[] => {
  */
 const askedOfAddresses = 'mydestination'
 
+/** By a list of domains the maps by which smtpd(8) knows their recipients. */
+const recipientsOf = [
+  ['virtual_mailbox_domains', 'virtual_mailbox_maps'], ['relay_domains', 'relay_recipient_maps'],
+  ['mydestination', 'local_recipient_maps'],
+] as const
+
+/**
+ * Why an old absence from virtual_alias_maps says nothing of the recipients in lists of domains that are ours: no map
+ * of ours has them, so each may be an alias that came since. null: where maps have them, these have the last word.
+ */
+const whyUnnamed = (stops: readonly Stop[]): string | null => {
+  const has = (parameter: string): boolean => stops.some(({ name, places }) => name === parameter && places.length > 0)
+  const lists = recipientsOf.filter(([list, maps]) => has(list) && !has(maps))
+  return lists.length === 0 ? null
+    : `no map has the recipients of ${lists.map(([list]) => list).join(', ')}, so any may be an alias that is new: `
+      + `have them in ${lists.map(([, maps]) => maps).join(', ')}`
+}
+
 type Judge = (stop: Stop, facts: OutageFacts) => OutageVerdict | null
 
 /**
@@ -53,8 +71,12 @@ export const outageLines = (
   const isStrangers = ({ asks, name }: Stop): boolean =>
     asks === 'sender' || asks === 'client' || ofSenders.includes(name)
   const leadingAway = obstacles(({ name }, facts) => name === askedOfAddresses ? ofUnseenKey(facts, false) : null)
+  const unnamed = whyUnnamed(stops)
+  const noAliases = unnamed === null ? [] : obstacles(({ name }, { absence: { does } }) =>
+    name === 'virtual_alias_maps' && does === 'refuses' ? { passes: false, why: unnamed } : null)
   return [
     { mail: 'to known recipients', obstacles: obstacles((_, facts) => ofKnownKey(facts)) },
+    ...noAliases.length === 0 ? [] : [{ mail: 'to known recipients that are no alias', obstacles: noAliases }],
     {
       mail: 'to recipients never seen',
       obstacles: obstacles(({ asks }, facts) =>

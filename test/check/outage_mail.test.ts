@@ -81,3 +81,21 @@ t.test('with mydestination in MySQL, cleanup defers new senders that it looks up
   t.strictSame(deferred({}, [{ service: 'cleanup/unix', parameter: 'sender_bcc_maps', value: 'hash:/x' }]).length, 2)
   t.end()
 })
+
+t.test('who is no alias is deferred in domains whose recipients no map has, though the aliases have a copy', t => {
+  const stop = (name: string, map = 'm') => ({ name, places: [name], map, asks: 'target' as const, stepsOf: null })
+  const noAlias = (does: 'refuses' | 'reroutes', ...names: readonly string[]): readonly string[] => {
+    const facts = { absence: { does, inOutage: 'defer' }, staleForMs: 1, whyNoCopy: '' } as const
+    const lines = outageLines([stop('virtual_alias_maps', 'alias'), ...names.map(name => stop(name))], () => facts, [])
+    return lines.find(({ mail }) => mail === 'to known recipients that are no alias')?.obstacles ?? []
+  }
+  t.strictSame(noAlias('refuses', 'virtual_mailbox_domains'), [
+    'virtual_alias_maps, map alias: no map has the recipients of virtual_mailbox_domains, so any may be an alias that is '
+    + 'new: have them in virtual_mailbox_maps',
+  ])
+  t.match(noAlias('refuses', 'virtual_mailbox_domains', 'virtual_mailbox_maps', 'relay_domains'), [/relay_domains.*relay_recipient_maps/])
+  t.strictSame(noAlias('refuses', 'virtual_mailbox_domains', 'virtual_mailbox_maps'), [])
+  t.strictSame(noAlias('refuses', 'virtual_alias_domains'), [])
+  t.strictSame(noAlias('reroutes', 'virtual_mailbox_domains'), [])
+  t.end()
+})
