@@ -24,7 +24,10 @@ const galeraSql = 'SHOW GLOBAL STATUS WHERE Variable_name IN '
 /** A server is looked at so often (ms) at most. */
 const lookEveryMs = 1_000
 
-/** One replication channel. `signs`: changes with whatever comes from the source; null: that can't be seen. */
+/**
+ * One replication channel. `signs`: changes with whatever comes from the source; null: that can't be seen.
+ * `heartbeats`: how many have come.
+ */
 type Channel = {
   readonly name: string
   readonly isConnected: boolean
@@ -32,13 +35,30 @@ type Channel = {
   readonly behindSeconds: number | null
   readonly heartbeatSeconds: number | null
   readonly signs: string | null
+  readonly heartbeats: number
+}
+
+/** What is known of a channel, with times of `performance.now()`. */
+type Heard = {
+  readonly signs: string
+  readonly heartbeats: number
+  /** When the signs last changed, or were first seen (`isFirst`). */
+  readonly at: number
+  readonly isFirst: boolean
+  /** When it was last looked at. */
+  readonly lookedAt: number
+  /** It was away from its source, and may not have caught up until then. */
+  readonly behindUntil: number
 }
 
 /**
- * When the signs of a channel last changed, or were first seen (`isFirst`), by server and channel. It belongs to the
- * process: if a reload began to measure anew, a replica that has heard nothing for long would be asked to wait again.
+ * By server and channel. It belongs to the process: if a reload began to measure anew, a replica that has heard nothing
+ * for long would be asked to wait again.
  */
-const heard = new Map<string, { readonly signs: string, readonly at: number, readonly isFirst: boolean }>()
+const heard = new Map<string, Heard>()
+
+/** A replica that was away from its source counts as one that catches up for as long as that, but for so long (ms). */
+const longestCatchUpMs = 60 * 60_000
 
 export class Replication {
   readonly #maxLagMs: number | null
@@ -88,20 +108,39 @@ export class Replication {
    * A source that is cut off without a word leaves the I/O thread running and the replica zero seconds behind. For how
    * long that has been so when this process starts, nobody can say: the first sign of the source ends the doubt.
    */
-  #silence(server: string, { name, signs, heartbeatSeconds }: Channel, maxLagMs: number): string | null {
+  #silence(server: string, channel: Channel, maxLagMs: number): string | null {
+    const { name, signs, heartbeats, heartbeatSeconds } = channel
     if (signs === null) return null
     const now = performance.now()
     const place = JSON.stringify([server, name])
     const last = heard.get(place)
-    const silentMs = last?.signs === signs ? now - last.at : 0
-    const isFirst = last === undefined || (last.isFirst && last.signs === signs)
-    if (last?.signs !== signs) heard.set(place, { signs, at: now, isFirst })
-    if (!isFirst && silentMs <= maxLagMs) return null
+    const isSame = last?.signs === signs
+    const at = isSame ? last.at : now
+    const isFirst = last === undefined || (last.isFirst && isSame)
+    const behindUntil = last === undefined ? 0 : behindUntilOf(last, now, maxLagMs, isSame, heartbeats)
+    heard.set(place, { signs, heartbeats, at, isFirst, lookedAt: now, behindUntil })
+    const silentMs = now - at
+    if (!isFirst && silentMs <= maxLagMs) {
+      return now < behindUntil ? 'the replica was away from its primary, and may not have caught up yet' : null
+    }
     const heartbeat = heartbeatSeconds === null ? '' : `; its heartbeat comes every ${heartbeatSeconds} s`
     const time = `${Math.round(silentMs / 1_000)} s`
     const when = isFirst ? `since Holdfast first looked, ${time} ago` : `for ${time}`
     return `the replica has heard nothing of its primary ${when}${heartbeat}`
   }
+}
+
+/**
+ * Until when a channel that was away may not have caught up. Over a slow line it says that it is 0 s behind all the
+ * while: it has applied what it got. The source sends a heartbeat only when it has nothing else to send; one that
+ * writes all the time sends none, and then a replica is given as long as it was away.
+ */
+const behindUntilOf = (last: Heard, now: number, maxLagMs: number, isSame: boolean, heartbeats: number): number => {
+  // It had everything at some time since the last look, which is not longer ago than it may lag.
+  if (heartbeats > last.heartbeats && now - last.lookedAt <= maxLagMs) return 0
+  const awayMs = now - last.at
+  if (isSame || awayMs <= maxLagMs) return last.behindUntil
+  return now + Math.min(longestCatchUpMs, awayMs + Math.max(0, last.behindUntil - last.at))
 }
 
 /** The channels of a server, or why they can't be read. */
@@ -145,6 +184,7 @@ export const channelsOf = ({ columns, rows }: Result, heartbeats: Result | null)
         heartbeatCount, column('Source_Log_File', 'Master_Log_File'),
         column('Read_Source_Log_Pos', 'Read_Master_Log_Pos'),
       ]),
+      heartbeats: Number(heartbeatCount),
     }
   })
 }

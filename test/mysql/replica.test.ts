@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { Result } from '../../src/mysql/sql.js'
@@ -139,6 +140,26 @@ t.test('a source that is cut off without a word: the I/O thread runs on, and abs
   let nobody = await lookup('nobody@example.com')
   while (nobody.kind !== 'absent') nobody = await lookup('nobody@example.com')
   t.pass('believed again')
+})
+
+t.test('a replica that was away for longer than it may lag is not believed before it has caught up', async t => {
+  const { primary, replica } = await startPair(t, 'MASTER_HEARTBEAT_PERIOD=0.5, ')
+  await caughtUp(primary, replica)
+  const lookup = (): ReturnType<ReturnType<typeof aliasOn>> => aliasOn(t, replica, 2_000)('nobody@example.com')
+  // Until the first heartbeat.
+  while ((await lookup()).kind !== 'absent') await setTimeout(100)
+  await replica.sql('STOP SLAVE IO_THREAD')
+  await setTimeout(3_000)
+  t.match(await lookup(), { reason: 'distrusted', detail: /not connected/ })
+  await primary.sql('INSERT INTO alias VALUES (\'new@example.com\', \'box\')')
+  await replica.sql('START SLAVE IO_THREAD')
+  // It has got something, but perhaps not all: it can't know.
+  await caughtUp(primary, replica)
+  const [status] = await replica.sql('SHOW SLAVE STATUS')
+  t.match(status, { Slave_IO_Running: 'Yes', Seconds_Behind_Master: 0 })
+  t.match(await lookup(), { reason: 'distrusted', detail: /may not have caught up/ })
+  while ((await lookup()).kind !== 'absent') await setTimeout(100)
+  t.pass('believed again after a heartbeat')
 })
 
 t.test('of several channels one that has stopped is enough', async t => {
