@@ -3,15 +3,16 @@ import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import type { ListenAddress } from '../config/endpoint.js'
 import { messageOf } from '../log.js'
-import { backlog, identityOf, listenOnUnixSocket } from './unix_socket.js'
+import { backlog, listenOnUnixSocket, socketFile } from './unix_socket.js'
+import type { Lost } from './unix_socket.js'
 
 export type BoundSocket = {
   /** Where clients reach it; with port 0 in the configuration, the port that the system gave. */
   readonly address: ListenAddress
   /** Hands over each client, a paused socket that allows half-open; first those that have come already. */
   serve(onClient: (socket: Socket) => void): void
-  /** Whether clients still find it: somebody may remove or replace a unix socket. */
-  isThere(): boolean
+  /** Why clients don't find it any more; null: they do. */
+  lost(): Lost | null
   /** Makes a unix socket that is not there anew. Rejects as `bind` does; one that systemd made only systemd can. */
   renew(): Promise<void>
   /** Accepts nobody from now on; who was accepted stays. */
@@ -44,10 +45,10 @@ export const bind = async (
     const server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true })
     server.on('connection', socket => onClient(socket))
     if (fd === null && address.kind === 'unix') {
-      const { isThere, remove } = await listenOnUnixSocket(server, address)
+      const { lost, remove } = await listenOnUnixSocket(server, address)
       server.on('error', error => onFault(messageOf(error)))
       return {
-        address, isThere,
+        address, lost,
         close: () => {
           server.close()
           remove()
@@ -59,16 +60,13 @@ export const bind = async (
     const given = server.address()
     const bound = address.kind === 'inet' && fd === null && typeof given === 'object' && given !== null
       ? { ...address, port: given.port } : address
-    const made = address.kind === 'unix' ? identityOf(address.path) : null
-    return {
-      address: bound, close: () => server.close(),
-      isThere: () => address.kind !== 'unix' || identityOf(address.path) === made,
-    }
+    const file = address.kind === 'unix' ? socketFile(address) : null
+    return { address: bound, close: () => server.close(), lost: () => file?.lost() ?? null }
   }
   let current = await open()
   return {
     address: current.address,
-    isThere: () => current.isThere(),
+    lost: () => current.lost(),
     renew: async () => {
       if (fd !== null) throw new Error('only systemd can make it anew, by systemctl restart holdfast.socket holdfast')
       const former = current

@@ -114,17 +114,19 @@ export class Listener {
   async #watch(): Promise<void> {
     const { log } = this.#context
     const name = endpointName(this.address)
-    if (this.#socket.isThere()) {
+    const lost = this.#socket.lost()
+    if (lost === null) {
       if (this.#problem !== null) log.info(`${name}: clients reach it again`)
       this.#problem = null
       return
     }
     try {
+      if (lost !== 'gone') throw new Error(lost.why)
       await this.#socket.renew()
       this.#problem = null
       log.warn(`${name}: the socket was removed or replaced; Holdfast made it anew, and clients reach it again`)
     } catch (error) {
-      const why = `the socket was removed or replaced: ${messageOf(error)}`
+      const why = `${lost === 'gone' ? 'the socket was removed or replaced: ' : ''}${messageOf(error)}`
       this.#problem = { text: `no client can reach it, ${why}`, since: this.#problem?.since ?? Date.now() }
       log.repeated(`unreachable ${name}`, `${name}: no client can reach it, ${why}`)
     }

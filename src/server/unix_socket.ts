@@ -10,6 +10,7 @@ import { connect } from 'node:net'
 import type { Server } from 'node:net'
 import { dirname } from 'node:path'
 import { groupName } from '../config/endpoint.js'
+import { messageOf } from '../log.js'
 
 export type UnixSocket = {
   readonly path: string
@@ -18,11 +19,14 @@ export type UnixSocket = {
   readonly gid: number | null
 }
 
-/** The file of a socket that this process made. */
+/** Somebody removed or replaced a socket, or this process may not look whether it is there: why, and what to do. */
+export type Lost = 'gone' | { readonly why: string }
+
+/** The file of a socket that this process listens on. */
 export type SocketFile = {
-  /** Whether it is still at its path: somebody may remove or replace it. */
-  readonly isThere: () => boolean
-  /** Removes it, if it is still there. */
+  /** null: it is still at its path. */
+  readonly lost: () => Lost | null
+  /** Removes it, if it is still there and this process may. */
   readonly remove: () => void
 }
 
@@ -33,10 +37,11 @@ export const backlog = 1_024
  * Has `server` listen. Rejects if the folder is missing or closed to this process, another kind of file is there, or a
  * process answers there; then nothing is changed.
  */
-export const listenOnUnixSocket = async (server: Server, { path, mode, gid }: UnixSocket): Promise<SocketFile> => {
+export const listenOnUnixSocket = async (server: Server, socket: UnixSocket): Promise<SocketFile> => {
+  const { path, mode, gid } = socket
   // The system would say "permission denied", of a name that nobody knows.
   if (!existsSync(dirname(path))) throw new Error(`there is no folder ${dirname(path)}: make it`)
-  const there = look(path)
+  const there = look(socket)
   if (there !== undefined && !there.isSocket()) throw new Error(`${path} exists and is not a socket: remove it`)
   if (there !== undefined && await isAnswered(path)) {
     throw new Error(`${path}: another process answers there${ownerOf(path)}; stop that one first`)
@@ -44,7 +49,7 @@ export const listenOnUnixSocket = async (server: Server, { path, mode, gid }: Un
   const temporary = `${path}.${process.pid.toString(36)}`
   removeSocket(temporary)
   await new Promise<void>((resolve, reject) => {
-    server.once('error', error => reject(isDenied(error) ? new Error(closedFolder(dirname(path))) : error))
+    server.once('error', error => reject(isDenied(error) ? new Error(closedFolder(socket, 'make a socket in')) : error))
     server.listen({ path: temporary, backlog }, resolve)
   })
   server.removeAllListeners('error')
@@ -57,29 +62,44 @@ export const listenOnUnixSocket = async (server: Server, { path, mode, gid }: Un
     removeSocket(temporary)
     throw error
   }
-  const made = identityOf(path)
-  const isThere = (): boolean => made !== null && identityOf(path) === made
+  return socketFile(socket)
+}
+
+/** The file of a socket, as it is now or, if this process may not look yet, when it first may. */
+export const socketFile = (socket: UnixSocket): SocketFile => {
+  // By device and inode.
+  let made: string | null = null
+  const lost = (): Lost | null => {
+    let there: Stats | undefined
+    try {
+      there = look(socket, 'look into')
+    } catch (error) {
+      return { why: messageOf(error) }
+    }
+    const name = there === undefined ? null : `${there.dev}:${there.ino}`
+    made ??= name
+    return name !== null && name === made ? null : 'gone'
+  }
+  lost()
   return {
-    isThere,
+    lost,
     remove: () => {
-      if (isThere()) removeSocket(path)
+      try {
+        if (lost() === null) removeSocket(socket.path)
+      } catch {
+        // The next process replaces it.
+      }
     },
   }
 }
 
-/** What is at a path. Throws if this process may not look. */
-const look = (path: string): Stats | undefined => {
+/** What is at a socket's path. Throws if this process may not look; `deed` is what it would do. */
+const look = (socket: UnixSocket, deed = 'make a socket in'): Stats | undefined => {
   try {
-    return lstatSync(path, { throwIfNoEntry: false })
+    return lstatSync(socket.path, { throwIfNoEntry: false })
   } catch (error) {
-    throw error instanceof Error && isDenied(error) ? new Error(closedFolder(dirname(path))) : error
+    throw error instanceof Error && isDenied(error) ? new Error(closedFolder(socket, deed)) : error
   }
-}
-
-/** Device and inode of what is at a path; null if nothing is. */
-export const identityOf = (path: string): string | null => {
-  const there = lstatSync(path, { throwIfNoEntry: false })
-  return there === undefined ? null : `${there.dev}:${there.ino}`
 }
 
 const isDenied = (error: Error): boolean => 'code' in error && ['EACCES', 'EPERM', 'EROFS'].includes(String(error.code))
@@ -107,12 +127,25 @@ const ownerOf = (path: string): string => {
   return ''
 }
 
-/** Why no socket can be made in a folder, and what to do. */
-const closedFolder = (folder: string): string => {
-  const { uid, gid, mode } = statSync(folder)
-  const [self, group] = [process.geteuid?.() ?? 0, groupName(gid)]
-  return `this process (user ${self}) may not make a socket in ${folder}, which has owner ${uid}, group ${group} `
-    + `and mode ${(mode & 0o7777).toString(8)}: chown ${self} ${folder} && chmod 750 ${folder}`
+/** Why a socket's folder is closed to this process, and what to do. */
+const closedFolder = ({ path, gid: client }: UnixSocket, deed: string): string => {
+  const folder = dirname(path)
+  const self = process.geteuid?.() ?? 0
+  // The rights of a folder above it may be the reason; then nothing is known of this one.
+  const stats = statsOf(folder)
+  if (stats === null) return `this process (user ${self}) may not go through all folders above ${path}: open them to it`
+  const { uid, gid, mode } = stats
+  const owner = `${self}${client === null ? '' : `:${groupName(client)}`}`
+  return `this process (user ${self}) may not ${deed} ${folder}, which has owner ${uid}, group ${groupName(gid)} `
+    + `and mode ${(mode & 0o7777).toString(8)}: chown ${owner} ${folder} && chmod 750 ${folder}`
+}
+
+const statsOf = (folder: string): Stats | null => {
+  try {
+    return statSync(folder)
+  } catch {
+    return null
+  }
 }
 
 /** Removes a socket. Anything else at that path stays, so that bind(2) fails and says so. */

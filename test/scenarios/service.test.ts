@@ -2,7 +2,7 @@
  * The daemon as a service: it tells systemd its state, takes a socket over,
  * and loses no lookup while it is replaced.
  */
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
@@ -154,21 +154,46 @@ t.test('Holdfast makes its socket again if it was removed, or replaced by a dead
   t.notOk(existsSync(path))
 })
 
+/** The arguments of setpriv(1) for a daemon of another account, with the configuration in `dir`. */
+const asNobody = async (dir: string): Promise<readonly string[]> => {
+  // The project may lie in root's own folder, where nobody else can run it.
+  const copied = await run('cp', ['-r', '--parents', 'dist/holdfast', 'package.json', dir], { cwd: join(dirname(mainFile), '../..') })
+  if (copied.code !== 0) throw new Error(copied.stderr)
+  return [
+    '--reuid=65534', '--regid=65534', '--clear-groups',
+    // What tap has each Node load writes into a folder of root's.
+    'env', '-u', 'NODE_OPTIONS', process.execPath, join(dir, 'dist/holdfast/main.js'), 'serve', join(dir, 'holdfast.yaml'),
+  ]
+}
+
 t.test('N21 a folder that another account owns is named, with what to do', async t => {
   const dir = freshFolder()
   writeFileSync(join(dir, 'holdfast.yaml'), config(dir).replace(`${dir}/s`, `${dir}/queue/s`))
   mkdirSync(join(dir, 'queue'), { mode: 0o700 })
   chmodSync(dir, 0o755)
-  // The project may lie in root's own folder, where nobody else can run it.
-  const copied = await run('cp', ['-r', '--parents', 'dist/holdfast', 'package.json', dir], { cwd: join(dirname(mainFile), '../..') })
-  t.equal(copied.code, 0)
-  const { code, stderr } = await run('setpriv', [
-    '--reuid=65534', '--regid=65534', '--clear-groups',
-    // What tap has each Node load writes into a folder of root's.
-    'env', '-u', 'NODE_OPTIONS', process.execPath, join(dir, 'dist/holdfast/main.js'), 'serve', join(dir, 'holdfast.yaml'),
-  ])
+  const { code, stderr } = await run('setpriv', await asNobody(dir))
   t.equal(code, 69)
   t.match(stderr, /may not make a socket in .*\/queue, which has owner 0, group root and mode 700: chown 65534 .*queue/)
+})
+
+t.test('a folder that is closed to a running daemon stops its clients, not the daemon, and it says what to do', async t => {
+  const dir = freshFolder()
+  const queue = join(dir, 'queue')
+  writeFileSync(join(dir, 'holdfast.yaml'), config(dir).replace(`${dir}/s`, `${queue}/s`))
+  mkdirSync(queue)
+  chownSync(queue, 65_534, 65_534)
+  chmodSync(dir, 0o755)
+  const daemon = await during(t, startChild('setpriv', await asNobody(dir)), 'kill')
+  await daemon.printed(/ready: 1 map/)
+  chownSync(queue, 0, 0)
+  chmodSync(queue, 0o700)
+  await daemon.printed(/queue\/s: no client can reach it, this process \(user 65534\) may not look into .*\/queue, which has /)
+  chownSync(queue, 65_534, 65_534)
+  await daemon.printed(/clients reach it again/)
+  t.equal(await socketmapAsk(join(queue, 's'), 'm', 'key'), 'OK value')
+  chownSync(queue, 0, 0)
+  daemon.signal('SIGTERM')
+  t.equal((await daemon.exited).code, 0, 'nor does it fail when it stops')
 })
 
 t.test('N19 with few descriptors Holdfast lowers max_connections, and still reaches MySQL', async t => {
