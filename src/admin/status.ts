@@ -90,6 +90,12 @@ export type Status = {
   readonly mx: MxStatus | null
 }
 
+/** A table that was not believed is no trouble any more once the doubt, its own or one beside it, is over. */
+const troubleOf = ({ lookup: { questions: { trouble } }, trust }: MysqlMap): Trouble | null => {
+  const changedAt = Math.max(...trust.tables.map(({ doubtChangedAt }) => doubtChangedAt))
+  return trouble?.reason === 'distrusted' && trouble.lastAt < changedAt ? null : trouble
+}
+
 export const mapStatus = (
   map: ServedMap, copies: readonly CopyStatus[], loader: TableLoader | undefined,
 ): MapStatus => ({
@@ -97,7 +103,7 @@ export const mapStatus = (
   cached: map.kind === 'text' ? null : {
     origins: map.lookup.origins, memory: map.memory.size(), inFlight: map.lookup.flights,
     doubts: map.trust.doubts.map(doubtStatus),
-    trouble: map.lookup.questions.trouble,
+    trouble: troubleOf(map),
     servers: [...new Set(map.tables.flatMap(({ definition: { hosts, login } }) =>
       hosts.map(host => serverName(host, login))))],
     absence: { does: map.config.absence.does, inOutage: map.config.absence.inOutage },

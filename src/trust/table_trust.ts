@@ -211,7 +211,7 @@ export class TableTrust {
     }
     if (this.maxShrink >= 1) return null
     const siblings = this.#parts.siblings.filter(sibling => sibling !== this)
-    if (siblings.some(({ doubts }) => doubts.has(server)) && this.#isSmall(key)) return doubted
+    if (siblings.some(({ doubts }) => doubts.has(server)) && this.#isSmall(key)) return doubtedBeside
     return await this.#lookForKnown(server, held, siblings, key, isKnown) ?? this.#lookWhetherCreated(server, held)
   }
 
@@ -265,7 +265,7 @@ export class TableTrust {
       const doubt = await sibling.#lookForKnown(server, held, [])
       if (doubt === null) return 'whole'
       // An account that may not read that table says nothing about it.
-      if (doubt.reason !== 'query-error') return doubt
+      if (doubt.reason !== 'query-error') return doubt === doubted ? doubtedBeside : doubt
     }
     return null
   }
@@ -344,7 +344,8 @@ export class TableTrust {
 }
 
 const giverAway = unavailable('distrusted', 'a server lacks a row that another one gave, which can\'t be asked now')
-const unread =
-  unavailable('distrusted', 'no known key of the table is there, and what was known before could not be read')
+const unread = unavailable('distrusted', 'no known key is there, and what was known before could not be read')
 const doubted =
   unavailable('distrusted', 'the table lacks too many keys that it had: it is not believed until they are back')
+const doubtedBeside = unavailable('distrusted',
+  'another table of its database lacks too many keys that it had, and of this one few keys are known')

@@ -43,6 +43,18 @@ t.test('a truncated table is not believed until an administrator trusts it, by t
   )
 })
 
+t.test('a doubt whose table has its keys again leaves nothing in the status', async t => {
+  const keys = Array.from({ length: 20 }, (_, index) => `user${index}@example.com`)
+  const rows = keys.map(key => `('${key}', 'box')`).join(',')
+  const bed = await start(t, rows)
+  for (const key of keys) t.equal(await bed.ask(key), 'OK box')
+  await bed.mariadb.sql('TRUNCATE a')
+  t.match(await bed.ask('nobody@example.com'), /^TEMP distrusted: the table lacks too many keys/)
+  await bed.mariadb.sql(`INSERT INTO a VALUES ${rows}`)
+  await bed.holdfast.logged(/the table has its keys again/)
+  t.match((await command(bed, 'status')).stdout, /^Mail is safe\. All is well\./)
+})
+
 t.test('a table in doubt stays so over a reload that searches it in another way, and what is known stays', async t => {
   const keys = Array.from({ length: 20 }, (_, index) => `user${index}@example.com`)
   const bed = await start(t, keys.map(key => `('${key}', 'box')`).join(','))
