@@ -6,6 +6,7 @@ import { durationText } from '../config/units.js'
 import { absencesFor } from '../lookup/answers.js'
 import { isOutage } from '../outcome.js'
 import type { Reason } from '../outcome.js'
+import type { Tally } from '../server/tally.js'
 import type { Event, Events, History, HistoryStep } from './history.js'
 import { ofKnownKey, ofUnseenKey, whyNoCopy } from './outage_verdict.js'
 import { doubtText } from './status.js'
@@ -137,7 +138,9 @@ const affectedMap = (map: CachedMap, status: Status): readonly Affected[] => {
     || (trouble.reason === 'distrusted' ? isDoubted || isOld : out !== null)
   if (!isExplained) {
     const { effect: instead, text } = effectOf(map, trouble.reason)
-    const what = `its table can't be asked (${trouble.reason}: ${trouble.detail}); ${text}`
+    const problem = trouble.reason === 'distrusted' ? 'its table is not believed when it says absent'
+      : 'its table can\'t be asked'
+    const what = `${problem} (${trouble.reason}: ${trouble.detail}); ${text}`
     affected.push({
       map: name, effect: instead, refuses: absence.does === 'refuses', part: { part, since: trouble.since, what },
     })
@@ -161,19 +164,22 @@ const unreachableListeners = ({ listeners }: Status): readonly DegradedPart[] =>
 const degradedServers = ({ servers, canaries }: Status): readonly DegradedPart[] => [
   ...servers.filter(({ state }) => state !== 'closed').map(({ server, since, lastError }) => ({
     part: `mysql ${server}`, since,
-    what: `does not answer${lastError === '' ? '' : ` (${lastError})`}; Holdfast tries it again every few seconds`,
+    what: `fails${lastError === '' ? '' : ` (${lastError})`}; Holdfast tries it again every few seconds`,
   })),
   ...canaries.filter(({ missing }) => missing).map(({ map, since }) => ({
     part: `canary of ${map}`, since, what: 'missing, so Holdfast believes nothing that the server without it says',
   })),
 ]
 
+/** Whether clients still ask for maps that the configuration doesn't have. */
+const isOfNoMap = ({ map, unavailableAt }: Tally, now: number): boolean => map === '' && now - unavailableAt < oldMs
+
 const degradedRest = ({ redis, answers, now }: Status): readonly DegradedPart[] => [
-  ...answers.filter(({ map, unavailableAt }) => map === '' && now - unavailableAt < oldMs)
-    .map(({ unavailableAt }) => ({
+  ...answers.filter(answer => isOfNoMap(answer, now))
+    .map(({ unavailableAt, lastUnknown }) => ({
       part: 'main.cf', since: unavailableAt,
-      what: 'clients ask for maps that the configuration doesn\'t have, and their mail is deferred; '
-        + 'run `holdfast check`',
+      what: `a client asks for map '${lastUnknown}', which the configuration doesn't have, and gets a temporary error; `
+        + '`holdfast check` finds where main.cf names it',
     })),
   ...redis === null || redis.state !== 'ready' || redis.refusesWrites === null ? [] : [{
     part: 'redis', since: redis.refusesWrites.since,
@@ -197,11 +203,12 @@ const restOf = (affected: readonly Affected[]): string => {
     : `deferred, and refused once MySQL has been out for ${durationText(rejectsAfterMs)} (\`outage: reject\`)`
 }
 
-const sentenceOf = (affected: readonly Affected[], parts: readonly DegradedPart[]): string => {
+const sentenceOf = (affected: readonly Affected[], parts: readonly DegradedPart[], asksForOthers: boolean): string => {
   const having = (effect: Effect): readonly Affected[] => affected.filter(each => each.effect === effect)
   const named = (some: readonly Affected[]): string => listed([...new Set(some.map(({ map }) => map))])
   const [deferred, known] = [having('deferred'), having('known answered')]
   if (deferred.length > 0) return `Mail is deferred: ${named(deferred)} can't be answered.`
+  if (asksForOthers) return 'Mail that needs a map which the configuration doesn\'t have is deferred.'
   const bridged = known.filter(({ isDoubt }) => isDoubt !== true)
   if (bridged.length > 0) {
     return 'Known recipients are accepted. '
@@ -232,9 +239,11 @@ export const summarize = (status: Status): Summary => {
     return { state: 'stopping', sentence: 'This node is stopping.', since: status.now, ...common }
   }
   if (degraded.length > 0) {
+    const asksForOthers = status.answers.some(answer => isOfNoMap(answer, status.now))
+    const isDeferring = !isReachable || asksForOthers || affected.some(({ effect }) => effect === 'deferred')
     return {
-      state: !isReachable || affected.some(({ effect }) => effect === 'deferred') ? 'deferring' : 'degraded',
-      sentence: isReachable ? sentenceOf(affected, degraded)
+      state: isDeferring ? 'deferring' : 'degraded',
+      sentence: isReachable ? sentenceOf(affected, degraded, asksForOthers)
         : 'Mail is deferred: Postfix can\'t reach this node.',
       since: Math.min(...degraded.map(({ since }) => since)), ...common,
     }

@@ -34,7 +34,9 @@ const mapRows = ({ maps, history }: Report): readonly (readonly string[])[] => m
 /** A row for each server, each table that is loaded ahead of demand, Redis and each listener. */
 const partRows = ({ servers, maps, redis, mx, listeners, now, startedAt }: Report): readonly (readonly string[])[] => [
   ...servers.map(({ server, state, since, busy, connections }) =>
-    [`mysql ${server}`, state, span(now - since), `${busy}/${connections} busy`]),
+    // The breaker's words mislead: `closed` is well.
+    [`mysql ${server}`, state === 'closed' ? 'answers' : 'fails', span(now - since),
+      `${busy} of ${counted(connections, 'connection')} busy`]),
   ...maps.flatMap(({ name, warm }) => warm === null ? [] : [[
     `warm ${name}`, warm.loadedAt === null ? 'not yet' : 'loaded',
     warm.loadedAt === null ? '-' : span(now - warm.loadedAt),

@@ -53,8 +53,11 @@ export const logServers = (log: Log): ServerSettings['onState'] => {
         return log.debug(`mysql ${server}: trying it again`)
       case 'open':
         // A try that fails is no change.
-        if (isOpen.has(server)) log.debug(`mysql ${server}: still not answering: ${detail}`)
-        else log.warn(`mysql ${server}: not answering: ${detail}; other servers and the caches answer`, { lasted_ms })
+        if (isOpen.has(server)) log.debug(`mysql ${server}: still fails: ${detail}`)
+        else {
+          log.warn(`mysql ${server}: fails: ${detail}; other servers and the caches answer; `
+            + 'what they don\'t know is deferred', { lasted_ms })
+        }
         isOpen.add(server)
         return
       default: state satisfies never

@@ -22,6 +22,9 @@ import { applyRole } from './role.js'
 /** So much of a name that is not configured is shown to Postfix and in the log. */
 const maxNameBytes = 60
 
+/** A map's name as a client sent it, for people. */
+export const shownName = (name: string): string => printable(name.slice(0, maxNameBytes))
+
 /** A text table: it is in memory as a whole, so nothing is cached or doubted. */
 export type TextMap = {
   readonly kind: 'text'
@@ -87,7 +90,7 @@ export class CurrentMaps {
     }
     const fault = faults.get(name)?.[0]
     if (fault !== undefined) return unavailable('query-error', `the map's definition has faults: ${fault.place}`)
-    return unavailable('unknown-map', `map '${printable(name.slice(0, maxNameBytes))}' is not configured in holdfast`)
+    return unavailable('unknown-map', `map '${shownName(name)}' is not configured in holdfast`)
   }
 
   #mayBeOurs(key: string): boolean {

@@ -5,6 +5,7 @@
  */
 import type { MapConfig } from '../config/config.js'
 import type { Log } from '../log.js'
+import { shownName } from '../lookup/maps.js'
 import { worded } from '../outcome.js'
 import type { Outcome, Reason, Unavailable } from '../outcome.js'
 import { lenientOf } from '../postfix/guarded_lists.js'
@@ -26,12 +27,14 @@ export type Tally = {
   readonly unavailable: Partial<Record<Reason, number>>
   /** When the last lookup got a temporary error (epoch ms); 0: none did. */
   unavailableAt: number
+  /** The last name that was asked for and that the configuration doesn't have, made printable; '' for a map. */
+  lastUnknown: string
   /** Of lookups that memory could not answer at once: a count for each of `boundsMs`, and one beyond; not cumulated. */
   readonly waits: { readonly boundsMs: readonly number[], readonly counts: number[], sumMs: number }
 }
 
 const createTally = (map: string, protocol: Protocol): Tally => ({
-  map, protocol, fresh: 0, stale: 0, absent: 0, unavailable: {}, unavailableAt: 0,
+  map, protocol, fresh: 0, stale: 0, absent: 0, unavailable: {}, unavailableAt: 0, lastUnknown: '',
   waits: { boundsMs: waitBoundsMs, counts: new Array<number>(waitBoundsMs.length + 1).fill(0), sumMs: 0 },
 })
 
@@ -99,6 +102,7 @@ export class Tallies {
   note(name: string, key: string, outcome: Outcome, waitedMs: number | null): void {
     const map = lenientOf(name) ?? name
     const tally = this.#current.get(map) ?? this.#others
+    if (tally.map === '') tally.lastUnknown = shownName(name)
     count(tally, outcome)
     if (waitedMs !== null) countWait(tally, waitedMs)
     if (outcome.kind === 'unavailable') this.#logUnavailable(tally.map, outcome)

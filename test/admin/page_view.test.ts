@@ -78,7 +78,7 @@ const reportOf = (changes: Partial<Status>): string => {
     servers: [{ ...server, since: now - 90_000_000 }], redis: { ...redis, since: now - 90_000_000 }, ...changes,
   })
   const history = historyOf(summarize(status).state !== 'well' && changes.redis?.state !== 'down')
-  const events = [{ at: now - 600_000, level: 'warn', text: 'mysql db:3306: not answering: connection refused; other servers and the caches answer' }]
+  const events = [{ at: now - 600_000, level: 'warn', text: 'mysql db:3306: fails: connection refused; other servers and the caches answer; what they don\'t know is deferred' }]
   return JSON.stringify({ summary: summarize(status), ...status, history, events })
 }
 

@@ -56,7 +56,7 @@ t.test('the sentence says which mail is affected', async t => {
   const nothing = { found: 0, foundBytes: 0, absent: 0 }
   const trouble = { reason: 'query-error', detail: 'no such table', since: 1_500_000, lastAt: 1_900_000 } as const
   const [answers] = wellStatus().answers
-  const others = answers === undefined ? [] : [{ ...answers, map: '', unavailableAt: 1_990_000 }]
+  const others = answers === undefined ? [] : [{ ...answers, map: '', unavailableAt: 1_990_000, lastUnknown: 'alas' }]
   const { cached } = map
   for (const [about, changes, state, sentence] of [
     ['a server is out, its tables have copies', down, 'degraded', /^Existing recipients are accepted\. Unknown/],
@@ -70,13 +70,19 @@ t.test('the sentence says which mail is affected', async t => {
     },
       'deferring', /^Mail is deferred/],
     ['a query is broken', { maps: [{ ...map, cached: { ...cached, trouble } }] }, 'degraded', /^Existing recipients/],
-    ['clients ask for maps that there are not', { answers: others }, 'degraded', /^Mail is accepted\. One part/],
+    ['clients ask for maps that there are not', { answers: others }, 'deferring',
+      /^Mail that needs a map which the configuration doesn't have is deferred\.$/],
     ['Redis is down', cases.get('redis') ?? {}, 'degraded', /^Mail is accepted\. One part/],
   ] as const) {
     const summary = summarize(wellStatus(changes))
     t.equal(summary.state, state, about)
     t.match(summary.sentence, sentence, about)
   }
+  t.match(summarize(wellStatus({ answers: others })).degraded, [{ what: /^a client asks for map 'alas', which / }])
+  const distrusted = { ...trouble, reason: 'distrusted', lastAt: 1_990_000 } as const
+  t.match(summarize(wellStatus({ maps: [{ ...map, cached: { ...cached, trouble: distrusted } }] })).degraded, [
+    { what: /^its table is not believed when it says absent \(distrusted: / },
+  ], 'the table answers')
   t.match(summarize(wellStatus({ maps: [{ ...map, cached: { ...cached, trouble } }] })).degraded, [
     {
       part: 'map alias', since: 1_500_000,

@@ -51,7 +51,7 @@ for (const [name, { start, skip, shut, mend, why }] of Object.entries(shutOut)) 
     t.match(stdout, why)
 
     for (const key of ['info@example.com', 'nobody@example.com']) t.match(await ask(key), /^TEMP (source-refused|source-down|breaker-open): /)
-    t.match(await holdfast.logged(/mysql .*: not answering: .*/), [why], 'the log says it once')
+    t.match(await holdfast.logged(/mysql .*: fails: .*/), [why], 'the log says it once')
     t.match(await ask('nobody@example.com'), /^TEMP /)
     for (const text of [stdout, stderr, holdfast.log()]) t.notMatch(text, server.password)
 

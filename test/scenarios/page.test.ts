@@ -41,7 +41,7 @@ t.test('the page shows that all is well, which part is degraded, its recovery, a
   t.match(await ask('unknown'), /^TEMP /)
   await page.getByText('Existing recipients are accepted.').waitFor()
   await page.locator('#degraded', { hasText: `mysql holdfast@127.0.0.1:${mariadb.port}/mail` }).waitFor()
-  await page.locator('#events', { hasText: 'not answering' }).waitFor()
+  await page.locator('#events', { hasText: ': fails: ' }).waitFor()
   t.equal(await page.locator('#maps rect.stale').count(), 1)
   keepScreenshot('outage', await page.screenshot())
   await page.setViewportSize({ width: 390, height: 844 })
