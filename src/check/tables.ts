@@ -211,7 +211,7 @@ const strictServices = (postfix: Postconf): readonly Finding[] => {
 export type OwnUse = Use & { readonly map: string }
 
 const mapFindings = (
-  postfix: Postconf, { maps, recipientGuard }: Config, use: OwnUse, hasUnseen: boolean,
+  postfix: Postconf, { maps, faults, recipientGuard }: Config, use: OwnUse, hasUnseen: boolean,
 ): readonly FindingText[] => {
   const hasGuard = recipientGuard.length > 0
   if (use.map === guardName && hasGuard) return []
@@ -226,6 +226,8 @@ const mapFindings = (
       guardProblem(use, recipientGuard),
     ].flatMap(finding => finding ?? [])
   }
+  // Its faults are told.
+  if (faults.has(name)) return []
   const names = maps.map(each => each.name)
   if (!hasGuard && (name === guardName || lenient !== null)) {
     return [{

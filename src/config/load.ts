@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { parseDocument } from 'yaml'
 import type { Problem } from '../log.js'
 import type { Config, Faults } from './config.js'
 import { isDnsServer, noDnsServer } from './endpoint.js'
@@ -43,6 +44,28 @@ export const loadConfig = (fileName: string, environment: NodeJS.ProcessEnv): Lo
   const config = configOf(reading, file)
   if (reading.problems.length === 0 && config.maps.length > 0) return { ok: true, config }
   return { ok: false, problems: [...reading.problems, ...problemsOf(reading.faults)] }
+}
+
+/**
+ * Where a daemon listens by a file that has faults elsewhere, since it may run by the former text of it. null if that
+ * can't be read either.
+ */
+export const addressesIn = (
+  fileName: string, environment: NodeJS.ProcessEnv,
+): Pick<Config, 'health' | 'admin' | 'listeners'> | null => {
+  let values: unknown
+  try {
+    values = parseDocument(readFileSync(fileName, 'utf8')).toJS()
+  } catch {
+    return null
+  }
+  if (typeof values !== 'object' || values === null) return null
+  const { health, admin, listen } = values as Readonly<Record<string, unknown>>
+  const parsed = parseConfig(JSON.stringify({ health, admin, listen, maps: {} }), fileName)
+  if (!parsed.ok) return null
+  const reading = startReading(fileName, parsed.placeOf, environment, new Map(), () => [])
+  const file = withRole(parsed.file, nodeOf(reading, parsed.file))
+  return { health: healthOf(reading, file), admin: adminOf(reading, file), listeners: listenersOf(reading, file) }
 }
 
 /** All problems of all maps; one that several maps have is there once. */

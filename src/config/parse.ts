@@ -77,12 +77,16 @@ const unwrap = (given: unknown): unknown => {
 const shapeOf = (given: unknown): Record<string, unknown> | null =>
   typeof given === 'object' && given !== null && 'shape' in given ? given.shape as Record<string, unknown> : null
 
-const explain = (issue: z.core.$ZodIssue): { path: PropertyKey[], text: string }[] => {
+/** `meant`: the parameter whose name may be misspelt there. */
+type Explained = { readonly path: ParameterPath, readonly text: string, readonly meant?: ParameterPath }
+
+const explain = (issue: z.core.$ZodIssue): readonly Explained[] => {
   if (issue.code === 'unrecognized_keys') {
     const known = knownAt(issue.path)
     return issue.keys.map(key => {
       const hint = hintFor(key, known, `; remove it, or use one that is known here: ${known.join(', ')}`)
-      return { path: [...issue.path, key], text: `unknown parameter '${key}'${hint}` }
+      const [, meant = ''] = /^; did you mean '(.*)'\?$/.exec(hint) ?? []
+      return { path: [...issue.path, key], text: `unknown parameter '${key}'${hint}`, meant: [...issue.path, meant] }
     })
   }
   const name = issue.path.length === 0 ? 'the file' : dotted(issue.path)
@@ -150,24 +154,27 @@ const remedy = (issue: z.core.$ZodIssue): string => {
   }
 }
 
+const mostlyQuotes = 'put text with special characters in quotes'
+const indented = `begin the lines of one section in one column, and ${mostlyQuotes}`
+
 /** By the codes of the YAML library. */
 const yamlRemedies: ReadonlyMap<string, string> = new Map([
   ['TAB_AS_INDENT', 'indent with blanks'], ['DUPLICATE_KEY', 'remove one of the two'],
-  ['BAD_INDENT', 'begin the lines of one section in one column'],
+  ['BAD_INDENT', indented], ['BLOCK_AS_IMPLICIT_KEY', indented], ['MULTILINE_IMPLICIT_KEY', indented],
+  ['BLOCK_IN_FLOW', indented],
 ])
-const mostlyQuotes = 'put text with special characters in quotes'
 
 /** Reads the text of a configuration file; `fileName` is for the messages. */
 export const parseConfig = (text: string, fileName: string): Parsed => {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const atLine = (line: number, problem: string): Problem => ({ place: `${fileName}:${line}`, text: problem })
-  if (document.errors.length > 0) {
-    return {
-      ok: false,
-      problems: document.errors.map(({ pos, code, message }) =>
-        atLine(lines.linePos(pos[0]).line, `not YAML: ${message}; ${yamlRemedies.get(code) ?? mostlyQuotes}`)),
-    }
+  // What follows the first fault is mostly its echo.
+  const [first] = document.errors
+  if (first !== undefined) {
+    const { pos, code, message } = first
+    const problem = `not YAML: ${message}; ${yamlRemedies.get(code) ?? mostlyQuotes}`
+    return { ok: false, problems: [atLine(lines.linePos(pos[0]).line, problem)] }
   }
   const placeOf: PlaceOf = path => `${fileName}:${lineOf(document, lines, path)}`
   let values: unknown
@@ -180,7 +187,10 @@ export const parseConfig = (text: string, fileName: string): Parsed => {
   }
   const result = schema.safeParse(values ?? {}, { reportInput: true })
   if (result.success) return { ok: true, file: result.data, placeOf, faults: new Map() }
-  const found = result.error.issues.flatMap(explain)
+  const all = result.error.issues.flatMap(explain)
+  const misspelt = new Set(all.flatMap(({ meant }) => meant === undefined ? [] : [dotted(meant)]))
+  // A misspelt parameter is missing only in the second place.
+  const found = all.filter(({ path, meant }) => meant !== undefined || !misspelt.has(dotted(path)))
   const faults = new Map<string, Problem[]>()
   for (const { path, text: problem } of found) {
     const map = mapOf(path)

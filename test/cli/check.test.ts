@@ -462,6 +462,13 @@ t.test('a map that the configuration doesn\'t have is an error', async t => {
     /^error: DIR\/etc\/master\.cf: submission\/inet\/virtual_alias_maps: .*no map 'nothing'/)
 })
 
+t.test('a map that has faults is not called missing in main.cf, too', async t => {
+  const dir = await host(t, { main: { virtual_alias_maps: socketmap('alias') } })
+  const file = join(dir, 'holdfast.yaml')
+  writeFileSync(file, readFileSync(file, 'utf8').replace('"search":"virtual"', '"serch":"virtual"'))
+  t.strictSame(await saidAt(dir), [])
+})
+
 t.test('an endpoint without a listener is an error if it is ours', async t => {
   const port = await freePort()
   await finds(

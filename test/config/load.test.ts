@@ -108,9 +108,18 @@ for (const [added, problem] of mistakes) {
   })
 }
 
+t.test('what follows from a misspelt name, or from the first fault of the YAML, is not told', t => {
+  const map = (text: string) => load(t, `listen:\n  - socketmap: unix:/run/s\nmaps:\n  m:\n${text}`).problems
+  t.equal(map('    serch: exact\n    text: t\n').length, 1)
+  t.equal(map('    text: t\n\tsearch: exact\n  n:\n    text: t\n').length, 1)
+  t.end()
+})
+
 // A map's line, and the problem.
 const mapMistakes: readonly (readonly [string, RegExp])[] = [
   ['{text: t}', /^c.yaml:4 maps.m.search: is missing; say how Postfix uses this map: virtual \(virtual_alias_maps\), .* exact /],
+  ['{serch: exact, text: t}', /^c.yaml:4 unknown parameter 'serch'; did you mean 'search'\?$/],
+  ['\n   search: exact\n    text: t', /^c.yaml:5 not YAML: .*; begin the lines of one section in one column, and put /],
   ['{search: virtal, text: t}', /^c.yaml:4 maps.m.search: is 'virtal'; say how Postfix uses this map: virtual /],
   ['{search: exact}', /^c.yaml:4 maps.m: has no table; must have exactly one of `cf:` .*, `database:` with `query:`, or `text:`/],
   ['{search: exact, text: t, cf: c}', /^c.yaml:4 maps.m: has cf and text; must have exactly one of /],
