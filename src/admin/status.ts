@@ -77,6 +77,8 @@ export type Status = {
   readonly startedAt: number
   /** When the configuration in force was read. */
   readonly configuredAt: number
+  /** When a reload last failed, if none has succeeded since. */
+  readonly reloadFailedAt: number | null
   readonly listeners: readonly ListenerStatus[]
   readonly redis: ReturnType<RedisCache['status']> | null
   readonly servers: readonly ServerStatus[]

@@ -174,7 +174,12 @@ const degradedServers = ({ servers, canaries }: Status): readonly DegradedPart[]
 /** Whether clients still ask for maps that the configuration doesn't have. */
 const isOfNoMap = ({ map, unavailableAt }: Tally, now: number): boolean => map === '' && now - unavailableAt < oldMs
 
-const degradedRest = ({ redis, answers, now }: Status): readonly DegradedPart[] => [
+const degradedRest = ({ redis, answers, now, reloadFailedAt }: Status): readonly DegradedPart[] => [
+  ...reloadFailedAt === null ? [] : [{
+    part: 'configuration', since: reloadFailedAt,
+    what: 'a reload failed, so the former configuration stays in use; a restart may fail, too: '
+      + '`holdfast check` and the log say why',
+  }],
   ...answers.filter(answer => isOfNoMap(answer, now))
     .map(({ unavailableAt, lastUnknown }) => ({
       part: 'main.cf', since: unavailableAt,

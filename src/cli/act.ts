@@ -9,7 +9,7 @@ import type { DaemonOptions } from './daemon_at.js'
 export const act = async (
   path: string, body: Readonly<Record<string, string | undefined>>, options: DaemonOptions, process: NodeJS.Process,
 ): Promise<number> => {
-  const { done } = await call(await adminAt(options, process.env), path, body, 0) as { done: string }
+  const { done } = await call(await adminAt(options, process), path, body, 0) as { done: string }
   process.stdout.write(`${done}\n`)
   return 0
 }

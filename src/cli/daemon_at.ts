@@ -7,6 +7,7 @@ import type { Config } from '../config/config.js'
 import { endpointName, parseEndpoint } from '../config/endpoint.js'
 import type { Endpoint } from '../config/endpoint.js'
 import { messageOf } from '../log.js'
+import type { Problem } from '../log.js'
 import { Failure, exitConfig, exitTempfail, exitUsage } from './terminal.js'
 
 /** The configuration that a command reads unless its line names another. */
@@ -22,7 +23,25 @@ export const configOf = async (
   const { loadConfig } = await import('../config/load.js')
   const loaded = loadConfig(config, environment)
   if (loaded.ok) return loaded.config
-  throw new Failure(exitConfig, loaded.problems.map(({ place, text }) => `${place}: ${text}`).join('\n'))
+  throw new Failure(exitConfig, problemLines(loaded.problems))
+}
+
+const problemLines = (problems: readonly Problem[]): string =>
+  problems.map(({ place, text }) => `${place}: ${text}`).join('\n')
+
+/** What of a configuration says where the daemon is. */
+type Places = Pick<Config, 'health' | 'admin' | 'listeners'>
+
+/** A daemon that runs can be asked though its file has faults by now, and somebody will ask it just then. */
+const placesOf = async (fileName: string, { env, stderr }: NodeJS.Process): Promise<Places> => {
+  const { addressesIn, loadConfig } = await import('../config/load.js')
+  const loaded = loadConfig(fileName, env)
+  if (loaded.ok) return loaded.config
+  const lines = problemLines(loaded.problems)
+  const places = addressesIn(fileName, env)
+  if (places === null) throw new Failure(exitConfig, lines)
+  stderr.write(`${lines}\nA daemon that runs goes on with the former configuration; this is what it says:\n`)
+  return places
 }
 
 /** Where the daemon is, and which setting says so. */
@@ -45,15 +64,15 @@ export const unreachable = (address: DaemonAddress, error: unknown): string => {
 
 /** `endpointIn` finds the endpoint in a configuration; `what` names it for people. */
 const daemonAt = async (
-  options: DaemonOptions, environment: NodeJS.ProcessEnv,
-  endpointIn: (config: Config) => DaemonAddress | undefined, what: string,
+  options: DaemonOptions, process: NodeJS.Process,
+  endpointIn: (places: Places) => DaemonAddress | undefined, what: string,
 ): Promise<DaemonAddress> => {
   if (options.at !== undefined) {
     const endpoint = parseEndpoint(options.at.replace(/^socketmap:/, ''))
     if (typeof endpoint === 'string') throw new Failure(exitUsage, `--at: ${endpoint}`)
     return { ...endpoint, setting: '--at' }
   }
-  const endpoint = endpointIn(await configOf(options, environment))
+  const endpoint = endpointIn(await placesOf(options.config, process))
   if (endpoint === undefined) {
     throw new Failure(exitConfig, `${options.config} has no ${what}: add one, or name it with --at`)
   }
@@ -61,25 +80,25 @@ const daemonAt = async (
 }
 
 /** The admin socket that a configuration names. */
-export const adminIn = ({ admin }: Config): DaemonAddress | undefined =>
+export const adminIn = ({ admin }: Pick<Config, 'admin'>): DaemonAddress | undefined =>
   admin === null ? undefined : { kind: 'unix', path: admin, setting: '`admin:`' }
 
-const socketmapIn = ({ listeners }: Config): DaemonAddress | undefined => {
+const socketmapIn = ({ listeners }: Places): DaemonAddress | undefined => {
   const listener = listeners.find(({ protocol }) => protocol === 'socketmap')
   return listener === undefined ? undefined : { ...listener.address, setting: '`listen:`' }
 }
 
 /** The socketmap listener. Throws Failure if none is named. */
-export const socketmapAt = (options: DaemonOptions, environment: NodeJS.ProcessEnv): Promise<DaemonAddress> =>
-  daemonAt(options, environment, socketmapIn, 'socketmap listener')
+export const socketmapAt = (options: DaemonOptions, process: NodeJS.Process): Promise<DaemonAddress> =>
+  daemonAt(options, process, socketmapIn, 'socketmap listener')
 
 const adminText = '`admin:` socket, such as unix:/run/holdfast/admin.sock'
 
 /** The admin socket. Throws Failure if none is named. */
-export const adminAt = (options: DaemonOptions, environment: NodeJS.ProcessEnv): Promise<DaemonAddress> =>
-  daemonAt(options, environment, adminIn, adminText)
+export const adminAt = (options: DaemonOptions, process: NodeJS.Process): Promise<DaemonAddress> =>
+  daemonAt(options, process, adminIn, adminText)
 
-const healthIn = (config: Config): DaemonAddress | undefined =>
+const healthIn = (config: Places): DaemonAddress | undefined =>
   config.health === null ? adminIn(config) : { ...config.health, setting: '`health:`' }
 
 /** What the daemon of a configuration says of itself; null if it can't be asked. */
@@ -89,8 +108,8 @@ export const reportOfDaemon = async (config: Config): Promise<Report | null> => 
 }
 
 /** The health address, else the admin socket. Throws Failure if neither is named. */
-export const statusAt = (options: DaemonOptions, environment: NodeJS.ProcessEnv): Promise<DaemonAddress> =>
-  daemonAt(options, environment, healthIn, adminText)
+export const statusAt = (options: DaemonOptions, process: NodeJS.Process): Promise<DaemonAddress> =>
+  daemonAt(options, process, healthIn, adminText)
 
 type Body = Readonly<Record<string, unknown>>
 

@@ -46,9 +46,9 @@ const noSettings: SearchSettings = {
   localDomains: new Set(),
 }
 
-const guideOf = async (options: ExplainOptions, environment: NodeJS.ProcessEnv): Promise<Guide> => {
-  const admin = await adminAt(options, environment)
-  const loaded = loadConfig(options.config, environment)
+const guideOf = async (options: ExplainOptions, process: NodeJS.Process): Promise<Guide> => {
+  const admin = await adminAt(options, process)
+  const loaded = loadConfig(options.config, process.env)
   const settings = loaded.ok ? loaded.config.search : noSettings
   let note = `${options.configDir} asks nothing of this Holdfast, so each map is asked once`
   try {
@@ -220,7 +220,7 @@ const verdict = (legs: readonly Leg[], paint: Paint): string => {
 
 /** Prints the way of a mail through the maps. Throws Failure if the daemon can't be asked, or refuses. */
 export const explain = async (address: string, options: ExplainOptions, process: NodeJS.Process): Promise<number> => {
-  const guide = await guideOf(options, process.env)
+  const guide = await guideOf(options, process)
   const stops = options.map === undefined ? guide.stops : guide.stops.filter(({ map }) => map === options.map)
   const legs = await legsOf({ ...guide, stops }, address)
   const paint = painter(process)

@@ -65,7 +65,7 @@ const isNobody = (error: unknown): boolean => {
 
 /** The entries of the daemon if it runs, else of the caches, unless --at names the daemon. Throws Failure. */
 const openExport = async (map: string, options: DaemonOptions, process: NodeJS.Process): Promise<RowBatches> => {
-  if (options.at !== undefined) return fromDaemon(await adminAt(options, process.env), map)
+  if (options.at !== undefined) return fromDaemon(await adminAt(options, process), map)
   const config = await configOf(options, process.env)
   const admin = adminIn(config)
   try {

@@ -57,7 +57,7 @@ export const importMap = async (
   const complain = (text: string): void => {
     process.stderr.write(`holdfast import: ${text}\n`)
   }
-  const address = await adminAt(options, process.env)
+  const address = await adminAt(options, process)
   const { rows, madeAt } = readTable(file, complain)
   const total = { kept: 0, known: 0, noRoom: 0, unfit: 0 }
   for (const batch of batches(rows)) {

@@ -66,7 +66,7 @@ export const query = async (
   if (!(seconds > 0)) {
     throw new Failure(exitUsage, `--timeout: '${options.timeout}' is not a time; write a number of seconds above 0`)
   }
-  const answer = await askDaemon(await socketmapAt(options, process.env), map, key, seconds * 1_000)
+  const answer = await askDaemon(await socketmapAt(options, process), map, key, seconds * 1_000)
   switch (answer.kind) {
     case 'found':
       process.stdout.write(`${answer.value}\n`)

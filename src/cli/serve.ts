@@ -56,10 +56,12 @@ const reload = async (
 ): Promise<Config | null> => {
   const next = await readConfiguration(fileName, environment, log, daemon.configuration)
   try {
-    if (next === null) throw new Error('the lines above name its faults')
+    if (next === null) throw new Error('the lines above name the faults')
     await daemon.reload(next)
+    daemon.reloadFailedAt = null
     return next.config
   } catch (error) {
+    daemon.reloadFailedAt ??= Date.now()
     log.error(`not reloaded: ${messageOf(error)}; the former configuration stays in use`)
     return null
   }

@@ -109,7 +109,7 @@ const statusText = async (
 
 /** With `watch`, prints until a signal ends it, every two seconds. Throws Failure if the daemon can't be asked. */
 export const status = async (options: StatusOptions, process: NodeJS.Process): Promise<number> => {
-  const address = await statusAt(options, process.env)
+  const address = await statusAt(options, process)
   if (options.watch !== true) {
     process.stdout.write(await statusText(address, options, process))
     return 0

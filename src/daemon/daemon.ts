@@ -52,6 +52,8 @@ export class Daemon {
   readonly #inherited: Inherited
   readonly #shown: Shown
   readonly #startedAt = Date.now()
+  /** When a reload failed, be it in the file or here (epoch ms); null: the last one did not. */
+  reloadFailedAt: number | null = null
   readonly #current = new CurrentMaps()
   readonly #tallies: Readonly<Record<ListenerConfig['protocol'], Tallies>>
   readonly #room = new ReplyRoom()
@@ -247,6 +249,7 @@ export class Daemon {
       version, node: config.node.name, role: config.file.role,
       ready: !this.#isStopping && listeners.every(({ problem }) => problem === null),
       now: Date.now(), startedAt: this.#startedAt, configuredAt: openedAt,
+      reloadFailedAt: this.reloadFailedAt,
       listeners,
       redis: redis?.cache.status() ?? null,
       servers: sources.status(),

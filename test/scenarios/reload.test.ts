@@ -3,11 +3,12 @@
  * added, one goes, one listener opens, one closes; then a configuration with
  * faults, and one whose address is taken: all stays as it was.
  */
-import { copyFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { makeCertificates } from '../fixtures/certificates.js'
+import { command, start as startBed } from '../fixtures/control.js'
 import { startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
 import { during } from '../fixtures/during.js'
@@ -49,6 +50,29 @@ t.test('a reload opens new addresses, and closes removed ones', async t => {
   await holdfast.logged(/ reloaded: /)
   t.equal(await tcpTableAsk({ host: '127.0.0.1', port: after }, 'key'), '200 one')
   await t.rejects(openWire({ host: '127.0.0.1', port: before }))
+})
+
+t.test('while the file has faults, commands still ask the daemon, which says that a reload failed', async t => {
+  const bed = await startBed(t, '(\'info@example.com\', \'box\')')
+  const { holdfast } = bed
+  const file = join(holdfast.dir, 'holdfast.yaml')
+  const good = readFileSync(file, 'utf8')
+  for (const bad of [good.replace('"maps"', '"mpas"'), good.replace(/}\s*$/, '')]) {
+    const before = holdfast.log().length
+    writeFileSync(file, bad)
+    holdfast.reload()
+    await holdfast.logged(/not reloaded/, before)
+    const status = await command(bed, 'status')
+    t.match(status.stdout, /^Mail is accepted\. One part is degraded\..*\n {2}configuration \(for .*\): a reload failed, /)
+    t.match(status.stderr, /holdfast\.yaml:\d+: .*\nA daemon that runs goes on with the former configuration/)
+    t.match((await command(bed, 'query', 'alias', 'info@example.com')).stdout, 'box')
+    t.equal((await command(bed, 'flush', 'alias')).code, 0)
+  }
+  writeFileSync(file, good)
+  const before = holdfast.log().length
+  holdfast.reload()
+  await holdfast.logged(/ reloaded: /, before)
+  t.match((await command(bed, 'status')).stdout, /^Mail is safe/)
 })
 
 t.test('a configuration with faults changes nothing, and all its faults are in the log', async t => {
