@@ -110,10 +110,11 @@ const isGuarded = (list: string, rejectsByDns: boolean): boolean => {
 
 /**
  * Whether a table at `i` of a list of domains may have some that are strangers' all the same: a `!` stands before it,
- * and what that names is decided there, or before the table itself. To the guard all that a table has are ours.
+ * and what that names is decided there, or before the table itself; or it is in a pipemap:, where the last table has
+ * the last word. To the guard all that a table has are ours.
  */
 export const mayHaveStrangers = (list: readonly string[], i: number): boolean =>
-  list.slice(0, i + 1).some(text => text.startsWith('!'))
+  list.slice(0, i + 1).some(text => text.startsWith('!')) || list[i]?.includes('pipemap:') === true
 
 /**
  * Whether a list of our domains has some that Holdfast can't know: in a table that is not `seen` or that the guard

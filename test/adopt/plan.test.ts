@@ -524,6 +524,16 @@ t.test('a table that excludes domains, or follows such an exclusion, is no list 
   t.end()
 })
 
+t.test('a table in a pipemap:, which alone decides nothing, is no list of the guard and not lenient', t => {
+  const plan = planAdoption(postfixWith({
+    ...guardable, virtual_alias_maps: 'mysql:/a.cf, pipemap:{mysql:/b.cf, mysql:/c.cf}',
+    virtual_alias_domains: '$virtual_alias_maps',
+  }, { services: [smtpd('smtp/inet'), rewrite] }), () => null)
+  t.strictSame(plan.guard, ['virtual_alias'])
+  t.notMatch(valuesOf(plan)['virtual_alias_maps'], /pipemap:.*holdfast_lenient/)
+  t.end()
+})
+
 t.test('with domains in tables that Holdfast can\'t see, only lists of domains have lenient names', t => {
   const plan = planAdoption(postfixWith({
     ...guardable, virtual_alias_maps: 'mysql:/a.cf', transport_maps: 'mysql:/t.cf',

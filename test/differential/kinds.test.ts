@@ -130,6 +130,18 @@ t.test('Postfix refuses a domain that a list excludes, even if a later table has
   t.match(replies, [/^250/, /^250/, /^250/, /^554/, /^554/])
 })
 
+t.test('a domain that only the first table of a pipemap: has is none of ours', async t => {
+  const { replies } = await same(t, {
+    main: { virtual_alias_maps: `${table('alias')}, pipemap:{${table('first')}, ${table('last')}}` },
+    rows: rowsOf({
+      alias: [['va.example', 'x'], ['u1@va.example', 'u1@out.example']], first: [['half.example', 'nowhere']],
+      last: [['somewhere', 'x']],
+    }),
+    sessions: [mailTo(['u1@half.example', 'u1@va.example'])],
+  })
+  t.match(replies, [/^554/, /^250/])
+})
+
 t.test('a list that fails defers no recipient whose domain is in another list, of whatever kind', async t => {
   // In this table two rows are an error (1242).
   const failing = table('failing', 'SELECT IF(\'%s\' LIKE \'%%.example\', (SELECT k FROM bin), NULL)')
