@@ -59,13 +59,15 @@ export const readCopyFiles = async (
     if (place === undefined) later.push(file)
     else await put(file, place, onProblem)
   }
+  const moves: Move[] = []
   for (const file of later) {
     const renamed = placesOf(maps, file).find(({ map, table }) => map.copies.of(table) === null)
     const place = renamed ?? formerPlace(maps, file)
     if (place !== null) await put(file, place, onProblem)
     else await removeOld(folder, file)
-    if (renamed !== undefined) await moveFile(folder, file, renamed)
+    if (renamed !== undefined) moves.push({ file, place: renamed })
   }
+  await moveFiles(folder, moves)
 }
 
 const readFile = async (folder: string, file: string): Promise<CopyFile | null> => {
@@ -76,9 +78,21 @@ const readFile = async (folder: string, file: string): Promise<CopyFile | null> 
   return { ...place, pieces, problem }
 }
 
-/** For the next start, if no copy is taken before. */
-const moveFile = (folder: string, { name, index }: CopyFile, { map, table }: Place): Promise<void> =>
-  rename(copyFile(folder, name, index), copyFile(folder, map.name, table)).catch(() => undefined)
+type Move = { readonly file: CopyFile, readonly place: Place }
+
+/**
+ * For the next start, if no copy is taken before. All step aside first: where two maps took each other's name, the file
+ * of one would else be put in the place of the other's, and that be lost.
+ */
+const moveFiles = async (folder: string, moves: readonly Move[]): Promise<void> => {
+  const aside = ({ place: { map, table } }: Move): string => `${copyFile(folder, map.name, table)}.moved`
+  for (const move of moves) {
+    await rename(copyFile(folder, move.file.name, move.file.index), aside(move)).catch(() => undefined)
+  }
+  for (const move of moves) {
+    await rename(aside(move), copyFile(folder, move.place.map.name, move.place.table)).catch(() => undefined)
+  }
+}
 
 /** Removes a file that no table has any use for, unless it was written lately, or is no copy at all. */
 const removeOld = async (folder: string, { name, index, pieces }: CopyFile): Promise<void> => {

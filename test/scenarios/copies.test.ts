@@ -6,6 +6,8 @@
  * 3. A recipient that nobody has asked for is found; a recipient that there isn't is deferred, since an absence would
  *    refuse him; a sender that the access table lacks passes, and one that it has is refused.
  * 4. The daemon is restarted in the outage: the same answers, by the files of the copies.
+ *
+ * And where two maps take each other's name while the daemon is stopped in the outage: by the first start and the next.
  */
 import { mkdirSync } from 'node:fs'
 import t from 'tap'
@@ -64,4 +66,24 @@ t.test('a file of a copy that can\'t be read is named, and the daemon serves wit
   await holdfast.logged(/map boxes: .*can't be read: EISDIR/)
   await holdfast.logged(/map boxes: a copy of its table \(1 row\)/)
   t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'boxes', 'ann@v.example'), 'OK ann/')
+})
+
+t.test('two maps that take each other\'s name in an outage keep their copies, also after one more restart', async t => {
+  const mariadb = await during(t, startMariadb({
+    sql: `CREATE TABLE boxes (address VARCHAR(255) PRIMARY KEY, path TEXT); INSERT INTO boxes VALUES ('ann@v.example', 'ann/');
+      CREATE TABLE other (address VARCHAR(255) PRIMARY KEY, path TEXT); INSERT INTO other VALUES ('bob@w.example', 'bob/')`,
+  }))
+  const holdfast = await during(t, startHoldfast(dir => `${configOf(dir, mariadb)}  other: {search: recipient, database: mail, query: "SELECT path FROM other WHERE address='%s'"}
+`))
+  await holdfast.logged(/map boxes: a copy of its table/)
+  await holdfast.logged(/map other: a copy of its table/)
+  await mariadb.kill()
+  holdfast.configure(configOf(holdfast.dir, mariadb).replace('boxes:', 'other:')
+    + '  boxes: {search: recipient, database: mail, query: "SELECT path FROM other WHERE address=\'%s\'"}\n')
+  for (const when of ['renamed', 'restarted']) {
+    await holdfast.stop()
+    await holdfast.start()
+    t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'other', 'ann@v.example'), 'OK ann/', when)
+    t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'boxes', 'bob@w.example'), 'OK bob/', when)
+  }
 })
