@@ -19,7 +19,9 @@ export type UnixSocket = {
   readonly gid: number | null
 }
 
-/** Somebody removed or replaced a socket, or this process may not look whether it is there: why, and what to do. */
+/**
+ * Somebody removed or replaced a socket; or it has other rights, or this process may not look: why, and what to do.
+ */
 export type Lost = 'gone' | { readonly why: string }
 
 /** The file of a socket that this process listens on. */
@@ -67,8 +69,7 @@ export const listenOnUnixSocket = async (server: Server, socket: UnixSocket): Pr
 
 /** The file of a socket, as it is now or, if this process may not look yet, when it first may. */
 export const socketFile = (socket: UnixSocket): SocketFile => {
-  // By device and inode.
-  let made: string | null = null
+  let made: Stats | undefined
   const lost = (): Lost | null => {
     let there: Stats | undefined
     try {
@@ -76,9 +77,10 @@ export const socketFile = (socket: UnixSocket): SocketFile => {
     } catch (error) {
       return { why: messageOf(error) }
     }
-    const name = there === undefined ? null : `${there.dev}:${there.ino}`
-    made ??= name
-    return name !== null && name === made ? null : 'gone'
+    made ??= there
+    if (there === undefined || made === undefined || there.dev !== made.dev || there.ino !== made.ino) return 'gone'
+    // As after chown -R of the queue folder.
+    return there.gid === made.gid && there.mode === made.mode ? null : { why: otherRights(socket.path, there, made) }
   }
   lost()
   return {
@@ -134,10 +136,18 @@ const closedFolder = ({ path, gid: client }: UnixSocket, deed: string): string =
   // The rights of a folder above it may be the reason; then nothing is known of this one.
   const stats = statsOf(folder)
   if (stats === null) return `this process (user ${self}) may not go through all folders above ${path}: open them to it`
-  const { uid, gid, mode } = stats
+  const { uid, gid } = stats
   const owner = `${self}${client === null ? '' : `:${groupName(client)}`}`
   return `this process (user ${self}) may not ${deed} ${folder}, which has owner ${uid}, group ${groupName(gid)} `
-    + `and mode ${(mode & 0o7777).toString(8)}: chown ${owner} ${folder} && chmod 750 ${folder}`
+    + `and mode ${modeText(stats)}: chown ${owner} ${folder} && chmod 750 ${folder}`
+}
+
+const modeText = ({ mode }: Stats): string => (mode & 0o7777).toString(8)
+
+const otherRights = (path: string, now: Stats, made: Stats): string => {
+  const [group, before] = [groupName(now.gid), groupName(made.gid)]
+  return `it has group ${group} and mode ${modeText(now)} now, and had ${before} and ${modeText(made)}: `
+    + `chgrp ${before} ${path} && chmod ${modeText(made)} ${path}`
 }
 
 const statsOf = (folder: string): Stats | null => {

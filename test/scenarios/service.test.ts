@@ -2,7 +2,7 @@
  * The daemon as a service: it tells systemd its state, takes a socket over,
  * and loses no lookup while it is replaced.
  */
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { mainFile, startHoldfast } from '../fixtures/daemon.js'
@@ -174,6 +174,17 @@ t.test('N21 a folder that another account owns is named, with what to do', async
   const { code, stderr } = await run('setpriv', await asNobody(dir))
   t.equal(code, 69)
   t.match(stderr, /may not make a socket in .*\/queue, which has owner 0, group root and mode 700: chown 65534 .*queue/)
+})
+
+t.test('a socket that gets another group is named, with what to do, until it has its own again', async t => {
+  const holdfast = await during(t, startHoldfast(config), 'kill')
+  const path = join(holdfast.dir, 's')
+  const { gid } = statSync(path)
+  chownSync(path, 0, 65_534)
+  await holdfast.logged(/s: no client can reach it, it has group nogroup and mode (\d+) now, and had \S+ and \1: chgrp \S+ \S+ && chmod \1 /)
+  chownSync(path, 0, gid)
+  await holdfast.logged(/clients reach it again/)
+  t.equal(await socketmapAsk(path, 'm', 'key'), 'OK value')
 })
 
 t.test('a folder that is closed to a running daemon stops its clients, not the daemon, and it says what to do', async t => {
