@@ -120,12 +120,15 @@ const codeWords: ReadonlyMap<string, string> = new Map([
 /** A code with the call in front of it; what follows is words of its own after a colon, or what the call was about. */
 const codes = /\b(?:(?:connect|read|write|listen|bind|accept|getaddrinfo|query\w+) )?(E[A-Z_0-9]+)\b(: | (?=\S))?/g
 
+/** What ioredis says of a command that it does not keep until there is a connection. */
+const ofNoStream = /^Stream isn't writeable and enableOfflineQueue options is false$/
+
 /** `text` with words for error codes: "connection refused: 10.0.0.5:6379", not "connect ECONNREFUSED 10.0.0.5:6379". */
 export const inWords = (text: string): string => text.replace(codes, (whole: string, code: string, joint?: string) => {
   const words = codeWords.get(code)
   if (words === undefined) return whole
   return joint === ': ' ? '' : `${words}${joint === undefined ? '' : ': '}`
-})
+}).replace(ofNoStream, 'not connected')
 
 /** The message of an error, in words; anything else that was thrown has none. */
 export const messageOf = (error: unknown): string => {

@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
+import { Redis } from 'ioredis'
 import t from 'tap'
 import { createLog, inWords, messageOf, printable } from '../src/log.js'
 import type { LogSettings } from '../src/log.js'
@@ -97,6 +98,10 @@ t.test('errors of the system are logged in words, not by their codes', async t =
     'nobody at several addresses': () => Promise.reject(Object.assign(new AggregateError([]), { code: 'ECONNREFUSED' })),
     taken: () => once(createServer().listen(port, '127.0.0.1'), 'listening'),
     name: () => lookup('nobody.invalid'),
+    redis: () => {
+      const client = new Redis({ port: 1, lazyConnect: true, enableOfflineQueue: false })
+      return client.get('key').finally(() => client.disconnect())
+    },
   }
   const told: Record<string, string> = {}
   for (const [what, fail] of Object.entries(failing)) told[what] = await fail().then(() => 'no error', messageOf)
@@ -105,6 +110,7 @@ t.test('errors of the system are logged in words, not by their codes', async t =
     nobody: 'connection refused: 127.0.0.1:1',
     'nobody at several addresses': 'connection refused',
     taken: `address already in use 127.0.0.1:${port}`,
+    redis: 'not connected',
     name: /^(unknown host name|the name server does not answer): nobody\.invalid$/,
   })
   t.equal(messageOf('text'), 'unknown error')

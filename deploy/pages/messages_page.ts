@@ -53,7 +53,7 @@ ${table('cause', causes)}
 
 ## Why a lookup is deferred
 
-The label \`reason\` of \`holdfast_lookups_total\`, and the text in Postfix's log:
+The label \`reason\` of \`holdfast_lookups_total\`, and the word after "temporary error:" in Postfix's log:
 
 ${table('reason', reasons)}
 
