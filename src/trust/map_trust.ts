@@ -62,6 +62,14 @@ export class MapTrust {
     return places
   }
 
+  /** Whether such a text has all doubts that there are here, and the time of the last `holdfast trust`; null has none. */
+  isIn(text: string | null): boolean {
+    const { trustedAt, doubts, ids } = parse(text ?? '')
+    const places = placesOf(ids.length === 0 ? this.ids : ids, this.ids)
+    return this.trustedAt <= trustedAt && this.doubts.every(({ table, server, since }) => doubts.some(each =>
+      places[each.table] === table && each.server === server && each.since === since))
+  }
+
   /** Whether such a text is of somebody's whose clock was ahead when an administrator ran `holdfast trust`. */
   isFromFuture(text: string, now: number): boolean {
     return parse(text).trustedAt > now + clockSkewMs

@@ -45,6 +45,11 @@ export const shareDoubts = (
   let areFormersRead = false
   /** The maps whose doubts changed here since they were last written. */
   const untold = new Set<string>()
+  /**
+   * Those whose doubts, or trust, were not seen in Redis since they changed: another node may have written at the same
+   * moment, one of an earlier version writes without a look, and a reload may have come before Redis took them.
+   */
+  const unseen = new Set(shared.map(({ name }) => name))
   /** Those that the maps had under other names are read once. */
   const readFormers = async (): Promise<void> => {
     const names = await formerNames()
@@ -60,8 +65,9 @@ export const shareDoubts = (
     for (const [index, map] of some.entries()) {
       const text = texts[index] ?? null
       if (text !== null) map.trust.decode(text)
-      // Redis has lost it: a node that joins now would believe what this one does not.
-      else if (map.trust.doubts.length > 0) untold.add(map.name)
+      if (map.trust.isIn(text)) unseen.delete(map.name)
+      // A node that joins now would believe what this one does not. What was seen there once, another node ended.
+      else if (text === null || unseen.has(map.name)) untold.add(map.name)
       // Else each node that joins until then would take all that it knows for older.
       if (text !== null && map.trust.isFromFuture(text, clock.now())) untold.add(map.name)
       if (!untold.delete(map.name)) continue
@@ -85,6 +91,7 @@ export const shareDoubts = (
     tell: name => {
       if (isClosed) return
       untold.add(name)
+      unseen.add(name)
       exchange(shared.filter(each => each.name === name)).catch(failed)
     },
     known: ready.then(read),

@@ -28,15 +28,19 @@ const join = async (t: Test, keyPrefix: string, now = start) => {
   const problems: string[] = []
   const table = new TableTrust({ maxShrink: 0.3, evidenceForMs: 24 * hour }, {
     source: { definition: 'scripted', ask: async () => ({ outcome: rows.isBack ? found(byteString('box')) : absent, server: '' }) }, clock, sample: () => ['user@example.com'], canaries: [], siblings: [],
-    dropAbsences: () => undefined, onChange: () => name(),
+    dropAbsences: () => undefined, onChange: (_, doubt, before) => { if ((doubt === null) !== (before === null)) name() },
   })
   const trust = new MapTrust([table])
   const map = { name: 'alias', identity, trust, config: { sensitive: false } } as unknown as MysqlMap
-  const doubts = shareDoubts({
-    maps: [map], client, keyPrefix, formerNames: () => Promise.resolve(new Map()), ready: Promise.resolve(), clock,
-    onProblem: problem => { problems.push(problem) },
-  })
-  t.teardown(() => doubts.close())
+  const share = () => {
+    const sharing = shareDoubts({
+      maps: [map], client, keyPrefix, formerNames: () => Promise.resolve(new Map()), ready: Promise.resolve(), clock,
+      onProblem: problem => { problems.push(problem) },
+    })
+    t.teardown(() => sharing.close())
+    return sharing
+  }
+  const doubts = share()
   await doubts.known
   name = () => doubts.tell('alias')
   const servers = (): readonly string[] => trust.doubts.map(({ server }) => server).toSorted()
@@ -44,7 +48,7 @@ const join = async (t: Test, keyPrefix: string, now = start) => {
   const told = async (pattern: RegExp): Promise<void> => {
     while (!pattern.test((await client.hvals(`${keyPrefix}doubts of maps`)).join())) await setTimeout(5)
   }
-  return { clock, rows, table, trust, doubts, problems, servers, until, told }
+  return { clock, rows, table, trust, doubts, share, problems, servers, until, told }
 }
 
 t.test('a node that finds a server in doubt leaves what another one found meanwhile', async t => {
@@ -67,7 +71,7 @@ t.test('two nodes that find servers in doubt at the same time know both in the e
   }
   first.trust.trust()
   await second.until(() => {
-    void second.clock.advance(5_000)
+    for (const { clock } of [first, second]) void clock.advance(5_000)
     return second.servers().length === 0
   })
   for (let round = 0; round < 4; round++) {
@@ -114,4 +118,36 @@ t.test('a node whose clock was ahead when somebody ran trust voids no evidence o
   t.equal(first.trust.trustedAt, start)
   await first.told(new RegExp(`"trustedAt":${start},`))
   t.equal((await join(t, 'ahead:', start + hour)).trust.trustedAt, start)
+})
+
+/** What a node writes that is in no doubt. */
+const noDoubt = (keyPrefix: string): Promise<number> => client.hset(`${keyPrefix}doubts of maps`,
+  `${identity.name} ${identity.definition}`, JSON.stringify({ trustedAt: 0, doubts: [] }))
+
+t.test('a doubt that a node takes away that did not know of it is written again', async t => {
+  const node = await join(t, 'again:')
+  node.table.doubt('one', 'shrunk')
+  await node.told(/"one"/)
+  await noDoubt('again:')
+  await node.clock.advance(5_000)
+  await node.told(/"one"/)
+  // One more look shows that it is there. Who takes it away now knew of it, and has seen it end.
+  await node.clock.advance(5_000)
+  await client.ping()
+  await noDoubt('again:')
+  for (let round = 0; round < 3; round++) {
+    await node.clock.advance(5_000)
+    await client.ping()
+  }
+  t.strictSame((await join(t, 'again:', start + 1)).servers(), [])
+  t.strictSame(node.servers(), ['one'])
+})
+
+t.test('a doubt that Redis did not take before a reload is written after it', async t => {
+  const node = await join(t, 'reload:')
+  await noDoubt('reload:')
+  node.doubts.close()
+  node.table.doubt('one', 'shrunk')
+  node.share()
+  await node.told(/"one"/)
 })
