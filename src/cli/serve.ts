@@ -86,16 +86,20 @@ export const serve = async (fileName: string, process: NodeJS.Process): Promise<
 
   const reloads = new Reloads(process)
   const first = await readConfiguration(fileName, env, log, null)
-  if (first === null) return exitConfig
+  const inherited = inheritedSockets(env, process.pid)
+  if (first === null) {
+    await inherited.turnAway()
+    return exitConfig
+  }
   log.configure({ ...first.config.file.log, journal })
   const notifier = createNotifier(env, problem => log.warn(`systemd: ${problem}`))
-  const inherited = inheritedSockets(env, process.pid)
   let daemon: Daemon
   try {
     daemon = new Daemon(first, log, events, inherited)
     await daemon.open()
   } catch (error) {
     log.error(`can't start: ${messageOf(error)}`)
+    await inherited.turnAway()
     return exitUnavailable
   }
   for (const name of inherited.left()) {

@@ -7,7 +7,9 @@
  */
 import { execFile } from 'node:child_process'
 import { readFileSync, readlinkSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Endpoint } from '../config/endpoint.js'
 import { messageOf } from '../log.js'
 import { replaceFile } from '../runtime/replace_file.js'
@@ -65,7 +67,15 @@ export type Inherited = {
   take(address: Endpoint): number | null
   /** The addresses of those that no listener took. */
   left(): readonly string[]
+  /**
+   * Closes the clients that wait there, and those that come meanwhile: nobody will serve them, and the service manager,
+   * which keeps the sockets, would let them wait. Resolves soon; never rejects.
+   */
+  turnAway(): Promise<void>
 }
+
+/** Postfix asks once more when its connection is closed: that one is to be closed, too (ms). */
+const turnAwayForMs = 200
 
 // Linux says in /proc what address a descriptor listens on.
 const inodeOf = (fd: number): string => /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1] ?? ''
@@ -108,5 +118,12 @@ export const inheritedSockets = (environment: NodeJS.ProcessEnv, pid: number): I
       return fd ?? null
     },
     left: () => [...fds.keys()],
+    turnAway: async () => {
+      if (fds.size === 0) return
+      const servers = [...fds.values()].map(fd =>
+        createServer(client => client.destroy()).on('error', () => undefined).listen({ fd }))
+      await sleep(turnAwayForMs)
+      for (const server of servers) server.close()
+    },
   }
 }

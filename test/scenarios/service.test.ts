@@ -51,6 +51,22 @@ t.test('Holdfast serves a socket from systemd and leaves it there, so clients wa
   t.equal(String(await wire.netstring()), 'OK value')
 })
 
+t.test('a start that fails closes the clients that wait at a socket from systemd, so Postfix defers at once', async t => {
+  const dir = freshFolder()
+  const [socket, file] = [join(dir, 's'), join(dir, 'holdfast.yaml')]
+  writeFileSync(file, 'maps: {}\n')
+  const supervisor = await during(t, superviseWithSocket(socket, [process.execPath, mainFile, 'serve', file]), 'kill')
+  await supervisor.printed(/started/)
+  const wire = await during(t, openWire({ path: socket }), 'close')
+  wire.send(socketmapRequest('m', 'key'))
+  await wire.ended
+  await supervisor.printed(/ended/)
+  writeFileSync(file, config(dir))
+  writeFileSync(`${socket}.again`, '')
+  await supervisor.printed(/ready: 1 map/)
+  t.equal(await socketmapAsk(socket, 'm', 'key'), 'OK value')
+})
+
 t.test('a socket handed over that no listener has is logged, since nobody answers there', async t => {
   const dir = freshFolder()
   writeFileSync(join(dir, 'holdfast.yaml'), config(dir))
