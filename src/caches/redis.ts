@@ -46,7 +46,7 @@ const placeOf = (key: string): number => {
 export const redisKey = (keyPrefix: string, map: Pick<MapIdentity, 'name'>, key: string): string =>
   `${keyPrefix}${map.name}:${isDerived(key) ? `\0${placeOf(key)}` : toStorable(key)}`
 
-/** The hash with a field for each name, and definition, of a map that Redis has answers of. */
+/** The hash with a field for each name, and definition, of a map that Redis has answers of; its value: the servers. */
 const namesKey = (keyPrefix: string): string => `${keyPrefix}names of maps`
 const fieldOf = ({ name, definition }: NamedTables): string => `${name} ${definition}`
 
@@ -191,7 +191,8 @@ export class RedisAnswers {
 
   /**
    * By the name of each of `maps`, which are all that there are, the names under which Redis may have its answers, if
-   * Redis does not know it by its own: those that maps on the same tables had. Rejects with the server's error.
+   * Redis does not know it by its own: those that maps on the same tables had, on the same servers if possible, and
+   * never on those of another one of `maps`. Rejects with the server's error.
    */
   async formerNames(maps: readonly NamedTables[]): Promise<ReadonlyMap<string, readonly string[]>> {
     const noted = await this.#withUnsent(() => this.client.hgetall(namesKey(this.#settings.keyPrefix)))
@@ -199,13 +200,18 @@ export class RedisAnswers {
     const gone = Object.keys(noted).filter(field => !standing.has(field))
     return new Map(maps.filter(map => noted[fieldOf(map)] === undefined).map(map => {
       const end = fieldOf({ ...map, name: '' })
-      return [map.name, gone.filter(field => field.endsWith(end)).map(field => field.slice(0, -end.length))]
+      const formers = gone.filter(field => field.endsWith(end))
+      const onItsServers = formers.filter(field => noted[field] === map.hosts)
+      const elsewhere = new Set(maps.filter(({ definition }) => definition === map.definition).map(({ hosts }) => hosts))
+      const onOthers = formers.filter(field => !elsewhere.has(noted[field]))
+      const names = onItsServers.length > 0 ? onItsServers : onOthers
+      return [map.name, names.map(field => field.slice(0, -end.length))]
     }))
   }
 
-  /** Notes that what Redis has under a map's name is of its definition, for a start under another name. */
+  /** Notes that what Redis has under a map's name is of its definition and servers, for a start under another name. */
   noteName(map: NamedTables): void {
-    this.#send(() => this.client.hset(namesKey(this.#settings.keyPrefix), fieldOf(map), '1'))
+    this.#send(() => this.client.hset(namesKey(this.#settings.keyPrefix), fieldOf(map), map.hosts ?? '1'))
   }
 
   /**

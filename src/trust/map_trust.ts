@@ -62,7 +62,7 @@ export class MapTrust {
     return places
   }
 
-  /** Whether such a text has all doubts that there are here, and the time of the last `holdfast trust`; null has none. */
+  /** Whether such a text has all doubts that there are here, and the last `holdfast trust`; null has none. */
   isIn(text: string | null): boolean {
     const { trustedAt, doubts, ids } = parse(text ?? '')
     const places = placesOf(ids.length === 0 ? this.ids : ids, this.ids)

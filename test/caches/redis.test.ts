@@ -520,3 +520,18 @@ t.test('a map finds the former names of its tables until it is noted, except nam
   cache.noteName({ ...alias, name: 'aliases' })
   t.strictSame(await names('aliases'), [])
 })
+
+t.test('of two renamed maps with one query each finds the name of that on its servers, and no map one of another\'s', async t => {
+  const { port } = await server(t)
+  const { cache, until } = open(t, { port })
+  await until('ready')
+  const map = (name: string, hosts: string) => ({ ...alias, name, hosts })
+  const names = async (...maps: readonly ReturnType<typeof map>[]) => [...await cache.formerNames(maps)]
+  cache.noteName(map('here', 'one'))
+  cache.noteName(map('there', 'two'))
+  t.strictSame(await names(map('now here', 'one'), map('now there', 'two')), [['now here', ['here']], ['now there', ['there']]])
+  t.strictSame(await names(map('alone', 'three')), [['alone', ['here', 'there']]], 'its servers were exchanged')
+  t.strictSame(await names(map('now here', 'one'), map('new', 'three')), [['now here', ['here']], ['new', ['there']]])
+  cache.noteName(alias)
+  t.strictSame(await names(map('new', 'three')), [['new', ['here', 'there', alias.name]]], 'an earlier version noted no servers')
+})
