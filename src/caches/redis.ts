@@ -46,7 +46,7 @@ const placeOf = (key: string): number => {
 export const redisKey = (keyPrefix: string, map: Pick<MapIdentity, 'name'>, key: string): string =>
   `${keyPrefix}${map.name}:${isDerived(key) ? `\0${placeOf(key)}` : toStorable(key)}`
 
-/** The hash with a field for each name, and definition, of a map that Redis has answers of; its value: the servers. */
+/** The hash with a field for each name, and definition, of a map that Redis has answers of, and its servers. */
 const namesKey = (keyPrefix: string): string => `${keyPrefix}names of maps`
 const fieldOf = ({ name, definition }: NamedTables): string => `${name} ${definition}`
 
@@ -202,14 +202,14 @@ export class RedisAnswers {
       const end = fieldOf({ ...map, name: '' })
       const formers = gone.filter(field => field.endsWith(end))
       const onItsServers = formers.filter(field => noted[field] === map.hosts)
-      const elsewhere = new Set(maps.filter(({ definition }) => definition === map.definition).map(({ hosts }) => hosts))
-      const onOthers = formers.filter(field => !elsewhere.has(noted[field]))
-      const names = onItsServers.length > 0 ? onItsServers : onOthers
+      const alike = maps.filter(({ definition }) => definition === map.definition)
+      const onNobodys = formers.filter(field => !alike.some(({ hosts }) => noted[field] === hosts))
+      const names = onItsServers.length > 0 ? onItsServers : onNobodys
       return [map.name, names.map(field => field.slice(0, -end.length))]
     }))
   }
 
-  /** Notes that what Redis has under a map's name is of its definition and servers, for a start under another name. */
+  /** Notes of which definition and servers is what Redis has under a map's name, for a start under another name. */
   noteName(map: NamedTables): void {
     this.#send(() => this.client.hset(namesKey(this.#settings.keyPrefix), fieldOf(map), map.hosts ?? '1'))
   }

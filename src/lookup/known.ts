@@ -89,7 +89,8 @@ export class Known {
     this.memory = parts.memory
     this.redis = parts.redis
     this.copies = parts.copies ?? new MapCopies(0)
-    this.isRedisRead = parts.redis === null || earlier?.isRedisRead === true
+    // A reload may name a Redis where there was none, or another one.
+    this.isRedisRead = parts.redis === null || (parts.redis === earlier?.redis && earlier.isRedisRead)
     // The same object: lookups that began before a reload still write to the memory that they share.
     this.flushTimes = earlier?.flushTimes ?? new FlushTimes()
     this.#plan = settings.plan

@@ -6,12 +6,14 @@
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { Redis } from 'ioredis'
 import t from 'tap'
 import { makeCertificates } from '../fixtures/certificates.js'
 import { command, start as startBed } from '../fixtures/control.js'
 import { startHoldfast } from '../fixtures/daemon.js'
 import type { Holdfast } from '../fixtures/daemon.js'
 import { during } from '../fixtures/during.js'
+import { tableConfig, tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { freePort } from '../fixtures/port.js'
 import { startProxy } from '../fixtures/proxy.js'
@@ -286,4 +288,30 @@ t.test('after a reload in an outage strangers still pass if a list of domains ha
   holdfast.reload()
   await holdfast.logged(/ reloaded: /)
   t.equal(await ask('three.example'), 'NOTFOUND ')
+})
+
+t.test('a reload that adds a Redis judges an emptied table by what that knows, as a start does', async t => {
+  const keys = Array.from({ length: 20 }, (_, index) => `user${index}@v.example`)
+  const mariadb = await during(t, startMariadb({ sql: tableSql([...keys, 'unasked@v.example'].map(key => `('${key}', 'box')`).join()) }))
+  const { socket } = await during(t, startRedis())
+  const alias = { alias: { search: 'exact' } }
+  const config = (dir: string, redis: string | null): string =>
+    tableConfig(dir, mariadb, alias, { copy_rows: 0, ...redis === null ? {} : { redis: { path: redis } } })
+  const first = await during(t, startHoldfast(dir => config(dir, socket)), 'kill')
+  for (const key of keys) t.equal(await socketmapAsk(`${first.dir}/s`, 'alias', key), 'OK box')
+  await first.stop()
+  await mariadb.sql('DELETE FROM a')
+  const before = await during(t, startRedis())
+  const client = new Redis(socket)
+  t.teardown(() => client.disconnect())
+  for (const redis of [null, before.socket]) {
+    const node = await during(t, startHoldfast(dir => config(dir, redis)), 'kill')
+    node.configure(config(node.dir, socket))
+    node.reload()
+    await node.logged(/reloaded/)
+    t.match(await socketmapAsk(`${node.dir}/s`, 'alias', 'unasked@v.example'), /^TEMP distrusted/)
+    await node.kill()
+    // The doubt that it found would help the next one.
+    await client.del('hf:doubts of maps')
+  }
 })
