@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { MapIdentity } from '../caches/map_identity.js'
 import type { Config, MapConfig } from '../config/config.js'
+import { nameOf } from '../mysql/hosts.js'
 import type { Table } from '../tables/open.js'
 
 const hashOf = (value: unknown): string =>
@@ -15,7 +16,9 @@ export const idsOf = (tables: readonly Table[]): readonly string[] =>
 export const identityOf = (tables: readonly Table[], { search }: Config, map: MapConfig): MapIdentity => {
   const definition = hashOf([idsOf(tables), map.smtputf8])
   return {
-    name: map.name, definition, hosts: hashOf(tables.map(({ definition: { hosts } }) => hosts)),
+    name: map.name, definition,
+    // Each node may name its own server first.
+    hosts: hashOf(tables.map(({ definition: { hosts } }) => hosts.map(nameOf).sort())),
     wholeDefinition: hashOf([
       definition, map.search, search.recipientDelimiter, [...search.parentDomainMatchesSubdomains],
       [...search.propagateUnmatchedExtensions],

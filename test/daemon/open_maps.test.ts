@@ -1,10 +1,13 @@
 /** What one configuration's maps leave to the next ones. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { openMaps } from '../../src/daemon/open_maps.js'
 import type { OpenMaps } from '../../src/daemon/open_maps.js'
+import { freshFolder } from '../fixtures/guard.js'
 import { startBed } from './bed.js'
 
 t.test('a reload keeps nothing of the configuration before the last one in memory', async t => {
@@ -60,4 +63,23 @@ t.test('a reload in an outage answers what was answered before it, whatever it c
     next.close()
   }
   first.close()
+})
+
+t.test('nodes that name the servers of a map in another order know it for the same map', async t => {
+  const { mariadb, log, read } = await startBed(t, 'a', ['info@example.com', 'box'])
+  const file = join(freshFolder(), 'a.cf')
+  const identityWith = async (hosts: string): Promise<unknown> => {
+    writeFileSync(file, [
+      `hosts = ${hosts}`, `user = ${mariadb.user}`, `password = ${mariadb.password}`, `dbname = ${mariadb.database}`,
+      'query = SELECT v FROM a WHERE k=\'%s\'',
+    ].join('\n'))
+    const { config, sources } = await read({ a: { search: 'exact', cf: file } })
+    const opened = openMaps(config, sources, log, null)
+    t.teardown(() => opened.close())
+    return [...opened.maps.values()].map(map => map.kind === 'mysql' ? map.identity : null)
+  }
+  const own = `unix:${mariadb.socket}`
+  const identity = await identityWith(`${own} 127.0.0.1:1`)
+  t.same(await identityWith(`127.0.0.1:1 ${own}`), identity)
+  t.notSame(await identityWith(own), identity)
 })
