@@ -203,7 +203,7 @@ export class RedisAnswers {
       const formers = gone.filter(field => field.endsWith(end))
       const onItsServers = formers.filter(field => noted[field] === map.hosts)
       const alike = maps.filter(({ definition }) => definition === map.definition)
-      const onNobodys = formers.filter(field => !alike.some(({ hosts }) => noted[field] === hosts))
+      const onNobodys = formers.filter(field => alike.every(({ hosts }) => noted[field] !== hosts))
       const names = onItsServers.length > 0 ? onItsServers : onNobodys
       return [map.name, names.map(field => field.slice(0, -end.length))]
     }))
