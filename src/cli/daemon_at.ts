@@ -30,10 +30,10 @@ const problemLines = (problems: readonly Problem[]): string =>
   problems.map(({ place, text }) => `${place}: ${text}`).join('\n')
 
 /** What of a configuration says where the daemon is. */
-type Places = Pick<Config, 'health' | 'admin' | 'listeners'>
+type DaemonPlaces = Pick<Config, 'health' | 'admin' | 'listeners'>
 
 /** A daemon that runs can be asked though its file has faults by now, and somebody will ask it just then. */
-const placesOf = async (fileName: string, { env, stderr }: NodeJS.Process): Promise<Places> => {
+const placesOf = async (fileName: string, { env, stderr }: NodeJS.Process): Promise<DaemonPlaces> => {
   const { addressesIn, loadConfig } = await import('../config/load.js')
   const loaded = loadConfig(fileName, env)
   if (loaded.ok) return loaded.config
@@ -65,7 +65,7 @@ export const unreachable = (address: DaemonAddress, error: unknown): string => {
 /** `endpointIn` finds the endpoint in a configuration; `what` names it for people. */
 const daemonAt = async (
   options: DaemonOptions, process: NodeJS.Process,
-  endpointIn: (places: Places) => DaemonAddress | undefined, what: string,
+  endpointIn: (places: DaemonPlaces) => DaemonAddress | undefined, what: string,
 ): Promise<DaemonAddress> => {
   if (options.at !== undefined) {
     const endpoint = parseEndpoint(options.at.replace(/^socketmap:/, ''))
@@ -83,7 +83,7 @@ const daemonAt = async (
 export const adminIn = ({ admin }: Pick<Config, 'admin'>): DaemonAddress | undefined =>
   admin === null ? undefined : { kind: 'unix', path: admin, setting: '`admin:`' }
 
-const socketmapIn = ({ listeners }: Places): DaemonAddress | undefined => {
+const socketmapIn = ({ listeners }: DaemonPlaces): DaemonAddress | undefined => {
   const listener = listeners.find(({ protocol }) => protocol === 'socketmap')
   return listener === undefined ? undefined : { ...listener.address, setting: '`listen:`' }
 }
@@ -98,7 +98,7 @@ const adminText = '`admin:` socket, such as unix:/run/holdfast/admin.sock'
 export const adminAt = (options: DaemonOptions, process: NodeJS.Process): Promise<DaemonAddress> =>
   daemonAt(options, process, adminIn, adminText)
 
-const healthIn = (config: Places): DaemonAddress | undefined =>
+const healthIn = (config: DaemonPlaces): DaemonAddress | undefined =>
   config.health === null ? adminIn(config) : { ...config.health, setting: '`health:`' }
 
 /** What the daemon of a configuration says of itself; null if it can't be asked. */

@@ -78,9 +78,9 @@ const shapeOf = (given: unknown): Record<string, unknown> | null =>
   typeof given === 'object' && given !== null && 'shape' in given ? given.shape as Record<string, unknown> : null
 
 /** `meant`: the parameter whose name may be misspelt there. */
-type Explained = { readonly path: ParameterPath, readonly text: string, readonly meant?: ParameterPath }
+type ExplainedFault = { readonly path: ParameterPath, readonly text: string, readonly meant?: ParameterPath }
 
-const explain = (issue: z.core.$ZodIssue): readonly Explained[] => {
+const explain = (issue: z.core.$ZodIssue): readonly ExplainedFault[] => {
   if (issue.code === 'unrecognized_keys') {
     const known = knownAt(issue.path)
     return issue.keys.map(key => {

@@ -189,9 +189,7 @@ export class TableTrust {
       const isNews = doubt.since > this.trustedAt && doubt.since !== this.#ended.get(server)
       if (isNews && !this.#doubts.has(server)) this.#enter(server, doubt)
     }
-    for (const [server, text] of created) {
-      if (!this.#created.has(server)) this.#created.set(server, { text, askedAt: 0 })
-    }
+    for (const [name, text] of created) if (!this.#created.has(name)) this.#created.set(name, { text, askedAt: 0 })
   }
 
   close(): void {

@@ -50,15 +50,6 @@ export const shareDoubts = (
    * moment, one of an earlier version writes without a look, and a reload may have come before Redis took them.
    */
   const unseen = new Set(shared.map(({ name }) => name))
-  /** Those that the maps had under other names are read once. */
-  const readFormers = async (): Promise<void> => {
-    const names = await formerNames()
-    for (const map of shared) {
-      const formers = (names.get(map.name) ?? []).map(name => ({ ...map.identity, name }))
-      for (const text of await readDoubts(client, keyPrefix, formers)) if (text !== null) map.trust.decode(text)
-    }
-    areFormersRead = true
-  }
   /** Reads what the other nodes found out, and writes it with what this one did. Rejects with what Redis says. */
   const exchange = async (some: typeof shared): Promise<void> => {
     const texts = await readDoubts(client, keyPrefix, some.map(({ identity }) => identity))
@@ -80,7 +71,8 @@ export const shareDoubts = (
   const failed = (error: unknown): void => { if (!isClosed) onProblem(messageOf(error)) }
   const read = async (): Promise<void> => {
     try {
-      if (!areFormersRead) await readFormers()
+      if (!areFormersRead) await readFormers(client, keyPrefix, shared, await formerNames())
+      areFormersRead = true
       await exchange(shared)
     } catch (error) {
       failed(error)
@@ -99,6 +91,16 @@ export const shareDoubts = (
       isClosed = true
       cancel()
     },
+  }
+}
+
+/** Reads the doubts that the maps had under other names. Rejects with what Redis says. */
+const readFormers = async (
+  client: RedisClient, keyPrefix: string, maps: ShareDoubtsParts['maps'], names: ReadonlyMap<string, readonly string[]>,
+): Promise<void> => {
+  for (const map of maps) {
+    const formers = (names.get(map.name) ?? []).map(name => ({ ...map.identity, name }))
+    for (const text of await readDoubts(client, keyPrefix, formers)) if (text !== null) map.trust.decode(text)
   }
 }
 
