@@ -5,7 +5,7 @@
 import { LineCounter, isMap, isNode, parseDocument, visit } from 'yaml'
 import type { Document } from 'yaml'
 import type * as z from 'zod'
-import { hintFor } from './spelling.js'
+import { hintFor, nearest } from './spelling.js'
 import type { Problem } from '../log.js'
 import { schema } from './schema.js'
 import type { WrittenFile } from './schema.js'
@@ -85,8 +85,8 @@ const explain = (issue: z.core.$ZodIssue): readonly ExplainedFault[] => {
     const known = knownAt(issue.path)
     return issue.keys.map(key => {
       const hint = hintFor(key, known, `; remove it, or use one that is known here: ${known.join(', ')}`)
-      const [, meant = ''] = /^; did you mean '(.*)'\?$/.exec(hint) ?? []
-      return { path: [...issue.path, key], text: `unknown parameter '${key}'${hint}`, meant: [...issue.path, meant] }
+      const meant = [...issue.path, nearest(key, known) ?? '']
+      return { path: [...issue.path, key], text: `unknown parameter '${key}'${hint}`, meant }
     })
   }
   const name = issue.path.length === 0 ? 'the file' : dotted(issue.path)

@@ -15,8 +15,8 @@ const distance = (one: string, other: string): number => {
   return previous[other.length] ?? 0
 }
 
-/** `; did you mean 'NAME'?` with the known name that is most like `word`; `otherwise` if none is like it. */
-export const hintFor = (word: string, known: readonly string[], otherwise = ''): string => {
+/** The known name that is most like `word`, such as one that was misspelt so; null if none is like it. */
+export const nearest = (word: string, known: readonly string[]): string | null => {
   let best: string | null = null
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1
   for (const candidate of known) {
@@ -26,5 +26,11 @@ export const hintFor = (word: string, known: readonly string[], otherwise = ''):
       bestDistance = between
     }
   }
-  return best === null ? otherwise : `; did you mean '${best}'?`
+  return best
+}
+
+/** `; did you mean 'NAME'?` with the known name that is most like `word`; `otherwise` if none is like it. */
+export const hintFor = (word: string, known: readonly string[], otherwise = ''): string => {
+  const name = nearest(word, known)
+  return name === null ? otherwise : `; did you mean '${name}'?`
 }
