@@ -79,6 +79,8 @@ export class Memory {
   readonly #keptAbsences: Lru
   readonly #derived: Lru
   readonly #absences: Lru
+  /** Those that may have a key that is asked for. */
+  readonly #byKey: readonly Lru[]
   /** By table, so that the rows of a small one can be drawn beside those of a large one. */
   readonly #rowKeys = new Map<number, Keys>()
   /** Of the absences among the rows. */
@@ -105,6 +107,7 @@ export class Memory {
     this.#keptAbsences = open(limits.bytes, () => this.#keptAbsentKeys)
     this.#derived = open(strangersBytes, () => this.#derivedKeys)
     this.#absences = open(strangersBytes, () => this.#absentKeys)
+    this.#byKey = [this.#rows, this.#keptAbsences, this.#absences]
   }
 
   get(key: string): Entry | undefined {
@@ -132,19 +135,20 @@ export class Memory {
 
   /** `outlivesOutage`: an absence is kept beside the rows. A key is in one place at most. */
   set(key: string, entry: Entry, outlivesOutage = false): void {
-    const { absentEntries } = this.#limits
     this.#noteChange(key)
     for (const { seen } of this.#changing) seen.add(entry)
-    const put = (cache: Lru, keys: Keys, bound = (): void => { if (cache.size > absentEntries) cache.pop() }): void => {
-      for (const other of [this.#rows, this.#keptAbsences, this.#absences]) if (other !== cache) other.delete(key)
-      cache.set(key, entry, noOptions)
-      bound()
-      if (cache.peek(key, noOptions) === entry) keys.add(key, entry)
-    }
-    if (isDerived(key)) put(this.#derived, this.#derivedKeys)
-    else if (entry.outcome.kind === 'found') put(this.#rows, this.#keysOfTable(entry.table), () => this.#boundKept())
-    else if (outlivesOutage) put(this.#keptAbsences, this.#keptAbsentKeys, () => this.#boundKept())
-    else put(this.#absences, this.#absentKeys)
+    if (isDerived(key)) this.#put(this.#derived, this.#derivedKeys, key, entry)
+    else if (entry.outcome.kind === 'found') this.#put(this.#rows, this.#keysOfTable(entry.table), key, entry)
+    else if (outlivesOutage) this.#put(this.#keptAbsences, this.#keptAbsentKeys, key, entry)
+    else this.#put(this.#absences, this.#absentKeys, key, entry)
+  }
+
+  #put(cache: Lru, keys: Keys, key: string, entry: Entry): void {
+    for (const other of this.#byKey) if (other !== cache) other.delete(key)
+    cache.set(key, entry, noOptions)
+    if (cache === this.#rows || cache === this.#keptAbsences) this.#boundKept()
+    else if (cache.size > this.#limits.absentEntries) cache.pop()
+    if (cache.peek(key, noOptions) === entry) keys.add(key, entry)
   }
 
   /** Whatever has to go, absences go before rows. */
@@ -158,7 +162,8 @@ export class Memory {
 
   delete(key: string): void {
     this.#noteChange(key)
-    for (const each of [this.#derived, this.#rows, this.#keptAbsences, this.#absences]) each.delete(key)
+    this.#derived.delete(key)
+    for (const each of this.#byKey) each.delete(key)
   }
 
   /**
