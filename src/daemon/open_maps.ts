@@ -49,7 +49,7 @@ export type OpenMaps = {
   /** The Redis that nodes share. */
   readonly redis: OpenedRedis | null
   readonly evidence: Evidence
-  /** Tells the nodes that share the Redis of a flush: null if all of them know, else why some may not. */
+  /** Tells the nodes that share the Redis of a flush: null if all of them know, else why some will know it later. */
   announce(flush: Flush): Promise<string | null>
   /** Cuts off the lookups under way. */
   close(): void

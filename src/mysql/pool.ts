@@ -246,7 +246,7 @@ export class Pool {
 
   #dismiss(waiting: Waiting, fault: Fault): void {
     const at = this.#waiting.indexOf(waiting)
-    for (const { settle } of at === -1 ? [] : this.#waiting.splice(at, 1)) settle(fault)
+    if (at !== -1) this.#waiting.splice(at, 1)[0]?.settle(fault)
   }
 
   /** Opens connections for those who wait, and to stand ready: one at first, then as many at a time as stand. */
