@@ -32,7 +32,7 @@ export const startCase = async (
 ): Promise<Bed> => {
   const login = { user: mariadb.user, password: mariadb.password, dbname: mariadb.database }
   const holdfast = await during(t, startHoldfast(dir => JSON.stringify({
-    listen: [{ socketmap: `unix:${dir}/s` }], health: 'off',
+    listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', admin: `unix:${dir}/admin`,
     databases: Object.fromEntries(Object.entries({ db: `unix:${mariadb.socket}`, ...databases })
       .map(([name, given]) => [name, { ...login, ...typeof given === 'string' ? { hosts: given } : given }])),
     maps: Object.fromEntries(Object.entries(maps).map(([name, given]) =>
