@@ -69,7 +69,7 @@ export class Daemon {
   #announcer: Announcer | null = null
   readonly #mx: MxWatch
   /** Made once: a function made in a reload would keep all that the reload replaces. */
-  readonly #onDoubt = (): void => this.saveDoubts()
+  readonly #save = (): void => this.save()
 
   /** Opens the maps; they begin to read what is known from before. */
   constructor({ config, sources }: Configuration, log: Log, events: Events, inherited: Inherited) {
@@ -83,7 +83,7 @@ export class Daemon {
       current: () => ({ path: this.#maps.config.snapshotPath, maps: this.#maps.maps }), log, clock: systemClock,
     })
     this.#maps = openMaps(config, sources, log, null, {
-      onDoubt: this.#onDoubt,
+      save: this.#save,
       recall: maps => this.#snapshots.recall({ path: config.snapshotPath, maps }),
     })
     this.#mx = new MxWatch({
@@ -92,10 +92,10 @@ export class Daemon {
   }
 
   /**
-   * kill -9 right after a doubt began must not lose it, nor what it began with. Until clients are served, the snapshot
-   * may be another daemon's.
+   * kill -9 right after a doubt began must not lose it, nor what it began with; nor a new domain of ours. Until clients
+   * are served, the snapshot may be another daemon's.
    */
-  saveDoubts(): void {
+  save(): void {
     if (this.#announcer !== null && !this.#isStopping) void this.#snapshots.save()
   }
 
@@ -160,7 +160,7 @@ export class Daemon {
       throw error
     }
     // From here nothing can fail, and nothing waits: all maps change between two requests.
-    this.#maps = openMaps(config, sources, this.#log, before, { onDoubt: this.#onDoubt, redis })
+    this.#maps = openMaps(config, sources, this.#log, before, { save: this.#save, redis })
     this.#current.replace(this.#maps.maps, this.#maps.config)
     this.#listeners = listeners
     this.#configure(listeners, config)

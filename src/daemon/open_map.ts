@@ -42,6 +42,8 @@ export type Surroundings = {
   readonly neighbours: readonly Neighbour[]
   /** Is called for each doubt that begins or ends in a map. */
   readonly onDoubt: (map: string) => void
+  /** Has what kill -9 must not take saved now. */
+  readonly save: () => void
   /** What a reload replaces; null at the start. */
   readonly previous: { readonly config: Config } | null
   readonly formers: Formers
@@ -83,6 +85,8 @@ const openMysqlMap = (
     isKnownAsOurs: key => isKnownAsOurs(search, key, neighbours),
     earlier: former?.lookup.known ?? null,
     ...mayNameAliases(map) ? { onFound: value => targets.note(value) } : {},
+    // smtpd remembers a domain of ours, and refuses its recipients if a lenient name has forgotten it.
+    ...config.recipientGuard.includes(name) ? { onNewRow: surroundings.save } : {},
   })
   known.knowsFlushes = redis === null
   known.isWhole = former === null || (earlier !== null ? former.lookup.known.isWhole : !isAnythingKnown(former))

@@ -61,8 +61,8 @@ const changesBudgetMs = 2_000
 const longestFreshMs = ({ freshForMs, absentForMs }: Lifetimes): number => Math.max(freshForMs, absentForMs)
 
 export type OpenHooks = {
-  /** A doubt began or ended in a map. */
-  readonly onDoubt: () => void
+  /** Something came to light that kill -9 must not take. */
+  readonly save: () => void
   /** The Redis of this configuration, opened ahead. */
   readonly redis: OpenedRedis | null
   /** Reads the snapshot into these maps; a reload goes on with what is in memory. */
@@ -72,7 +72,7 @@ export type OpenHooks = {
 /** Connects in the background. `previous` stays open and usable. */
 export const openMaps = (
   config: Config, sources: Sources, log: Log, previous: OpenMaps | null,
-  { onDoubt, recall, redis = openRedis(config, log, previous) }: Partial<OpenHooks> = {},
+  { save = () => undefined, recall, redis = openRedis(config, log, previous) }: Partial<OpenHooks> = {},
 ): OpenMaps => {
   if (redis !== null && previous?.redis != null) redis.cache.inherit(previous.redis.cache)
   const canaries = openCanaries(config, sources, log)
@@ -83,8 +83,9 @@ export const openMaps = (
     config, sources, log, redis: redis?.cache ?? null, canaries, previous, formers,
     onDoubt: name => {
       doubts?.tell(name)
-      onDoubt?.()
+      save()
     },
+    save,
   })
   const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
   const channel = redis === null ? null : openFlushes(redis, maps, log)

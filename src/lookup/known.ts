@@ -48,6 +48,8 @@ export type KnownParts = {
   readonly isKnownAsOurs: (key: string) => boolean
   /** Is called for each found answer that comes into memory. */
   readonly onFound?: (value: ByteString) => void
+  /** Is called for each row of a table that nothing here knew before. */
+  readonly onNewRow?: () => void
   readonly clock: Clock
   /** In [0, 1); spreads lifetimes. */
   readonly random: () => number
@@ -156,10 +158,14 @@ export class Known {
     const now = this.#parts.clock.now()
     const outlivesOutage = outcome.kind === 'found' || this.isKnownElsewhere(key)
     const kept = statement(outcome, verifiedAt, table, server)
+    const { onNewRow } = this.#parts
+    const isNewRow = onNewRow !== undefined && table >= 0 && this.memory.peekFound(key) === undefined
+      && this.copiedRow(key) === null
     // The answer to a question from before a flush is not fresh, even if it comes after it.
     this.memory.set(key, this.entryOf(kept, verifiedAt >= this.#flushedAt(key), now), outlivesOutage)
     if (outcome.kind === 'found') this.#parts.onFound?.(outcome.value)
     if (outlivesOutage) this.share(key, kept)
+    if (isNewRow) onNewRow()
   }
 
   /**

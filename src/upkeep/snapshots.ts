@@ -1,6 +1,6 @@
 /**
  * What the maps know, in a file: a restart in the middle of an outage still knows
- * it, and kill -9 loses at most half a minute of it, and no doubt. The file is written as
+ * it, and kill -9 loses at most half a minute of it, but no doubt, and no domain of ours. The file is written as
  * a whole now and then; in between, what changed is appended.
  *
  * The first piece names the format, and the maps with their definitions. Each other one is a JSON array of entries: the
@@ -125,6 +125,8 @@ export class Snapshots {
   #isClosed = false
   /** Saves come one after the other, and after what is recalled. */
   #saving: Promise<void> = Promise.resolve()
+  /** The save that has not begun yet. */
+  #next: Promise<void> | null = null
   /** The file as it was last written as a whole, and where it ends now; null: it is to be written as a whole. */
   #file: SnapshotFile | null = null
   /** The doubts as they were last saved, by map. */
@@ -159,9 +161,12 @@ export class Snapshots {
     )
   }
 
-  /** Saves what changed since the last time. Never rejects. */
+  /** Saves what changed since the last time, also for those who ask before it begins. Never rejects. */
   save(): Promise<void> {
-    return this.#saving = this.#saving.then(() => this.#save())
+    return this.#next ??= this.#saving = this.#saving.then(() => {
+      this.#next = null
+      return this.#save()
+    })
   }
 
   /** Saves everything for the last time. */

@@ -91,7 +91,7 @@ export class Node {
       log, clock: systemClock,
     })
     this.#opened = openMaps(config, sources, log, null, {
-      onDoubt: this.#onDoubt, recall: maps => this.#snapshots.recall({ path: config.snapshotPath, maps }),
+      save: this.#save, recall: maps => this.#snapshots.recall({ path: config.snapshotPath, maps }),
     })
   }
 
@@ -107,7 +107,7 @@ export class Node {
     }
   }
 
-  readonly #onDoubt = (): void => { if (this.#isAlive) void this.#snapshots.save() }
+  readonly #save = (): void => { if (this.#isAlive) void this.#snapshots.save() }
 
   /** The letter in the query of the alias map that is in force, `a` or `b`. */
   get letter(): string {
@@ -132,7 +132,7 @@ export class Node {
       const redis = openRedis(config, log, before)
       await Promise.race([redis?.cache.tried, sleep(patienceMs)])
       if (!this.#isAlive) return
-      this.#opened = openMaps(config, sources, log, before, { onDoubt: this.#onDoubt, redis })
+      this.#opened = openMaps(config, sources, log, before, { save: this.#save, redis })
       this.#letter = letter
       systemClock.after(drainMs, () => before.close())
     }

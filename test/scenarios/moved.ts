@@ -17,10 +17,11 @@ export const moveOver = async (t: Tap.Test, shape: Shape, mariadb: Mariadb, more
   const bed = await startBed(t, shape, mariadb)
   const config = join(bed.folder, 'holdfast.yaml')
   await writeConfig(t, bed.postfix, config, more)
+  const state = join(bed.folder, 'state')
   let shiftMs = 0
   const launch = async (): Promise<Child> => {
     // As the service does: for the snapshot and the copies.
-    const env = { ...process.env, STATE_DIRECTORY: join(bed.folder, 'state'), SHIFT_MS: String(shiftMs) }
+    const env = { ...process.env, STATE_DIRECTORY: state, SHIFT_MS: String(shiftMs) }
     const child = await startChild(process.execPath, ['--import', shiftClock, mainFile, 'serve', config], { env })
     await child.printed(/\bready: \d+ map/)
     return child
@@ -30,6 +31,8 @@ export const moveOver = async (t: Tap.Test, shape: Shape, mariadb: Mariadb, more
   await switchOver(t, bed.postfix)
   return {
     bed,
+    /** The file of what it knows. */
+    snapshot: join(state, 'snapshot'),
     /** Resolves when as many tables were copied as there are maps. */
     copies: async (): Promise<void> => {
       const maps = /ready: (\d+) maps?/.exec(daemon.output())?.[1]
@@ -43,10 +46,11 @@ export const moveOver = async (t: Tap.Test, shape: Shape, mariadb: Mariadb, more
       shiftMs += halfAnHour
       daemon.signal('SIGUSR2')
     },
-    /** With SIGKILL it loses what it learned just before. */
-    restart: async (signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> => {
+    /** With SIGKILL it loses what it learned just before. `meanwhile` happens while it is not there. */
+    restart: async (signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM', meanwhile?: () => void): Promise<void> => {
       daemon.signal(signal)
       await daemon.exited
+      meanwhile?.()
       daemon = await launch()
     },
   }

@@ -7,11 +7,14 @@
  * 3. The table of aliases is emptied: a recipient in the file's domain, who may have had an alias, is deferred.
  * 4. A client of ours sends to a domain of aliases. MySQL dies, and so does Holdfast; the new one knows nothing. The
  *    same smtpd, which remembers what the recipient's domain is, defers that recipient.
- * 5. The same with a stranger, a domain that was added a moment before, and a Holdfast that has copies without it.
+ * 5. The same with a domain that was added a moment before, and a Holdfast that is killed: the new one knows it.
+ * 6. The same with a stranger, and a Holdfast that has lost its snapshot, and has copies without the domain.
  */
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import type { Test } from 'tap'
 import { during } from '../fixtures/during.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { rcptReply, smtpSession } from '../fixtures/smtp.js'
@@ -74,17 +77,31 @@ t.test('an smtpd that remembers a domain refuses nobody when Holdfast has forgot
   await session.quit()
 })
 
-t.test('an smtpd that remembers a domain refuses nobody when Holdfast has forgotten just that one', async t => {
+/** A client has just sent to a domain that is newer than the copies of the tables; then MySQL dies. */
+const afterNewDomain = async (t: Test, client?: string) => {
   const mariadb = await during(t, startMariadb({ sql: schema + more }))
-  const { bed: { postfix }, copies, restart } = await moveOver(t, seen, mariadb)
+  const { bed: { postfix }, copies, restart, snapshot } = await moveOver(t, seen, mariadb)
   await copies()
   await mariadb.sql(`INSERT INTO domain VALUES ('new.example', 'alias', 'discard:');
     INSERT INTO alias VALUES ('one@new.example', 'ann@v.example')`)
-  const session = await smtpSession(postfix.smtpPort)
+  const session = await smtpSession(postfix.smtpPort, client)
   await session.mail('friend@elsewhere.example')
   t.match(await session.rcpt('one@new.example'), { code: 250 })
   await mariadb.kill()
+  return { session, restart, snapshot }
+}
+
+t.test('kill -9 right after Holdfast learned a domain does not lose it: a client of ours is not refused', async t => {
+  const { session, restart, snapshot } = await afterNewDomain(t, client)
+  while (!existsSync(snapshot) || !readFileSync(snapshot, 'latin1').includes('"new.example"')) await sleep(10)
   await restart('SIGKILL')
+  t.match(await session.rcpt('one@new.example'), { code: 451 })
+  await session.quit()
+})
+
+t.test('an smtpd that remembers a domain refuses nobody when Holdfast has forgotten just that one', async t => {
+  const { session, restart, snapshot } = await afterNewDomain(t)
+  await restart('SIGKILL', () => rmSync(snapshot, { force: true }))
   t.match(await session.rcpt('one@new.example'), { code: 450 })
   t.match(await session.rcpt('one@w.example'), { code: 250 })
   await session.quit()
