@@ -14,17 +14,20 @@ import { createHash } from 'node:crypto'
 import { absent, byteString, found, readable } from '../outcome.js'
 import type { Absent, ByteString, Found } from '../outcome.js'
 import { maxResultBytes } from '../mysql/connection.js'
+import { nameOf } from '../mysql/hosts.js'
 import type { RawRow } from '../mysql/sql.js'
 import type { TableDefinition } from '../tables/definition.js'
 import type { ListedSelect, Listing, Requirement } from '../tables/listing.js'
 import { addressOf, evaluate, keyWith, passes } from '../tables/expansion.js'
 import type { AddressParts } from '../tables/expansion.js'
 import { keyColumnsOf, listedColumns } from '../tables/listing.js'
+import { readHead } from './copy_head.js'
+import type { Head } from './copy_head.js'
 import { RowStore } from './row_store.js'
 import type { StoredRow } from './row_store.js'
 
 /** Of a map's definition, what a copy needs to answer as a lookup would. */
-export type CopiedTable = Pick<TableDefinition, 'bind' | 'answer' | 'fingerprint'>
+export type CopiedTable = Pick<TableDefinition, 'bind' | 'answer' | 'fingerprint' | 'hosts'>
 
 export type CopyAnswer = Found | Absent | { readonly kind: 'unsure' }
 
@@ -88,6 +91,9 @@ const lookalikes = (text: string): string => Array.from(text.replace(/ +$/, ''),
 const fingerprintOf = ({ fingerprint }: CopiedTable, listing: Listing): string =>
   createHash('sha256').update(JSON.stringify([2, fingerprint, listing])).digest('hex').slice(0, 16)
 
+/** Each node may name its own server first. */
+const hostsOf = ({ hosts }: CopiedTable): string => hosts.map(nameOf).sort().join()
+
 /** Takes the rows of a listing that began at `takenAt` (epoch ms). */
 export const buildCopy = (table: CopiedTable, listing: Listing, takenAt: number): CopyBuilder => {
   const store = new RowStore()
@@ -122,57 +128,17 @@ export const buildCopy = (table: CopiedTable, listing: Listing, takenAt: number)
   }
 }
 
-/** The first piece of a written copy. */
-type Head = {
-  readonly definition: string
-  readonly takenAt: number
-  readonly server: string
-  readonly losses: number[]
-  readonly witnesses: number
-  /** A file may have lost its end. */
-  readonly rows: number
-  readonly odd: readonly string[]
-  /** What those match that were listed; a file of an earlier version has none. */
-  readonly oddKeys: readonly string[]
-  /** By which another definition can tell the keys; a file of an earlier version has none. */
-  readonly listing: Listing | null
+/**
+ * Whether `pieces` are those of a copy of this table, by this definition: on its `servers`, or `elsewhere` (a file of
+ * an earlier version names none); null: they are not.
+ */
+export const copyFits = (
+  table: CopiedTable, listing: Listing | string, pieces: readonly Buffer[],
+): 'servers' | 'elsewhere' | null => {
+  const head = readHead(pieces[0])
+  if (head === null || typeof listing === 'string' || head.definition !== fingerprintOf(table, listing)) return null
+  return head.hosts === hostsOf(table) ? 'servers' : 'elsewhere'
 }
-
-const textsIn = (value: unknown): readonly string[] | null =>
-  Array.isArray(value) && value.every(text => typeof text === 'string') ? value : null
-
-/** The file has a checksum, so it is what this program wrote; in JSON, no limit is null. */
-const listingIn = (value: unknown): Listing | null => {
-  const listing = value as Listing | undefined
-  const limitOf = ({ limit }: { readonly limit: number | null }): number => limit ?? Infinity
-  if (listing === undefined) return null
-  return { ...listing, selects: listing.selects.map(select => ({ ...select, limit: limitOf(select) })) }
-}
-
-const readHead = (piece: Buffer | undefined): Head | null => {
-  let head: unknown
-  try {
-    head = JSON.parse(piece?.toString('utf8') ?? '')
-  } catch {
-    return null
-  }
-  if (typeof head !== 'object' || head === null) return null
-  const { definition, takenAt, server, rows, ...lists } = head as Readonly<Record<string, unknown>>
-  if (typeof definition !== 'string' || typeof server !== 'string') return null
-  if (typeof takenAt !== 'number' || typeof rows !== 'number') return null
-  const odd = textsIn(lists['odd'])
-  const shares: unknown[] = Array.isArray(lists['losses']) ? lists['losses'] : [null]
-  if (odd === null || !shares.every(share => typeof share === 'number')) return null
-  const witnesses = typeof lists['witnesses'] === 'number' ? lists['witnesses'] : 0
-  return {
-    definition, takenAt, server, losses: shares, witnesses, rows, odd, oddKeys: textsIn(lists['oddKeys']) ?? [],
-    listing: listingIn(lists['listing']),
-  }
-}
-
-/** Whether `pieces` are those of a copy of this table, by this definition. */
-export const isCopyOf = (table: CopiedTable, listing: Listing | string, pieces: readonly Buffer[]): boolean =>
-  typeof listing !== 'string' && readHead(pieces[0])?.definition === fingerprintOf(table, listing)
 
 /**
  * The copy that `pieces` wrote, by this definition of its table or by another one; a text says why it can't be used.
@@ -183,7 +149,7 @@ export const readCopy = async (
   const [head, ...segments] = pieces
   const read = readHead(head)
   if (read === null) return 'it is damaged'
-  const isOurs = isCopyOf(table, listing, pieces)
+  const isOurs = copyFits(table, listing, pieces) !== null
   const listedBy = isOurs && typeof listing !== 'string' ? listing : read.listing
   if (listedBy === null) return 'it is of another definition'
   const store = await RowStore.read(segments)
@@ -192,7 +158,7 @@ export const readCopy = async (
   return isOurs ? copy : { ...copy, isForeign: true }
 }
 
-type CopyData = Omit<Head, 'definition' | 'rows' | 'listing'> & { readonly store: RowStore }
+type CopyData = Omit<Head, 'definition' | 'hosts' | 'rows' | 'listing'> & { readonly store: RowStore }
 
 const openCopy = (
   table: CopiedTable, listing: Listing, { takenAt, server, losses, witnesses, odd, oddKeys, store }: CopyData,
@@ -237,8 +203,8 @@ const openCopy = (
     bytes: store.bytes,
     pieces: function* () {
       const head: Head = {
-        definition: fingerprintOf(table, listing), takenAt, server, losses, witnesses: copy.witnesses,
-        rows: store.rows, odd, oddKeys, listing,
+        definition: fingerprintOf(table, listing), hosts: hostsOf(table), takenAt, server, losses,
+        witnesses: copy.witnesses, rows: store.rows, odd, oddKeys, listing,
       }
       yield Buffer.from(JSON.stringify(head))
       yield* store.segments

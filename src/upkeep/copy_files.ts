@@ -1,12 +1,13 @@
 /**
  * The files of the copies, one for each table, by the map's name and the table's place in it. A file is read for the
- * table by whose definition it was written, whatever the name of the map is by now, as far as the snapshot has not said
- * that this map was another one. Where there is no such table it is evidence for the map of its name; where there is
- * no such map either, it is kept for a week, as the snapshot keeps what doesn't fit: that may be a mistake.
+ * table by whose definition it was written, on the same servers if possible, whatever the name of the map is by now, as
+ * far as the snapshot has not said that this map was another one. Where there is no such table it is evidence for the
+ * map of its name; where there is no such map either, it is kept for a week, as the snapshot keeps what doesn't fit:
+ * that may be a mistake.
  */
 import { readdir, rename, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isCopyOf, readCopy } from '../caches/copy.js'
+import { copyFits, readCopy } from '../caches/copy.js'
 import { readPieces } from '../caches/piece_file.js'
 import { messageOf } from '../log.js'
 import type { MysqlMap } from '../lookup/maps.js'
@@ -35,6 +36,16 @@ const placeIn = (file: string): Pick<CopyFile, 'name' | 'index'> | null => {
   }
 }
 
+/** Whose file it may be, in turn; two tables of one map may be defined alike. */
+const inTurn: readonly ((table: Record<'hasName' | 'hasServers' | 'hasPlace', boolean>) => boolean)[] = [
+  ({ hasName, hasServers, hasPlace }) => hasName && hasServers && hasPlace,
+  ({ hasName, hasServers }) => hasName && hasServers,
+  ({ hasServers }) => hasServers,
+  ({ hasName, hasPlace }) => hasName && hasPlace,
+  ({ hasName }) => hasName,
+  () => true,
+]
+
 /** Reads the files, where a table has no copy yet. Tells what is wrong with one by its map. Never rejects. */
 export const readCopyFiles = async (
   folder: string, maps: readonly MysqlMap[], onProblem: (map: string, problem: string) => void,
@@ -50,22 +61,24 @@ export const readCopyFiles = async (
     return []
   })
   const files = (await Promise.all(names.map(name => readFile(folder, name)))).filter(file => file !== null)
-  // Those of maps that have their names still come first.
-  const later: CopyFile[] = []
-  for (const file of files) {
-    const own = placesOf(maps, file).filter(({ map }) => map.name === file.name)
-    // Two tables of a map may be defined alike.
-    const place = own.find(({ table }) => table === file.index) ?? own[0]
-    if (place === undefined) later.push(file)
-    else await put(file, place, onProblem)
-  }
+  const left = new Set(files.map(file => ({ file, places: placesOf(maps, file) })))
   const moves: Move[] = []
-  for (const file of later) {
-    const renamed = placesOf(maps, file).find(({ map, table }) => map.copies.of(table) === null)
-    const place = renamed ?? formerPlace(maps, file)
+  for (const isMeant of inTurn) {
+    for (const each of left) {
+      const { file, places } = each
+      const place = places.find(({ map, table, fit }) =>
+        isMeant({ hasName: map.name === file.name, hasServers: fit === 'servers', hasPlace: table === file.index })
+          && (map.name === file.name || map.copies.of(table) === null))
+      if (place === undefined) continue
+      left.delete(each)
+      await put(file, place, onProblem)
+      if (place.map.name !== file.name) moves.push({ file, place })
+    }
+  }
+  for (const { file } of left) {
+    const place = formerPlace(maps, file)
     if (place !== null) await put(file, place, onProblem)
     else await removeOld(folder, file)
-    if (renamed !== undefined) moves.push({ file, place: renamed })
   }
   await moveFiles(folder, moves)
 }
@@ -101,11 +114,15 @@ const removeOld = async (folder: string, { name, index, pieces }: CopyFile): Pro
   if (pieces.length > 0 && Date.now() - writtenAt > keepAsideMs) await unlink(path).catch(() => undefined)
 }
 
-/** The tables that are defined as that of the file was. */
-const placesOf = (maps: readonly MysqlMap[], { name, pieces }: CopyFile): readonly Place[] =>
+/** The tables that are defined as that of the file was, on the same servers or on others. */
+const placesOf = (
+  maps: readonly MysqlMap[], { name, pieces }: CopyFile,
+): readonly (Place & { readonly fit: 'servers' | 'elsewhere' })[] =>
   maps.filter(({ trust: { saved } }) => (saved.name ?? name) === name).flatMap(map =>
-    map.tables.flatMap(({ definition }, table) =>
-      isCopyOf(definition, definition.listing, pieces) ? { map, table } : []))
+    map.tables.flatMap(({ definition }, table) => {
+      const fit = copyFits(definition, definition.listing, pieces)
+      return fit === null ? [] : { map, table, fit }
+    }))
 
 /** The table that stands in for that of the file, by the name of its map; null: none does. */
 const formerPlace = (maps: readonly MysqlMap[], { name, index }: CopyFile): Place | null => {

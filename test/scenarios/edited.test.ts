@@ -202,6 +202,26 @@ t.test('maps with one query on two servers are renamed, and listed in another or
   }
 })
 
+t.test('maps with one query on two servers swap names while Holdfast is stopped, and the snapshot is lost', async t => {
+  const second = await during(t, startMariadb({ sql: 'CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT NOT NULL, active TINYINT DEFAULT 1); INSERT INTO alias VALUES (\'one@other.example\', \'box\', 1)' }))
+  await fill(rows)
+  for (const names of [['one', 'two'], ['two', 'one'], ['three', 'four'], ['four', 'three']]) {
+    const mapsOf = (dir: string, [first = '', other = '']: readonly string[]): string => {
+      const { maps, ...config } = JSON.parse(configOf(dir, [{ query }], first)) as { readonly maps: object }
+      const there = JSON.parse(configOf(dir, [{ query, hosts: `${second.host}:${second.port}` }], other)) as { readonly maps: object }
+      return JSON.stringify({ ...config, maps: { ...maps, ...there.maps } })
+    }
+    const holdfast = await during(t, startHoldfast(dir => mapsOf(dir, ['one', 'two'])), 'kill')
+    for (const map of ['one', 'two']) await holdfast.logged(new RegExp(`map ${map}: a copy of its table`))
+    await Promise.all([mariadb.kill(), second.kill()])
+    await restart(holdfast, mapsOf(holdfast.dir, names), () => { rmSync(`${holdfast.dir}/snapshot`) })
+    const [here = '', there = ''] = names
+    t.strictSame(await answers(holdfast, here, rows), { OK: 100 }, here)
+    t.strictSame(await answers(holdfast, there, ['one@other.example', ...asked]), { OK: 1, NOTFOUND: 50 }, 'the other map knows those')
+    await Promise.all([mariadb.start(), second.start()])
+  }
+})
+
 t.test('the table is emptied and its definition edited while Holdfast is stopped', async t => {
   for (const lost of ['nothing', 'the snapshot', 'the copies']) {
     await t.test(`${lost} is lost`, async t => {
