@@ -20,6 +20,7 @@ import type { CanaryState } from '../trust/canary.js'
 import { doubtCauses } from '../trust/doubt.js'
 import type { TableDoubt } from '../trust/map_trust.js'
 import type { CopyStatus } from '../upkeep/copies.js'
+import type { Snapshots } from '../upkeep/snapshots.js'
 import type { TableLoader } from '../upkeep/table_loader.js'
 
 export type WarmStatus = TableLoader['state']
@@ -86,6 +87,8 @@ export type Status = {
   readonly faults: readonly MapFaults[]
   readonly maps: readonly MapStatus[]
   readonly answers: readonly Tally[]
+  /** Why what the maps know can't be saved, and since when; null: it can, or is not to be. */
+  readonly snapshotProblem: Snapshots['problem']
   /** The nodes that share the Redis; null: without Redis this node knows only itself. */
   readonly fleet: FleetStatus | null
   /** null: they are not checked. */

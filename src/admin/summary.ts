@@ -174,7 +174,7 @@ const degradedServers = ({ servers, canaries }: Status): readonly DegradedPart[]
 /** Whether clients still ask for maps that the configuration doesn't have. */
 const isOfNoMap = ({ map, unavailableAt }: Tally, now: number): boolean => map === '' && now - unavailableAt < oldMs
 
-const degradedRest = ({ redis, answers, now, reloadFailedAt }: Status): readonly DegradedPart[] => [
+const degradedRest = ({ redis, answers, now, reloadFailedAt, snapshotProblem }: Status): readonly DegradedPart[] => [
   ...reloadFailedAt === null ? [] : [{
     part: 'configuration', since: reloadFailedAt,
     what: 'a reload failed, so the former configuration stays in use; a restart may fail, too: '
@@ -186,6 +186,11 @@ const degradedRest = ({ redis, answers, now, reloadFailedAt }: Status): readonly
       what: `a client asks for map '${lastUnknown}', which the configuration doesn't have, and gets a temporary error; `
         + '`holdfast check` finds where main.cf names it',
     })),
+  ...snapshotProblem === null ? [] : [{
+    part: 'snapshot', since: snapshotProblem.since,
+    what: `${snapshotProblem.text}; a restart would lose what was learned since: free space, or mend the rights of its `
+      + 'folder',
+  }],
   ...redis === null || redis.state !== 'ready' || redis.refusesWrites === null ? [] : [{
     part: 'redis', since: redis.refusesWrites.since,
     what: `refuses writes (${redis.refusesWrites.detail}); answers are still read from it, new ones are not shared`,

@@ -258,6 +258,7 @@ export class Daemon {
         ({ map, problems, isServed: maps.has(map), since: openedAt })),
       maps: [...maps.values()].map(map => mapStatus(map, copies.of(map.name), loaders.get(map.name))),
       answers: [...this.#tallies.socketmap.list(), ...this.#tallies.tcp_table.list()],
+      snapshotProblem: this.#snapshots.problem,
       fleet: this.#announcer?.status ?? null,
       mx: this.#mx.status,
     }

@@ -129,6 +129,8 @@ export class Snapshots {
   #next: Promise<void> | null = null
   /** The file as it was last written as a whole, and where it ends now; null: it is to be written as a whole. */
   #file: SnapshotFile | null = null
+  /** Why the last save failed, and since when saves fail (epoch ms); null: it did not. */
+  problem: { readonly text: string, readonly since: number } | null = null
   /** The doubts as they were last saved, by map. */
   readonly #doubts = new Map<string, string>()
   /** What becomes of the file aside when the snapshot is next written; null: it stays as it is. */
@@ -187,18 +189,24 @@ export class Snapshots {
   }
 
   async #save(): Promise<void> {
-    const { log } = this.#parts
+    const { log, clock } = this.#parts
     const { path, maps } = this.#parts.current()
-    if (path === null) return
+    if (path === null) {
+      this.problem = null
+      return
+    }
     const saved = [...maps.values()].filter(isSaved)
     const changes = saved.map(map => map.memory.takeChanges(savesAbsences(map)))
     try {
       const file = this.#isWholeDue(path) || changes.includes(null) ? null : this.#file
       if (file === null) await this.#saveWhole(path, saved)
       else await this.#append(file, saved, changes)
+      this.problem = null
     } catch (error) {
       this.#file = null
-      log.repeated('snapshot', `snapshot: ${path} can't be written: ${messageOf(error)}`)
+      const why = messageOf(error)
+      this.problem = { text: `${path} can't be written: ${why}`, since: this.problem?.since ?? clock.now() }
+      log.repeated('snapshot', `snapshot: ${path} can't be written: ${why}`)
     }
   }
 

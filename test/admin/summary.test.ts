@@ -19,6 +19,7 @@ const cases = new Map<string, Partial<Status>>([
       : [{ ...server, state: 'open', since: 1_500_000, lastError: 'connection refused' }],
   }],
   ['redis', { redis: redis === null ? null : { ...redis, state: 'down', since: 1_500_000 } }],
+  ['snapshot', { snapshotProblem: { text: '/var/lib/holdfast/snapshot can\'t be written: ENOSPC', since: 1_500_000 } }],
   ['canary of alias', { canaries: [{ map: 'alias', missing: true, since: 1_500_000 }] }],
   ['map alias', {
     maps: map?.cached == null ? [] : [{

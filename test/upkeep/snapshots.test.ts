@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -220,4 +220,20 @@ t.test('the next save works even if somebody removed the old file, which was to 
   await ask('info@example.com', changed.lookup)
   await changed.snapshots.close()
   t.ok(existsSync(path))
+})
+
+t.test('a save that fails is a problem since the first one, until a save succeeds', async t => {
+  const { ask, clock, start, path } = openStage(t, { 'info@example.com': 'a@b' })
+  const { lookup, snapshots } = await start()
+  await ask('info@example.com', lookup)
+  mkdirSync(path)
+  writeFileSync(join(path, 'other'), '')
+  const since = clock.now()
+  await snapshots.save()
+  await clock.advance(minute)
+  await snapshots.save()
+  t.match(snapshots.problem, { text: /^\S+ can't be written: /, since })
+  rmSync(path, { recursive: true })
+  await snapshots.save()
+  t.equal(snapshots.problem, null)
 })
