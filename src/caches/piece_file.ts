@@ -54,8 +54,12 @@ export const appendPieces = async (path: string, end: PieceEnd, pieces: Iterable
   try {
     let at = end.size
     const next = await appendTo(async bytes => {
-      await file.write(bytes, 0, bytes.length, at)
-      at += bytes.length
+      // Of a disk that is nearly full the last room is taken without an error: that comes with the next write.
+      for (let done = 0; done < bytes.length;) {
+        const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at)
+        done += bytesWritten
+        at += bytesWritten
+      }
     }, end, pieces)
     await file.datasync()
     return next

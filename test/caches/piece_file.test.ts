@@ -2,6 +2,7 @@ import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { appendPieces, readPieces, writePieces } from '../../src/caches/piece_file.js'
+import { run } from '../fixtures/child.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
 
 const folder = freshFolder()
@@ -65,4 +66,18 @@ t.test('a write that fails leaves the old file as it was', async t => {
   }
   await t.rejects(writePieces(path, failing()), { message: 'no more' })
   t.strictSame(await readAll(path), { pieces: texts(pieces), problem: null })
+})
+
+t.test('an append for a part of which there is room fails: more would else be appended to half a piece', async t => {
+  const path = join(folder, 'full')
+  const { size, sum } = await writePieces(path, pieces)
+  const script = `
+    import { appendPieces } from ${JSON.stringify(new URL('../../src/caches/piece_file.js', import.meta.url).href)}
+    const end = { size: ${size}, sum: Buffer.from('${sum.toString('hex')}', 'hex') }
+    await appendPieces(${JSON.stringify(path)}, end, [Buffer.alloc(1000)]).catch(({ code }) => console.log(code))
+  `
+  // The limit stands for the room on the disk. What tap has each Node load would end the process by a signal.
+  const command = ['-u', 'NODE_OPTIONS', 'prlimit', `--fsize=${size + 500}`, process.execPath]
+  const { stdout, stderr } = await run('env', [...command, '--input-type=module', '-e', script])
+  t.strictSame({ stdout, stderr }, { stdout: 'EFBIG\n', stderr: '' })
 })
