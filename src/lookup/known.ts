@@ -115,8 +115,9 @@ export class Known {
   /** What the copies say of a step's key, unless a table contradicted it after they were taken. */
   copiedSince(stepKey: string, entry: Entry | undefined, copied = this.copied(stepKey)): Copied | null {
     if (copied === null) return null
-    const isGone = copied.outcome.kind === 'found' && entry?.outcome.kind === 'absent' && entry.verifiedAt > copied.at
-    return isGone ? null : copied
+    const goneAt = copied.outcome.kind === 'found' && entry?.outcome.kind === 'absent' ? entry.verifiedAt : -Infinity
+    // One from the future: the clock was set back, and the copy may be newer.
+    return goneAt > copied.at && goneAt <= this.#parts.clock.now() ? null : copied
   }
 
   /** Who has a step's row by a copy, of any age and another definition's too; null: nobody, or contradicted since. */

@@ -154,6 +154,15 @@ t.test('a copy is used for a key of which the table later said the same, and not
   t.equal(known.copiedSince('nobody@example.com', entry), null)
 })
 
+t.test('an absence from when the clock was ahead does not outweigh the copy that was taken since', async t => {
+  const { ask, copies, clock, source } = stage({}, { search: 'exact' })
+  t.equal(await ask('new@example.com'), absent)
+  clock.set(clock.now() - 60 * minute)
+  copies.put(0, copyOf({ 'new@example.com': 'copied' }, clock.now()))
+  source.fault = down
+  t.strictSame(await ask('new@example.com'), stale('copied'))
+})
+
 t.test('a copy lets a plus address find its user, and a catch-all take only those who have no row', async t => {
   const { ask, copies, clock, source } = stage({})
   copies.put(0, copyOf({ 'user@example.com': 'own', '@example.com': 'catch' }, clock.now()))
