@@ -1,9 +1,9 @@
 /**
  * The files of the copies, one for each table, by the map's name and the table's place in it. A file is read for the
- * table by whose definition it was written, on the same servers if possible, whatever the name of the map is by now, as
- * far as the snapshot has not said that this map was another one. Where there is no such table it is evidence for the
- * map of its name; where there is no such map either, it is kept for a week, as the snapshot keeps what doesn't fit:
- * that may be a mistake.
+ * table by whose definition it was written, on the same servers, whatever the name of the map is by now. Else for that
+ * on other servers, as far as the snapshot has not said that this map was another one. Where there is no such table it
+ * is evidence for the map of its name; where there is no such map either, it is kept for a week, as the snapshot keeps
+ * what doesn't fit: that may be a mistake.
  */
 import { readdir, rename, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -17,7 +17,8 @@ export const copyFile = (folder: string, map: string, index: number): string =>
   join(folder, `${encodeURIComponent(map)}.${index}`)
 
 type CopyFile = {
-  /** The map's name when it was written, and the table's place then. */
+  readonly path: string
+  /** The map's name when it was written or moved, and the table's place then. */
   readonly name: string
   readonly index: number
   readonly pieces: readonly Buffer[]
@@ -27,8 +28,11 @@ type CopyFile = {
 
 type Place = { readonly map: MysqlMap, readonly table: number }
 
+/** Of a file that has stepped aside; kill -9 may leave it there. */
+const movedSuffix = '.moved'
+
 const placeIn = (file: string): Pick<CopyFile, 'name' | 'index'> | null => {
-  const [, name, index] = /^(.+)\.(\d{1,3})$/.exec(file) ?? []
+  const [, name, index] = /^(.+)\.(\d{1,3})(?:\.moved)?$/.exec(file) ?? []
   try {
     return name === undefined ? null : { name: decodeURIComponent(name), index: Number(index) }
   } catch {
@@ -60,7 +64,7 @@ export const readCopyFiles = async (
     }
     return []
   })
-  const files = (await Promise.all(names.map(name => readFile(folder, name)))).filter(file => file !== null)
+  const files = (await Promise.all(names.sort().map(name => readFile(folder, name)))).filter(file => file !== null)
   const left = new Set(files.map(file => ({ file, places: placesOf(maps, file) })))
   const moves: Move[] = []
   for (const isMeant of inTurn) {
@@ -72,13 +76,13 @@ export const readCopyFiles = async (
       if (place === undefined) continue
       left.delete(each)
       await put(file, place, onProblem)
-      if (place.map.name !== file.name) moves.push({ file, place })
+      if (place.map.name !== file.name || file.path.endsWith(movedSuffix)) moves.push({ file, place })
     }
   }
   for (const { file } of left) {
     const place = formerPlace(maps, file)
     if (place !== null) await put(file, place, onProblem)
-    else await removeOld(folder, file)
+    else await removeOld(file)
   }
   await moveFiles(folder, moves)
 }
@@ -86,9 +90,10 @@ export const readCopyFiles = async (
 const readFile = async (folder: string, file: string): Promise<CopyFile | null> => {
   const place = placeIn(file)
   if (place === null) return null
+  const path = join(folder, file)
   const pieces: Buffer[] = []
-  const problem = await readPieces(join(folder, file), piece => { pieces.push(piece) })
-  return { ...place, pieces, problem }
+  const problem = await readPieces(path, piece => { pieces.push(piece) })
+  return { ...place, path, pieces, problem }
 }
 
 type Move = { readonly file: CopyFile, readonly place: Place }
@@ -98,31 +103,31 @@ type Move = { readonly file: CopyFile, readonly place: Place }
  * of one would else be put in the place of the other's, and that be lost.
  */
 const moveFiles = async (folder: string, moves: readonly Move[]): Promise<void> => {
-  const aside = ({ place: { map, table } }: Move): string => `${copyFile(folder, map.name, table)}.moved`
-  for (const move of moves) {
-    await rename(copyFile(folder, move.file.name, move.file.index), aside(move)).catch(() => undefined)
-  }
+  const aside = ({ place: { map, table } }: Move): string => copyFile(folder, map.name, table) + movedSuffix
+  for (const move of moves) await rename(move.file.path, aside(move)).catch(() => undefined)
   for (const move of moves) {
     await rename(aside(move), copyFile(folder, move.place.map.name, move.place.table)).catch(() => undefined)
   }
 }
 
 /** Removes a file that no table has any use for, unless it was written lately, or is no copy at all. */
-const removeOld = async (folder: string, { name, index, pieces }: CopyFile): Promise<void> => {
-  const path = copyFile(folder, name, index)
+const removeOld = async ({ path, pieces }: CopyFile): Promise<void> => {
   const writtenAt = await stat(path).then(({ mtimeMs }) => mtimeMs, () => Infinity)
   if (pieces.length > 0 && Date.now() - writtenAt > keepAsideMs) await unlink(path).catch(() => undefined)
 }
 
-/** The tables that are defined as that of the file was, on the same servers or on others. */
+/**
+ * The tables that are defined as that of the file was, on the same servers or on others. A start moves the files before
+ * the snapshot has the new names of the maps: after kill -9 the names in both say nothing of one another.
+ */
 const placesOf = (
   maps: readonly MysqlMap[], { name, pieces }: CopyFile,
 ): readonly (Place & { readonly fit: 'servers' | 'elsewhere' })[] =>
-  maps.filter(({ trust: { saved } }) => (saved.name ?? name) === name).flatMap(map =>
-    map.tables.flatMap(({ definition }, table) => {
-      const fit = copyFits(definition, definition.listing, pieces)
-      return fit === null ? [] : { map, table, fit }
-    }))
+  maps.flatMap(map => map.tables.flatMap(({ definition }, table) => {
+    const fit = copyFits(definition, definition.listing, pieces)
+    const mayBeMeant = fit === 'servers' || (map.trust.saved.name ?? name) === name
+    return fit === null || !mayBeMeant ? [] : { map, table, fit }
+  }))
 
 /** The table that stands in for that of the file, by the name of its map; null: none does. */
 const formerPlace = (maps: readonly MysqlMap[], { name, index }: CopyFile): Place | null => {

@@ -9,7 +9,7 @@
  *
  * And where two maps take each other's name while the daemon is stopped in the outage: by the first start and the next.
  */
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, renameSync } from 'node:fs'
 import t from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
 import { during } from '../fixtures/during.js'
@@ -68,7 +68,7 @@ t.test('a file of a copy that can\'t be read is named, and the daemon serves wit
   t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'boxes', 'ann@v.example'), 'OK ann/')
 })
 
-t.test('two maps that take each other\'s name in an outage keep their copies, also after one more restart', async t => {
+t.test('two maps that take each other\'s name in an outage keep their copies, also after kill -9 and a restart', async t => {
   const mariadb = await during(t, startMariadb({
     sql: `CREATE TABLE boxes (address VARCHAR(255) PRIMARY KEY, path TEXT); INSERT INTO boxes VALUES ('ann@v.example', 'ann/');
       CREATE TABLE other (address VARCHAR(255) PRIMARY KEY, path TEXT); INSERT INTO other VALUES ('bob@w.example', 'bob/')`,
@@ -80,9 +80,13 @@ t.test('two maps that take each other\'s name in an outage keep their copies, al
   await mariadb.kill()
   holdfast.configure(configOf(holdfast.dir, mariadb).replace('boxes:', 'other:')
     + '  boxes: {search: recipient, database: mail, query: "SELECT path FROM other WHERE address=\'%s\'"}\n')
-  for (const when of ['renamed', 'restarted']) {
-    await holdfast.stop()
+  const copy = (name: string): string => `${holdfast.dir}/copies/${name}`
+  for (const when of ['renamed', 'killed before the snapshot has the new names', 'killed as the files change names', 'restarted']) {
+    if (when.startsWith('killed')) await holdfast.kill()
+    else await holdfast.stop()
+    if (when.includes('files')) for (const file of ['boxes.0', 'other.0']) renameSync(copy(file), copy(`${file}.moved`))
     await holdfast.start()
+    t.strictSame(readdirSync(`${holdfast.dir}/copies`), ['boxes.0', 'other.0'], when)
     t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'other', 'ann@v.example'), 'OK ann/', when)
     t.equal(await socketmapAsk(`${holdfast.dir}/s`, 'boxes', 'bob@w.example'), 'OK bob/', when)
   }
