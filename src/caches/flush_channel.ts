@@ -64,13 +64,13 @@ export type FlushChannelParts = {
   readonly settings: RedisSettings
   readonly hooks: FlushHooks
   /** What is still to be announced; a reload goes on with it. */
-  readonly untold: Untold
+  readonly unannounced: Unannounced
   /** Epoch ms. */
   readonly now: () => number
 }
 
 /** The maps whose last flush Redis did not take, and whether it was published at least. */
-export type Untold = Map<string, { readonly isPublished: boolean }>
+export type Unannounced = Map<string, { readonly isPublished: boolean }>
 
 export class FlushChannel {
   /** Resolves when the flushes of other nodes are known, or the first attempt has failed. */
@@ -102,11 +102,11 @@ export class FlushChannel {
 
   /** Tells the other nodes. Resolves with null when all of them know, else with why some will know it later. */
   async announce({ map, what }: Flush): Promise<string | null> {
-    const { untold } = this.#parts
+    const { unannounced } = this.#parts
     const keeping = await this.#keep(map)
     const publishing = await this.#publish({ map, what })
-    const isPublished = publishing === null && untold.get(map)?.isPublished !== false
-    if (publishing !== null || keeping !== null) untold.set(map, { isPublished })
+    const isPublished = publishing === null && unannounced.get(map)?.isPublished !== false
+    if (publishing !== null || keeping !== null) unannounced.set(map, { isPublished })
     return publishing ?? keeping
   }
 
@@ -123,14 +123,14 @@ export class FlushChannel {
 
   /** Announces again what Redis did not take. */
   async #announceAgain(): Promise<void> {
-    const { untold } = this.#parts
-    for (const [map, before] of untold) {
+    const { unannounced } = this.#parts
+    for (const [map, before] of unannounced) {
       const keeping = await this.#keep(map)
       const isPublished = before.isPublished || await this.#publish({ map, what: null }) === null
       // Else another one was not taken meanwhile.
-      if (untold.get(map) !== before) continue
-      if (isPublished && keeping === null) untold.delete(map)
-      else untold.set(map, { isPublished })
+      if (unannounced.get(map) !== before) continue
+      if (isPublished && keeping === null) unannounced.delete(map)
+      else unannounced.set(map, { isPublished })
     }
   }
 

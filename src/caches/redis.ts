@@ -68,7 +68,7 @@ const readStored = (key: string, bytes: Buffer): { readonly key: string, readonl
 export const learnedAt = ({ verifiedAt, contradictedAt }: Statement): number => Math.max(verifiedAt, contradictedAt)
 
 /** What the rest of Holdfast uses of it: a type by itself, so that a test can put a misbehaving Redis in its place. */
-export type RedisCache = Omit<RedisAnswers, 'client' | 'miss' | 'takeMissed' | 'inherit'>
+export type RedisCache = Omit<RedisAnswers, 'client' | 'keyPrefix' | 'miss' | 'takeMissed' | 'inherit'>
 
 /**
  * A write goes to Redis together with the next read, but at the latest after this (ms). By itself it wakes Redis, whose
@@ -102,6 +102,11 @@ export class RedisAnswers {
   /** The client, for other uses of this Redis. */
   get client(): RedisClient {
     return this.#server.client
+  }
+
+  /** Before each key that this program has there. */
+  get keyPrefix(): string {
+    return this.#settings.keyPrefix
   }
 
   /** Resolves when the first connection stands or has failed. */
@@ -195,7 +200,7 @@ export class RedisAnswers {
    * never on those of another one of `maps`. Rejects with the server's error.
    */
   async formerNames(maps: readonly NamedTables[]): Promise<ReadonlyMap<string, readonly string[]>> {
-    const noted = await this.#withUnsent(() => this.client.hgetall(namesKey(this.#settings.keyPrefix)))
+    const noted = await this.#withUnsent(() => this.client.hgetall(namesKey(this.keyPrefix)))
     const standing = new Set(maps.map(fieldOf))
     const gone = Object.keys(noted).filter(field => !standing.has(field))
     return new Map(maps.filter(map => noted[fieldOf(map)] === undefined).map(map => {
@@ -211,7 +216,7 @@ export class RedisAnswers {
 
   /** Notes of which definition and servers is what Redis has under a map's name, for a start under another name. */
   noteName(map: NamedTables): void {
-    this.#send(() => this.client.hset(namesKey(this.#settings.keyPrefix), fieldOf(map), map.hosts ?? '1'))
+    this.#send(() => this.client.hset(namesKey(this.keyPrefix), fieldOf(map), map.hosts ?? '1'))
   }
 
   /**
@@ -317,6 +322,6 @@ export class RedisAnswers {
   }
 
   #keyOf(map: MapIdentity, key: string): string {
-    return redisKey(this.#settings.keyPrefix, map, key)
+    return redisKey(this.keyPrefix, map, key)
   }
 }

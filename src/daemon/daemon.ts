@@ -203,7 +203,7 @@ export class Daemon {
   /** Tells the nodes that share the Redis of this one, from now on. */
   #announce(): Announcer {
     return new Announcer({
-      shared: () => this.#maps.redis, own: () => ownAnnouncement(this.#status(), this.#maps),
+      shared: () => this.#maps.redis?.cache ?? null, own: () => ownAnnouncement(this.#status(), this.#maps),
       knows: ownKnowledge(() => this.#maps), clock: systemClock,
       onFinding: ({ text }) => this.#log.warn(`fleet: ${text}`),
       onProblem: problem => {

@@ -5,9 +5,8 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { FlushChannel } from '../caches/flush_channel.js'
-import type { Flush, FlushHooks, Untold } from '../caches/flush_channel.js'
+import type { Flush, FlushHooks, Unannounced } from '../caches/flush_channel.js'
 import { RedisAnswers } from '../caches/redis.js'
-import type { RedisClient } from '../caches/redis_client.js'
 import type { Config, Lifetimes, RedisSettings } from '../config/config.js'
 import type { Log } from '../log.js'
 import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
@@ -82,14 +81,14 @@ export const openMaps = (
   const maps = openEachMap({
     config, sources, log, redis: redis?.cache ?? null, canaries, previous, formers,
     onDoubt: name => {
-      doubts?.tell(name)
+      doubts?.noteChange(name)
       save()
     },
     save,
   })
   const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
   const channel = redis === null ? null : openFlushes(redis, maps, log)
-  doubts = redis === null ? null : openDoubts(redis, mysqlMaps, log)
+  doubts = redis === null ? null : openDoubts(redis.cache, mysqlMaps, log)
   const announce: OpenMaps['announce'] = flush => channel?.announce(flush) ?? Promise.resolve(null)
   const loaders = openLoaders({
     config, maps: mysqlMaps, redis, canaries, previous, log,
@@ -100,7 +99,7 @@ export const openMaps = (
   })
   const evidence = bringEvidence({
     maps: mysqlMaps, copies, recall: () => recall?.(maps) ?? Promise.resolve(), clock: systemClock, log,
-    redisTried: Promise.all([redis?.cache.tried, channel?.tried, doubts?.known]),
+    redisTried: Promise.all([redis?.cache.tried, channel?.tried, doubts?.tried]),
   })
   const ends = mysqlMaps.flatMap(map => [
     ...followChanges(config, map, sources, { announce, copies }, log), ...keepVerified(config, map),
@@ -151,9 +150,9 @@ const neighbourOf = (map: ServedMap): Neighbour => {
 
 /** A Redis for all configurations in a row that name it alike. */
 export type OpenedRedis = {
-  readonly settings: RedisSettings, readonly keyPrefix: string, readonly cache: RedisAnswers
-  readonly client: RedisClient
-  readonly untold: Untold
+  readonly settings: RedisSettings
+  readonly cache: RedisAnswers
+  readonly unannounced: Unannounced
   /** For one more configuration. */
   share(): OpenedRedis
   /** Each configuration closes it once; the last one disconnects. */
@@ -170,7 +169,7 @@ export const openRedis = (
   if (settings === null) return null
   if (previous?.redis != null && isDeepStrictEqual(settings, previous.redis.settings)) return previous.redis.share()
   const logState = logRedis(log)
-  const untold = previous?.redis?.untold ?? (new Map() as Untold)
+  const unannounced = previous?.redis?.unannounced ?? (new Map() as Unannounced)
   let users = 1
   const cache = new RedisAnswers(settings, {
     onState: (state, detail, since) => {
@@ -184,7 +183,7 @@ export const openRedis = (
     },
   }, systemClock)
   const opened: OpenedRedis = {
-    settings, keyPrefix: settings.keyPrefix, cache, client: cache.client, untold,
+    settings, cache, unannounced,
     share: () => {
       users++
       return opened
@@ -210,17 +209,14 @@ const openCanaries = (config: Config, sources: Sources, log: Log): ReadonlyMap<s
 }
 
 /** Nodes that share a Redis share their doubts. */
-const openDoubts = (
-  { keyPrefix, cache, client }: OpenedRedis, maps: readonly MysqlMap[], log: Log,
-): SharedDoubts => shareDoubts({
-  maps, client, keyPrefix, ready: cache.tried, clock: systemClock,
-  formerNames: () => cache.formerNames(maps.map(({ identity }) => identity)),
+const openDoubts = (redis: RedisAnswers, maps: readonly MysqlMap[], log: Log): SharedDoubts => shareDoubts({
+  maps, redis, clock: systemClock,
   onProblem: problem =>
     log.repeated('redis doubts', `redis: doubts that other nodes have may not reach this one: ${problem}`),
 })
 
 /** Flushes by other nodes reach the maps. */
-const openFlushes = ({ settings, client, cache, untold }: OpenedRedis, maps: Maps, log: Log): FlushChannel => {
+const openFlushes = ({ settings, cache, unannounced }: OpenedRedis, maps: Maps, log: Log): FlushChannel => {
   const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
   const hooks: FlushHooks = {
     onFlush: ({ map: name, what }, at) => {
@@ -239,7 +235,7 @@ const openFlushes = ({ settings, client, cache, untold }: OpenedRedis, maps: Map
     onProblem: problem =>
       log.repeated('redis flush', `redis: flushes by other nodes may not reach this one at once: ${problem}`),
   }
-  return new FlushChannel({ client, settings, hooks, untold, now: Date.now })
+  return new FlushChannel({ client: cache.client, settings, hooks, unannounced, now: Date.now })
 }
 
 /** Flushes the rows that the map's `changes` query lists; gives the functions that end this. */

@@ -32,15 +32,15 @@ export const flushEverywhere = async (map: FlushedMap, what: string | null, anno
 /** The same, and one key is looked up in its table at once; gives one line that says what was done. */
 export const flush = async (map: MysqlMap, what: string | null, announce: Announce): Promise<string> => {
   const { name } = map
-  const untold = await flushEverywhere(map, what, announce)
+  const delay = await flushEverywhere(map, what, announce)
   if (what === null || what.startsWith('@')) {
     const keys = what === null ? 'every key' : `every key of ${what}`
     return `${name}: ${keys} is asked anew when it is next asked for; until then what is known bridges an outage`
-      + untold
+      + delay
   }
   const outcome = await map.lookup.renew(keyIn(map, what))
   const answer = outcome.kind === 'unavailable' ? `${outcome.reason}: ${outcome.detail}` : outcome.kind
-  return `${name}: asked anew: ${answer}${untold}`
+  return `${name}: asked anew: ${answer}${delay}`
 }
 
 export type ChangesParts = {

@@ -6,21 +6,18 @@
  * there can have absences doubted, and can say what an administrator says by
  * `holdfast trust`: that a table is right as it is now.
  */
-import type { RedisClient } from '../caches/redis_client.js'
+import type { RedisAnswers } from '../caches/redis.js'
+import type { MapIdentity } from '../caches/map_identity.js'
 import { messageOf } from '../log.js'
 import type { MysqlMap } from '../lookup/maps.js'
 import type { Clock } from '../runtime/clock.js'
-import type { MapIdentity } from '../caches/map_identity.js'
+
+type DoubtedMap = Pick<MysqlMap, 'name' | 'identity' | 'trust' | 'config'>
 
 export type ShareDoubtsParts = {
   /** Sensitive ones are left out: a doubt names keys. */
-  readonly maps: readonly Pick<MysqlMap, 'name' | 'identity' | 'trust' | 'config'>[]
-  readonly client: RedisClient
-  readonly keyPrefix: string
-  /** By a map's name, the other names under which Redis may have what is known of it. Rejects with what Redis says. */
-  readonly formerNames: () => Promise<ReadonlyMap<string, readonly string[]>>
-  /** Resolves when Redis has been reached or has failed once. */
-  readonly ready: Promise<unknown>
+  readonly maps: readonly DoubtedMap[]
+  readonly redis: Pick<RedisAnswers, 'client' | 'keyPrefix' | 'tried' | 'formerNames'>
   readonly clock: Clock
   readonly onProblem: (problem: string) => void
 }
@@ -28,65 +25,77 @@ export type ShareDoubtsParts = {
 /** The other nodes' doubts are read so often (ms). */
 const readEveryMs = 5_000
 
+/**
+ * What is left to do for a map whose doubts, or trust, changed here; nothing is, once they were seen in Redis.
+ * write: Redis did not take them yet. check: it took them, but another node may have written at the same moment, one of
+ * an earlier version writes without a look, and a reload may have come before Redis took them.
+ */
+type Task = 'write' | 'check'
+
 export type SharedDoubts = {
-  /** Tells the other nodes that a doubt began or ended in the map of that name. Not waited for. */
-  tell(map: string): void
-  /** Resolves when the doubts of the other nodes are known, or Redis could not be asked. */
-  readonly known: Promise<void>
+  /** A doubt began or ended in the map of that name: writes that for the other nodes. Not waited for. */
+  noteChange(map: string): void
+  /** Resolves when the doubts of the other nodes are known, or the first attempt has failed. */
+  readonly tried: Promise<void>
   close(): void
 }
 
-export const shareDoubts = (
-  { maps, client, keyPrefix, formerNames, ready, clock, onProblem }: ShareDoubtsParts,
-): SharedDoubts => {
+export const shareDoubts = ({ maps, redis, clock, onProblem }: ShareDoubtsParts): SharedDoubts => {
   const shared = maps.filter(({ config }) => !config.sensitive)
+  const stored = storedDoubts(redis)
+  /** By a map's name. */
+  const tasks = new Map<string, Task>(shared.map(({ name }) => [name, 'check']))
   let isClosed = false
   let cancel = (): void => undefined
   let areFormersRead = false
-  /** The maps whose doubts changed here since they were last written. */
-  const untold = new Set<string>()
-  /**
-   * Those whose doubts, or trust, were not seen in Redis since they changed: another node may have written at the same
-   * moment, one of an earlier version writes without a look, and a reload may have come before Redis took them.
-   */
-  const unseen = new Set(shared.map(({ name }) => name))
-  /** Reads what the other nodes found out, and writes it with what this one did. Rejects with what Redis says. */
-  const exchange = async (some: typeof shared): Promise<void> => {
-    const texts = await readDoubts(client, keyPrefix, some.map(({ identity }) => identity))
-    for (const [index, map] of some.entries()) {
-      const text = texts[index] ?? null
-      if (text !== null) map.trust.decode(text)
-      if (map.trust.isIn(text)) unseen.delete(map.name)
-      // A node that joins now would believe what this one does not. What was seen there once, another node ended.
-      else if (text === null || unseen.has(map.name)) untold.add(map.name)
-      // Else each node that joins until then would take all that it knows for older.
-      if (text !== null && map.trust.isFromFuture(text, clock.now())) untold.add(map.name)
-      if (!untold.delete(map.name)) continue
-      await writeDoubts(client, keyPrefix, map.identity, map.trust.encode()).catch((error: unknown) => {
-        untold.add(map.name)
-        throw error
-      })
+  /** Takes over what Redis has of a map, and writes what this node knows besides. Rejects with what Redis says. */
+  const exchange = async ({ name, identity, trust }: DoubtedMap, text: string | null): Promise<void> => {
+    if (text !== null) trust.decode(text)
+    const isThere = trust.isIn(text)
+    const task = tasks.get(name)
+    // A node that joins now would believe what this one does not. What was seen there once, another node ended.
+    const isMissing = !isThere && (text === null || task === 'check')
+    // Each node that joins until then would take all that it knows for older.
+    const isFromFuture = text !== null && trust.isFromFuture(text, clock.now())
+    // Before it is written: what changes meanwhile is to be written, too.
+    if (isThere) tasks.delete(name)
+    else if (task === 'write') tasks.set(name, 'check')
+    if (task !== 'write' && !isMissing && !isFromFuture) return
+    await stored.write(identity, trust.encode()).catch((error: unknown) => {
+      tasks.set(name, 'write')
+      throw error
+    })
+  }
+  const exchangeAll = async (some: readonly DoubtedMap[]): Promise<void> => {
+    const texts = await stored.read(some.map(({ identity }) => identity))
+    for (const [index, map] of some.entries()) await exchange(map, texts[index] ?? null)
+  }
+  /** Reads the doubts that the maps had under other names. Rejects with what Redis says. */
+  const readFormers = async (): Promise<void> => {
+    const names = await redis.formerNames(maps.map(({ identity }) => identity))
+    for (const { name, identity, trust } of shared) {
+      const formers = (names.get(name) ?? []).map(former => ({ ...identity, name: former }))
+      for (const text of await stored.read(formers)) if (text !== null) trust.decode(text)
     }
   }
   const failed = (error: unknown): void => { if (!isClosed) onProblem(messageOf(error)) }
-  const read = async (): Promise<void> => {
+  const round = async (): Promise<void> => {
     try {
-      if (!areFormersRead) await readFormers(client, keyPrefix, shared, await formerNames())
+      if (!areFormersRead) await readFormers()
       areFormersRead = true
-      await exchange(shared)
+      await exchangeAll(shared)
     } catch (error) {
       failed(error)
     }
-    if (!isClosed) cancel = clock.after(readEveryMs, () => void read())
+    if (!isClosed) cancel = clock.after(readEveryMs, () => void round())
   }
   return {
-    tell: name => {
+    noteChange: name => {
       if (isClosed) return
-      untold.add(name)
-      unseen.add(name)
-      exchange(shared.filter(each => each.name === name)).catch(failed)
+      tasks.set(name, 'write')
+      exchangeAll(shared.filter(each => each.name === name)).catch(failed)
     },
-    known: ready.then(read),
+    tried: redis.tried.then(round),
     close: () => {
       isClosed = true
       cancel()
@@ -94,33 +103,26 @@ export const shareDoubts = (
   }
 }
 
-/** Reads the doubts that the maps had under other names. Rejects with what Redis says. */
-const readFormers = async (
-  client: RedisClient, keyPrefix: string, maps: ShareDoubtsParts['maps'], names: ReadonlyMap<string, readonly string[]>,
-): Promise<void> => {
-  for (const map of maps) {
-    const formers = (names.get(map.name) ?? []).map(name => ({ ...map.identity, name }))
-    for (const text of await readDoubts(client, keyPrefix, formers)) if (text !== null) map.trust.decode(text)
-  }
-}
-
 /** Longer text is not read. */
 const maxBytes = 1_000_000
 
-// No map's name holds a blank, so this is the key of nobody's entry.
-const hashKey = (keyPrefix: string): string => `${keyPrefix}doubts of maps`
 const fieldOf = ({ name, definition }: MapIdentity): string => `${name} ${definition}`
 
-/** Shares the doubts of a map. Rejects with what Redis says. */
-const writeDoubts = async (client: RedisClient, keyPrefix: string, map: MapIdentity, text: string): Promise<void> => {
-  await client.hset(hashKey(keyPrefix), fieldOf(map), text)
+type StoredDoubts = {
+  /** The doubts of these maps, in their order; null for each that has none. Rejects with what Redis says. */
+  read(maps: readonly MapIdentity[]): Promise<readonly (string | null)[]>
+  /** Rejects with what Redis says. */
+  write(map: MapIdentity, text: string): Promise<unknown>
 }
 
-/** The shared doubts of these maps, in their order; null for each that has none. Rejects with what Redis says. */
-const readDoubts = async (
-  client: RedisClient, keyPrefix: string, maps: readonly MapIdentity[],
-): Promise<readonly (string | null)[]> => {
-  if (maps.length === 0) return []
-  const texts = await client.hmget(hashKey(keyPrefix), ...maps.map(fieldOf))
-  return texts.map(text => text === null || text.length > maxBytes ? null : text)
+const storedDoubts = ({ client, keyPrefix }: ShareDoubtsParts['redis']): StoredDoubts => {
+  // No map's name holds a blank, so this is the key of nobody's entry.
+  const key = `${keyPrefix}doubts of maps`
+  return {
+    read: async maps => {
+      const texts = maps.length === 0 ? [] : await client.hmget(key, ...maps.map(fieldOf))
+      return texts.map(text => text === null || text.length > maxBytes ? null : text)
+    },
+    write: (map, text) => client.hset(key, fieldOf(map), text),
+  }
 }

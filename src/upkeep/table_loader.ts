@@ -8,8 +8,7 @@ import type { Table } from '../tables/open.js'
 import { findListing, loadTable, memoryTarget, redisTarget } from './load_table.js'
 import type { LoadTarget, LoadTurn } from './load_table.js'
 import { statement } from '../caches/entry.js'
-import type { RedisCache } from '../caches/redis.js'
-import type { RedisClient } from '../caches/redis_client.js'
+import type { RedisAnswers } from '../caches/redis.js'
 import type { Config, RedisSettings } from '../config/config.js'
 import type { Log } from '../log.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
@@ -195,9 +194,7 @@ export type Loaders = ReadonlyMap<string, TableLoader>
 export type LoadersParts = {
   readonly config: Config
   readonly maps: readonly MysqlMap[]
-  readonly redis: {
-    readonly settings: RedisSettings, readonly cache: RedisCache, readonly client: RedisClient
-  } | null
+  readonly redis: { readonly settings: RedisSettings, readonly cache: Pick<RedisAnswers, 'client' | 'tried'> } | null
   /** By the `authority` of the tables. */
   readonly canaries: ReadonlyMap<string, readonly Canary[]>
   /** Of the configuration before this one. */
@@ -269,7 +266,7 @@ const targetOf = (map: MysqlMap, { redis, previous }: LoadersParts): LoadTarget 
   const { name, identity, lookup, memory, config: { warm, lifetimes } } = map
   if (map.redis !== null && redis !== null) {
     return redisTarget({
-      client: redis.client, redis: redis.settings, map: identity, warm: warm ?? '',
+      client: redis.cache.client, redis: redis.settings, map: identity, warm: warm ?? '',
       keepMs: Math.max(lifetimes.staleForMs, lifetimes.freshForMs),
     })
   }

@@ -20,7 +20,7 @@ const join = async (t: Test, keyPrefix: string, now = start, by = client, path =
   const told: (readonly [map: string, what: string | null, at: number] | readonly [lost: number])[] = []
   const inTouch: boolean[] = []
   const channel = new FlushChannel({
-    client: by, settings: { path, keyPrefix, commandTimeoutMs: 5_000 }, now: () => now, untold: new Map(),
+    client: by, settings: { path, keyPrefix, commandTimeoutMs: 5_000 }, now: () => now, unannounced: new Map(),
     hooks: {
       onFlush: ({ map, what }, at) => told.push([map, what, at]), onLost: at => told.push([at]),
       onInTouch: isInTouch => { inTouch.push(isInTouch) }, onProblem: () => undefined,
@@ -87,11 +87,13 @@ t.test('what anybody writes there is harmless', async t => {
 t.test('flushes that Redis did not take reach listening and joining nodes once it can be used again', async t => {
   const proxy = await startProxy({ path: redis.socket })
   t.teardown(() => proxy.stop())
-  const own = new Redis({ path: proxy.socket, enableOfflineQueue: false, maxRetriesPerRequest: 0, retryStrategy: () => 5 })
+  const own = new Redis({
+    path: proxy.socket, enableOfflineQueue: false, maxRetriesPerRequest: 0, retryStrategy: () => 5,
+  })
   own.on('error', () => undefined)
   t.teardown(() => own.disconnect())
   await new Promise<void>(resolve => own.once('ready', () => resolve()))
-  const [listener, first] = [await join(t, 'untold:'), await join(t, 'untold:', start, own, proxy.socket)]
+  const [listener, first] = [await join(t, 'unannounced:'), await join(t, 'unannounced:', start, own, proxy.socket)]
   listener.told.length = 0
   proxy.refuse()
   proxy.dropAll()
@@ -101,7 +103,7 @@ t.test('flushes that Redis did not take reach listening and joining nodes once i
   await proxy.pass()
   await listener.until(() => listener.told.length > 0)
   t.strictSame(listener.told, [['alias', null, start]])
-  t.strictSame((await join(t, 'untold:', start + 5)).told, [['alias', null, start]])
+  t.strictSame((await join(t, 'unannounced:', start + 5)).told, [['alias', null, start]])
 })
 
 t.test('a flush that was published, but not kept, is not published again', async t => {

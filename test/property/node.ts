@@ -18,7 +18,8 @@ import { tableNames } from './world.js'
 import type { World } from './world.js'
 
 export type Setting = {
-  readonly withRedis: boolean, readonly isFallback: boolean, readonly withChanges: boolean, readonly isBalanced: boolean,
+  readonly withRedis: boolean, readonly isFallback: boolean, readonly withChanges: boolean,
+  readonly isBalanced: boolean,
   /** false: copy_rows is 0, so no table is copied. */
   readonly withCopies: boolean,
 }
@@ -57,7 +58,9 @@ const configurationFile = ({ which, setting }: NodeSettings, letter: string): st
     snapshot: `${diskOf(which)}/snapshot`, copies: `${diskOf(which)}/copies`,
     ...isFallback ? { role: 'fallback', outage: 'reject' } : {}, ...withRedis ? { redis: { host: 'redis' } } : {},
     memory: { entries: 200, absent_entries: 20 }, ...withCopies ? {} : { copy_rows: 0 },
-    databases: { db: { hosts: isBalanced ? 'balancer' : 's0 s1', user: 'holdfast', password: 'secret', dbname: 'mail' } },
+    databases: {
+      db: { hosts: isBalanced ? 'balancer' : 's0 s1', user: 'holdfast', password: 'secret', dbname: 'mail' },
+    },
     maps: Object.fromEntries(Object.entries(maps).map(([name, map]) => [name, { database: 'db', ...map }])),
   })
   const known = files.get(text)
@@ -153,7 +156,7 @@ export class Node {
     if (isKilled) machines.disk.kill(diskOf(which))
     else await this.#snapshots.close()
     this.#isAlive = false
-    if (isKilled) this.#opened.redis?.client.disconnect()
+    if (isKilled) this.#opened.redis?.cache.client.disconnect()
     this.#opened.close()
   }
 }

@@ -20,44 +20,55 @@ const start = 1_700_000_000_000
 const hour = 3_600_000
 const identity = { name: 'alias', definition: '0123456789abcdef' }
 
-/** A node whose table has a known key, but on no server until `isBack`. `told` resolves when Redis has what was written. */
+/**
+ * A node whose table has a known key, but on no server until `isBack`. `written` resolves when Redis has text like that.
+ */
 const join = async (t: Test, keyPrefix: string, now = start) => {
   const clock = fakeClock(now)
   const rows = { isBack: false }
-  let name = (): void => undefined
+  let noteChange = (): void => undefined
   const problems: string[] = []
   const table = new TableTrust({ maxShrink: 0.3, evidenceForMs: 24 * hour }, {
-    source: { definition: 'scripted', ask: async () => ({ outcome: rows.isBack ? found(byteString('box')) : absent, server: '' }) }, clock, sample: () => ['user@example.com'], canaries: [], siblings: [],
-    dropAbsences: () => undefined, onChange: (_, doubt, before) => { if ((doubt === null) !== (before === null)) name() },
+    source: {
+      definition: 'scripted',
+      ask: async () => ({ outcome: rows.isBack ? found(byteString('box')) : absent, server: '' }),
+    },
+    clock, sample: () => ['user@example.com'], canaries: [], siblings: [], dropAbsences: () => undefined,
+    onChange: (_, doubt, before) => { if ((doubt === null) !== (before === null)) noteChange() },
   })
   const trust = new MapTrust([table])
   const map = { name: 'alias', identity, trust, config: { sensitive: false } } as unknown as MysqlMap
   const share = () => {
     const sharing = shareDoubts({
-      maps: [map], client, keyPrefix, formerNames: () => Promise.resolve(new Map()), ready: Promise.resolve(), clock,
+      maps: [map], clock,
+      redis: { client, keyPrefix, tried: Promise.resolve(), formerNames: () => Promise.resolve(new Map()) },
       onProblem: problem => { problems.push(problem) },
     })
     t.teardown(() => sharing.close())
     return sharing
   }
   const doubts = share()
-  await doubts.known
-  name = () => doubts.tell('alias')
+  await doubts.tried
+  noteChange = () => doubts.noteChange('alias')
   const servers = (): readonly string[] => trust.doubts.map(({ server }) => server).toSorted()
   const until = async (isSo: () => boolean): Promise<void> => { while (!isSo()) await setTimeout(5) }
-  const told = async (pattern: RegExp): Promise<void> => {
+  const written = async (pattern: RegExp): Promise<void> => {
     while (!pattern.test((await client.hvals(`${keyPrefix}doubts of maps`)).join())) await setTimeout(5)
   }
-  return { clock, rows, table, trust, doubts, share, problems, servers, until, told }
+  return { clock, rows, table, trust, doubts, share, problems, servers, until, written }
 }
+
+/** What a node writes that is in no doubt. */
+const noDoubt = (keyPrefix: string): Promise<number> => client.hset(`${keyPrefix}doubts of maps`,
+  `${identity.name} ${identity.definition}`, JSON.stringify({ trustedAt: 0, doubts: [] }))
 
 t.test('a node that finds a server in doubt leaves what another one found meanwhile', async t => {
   const [first, second] = [await join(t, 'two:'), await join(t, 'two:')]
   first.table.doubt('one', 'shrunk')
-  await first.told(/"one"/)
+  await first.written(/"one"/)
   first.doubts.close()
   second.table.doubt('two', 'shrunk')
-  await second.told(/"two"/)
+  await second.written(/"two"/)
   t.strictSame((await join(t, 'two:', start + 1)).servers(), ['one', 'two'])
 })
 
@@ -102,35 +113,31 @@ t.test('what Redis did not take is written when it does', async t => {
   node.table.doubt('one', 'shrunk')
   await node.until(() => node.problems.length > 0)
   await client.del('later:doubts of maps')
-  await client.hset('later:doubts of maps', `${identity.name} ${identity.definition}`, JSON.stringify({ trustedAt: 0, doubts: [] }))
+  await noDoubt('later:')
   await node.clock.advance(5_000)
-  await node.told(/"one"/)
+  await node.written(/"one"/)
 })
 
 t.test('a node whose clock was ahead when somebody ran trust voids no evidence of those that join later', async t => {
   const ahead = await join(t, 'ahead:', start + 3 * hour)
   ahead.table.doubt('one', 'shrunk')
-  await ahead.told(/"one"/)
+  await ahead.written(/"one"/)
   ahead.trust.trust()
   ahead.doubts.close()
-  await ahead.told(/"doubts":\[\]/)
+  await ahead.written(/"doubts":\[\]/)
   const first = await join(t, 'ahead:')
   t.equal(first.trust.trustedAt, start)
-  await first.told(new RegExp(`"trustedAt":${start},`))
+  await first.written(new RegExp(`"trustedAt":${start},`))
   t.equal((await join(t, 'ahead:', start + hour)).trust.trustedAt, start)
 })
-
-/** What a node writes that is in no doubt. */
-const noDoubt = (keyPrefix: string): Promise<number> => client.hset(`${keyPrefix}doubts of maps`,
-  `${identity.name} ${identity.definition}`, JSON.stringify({ trustedAt: 0, doubts: [] }))
 
 t.test('a doubt that a node takes away that did not know of it is written again', async t => {
   const node = await join(t, 'again:')
   node.table.doubt('one', 'shrunk')
-  await node.told(/"one"/)
+  await node.written(/"one"/)
   await noDoubt('again:')
   await node.clock.advance(5_000)
-  await node.told(/"one"/)
+  await node.written(/"one"/)
   // One more look shows that it is there. Who takes it away now knew of it, and has seen it end.
   await node.clock.advance(5_000)
   await client.ping()
@@ -149,5 +156,5 @@ t.test('a doubt that Redis did not take before a reload is written after it', as
   node.doubts.close()
   node.table.doubt('one', 'shrunk')
   node.share()
-  await node.told(/"one"/)
+  await node.written(/"one"/)
 })
