@@ -1,8 +1,8 @@
 /**
  * A copy: all rows of a table, listed at one time, by which any key can be
- * answered without the server. Its rows are those of the listing's searches
- * (tables/listing.ts); the key is bound and the answer formatted as for a real
- * lookup.
+ * answered without the server. copied_rows.ts finds the rows of a key; the key is
+ * bound and the answer formatted as for a real lookup. copy_head.ts has what its file says
+ * of it.
  *
  * MySQL finds by collation, a copy by bytes. For keys and rows in printable ASCII
  * the two differ in case alone, and keys are folded. A copy is not sure about other
@@ -11,20 +11,18 @@
  * off, nor of an absence that the clock may have ended.
  */
 import { createHash } from 'node:crypto'
-import { absent, byteString, found, readable } from '../outcome.js'
+import { absent, found, readable } from '../outcome.js'
 import type { Absent, ByteString, Found } from '../outcome.js'
-import { maxResultBytes } from '../mysql/connection.js'
 import { nameOf } from '../mysql/hosts.js'
 import type { RawRow } from '../mysql/sql.js'
 import type { TableDefinition } from '../tables/definition.js'
-import type { ListedSelect, Listing, Requirement } from '../tables/listing.js'
-import { addressOf, evaluate, keyWith, passes } from '../tables/expansion.js'
-import type { AddressParts } from '../tables/expansion.js'
+import type { Listing } from '../tables/listing.js'
+import { addressOf, keyWith } from '../tables/expansion.js'
 import { keyColumnsOf, listedColumns } from '../tables/listing.js'
+import { isPlain, rowsFinder, storeKey } from './copied_rows.js'
 import { readHead } from './copy_head.js'
 import type { Head } from './copy_head.js'
 import { RowStore } from './row_store.js'
-import type { StoredRow } from './row_store.js'
 
 /** Of a map's definition, what a copy needs to answer as a lookup would. */
 export type CopiedTable = Pick<TableDefinition, 'bind' | 'answer' | 'fingerprint' | 'hosts'>
@@ -69,19 +67,11 @@ export type CopyBuilder = {
 
 /** More listed keys than this that aren't printable ASCII: then no key could be told from them. */
 const maxOddKeys = 1_000
-/** A lookup would not read more rows for one key. */
-const maxRows = 10_000
 /** Some of the stored keys can't be told apart into a key that Postfix would ask for: so many are tried for each. */
 const triesPerKey = 10
-/** Before the values, a stored row has whether it counts now, and its rank. */
-const valuesAt = 2
 
 const unsure = { kind: 'unsure' } as const
-const isPlain = (text: string): boolean => /^[\x20-\x7e]*$/.test(text) && !text.endsWith(' ')
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
-
-/** The key of the store: the search's number and the texts of its columns. */
-const storeKey = (search: number, texts: readonly string[]): string => [search, ...texts].join('\n')
 
 /** Matches all that a collation could take for this text, which isn't printable ASCII or ends in blanks. */
 const lookalikes = (text: string): string => Array.from(text.replace(/ +$/, ''),
@@ -163,7 +153,7 @@ type CopyData = Omit<Head, 'definition' | 'hosts' | 'rows' | 'listing'> & { read
 const openCopy = (
   table: CopiedTable, listing: Listing, { takenAt, server, losses, witnesses, odd, oddKeys, store }: CopyData,
 ): Copy => {
-  const find = finder(listing, store, odd.map(key => new RegExp(`^${key}$`)))
+  const rowsFor = rowsFinder(listing, store, odd.map(key => new RegExp(`^${key}$`)))
   /** The keys by which a row with this key in the store is found, if they can be read off it. */
   const keysFor = (stored: string): readonly string[] => {
     const [search, ...texts] = stored.split('\n')
@@ -174,7 +164,7 @@ const openCopy = (
     answer: key => {
       if (table.bind(key) === null) return absent
       if (!isPlain(key)) return unsure
-      const rows = rowsOf(listing, find, addressOf(key))
+      const rows = rowsFor(addressOf(key))
       if (rows === null) return unsure
       const outcome = table.answer(rows.now, key)
       if (outcome.kind === 'found') return found(outcome.value, 'stale')
@@ -211,105 +201,4 @@ const openCopy = (
     },
   }
   return copy
-}
-
-/** The rows that a search finds for a key, as they are stored; null if it isn't sure. */
-type Find = (search: number, address: AddressParts) => readonly StoredRow[] | null
-
-const finder = (listing: Listing, store: RowStore, oddKeys: readonly RegExp[]): Find => {
-  const find: Find = (number, address) => {
-    const search = listing.searches[number]
-    if (search === undefined || !search.tests.every(test => passes(test, address))) return []
-    const keys = new Set<string>()
-    for (const way of search.ways) {
-      const texts = way.map(text => evaluate(text, address))
-      const key = storeKey(number, texts)
-      if (!texts.every(isPlain) || oddKeys.some(odd => odd.test(key))) return null
-      keys.add(key)
-    }
-    const found = [...keys].map(key => store.find(key, maxRows + 1)).filter(({ length }) => length > 0)
-    const rows = found.flat()
-    if (rows.length === 0) return rows
-    const isAllowed = allows(search.requirements, number => find(number, address))
-    if (isAllowed === false) return []
-    // In which order the rows of several ways would come only the server knows.
-    if (isAllowed === null || rows.length > maxRows || (found.length > 1 && search.order !== '')) return null
-    const valueOf = (stored: ByteString | null | undefined, index: number): ByteString | null => {
-      const value = search.values[index]
-      return typeof value === 'object' ? byteString(evaluate(value, address)) : stored ?? null
-    }
-    return rows.map(([now = null, rank = null, ...values]) =>
-      [now, rank, ...search.values.map((_, index) => valueOf(values[index], index))])
-  }
-  return find
-}
-
-/** Whether all requirements are met, by what is found; null: not sure. */
-const allows = (
-  requirements: readonly Requirement[], find: (search: number) => readonly StoredRow[] | null,
-): boolean | null => {
-  const met = requirements.map(({ searches, isNegated }) => {
-    const required = searches.map(find)
-    if (required.some(rows => rows !== null && rows.length > 0)) return !isNegated
-    return required.includes(null) ? null : isNegated
-  })
-  return met.includes(false) ? false : met.includes(null) ? null : true
-}
-
-const valuesOf = (row: StoredRow): string => JSON.stringify(row.slice(valuesAt))
-
-/** Each row once; null if two differ in case only, where it takes the server to say whether they are one. */
-const distinct = (rows: readonly StoredRow[]): readonly StoredRow[] | null => {
-  const byValues = new Map<string, StoredRow>()
-  for (const row of rows) if (!byValues.has(valuesOf(row))) byValues.set(valuesOf(row), row)
-  const folded = new Set([...byValues.keys()].map(values => values.toLowerCase()))
-  return folded.size < byValues.size ? null : [...byValues.values()]
-}
-
-/** The rows that LIMIT leaves; null if SQL doesn't say which. */
-const limited = (rows: readonly StoredRow[], limit: number, isOrdered: boolean): readonly StoredRow[] | null => {
-  if (rows.length <= limit) return rows
-  // By most collations, what differs in case alone has one rank.
-  const [last, next] = [rows[limit - 1]?.[1]?.toLowerCase(), rows[limit]?.[1]?.toLowerCase()]
-  const isSame = rows.every(row => valuesOf(row) === valuesOf(rows[0] ?? []))
-  return isSame || (isOrdered && last !== next) ? rows.slice(0, limit) : null
-}
-
-const isNow = ([now]: StoredRow): boolean => now === '1'
-
-/** The rows that a SELECT gives for a key, those that don't count now behind the others; null: not sure. */
-const selectRows = (
-  { searches, limit, isDistinct }: ListedSelect, listing: Listing, find: Find, address: AddressParts,
-): readonly StoredRow[] | null => {
-  const found: (readonly StoredRow[])[] = []
-  for (const search of searches) {
-    const rows = find(search, address)
-    if (rows === null) return null
-    if (rows.length > 0) found.push(rows)
-  }
-  const isOrdered = searches.some(search => listing.searches[search]?.order !== '')
-  // One row may be found by several alternatives, and counts once.
-  if (found.length > 1 && (isOrdered || !(isDistinct || listing.isDistinct))) return null
-  const all = found.flat()
-  const rows = isDistinct || found.length > 1 ? distinct(all.filter(isNow)) : all.filter(isNow)
-  const left = rows === null ? null : limited(rows, limit, isOrdered)
-  return left === null ? null : [...left, ...all.filter(row => !isNow(row))]
-}
-
-/** The values of the rows that a lookup would get. `hasOthers`: there are rows that count at another time. */
-type CopiedRows = { readonly now: readonly StoredRow[], readonly hasOthers: boolean }
-
-/** Null: not sure. */
-const rowsOf = (listing: Listing, find: Find, address: AddressParts): CopiedRows | null => {
-  const selected: StoredRow[] = []
-  for (const select of listing.selects) {
-    const rows = selectRows(select, listing, find, address)
-    if (rows === null) return null
-    selected.push(...rows)
-  }
-  const now = selected.filter(isNow)
-  const rows = listing.isDistinct ? distinct(now) : now
-  const values = rows?.map(row => row.slice(valuesAt)) ?? []
-  const bytes = values.reduce((sum, row) => row.reduce((sum, value) => sum + (value?.length ?? 0), sum), 0)
-  return rows === null || bytes > maxResultBytes ? null : { now: values, hasOthers: now.length < selected.length }
 }
