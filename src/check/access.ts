@@ -12,6 +12,7 @@ import { BlockList, isIP } from 'node:net'
 import { dirname } from 'node:path'
 import type { Config } from '../config/config.js'
 import { groupName } from '../config/endpoint.js'
+import { parseCf } from '../tables/cf.js'
 import { deferred } from './uses.js'
 import type { Finding, FindingText } from './uses.js'
 
@@ -176,17 +177,27 @@ export const fileFindings = (config: Config, account: Account): readonly Finding
     }]
   })
 
-const secrets = '"?(?:password|sentinel_password|admin_token)"?\\s*'
-/** Where a line of a mysql_table(5) file, or YAML in either style, has a password or the token itself. */
-const secret = new RegExp(`(?:^\\s*${secrets}[:=]|[{,]\\s*${secrets}:)\\s*\\S`, 'm')
-
-const holdsSecret = (file: string): boolean => {
+/** Whether a mysql_table(5) file has a password. */
+const hasPassword = (path: string): boolean => {
   try {
-    return secret.test(readFileSync(file, 'utf8'))
+    return (parseCf(readFileSync(path), path).parameters.get('password')?.value ?? '') !== ''
   } catch {
     // Whoever can't read it finds that said elsewhere.
     return false
   }
+}
+
+/** The files of the configuration that have a password or the token itself in them. */
+const secretFilesOf = ({ fileName, file, maps }: Config): readonly string[] => {
+  const { admin_token: token, redis, databases } = file
+  const secrets = [
+    token, redis?.password, redis?.sentinel_password, ...Object.values(databases).map(({ password }) => password),
+  ]
+  const tables = new Set(maps.flatMap(({ source }) => source.kind === 'cf' ? source.paths : []))
+  return [
+    ...secrets.some(secret => secret !== undefined && secret !== '') ? [fileName] : [],
+    ...[...tables].filter(hasPassword),
+  ]
 }
 
 /** Loopback, and the networks that are private (RFC 1918, RFC 4193) or of the link. */
@@ -214,10 +225,9 @@ const healthFinding = ({ health, fileName }: Config): readonly Finding[] => {
 
 /** Findings about the files of the configuration, and about `health:`. */
 export const exposureFindings = (config: Config): readonly Finding[] => [
-  ...filesOf(config).flatMap((place): readonly Finding[] => {
+  ...secretFilesOf(config).flatMap((place): readonly Finding[] => {
     const stats = readableByOthers(place)
-    if (stats === null || !holdsSecret(place)) return []
-    return [{
+    return stats === null ? [] : [{
       level: 'warning', place,
       text: `it holds a password or a token, and every account can read it (${ownership(stats)}). Give it the group of `
         + 'the daemon and mode 0640',

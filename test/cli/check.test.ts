@@ -158,7 +158,8 @@ t.test('check warns of a map whose absence does more to mail than its `absence` 
 t.test('a lenient name is an error unless smtpd alone asks it, and asks the guard before it refuses', async t => {
   const lenient = '-o holdfast_lenient=lenient/\n'
   const main = {
-    holdfast_lenient: '', relay_domains: socketmap('${holdfast_lenient}relay'), virtual_alias_maps: socketmap('${holdfast_lenient}alias'),
+    holdfast_lenient: '', relay_domains: socketmap('${holdfast_lenient}relay'),
+    virtual_alias_maps: socketmap('${holdfast_lenient}alias'),
     virtual_alias_domains: '', smtpd_sender_restrictions: '',
   }
   const resolver = (name: string): string => `${name} unix - - y - - trivial-rewrite ${lenient}`
@@ -167,29 +168,31 @@ t.test('a lenient name is an error unless smtpd alone asks it, and asks the guar
   const guarded = `-o { smtpd_relay_restrictions = check_recipient_access ${socketmap('recipient_guard')}, `
     + 'reject_unauth_destination }'
   const guard = ['relay']
-  t.strictSame(await said(t, { guard, main, master: `${resolver('own')}${smtpd(guarded)}\n` }), [])
+  const master = `${resolver('own')}${smtpd(guarded)}\n`
+  t.strictSame(await said(t, { guard, main, master }), [])
   t.strictSame(await said(t, { guard, main, master: `${resolver('own')}${smtpd(guarded)} ${lenient}` }), [])
   const isError = /^error: .*own\/unix\/relay_domains: .*exist: smtpd_relay_restrictions of smtp\/inet does not ask recipient_guard first\. Ask the map without/
   await finds(t, { guard, main, master: resolver('own') + smtpd(refusing) }, isError)
   await finds(t, { guard, main, master: resolver('rewrite') }, /^error: .*rewrite\/unix\/relay_domains: .*unless smtpd\(8\) alone asks it/)
   await finds(t, { guard, main, master: `cleanup unix n - y - 0 cleanup ${lenient}` },
     /^error: .*cleanup\/unix\/virtual_alias_maps: .*in an outage/)
-  await finds(t, { guard, main: { ...main, default_transport: 'error:no' }, master: `${resolver('own')}${smtpd(guarded)}\n` },
+  await finds(t, { guard, main: { ...main, default_transport: 'error:no' }, master },
     /^error: .*own\/unix\/relay_domains: .*exist: default_transport = error:no refuses/)
-  await finds(t, { guard: ['alias'], main, master: `${resolver('own')}${smtpd(guarded)}\n` },
+  await finds(t, { guard: ['alias'], main, master },
     /^error: .*own\/unix\/relay_domains: .*lacks relay: .*\(554\)\. Add relay to recipient_guard$/)
   await finds(t, { guard, main: { relay_domains: socketmap('lenient/relay') } }, /^error: .*main.cf: relay_domains: /)
   await finds(t, { main, master: `${resolver('own')}${smtpd('\n')}` }, /^error: .*relay_domains: .* has no recipient_guard: .*\(451\)\. Set it to the maps that list our domains$/)
   const unseen = { ...main, virtual_mailbox_domains: 'inline:{a=b}' }
-  t.strictSame(await said(t, { guard, main: unseen, master: `${resolver('own')}${smtpd(guarded)}\n` }), [])
+  t.strictSame(await said(t, { guard, main: unseen, master }), [])
   await finds(t, { guard, main: unseen, master: `${resolver('own')}${smtpd(guarded)} ${lenient}` },
     /^error: .*smtp\/inet\/virtual_alias_maps: .*in a table of mydestination, .*Ask the map without lenient/)
-  await finds(t, { guard, main: { ...main, virtual_alias_domains: 'A.example' }, master: `${resolver('own')}${smtpd(guarded)}\n` },
+  await finds(t, { guard, main: { ...main, virtual_alias_domains: 'A.example' }, master },
     /^warning: .*holdfast.yaml: static_domains: main.cf has a\.example, and this configuration has not: /)
 })
 
 const lenientMain = {
-  holdfast_lenient: '', relay_domains: socketmap('${holdfast_lenient}relay'), transport_maps: '', virtual_alias_maps: '',
+  holdfast_lenient: '', relay_domains: socketmap('${holdfast_lenient}relay'), transport_maps: '',
+  virtual_alias_maps: '',
 }
 const withResolver = 'own unix - - y - - trivial-rewrite -o holdfast_lenient=lenient/\n'
 
@@ -202,18 +205,21 @@ t.test('a service of smtpd that asks for senders without the lenient names that 
   const lacks = /^warning: DIR\/etc\/master.cf: submission\/inet: it asks for senders in relay_domains without lenient names, unlike smtp\/inet: .* Add -o rewrite_service_name=own -o holdfast_lenient=lenient\/$/
   await finds(t, { ...given, master: master('') }, lacks)
   await finds(t, { ...given, master: master('-o holdfast_lenient=lenient/') }, lacks)
-  t.strictSame(await said(t, { ...given, master: master('-o smtpd_sender_restrictions=') }), [], 'it asks for no sender')
-  t.strictSame(await said(t, { ...given, master: master('-o smtpd_relay_restrictions=reject_unauth_destination') }), [], 'it may not ask so')
+  const saidWith = (option: string): Promise<readonly string[]> => said(t, { ...given, master: master(option) })
+  t.strictSame(await saidWith('-o smtpd_sender_restrictions='), [], 'it asks for no sender')
+  t.strictSame(await saidWith('-o smtpd_relay_restrictions=reject_unauth_destination'), [], 'it may not ask so')
   const both = { ...lenientMain, virtual_alias_maps: socketmap('${holdfast_lenient}alias'), virtual_alias_domains: '' }
   await finds(t, { ...given, main: both, master: master('-o rewrite_service_name=own') }, /submission\/inet: it asks for senders in virtual_alias_maps without/)
 })
 
 t.test('the guard has to ask aliases whose domains are ours by default, too', async t => {
   const main = { ...lenientMain, relay_domains: '', virtual_alias_maps: socketmap('${holdfast_lenient}alias') }
-  const master = `${withResolver}smtp inet n - y - - smtpd -o rewrite_service_name=own\nsubmission inet n - y - - smtpd -o rewrite_service_name=own\n`
+  const master = withResolver
+    + ['smtp', 'submission'].map(name => `${name} inet n - y - - smtpd -o rewrite_service_name=own\n`).join('')
   t.strictSame(await said(t, { guard: ['alias'], main, master }), [])
   await finds(t, { guard: ['relay'], main, master }, /^error: .*own\/unix\/virtual_alias_domains: .*lacks alias: .*\(554\)\. Add alias to recipient_guard$/)
-  t.strictSame(await said(t, { guard: ['relay'], main: { ...main, virtual_alias_domains: 'a.example' }, master }).then(lines => lines.filter(line => /lacks/.test(line))), [])
+  const listed = await said(t, { guard: ['relay'], main: { ...main, virtual_alias_domains: 'a.example' }, master })
+  t.strictSame(listed.filter(line => /lacks/.test(line)), [])
 })
 
 t.test('C142 an absolute path that a chrooted service can\'t see is an error', async t => {
@@ -541,26 +547,41 @@ t.test('files with passwords that every account can read, and a public status pa
   chmodSync(dir, 0o755)
   const [config, cf] = [join(dir, 'holdfast.yaml'), join(dir, 'alias.cf')]
   writeFileSync(cf, 'hosts = 127.0.0.1:1\nuser = u\npassword = p\ndbname = d\nquery = SELECT v FROM a WHERE k=\'%s\'\n')
-  const findings = (health: string, instead?: string): readonly string[] => {
-    writeFileSync(config, JSON.stringify({
-      health, listen: [{ socketmap: `unix:${dir}/s` }], maps: { alias: { search: 'virtual', cf: 'alias.cf' } },
-    }))
+  const findings = (health: string, more = {}): readonly string[] => {
+    writeFileSync(config, `# password: p\n${JSON.stringify({
+      health, listen: [{ socketmap: `unix:${dir}/s` }], maps: { alias: { search: 'virtual', cf: 'alias.cf' } }, ...more,
+    })}`)
     const loaded = loadConfig(config, {})
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
-    if (instead !== undefined) writeFileSync(config, instead)
     return exposureFindings(loaded.config).map(({ level, place, text }) => `${level}: ${place}: ${text}`.replaceAll(
       dir, 'DIR',
     ))
   }
   chmodSync(cf, 0o644)
-  t.match(
-    findings('off'), [/^warning: DIR\/alias\.cf: it holds a password or a token, and every account can read it \(.*mode 0644\)/],
-  )
+  t.match(findings('off'), [
+    /^warning: DIR\/alias\.cf: it holds a password or a token, and every account can read it \(.*mode 0644\)/,
+  ])
+  const withPassword = readFileSync(cf, 'utf8')
+  for (const none of ['', '# password = p\n', 'password =\n']) {
+    writeFileSync(cf, withPassword.replace('password = p\n', none))
+    t.strictSame(findings('off'), [], none)
+  }
+  writeFileSync(cf, withPassword)
   chmodSync(cf, 0o640)
-  for (const yaml of [
-    'admin_token: 0123456789abcdef', 'databases:\n  mail:\n    password: p', 'databases:\n  mail: {hosts: a, password: p}', '{"admin_token": "0123456789abcdef"}',
-  ]) t.match(findings('off', yaml), [/^warning: DIR\/holdfast\.yaml: it holds a password or a token, /], yaml)
-  for (const yaml of ['admin_token_file: t', '# password: p', 'databases: {mail: {password_file: t}}']) t.strictSame(findings('off', yaml), [], yaml)
+  const [mail, redis] = [{ hosts: 'a', user: 'u', dbname: 'd' }, { sentinels: ['a'], master: 'm' }]
+  for (const secret of [
+    { admin_token: '0123456789abcdef' }, { databases: { mail: { ...mail, password: 'p' } } },
+    { redis: { ...redis, password: 'p' } }, { redis: { ...redis, sentinel_password: 'p' } },
+  ]) {
+    t.match(findings('off', secret), [/^warning: DIR\/holdfast\.yaml: it holds a password or a token, /],
+      JSON.stringify(secret))
+  }
+  writeFileSync(join(dir, 'secret'), '0123456789abcdef\n')
+  for (const elsewhere of [
+    { admin_token_file: 'secret' }, { databases: { mail: { ...mail, password_file: 'secret' } } },
+  ]) {
+    t.strictSame(findings('off', elsewhere), [], JSON.stringify(elsewhere))
+  }
   for (const address of ['127.0.0.1:1', '10.1.2.3:1', '[::1]:1', '[fd00::1]:1']) {
     t.strictSame(findings(address), [], address)
   }
@@ -595,7 +616,8 @@ t.test('a TLS file that can\'t be read is named with its parameter, at the table
   const cf = join(freshFolder(), 'a.cf')
   writeFileSync(cf, 'hosts = 127.0.0.1\nuser = a\ndbname = b\nquery = SELECT 1\ntls_CAfile = /nosuch.pem\n')
   const source = { kind: 'cf', paths: [cf] } as const
-  const { faults } = openSources([{ name: 'a', source, changes: null, smtputf8: true }], serverSettings(), () => undefined)
+  const map = { name: 'a', source, changes: null, smtputf8: true }
+  const { faults } = openSources([map], serverSettings(), () => undefined)
   const [fault] = faults.get('a') ?? []
   t.equal(fault?.place, cf)
   t.match(fault?.text, /^tls_CAfile: can't be read: no such file or directory.*; name PEM files that this account may read$/)
@@ -630,7 +652,8 @@ t.test('check says what to do about a server that can\'t be used', async t => {
       there: { hosts: `unix:${socket}`, user, password, dbname: database },
       stranger: { hosts: `unix:${socket}`, user, password: 'wrong', dbname: database },
     },
-    maps: Object.fromEntries(['gone', 'there', 'stranger'].map(name => [name, { search: 'exact', database: name, query }])),
+    maps: Object.fromEntries(
+      ['gone', 'there', 'stranger'].map(name => [name, { search: 'exact', database: name, query }])),
   }))
   const { code, stdout } = await run(process.execPath, [mainFile, 'check', '--config-dir', dir, join(dir, 'c.yaml')])
   t.equal(code, 75)
