@@ -238,24 +238,24 @@ export class Known {
    * counts as asked for at `askedAt` (epoch ms), or now. A neighbour's absence never replaces a found answer of ours:
    * it may come from a server that is empty.
    */
-  adopt(key: string, told: Statement, askedAt = Infinity, mayBeFresh = true): boolean {
+  adopt(key: string, theirs: Statement, askedAt = Infinity, mayBeFresh = true): boolean {
     const now = this.#parts.clock.now()
     const ours = this.memory.get(key)
-    if (told.isForeign === true) {
+    if (theirs.isForeign === true) {
       // Which of several tables of another definition it was, nobody knows.
-      this.#keepForeign(key, this.copies.tables > 1 ? { ...told, table: -1 } : told, now)
+      this.#keepForeign(key, this.copies.tables > 1 ? { ...theirs, table: -1 } : theirs, now)
       return false
     }
     // What a table said while Redis could not be read was not held against what is there.
     const isUnjudged = ours?.outcome.kind === 'absent' && !this.isRedisRead
-    const isOlder = ours !== undefined && !isForeign(ours) && ours.verifiedAt >= told.verifiedAt
+    const isOlder = ours !== undefined && !isForeign(ours) && ours.verifiedAt >= theirs.verifiedAt
     if (isOlder && !isUnjudged) return false
-    if (told.outcome.kind === 'absent' && isEvidence(ours)) return false
+    if (theirs.outcome.kind === 'absent' && isEvidence(ours)) return false
     const flushedAt = this.#flushedAt(key)
     // An absence that another node or process found is not fresh here: its clock may differ.
     const isCurrent =
-      mayBeFresh && this.knowsFlushes && told.outcome.kind === 'found' && told.verifiedAt >= flushedAt + clockSkewMs
-    const entry = this.entryOf(told, isCurrent, now)
+      mayBeFresh && this.knowsFlushes && theirs.outcome.kind === 'found' && theirs.verifiedAt >= flushedAt + clockSkewMs
+    const entry = this.entryOf(theirs, isCurrent, now)
     if (now >= entry.expiredAt) return false
     entry.askedAt = Math.min(askedAt, now)
     // The clock of whoever noted a contradiction may differ from ours: to us it is one from now.

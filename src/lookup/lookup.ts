@@ -136,7 +136,7 @@ export class MapLookup {
     // Nothing is fresh then, whenever it was verified.
     if (known.flushTimes.wasClockSetBack(now, elapsed)) this.flush(null, Infinity)
     const lateAt = elapsed + this.#settings.deadlineMs + lateMs
-    const outcome = this.#lookUp(asked, key, now)
+    const outcome = this.#answer(asked, key, now)
     return outcome instanceof Promise ? outcome.then(settled => this.#conclude(settled, lateAt, asked))
       : this.#conclude(outcome, lateAt, asked)
   }
@@ -165,7 +165,7 @@ export class MapLookup {
 
   /** What the table says of a key now, whatever is cached, and whatever the role makes of it. Never rejects. */
   renew(asked: string): Outcome | Promise<Outcome> {
-    return this.#fly(new Walk(this.#settings.plan, asked), this.#parts.clock.now())
+    return this.#joinOrStart(new Walk(this.#settings.plan, asked), this.#parts.clock.now())
   }
 
   /**
@@ -178,14 +178,14 @@ export class MapLookup {
     this.questions.flush(isFlushed)
   }
 
-  #lookUp(asked: string, key: string, now: number): Outcome | Promise<Outcome> {
+  #answer(asked: string, key: string, now: number): Outcome | Promise<Outcome> {
     const walk = new Walk(this.#settings.plan, asked, key)
     try {
-      const known = answerFromMemory(this.known, walk, now)
-      if (known === null) return this.#fly(walk, null)
+      const inMemory = answerFromMemory(this.known, walk, now)
+      if (inMemory === null) return this.#joinOrStart(walk, null)
       this.#origins.memory++
-      if (known.dueEntry !== null) this.#refresh(asked, known.dueEntry, now)
-      return known.outcome
+      if (inMemory.dueEntry !== null) this.#refresh(asked, inMemory.dueEntry, now)
+      return inMemory.outcome
     } catch (error) {
       return this.#bug(walk, error)
     }
@@ -196,14 +196,14 @@ export class MapLookup {
     // Whether it succeeds or not, not every lookup until then should try.
     entry.askAgainAt = Math.min(now + renewalRetryMs, entry.staleAt)
     if (!this.isIdle || this.#flights.joining(asked) !== null) return
-    void this.#fly(new Walk(this.#settings.plan, asked), now)
+    void this.#joinOrStart(new Walk(this.#settings.plan, asked), now)
   }
 
   /**
    * Joins the flight for this key, or starts one. `verifiedSince` (epoch ms): only what the table says from then on is
    * good enough, so Redis is not read; null: whatever is fresh will do.
    */
-  #fly(walk: Walk, verifiedSince: number | null): Outcome | Promise<Outcome> {
+  #joinOrStart(walk: Walk, verifiedSince: number | null): Outcome | Promise<Outcome> {
     const joining = this.#flights.joining(walk.asked)
     if (joining !== null) return joining
     if (this.#flights.size >= maxFlights) {
@@ -231,7 +231,7 @@ export class MapLookup {
         const { outcome, verifiedAt: at } = await this.questions.ask(key, verifiedSince ?? 0, deadline)
         verifiedAt = Math.min(verifiedAt, at)
         if (outcome.kind === 'absent') continue
-        if (outcome.kind === 'unavailable') return await this.#answerInOutage(walk, outcome, deadline)
+        if (outcome.kind === 'unavailable') return await this.#bridgeOutage(walk, outcome, deadline)
         // A known answer that the table contradicts: it is served on, and stays as old as it is.
         if (outcome.age === 'stale') {
           this.questions.contradictWhole(walk, startedAt, verifiedAt)
@@ -242,14 +242,14 @@ export class MapLookup {
       }
       this.#origins.table++
       const whole = this.questions.contradictWhole(walk, startedAt, verifiedAt) ?? absent
-      return whole.kind === 'unavailable' ? await this.#answerInOutage(walk, whole, deadline) : whole
+      return whole.kind === 'unavailable' ? await this.#bridgeOutage(walk, whole, deadline) : whole
     } catch (error) {
       return this.#bug(walk, error)
     }
   }
 
   /** The table could not be asked: Redis and the other maps get the time that is left, then something may stand in. */
-  async #answerInOutage(walk: Walk, failure: Unavailable, deadline: number): Promise<Outcome> {
+  async #bridgeOutage(walk: Walk, failure: Unavailable, deadline: number): Promise<Outcome> {
     const { known, clock, readElsewhere } = this.#parts
     // Only a Redis that rests, since it was slow, may know the key now: it gets the time that is left.
     const isNeeded = answerInOutage(known, walk, clock.now()) === null

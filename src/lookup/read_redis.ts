@@ -32,9 +32,9 @@ export const readRedisPatiently = async (known: Known, walk: Walk, budgetMs: num
 /** Adopts the statements about `keys`, which come in the same order; true if anything was of use. */
 const adoptAll = (known: Known, keys: readonly string[], statements: readonly (Statement | null)[]): boolean => {
   let isOfUse = false
-  for (const [index, told] of statements.entries()) {
+  for (const [index, theirs] of statements.entries()) {
     const key = keys[index]
-    if (told !== null && key !== undefined && known.adopt(key, told)) isOfUse = true
+    if (theirs !== null && key !== undefined && known.adopt(key, theirs)) isOfUse = true
   }
   return isOfUse
 }

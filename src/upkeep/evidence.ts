@@ -81,12 +81,12 @@ export const preload = async (maps: readonly StoredMap[], log: Log, now = Date.n
       formerNames ??= await redis.formerNames(maps.map(map => map.identity))
       for (const former of formerNames.get(name) ?? []) {
         for await (const rows of redis.all({ ...identity, name: former }, () => true)) {
-          for (const [key, told] of rows) takeOver(known, key, told, now())
+          for (const [key, theirs] of rows) takeOver(known, key, theirs, now())
         }
       }
       for await (const rows of redis.all(identity, () => memory.hasRoom())) {
         // Somebody asked for the key when it was verified; since then, nobody knows.
-        for (const [key, told] of rows) if (memory.hasRoom()) known.adopt(key, told, told.verifiedAt)
+        for (const [key, theirs] of rows) if (memory.hasRoom()) known.adopt(key, theirs, theirs.verifiedAt)
         if (!memory.hasRoom()) break
       }
       known.isRedisRead = true
@@ -103,8 +103,8 @@ export const preload = async (maps: readonly StoredMap[], log: Log, now = Date.n
  * Takes over what Redis has under the name that a map had before: as stale, since flushes of that name are not known,
  * and under its own name, where a key that is gone is deleted.
  */
-const takeOver = (known: Known, key: string, told: Statement, now: number): void => {
-  const stale = { ...told, verifiedAt: Math.min(told.verifiedAt, now - known.lifetimes.freshForMs - clockSkewMs) }
-  if (known.memory.hasRoom()) known.adopt(key, stale, told.verifiedAt, false)
-  if (told.isForeign !== true) known.share(key, stale, true)
+const takeOver = (known: Known, key: string, theirs: Statement, now: number): void => {
+  const stale = { ...theirs, verifiedAt: Math.min(theirs.verifiedAt, now - known.lifetimes.freshForMs - clockSkewMs) }
+  if (known.memory.hasRoom()) known.adopt(key, stale, theirs.verifiedAt, false)
+  if (theirs.isForeign !== true) known.share(key, stale, true)
 }
