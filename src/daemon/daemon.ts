@@ -26,8 +26,8 @@ import { Tallies } from '../server/tally.js'
 import { tcpTable } from '../server/tcp_table.js'
 import { systemClock } from '../runtime/clock.js'
 import { Snapshots } from '../upkeep/snapshots.js'
-import { closeOthers, openFilesLimit, openHttp, openListeners, placesOf, settingsOf } from './endpoints.js'
-import type { HttpServers, NamedListener, Places } from './endpoints.js'
+import { clientLimits, closeOthers, openFilesLimit, openHttp, openListeners, settingsOf } from './endpoints.js'
+import type { ClientLimits, HttpServers, NamedListener } from './endpoints.js'
 import { openMaps, openRedis } from './open_maps.js'
 import { ownAnnouncement, ownKnowledge } from './own_announcement.js'
 import type { OpenMaps } from './open_maps.js'
@@ -190,14 +190,14 @@ export class Daemon {
     const socket = await bind(address, this.#inherited.take(address), fault)
     const dialect = protocol === 'socketmap' ? socketmap : tcpTable
     const context = { dialect, maps: this.#current, tallies: this.#tallies[protocol], log, room: this.#room }
-    return new Listener(socket, context, settingsOf(config, this.#places()))
+    return new Listener(socket, context, settingsOf(config, this.#clientLimits()))
   }
 
   #openHttp(config: Config): Promise<HttpServers> {
     const administered = (): Administered => ({
       ...this.#maps, forgetNode: async name => this.#announcer?.forget(name) ?? 'the daemon is starting',
     })
-    return openHttp(config, this.#http, this.#places().http, this.#shown, administered, this.#log)
+    return openHttp(config, this.#http, this.#clientLimits().http, this.#shown, administered, this.#log)
   }
 
   /** Tells the nodes that share the Redis of this one, from now on. */
@@ -214,14 +214,14 @@ export class Daemon {
     })
   }
 
-  #places(): Places {
-    return placesOf(this.#maps.config, this.#maps.sources.status().length, openFilesLimit())
+  #clientLimits(): ClientLimits {
+    return clientLimits(this.#maps.config, this.#maps.sources.status().length, openFilesLimit())
   }
 
   /** `listeners` are those of `config`, in its order. */
   #configure(listeners: readonly NamedListener[], config: Config): void {
-    const places = this.#places()
-    const { clients, kept } = places
+    const limits = this.#clientLimits()
+    const { clients, kept } = limits
     if (kept !== null) {
       this.#log.warn(`max_connections: ${clients} instead of ${config.file.max_connections} for each listener: this `
         + `process may have ${openFilesLimit()} files and connections open, of which ${kept} are kept for MySQL, Redis `
@@ -230,7 +230,7 @@ export class Daemon {
     const tcpMaps = new Set<string>()
     let hasSocketmap = false
     for (const [index, wanted] of config.listeners.entries()) {
-      listeners[index]?.listener.configure(settingsOf(wanted, places))
+      listeners[index]?.listener.configure(settingsOf(wanted, limits))
       if (wanted.protocol === 'tcp_table') tcpMaps.add(wanted.map)
       else hasSocketmap = true
     }

@@ -18,7 +18,7 @@ export type NamedServer = { readonly name: string, readonly url?: string, close(
 export type HttpServers = { readonly health: NamedServer | null, readonly admin: NamedServer | null }
 
 /** How many clients the listeners and HTTP servers of a configuration may have, each of them. */
-export type Places = {
+export type ClientLimits = {
   readonly clients: number
   /** So many clients beyond these get a temporary error at a time. */
   readonly turnedAway: number
@@ -36,18 +36,20 @@ const otherDescriptors = 48
 export const openFilesLimit = (): number =>
   Number(/^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Infinity)
 
-/** The places for clients, where the process may have `limit` descriptors and talks to so many MySQL servers. */
-export const placesOf = ({ file, listeners, health, admin }: Config, servers: number, limit: number): Places => {
-  const http = Math.min(maxHttp, Math.floor(limit / 8))
+/** How many clients there may be, where the process may have so many descriptors and talks to so many MySQL servers. */
+export const clientLimits = (
+  { file, listeners, health, admin }: Config, servers: number, descriptors: number,
+): ClientLimits => {
+  const http = Math.min(maxHttp, Math.floor(descriptors / 8))
   const httpServers = [health, admin].filter(each => each !== null).length
-  const kept = Math.min(otherDescriptors, Math.floor(limit / 2)) + servers * file.connections + httpServers * http
-  const forEach = Math.max(2, Math.floor((limit - kept) / listeners.length))
+  const kept = Math.min(otherDescriptors, Math.floor(descriptors / 2)) + servers * file.connections + httpServers * http
+  const forEach = Math.max(2, Math.floor((descriptors - kept) / listeners.length))
   const turnedAway = Math.min(maxTurnedAway, Math.floor(forEach / 4))
   const clients = Math.max(1, Math.min(file.max_connections, forEach - turnedAway))
   return { clients, turnedAway, http, kept: clients < file.max_connections ? kept : null }
 }
 
-export const settingsOf = (listener: ListenerConfig, { clients, turnedAway }: Places): ListenerSettings => ({
+export const settingsOf = (listener: ListenerConfig, { clients, turnedAway }: ClientLimits): ListenerSettings => ({
   map: listener.protocol === 'tcp_table' ? listener.map : null,
   maxConnections: clients, maxTurnedAway: turnedAway, allowed: listener.allowed,
 })
