@@ -131,9 +131,8 @@ const trustsIn = (
       isEvidenceRead: () => known.isRedisRead && known.isWhole,
       losses: () => known.copies.of(index)?.losses ?? [],
       dropAbsences: () => known.dropAbsences(),
-      onChange: (server, doubt, before) => {
-        if ((doubt === null) === (before === null)) return
-        logChange(server, doubt, before)
+      onChange: (server, doubt, isOver) => {
+        logChange(server, doubt, isOver)
         onDoubt(map.name)
       },
     })

@@ -93,12 +93,12 @@ export const logCopies = (log: Log): Pick<CopiesParts, 'onTaken' | 'onProblem'> 
   }
 }
 
-type OnDoubt = (server: string, doubt: Doubt | null, before: Doubt | null) => void
+type OnDoubt = (server: string, doubt: Doubt, isOver: boolean) => void
 
 /** For the doubts in a map's tables. */
-export const logDoubt = (map: string, log: Log): OnDoubt => (server, doubt, before) => {
-  const fields = { map, server, lasted_ms: before === null ? undefined : Date.now() - before.since }
-  if (doubt === null) {
+export const logDoubt = (map: string, log: Log): OnDoubt => (server, doubt, isOver) => {
+  const fields = { map, server, lasted_ms: isOver ? Date.now() - doubt.since : undefined }
+  if (isOver) {
     log.info(`map ${map}: the table has its keys again, so it is believed again when it says absent`, fields)
     return
   }

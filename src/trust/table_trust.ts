@@ -6,7 +6,7 @@
  * A server that says absent must show that its table is whole, by a known key that
  * is asked on the same connection right then. If that one is missing too, more
  * known keys are asked; if too many are missing, or the table was created anew, a
- * doubt begins (doubt.ts), and the server is not believed until it ends. The known
+ * doubt begins (table_doubts.ts), and the server is not believed until it ends. The known
  * keys are what the caches hold: there is no list of witnesses beside them. A table
  * with too few of them to judge by takes over the doubt of the others in its
  * database. Where nothing is known of a table yet, its word counts, once all that is
@@ -17,8 +17,9 @@ import type { Unavailable } from '../outcome.js'
 import type { Clock } from '../runtime/clock.js'
 import type { Answer, AskOptions, HeldSource, Source } from '../tables/source.js'
 import type { Canary } from './canary.js'
-import { allowedShrink, isShrunk, maxDoubtKeys, recheck } from './doubt.js'
+import { allowedShrink, isShrunk, maxDoubtKeys } from './doubt.js'
 import type { Doubt, DoubtCause } from './doubt.js'
+import { TableDoubts } from './table_doubts.js'
 
 export type TrustSettings = {
   /** A larger share of known keys missing begins a doubt; 1 switches that off. */
@@ -42,8 +43,8 @@ export type TrustParts = {
   readonly clock: Clock
   /** Has what this table said to be absent asked again, not repeated. */
   readonly dropAbsences: () => void
-  /** Is called for each doubt that begins, ends, or is checked again. */
-  readonly onChange: (server: string, doubt: Doubt | null, before: Doubt | null) => void
+  /** Is called for each doubt that begins, or is over; not after `close`. */
+  readonly onChange: (server: string, doubt: Doubt, isOver: boolean) => void
 }
 
 /** How many known keys are asked when one is missing. */
@@ -52,12 +53,6 @@ const sampleSize = 16
 const fewKeys = 5
 /** Whether a table was created anew is asked so often (ms) at most. */
 const createdEveryMs = 30_000
-/** While there is a doubt, its keys are asked again so often (ms), so many at once. */
-const recheckMs = 5_000
-const recheckBudgetMs = 4_000
-const atOnce = 8
-/** A doubt in a server that can't be asked any more (installed anew, it has another identity) ends after this (ms). */
-const longestUnheardMs = 7 * 86_400_000
 
 /** When a server's tables were created, as it says, and when it was asked (epoch ms; 0: by another process). */
 type Created = { readonly text: string, readonly askedAt: number }
@@ -73,21 +68,25 @@ export class TableTrust {
   doubtChangedAt = 0
   readonly #settings: TrustSettings
   readonly #parts: TrustParts
-  /** By server, as all that follows. */
-  readonly #doubts = new Map<string, Doubt>()
+  readonly #doubts: TableDoubts
+  /** By server. */
   readonly #created = new Map<string, Created>()
-  /** When the doubt that ended last had begun (epoch ms): another process may repeat it. */
-  readonly #ended = new Map<string, number>()
-  /** When an administrator last said that the table is right as it is (epoch ms). */
-  #trustedAt = 0
-  /** The latest time that another process gave for that, which its clock may have put into the future. */
-  #givenTrustedAt = 0
-  #cancelRecheck: (() => void) | null = null
-  #isClosed = false
 
   constructor(settings: TrustSettings, parts: TrustParts) {
     this.#settings = settings
     this.#parts = parts
+    const { source, clock, siblings, onChange } = parts
+    this.#doubts = new TableDoubts({
+      source, clock,
+      onChange: (server, doubt, isOver) => {
+        if (!this.#doubts.isClosed) onChange(server, doubt, isOver)
+        // The other tables of the database may have said absent while this one was not in doubt yet.
+        for (const table of new Set([this, ...siblings])) {
+          table.doubtChangedAt = clock.now()
+          table.#parts.dropAbsences()
+        }
+      },
+    })
   }
 
   /** The share of known keys that may be gone from it; 1 or more: it is not doubted. */
@@ -97,12 +96,12 @@ export class TableTrust {
 
   /** The doubts there are, by server. */
   get doubts(): ReadonlyMap<string, Doubt> {
-    return this.#doubts
+    return this.#doubts.byServer
   }
 
   /** Whether this server is passed over, and its table not copied now. */
   isDoubted(server: string): boolean {
-    return this.#doubts.has(server) || this.#parts.canaries.some(canary => canary.isMissingOn(server))
+    return this.doubts.has(server) || this.#parts.canaries.some(canary => canary.isMissingOn(server))
   }
 
   /** Whether all of its servers are out, as far as tries tell. */
@@ -110,9 +109,9 @@ export class TableTrust {
     return (this.#parts.source.outMs?.() ?? null) !== null
   }
 
-  /** One that is later than now counts as of now from now on, or nothing would be evidence until then. */
+  /** When an administrator last said that it is right as it is (epoch ms); 0: never. */
   get trustedAt(): number {
-    return this.#trustedAt = Math.min(this.#trustedAt, this.#parts.clock.now())
+    return this.#doubts.trustedAt
   }
 
   /** When its tables were created, as each server says. */
@@ -166,14 +165,12 @@ export class TableTrust {
 
   /** A doubt that did not come from a question: a new copy of the table has lost too many keys. */
   doubt(server: string, cause: DoubtCause): void {
-    if (!this.#doubts.has(server)) this.#enter(server, this.#newDoubt(cause))
+    if (!this.doubts.has(server)) this.#doubts.begin(server, this.#newDoubt(cause))
   }
 
   /** An administrator says that the table is right as it is, on every server. Without a doubt it changes nothing. */
   trust(): void {
-    if (this.doubts.size === 0) return
-    this.#trustedAt = this.#parts.clock.now()
-    for (const server of [...this.#doubts.keys()]) this.#enter(server, null)
+    this.#doubts.trust()
   }
 
   /** Goes on with what another process, or this one before a restart, knew. */
@@ -181,20 +178,12 @@ export class TableTrust {
     doubts: Iterable<readonly [server: string, doubt: Doubt]>, trustedAt: number,
     created: Iterable<readonly [server: string, text: string]>,
   ): void {
-    // What was given before is no news, and nobody says it again by repeating it.
-    if (trustedAt > this.#givenTrustedAt) this.#trustedAt = Math.max(this.#trustedAt, trustedAt)
-    this.#givenTrustedAt = Math.max(this.#givenTrustedAt, trustedAt)
-    for (const [server, doubt] of [...this.#doubts]) if (doubt.since <= this.trustedAt) this.#enter(server, null)
-    for (const [server, doubt] of doubts) {
-      const isNews = doubt.since > this.trustedAt && doubt.since !== this.#ended.get(server)
-      if (isNews && !this.#doubts.has(server)) this.#enter(server, doubt)
-    }
+    this.#doubts.adopt(doubts, trustedAt)
     for (const [name, text] of created) if (!this.#created.has(name)) this.#created.set(name, { text, askedAt: 0 })
   }
 
   close(): void {
-    this.#isClosed = true
-    this.#cancelRecheck?.()
+    this.#doubts.close()
   }
 
   /**
@@ -202,7 +191,7 @@ export class TableTrust {
    * known, it is the first one that is missing.
    */
   async #judge(server: string, held: HeldSource, key: string, isKnown: boolean): Promise<Unavailable | null> {
-    if (this.#doubts.has(server)) return doubted
+    if (this.doubts.has(server)) return doubted
     for (const canary of this.#parts.canaries) {
       const doubt = await canary.checkBy(server, held)
       if (doubt !== null) return doubt
@@ -278,66 +267,16 @@ export class TableTrust {
     const text = await held.createdAt()
     if (text === null) return null
     this.#created.set(server, { text, askedAt: now })
-    if (before === undefined || before.text === text || this.#doubts.has(server)) return null
+    if (before === undefined || before.text === text || this.doubts.has(server)) return null
     const doubt = this.#newDoubt('recreated')
     if (doubt.keys.length === 0) return null
-    this.#enter(server, doubt)
-    // It may have been an ALTER or OPTIMIZE.
-    this.#planRecheck(0)
+    // It may have been an ALTER or OPTIMIZE: it is checked at once.
+    this.#doubts.begin(server, doubt, 0)
     return doubted
   }
 
   #newDoubt(cause: DoubtCause): Doubt {
     return { cause, since: this.#parts.clock.now(), keys: this.#sample(maxDoubtKeys), missing: null }
-  }
-
-  #enter(server: string, doubt: Doubt | null): void {
-    const before = this.#doubts.get(server) ?? null
-    if (doubt === null && before !== null) this.#ended.set(server, before.since)
-    if (doubt === null) this.#doubts.delete(server)
-    else this.#doubts.set(server, doubt)
-    if (!this.#isClosed && (doubt !== null || before !== null)) this.#parts.onChange(server, doubt, before)
-    // The other tables of the database may have said absent while this one was not in doubt yet.
-    if ((doubt === null) !== (before === null)) {
-      for (const table of new Set([this, ...this.#parts.siblings])) {
-        table.doubtChangedAt = this.#parts.clock.now()
-        table.#parts.dropAbsences()
-      }
-    }
-    if (this.#cancelRecheck === null) this.#planRecheck(recheckMs)
-  }
-
-  #planRecheck(inMs: number): void {
-    this.#cancelRecheck?.()
-    this.#cancelRecheck = null
-    if (this.#isClosed || this.doubts.size === 0) return
-    this.#cancelRecheck = this.#parts.clock.after(inMs, () => {
-      void this.#recheckAll().finally(() => this.#planRecheck(recheckMs))
-    })
-  }
-
-  async #recheckAll(): Promise<void> {
-    for (const [server, doubt] of [...this.#doubts]) {
-      const missing = await this.#countMissing(server, doubt.keys)
-      // Meanwhile an administrator may have ended it.
-      if (this.#doubts.get(server) !== doubt) continue
-      if (missing !== null) this.#enter(server, recheck(doubt, missing))
-      else if (this.#parts.clock.now() - doubt.since > longestUnheardMs) this.#enter(server, null)
-    }
-  }
-
-  /** How many of the keys this server misses; null if it can't be asked. */
-  async #countMissing(server: string, keys: readonly string[]): Promise<number | null> {
-    const { source, clock } = this.#parts
-    const until = clock.elapsed() + recheckBudgetMs
-    let missing = 0
-    for (let start = 0; start < keys.length; start += atOnce) {
-      const answers = await Promise.all(keys.slice(start, start + atOnce)
-        .map(key => source.ask(key, until - clock.elapsed(), { only: server })))
-      if (answers.some(({ outcome }) => outcome.kind === 'unavailable')) return null
-      missing += answers.filter(({ outcome }) => outcome.kind === 'absent').length
-    }
-    return missing
   }
 }
 

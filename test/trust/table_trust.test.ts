@@ -11,8 +11,10 @@ const users = Array.from({ length: 40 }, (_, index) => `user${index}@example.com
 
 /** A table on two servers, each with rows of its own; questions go to the first that is not avoided. */
 const stage = (
-  { known = users, maxShrink = 0.3, siblings = [], clock = fakeClock(), isEvidenceRead = () => true }:
-  { known?: readonly string[], maxShrink?: number, siblings?: TableTrust[], clock?: FakeClock, isEvidenceRead?: () => boolean } = {},
+  { known = users, maxShrink = 0.3, siblings = [], clock = fakeClock(), isEvidenceRead = () => true }: {
+    known?: readonly string[], maxShrink?: number, siblings?: TableTrust[], clock?: FakeClock,
+    isEvidenceRead?: () => boolean,
+  } = {},
 ) => {
   const created = new Map<string, string>()
   const rows = new Map([['one', new Set(users)], ['two', new Set(users)]])
@@ -48,9 +50,7 @@ const stage = (
     },
     canaries: [], siblings, isEvidenceRead,
     dropAbsences: () => { dropped.count++ },
-    onChange: (server, doubt, before) => {
-      if ((doubt === null) !== (before === null)) changes.push(`${server} ${doubt?.cause ?? 'believed'}`)
-    },
+    onChange: (server, { cause }, isOver) => { changes.push(`${server} ${isOver ? 'believed' : cause}`) },
   })
   siblings.push(trust)
   const ask = async (key: string): Promise<Outcome> => (await trust.ask(key, clock.elapsed() + 2_000)).outcome
@@ -228,7 +228,8 @@ t.test('trust from the future counts once, as of now, and switches no guard off'
   for (const future of [1_800_000_000_000, 9e15, Infinity]) {
     const { trust, clock, rows, ask } = stage()
     const map = new MapTrust([trust])
-    const text = JSON.stringify({ trustedAt: 0, doubts: [], created: [] }).replace('0', future === Infinity ? '1e999' : String(future))
+    const written = future === Infinity ? '1e999' : String(future)
+    const text = JSON.stringify({ trustedAt: 0, doubts: [], created: [] }).replace('0', written)
     map.decode(text)
     const at = clock.now()
     t.ok(trust.evidenceSince <= at, 'what is found from now on is evidence')
