@@ -12,7 +12,7 @@ import type { Copy } from './copy.js'
 export type Copied = {
   readonly outcome: Found | Absent, readonly at: number, readonly table: number, readonly server: string,
   /** Another definition listed it. */
-  readonly isForeign?: true
+  readonly isForeign?: true | undefined
 }
 
 export class MapCopies {

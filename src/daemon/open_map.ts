@@ -11,6 +11,7 @@ import type { Config, MapConfig } from '../config/config.js'
 import { bugOf } from '../log.js'
 import type { Log } from '../log.js'
 import { Known } from '../lookup/known.js'
+import { sampleOf } from '../lookup/known_evidence.js'
 import { MapLookup } from '../lookup/lookup.js'
 import type { MysqlMap, ServedMap } from '../lookup/maps.js'
 import { compileSearch, isRowKey } from '../lookup/search.js'
@@ -127,7 +128,7 @@ const trustsIn = (
     }, {
       source, clock: systemClock, canaries: canaries.get(authority) ?? [], siblings: inDatabase,
       // Another definition may have found what this one doesn't ask for.
-      sample: (count, since) => known.sample(index, count, since).filter(key => bind(key) !== null),
+      sample: (count, since) => sampleOf(known, index, count, since).filter(key => bind(key) !== null),
       isEvidenceRead: () => known.isRedisRead && known.isWhole,
       losses: () => known.copies.of(index)?.losses ?? [],
       dropAbsences: () => known.dropAbsences(),

@@ -104,7 +104,7 @@ export const foundAtHand = (known: Known, walk: Walk, now: number): FoundAtHand 
     if (entry?.outcome.kind === 'absent' && isFresh(entry, now)) continue
     const row = fromMemory(entry, value => complete(value, step))
     if (row !== null) return row
-    const copied = known.copiedSince(step.key, entry)
+    const copied = known.copiedUnlessGone(step.key, entry)
     if (copied === null) break
     const { outcome, at } = copied
     if (outcome.kind === 'found') return { answer: complete(found(outcome.value, 'stale'), step), from: 'copy', at }

@@ -99,21 +99,17 @@ export class Known {
     this.#parts = parts
   }
 
-  /** What the copies of the tables say of a step's key; null: they say nothing, or there are none. */
-  copied(stepKey: string): Copied | null {
-    return this.copies.answer(stepKey, this.copiesSince)
-  }
-
   /**
-   * A copy from before this time (epoch ms) is not used: what it has expires as records do, and what it lacks with it;
-   * not sooner, since an outage may take days. Else a copy grows old only while none can be taken, as status says.
+   * What the copies of the tables say of a step's key; null: they say nothing, or there are none. What a copy has
+   * expires as records do, and what it lacks with it; not sooner, since an outage may take days. Else a copy grows old
+   * only while none can be taken, as status says.
    */
-  get copiesSince(): number {
-    return this.#parts.clock.now() - this.lifetimes.staleForMs
+  copied(stepKey: string): Copied | null {
+    return this.copies.answer(stepKey, this.#parts.clock.now() - this.lifetimes.staleForMs)
   }
 
   /** What the copies say of a step's key, unless a table contradicted it after they were taken. */
-  copiedSince(stepKey: string, entry: Entry | undefined, copied = this.copied(stepKey)): Copied | null {
+  copiedUnlessGone(stepKey: string, entry: Entry | undefined, copied = this.copied(stepKey)): Copied | null {
     if (copied === null) return null
     const goneAt = copied.outcome.kind === 'found' && entry?.outcome.kind === 'absent' ? entry.verifiedAt : -Infinity
     // One from the future: the clock was set back, and the copy may be newer.
@@ -123,7 +119,7 @@ export class Known {
   /** Who has a step's row by a copy, of any age and another definition's too; null: nobody, or contradicted since. */
   copiedRow(stepKey: string): Copied | null {
     const copied = this.copies.answer(stepKey) ?? this.copies.foreignRow(stepKey)
-    return copied?.outcome.kind === 'found' ? this.copiedSince(stepKey, this.memory.peek(stepKey), copied) : null
+    return copied?.outcome.kind === 'found' ? this.copiedUnlessGone(stepKey, this.memory.peek(stepKey), copied) : null
   }
 
   /** Whether a flush since `at` (epoch ms) concerns a step of this walk. */
@@ -163,8 +159,7 @@ export class Known {
     const isNewRow = onNewRow !== undefined && table >= 0 && this.memory.peekFound(key) === undefined
       && this.copiedRow(key) === null
     // The answer to a question from before a flush is not fresh, even if it comes after it.
-    this.memory.set(key, this.entryOf(kept, verifiedAt >= this.#flushedAt(key), now), outlivesOutage)
-    if (outcome.kind === 'found') this.#parts.onFound?.(outcome.value)
+    this.put(key, this.entryOf(kept, verifiedAt >= this.#flushedAt(key), now), outlivesOutage)
     if (outlivesOutage) this.share(key, kept)
     if (isNewRow) onNewRow()
   }
@@ -184,30 +179,6 @@ export class Known {
   namedAt({ steps }: Walk): number {
     const now = this.#parts.clock.now()
     return Math.max(...steps.map(step => this.flushTimes.keyAt(step.key, now)))
-  }
-
-  /**
-   * Up to `count` random keys that are known as found in a table of this map, verified after `since` (epoch ms): in
-   * turns from its copy, which has the whole table, and from memory, which has what was found since. What was found
-   * before and is not in the copy was gone when that was taken: rows that come and go are no evidence for ever.
-   */
-  sample(table: number, count: number, since: number): string[] {
-    const copied = (this.copies.evidence(table, since)?.sampleKeys(count) ?? [])
-      .filter(key => this.copiedRow(key) !== null)
-    const fromCopy = Math.min(copied.length, Math.ceil(count / 2))
-    // An absence draws one.
-    if (fromCopy === count) return copied
-    // A copy that was held against nothing says nothing of what came to light since.
-    const isJudged = (this.copies.of(table)?.witnesses ?? 0) > 0
-    const isInCopy = (key: string, { verifiedAt }: Entry): boolean => {
-      if (!isJudged) return true
-      const known = this.copied(key)
-      return known === null || known.table === table || known.at < verifiedAt
-    }
-    const held = this.memory.sample(table, count - fromCopy, (entry, key) => entry.verifiedAt > since
-      && isEvidence(entry) && isInCopy(key, entry), this.#parts.random)
-    const inTurns = Array.from({ length: count }, (_, index) => [copied[index], held[index]]).flat()
-    return [...new Set(inTurns.filter(key => key !== undefined))].slice(0, count)
   }
 
   /** A doubt begins or ends: what a table said to be absent within `absent_for` is asked again, not repeated. */
@@ -284,8 +255,7 @@ export class Known {
     // A row that may not be given any more still shows that nobody is to be refused for a key while no table answers.
     if (now >= entry.expiredAt && saved.outcome.kind === 'absent') return false
     entry.askedAt = Math.min(askedAt, now)
-    this.memory.set(key, entry, isKept)
-    if (saved.outcome.kind === 'found') this.#parts.onFound?.(saved.outcome.value)
+    this.put(key, entry, isKept)
     return true
   }
 
@@ -298,9 +268,9 @@ export class Known {
     this.isWhole = false
   }
 
-  /** Puts an entry that may bridge an outage into memory. */
-  put(key: string, entry: Entry): void {
-    this.memory.set(key, entry, true)
+  /** Puts an entry into memory; `outlivesOutage`: an absence, too, may bridge one. */
+  put(key: string, entry: Entry, outlivesOutage = true): void {
+    this.memory.set(key, entry, outlivesOutage)
     if (entry.outcome.kind === 'found') this.#parts.onFound?.(entry.outcome.value)
   }
 

@@ -10,6 +10,7 @@
  */
 import { isEvidence, isForeign, longContradicted, statement, unexpiredFound } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
+import type { Copied } from '../caches/map_copies.js'
 import { unavailable } from '../outcome.js'
 import type { Found, Unavailable } from '../outcome.js'
 import type { Known } from './known.js'
@@ -43,9 +44,38 @@ export const evidenceOf = (known: Known, key: string, before: Entry | undefined,
 /** The entry for a row that only a copy knows, as found when the copy was taken; undefined if it lacks the key. */
 const entryOfCopy = (known: Known, key: string, now: number): Entry | undefined => {
   const copied = known.copiedRow(key)
-  if (copied === null) return undefined
-  const row = statement(copied.outcome, copied.at, copied.table, copied.server)
-  return known.entryOf(copied.isForeign === true ? { ...row, isForeign: true } : row, false, now)
+  return copied === null ? undefined : entryOfCopied(known, copied, now)
+}
+
+/** The entry for what a copy has, as the table's word of when it was taken: stale. */
+export const entryOfCopied = (known: Known, { outcome, at, table, server, isForeign }: Copied, now: number): Entry => {
+  const row = statement(outcome, at, table, server)
+  return known.entryOf(isForeign === true ? { ...row, isForeign } : row, false, now)
+}
+
+/**
+ * Up to `count` random keys that are known as found in a table of this map, verified after `since` (epoch ms): in turns
+ * from its copy, which has the whole table, and from memory, which has what was found since. What was found before and
+ * is not in the copy was gone when that was taken: rows that come and go are no evidence for ever.
+ */
+export const sampleOf = (
+  known: Known, table: number, count: number, since: number, random = Math.random,
+): readonly string[] => {
+  const { copies, memory } = known
+  const copied = (copies.evidence(table, since)?.sampleKeys(count) ?? []).filter(key => known.copiedRow(key) !== null)
+  const fromCopy = Math.min(copied.length, Math.ceil(count / 2))
+  // An absence draws one.
+  if (fromCopy === count) return copied
+  // A copy that was held against nothing says nothing of what came to light since.
+  const isJudged = (copies.of(table)?.witnesses ?? 0) > 0
+  const isInCopy = (key: string, { verifiedAt }: Entry): boolean => {
+    const inCopies = isJudged ? known.copied(key) : null
+    return inCopies === null || inCopies.table === table || inCopies.at < verifiedAt
+  }
+  const held = memory.sample(table, count - fromCopy, (entry, key) =>
+    entry.verifiedAt > since && isEvidence(entry) && isInCopy(key, entry), random)
+  const inTurns = Array.from({ length: count }, (_, index) => [copied[index], held[index]]).flat()
+  return [...new Set(inTurns.filter(key => key !== undefined))].slice(0, count)
 }
 
 /** Whether a found answer for the walk is known, however old, or found by another definition. */

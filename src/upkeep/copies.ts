@@ -13,6 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Copy } from '../caches/copy.js'
 import { writePieces } from '../caches/piece_file.js'
 import { messageOf } from '../log.js'
+import { sampleOf } from '../lookup/known_evidence.js'
 import type { MysqlMap } from '../lookup/maps.js'
 import type { Clock } from '../runtime/clock.js'
 import { isShrunk, keptLosses } from '../trust/doubt.js'
@@ -233,7 +234,7 @@ const accept = async (slot: Slot, taken: Copy, clock: Clock): Promise<string | n
   if (table === undefined) return null
   if (table.isDoubted(taken.server)) return 'the table is in doubt'
   const isGone = (key: string): boolean => taken.answer(key).kind === 'absent'
-  const keys = known.sample(index, comparedKeys, table.evidenceSince)
+  const keys = sampleOf(known, index, comparedKeys, table.evidenceSince)
   const missing = keys.filter(isGone)
   const [lost] = missing
   if (lost !== undefined && isShrunk(missing.length, keys.length, table.maxShrink)) {

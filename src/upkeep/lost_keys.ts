@@ -5,9 +5,8 @@
  * asks, or of another copy. There are as many as memory has room for.
  */
 import type { Copy } from '../caches/copy.js'
-import { statement } from '../caches/entry.js'
 import type { Entry } from '../caches/entry.js'
-import { contradict, giverOf } from '../lookup/known_evidence.js'
+import { contradict, entryOfCopied, giverOf } from '../lookup/known_evidence.js'
 import type { MysqlMap } from '../lookup/maps.js'
 import { inSlices } from '../runtime/slices.js'
 
@@ -35,8 +34,8 @@ export const contradictLost = async (
     if (held !== undefined) return held.verifiedAt < next.takenAt && held.table === index ? held : null
     const answer = last.answer(key)
     if (answer.kind !== 'found' || !memory.hasRoom()) return null
-    const row = statement(answer, last.takenAt, index, last.server)
-    return known.entryOf(last.isForeign === true ? { ...row, isForeign: true } : row, false, now())
+    const { takenAt: at, server, isForeign } = last
+    return entryOfCopied(known, { outcome: answer, at, table: index, server, isForeign }, now())
   }
   const lost: string[] = []
   /** A second statement comes at most `window` times `confirm_for` after the first. */

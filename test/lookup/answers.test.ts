@@ -149,9 +149,9 @@ t.test('a copy is used for a key of which the table later said the same, and not
   t.equal(await ask('nobody@example.com'), absent)
   const entry = known.memory.peek('nobody@example.com')
   copies.put(0, copyOf({}, at))
-  t.equal(known.copiedSince('nobody@example.com', entry)?.outcome, absent)
+  t.equal(known.copiedUnlessGone('nobody@example.com', entry)?.outcome, absent)
   copies.put(0, copyOf({ 'nobody@example.com': 'copied' }, at))
-  t.equal(known.copiedSince('nobody@example.com', entry), null)
+  t.equal(known.copiedUnlessGone('nobody@example.com', entry), null)
 })
 
 t.test('an absence from when the clock was ahead does not outweigh the copy that was taken since', async t => {

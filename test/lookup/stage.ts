@@ -13,6 +13,7 @@ import { TableTrust } from '../../src/trust/table_trust.js'
 import { MapLookup } from '../../src/lookup/lookup.js'
 import type { LookupSettings } from '../../src/lookup/lookup.js'
 import { Known } from '../../src/lookup/known.js'
+import { sampleOf } from '../../src/lookup/known_evidence.js'
 import type { Absence, Lifetimes } from '../../src/config/config.js'
 import { compileSearch } from '../../src/lookup/search.js'
 import type { Plan } from '../../src/lookup/search.js'
@@ -106,8 +107,8 @@ export type Changes = Partial<Omit<Settings, 'plan'>> & {
  * soft deadline 300 ms.
  */
 export const stage = (rows: Readonly<Record<string, string>>, {
-  search = 'virtual', absence = {}, withRedis =
-    false, isKnownElsewhere = () => false, isKnownAsOurs = () => true, onFound = () => undefined, random = 0, tables, ...changes
+  search = 'virtual', absence = {}, withRedis = false, isKnownElsewhere = () => false, isKnownAsOurs = () => true,
+  onFound = () => undefined, random = 0, tables, ...changes
 }: Changes = {}) => {
   const clock = fakeClock()
   const source = scriptedSource(clock, rows)
@@ -131,14 +132,15 @@ export const stage = (rows: Readonly<Record<string, string>>, {
       identity: { name: 'alias', definition }, plan: rest.plan, lifetimes, confirmForMs: 5 * minute,
       absence: { does: 'refuses', inOutage: 'defer', isBelievedAtOnce: false, ...absence },
     }, {
-      memory: ownMemory, copies: ownCopies, redis: withRedis ? redis.cache : null, isKnownElsewhere, isKnownAsOurs, onFound, clock, earlier,
-      random: () => random,
+      memory: ownMemory, copies: ownCopies, redis: withRedis ? redis.cache : null,
+      isKnownElsewhere, isKnownAsOurs, onFound, clock, earlier, random: () => random,
     })
     // As after the start.
     known.isRedisRead = true
-    const trust = new MapTrust(sources.map((source, index) => new TableTrust({ maxShrink: 0.3, evidenceForMs: Infinity }, {
-      source, clock, sample: (count, since) => known.sample(index, count, since), losses: () => ownCopies.of(index)?.losses ?? [],
-      canaries: [], siblings: [],
+    const limits = { maxShrink: 0.3, evidenceForMs: Infinity }
+    const trust = new MapTrust(sources.map((source, index) => new TableTrust(limits, {
+      source, clock, canaries: [], siblings: [], losses: () => ownCopies.of(index)?.losses ?? [],
+      sample: (count, since) => sampleOf(known, index, count, since, () => random),
       isEvidenceRead: () => known.isRedisRead, dropAbsences: () => known.dropAbsences(), onChange: () => undefined,
     })))
     const lookup = new MapLookup(rest, { known, tables: trust.tables, clock, onBug: error => bugs.push(error) })

@@ -1,4 +1,5 @@
 /** Plays a history: carries out its operations on the site, asks the nodes, and passes each answer to the judge. */
+import { sampleOf } from '../../src/lookup/known_evidence.js'
 import type { Outcome } from '../../src/outcome.js'
 import type { FakeClock } from '../fixtures/clock.js'
 import { deadlineMs, enough, Judge, walkMs } from './judge.js'
@@ -199,7 +200,7 @@ export class Play {
   /** Leaves the tables alone unless both nodes know enough keys to notice the loss. */
   #lose(server: Which, tables: readonly TableName[]): void {
     const isJudged = this.#judge.known.every((known, which) => known.count('alias') >= enough
-      && this.#node(which as Which).map('alias').lookup.known.sample(0, enough, 0).length >= enough)
+      && sampleOf(this.#node(which as Which).map('alias').lookup.known, 0, enough, 0).length >= enough)
     if (isJudged && !this.#judge.hasTrusted && tables.includes('alias')) this.#world.lose(server, tables)
   }
 
