@@ -1,8 +1,8 @@
 /**
  * A copy: all rows of a table, listed at one time, by which any key can be
  * answered without the server. copied_rows.ts finds the rows of a key; the key is
- * bound and the answer formatted as for a real lookup. copy_head.ts has what its file says
- * of it.
+ * bound and the answer formatted as for a real lookup. copy_head.ts has what a
+ * copy's file begins with.
  *
  * MySQL finds by collation, a copy by bytes. For keys and rows in printable ASCII
  * the two differ in case alone, and keys are folded. A copy is not sure about other
