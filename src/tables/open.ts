@@ -75,7 +75,6 @@ type OpenedMap = Pick<MapConfig, 'name' | 'source' | 'changes' | 'smtputf8'>
 
 /** A key that no table has, for trying a query out (RFC 2606). */
 const probe = 'holdfast-check@holdfast.invalid'
-const checkBudgetMs = 5_000
 
 /**
  * Reads the files that `maps` name, and makes a source of each. Connects nowhere yet. `onEmpty` is called for each row
@@ -143,11 +142,14 @@ class Opener {
   readonly servers: ReturnType<typeof openServers>
   readonly #placed: Placed[] = []
   readonly #maxLagMs: number | null
+  /** As long as the daemon waits for a connection, and then for an answer (ms). */
+  readonly #checkBudgetMs: number
   readonly #onEmpty: (map: string) => void
 
   constructor(settings: ServerSettings, onEmpty: (map: string) => void) {
     this.servers = openServers(settings)
     this.#maxLagMs = settings.maxLagMs
+    this.#checkBudgetMs = settings.connectTimeoutMs + settings.statementMs
     this.#onEmpty = onEmpty
   }
 
@@ -183,7 +185,7 @@ class Opener {
         if (why !== null) warnings.push({ place, text: `map ${map}: ${path}: ${why}` })
       }
       for (const host of definition.hosts) {
-        const answer = await this.#databaseOf(definition, [host]).ask(definition, values, checkBudgetMs, {
+        const answer = await this.#databaseOf(definition, [host]).ask(definition, values, this.#checkBudgetMs, {
           onReply: async (_reply, held) => {
             const text = await this.#rareHeartbeat(held)
             if (text === null) return

@@ -3,8 +3,8 @@
  * `postmap` on `mysql:` first. Holdfast must give the same answers, at the latest at the lookup that the title counts;
  * lookups before that one get a temporary error, never an absence.
  *
- * All settings are the defaults but for what the site needs, a shorter deadline and a shorter time between two tries.
- * The test asks for each key once, so that no cache answers.
+ * All settings are the defaults but for what the site needs. The table can't be copied, and the test asks for each key
+ * once, so that MySQL alone can answer.
  */
 import { networkInterfaces } from 'node:os'
 import { setTimeout } from 'node:timers/promises'
@@ -29,8 +29,10 @@ import type { Name } from '../fixtures/zone.js'
 
 const sql = `CREATE TABLE alias (address VARCHAR(190) PRIMARY KEY, goto TEXT);
   INSERT INTO alias SELECT CONCAT('user', seq), CONCAT('box', seq) FROM seq_1_to_20000;`
-const query = 'SELECT goto FROM alias WHERE address=\'%s\''
+const query = 'SELECT goto FROM alias WHERE address LIKE \'%s\''
 
+// They wait for times of the defaults more than they compute.
+t.jobs = 3
 const mariadb = await during(t, startMariadb({ sql }))
 
 const proxyTo = async (t: Test, server: Mariadb = mariadb): Promise<Proxy> => {
@@ -58,7 +60,7 @@ const start = async (
   const holdfast = await during(t, startHoldfast(dir => {
     file = writeCf(dir, 'alias', { ...accountOf(mariadb), hosts, query: q })
     return JSON.stringify({
-      listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', maps: { alias: { search: 'exact', cf: file } }, copy_rows: 0, ...more,
+      listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', maps: { alias: { search: 'exact', cf: file } }, ...more,
     })
   }, { command }), 'kill')
   const ask = (key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'alias', key)
@@ -97,12 +99,12 @@ const untilFound = async ({ askNew }: Bed): Promise<readonly string[]> => {
 t.test('a log-in that takes three deadlines (reverse DNS): check waits for it, and lookups work after it', async t => {
   const proxy = await proxyTo(t)
   // A log-in is five chunks from the server; a question is one.
-  proxy.slow(300)
-  const bed = await start(t, `127.0.0.1:${proxy.port}`, { more: { deadline: '500ms' } })
+  proxy.slow(1_200)
+  const bed = await start(t, `127.0.0.1:${proxy.port}`)
   t.equal(await bed.postmap('user1'), 'box1')
   const replies = await untilFound(bed)
   t.notOk(replies.includes('absent'))
-  t.same(await times(20, bed.askNew), Array(20).fill('found'))
+  t.same(await times(8, bed.askNew), Array(8).fill('found'))
   const { code, stdout } = await run(process.execPath, [mainFile, 'check', `${bed.dir}/holdfast.yaml`])
   t.equal(code, 0, stdout)
 })
@@ -135,7 +137,7 @@ t.test('a silent name server: each try ends after its time, and Holdfast connect
   let name: Name = { fault: 'silent' }
   const zone = await during(t, startZone(() => name, { host: ownHost, options: 'timeout:2 attempts:5' }))
   const bed = await start(t, `db.test:${(await proxyTo(t)).port}`, {
-    command: zone.command, more: { deadline: '500ms', connect_timeout: '200ms', breaker: { reset: '100ms' }, log: { level: 'debug' } },
+    command: zone.command, more: { connect_timeout: '200ms', log: { level: 'debug' } },
   })
   while (!/: fails: /.test(bed.log())) t.not(await bed.askNew(), 'absent')
   await bed.logged(/(still fails: db\.test was not resolved in time[^]*){2}/)
@@ -147,7 +149,7 @@ t.test('a silent name server: each try ends after its time, and Holdfast connect
 t.test('an address moves, connections die silently: the second lookup works, or those after one reset', async t => {
   const moved = await during(t, startMariadb({ sql }))
   const proxy = await proxyTo(t)
-  const bed = await start(t, `127.0.0.1:${proxy.port}`, { more: { deadline: '1s', breaker: { reset: '100ms' } } })
+  const bed = await start(t, `127.0.0.1:${proxy.port}`)
   await Promise.all(Array.from({ length: 8 }, bed.askNew))
   proxy.lead({ path: moved.socket })
   proxy.forsake()
@@ -162,13 +164,13 @@ t.test('one of two hosts is a black hole: once its breaker is open, no lookup wa
   const [first, second] = [await proxyTo(t), await proxyTo(t)]
   first.blackhole()
   // The socket is asked first.
-  const bed = await start(t, `unix:${first.socket}, 127.0.0.1:${second.port}`, { more: { breaker: { reset: '10m' } } })
+  const bed = await start(t, `unix:${first.socket}, 127.0.0.1:${second.port}`)
   const replies: string[] = []
   while (!/unix:\S*: fails/.test(bed.log())) replies.push(await bed.askNew())
   t.same(new Set(replies), new Set(['found']), 'the second answers in the rest of the time')
   const accepted = first.accepted()
   t.same(await times(100, bed.askNew), Array(100).fill('found'))
-  t.equal(first.accepted(), accepted)
+  t.ok(first.accepted() <= accepted + 1, 'it may have tried it once more by itself')
 })
 
 t.test('37 simultaneous lookups of a 0.5 s query on eight connections: some time out, no breaker opens', async t => {
@@ -194,7 +196,7 @@ t.test('the tries while a server hangs don\'t make its max_connect_errors block 
     sql: `${sql} SET GLOBAL max_connect_errors = 8`, args: ['--skip-name-resolve=0', '--bind-address=0.0.0.0', `--port=${port}`],
   }))
   const bed = await start(t, `${address}:${port}`, {
-    more: { deadline: '1s', breaker: { reset: '100ms' }, connect_timeout: '2s', log: { level: 'debug' } },
+    more: { log: { level: 'debug' } },
   })
   t.equal(await bed.askNew(), 'found')
   await server.pause()
@@ -211,7 +213,7 @@ t.test('the tries while a server hangs don\'t make its max_connect_errors block 
 
 t.test('the daemon finds out by itself that MySQL is back, even if nobody asks', async t => {
   const proxy = await proxyTo(t)
-  const bed = await start(t, `127.0.0.1:${proxy.port}`, { more: { breaker: { reset: '100ms' } } })
+  const bed = await start(t, `127.0.0.1:${proxy.port}`)
   t.equal(await bed.askNew(), 'found')
   proxy.refuse()
   proxy.dropAll()
