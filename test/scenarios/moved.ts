@@ -3,14 +3,11 @@ import { join } from 'node:path'
 import type * as Tap from 'tap'
 import { startChild } from '../fixtures/child.js'
 import type { Child } from '../fixtures/child.js'
-import { mainFile } from '../fixtures/daemon.js'
+import { mainFile, passHalfAnHour, shiftClock } from '../fixtures/daemon.js'
 import type { Mariadb } from '../fixtures/mariadb.js'
 import { switchOver, writeConfig } from '../fixtures/move_over.js'
 import { startBed } from './adopt.js'
 import type { Shape } from './adopt.js'
-
-const shiftClock = new URL('../fixtures/shift_clock.js', import.meta.url).pathname
-const halfAnHour = 1_800_000
 
 /** `more`: lines for holdfast.yaml. */
 export const moveOver = async (t: Tap.Test, shape: Shape, mariadb: Mariadb, more = '') => {
@@ -42,10 +39,7 @@ export const moveOver = async (t: Tap.Test, shape: Shape, mariadb: Mariadb, more
       }
     },
     /** Its clock is half an hour on. */
-    wait: (): void => {
-      shiftMs += halfAnHour
-      daemon.signal('SIGUSR2')
-    },
+    wait: async (): Promise<void> => { shiftMs = await passHalfAnHour(daemon, shiftMs) },
     /** With SIGKILL it loses what it learned just before. `meanwhile` happens while it is not there. */
     restart: async (signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM', meanwhile?: () => void): Promise<void> => {
       daemon.signal(signal)

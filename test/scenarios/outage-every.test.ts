@@ -39,7 +39,7 @@ t.test('half an hour into an outage mail for known recipients is accepted, whate
   for (const when of ['half an hour later', 'after a restart']) {
     for (const [title, { bed, wait, restart }] of nodes) {
       if (when === 'after a restart') await restart()
-      else wait()
+      else await wait()
       const [here, other] = ['127.0.0.1', '127.0.0.77']
       t.strictSame(await refused(bed, [user], here, ours), [], `${title}, ${when}: from a known sender`)
       t.strictSame(await refused(bed, [newUser], here, ours), [], `${title}, ${when}: from a sender never seen`)

@@ -72,7 +72,7 @@ t.test('known recipients of each platform are accepted to the end of DATA in an 
   for (const [when, waitMs] of [['60 s', 60_000], ['half an hour', 5_000]] as const) {
     await sleep(settleMs)
     await mariadb.kill()
-    if (when === 'half an hour') for (const node of nodes) node.wait()
+    if (when === 'half an hour') for (const node of nodes) await node.wait()
     await sleep(waitMs)
     for (const node of nodes) await show(t, node, when)
     for (const node of nodes) await node.restart()

@@ -21,8 +21,6 @@ import { mailConfig, mailSql, tableConfig, tableSql } from '../fixtures/mail.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
-const shiftClock = new URL('../fixtures/shift_clock.js', import.meta.url).pathname
-
 t.test('a restart during an outage forgets nothing, and a damaged snapshot is not used', async t => {
   const mariadb = await during(t, startMariadb({ sql: mailSql(25) }))
   const holdfast = await during(t, startHoldfast(dir => mailConfig(dir, mariadb, { snapshot: 'snapshot' })), 'kill')
@@ -68,8 +66,8 @@ t.test('a node that was off for longer than stale_for does not believe a table t
   const mariadb = await startMariadb({ sql: tableSql(keys.map(key => `('${key}', 'box')`).join()) })
   t.teardown(() => mariadb.stop())
   const folder = freshFolder()
-  // Once with its copies, and once without, where the snapshot alone knows the keys.
-  for (const more of [{ copies: 'copies' }, { copy_rows: 0 }]) {
+  // Once with the files of its copies, and once without, where the snapshot alone knows the keys.
+  for (const more of [{ copies: 'copies' }, {}]) {
     const config = (dir: string): string => tableConfig(
       dir, mariadb, { alias: { search: 'exact' } }, { snapshot: join(folder, 'snapshot'), ...more },
     )
@@ -79,7 +77,7 @@ t.test('a node that was off for longer than stale_for does not believe a table t
     await before.stop()
     await mariadb.sql('CREATE TABLE kept AS SELECT * FROM a; DELETE FROM a')
     const after = await startHoldfast(config, {
-      command: ['env', `NODE_OPTIONS=--import=${shiftClock}`, `SHIFT_MS=${8 * 86_400_000}`],
+      canShift: true, env: { ...process.env, SHIFT_MS: String(8 * 86_400_000) },
     })
     t.teardown(() => after.kill())
     for (const key of [...keys, 'stranger@v.example']) {
@@ -96,7 +94,7 @@ t.test('what a start with another recipient_delimiter can\'t use is there when t
   const keys = Array.from({ length: 10 }, (_, index) => `user${index}@v.example`)
   const mariadb = await during(t, startMariadb({ sql: tableSql(keys.map(key => `('${key}', 'box@w.example')`).join()) }))
   const config = (dir: string, delimiter: string): string => tableConfig(dir, mariadb, { alias: { search: 'virtual' } }, {
-    snapshot: 'snapshot', copy_rows: 0, recipient_delimiter: delimiter,
+    snapshot: 'snapshot', recipient_delimiter: delimiter,
   })
   const holdfast = await during(t, startHoldfast(dir => config(dir, '+')), 'kill')
   const ask = (key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'alias', key)
