@@ -8,6 +8,7 @@
  */
 import { truncateSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
 import { during } from '../fixtures/during.js'
@@ -65,7 +66,7 @@ const reasonsOf = (replies: readonly string[]): ReadonlyMap<string, number> => {
 const [flaky, stalling] = await Promise.all([proxyTo(t, mariadb.socket), proxyTo(t, mariadb.socket)])
 await mariadb.sql('CREATE USER narrow IDENTIFIED BY \'secret-word\' WITH MAX_USER_CONNECTIONS 1; GRANT SELECT ON mail.* TO narrow')
 
-/** For the cases that end well: a breaker that soon lets somebody try. */
+/** For the cases that end well. */
 const healing = await start(t, {
   databases: {
     either: `${bySocket}, ${byTcp}`, flaky: `127.0.0.1:${flaky.port}`,
@@ -81,7 +82,6 @@ const healing = await start(t, {
     flaky: { database: 'flaky' }, stalling: { database: 'stalling' },
     collation: { database: 'flaky', query: 'SELECT goto FROM l1 WHERE address=\'%s\'' },
   },
-  more: { breaker: { failures: 5, reset: '50ms' } },
 })
 const { ask } = healing
 
@@ -89,7 +89,7 @@ const fullPort = await freePort()
 const downPort = await freePort()
 const fiveMaps = ['one', 'two', 'three', 'four', 'five']
 
-/** For those that don't: a short deadline, and a breaker that stays open. */
+/** For those that don't. */
 const { ask: askInVain } = await start(t, {
   databases: {
     none: `unix:/nonexistent/s, 127.0.0.1:${await freePort()}`, full: `127.0.0.1:${fullPort}`, down: `127.0.0.1:${downPort}`,
@@ -101,7 +101,6 @@ const { ask: askInVain } = await start(t, {
     gone: { database: 'gone', query: 'CALL fail_with(9001, 10, \'%s\')' }, goneAtOnce: { database: 'gone', query: 'CALL fail_with(9001, 0, \'%s\')' },
     ...Object.fromEntries(fiveMaps.map(name => [name, { database: 'down' }])),
   },
-  more: { deadline: '1s', soft_deadline: '100ms', breaker: { failures: 3, reset: '10m' } },
 })
 
 t.test('C68 a catch-all is found for an address that has no row', async t => {
@@ -137,17 +136,17 @@ t.test('C77 while the host\'s name does not resolve, known keys are answered, an
   const nameserver = await during(t, startZone(() => name, { host: '127.0.5.3', options: 'timeout:1 attempts:1' }))
   const proxy = await proxyTo(t, mariadb.socket)
   const bed = await start(t, {
-    databases: { db: `db.example.internal:${proxy.port}` }, command: nameserver.command, maps: { alias: { fresh_for: '1ms' } },
-    more: { deadline: '1s', soft_deadline: '100ms', breaker: { failures: 2, reset: '50ms' } },
+    databases: { db: `db.example.internal:${proxy.port}` }, command: nameserver.command, canShift: true,
   })
   t.equal(await bed.ask('alias', 'info@example.com'), 'OK box@example.net')
   for (const [manner, given] of Object.entries({ NXDOMAIN: undefined, SERVFAIL: { fault: 'SERVFAIL' }, silent: { fault: 'silent' } } as const)) {
     name = given
+    await bed.halfAnHourPasses()
     const before = nameserver.questions()
     proxy.dropAll()
     const replies: string[] = []
     // The name is looked up again, whoever asks.
-    while (nameserver.questions() === before) replies.push(await bed.ask('alias', 'user@example.com'))
+    for (; nameserver.questions() === before; await setTimeout(20)) replies.push(await bed.ask('alias', 'user@example.com'))
     t.notOk(replies.includes('NOTFOUND '), manner)
     t.equal(await bed.ask('alias', 'info@example.com'), 'OK box@example.net', manner)
   }
@@ -234,7 +233,7 @@ t.test('C121 the server is used again after an outage even if the first query is
   await healing.logged(new RegExp(`${flaky.port}\\S*: fails`))
   await flaky.pass()
   let reply = ''
-  while (!reply.includes('query-error')) reply = await ask('collation', '😀@example.com')
+  for (; !reply.includes('query-error'); await setTimeout(20)) reply = await ask('collation', '😀@example.com')
   t.match(reply, /error 1267/)
   t.equal(await ask('flaky', 'info@example.com'), 'OK box@example.net')
 })
@@ -242,10 +241,10 @@ t.test('C121 the server is used again after an outage even if the first query is
 t.test('C122 while a server hangs, none of 500 lookups waits for it, and known keys are answered', async t => {
   const proxy = await proxyTo(t, mariadb.socket)
   const bed = await start(t, {
-    databases: { db: `127.0.0.1:${proxy.port}` }, maps: { alias: { fresh_for: '1ms' } },
-    more: { deadline: '2s', soft_deadline: '100ms', breaker: { failures: 2, reset: '200ms' }, log: { level: 'debug' } },
+    databases: { db: `127.0.0.1:${proxy.port}` }, canShift: true,
   })
   t.equal(await bed.ask('alias', 'info@example.com'), 'OK box@example.net')
+  await bed.halfAnHourPasses()
   proxy.blackhole()
   await Promise.all(['a', 'b', 'c'].map(key => bed.ask('alias', key)))
   await bed.logged(/: fails: /)
@@ -259,9 +258,7 @@ t.test('C124 the server is asked again even if the very first lookup failed', as
   stalling.dropAll()
   t.match(await ask('stalling', 'früh@example.com'), /^TEMP (timeout|breaker-open): /)
   await stalling.pass()
-  let reply = await ask('stalling', 'info@example.com')
-  while (reply.startsWith('TEMP ')) reply = await ask('stalling', 'info@example.com')
-  t.equal(reply, 'OK box@example.net')
+  t.equal(await untilAnswered(healing, 'stalling', 'info@example.com'), 'OK box@example.net')
 })
 
 t.test('C125 a thousand lookups over five maps on a server that is down: the maps share its breaker', async t => {
@@ -271,7 +268,7 @@ t.test('C125 a thousand lookups over five maps on a server that is down: the map
   t.same(rest, {})
   t.equal(tried + kept, 1_000)
   // Copies, too, may have found it out meanwhile.
-  t.ok(tried <= 3, `${tried} lookups tried it`)
+  t.ok(tried <= 5, `${tried} lookups tried it`)
 })
 
 t.test('C146 a daemon that starts without MySQL and Redis listens, defers, and answers once they are up', async t => {
@@ -280,7 +277,7 @@ t.test('C146 a daemon that starts without MySQL and Redis listens, defers, and a
   for (const proxy of [toMysql, toRedis]) proxy.refuse()
   const bed = await start(t, {
     databases: { db: `127.0.0.1:${toMysql.port}`, nameless: 'nobody.invalid' }, maps: { nameless: { database: 'nameless' } },
-    more: { redis: { host: '127.0.0.1', port: toRedis.port }, breaker: { failures: 5, reset: '50ms' } },
+    more: { redis: { host: '127.0.0.1', port: toRedis.port } },
   })
   for (const map of ['alias', 'nameless']) t.match(await bed.ask(map, 'info@example.com'), /^TEMP /, map)
   for (const proxy of [toMysql, toRedis]) await proxy.pass()

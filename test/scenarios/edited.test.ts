@@ -126,7 +126,7 @@ t.test('the next reload undoes a mistaken one, also in an outage, and with the t
   ])
   for (const [name, mistaken] of mistakes) {
     await t.test(name, async t => {
-      const holdfast = await start(t, [{ query }], { copy_rows: 0 })
+      const holdfast = await start(t)
       await mariadb.sql('TRUNCATE alias')
       t.strictSame(await answers(holdfast, 'alias', ['nobody@example.com']), { TEMP: 1 }, 'in doubt')
       await reload(holdfast, mistaken(holdfast.dir))
@@ -142,7 +142,7 @@ t.test('two maps exchange their names, and what they know goes with their tables
   const maps = (dir: string, one: Cf, two: Cf): string => {
     const { maps, ...rest } = JSON.parse(configOf(dir, [one], 'one')) as { maps: object }
     const { maps: more } = JSON.parse(configOf(dir, [two], 'two')) as { maps: object }
-    return JSON.stringify({ ...rest, copy_rows: 0, maps: { ...maps, ...more } })
+    return JSON.stringify({ ...rest, maps: { ...maps, ...more } })
   }
   for (const [how, change] of [['reload', reload], ['restart', restart]] as const) {
     await fill(rows)

@@ -67,7 +67,7 @@ t.test('postmap answers from an export what the daemon answers', async t => {
 
 t.test('what a daemon left behind is exported when it is gone', async t => {
   const redis = await during(t, startRedis())
-  const shared = { redis: { path: redis.socket, command_timeout: '2s' } }
+  const shared = { redis: { path: redis.socket } }
   const [alone, node] = await Promise.all([start(t, { snapshot: 'snapshot' }), start(t, shared)])
   for (const { ask } of [alone, node]) for (const key of ['info@v.example', 'any@catch.example']) t.match(await ask(key), /^OK /)
   // More than one SCAN's worth, written by another node.
@@ -106,7 +106,7 @@ t.test('imported rows bridge an outage, and what the table said counts for more'
   const redis = await startRedis()
   t.teardown(() => redis.stop())
   // A copy would know what is to be imported.
-  const shared = { redis: { path: redis.socket, command_timeout: '2s' }, breaker: { reset: '100ms' }, copy_rows: 0 }
+  const shared = { redis: { path: redis.socket }, copy_rows: 0 }
   const [a, b] = await Promise.all([start(t, shared), start(t, shared)])
   t.equal(await a.ask('info@v.example'), 'OK box@relay.example')
   await mariadb.kill()

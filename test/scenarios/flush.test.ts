@@ -33,7 +33,7 @@ t.test('a flush reaches every node, those that missed it and those that start la
   const node = async (socket: string) => {
     const port = await freePort()
     const holdfast = await during(t, startHoldfast(dir => mailConfig(dir, mariadb, {
-      redis: { path: socket, command_timeout: '2s' }, health: `127.0.0.1:${port}`, admin: `unix:${dir}/admin`, admin_token: token,
+      redis: { path: socket }, health: `127.0.0.1:${port}`, admin: `unix:${dir}/admin`, admin_token: token,
     })), 'kill')
     const ask = (key: string): Promise<string> => socketmapAsk(`${holdfast.dir}/s`, 'virtual_alias', key)
     const post = (body: Readonly<Record<string, string>>, authorization: string) => fetch(`http://127.0.0.1:${port}/flush`, {

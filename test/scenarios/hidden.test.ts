@@ -20,7 +20,7 @@ const query = 'SELECT v FROM a WHERE k=\'%s\''
 
 /** `other` is a map that works, so that there is something to start. */
 const config = (dir: string, other: string): string => JSON.stringify({
-  listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', breaker: { failures: 2 },
+  listen: [{ socketmap: `unix:${dir}/s` }], health: 'off',
   databases: {
     socket: { hosts: 'unix:/var/tmp/mysqld.sock', user: 'holdfast', password: 'x', dbname: 'mail' },
     tls: { hosts: '127.0.0.1:1', user: 'holdfast', password: 'x', dbname: 'mail', tls_CAfile: '/var/tmp/ca.pem' },

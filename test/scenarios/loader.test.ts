@@ -36,7 +36,7 @@ const proxy = await during(t, startProxy({ path: mariadb.socket }))
 const startHalfway = async (t: Test, prefix: string): Promise<{ readonly holdfast: Holdfast, readonly command: (name: string) => ReturnType<typeof run> }> => {
   proxy.hushAfter(500_000)
   const holdfast = await during(t, startHoldfast(dir => mailConfig(dir, { ...mariadb, socket: proxy.socket }, {
-    admin: `unix:${dir}/admin`, redis: { path: redis.socket, key_prefix: prefix, command_timeout: '1s' },
+    admin: `unix:${dir}/admin`, redis: { path: redis.socket, key_prefix: prefix },
     maps: { virtual_alias: { search: 'virtual', database: 'mail', query: 'SELECT goto FROM alias WHERE address=\'%s\'', warm: 'auto' } },
   })), 'kill')
   const command = (name: string) => run(process.execPath, [mainFile, name, ...name === 'warm' ? ['virtual_alias'] : [], '--at', `unix:${holdfast.dir}/admin`])
