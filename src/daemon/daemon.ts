@@ -15,6 +15,7 @@ import type { Config, ListenerConfig } from '../config/config.js'
 import { Announcer } from '../fleet/announcer.js'
 import type { Log } from '../log.js'
 import { CurrentMaps } from '../lookup/maps.js'
+import type { Maps } from '../lookup/maps.js'
 import { guardName } from '../postfix/guarded_lists.js'
 import { MxWatch } from '../mx/mx_watch.js'
 import { version } from '../runtime/package.js'
@@ -70,6 +71,9 @@ export class Daemon {
   readonly #mx: MxWatch
   /** Made once: a function made in a reload would keep all that the reload replaces. */
   readonly #save = (): void => this.save()
+  readonly #recallKept = (maps: Maps, names: ReadonlySet<string>): Promise<void> =>
+    // While a reload opens its maps, this is where the snapshot was until then.
+    this.#snapshots.recallKept({ path: this.#maps.config.snapshotPath, maps }, names)
 
   /** Opens the maps; they begin to read what is known from before. */
   constructor({ config, sources }: Configuration, log: Log, events: Events, inherited: Inherited) {
@@ -159,9 +163,9 @@ export class Daemon {
       redis?.close()
       throw error
     }
-    // From here nothing can fail, and nothing waits: all maps change between two requests.
-    this.#maps = openMaps(config, sources, this.#log, before, { save: this.#save, redis })
-    this.#current.replace(this.#maps.maps, this.#maps.config)
+    // From here nothing can fail: all maps change between two requests, but for those that are new.
+    this.#maps = openMaps(config, sources, this.#log, before, { save: this.#save, redis, recall: this.#recallKept })
+    await this.#serveReloaded(before.config)
     this.#listeners = listeners
     this.#configure(listeners, config)
     for (const each of listeners) if (!oldListeners.includes(each)) each.listener.start()
@@ -170,6 +174,17 @@ export class Daemon {
     await Promise.all(gone.map(({ listener }) => listener.close(drainMs(before.config))))
     if (oldHttp.health !== this.#http.health) await oldHttp.health?.close()
     if (oldHttp.admin !== this.#http.admin) await oldHttp.admin?.close()
+  }
+
+  /** A map of which nothing is known yet is as it was before, until what this node knew of it is read. */
+  async #serveReloaded({ faults }: Config): Promise<void> {
+    const { maps, config, unknownBefore, evidence } = this.#maps
+    if (unknownBefore.size > 0) {
+      const known = new Map([...maps].filter(([name]) => !unknownBefore.has(name)))
+      this.#current.replace(known, { ...config, faults })
+      await evidence.own
+    }
+    this.#current.replace(maps, config)
   }
 
   /** Answers what was asked, writes the snapshot, closes everything. */

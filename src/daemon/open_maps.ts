@@ -29,6 +29,7 @@ import { reverify } from '../upkeep/reverify.js'
 import { shareDoubts } from '../upkeep/share_doubts.js'
 import type { SharedDoubts } from '../upkeep/share_doubts.js'
 import { formersIn } from './formers.js'
+import type { Formers } from './formers.js'
 import { openMap } from './open_map.js'
 import type { Surroundings } from './open_map.js'
 import { logCanary, logCopies, logRedis, logRedisWrites } from './state_log.js'
@@ -38,6 +39,8 @@ export type OpenMaps = {
   /** Epoch ms. */
   readonly openedAt: number
   readonly maps: Maps
+  /** Those of which the configuration before knew nothing. */
+  readonly unknownBefore: ReadonlySet<string>
   /** Those of earlier configurations that may come back. */
   readonly retired: Set<MysqlMap>
   /** Of maps whose tables are loaded ahead of demand. */
@@ -64,8 +67,8 @@ export type OpenHooks = {
   readonly save: () => void
   /** The Redis of this configuration, opened ahead. */
   readonly redis: OpenedRedis | null
-  /** Reads the snapshot into these maps; a reload goes on with what is in memory. */
-  readonly recall: (maps: Maps) => Promise<void>
+  /** Reads the snapshot into these maps; a reload into those that it finds unknown: else it has what is in memory. */
+  readonly recall: (maps: Maps, unknownBefore: ReadonlySet<string>) => Promise<void>
 }
 
 /** Connects in the background. `previous` stays open and usable. */
@@ -87,6 +90,7 @@ export const openMaps = (
     save,
   })
   const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
+  const unknownBefore = namesWithout(formers, mysqlMaps)
   const channel = redis === null ? null : openFlushes(redis, maps, log)
   doubts = redis === null ? null : openDoubts(redis.cache, mysqlMaps, log)
   const announce: OpenMaps['announce'] = flush => channel?.announce(flush) ?? Promise.resolve(null)
@@ -98,7 +102,8 @@ export const openMaps = (
     clock: systemClock, random: Math.random, ...logCopies(log),
   })
   const evidence = bringEvidence({
-    maps: mysqlMaps, copies, recall: () => recall?.(maps) ?? Promise.resolve(), clock: systemClock, log,
+    maps: mysqlMaps, copies, clock: systemClock, log,
+    recall: () => recall?.(maps, unknownBefore) ?? Promise.resolve(),
     redisTried: Promise.all([redis?.cache.tried, channel?.tried, doubts?.tried]),
   })
   const ends = mysqlMaps.flatMap(map => [
@@ -107,8 +112,8 @@ export const openMaps = (
   if (redis !== null) ends.push(makeUpWrites({ maps: mysqlMaps, redis: redis.cache, clock: systemClock }))
   const allCanaries = [...new Set([...canaries.values()].flat())]
   return {
-    config, openedAt: Date.now(), maps, retired: formers.retired, loaders, sources, canaries: allCanaries, copies,
-    redis, evidence, announce,
+    config, openedAt: Date.now(), maps, unknownBefore, retired: formers.retired, loaders, sources,
+    canaries: allCanaries, copies, redis, evidence, announce,
     close: () => {
       evidence.close()
       for (const end of ends) end()
@@ -123,6 +128,10 @@ export const openMaps = (
     },
   }
 }
+
+/** The names of the maps that go on with none. In `openMaps` this would keep the former ones with it. */
+const namesWithout = ({ of }: Formers, maps: readonly MysqlMap[]): ReadonlySet<string> =>
+  new Set(maps.flatMap(({ name }) => of.has(name) ? [] : name))
 
 const openEachMap = (surroundings: Omit<Surroundings, 'neighbours' | 'siblings'>): Maps => {
   const { config } = surroundings

@@ -83,6 +83,8 @@ export const recallEntry = (
 }
 
 const asideOf = (path: string): string => `${path}.before`
+const isKept = (aside: string): Promise<boolean> =>
+  stat(aside).then(({ mtimeMs }) => Date.now() - mtimeMs < keepAsideMs, () => false)
 
 const doubtsOf = ({ name, trust }: MysqlMap): SavedEntry => [name, doubtsKey, trust.encode(), 0, true]
 
@@ -149,12 +151,24 @@ export class Snapshots {
     return this.#saving = this.#saving.then(() => this.#recall(into))
   }
 
+  /**
+   * Brings what is kept aside back into the maps of these names, of which this process knows nothing: a reload has
+   * mended their definitions. Never rejects.
+   */
+  recallKept({ path, maps }: Saved, names: ReadonlySet<string>): Promise<void> {
+    return this.#saving = this.#saving.then(async () => {
+      if (path === null || names.size === 0) return
+      const { log } = this.#parts
+      if (await isKept(asideOf(path))) await recallSnapshot(asideOf(path), maps, log, names)
+      if (this.#aside === 'fill') await recallSnapshot(path, maps, log, names)
+    })
+  }
+
   async #recall({ path, maps }: Saved): Promise<void> {
     if (path === null) return
     const { log } = this.#parts
     const aside = asideOf(path)
-    const isKept = await stat(aside).then(({ mtimeMs }) => Date.now() - mtimeMs < keepAsideMs, () => false)
-    const before = isKept ? await recallSnapshot(aside, maps, log) : { foreign: 0 }
+    const before = await isKept(aside) ? await recallSnapshot(aside, maps, log) : { foreign: 0 }
     const { foreign } = await recallSnapshot(path, maps, log)
     if (before.foreign > 0) return
     this.#aside = foreign > 0 ? 'fill' : 'drop'
@@ -272,8 +286,13 @@ const byFormer = (maps: Maps, before: readonly NamedTables[] | null): Maps => {
   }))
 }
 
-/** Brings what a snapshot holds back into the maps that it still fits; tells how much of it didn't. Never rejects. */
-export const recallSnapshot = async (path: string, maps: Maps, log: Log): Promise<{ readonly foreign: number }> => {
+/**
+ * Brings what a snapshot holds back into the maps that it still fits, or those of these names; tells how much of it
+ * didn't fit. Never rejects.
+ */
+export const recallSnapshot = async (
+  path: string, maps: Maps, log: Log, names: Pick<ReadonlySet<string>, 'has'> = maps,
+): Promise<{ readonly foreign: number }> => {
   const counts = { used: 0, unused: 0, foreign: 0, pieces: 0 }
   let mapsByFormer: Maps = maps
   const fault = await readPieces(path, piece => {
@@ -281,6 +300,7 @@ export const recallSnapshot = async (path: string, maps: Maps, log: Log): Promis
     for (const entry of counts.pieces === 0 ? [] : entriesIn(piece)) {
       const [name, key, record] = entry
       const map = mapsByFormer.get(name)
+      if (map !== undefined && !names.has(map.name)) continue
       if (map === undefined || !isSaved(map)) counts.foreign++
       else if (key === doubtsKey) map.trust.saved = { name, places: map.trust.decode(record) }
       else counts[recallEntry(map.lookup.known, entry, map.trust.saved.places)]++
@@ -289,7 +309,7 @@ export const recallSnapshot = async (path: string, maps: Maps, log: Log): Promis
   }).catch(messageOf)
   const problem = fault === null && counts.pieces === 0 ? 'it is empty' : fault
   if (problem !== null && problem !== 'none') {
-    for (const map of maps.values()) if (isSaved(map)) map.lookup.known.isWhole = false
+    for (const map of maps.values()) if (isSaved(map) && names.has(map.name)) map.lookup.known.isWhole = false
     log.warn(`snapshot: ${path}: ${problem}; what comes before that is used`)
   }
   if (problem !== 'none') log.info(`snapshot: ${counts.used} answers recalled from ${path}`)

@@ -138,6 +138,29 @@ t.test('the next reload undoes a mistaken one, also in an outage, and with the t
   }
 })
 
+t.test('a map is faulty at the start, and a reload mends it, in an outage or with the table emptied', async t => {
+  const configWith = (dir: string, cf: readonly string[] | null): string => {
+    const { maps: second } = JSON.parse(configOf(dir, [other], 'second')) as { readonly maps: object }
+    const { maps: { alias }, ...config } = JSON.parse(configOf(dir, [{ query }])) as { readonly maps: { readonly alias: object } }
+    return JSON.stringify({ ...config, copy_rows: 0, maps: { ...second, alias: { ...alias, ...cf === null ? {} : { cf } } } })
+  }
+  for (const happens of ['an outage', 'the table is emptied', 'the table is emptied, and the next snapshot is written']) {
+    await t.test(happens, async t => {
+      await fill(rows)
+      const holdfast = await during(t, startHoldfast(dir => configWith(dir, null)), 'kill')
+      t.strictSame(await answers(holdfast, 'alias', asked), { OK: 50 })
+      await restart(holdfast, configWith(holdfast.dir, ['/nonexistent.cf']), () =>
+        happens === 'an outage' ? mariadb.kill() : mariadb.sql('TRUNCATE alias'))
+      t.strictSame(await answers(holdfast, 'alias', asked), { TEMP: 50 })
+      if (happens.endsWith('written')) await restart(holdfast, configWith(holdfast.dir, ['/nonexistent.cf']))
+      await reload(holdfast, configWith(holdfast.dir, null))
+      t.strictSame(await answers(holdfast, 'alias', asked), { OK: 50 })
+      t.strictSame(await answers(holdfast, 'alias', ['nobody@example.com']), { TEMP: 1 })
+      if (happens === 'an outage') await mariadb.start()
+    })
+  }
+})
+
 t.test('two maps exchange their names, and what they know goes with their tables', async t => {
   const maps = (dir: string, one: Cf, two: Cf): string => {
     const { maps, ...rest } = JSON.parse(configOf(dir, [one], 'one')) as { maps: object }
