@@ -20,7 +20,7 @@ import type { Listing } from '../tables/listing.js'
 import { addressOf, keyWith } from '../tables/expansion.js'
 import { keyColumnsOf, listedColumns } from '../tables/listing.js'
 import { isPlain, rowsFinder, storeKey } from './copied_rows.js'
-import { readHead } from './copy_head.js'
+import { listedId, readHead } from './copy_head.js'
 import type { Head } from './copy_head.js'
 import { RowStore } from './row_store.js'
 
@@ -36,6 +36,8 @@ export type Copy = {
   sampleKeys(count: number, random?: () => number): readonly string[]
   /** Each key that rows are found by, as far as keys can be read off them; those that a copy isn't sure about too. */
   listKeys(): Iterable<string>
+  /** Identifies what was listed: the definition and the servers. 16 hexadecimal digits. */
+  readonly id: string
   /** When the listing began (epoch ms). */
   readonly takenAt: number
   /** The identity of the server that listed it; '' if nobody knows. */
@@ -84,6 +86,10 @@ const fingerprintOf = ({ fingerprint }: CopiedTable, listing: Listing): string =
 /** Each node may name its own server first. */
 const hostsOf = ({ hosts }: CopiedTable): string => hosts.map(nameOf).sort().join()
 
+/** What tells its copies from those of others. */
+const listedBy = (table: CopiedTable, listing: Listing): Pick<Head, 'definition' | 'hosts'> =>
+  ({ definition: fingerprintOf(table, listing), hosts: hostsOf(table) })
+
 /** Takes the rows of a listing that began at `takenAt` (epoch ms). */
 export const buildCopy = (table: CopiedTable, listing: Listing, takenAt: number): CopyBuilder => {
   const store = new RowStore()
@@ -112,7 +118,8 @@ export const buildCopy = (table: CopiedTable, listing: Listing, takenAt: number)
       if (odd.size > maxOddKeys) return `more than ${maxOddKeys} keys are not in printable ASCII`
       await store.finish()
       return openCopy(table, listing, {
-        takenAt, server, losses: [], witnesses: 0, odd: [...odd], oddKeys: [...oddKeys], store,
+        ...listedBy(table, listing), takenAt, server, losses: [], witnesses: 0, odd: [...odd], oddKeys: [...oddKeys],
+        store,
       })
     },
   }
@@ -140,18 +147,19 @@ export const readCopy = async (
   const read = readHead(head)
   if (read === null) return 'it is damaged'
   const isOurs = copyFits(table, listing, pieces) !== null
-  const listedBy = isOurs && typeof listing !== 'string' ? listing : read.listing
-  if (listedBy === null) return 'it is of another definition'
+  const its = isOurs && typeof listing !== 'string' ? listing : read.listing
+  if (its === null) return 'it is of another definition'
   const store = await RowStore.read(segments)
   if (store?.rows !== read.rows) return 'it is damaged'
-  const copy = openCopy(table, listedBy, { ...read, store })
+  const copy = openCopy(table, its, { ...read, store })
   return isOurs ? copy : { ...copy, isForeign: true }
 }
 
-type CopyData = Omit<Head, 'definition' | 'hosts' | 'rows' | 'listing'> & { readonly store: RowStore }
+type CopyData = Omit<Head, 'rows' | 'listing'> & { readonly store: RowStore }
 
 const openCopy = (
-  table: CopiedTable, listing: Listing, { takenAt, server, losses, witnesses, odd, oddKeys, store }: CopyData,
+  table: CopiedTable, listing: Listing,
+  { definition, hosts, takenAt, server, losses, witnesses, odd, oddKeys, store }: CopyData,
 ): Copy => {
   const rowsFor = rowsFinder(listing, store, odd.map(key => new RegExp(`^${key}$`)))
   /** The keys by which a row with this key in the store is found, if they can be read off it. */
@@ -184,6 +192,7 @@ const openCopy = (
       for (const stored of store.keysFrom(0)) yield* keysFor(stored)
       for (const stored of oddKeys) yield* keysFor(stored)
     },
+    id: listedId({ definition, hosts }),
     takenAt,
     server,
     losses,
@@ -193,8 +202,8 @@ const openCopy = (
     bytes: store.bytes,
     pieces: function* () {
       const head: Head = {
-        definition: fingerprintOf(table, listing), hosts: hostsOf(table), takenAt, server, losses,
-        witnesses: copy.witnesses, rows: store.rows, odd, oddKeys, listing,
+        definition, hosts, takenAt, server, losses, witnesses: copy.witnesses, rows: store.rows, odd, oddKeys,
+        listing,
       }
       yield Buffer.from(JSON.stringify(head))
       yield* store.segments

@@ -1,4 +1,5 @@
 /** The first piece of a copy's file: what the rows are of, and what else there is to know of them. */
+import { createHash } from 'node:crypto'
 import type { Listing } from '../tables/listing.js'
 
 export type Head = {
@@ -17,6 +18,10 @@ export type Head = {
   /** By which another definition can tell the keys; a file of an earlier version has none. */
   readonly listing: Listing | null
 }
+
+/** Identifies what was listed: a table by its definition, on these servers. 16 hexadecimal digits. */
+export const listedId = ({ definition, hosts }: Pick<Head, 'definition' | 'hosts'>): string =>
+  createHash('sha256').update(JSON.stringify([definition, hosts])).digest('hex').slice(0, 16)
 
 const textsIn = (value: unknown): readonly string[] | null =>
   Array.isArray(value) && value.every(text => typeof text === 'string') ? value : null

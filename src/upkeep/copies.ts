@@ -221,7 +221,7 @@ const takeNext = async (
   onTaken(map.name, rows, Math.round(clock.elapsed() - startedAt))
   const copy = copyOf(slot)
   if (folder !== null && !map.config.sensitive && copy !== null) {
-    await writePieces(copyFile(folder, map.name, index), copy.pieces())
+    await writePieces(copyFile(folder, map.name, index, copy), copy.pieces())
       .catch((error: unknown) => onProblem(map.name, `the copy can't be written: ${messageOf(error)}`))
   }
 }

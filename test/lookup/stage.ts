@@ -176,7 +176,7 @@ export const stage = (rows: Readonly<Record<string, string>>, {
 export const copyOf = (rows: Readonly<Record<string, string>>, takenAt: number, witnesses = 1): Copy => {
   const keys = Object.keys(rows)
   return {
-    takenAt, server: '', losses: [], witnesses, rows: keys.length, keys: keys.length, bytes: 0,
+    id: '', takenAt, server: '', losses: [], witnesses, rows: keys.length, keys: keys.length, bytes: 0,
     answer: key => rows[key] === undefined ? absent : stale(rows[key]),
     sampleKeys: count => keys.toReversed().slice(0, count), listKeys: () => keys, pieces: () => [],
   }

@@ -8,7 +8,7 @@
  * 3. The definition is edited.
  * 4. Neither those that were asked for nor the others are refused, and what a former definition found is not served.
  */
-import { rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import type { Test } from 'tap'
 import { startHoldfast } from '../fixtures/daemon.js'
@@ -281,13 +281,15 @@ t.test('edited while all is well: rows have the new form at once, and who never 
 })
 
 t.test('a table is emptied while Holdfast is stopped, and what it knew is damaged', async t => {
-  for (const damaged of ['snapshot', 'copies/alias.0']) {
+  for (const damaged of ['the snapshot', 'the copy'] as const) {
     await t.test(damaged, async t => {
       const holdfast = await start(t)
       await restart(holdfast, configOf(holdfast.dir, [{ query }]), async () => {
         await mariadb.sql('TRUNCATE alias')
-        for (const path of ['snapshot', 'copies/alias.0']) rmSync(`${holdfast.dir}/${path}`)
-        writeFileSync(`${holdfast.dir}/${damaged}`, 'junk')
+        const [copy = ''] = readdirSync(`${holdfast.dir}/copies`)
+        const paths = { 'the snapshot': `${holdfast.dir}/snapshot`, 'the copy': `${holdfast.dir}/copies/${copy}` }
+        for (const path of Object.values(paths)) rmSync(path)
+        writeFileSync(paths[damaged], 'junk')
       })
       t.strictSame(await answers(holdfast, 'alias', rows), { TEMP: 100 })
       await fill(rows)

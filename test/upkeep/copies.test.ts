@@ -1,5 +1,5 @@
 /** What a new copy of a table in a real MariaDB says of the table, with the copies before it. */
-import { copyFileSync, existsSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
@@ -21,6 +21,15 @@ const valuesOf = (numbers: readonly number[]): string =>
   numbers.map(number => `('user${number}@example.com', 'box')`).join()
 const numbersFrom = (first: number, count: number): readonly number[] =>
   Array.from({ length: count }, (_, index) => first + index)
+
+/** The file of a table's copy, once it is there: that is after the event. */
+const written = async (folder: string): Promise<string> => {
+  for (;;) {
+    const [name] = existsSync(folder) ? readdirSync(folder).filter(each => /^alias\.0\.[0-9a-f]{16}$/.test(each)) : []
+    if (name !== undefined) return name
+    await setTimeout(5)
+  }
+}
 
 const emptyMemory = (): Memory => new Memory({ entries: 1_000, bytes: 1_000_000, absentEntries: 10 })
 
@@ -202,8 +211,7 @@ t.test('after stale_for a copy no longer answers in an outage, but stays evidenc
   const { keep, next, until, lookup, open, clock } = await bed(t, folder)
   const first = keep(lookup)
   await next()
-  // The file is written after the event.
-  while (!existsSync(join(folder, 'alias.0'))) await setTimeout(5)
+  await written(folder)
   first.close()
   await clock.advance(6 * aDay)
   t.ok(open({}, emptyMemory()).has('user1@example.com'))
@@ -228,14 +236,31 @@ t.test('the file of a copy that no table has any use for is removed a week after
   const first = keep(lookup)
   await next()
   const file = (name: string): string => join(folder, name)
-  while (!existsSync(file('alias.0'))) await setTimeout(5)
+  const current = await written(folder)
+  const firstBytes = readFileSync(file(current))
+  await next()
+  while (readFileSync(file(current)).equals(firstBytes)) await setTimeout(5)
   first.close()
-  for (const name of ['gone.0', 'recent.0']) copyFileSync(file('alias.0'), file(name))
+  // Of when the map had other names.
+  for (const name of ['former.0', 'recent.0']) writeFileSync(file(current.replace('alias.0', name)), firstBytes)
   writeFileSync(file('mail.1'), 'of somebody else')
   const weekAgo = Date.now() / 1_000 - 7 * 86_400 - 60
-  for (const name of ['gone.0', 'alias.0', 'mail.1']) utimesSync(file(name), weekAgo, weekAgo)
+  for (const name of [current, current.replace('alias', 'former'), 'mail.1']) utimesSync(file(name), weekAgo, weekAgo)
   const second = keep(open(), true)
   await second.readFiles()
-  t.strictSame(readdirSync(folder).toSorted(), ['alias.0', 'mail.1', 'recent.0'])
+  t.strictSame(readdirSync(folder).toSorted(), [current, 'mail.1', current.replace('alias', 'recent')])
+  t.match(second.of('alias'), [{ rows: 40 }])
+})
+
+t.test('the file of a copy by an earlier version, without an id in its name, is read', async t => {
+  const folder = freshFolder()
+  const { keep, next, lookup, open } = await bed(t, folder)
+  const first = keep(lookup)
+  await next()
+  const current = await written(folder)
+  first.close()
+  renameSync(join(folder, current), join(folder, 'alias.0'))
+  const second = keep(open(), true)
+  await second.readFiles()
   t.match(second.of('alias'), [{ rows: 40 }])
 })
