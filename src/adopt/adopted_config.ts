@@ -4,17 +4,13 @@ import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { localNames } from './circumstances.js'
 import { absenceOfSearch, domainLists } from '../postfix/parameters.js'
-import { splitList } from '../postfix/parameter_list.js'
 import { socketInQueue } from './draft.js'
 import type { AdoptionPlan, PlannedMap } from './draft.js'
-import { placeName } from '../postfix/postconf.js'
+import { listIn, placeName } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 
 /** The addresses of hosts, by name. */
 export type Hosts = ReadonlyMap<string, readonly string[]>
-
-const names = (postfix: Postconf, parameter: string): readonly string[] =>
-  splitList(postfix.expanded.get(parameter) ?? '').map(({ text }) => text)
 
 /** Debian writes `myorigin = /etc/mailname`: the origin is the first line of that file. */
 const originOf = (postfix: Postconf): string => {
@@ -32,7 +28,7 @@ export const interfaceNames = (postfix: Postconf): readonly string[] => interfac
   .filter(name => isIP(name) === 0 && name !== 'all' && name !== 'loopback-only')
 
 const interfacesOf = (postfix: Postconf): readonly string[] => ['inet_interfaces', 'proxy_interfaces']
-  .flatMap(parameter => names(postfix, parameter)).map(name => name.replace(/^\[|\]$/g, ''))
+  .flatMap(parameter => listIn(postfix, parameter)).map(name => name.replace(/^\[|\]$/g, ''))
 
 /** The addresses at which Postfix receives mail for itself, as in `user@[192.0.2.1]`. */
 const addressLiterals = (postfix: Postconf, hosts: Hosts): readonly string[] => {
@@ -58,7 +54,7 @@ const localDomains = (postfix: Postconf, hosts: Hosts): readonly string[] => {
 /** The domains that mail is taken for, as far as main.cf itself names them. */
 export const staticDomains = (postfix: Postconf): readonly string[] => {
   const all = domainLists.flatMap(parameter => {
-    const items = names(postfix, parameter)
+    const items = listIn(postfix, parameter)
     return items.filter(name => !/^[.!]|[:/]/.test(name) && !items.includes(`!${name}`))
   })
   return [...new Set(all.map(name => name.toLowerCase()))]
@@ -167,8 +163,8 @@ export const configText = (postfix: Postconf, plan: AdoptionPlan, site: Site): s
     '# As in main.cf; repeat here what you change there:',
     `smtputf8_enable: ${knowsUtf8(postfix) ? 'yes' : 'no'}`,
     `recipient_delimiter: ${JSON.stringify(postfix.expanded.get('recipient_delimiter') ?? '')}`,
-    `propagate_unmatched_extensions: ${list(names(postfix, 'propagate_unmatched_extensions'))}`,
-    `parent_domain_matches_subdomains: ${list(names(postfix, 'parent_domain_matches_subdomains'))}`,
+    `propagate_unmatched_extensions: ${list(listIn(postfix, 'propagate_unmatched_extensions'))}`,
+    `parent_domain_matches_subdomains: ${list(listIn(postfix, 'parent_domain_matches_subdomains'))}`,
     '# mydestination, myorigin and the addresses of inet_interfaces and proxy_interfaces',
     `local_domains: ${list(localDomains(postfix, hosts))}`,
     `# ${domainLists.join(', ')}, as far as main.cf names the domains`,

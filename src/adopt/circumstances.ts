@@ -3,10 +3,10 @@
  * that its services have in place of main.cf's, its local domains, its delivery
  * agents. Pure.
  */
-import { namesIn, splitList } from '../postfix/parameter_list.js'
+import { namesIn, splitList, textsOf } from '../postfix/parameter_list.js'
 import { programsOf } from '../postfix/parameters.js'
 import type { Search } from '../postfix/parameters.js'
-import { valueIn } from '../postfix/postconf.js'
+import { listIn, valueIn } from '../postfix/postconf.js'
 import type { ParameterPlace, Postconf, Service } from '../postfix/postconf.js'
 
 /** Whether unionmap: distinguishes an error from an absence: not before Postfix 3.0.7, and not in 3.1.0 to 3.1.2. */
@@ -28,7 +28,7 @@ export const charsetNote = (postfix: Postconf, charset: string): string | null =
 
 /** The domains of mydestination; null if only Postfix knows them all: some are in a table or a file, or excluded. */
 export const localNames = (postfix: Postconf): readonly string[] | null => {
-  const names = splitList(postfix.expanded.get('mydestination') ?? '').map(({ text }) => text)
+  const names = listIn(postfix, 'mydestination')
   return names.some(name => /[:/!]/.test(name)) ? null : names
 }
 
@@ -57,7 +57,7 @@ export const overriderOf = (postfix: Postconf, { service }: ParameterPlace, text
 }
 
 const oneBlank = (value: string | null | undefined): string | null =>
-  value === null || value === undefined ? null : splitList(value).map(({ text }) => text).join(' ')
+  value === null || value === undefined ? null : textsOf(splitList(value)).join(' ')
 
 /** The first of these services for which a parameter has another value than in main.cf; null if there is none. */
 const overriding = (postfix: Postconf, services: readonly Service[], parameter: string): string | null =>

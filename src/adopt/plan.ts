@@ -26,7 +26,7 @@ import { guardName, lenientParameter, withGuard } from '../postfix/guarded_lists
 import { expand, joinList, referenceOf, splitList } from '../postfix/parameter_list.js'
 import { proxyLists, purposes } from '../postfix/parameters.js'
 import type { Purpose } from '../postfix/parameters.js'
-import { restrictionListsOf } from '../postfix/postconf.js'
+import { listIn, restrictionListsOf } from '../postfix/postconf.js'
 import type { ParameterPlace, Postconf } from '../postfix/postconf.js'
 
 /**
@@ -107,7 +107,7 @@ const isAdoptedElsewhere = (postfix: Postconf, parameter: string, purpose: Purpo
  */
 const hasSameParents = (postfix: Postconf): boolean => {
   if (postfix.overrides.some(({ parameter }) => parameter === 'parent_domain_matches_subdomains')) return false
-  const names = splitList(postfix.expanded.get('parent_domain_matches_subdomains') ?? '').map(({ text }) => text)
+  const names = listIn(postfix, 'parent_domain_matches_subdomains')
   return names.includes('fast_flush_domains') === names.includes('relay_domains')
 }
 

@@ -6,13 +6,13 @@
  * Bugs: access control lists (acl(5)) are not read.
  */
 import { execFile } from 'node:child_process'
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import type { Stats } from 'node:fs'
 import { BlockList, isIP } from 'node:net'
 import { dirname } from 'node:path'
 import type { Config } from '../config/config.js'
 import { groupName } from '../config/endpoint.js'
-import { parseCf } from '../tables/cf.js'
+import { valueInFile } from '../tables/cf.js'
 import { deferred } from './uses.js'
 import type { Finding, FindingText } from './uses.js'
 
@@ -177,26 +177,19 @@ export const fileFindings = (config: Config, account: Account): readonly Finding
     }]
   })
 
-/** Whether a mysql_table(5) file has a password. */
-const hasPassword = (path: string): boolean => {
-  try {
-    return (parseCf(readFileSync(path), path).parameters.get('password')?.value ?? '') !== ''
-  } catch {
-    // Whoever can't read it finds that said elsewhere.
-    return false
-  }
-}
+/** The mysql_table(5) files of the configuration, each once. */
+export const tableFilesOf = ({ maps }: Config): readonly string[] =>
+  [...new Set(maps.flatMap(({ source }) => source.kind === 'cf' ? source.paths : []))]
 
 /** The files of the configuration that have a password or the token itself in them. */
-const secretFilesOf = ({ fileName, file, maps }: Config): readonly string[] => {
-  const { admin_token: token, redis, databases } = file
+const secretFilesOf = (config: Config): readonly string[] => {
+  const { admin_token: token, redis, databases } = config.file
   const secrets = [
     token, redis?.password, redis?.sentinel_password, ...Object.values(databases).map(({ password }) => password),
   ]
-  const tables = new Set(maps.flatMap(({ source }) => source.kind === 'cf' ? source.paths : []))
   return [
-    ...secrets.some(secret => secret !== undefined && secret !== '') ? [fileName] : [],
-    ...[...tables].filter(hasPassword),
+    ...secrets.some(secret => secret !== undefined && secret !== '') ? [config.fileName] : [],
+    ...tableFilesOf(config).filter(path => valueInFile(path, 'password') !== ''),
   ]
 }
 

@@ -5,8 +5,8 @@ import { readPostconf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import type { Config, ListenerConfig } from '../config/config.js'
 import { charsetNote } from '../adopt/circumstances.js'
-import { charsetOf } from '../tables/cf.js'
-import { accountOf, fileFindings, serviceAccount } from './access.js'
+import { valueInFile } from '../tables/cf.js'
+import { accountOf, fileFindings, serviceAccount, tableFilesOf } from './access.js'
 import { listenerFor, reach } from './reach.js'
 import { settingFindings, tableFindings } from './tables.js'
 import type { OwnUse } from './tables.js'
@@ -38,13 +38,11 @@ export const checkPostfix = async (configDir: string, config: Config): Promise<r
 }
 
 /** The files whose charset Postfix ignored before Holdfast was there. */
-const charsetFindings = (postfix: Postconf, { maps }: Config): readonly Finding[] => {
-  const files = new Set(maps.flatMap(({ source }) => source.kind === 'cf' ? source.paths : []))
-  return [...files].flatMap(file => {
-    const note = charsetNote(postfix, charsetOf(file))
+const charsetFindings = (postfix: Postconf, config: Config): readonly Finding[] =>
+  tableFilesOf(config).flatMap(file => {
+    const note = charsetNote(postfix, valueInFile(file, 'charset'))
     return note === null ? [] : [{ level: 'warning', place: file, text: note }]
   })
-}
 
 const ownUse = (use: Use, listener: ListenerConfig): OwnUse =>
   ({ ...use, map: use.map ?? (listener.protocol === 'tcp_table' ? listener.map : '') })

@@ -4,11 +4,10 @@ import { smtputf8In, stepsProblem, virtualAgents } from '../adopt/circumstances.
 import {
   guardName, hasUnseenDomains, lenientIn, lenientOf, lenientParameter, resolvesSenders, whyNotLenient,
 } from '../postfix/guarded_lists.js'
-import { resolverOf } from '../postfix/postconf.js'
+import { listIn, resolverOf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import type { Config, MapConfig } from '../config/config.js'
 import { fold } from '../postfix/fold.js'
-import { splitList } from '../postfix/parameter_list.js'
 import { domainLists } from '../postfix/parameters.js'
 import type { AbsenceEffect, Search } from '../postfix/parameters.js'
 import { hintFor } from '../config/spelling.js'
@@ -259,12 +258,10 @@ export const settingFindings = (
 ): readonly Finding[] => {
   const names = new Set(uses.map(({ map }) => lenientOf(map) ?? map))
   const searches = new Set(maps.filter(({ name }) => names.has(name)).map(({ search }) => search))
-  const set = (parameter: string): ReadonlySet<string> =>
-    new Set(splitList(postfix.expanded.get(parameter) ?? '').map(({ text }) => text))
   const differs = (
     parameter: string, ours: ReadonlySet<string>, by: readonly (readonly [name: string, search: Search])[],
   ): readonly string[] => {
-    const theirs = set(parameter)
+    const theirs = new Set(listIn(postfix, parameter))
     return by.filter(([name, search]) => searches.has(search) && ours.has(name) !== theirs.has(name)).map(([name]) =>
       `${parameter}: ${name} is ${theirs.has(name) ? 'in' : 'not in'} main.cf's list, and `
       + `${ours.has(name) ? 'in' : 'not in'} this one: the steps of lookups differ. Write what main.cf has`)

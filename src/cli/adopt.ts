@@ -19,7 +19,7 @@ import { splitList } from '../postfix/parameter_list.js'
 import { placeName, readPostconf, runPostconf } from '../postfix/postconf.js'
 import type { Postconf } from '../postfix/postconf.js'
 import { groupId } from '../config/endpoint.js'
-import { charsetOf } from '../tables/cf.js'
+import { valueInFile } from '../tables/cf.js'
 import { defineFromCf } from '../tables/definition.js'
 import { standardConfig } from './daemon_at.js'
 import { Failure, exitCantCreate, exitConfig, exitTempfail, exitUnavailable } from './terminal.js'
@@ -71,7 +71,7 @@ const indent = (text: string): string => text.replace(/^(?=.)/gm, '    ')
 /** What Postfix and Holdfast do not do alike, as far as these tables have it. */
 const differencesText = (postfix: Postconf, { maps }: AdoptionPlan): string =>
   [...new Set(maps.flatMap(({ files }) => files))].flatMap(file => {
-    const note = charsetNote(postfix, charsetOf(file))
+    const note = charsetNote(postfix, valueInFile(file, 'charset'))
     return note === null ? [] : [`Note: ${file}: ${note}.\n\n`]
   }).join('')
 

@@ -8,7 +8,7 @@
 import { parseTable, splitList, textsOf } from './parameter_list.js'
 import type { ListPiece } from './parameter_list.js'
 import { domainLists, programsOf, purposes } from './parameters.js'
-import { resolverOf, restrictionListsOf, valueIn } from './postconf.js'
+import { listIn, resolverOf, restrictionListsOf, valueIn } from './postconf.js'
 import type { Postconf } from './postconf.js'
 
 /** The name by which Postfix asks the guard. */
@@ -127,7 +127,7 @@ export const hasUnseenDomains = (postfix: Postconf, seen: (table: string) => boo
       : /^(!|internal:)/.test(text) || !/^\.|[:/]/.test(text) || seen(text)
   }
   return domainLists.some(name => {
-    const texts = textsOf(splitList(postfix.expanded.get(name) ?? ''))
+    const texts = listIn(postfix, name)
     return texts.some((text, i) => !isSeen(text) || (/^[^!].*:/.test(text) && mayHaveStrangers(texts, i)))
   })
 }

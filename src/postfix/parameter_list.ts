@@ -77,6 +77,6 @@ export const parseTable = (text: string): ListedTable | null => {
   return {
     kind: compound[2] === 'union' ? 'union' : 'pipe',
     proxy: compound[1] !== undefined,
-    members: splitList(compound[3]).map(piece => piece.text),
+    members: textsOf(splitList(compound[3])),
   }
 }

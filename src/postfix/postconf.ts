@@ -1,6 +1,6 @@
 /** The configuration of a Postfix, as postconf(1) prints it: so we need not read main.cf and master.cf. */
 import { execFile } from 'node:child_process'
-import { expand, namesIn, splitList } from './parameter_list.js'
+import { expand, namesIn, splitList, textsOf } from './parameter_list.js'
 import { restrictionLists } from './parameters.js'
 
 export type Service = {
@@ -35,9 +35,13 @@ export type Postconf = {
   readonly overrides: readonly Override[]
 }
 
+/** What stands in a list of main.cf, with the values of $name in their place. */
+export const listIn = ({ expanded }: Pick<Postconf, 'expanded'>, parameter: string): readonly string[] =>
+  textsOf(splitList(expanded.get(parameter) ?? ''))
+
 /** The lists of restrictions: Postfix's own, and the classes that main.cf defines. */
-export const restrictionListsOf = ({ expanded }: Postconf): readonly string[] =>
-  [...restrictionLists, ...splitList(expanded.get('smtpd_restriction_classes') ?? '').map(({ text }) => text)]
+export const restrictionListsOf = (postfix: Postconf): readonly string[] =>
+  [...restrictionLists, ...listIn(postfix, 'smtpd_restriction_classes')]
 
 /** A parameter's value for a service, with the values of $name in their place; null if a condition decides it there. */
 export const valueIn = (

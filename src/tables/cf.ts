@@ -100,10 +100,10 @@ export const parseCf = (bytes: Buffer, path: string): CfFile => {
   return { parameters, warnings, errors }
 }
 
-/** The `charset` that a file itself has; '' if it has none, or can't be read. */
-export const charsetOf = (path: string): string => {
+/** The value of a parameter that a file itself has; '' if it has none, or can't be read. */
+export const valueInFile = (path: string, parameter: string): string => {
   try {
-    return parseCf(readFileSync(path), path).parameters.get('charset')?.value ?? ''
+    return parseCf(readFileSync(path), path).parameters.get(parameter)?.value ?? ''
   } catch {
     return ''
   }
