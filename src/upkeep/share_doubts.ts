@@ -70,19 +70,13 @@ export const shareDoubts = ({ maps, redis, clock, onProblem }: ShareDoubtsParts)
     const texts = await stored.read(some.map(({ identity }) => identity))
     for (const [index, map] of some.entries()) await exchange(map, texts[index] ?? null)
   }
-  /** Reads the doubts that the maps had under other names. Rejects with what Redis says. */
-  const readFormers = async (): Promise<void> => {
-    const names = await redis.formerNames(maps.map(({ identity }) => identity))
-    for (const { name, identity, trust } of shared) {
-      const formers = (names.get(name) ?? []).map(former => ({ ...identity, name: former }))
-      for (const text of await stored.read(formers)) if (text !== null) trust.decode(text)
-    }
-  }
   const failed = (error: unknown): void => { if (!isClosed) onProblem(messageOf(error)) }
   const round = async (): Promise<void> => {
     try {
-      if (!areFormersRead) await readFormers()
-      areFormersRead = true
+      if (!areFormersRead) {
+        await readFormers(shared, stored, await redis.formerNames(maps.map(({ identity }) => identity)))
+        areFormersRead = true
+      }
       await exchangeAll(shared)
     } catch (error) {
       failed(error)
@@ -100,6 +94,16 @@ export const shareDoubts = ({ maps, redis, clock, onProblem }: ShareDoubtsParts)
       isClosed = true
       cancel()
     },
+  }
+}
+
+/** Reads the doubts that the maps had under other names. Rejects with what Redis says. */
+const readFormers = async (
+  maps: readonly DoubtedMap[], stored: StoredDoubts, formerNames: ReadonlyMap<string, readonly string[]>,
+): Promise<void> => {
+  for (const { name, identity, trust } of maps) {
+    const formers = (formerNames.get(name) ?? []).map(former => ({ ...identity, name: former }))
+    for (const text of await stored.read(formers)) if (text !== null) trust.decode(text)
   }
 }
 
