@@ -4,7 +4,6 @@
  * so that what changes on the server (a variable, a view's definer, an address) is taken up. How many statements the
  * server gets at once adapts to what it takes (limit.ts); a slow query doesn't get them all.
  */
-import { Alarm } from '../runtime/alarm.js'
 import { BehindAddress, isWanted } from './behind_address.js'
 import type { Wanted } from './behind_address.js'
 import { Connection } from './connection.js'
@@ -13,6 +12,7 @@ import type { Fault } from './fault.js'
 import { Limit } from './limit.js'
 import { QueryShares } from './query_shares.js'
 import type { Query } from './sql.js'
+import { WaitingList } from './waiting_list.js'
 
 export type PoolSettings = {
   /** Connections at most. */
@@ -43,18 +43,10 @@ export type PoolCounts = {
   readonly waiting: number
 }
 
-/** `until`: of `performance.now()`. */
-type Waiting = {
-  readonly wanted: Wanted, readonly query: Query, readonly until: number, misses: number,
-  readonly settle: (given: Connection | Fault) => void,
-}
-
 /** So many lookups at most wait for a connection, each for its own time. */
 const maxWaiting = 1_000
 /** After a fault, connections that nobody waits for are tried again after this (ms). */
 const restMs = 1_000
-/** So many connections are opened in search of a server that is wanted. */
-const maxMisses = 4
 
 const { full, busy, notYet, silent, elsewhere, closing } = noConnection
 
@@ -68,9 +60,7 @@ export class Pool {
   readonly #idle: Connection[] = []
   readonly #openings = new Set<Promise<Fault | null>>()
   readonly #shares = new QueryShares()
-  /** In the order of asking. */
-  readonly #waiting: Waiting[] = []
-  readonly #alarm = new Alarm(() => this.#dismissLate())
+  readonly #waiting = new WaitingList(() => this.#connections.size === 0 ? notYet : busy)
   readonly #sweep: NodeJS.Timeout
   #lastTakenAt = -Infinity
   /** After a fault, until the next try. */
@@ -88,13 +78,13 @@ export class Pool {
 
   get counts(): PoolCounts {
     return {
-      connections: this.#connections.size, busy: this.#used, limit: this.#limit.value, waiting: this.#waiting.length,
+      connections: this.#connections.size, busy: this.#used, limit: this.#limit.value, waiting: this.#waiting.size,
     }
   }
 
   /** Whether somebody waits for the server: for an answer, for a connection, or for the first one to stand. */
   get isOwed(): boolean {
-    return this.#used > 0 || this.#waiting.length > 0 || (this.#connections.size === 0 && this.#openings.size > 0)
+    return this.#used > 0 || this.#waiting.size > 0 || (this.#connections.size === 0 && this.#openings.size > 0)
   }
 
   /** A connection to use for `query` and then to `release`, or why there is none until then (of performance.now()). */
@@ -104,13 +94,11 @@ export class Pool {
     this.#hooks.onAsk()
     const connection = this.#fitting(wanted, query)
     if (connection !== undefined) return connection
-    if (this.#waiting.length >= maxWaiting) return full
+    if (this.#waiting.size >= maxWaiting) return full
     if (!this.#behind.mayBe(wanted)) return elsewhere
-    return new Promise(resolve => {
-      this.#waiting.push({ wanted, query, until, misses: 0, settle: resolve })
-      this.#alarm.set(until)
-      this.#grow()
-    })
+    const given = this.#waiting.add(wanted, query, until)
+    this.#grow()
+    return given
   }
 
   /** Gives a connection back. */
@@ -142,7 +130,7 @@ export class Pool {
 
   /** The server is silent: sends away whoever waits for a connection or an answer. What is under way goes on. */
   sendAway(): void {
-    for (const { settle } of this.#waiting.splice(0)) settle(silent)
+    this.#waiting.dismissAll(silent)
     for (const connection of this.#connections) connection.sendAway()
   }
 
@@ -152,7 +140,7 @@ export class Pool {
     this.#refusal = fault
     this.#limit.restart()
     for (const connection of this.#connections) this.#drop(connection)
-    for (const { settle } of this.#waiting.splice(0)) settle(fault)
+    this.#waiting.dismissAll(fault)
   }
 
   /** The server is well again. */
@@ -191,8 +179,7 @@ export class Pool {
     this.#refusal = closing
     clearInterval(this.#sweep)
     clearTimeout(this.#retry)
-    this.#alarm.stop()
-    for (const { settle } of this.#waiting.splice(0)) settle(closing)
+    this.#waiting.close(closing)
     for (const connection of [...this.#idle]) this.#end(connection)
     for (const connection of this.#connections) this.#drop(connection)
   }
@@ -226,27 +213,11 @@ export class Pool {
   }
 
   #serve(): void {
-    // Nearly always the first one gets what there is: none of them is looked at in vain, however many wait.
-    for (let at = 0; at < this.#waiting.length && this.#idle.length > 0 && this.#hasTurn;) {
-      const waiting = this.#waiting[at]
-      const connection = waiting === undefined ? undefined : this.#fitting(waiting.wanted, waiting.query)
-      if (connection === undefined) at++
-      else for (const { settle } of this.#waiting.splice(at, 1)) settle(connection)
+    if (this.#waiting.size > 0) {
+      this.#waiting.serve(
+        (wanted, query) => this.#fitting(wanted, query), () => this.#idle.length > 0 && this.#hasTurn)
     }
     this.#grow()
-  }
-
-  /** Sends away those whose time is over; gives the time at which the next one's is. */
-  #dismissLate(): number {
-    const now = performance.now()
-    const late = this.#waiting.filter(({ until }) => until <= now)
-    for (const waiting of late) this.#dismiss(waiting, this.#connections.size === 0 ? notYet : busy)
-    return this.#waiting.reduce((next, { until }) => Math.min(next, until), Infinity)
-  }
-
-  #dismiss(waiting: Waiting, fault: Fault): void {
-    const at = this.#waiting.indexOf(waiting)
-    if (at !== -1) this.#waiting.splice(at, 1)[0]?.settle(fault)
   }
 
   /** Opens connections for those who wait, and to stand ready: one at first, then as many at a time as stand. */
@@ -255,7 +226,7 @@ export class Pool {
     const wasRefused = this.#retry !== undefined
     const ready = wasRefused ? 0 : this.#standing - this.#connections.size
     const turns = this.#hasTurn
-      ? Math.min(this.#waiting.filter(({ query }) => this.#mayTake(query)).length, this.#limit.value - this.#used) : 0
+      ? Math.min(this.#waiting.count(query => this.#mayTake(query)), this.#limit.value - this.#used) : 0
     // Those who wait don't try in vain what was just refused, as long as there are connections to wait for.
     const forWaiting = this.#connections.size > 0 && wasRefused ? 0 : turns
     const wanted = Math.max(ready, forWaiting)
@@ -298,11 +269,7 @@ export class Pool {
       this.#serve()
     }
     this.#hooks.onOpened(tookMs)
-    for (const waiting of this.#waiting.filter(({ wanted }) => !isWanted(wanted, connection.server))) {
-      if (++waiting.misses < maxMisses) continue
-      this.#behind.forget(waiting.wanted)
-      this.#dismiss(waiting, elsewhere)
-    }
+    for (const wanted of this.#waiting.opened(connection.server, elsewhere)) this.#behind.forget(wanted)
     this.#serve()
   }
 
@@ -315,7 +282,7 @@ export class Pool {
     }, restMs).unref()
     // The server takes no more than stand: its own limit, or ours there.
     if (this.#connections.size > 0) return this.#shares.refusedMore(this.#connections.size)
-    for (const { settle } of this.#waiting.splice(0)) settle(fault)
+    this.#waiting.dismissAll(fault)
     this.#hooks.onRefused(fault)
   }
 
