@@ -213,8 +213,8 @@ const verdict = (legs: readonly Leg[], paint: Paint): string => {
   return [
     now.length === 0 ? `${paint('green', 'Now every lookup is answered.')}\n`
       : `${paint('red', 'Mail is deferred now:')}\n${now.join('')}`,
-    outage.length === 0 ? `${paint('green', 'If MySQL went away now, every lookup would still be answered.')}\n`
-      : `${paint('red', 'If MySQL went away now, mail would be deferred:')}\n${outage.join('')}`,
+    outage.length === 0 ? `${paint('green', 'Without MySQL, every lookup would be answered, too.')}\n`
+      : `${paint('red', 'Without MySQL, mail would be deferred:')}\n${outage.join('')}`,
   ].join('')
 }
 
