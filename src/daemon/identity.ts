@@ -10,7 +10,7 @@ const hashOf = (value: unknown): string =>
 
 /** What identifies each table, with all that decides its rows. */
 export const idsOf = (tables: readonly Table[]): readonly string[] =>
-  tables.map(({ source, definition: { login } }) => hashOf([login.user, source.definition]))
+  tables.map(({ definition: { login, fingerprint } }) => hashOf([login.user, fingerprint]))
 
 /** 16 hexadecimal digits each, that change whenever a row, or a whole answer, of this map could; or its servers. */
 export const identityOf = (tables: readonly Table[], { search }: Config, map: MapConfig): MapIdentity => {

@@ -48,7 +48,10 @@ export type TableDefinition = {
   /** False: a statement without a result set means absent, not a fault. */
   readonly requireResultSet: boolean
   readonly idleIntervalMs: number | undefined
-  /** Changes whenever other answers could come out; holds no secret. */
+  /**
+   * Changes whenever other answers could come out: a changed definition must not be served what the old one said. Holds
+   * no secret.
+   */
   readonly fingerprint: string
 }
 

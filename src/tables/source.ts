@@ -38,15 +38,10 @@ export type Source = {
    * within `budgetMs` (ms) and never rejects.
    */
   ask(key: string, budgetMs: number, options?: AskOptions): Promise<Answer>
-  /**
-   * Identifies everything that decides the answers (user, database, query, result_format, domain...), not secrets: a
-   * changed definition must not be served what the old one said.
-   */
-  readonly definition: string
   /** For how long (ms) all of its servers have been out, whether or not anybody asked; null if one of them is not. */
   readonly outMs?: () => number | null
   /** What it asks, so that another source's connection can ask it. */
-  readonly asks?: Definition
+  readonly asks?: AskedTable
 }
 
 /**
@@ -62,15 +57,13 @@ export const askInOrder = async (sources: readonly Source[], key: string, budget
   return absent
 }
 
-/** What is needed of a table's definition. */
-export type Definition =
-  Pick<TableDefinition, 'texts' | 'unfitModes' | 'bind' | 'answer' | 'requireResultSet' | 'fingerprint'>
+/** What it takes of a table's definition to ask for a key. */
+export type AskedTable = Pick<TableDefinition, 'texts' | 'unfitModes' | 'bind' | 'answer' | 'requireResultSet'>
 
 /** The source of one table. `onEmpty` is called for each empty value, of which Postfix warns. */
 export const mysqlSource = (
-  definition: Definition, database: Pick<Database, 'ask' | 'outMs'>, onEmpty?: () => void,
+  definition: AskedTable, database: Pick<Database, 'ask' | 'outMs'>, onEmpty?: () => void,
 ): Source => ({
-  definition: definition.fingerprint,
   outMs: () => database.outMs(),
   asks: definition,
   ask: async (key, budgetMs, { avoid, only, onAbsent } = {}) => {
@@ -101,11 +94,11 @@ const unread = unavailable('internal-error', 'nobody has read the reply')
 
 /** Why a server is not believed when it says absent; null if it is. */
 const judge = async (
-  definition: Definition, server: string, held: HeldConnection, onAbsent: AskOptions['onAbsent'],
+  definition: AskedTable, server: string, held: HeldConnection, onAbsent: AskOptions['onAbsent'],
 ): Promise<Unavailable | null> =>
   await held.doubtAbsence() ?? await onAbsent?.(server, heldSource(definition, held)) ?? null
 
-const heldSource = (definition: Definition, held: HeldConnection): HeldSource => ({
+const heldSource = (definition: AskedTable, held: HeldConnection): HeldSource => ({
   again: async (key, of) => {
     const asked = of?.asks ?? definition
     const values = asked.bind(key)
@@ -132,7 +125,7 @@ const createdTexts = (count: number): readonly string[] => {
   ]
 }
 
-const outcomeOf = (definition: Definition, rows: Rows | null, key: string, onEmpty?: () => void): Outcome => {
+const outcomeOf = (definition: AskedTable, rows: Rows | null, key: string, onEmpty?: () => void): Outcome => {
   if (rows !== null) return definition.answer(rows, key, onEmpty)
   return definition.requireResultSet ? unavailable('query-error', 'the query returned no result set') : absent
 }

@@ -1,14 +1,14 @@
 import t from 'tap'
 import type { Outcome, Unavailable } from '../../src/outcome.js'
-import type { Source, Definition } from '../../src/tables/source.js'
+import type { Source, AskedTable } from '../../src/tables/source.js'
 import { absent, byteString, found, unavailable } from '../../src/outcome.js'
 import type { Database } from '../../src/mysql/database.js'
 import type { Result } from '../../src/mysql/sql.js'
 import { mysqlSource } from '../../src/tables/source.js'
 
 /** A definition that asks for every key but `unasked`, and answers with the first column of the first row. */
-const definition: Definition = {
-  texts: ['SELECT ', ''], requireResultSet: true, unfitModes: [], fingerprint: 'this one',
+const definition: AskedTable = {
+  texts: ['SELECT ', ''], requireResultSet: true, unfitModes: [],
   bind: key => key === 'unasked' ? null : [key],
   answer: rows => rows[0]?.[0] == null ? absent : found(rows[0][0]),
 }
@@ -60,14 +60,10 @@ t.test('no result set: an error, or absent where none is required', async t => {
 })
 
 t.test('a bug is an internal error that tells its place and not the key', async t => {
-  const broken: Definition = { ...definition, answer: (_rows, key) => { throw new TypeError(`can't read ${key}`) } }
+  const broken: AskedTable = { ...definition, answer: (_rows, key) => { throw new TypeError(`can't read ${key}`) } }
   const outcome = await ask(mysqlSource(broken, answering({ kind: 'rows', rows: [] })), 'secret@key')
   t.match(outcome, { kind: 'unavailable', reason: 'internal-error', detail: /^TypeError at .*source\.test/ })
   t.notMatch(JSON.stringify(outcome), /secret/)
-})
-
-t.test('the definition\'s fingerprint is the source\'s', async t => {
-  t.equal(mysqlSource(definition, unasked).definition, 'this one')
 })
 
 t.test('a server that is judged late, since it was given up, changes nothing of what the next one answers', async t => {

@@ -41,7 +41,9 @@ const stage = <T extends Source = ScriptedSource>(given?: (clock: FakeClock) => 
     dropAbsences: () => undefined, onChange: () => undefined,
   })
   const lookup =
-    new MapLookup({ plan, policy: { unknown: 'reject', outage: 'defer', outageAfterMs: 60_000 }, deadlineMs: 2_000, softDeadlineMs: 300 }, {
+    new MapLookup({
+      plan, policy: { unknown: 'reject', outage: 'defer', outageAfterMs: 60_000 }, deadlineMs: 2_000, softDeadlineMs: 300,
+    }, {
     known, tables: [table], clock, onBug: () => undefined,
   })
   const ask = async (key: string): Promise<Outcome> => {
@@ -59,7 +61,6 @@ const twoServers = (first: string) => {
   const servers = new Map([['whole', whole], ['empty', new Map<string, Outcome>()]])
   let reached = first
   const source: Source = {
-    definition: 'two',
     ask: async (key, _budgetMs, { avoid, only, onAbsent } = {}) => {
       const server = only ?? [reached, ...servers.keys()].find(each => servers.has(each) && avoid?.(each) !== true)
         ?? reached

@@ -26,7 +26,6 @@ const stage = (
     return fault ?? (rows.get(server)?.has(key) === true ? found(byteString('box')) : absent)
   }
   const source: Source = {
-    definition: 'scripted',
     ask: async (key, _budgetMs, { avoid, only, onAbsent } = {}) => {
       const server = only ?? order.find(each => avoid?.(each) !== true) ?? order[0] ?? ''
       const outcome = answer(server, key)

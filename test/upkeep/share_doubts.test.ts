@@ -31,7 +31,6 @@ const join = async (t: Test, keyPrefix: string, now = start) => {
   const problems: string[] = []
   const table = new TableTrust({ maxShrink: 0.3, evidenceForMs: 24 * hour }, {
     source: {
-      definition: 'scripted',
       ask: async () => ({ outcome: rows.isBack ? found(byteString('box')) : absent, server: '' }),
     },
     clock, sample: () => ['user@example.com'], canaries: [], siblings: [], dropAbsences: () => undefined,
