@@ -73,7 +73,7 @@ export class Client implements ChunkReader {
     this.#patienceMs = patienceMs
     receive(socket, this)
     socket.on('drain', () => this.proceed())
-    socket.on('end', () => this.drain())
+    socket.on('end', () => this.finish())
     // 'close' follows, and nobody is left to answer.
     socket.on('error', () => undefined)
     socket.on('close', () => {
@@ -84,7 +84,7 @@ export class Client implements ChunkReader {
   }
 
   /** Answers what was asked, then closes and waits for the client's end; an idle connection closes at once. */
-  drain(): void {
+  finish(): void {
     this.#isEnding = true
     if (this.#isAnswered()) this.#end()
   }
@@ -93,12 +93,12 @@ export class Client implements ChunkReader {
   leave(): void {
     this.#lingers = false
     if (this.#socket.writableEnded) this.#socket.destroySoon()
-    else this.drain()
+    else this.finish()
   }
 
   /** Closes the connection if no request has come since the last call, and no reply is due. */
   closeIfIdle(): void {
-    if (!this.#hasAsked && this.#isAnswered()) this.drain()
+    if (!this.#hasAsked && this.#isAnswered()) this.finish()
     this.#hasAsked = false
   }
 

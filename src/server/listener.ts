@@ -178,7 +178,7 @@ export class Listener {
   /** Answers one request with a temporary error: a connection without an answer Postfix would try again at once. */
   #turnAway(socket: Socket): void {
     const lookup = () => {
-      setImmediate(() => client.drain())
+      setImmediate(() => client.finish())
       return unavailable('overloaded', 'too many connections')
     }
     const client = this.#serve(socket, this.#turnedAway, { ...this.#context, maps: { lookup } })

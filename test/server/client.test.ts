@@ -71,8 +71,14 @@ t.test('pipelined requests get exactly one reply each, wherever their bytes are 
 })
 
 for (const [dialect, request, reply] of [
-  [socketmap, (key: string) => socketmapRequest('alias', key), async (wire: Wire) => (await wire.netstring()).toString().slice('OK '.length)],
-  [tcpTable, tcpTableRequest, async (wire: Wire) => decodeURIComponent((await wire.line()).toString()).slice('200 '.length)],
+  [
+    socketmap, (key: string) => socketmapRequest('alias', key),
+    async (wire: Wire) => (await wire.netstring()).toString().slice('OK '.length),
+  ],
+  [
+    tcpTable, tcpTableRequest,
+    async (wire: Wire) => decodeURIComponent((await wire.line()).toString()).slice('200 '.length),
+  ],
 ] as const) {
   t.test(`${dialect.protocol}: half a request of one client is not mixed up with another client's`, async t => {
     const { open, replies } = await serve(t, { dialect })
@@ -189,7 +195,9 @@ t.test('a client that reads late but in time gets everything', async t => {
 t.test('a request without a map name gets a permanent error in its turn, and ends the connection', async t => {
   const { open, settle, untilWaiting, faults } = await serve(t)
   const wire = await open()
-  wire.send(Buffer.concat([socketmapRequest('alias', 'later'), Buffer.from('5:alias,'), socketmapRequest('alias', 'never answered')]))
+  wire.send(Buffer.concat([
+    socketmapRequest('alias', 'later'), Buffer.from('5:alias,'), socketmapRequest('alias', 'never answered'),
+  ]))
   await untilWaiting(1)
   settle('later', absent)
   t.equal((await wire.netstring()).toString(), 'NOTFOUND ')
@@ -267,7 +275,7 @@ t.test('drain() closes an idle client at once, and one with a lookup under way a
   const busy = await open()
   busy.send(socketmapRequest('alias', 'later'))
   await untilWaiting(1)
-  for (const client of clients) client.drain()
+  for (const client of clients) client.finish()
   t.equal((await idle.ended).length, 0)
   settle('later', unavailable('timeout', 'no answer within 2000 ms'))
   t.equal((await busy.netstring()).toString(), 'TEMP timeout: no answer within 2000 ms')
@@ -277,7 +285,9 @@ t.test('drain() closes an idle client at once, and one with a lookup under way a
 t.test('tcp_table: replies in order as well, and a malformed line gets 400 and ends the connection', async t => {
   const { open, settle, untilWaiting } = await serve(t, { dialect: tcpTable })
   const wire = await open()
-  wire.send(Buffer.concat([tcpTableRequest('later'), tcpTableRequest('now'), Buffer.from('hello\n'), tcpTableRequest('now')]))
+  wire.send(Buffer.concat([
+    tcpTableRequest('later'), tcpTableRequest('now'), Buffer.from('hello\n'), tcpTableRequest('now'),
+  ]))
   await untilWaiting(1)
   settle('later', absent)
   t.equal((await wire.line()).toString(), '500 absent')
@@ -354,5 +364,7 @@ t.test('C141 tcp_table: a key of 9,000 bytes is answered, bad requests get 400, 
   t.match(await ask(`get ${'x'.repeat(9_000)}\n`), /^400 bad-value: result too long/)
   t.match(await ask('get x\r\n'), /^200 /)
   t.match(await ask('put a b\n'), /^500 /)
-  for (const line of ['get\n', 'GET x\n', 'hello\n', 'x'.repeat(1_000_000)]) t.match(await ask(line), /^400 /, line.slice(0, 9))
+  for (const line of ['get\n', 'GET x\n', 'hello\n', 'x'.repeat(1_000_000)]) {
+    t.match(await ask(line), /^400 /, line.slice(0, 9))
+  }
 })
