@@ -48,6 +48,8 @@ export type CopyStatus = {
 type Slot = {
   readonly map: MysqlMap
   readonly index: number
+  /** When its next copy is to be taken (elapsed ms). */
+  dueAt: number
   problem: string
   /** Rows of the last attempt; null before the first. */
   size: number | null
@@ -95,37 +97,33 @@ export const keepCopies = (
   { maps, everyMs, maxRows, folder, clock, random, onTaken, onProblem }: CopiesParts,
 ): Copies => {
   const slots = maps.flatMap(map => map.tables.map((_, index): Slot =>
-    ({ map, index, problem: '', size: null, failures: 0, lost: [] })))
+    ({ map, index, dueAt: 0, problem: '', size: null, failures: 0, lost: [] })))
   const closing = new AbortController()
   const room: Room = { rows: maxRows, bytes: maxRows * bytesPerRow }
-  const retries = new Map<Slot, () => void>()
-  const take = async (some: readonly Slot[]): Promise<void> => {
-    await takeAll(some, slots, room, { clock, folder, onTaken, onProblem }, closing.signal)
-    for (const slot of some) {
-      retries.get(slot)?.()
-      const inMs = changedMs * 2 ** (slot.failures - 1)
-      if (slot.failures === 0 || inMs >= everyMs || closing.signal.aborted) continue
-      retries.set(slot, clock.after(inMs, () => { working = working.then(() => take([slot])) }))
-    }
-  }
+  /** Nothing is taken before `start`, and then one copy after the other. */
+  let isIdle = false
   let cancel = (): void => undefined
-  let cancelChanged = null as (() => void) | null
-  const changed = new Set<Slot>()
-  let start = (): void => undefined
-  /** One table after the other is listed. */
-  let working: Promise<unknown> = new Promise<void>(resolve => { start = resolve })
-  const round = (): void => {
-    working = working.then(() => take(slots)).then(() => {
-      if (!closing.signal.aborted) cancel = clock.after(everyMs * (1 + jitter * (2 * random() - 1)), round)
-    })
+  const plan = (): void => {
+    cancel()
+    if (!isIdle || closing.signal.aborted) return
+    const dueAt = Math.min(...slots.map(slot => slot.dueAt))
+    cancel = clock.after(Math.max(0, dueAt - clock.elapsed()), () => void takeDue())
   }
-  const takeChanged = (): void => {
-    cancelChanged = null
-    const some = [...changed]
-    changed.clear()
-    working = working.then(() => take(some))
+  const takeDue = async (): Promise<void> => {
+    isIdle = false
+    const due = slots.filter(({ dueAt }) => dueAt <= clock.elapsed())
+    // What changes from now on may not be in the copy.
+    for (const slot of due) slot.dueAt = Infinity
+    await takeAll(due, slots, room, { clock, folder, onTaken, onProblem }, closing.signal)
+    const now = clock.elapsed()
+    const nextMs = everyMs * (1 + jitter * (2 * random() - 1))
+    for (const slot of due) {
+      const retryMs = slot.failures === 0 ? Infinity : changedMs * 2 ** (slot.failures - 1)
+      slot.dueAt = Math.min(slot.dueAt, now + Math.min(nextMs, retryMs))
+    }
+    isIdle = true
+    plan()
   }
-  round()
   return {
     of: map => slots.filter(slot => slot.map.name === map).map(slot => {
       const copy = copyOf(slot)
@@ -137,16 +135,16 @@ export const keepCopies = (
       if (folder === null) return
       await readCopyFiles(folder, maps.filter(({ config }) => !config.sensitive), onProblem)
     },
-    start: () => start(),
+    start: () => { if (slots.length > 0) void takeDue() },
     retake: map => {
-      for (const slot of slots) if (slot.map.name === map) changed.add(slot)
-      if (!closing.signal.aborted) cancelChanged ??= clock.after(changedMs, takeChanged)
+      for (const slot of slots) {
+        if (slot.map.name === map) slot.dueAt = Math.min(slot.dueAt, clock.elapsed() + changedMs)
+      }
+      plan()
     },
     close: () => {
       closing.abort()
       cancel()
-      cancelChanged?.()
-      for (const cancelRetry of retries.values()) cancelRetry()
     },
   }
 }
