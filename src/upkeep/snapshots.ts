@@ -8,7 +8,8 @@
  * somebody last asked for the key (epoch ms), and whether it outlives an outage.
  * The last entry for a key counts.
  */
-import { rename, stat, unlink } from 'node:fs/promises'
+import { readdir, rename, stat, unlink } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { decodeRecord, encodeRecord, foreignDefinition, isForeign, recordHead } from '../caches/entry.js'
 import { definitionFor, formersOf } from '../caches/map_identity.js'
 import type { NamedTables } from '../caches/map_identity.js'
@@ -32,6 +33,8 @@ const spareBytes = 4 * 1_048_576
 const perPiece = 200
 /** A file with entries that don't fit the configuration is kept for so long (ms): that may be a mistake. */
 export const keepAsideMs = 7 * 86_400_000
+/** Of more such files the newest are kept. */
+const maxAsides = 5
 /** The key of the entry with a map's doubts: nobody can ask for an empty key. */
 const doubtsKey = ''
 const format = ['holdfast snapshot', 3]
@@ -82,9 +85,25 @@ export const recallEntry = (
   return record.startsWith(recordHead(foreignDefinition)) ? 'used' : 'foreign'
 }
 
-const asideOf = (path: string): string => `${path}.before`
-const isKept = (aside: string): Promise<boolean> =>
-  stat(aside).then(({ mtimeMs }) => Date.now() - mtimeMs < keepAsideMs, () => false)
+type Aside = { readonly path: string, readonly writtenAt: number }
+
+/** The files that were kept aside, the oldest first. Never rejects. */
+const asidesOf = async (path: string): Promise<readonly Aside[]> => {
+  const names = await readdir(dirname(path)).catch(() => [])
+  const first = `${basename(path)}.before`
+  // That of an earlier version has no number.
+  const asides = names.filter(name => name === first || (name.startsWith(`${first}.`) && /\.\d+$/.test(name)))
+  const found = await Promise.all(asides.map(async name => {
+    const aside = join(dirname(path), name)
+    const writtenAt = await stat(aside).then(({ mtimeMs }) => mtimeMs, () => null)
+    return writtenAt === null ? [] : { path: aside, writtenAt }
+  }))
+  return found.flat().toSorted((a, b) => a.writtenAt - b.writtenAt)
+}
+
+/** Those that are still to be read. */
+const keptOf = (asides: readonly Aside[]): readonly Aside[] =>
+  asides.slice(-maxAsides).filter(({ writtenAt }) => Date.now() - writtenAt < keepAsideMs)
 
 const doubtsOf = ({ name, trust }: MysqlMap): SavedEntry => [name, doubtsKey, trust.encode(), 0, true]
 
@@ -135,8 +154,10 @@ export class Snapshots {
   problem: { readonly text: string, readonly since: number } | null = null
   /** The doubts as they were last saved, by map. */
   readonly #doubts = new Map<string, string>()
-  /** What becomes of the file aside when the snapshot is next written; null: it stays as it is. */
-  #aside: 'fill' | 'drop' | null = null
+  /** Where the file is kept aside when it is next written as a whole; null: all of it is of use. */
+  #keptAs: string | null = null
+  /** The files aside of which all is of use now, or nothing any more: they go then. */
+  #useless: readonly string[] = []
 
   constructor(parts: SnapshotParts) {
     this.#parts = parts
@@ -159,22 +180,24 @@ export class Snapshots {
     return this.#saving = this.#saving.then(async () => {
       if (path === null || names.size === 0) return
       const { log } = this.#parts
-      if (await isKept(asideOf(path))) await recallSnapshot(asideOf(path), maps, log, names)
-      if (this.#aside === 'fill') await recallSnapshot(path, maps, log, names)
+      for (const aside of keptOf(await asidesOf(path))) await recallSnapshot(aside.path, maps, log, names)
+      if (this.#keptAs !== null) await recallSnapshot(path, maps, log, names)
     })
   }
 
   async #recall({ path, maps }: Saved): Promise<void> {
     if (path === null) return
-    const { log } = this.#parts
-    const aside = asideOf(path)
-    const before = await isKept(aside) ? await recallSnapshot(aside, maps, log) : { foreign: 0 }
+    const { log, clock } = this.#parts
+    const asides = await asidesOf(path)
+    const useful: string[] = []
+    for (const aside of keptOf(asides)) {
+      if ((await recallSnapshot(aside.path, maps, log)).foreign > 0) useful.push(aside.path)
+    }
+    this.#useless = asides.flatMap(aside => useful.includes(aside.path) ? [] : aside.path)
     const { foreign } = await recallSnapshot(path, maps, log)
-    if (before.foreign > 0) return
-    this.#aside = foreign > 0 ? 'fill' : 'drop'
-    if (foreign > 0) log.warn(
-      `snapshot: ${foreign} answers don't fit the configuration; ${aside} keeps them for a week`
-    )
+    if (foreign === 0) return
+    this.#keptAs = `${path}.before.${clock.now()}`
+    log.warn(`snapshot: ${foreign} answers don't fit the configuration; ${this.#keptAs} keeps them for a week`)
   }
 
   /** Saves what changed since the last time, also for those who ask before it begins. Never rejects. */
@@ -234,9 +257,10 @@ export class Snapshots {
     this.#doubts.clear()
     for (const { name, trust } of maps) this.#doubts.set(name, trust.encode())
     // Somebody may have removed it.
-    if (this.#aside === 'fill') await rename(path, asideOf(path)).catch(unlessGone)
-    if (this.#aside === 'drop') await unlink(asideOf(path)).catch(() => undefined)
-    this.#aside = null
+    if (this.#keptAs !== null) await rename(path, this.#keptAs).catch(unlessGone)
+    for (const aside of this.#useless) await unlink(aside).catch(() => undefined)
+    this.#keptAs = null
+    this.#useless = []
     const end = await writePieces(path, wholeOf(maps))
     this.#file = { path, size: end.size, at: this.#parts.clock.now(), end }
     this.#parts.log.debug(`snapshot: ${path} written, ${end.size} bytes`)

@@ -1,5 +1,5 @@
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { Memory } from '../../src/caches/memory.js'
@@ -134,8 +134,27 @@ t.test('entries of another definition are kept aside until it is back', async t 
   const mended = await start()
   t.match(await ask('info@example.com', mended.lookup), { kind: 'found', age: 'stale' })
   await mended.snapshots.close()
-  t.notOk(existsSync(`${path}.before`))
+  t.strictSame(readdirSync(dirname(path)), ['snapshot'])
   t.match(await ask('info@example.com', (await start()).lookup), { kind: 'found', age: 'stale' })
+})
+
+t.test('what does not fit is kept aside beside what is kept aside already', async t => {
+  const { ask, start, source, clock } = openStage(t, { 'info@example.com': 'a@b', 'new@example.com': 'a@b' })
+  const definition = 'fedcba9876543210'
+  const of = async (key: string, settings: Parameters<typeof start>[0], isDown = true) => {
+    source.fault = isDown ? down : null
+    const { lookup, snapshots } = await start(settings)
+    const answer = await ask(key, lookup)
+    await snapshots.close()
+    await clock.advance(minute)
+    return answer
+  }
+  await of('info@example.com', {}, false)
+  t.match(await of('info@example.com', { definition }), down, 'the first is kept aside')
+  await of('new@example.com', { definition }, false)
+  t.match(await of('new@example.com', { definition: '0123456789abcdef' }), down, 'and the second')
+  t.match(await of('new@example.com', { definition }), { kind: 'found' })
+  t.match(await of('info@example.com', {}), { kind: 'found' })
 })
 
 t.test('an entry from too long ago is of no use', async t => {
