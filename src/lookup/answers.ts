@@ -20,35 +20,36 @@ export type MemoryAnswer = { readonly outcome: Found | Absent, readonly dueEntry
  * asked again yet.
  */
 export const answerFromMemory = (known: Known, walk: Walk, now: number): MemoryAnswer | null => {
-  const { memory } = known
-  let isPausedStep = false
-  let isAbsent = true
-  let verifiedAt = Infinity
-  for (let index = 0, key: string | undefined = walk.key; key !== undefined; key = walk.steps[++index]?.key) {
-    const entry = memory.peek(key)
-    known.noteUse(key, entry, now)
-    if (entry === undefined || !isFresh(entry, now)) {
-      isPausedStep = entry !== undefined && isPaused(entry, now)
-      isAbsent = false
-      break
-    }
-    verifiedAt = Math.min(verifiedAt, entry.verifiedAt)
-    if (entry.outcome.kind === 'found') {
-      return { outcome: known.completeWalk(walk, index, entry.outcome, verifiedAt), dueEntry: null }
-    }
-  }
+  const steps = answerOfSteps(known, walk, now)
+  if (typeof steps === 'object') return { outcome: steps, dueEntry: null }
   // What was put together from rows that memory has lost is evidence, too.
-  if (isAbsent && !hasWhole(known, walk)) return { outcome: absent, dueEntry: null }
+  if (steps === 'absent' && !hasWhole(known, walk)) return { outcome: absent, dueEntry: null }
   const key = wholeKey(walk)
-  const whole = memory.peek(key)
+  const whole = known.memory.peek(key)
   known.noteUse(key, whole, now)
   if (whole?.outcome.kind === 'found' && isFresh(whole, now) && !known.isFlushedSince(walk, whole.verifiedAt)) {
     return { outcome: whole.outcome, dueEntry: now >= whole.askAgainAt ? whole : null }
   }
+  // A key of it was flushed since it was contradicted, so that it is asked again at once.
   const isNamed = whole !== undefined && whole.contradictedAt !== 0 && whole.contradictedAt <= known.namedAt(walk)
-  const isWaiting = isPausedStep || (whole !== undefined && !isNamed && isPaused(whole, now))
+  const isWaiting = steps === 'paused' || (whole !== undefined && !isNamed && isPaused(whole, now))
   const standIn = isWaiting ? answerInOutage(known, walk, now) : null
   return standIn === null ? null : { outcome: standIn, dueEntry: null }
+}
+
+/** What fresh steps come to; else whether the first that is not fresh is paused, or is to be asked. */
+const answerOfSteps = (known: Known, walk: Walk, now: number): Found | 'absent' | 'paused' | 'to ask' => {
+  let verifiedAt = Infinity
+  for (let index = 0, key: string | undefined = walk.key; key !== undefined; key = walk.steps[++index]?.key) {
+    const entry = known.memory.peek(key)
+    known.noteUse(key, entry, now)
+    if (entry === undefined || !isFresh(entry, now)) {
+      return entry !== undefined && isPaused(entry, now) ? 'paused' : 'to ask'
+    }
+    verifiedAt = Math.min(verifiedAt, entry.verifiedAt)
+    if (entry.outcome.kind === 'found') return known.completeWalk(walk, index, entry.outcome, verifiedAt)
+  }
+  return 'absent'
 }
 
 /** Whether there is a found answer for the whole walk, in either spelling, however old. */

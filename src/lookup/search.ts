@@ -40,11 +40,11 @@
  * all known.
  */
 import { isIP } from 'node:net'
-import { byteString, found, type ByteString } from '../outcome.js'
+import { byteString, found } from '../outcome.js'
+import type { ByteString, Found } from '../outcome.js'
 import type { Search, SearchSettings } from '../postfix/parameters.js'
 import { canonicalLiteral, extensionStart, quoteAddress, quoteLocalpart, unquoteAddress } from '../postfix/address.js'
 import { appendExtension } from '../postfix/address_list.js'
-import type { Found } from '../outcome.js'
 import { fold } from '../postfix/fold.js'
 
 /** One key to ask the table for, and what {@link completeValue} does with the value found there. */
