@@ -8,7 +8,7 @@
 import type { RedisSettings } from '../config/config.js'
 import type { Found } from '../outcome.js'
 import { encodeRecord, recordHead, statement } from './entry.js'
-import { redisKey } from './redis.js'
+import { redisKey } from './redis_records.js'
 import type { MapIdentity } from './map_identity.js'
 import { connectPatiently, isCluster } from './redis_client.js'
 import type { RedisClient } from './redis_client.js'

@@ -12,57 +12,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RedisSettings } from '../config/config.js'
 import { messageOf } from '../log.js'
-import { decodeRecord, encodeRecord } from './entry.js'
+import { decodeRecord } from './entry.js'
 import type { Statement } from './entry.js'
 import { definitionFor } from './map_identity.js'
 import type { MapIdentity, NamedTables } from './map_identity.js'
-import { isDerived } from './memory.js'
 import { connectPatiently, getWithin, isCluster } from './redis_client.js'
 import type { RedisClient } from './redis_client.js'
 import { faultOf } from './redis_fault.js'
+import { fieldOf, fromStorable, namesKey, readStored, redisKey, storedOf } from './redis_records.js'
 import { errorOf, RedisServer } from './redis_server.js'
 import type { RedisClock, RedisHooks } from './redis_server.js'
 import { scanValues } from './scan.js'
-
-// A byte that stands by itself in a key (proto/text.ts) is no text: here it is a letter of Unicode's private use, which
-// no key of the same map has.
-const strayBytes = /[\udc80-\udcff]/gu
-const privateUses = /[\u{10ff80}-\u{10ffff}]/gu
-const toStorable = (key: string): string =>
-  key.replace(strayBytes, unit => String.fromCodePoint(0x10ff00 + unit.charCodeAt(0) - 0xdc00))
-const fromStorable = (key: string): string =>
-  key.replace(privateUses, letter => String.fromCharCode(0xdc00 + (letter.codePointAt(0) ?? 0) - 0x10ff00))
-
-/** The places for the whole answers of a map. */
-const wholePlaces = 65_536
-
-const placeOf = (key: string): number => {
-  let hash = 0x811c_9dc5
-  for (let index = 0; index < key.length; index++) hash = Math.imul(hash ^ key.charCodeAt(index), 0x0100_0193)
-  return (hash ^ (hash >>> 16)) & (wholePlaces - 1)
-}
-
-/** The key in Redis under which the answer for `key` of `map` stands; another whole answer may stand there. */
-export const redisKey = (keyPrefix: string, map: Pick<MapIdentity, 'name'>, key: string): string =>
-  `${keyPrefix}${map.name}:${isDerived(key) ? `\0${placeOf(key)}` : toStorable(key)}`
-
-/** The hash with a field for each name, and definition, of a map that Redis has answers of, and its servers. */
-const namesKey = (keyPrefix: string): string => `${keyPrefix}names of maps`
-const fieldOf = ({ name, definition }: NamedTables): string => `${name} ${definition}`
-
-/** What stands there: the record; before that of a whole answer, its own key. */
-const storedOf = (map: MapIdentity, key: string, kept: Statement): Buffer => {
-  const record = Buffer.from(encodeRecord(kept, definitionFor(map, key)), 'latin1')
-  return isDerived(key) ? Buffer.concat([Buffer.from(`${toStorable(key)}\n`), record]) : record
-}
-
-/** The key and the record that stand under a key in Redis; null: a whole answer without its key. */
-const readStored = (key: string, bytes: Buffer): { readonly key: string, readonly record: string } | null => {
-  if (!isDerived(key)) return { key, record: bytes.toString('latin1') }
-  const end = bytes.indexOf('\n')
-  if (end === -1) return null
-  return { key: fromStorable(bytes.toString('utf8', 0, end)), record: bytes.toString('latin1', end + 1) }
-}
 
 /** When what a statement says, or what contradicts it, was learned (epoch ms). */
 export const learnedAt = ({ verifiedAt, contradictedAt }: Statement): number => Math.max(verifiedAt, contradictedAt)

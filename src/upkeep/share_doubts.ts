@@ -7,6 +7,7 @@
  * `holdfast trust`: that a table is right as it is now.
  */
 import type { RedisAnswers } from '../caches/redis.js'
+import { fieldOf } from '../caches/redis_records.js'
 import type { MapIdentity } from '../caches/map_identity.js'
 import { messageOf } from '../log.js'
 import type { MysqlMap } from '../lookup/maps.js'
@@ -109,8 +110,6 @@ const readFormers = async (
 
 /** Longer text is not read. */
 const maxBytes = 1_000_000
-
-const fieldOf = ({ name, definition }: MapIdentity): string => `${name} ${definition}`
 
 type StoredDoubts = {
   /** The doubts of these maps, in their order; null for each that has none. Rejects with what Redis says. */

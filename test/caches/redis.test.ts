@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t from 'tap'
-import { redisKey } from '../../src/caches/redis.js'
+import { redisKey } from '../../src/caches/redis_records.js'
 import { statement } from '../../src/caches/entry.js'
 import type { Test } from 'tap'
 import { byteString, found } from '../../src/outcome.js'
@@ -68,7 +68,8 @@ t.test('writes and removals reach Redis in order, also without a read after them
   const plain = client(t, port)
   await until('ready')
   const stands = async (names: readonly string[]): Promise<void> => {
-    while ((await plain.keys('*')).sort().join(' ') !== names.map(name => `hf:alias:${name}`).sort().join(' ')) await setImmediate()
+    const keys = names.map(name => `hf:alias:${name}`).sort().join(' ')
+    while ((await plain.keys('*')).sort().join(' ') !== keys) await setImmediate()
   }
   cache.write(alias, 'first', statement(box, verifiedAt), day)
   cache.write(alias, 'second', statement(box, verifiedAt), day)
@@ -445,7 +446,8 @@ for (const [name, settings] of [
     const printed: unknown[] = []
     const { warn, error } = console
     t.teardown(() => Object.assign(console, { warn, error }))
-    Object.assign(console, { warn: (...line: unknown[]) => printed.push(line), error: (...line: unknown[]) => printed.push(line) })
+    const print = (...line: unknown[]): number => printed.push(line)
+    Object.assign(console, { warn: print, error: print })
     const { cache, until, states, told } = open(t, { port, ...settings })
     await until('down')
     // A second failure: it goes on trying.
@@ -521,7 +523,7 @@ t.test('a map finds the former names of its tables until it is noted, except nam
   t.strictSame(await names('aliases'), [])
 })
 
-t.test('of two renamed maps with one query each finds the name of that on its servers, and no map one of another\'s', async t => {
+t.test('of two renamed maps with one query each finds the name on its servers, and no map another\'s', async t => {
   const { port } = await server(t)
   const { cache, until } = open(t, { port })
   await until('ready')
@@ -529,9 +531,11 @@ t.test('of two renamed maps with one query each finds the name of that on its se
   const names = async (...maps: readonly ReturnType<typeof map>[]) => [...await cache.formerNames(maps)]
   cache.noteName(map('here', 'one'))
   cache.noteName(map('there', 'two'))
-  t.strictSame(await names(map('now here', 'one'), map('now there', 'two')), [['now here', ['here']], ['now there', ['there']]])
+  t.strictSame(await names(map('now here', 'one'), map('now there', 'two')),
+    [['now here', ['here']], ['now there', ['there']]])
   t.strictSame(await names(map('alone', 'three')), [['alone', ['here', 'there']]], 'its servers were exchanged')
   t.strictSame(await names(map('now here', 'one'), map('new', 'three')), [['now here', ['here']], ['new', ['there']]])
   cache.noteName(alias)
-  t.strictSame(await names(map('new', 'three')), [['new', ['here', 'there', alias.name]]], 'an earlier version noted no servers')
+  t.strictSame(await names(map('new', 'three')), [['new', ['here', 'there', alias.name]]],
+    'an earlier version noted no servers')
 })
