@@ -165,6 +165,8 @@ export class Daemon {
     }
     // From here nothing can fail: all maps change between two requests, but for those that are new.
     this.#maps = openMaps(config, sources, this.#log, before, { save: this.#save, redis, recall: this.#recallKept })
+    const isAnyGone = [...before.maps.values()].some(map => map.kind === 'mysql' && this.#maps.retired.has(map))
+    if (isAnyGone) this.#snapshots.keepAside(before.config.snapshotPath)
     await this.#serveReloaded(before.config)
     this.#listeners = listeners
     this.#configure(listeners, config)

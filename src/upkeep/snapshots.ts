@@ -85,6 +85,8 @@ export const recallEntry = (
   return record.startsWith(recordHead(foreignDefinition)) ? 'used' : 'foreign'
 }
 
+const asideNow = (path: string, clock: Clock): string => `${path}.before.${clock.now()}`
+
 type Aside = { readonly path: string, readonly writtenAt: number }
 
 /** The files that were kept aside, the oldest first. Never rejects. */
@@ -185,6 +187,11 @@ export class Snapshots {
     })
   }
 
+  /** A reload has taken maps away, or edited them: keeps their answers aside, too, as a start by that file would. */
+  keepAside(path: string | null): void {
+    if (path !== null) this.#keptAs ??= asideNow(path, this.#parts.clock)
+  }
+
   async #recall({ path, maps }: Saved): Promise<void> {
     if (path === null) return
     const { log, clock } = this.#parts
@@ -196,7 +203,7 @@ export class Snapshots {
     this.#useless = asides.flatMap(aside => useful.includes(aside.path) ? [] : aside.path)
     const { foreign } = await recallSnapshot(path, maps, log)
     if (foreign === 0) return
-    this.#keptAs = `${path}.before.${clock.now()}`
+    this.#keptAs = asideNow(path, clock)
     log.warn(`snapshot: ${foreign} answers don't fit the configuration; ${this.#keptAs} keeps them for a week`)
   }
 

@@ -161,6 +161,25 @@ t.test('a map is faulty at the start, and a reload mends it, in an outage or wit
   }
 })
 
+t.test('a reload takes a map away, or edits it, and a restart brings it back, in an outage or with the table emptied', async t => {
+  for (const mistaken of [[other], [{ query: `${query} LIMIT 1` }]]) {
+    for (const happens of ['an outage', 'the table is emptied']) {
+      await t.test(`${mistaken[0] === other ? 'taken away' : 'edited'}, ${happens}`, async t => {
+        const more = { copy_rows: 0 }
+        const holdfast = await start(t, [{ query }], more)
+        // What was learned half a minute ago is in the file.
+        await holdfast.stop()
+        await holdfast.start()
+        await reload(holdfast, configOf(holdfast.dir, mistaken, mistaken[0] === other ? 'another' : 'alias', more))
+        await restart(holdfast, configOf(holdfast.dir, [{ query }], 'alias', more), () =>
+          happens === 'an outage' ? mariadb.kill() : mariadb.sql('TRUNCATE alias'))
+        t.strictSame(await answers(holdfast, 'alias', asked), { OK: 50 })
+        if (happens === 'an outage') await mariadb.start()
+      })
+    }
+  }
+})
+
 t.test('two maps exchange their names, and what they know goes with their tables', async t => {
   const maps = (dir: string, one: Cf, two: Cf): string => {
     const { maps, ...rest } = JSON.parse(configOf(dir, [one], 'one')) as { maps: object }
