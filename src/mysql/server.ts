@@ -97,7 +97,7 @@ export class Server {
       onClose: () => this.#pool.resume(),
       probe: async () => await this.#pool.probe() === null,
       isOwing: () => this.#pool.isOwed,
-      onQuiet: () => this.#pool.renew(),
+      onSlow: () => this.#pool.renew(),
       onSilent: () => this.#pool.sendAway(),
       onState: (state, detail, lastedMs) => settings.onState(name, state, detail, lastedMs),
     })

@@ -19,7 +19,7 @@ export type SilenceHooks = {
   /** Whether the server owes an answer, or a connection. */
   readonly isOwing: () => boolean
   /** It may be one query that is slow, or connections that are dead: tries another connection. */
-  readonly onQuiet: () => void
+  readonly onSlow: () => void
   readonly onSilent: () => void
   readonly onOut: () => void
 }
@@ -98,7 +98,7 @@ export class Silence {
     }
     if (!this.#isSilent && silentForMs < patienceMs / 2) return this.#since + patienceMs / 2
     if (!this.#isSilent && silentForMs < patienceMs) {
-      this.#hooks.onQuiet()
+      this.#hooks.onSlow()
       return this.#since + patienceMs
     }
     if (!this.#isSilent) {

@@ -2,6 +2,7 @@
 import { absent, unavailable } from '../outcome.js'
 import type { Outcome, Unavailable } from '../outcome.js'
 import type { Database } from '../mysql/database.js'
+import type { Wanted } from '../mysql/behind_address.js'
 import type { HeldConnection } from '../mysql/server.js'
 import type { Rows } from '../mysql/sql.js'
 import type { TableDefinition } from './definition.js'
@@ -9,11 +10,7 @@ import type { TableDefinition } from './definition.js'
 /** An answer, and the server that gave it (its own identity, not its address); '' if nobody had to be asked. */
 export type Answer = { readonly outcome: Outcome, readonly server: string }
 
-export type AskOptions = {
-  /** Servers to pass over, like one that is out, as long as there is another one. */
-  readonly avoid?: ((server: string) => boolean) | undefined
-  /** The server to ask; no other one is. */
-  readonly only?: string | undefined
+export type AskOptions = Wanted & {
   /**
    * Is called when a server says absent, while its connection is still held; gives why that is not believed, or null.
    * The answer waits for it.
