@@ -64,13 +64,19 @@ export class Daemon {
   #listeners: readonly NamedListener[] = []
   #http: HttpServers = { health: null, admin: null }
   #isStopping = false
-  readonly #timers: readonly NodeJS.Timeout[]
+  readonly #sampling: NodeJS.Timeout
   readonly #snapshots: Snapshots
   /** Null until clients are served. */
   #announcer: Announcer | null = null
   readonly #mx: MxWatch
-  /** Made once: a function made in a reload would keep all that the reload replaces. */
-  readonly #save = (): void => this.save()
+  /**
+   * kill -9 right after a doubt began must not lose it, nor what it began with; nor a new domain of ours. Until clients
+   * are served, the snapshot may be another daemon's. This function and the next are made once: made in a reload, they
+   * would keep all that the reload replaces.
+   */
+  readonly #save = (): void => {
+    if (this.#announcer !== null && !this.#isStopping) void this.#snapshots.save()
+  }
   readonly #recallKept = (maps: Maps, names: ReadonlySet<string>): Promise<void> =>
     // While a reload opens its maps, this is where the snapshot was until then.
     this.#snapshots.recallKept({ path: this.#maps.config.snapshotPath, maps }, names)
@@ -82,7 +88,7 @@ export class Daemon {
     this.#inherited = inherited
     this.#tallies = { socketmap: new Tallies('socketmap', log), tcp_table: new Tallies('tcp_table', log) }
     this.#shown = { status: () => this.#status(), history, events }
-    this.#timers = [setInterval(() => history.sample(this.#status()), stepMs).unref()]
+    this.#sampling = setInterval(() => history.sample(this.#status()), stepMs).unref()
     this.#snapshots = new Snapshots({
       current: () => ({ path: this.#maps.config.snapshotPath, maps: this.#maps.maps }), log, clock: systemClock,
     })
@@ -93,14 +99,6 @@ export class Daemon {
     this.#mx = new MxWatch({
       served: () => this.#maps, fleet: () => this.#announcer?.status?.nodes ?? [], clock: systemClock, log,
     })
-  }
-
-  /**
-   * kill -9 right after a doubt began must not lose it, nor what it began with; nor a new domain of ours. Until clients
-   * are served, the snapshot may be another daemon's.
-   */
-  save(): void {
-    if (this.#announcer !== null && !this.#isStopping) void this.#snapshots.save()
   }
 
   /**
@@ -292,7 +290,7 @@ export class Daemon {
   }
 
   #closeMaps(): void {
-    for (const timer of this.#timers) clearInterval(timer)
+    clearInterval(this.#sampling)
     this.#announcer?.close()
     this.#mx.close()
     for (const [maps, timer] of this.#leaving) {
