@@ -3,7 +3,7 @@
  * and its replica, HAProxy in front of two servers, a Galera cluster of three.
  *
  * All the time, clients ask for recipients that were asked for before (each must be found), for some that were not
- * (never absent), and for strangers (never found). All settings but `hosts`, `breaker` and `max_lag` are the defaults.
+ * (never absent), and for strangers (never found). All settings but `hosts` and `max_lag` are the defaults.
  * Each step inserts a row, and the drill measures the time until Holdfast finds it: at most one `reset` if no host was
  * left.
  */
@@ -24,7 +24,6 @@ import { freePort } from '../fixtures/port.js'
 import { socketmapAsk } from '../fixtures/wire.js'
 
 const rows = 2_000
-const resetMs = 1_000
 const tables = 'CREATE TABLE alias (address VARCHAR(190) PRIMARY KEY, goto TEXT);'
   + ` INSERT INTO alias SELECT CONCAT('user', seq, '@example.com'), CONCAT('box', seq) FROM seq_1_to_${rows};`
 const monitor = 'GRANT SLAVE MONITOR ON *.* TO \'holdfast\'@\'%\';'
@@ -47,7 +46,7 @@ const drill = async (
   site: string, hosts: readonly string[], account: Mariadb, steps: readonly Step[], more: Readonly<Record<string, unknown>> = {},
 ): Promise<ClusterReport> => {
   const holdfast = await startHoldfast(dir => JSON.stringify({
-    listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', breaker: { reset: `${resetMs}ms` }, ...more,
+    listen: [{ socketmap: `unix:${dir}/s` }], health: 'off', ...more,
     databases: { db: { hosts, user: account.user, password: account.password, dbname: account.database } },
     maps: { alias: { search: 'exact', database: 'db', query: 'SELECT goto FROM alias WHERE address=\'%s\'' } },
   }))

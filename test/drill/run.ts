@@ -1,4 +1,6 @@
 /** Runs the drill: in each phase something breaks while every Postfix has the same load. */
+import { setTimeout } from 'node:timers/promises'
+import type { Holdfast } from '../fixtures/daemon.js'
 import { greet, newNeeded, runLoad } from './load.js'
 import type { Load } from './load.js'
 import type { Phase } from './phases.js'
@@ -32,15 +34,37 @@ const insertNew = async ({ mariadb, contestants }: Stage, phase: Phase, count: n
   if (addresses !== undefined && phase.isCutOff !== true) await mariadb.sql(insertSql(addresses))
 }
 
+const agingEveryMs = 3_000
+
+/** Every three seconds half an hour goes by on Holdfast's clock, so that each known answer becomes stale in each phase. */
+const whileAging = async <Value>(holdfast: Holdfast, run: () => Promise<Value>): Promise<Value> => {
+  const isOver = new AbortController()
+  // While Holdfast is down its clock stands.
+  const age = (): Promise<void> => holdfast.halfAnHourPasses().catch(() => undefined)
+  const { signal } = isOver
+  const aging = (async () => {
+    while (!signal.aborted) {
+      await age()
+      await setTimeout(agingEveryMs, undefined, { signal }).catch(() => undefined)
+    }
+  })()
+  try {
+    return await run()
+  } finally {
+    isOver.abort()
+    await aging
+  }
+}
+
 const runPhase = async (stage: Stage, phase: Phase, isContinued: boolean, load: Load): Promise<PhaseReport> => {
   const { contestants } = stage
   const logged = new Map(contestants.map(({ peer, postfix }) => [peer, postfix.log().length]))
   let mend: () => Promise<void>
   const loads = (): Promise<readonly (readonly [Contestant, Summary, readonly string[]])[]> =>
-    Promise.all(contestants.map(async contestant => {
+    whileAging(stage.holdfast, () => Promise.all(contestants.map(async contestant => {
       const tally = await runLoad(contestant.postfix.smtpPort, contestant.recipients, load)
       return [contestant, summarize(tally), tally.falseRejects] as const
-    }))
+    })))
   let results: Awaited<ReturnType<typeof loads>>
   if (phase.isBrokenFirst === true) {
     await insertNew(stage, phase, newNeeded(load.durationMs))

@@ -41,10 +41,8 @@ export type Stage = {
   stop(): Promise<void>
 }
 
-/** Holdfast's timers. The lifetimes are short, so that each known answer becomes stale within each phase. */
+/** The default of `deadline`. */
 export const deadlineMs = 2_000
-const timers = { deadline: `${deadlineMs}ms`, breaker: { reset: '1s' }, max_lag: '10s' }
-const lifetimes = { fresh_for: '3s', absent_for: '1s' }
 
 /** The maps of a platform, as `adopt` writes them. */
 const maps = {
@@ -63,16 +61,16 @@ const maps = {
 type MapName = keyof typeof maps
 const mapNames = Object.keys(maps) as readonly MapName[]
 
-/** Holdfast's configuration (JSON is YAML) on the unix socket DIR/s: the defaults, but for `more` and `lifetimes`. */
+/** Holdfast's configuration (JSON is YAML) on the unix socket DIR/s: the defaults, but for `more`. */
 export const holdfastConfig = (
   dir: string, { host, port, mariadb }: { host: string, port: number, mariadb: Mariadb },
-  more: Readonly<Record<string, unknown>>, lifetimes: Readonly<Record<string, string>> = {},
+  more: Readonly<Record<string, unknown>>,
 ): string => JSON.stringify({
   listen: [{ socketmap: `unix:${dir}/s`, mode: '0666' }],
   health: 'off',
   databases: { mail: { hosts: `${host}:${port}`, user: mariadb.user, password: mariadb.password, dbname: mariadb.database } },
   recipient_guard: ['virtual_domain', 'relay_domain'],
-  maps: Object.fromEntries(mapNames.map(name => [name, { ...maps[name], database: 'mail', ...lifetimes }])),
+  maps: Object.fromEntries(mapNames.map(name => [name, { ...maps[name], database: 'mail' }])),
   ...more,
 })
 
@@ -174,11 +172,12 @@ export const startStage = async (wanted: readonly Peer[]): Promise<Stage> => {
     const memcached = await startMemcached()
     stops.push(() => memcached.stop())
     const config = (dir: string, more: Readonly<Record<string, unknown>> = {}): string => holdfastConfig(
+      // max_lag is for the phase "replica stopped".
       dir, { host: proxy.host, port: proxy.port, mariadb },
-      { ...timers, redis: { host: redis.host, port: redis.port }, ...more }, lifetimes)
+      { max_lag: '10s', redis: { host: redis.host, port: redis.port }, ...more })
     const holdfast = await startHoldfast(dir => config(dir), {
       // The unit also gives Holdfast a state directory, for the snapshot and the copies.
-      env: { ...process.env, STATE_DIRECTORY: freshFolder() },
+      env: { ...process.env, STATE_DIRECTORY: freshFolder() }, canShift: true,
     })
     const configure: Stage['configure'] = more => holdfast.configure(config(holdfast.dir, more))
     stops.push(() => holdfast.stop())
