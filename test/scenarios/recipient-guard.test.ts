@@ -50,16 +50,13 @@ const more = ['1', '2', '3', '4', '5', '6'].map(n => `
 
 t.test('a domain in a file, or one that main.cf gets later, has no fewer recipients than before', async t => {
   const mariadb = await during(t, startMariadb({ sql: schema + more }))
-  const bed = await startBed(t, mixed, mariadb)
-  await move(t, bed)
-  const { postfix } = bed
+  const { bed: { postfix }, copies } = await moveOver(t, mixed, mariadb)
   const relayed = (await postfix.postconf('-h', 'relay_domains')).stdout.trim()
   t.equal((await postfix.postconf('-e', `relay_domains=later.example, ${relayed}`)).code, 0)
   settle(join(postfix.configDir, 'main.cf'))
   await postfix.reload()
   t.equal((await rcptReply(postfix.smtpPort, 'ann@later.example')).code, 250)
-  // For the copies of the tables.
-  await sleep(5_000)
+  await copies()
   await mariadb.sql('DELETE FROM alias')
   for (let n = 0; n < 3; n++) t.match(await rcptReply(postfix.smtpPort, `new${n}@text.example`), { code: 451 })
 })
