@@ -2,7 +2,9 @@
 import { loadClient } from '../caches/redis_client.js'
 import type { Config, MapConfig } from '../config/config.js'
 import { loadConfig, problemsOf } from '../config/load.js'
+import type { ConfigFile } from '../config/schema.js'
 import type { Log } from '../log.js'
+import type { ServerSettings } from '../mysql/server.js'
 import { loadDriver } from '../mysql/session.js'
 import { openSources } from '../tables/open.js'
 import type { OpenedSources, Sources } from '../tables/open.js'
@@ -54,15 +56,18 @@ export const readConfiguration = async (
   return { config: { ...loaded.config, maps, faults }, sources: opened.sources }
 }
 
+/** What the file says of all MySQL servers. */
+export const settingsOfServers = (
+  { connections, connect_timeout, breaker, deadline, soft_deadline, max_lag }: Omit<ConfigFile, 'role'>,
+): Omit<ServerSettings, 'onState'> => ({
+  ...serverDefaults, connections, connectTimeoutMs: connect_timeout, failures: breaker.failures,
+  resetMs: breaker.reset, statementMs: Math.max(deadline, minStatementMs),
+  silentMs: Math.max(soft_deadline, silentMs), maxLagMs: max_lag ?? null,
+})
+
 /** What is behind each map of a configuration; `last`: those to open maps by that now have faults. Connects nowhere. */
-export const openMapSources = (config: Config, log: Log, last?: Sources): OpenedSources => {
-  const { connections, connect_timeout, breaker, deadline, soft_deadline, max_lag } = config.file
-  return openSources(config.maps, {
-    ...serverDefaults, connections, connectTimeoutMs: connect_timeout, failures: breaker.failures,
-    resetMs: breaker.reset, statementMs: Math.max(deadline, minStatementMs),
-    silentMs: Math.max(soft_deadline, silentMs), maxLagMs: max_lag ?? null, onState: logServers(log),
-  }, map => {
+export const openMapSources = (config: Config, log: Log, last?: Sources): OpenedSources =>
+  openSources(config.maps, { ...settingsOfServers(config.file), onState: logServers(log) }, map => {
     log.repeated(`empty ${map}`, `map ${map}: the table has a row with an empty value; `
       + 'Holdfast skips it, as Postfix does')
   }, map => last?.has(map) === true ? last.of(map) : null)
-}

@@ -69,6 +69,12 @@ export const connectTo = async (t: Test, mariadb: Mariadb, changed: Partial<Targ
   return connection
 }
 
+/** For tests of what these settings do: nothing happens by itself unless a test lets it. */
+const stillSettings = serverSettings({
+  connections: 4, standing: 0, maxAgeMs: 600_000, connectTimeoutMs: 600_000, failures: 3, resetMs: 60_000,
+  silentMs: 60_000, statementMs: 60_000,
+})
+
 /** Servers that are closed after the test, and what their breakers said. */
 export const serversFor = (t: Test, changed: Partial<ServerSettings> = {}): {
   readonly servers: Servers
@@ -78,13 +84,14 @@ export const serversFor = (t: Test, changed: Partial<ServerSettings> = {}): {
 } => {
   const changes: { server: string, state: BreakerState, detail: string }[] = []
   const watchers = new Set<() => void>()
-  const servers = openServers(serverSettings({
+  const servers = openServers({
+    ...stillSettings,
     onState: (server, state, detail) => {
       changes.push({ server, state, detail })
       for (const watcher of watchers) watcher()
     },
     ...changed,
-  }))
+  })
   t.teardown(() => servers.close())
   return {
     servers, changes,

@@ -141,7 +141,7 @@ t.test('MySQL 9', { skip: noMysql }, async t => {
 
   await t.test('with max_lag a server that is no replica is believed; one cut off from its primary is not', async t => {
     await mysql.sql(`GRANT REPLICATION CLIENT ON *.* TO ${user}`)
-    const servers = openServers(serverSettings({ connections: 2, failures: 5, resetMs: 100, maxLagMs: 1 }))
+    const servers = openServers(serverSettings({ maxLagMs: 1 }))
     t.teardown(() => servers.close())
     const doubt = async (name: string): Promise<unknown> => {
       // Another log-in for another server object: what it knows of its replication is kept for a second.

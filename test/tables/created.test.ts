@@ -18,7 +18,7 @@ for (const { name, start, skip } of products) t.test(name, { skip }, async t => 
   const table = 'CREATE TABLE alias (address VARCHAR(90) PRIMARY KEY, goto VARCHAR(90));'
   const server = await start({ sql: `${table} CREATE TABLE other (a INT);` })
   t.teardown(() => server.stop())
-  const servers = openServers(serverSettings({ connections: 1 }))
+  const servers = openServers(serverSettings())
   t.teardown(() => servers.close())
   const { user, password, database: dbname, port } = server
   const createdBy = async (query: string): Promise<string | null> => {

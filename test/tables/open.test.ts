@@ -5,7 +5,7 @@ import { freshFolder, removeFolder } from '../fixtures/guard.js'
 import { startBed, untilSessions } from '../mysql/bed.js'
 import { serverSettings } from '../fixtures/server_settings.js'
 
-const settings = serverSettings({ failures: 5, resetMs: 100, idleMs: 600_000 })
+const settings = serverSettings()
 
 t.test('idle_interval of a .cf file: its unused connection is closed after that time', async t => {
   const mariadb = await startBed(t)
