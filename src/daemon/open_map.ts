@@ -133,6 +133,8 @@ const trustsIn = (
       losses: () => known.copies.of(index)?.losses ?? [],
       dropAbsences: () => known.dropAbsences(),
       onChange: (server, doubt, isOver) => {
+        // An administrator ended it: what was found before is no evidence any more, and what is there is to be again.
+        if (isOver && doubt.since <= trust.trustedAt) known.flush(null, systemClock.now())
         logChange(server, doubt, isOver)
         onDoubt(map.name)
       },

@@ -43,6 +43,20 @@ t.test('a truncated table is not believed until an administrator trusts it, by t
   )
 })
 
+t.test('a table that is emptied right after an administrator trusted it, with all of its rows, is not believed', async t => {
+  const keys = Array.from({ length: 20 }, (_, index) => `user${index}@example.com`)
+  const rows = keys.map(key => `('${key}', 'box')`).join(',')
+  const bed = await start(t, rows)
+  for (const key of keys) t.equal(await bed.ask(key), 'OK box')
+  await bed.mariadb.sql('TRUNCATE a')
+  t.match(await bed.ask('nobody@example.com'), /^TEMP distrusted/)
+  await bed.mariadb.sql(`INSERT INTO a VALUES ${rows}`)
+  t.match((await command(bed, 'trust', 'alias')).stdout, 'believed as it is now')
+  for (const key of keys) t.equal(await bed.ask(key), 'OK box')
+  await bed.mariadb.sql('TRUNCATE a')
+  t.match(await bed.ask('nobody@example.com'), /^TEMP distrusted/)
+})
+
 t.test('a doubt whose table has its keys again leaves nothing in the status', async t => {
   const keys = Array.from({ length: 20 }, (_, index) => `user${index}@example.com`)
   const rows = keys.map(key => `('${key}', 'box')`).join(',')
