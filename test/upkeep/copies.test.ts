@@ -179,6 +179,27 @@ t.test('a copy that could not be taken is tried again after a minute, two and fo
   }
 })
 
+t.test('after rows changed a copy is taken within a minute, and the next one copy_every after that', async t => {
+  const { keep, attempt, lookup, clock } = await bed(t)
+  const before = clock.timers()
+  const first = attempt()
+  const copies = keep(lookup)
+  t.equal(await first, '40 rows')
+  const times: number[] = []
+  for (const [change, minutes] of [[() => copies.retake('alias'), 1], [() => undefined, 15]] as const) {
+    // The timer of the next copy.
+    while (clock.timers() === before) await setTimeout(5)
+    await clock.advance(minute)
+    change()
+    const next = attempt()
+    await clock.advance(minutes * minute)
+    t.equal(await next, '40 rows')
+    times.push(copies.of('alias')[0]?.takenAt ?? 0)
+  }
+  const [changed = 0, regular = 0] = times
+  t.equal(regular - changed, 15 * minute)
+})
+
 t.test('a key that a new copy lacks is kept until the table, or one more copy, says so again', async t => {
   const { keep, again, next, lookup, ask, clock } = await bed(t)
   keep(lookup)
