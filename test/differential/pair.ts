@@ -90,15 +90,12 @@ type Daemon = { stop(): Promise<void> }
 type Moved = { readonly daemon: Daemon | null, readonly said: string }
 
 /**
- * Changes the configuration for the comparison. It turns copies off, since they take longer than the sessions and only
- * outages need them. It raises the deadline, since a busy machine may hold a lookup up for two seconds. And it makes
- * access tables defer in an outage: where their query fails, for instance for an expansion_limit, Postfix defers all
- * mail for that key, while Holdfast passes it on purpose.
+ * Changes the configuration for the comparison: access tables defer in an outage. Where their query fails, for instance
+ * for an expansion_limit, Postfix defers all mail for that key, while Holdfast passes it on purpose.
  */
-const withoutOutages = (yaml: string): string => {
+const deferringInOutages = (yaml: string): string => {
   const config = parseDocument(yaml)
-  const all = { health: 'off', copy_rows: 0, deadline: '50s', soft_deadline: '40s' }
-  for (const [name, value] of Object.entries(all)) config.set(name, value)
+  config.set('health', 'off')
   const maps = config.get('maps')
   for (const { value: map } of isMap(maps) ? maps.items : []) {
     if (!isMap(map)) continue
@@ -114,7 +111,7 @@ const moveOver = async ({ configDir, queueDir }: MadePostfix): Promise<Moved> =>
   const planned = await runAdopt({ configDir, output })
   if (planned.code === exitConfig) return { daemon: null, said: planned.output }
   if (planned.code !== 0) throw new Error(planned.output)
-  writeFileSync(output, withoutOutages(readFileSync(output, 'utf8')))
+  writeFileSync(output, deferringInOutages(readFileSync(output, 'utf8')))
   mkdirSync(join(queueDir, 'holdfast'))
   const daemon = await startServe(output)
   // On a busy machine the first connection to MariaDB may take longer than `adopt` waits for an answer.

@@ -183,8 +183,6 @@ export const copyOf = (rows: Readonly<Record<string, string>>, takenAt: number, 
 }
 
 export const aDay = 1_440 * minute
-/** stale_for is an hour, for tests that would otherwise wait for a week. */
-export const anHour = { freshForMs: 5 * minute, staleForMs: 60 * minute, absentForMs: 30_000 }
 /** The defaults. */
 export const week = { freshForMs: 5 * minute, staleForMs: 7 * aDay, absentForMs: 30_000 }
 export const down = unavailable('source-down', 'refused')

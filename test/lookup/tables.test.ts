@@ -23,7 +23,7 @@ const bed = async (t: Test) => {
     if (!defined.ok) throw new Error(JSON.stringify(defined.problems))
     return mysqlSource(defined.definition, servers.database(defined.definition.hosts, defined.definition.login))
   })
-  const staged = stage({}, { search: 'exact', tables, deadlineMs: 20_000, softDeadlineMs: 19_000 })
+  const staged = stage({}, { search: 'exact', tables })
   const { lookup, clock } = staged
   for (let number = 1; number <= 10; number++) await lookup.lookup(`user${number}@example.com`)
   t.strictSame(await lookup.lookup('nobody@example.com'), fresh('all'))

@@ -36,7 +36,7 @@ const bed = async (t: { teardown(action: () => unknown): void }) => {
   if (!defined.ok) throw new Error(JSON.stringify(defined.problems))
   const { definition } = defined
   const table = mysqlSource(definition, servers.database(definition.hosts, definition.login))
-  const staged = stage({}, { search: 'exact', tables: [table], deadlineMs: 20_000, softDeadlineMs: 19_000 })
+  const staged = stage({}, { search: 'exact', tables: [table] })
   const { lookup, clock } = staged
   /** Asks each key again, once what is known of it is stale. */
   const askAll = async (keys: readonly string[]): Promise<readonly unknown[]> => {

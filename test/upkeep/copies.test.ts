@@ -38,7 +38,7 @@ const bed = async (t: Test, folder: string | null = null) => {
   await mariadb.sql(`CREATE OR REPLACE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto VARCHAR(255));
     INSERT INTO alias VALUES ${valuesOf(numbersFrom(0, 40))}`)
   const table = openTable(t, mariadb, mariadb)
-  const staged = stage({}, { search: 'exact', tables: [table.source], deadlineMs: 20_000, softDeadlineMs: 19_000 })
+  const staged = stage({}, { search: 'exact', tables: [table.source] })
   const { clock, lookup } = staged
   const events: string[] = []
   let onEvent = (): void => undefined

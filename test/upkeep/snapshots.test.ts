@@ -10,7 +10,7 @@ import type { MysqlMap } from '../../src/lookup/maps.js'
 import { absent, byteString, found } from '../../src/outcome.js'
 import { Snapshots } from '../../src/upkeep/snapshots.js'
 import { freshFolder, removeFolder } from '../fixtures/guard.js'
-import { anHour, down, minute, stage } from '../lookup/stage.js'
+import { aDay, down, minute, stage } from '../lookup/stage.js'
 import type { Changes } from '../lookup/stage.js'
 
 const emptyMemory = (): Memory => new Memory({ entries: 1_000, bytes: 10_000_000, absentEntries: 100 })
@@ -158,11 +158,11 @@ t.test('what does not fit is kept aside beside what is kept aside already', asyn
 })
 
 t.test('an entry from too long ago is of no use', async t => {
-  const { ask, clock, start, source } = openStage(t, { 'info@example.com': 'a@b' }, { lifetimes: anHour })
+  const { ask, clock, start, source } = openStage(t, { 'info@example.com': 'a@b' })
   const { lookup, snapshots } = await start()
   await ask('info@example.com', lookup)
   await snapshots.close()
-  await clock.advance(61 * minute)
+  await clock.advance(7 * aDay + minute)
   source.fault = down
   t.match(await ask('info@example.com', (await start()).lookup), down)
 })
