@@ -10,6 +10,8 @@ export type MapIdentity = {
   readonly wholeDefinition?: string
   /** Of the servers that its tables are on. They may be exchanged, and rows are rows: no record carries it. */
   readonly hosts?: string
+  /** What it is called in Redis, where its name does not do: there is another map on the same tables elsewhere. */
+  readonly redisName?: string
 }
 
 /** The definition that a record of this cache key carries. */
@@ -17,7 +19,7 @@ export const definitionFor = ({ definition, wholeDefinition }: MapIdentity, key:
   isDerived(key) ? wholeDefinition ?? definition : definition
 
 /** Of an identity, what tells maps apart whose rows are the same. */
-export type NamedTables = Pick<MapIdentity, 'name' | 'definition' | 'hosts'>
+export type NamedTables = Pick<MapIdentity, 'name' | 'definition' | 'hosts' | 'redisName'>
 
 /**
  * By the name of each of the maps `now` the one of those `before`, if any, that it goes on with: that on the same

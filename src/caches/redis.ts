@@ -155,16 +155,16 @@ export class RedisAnswers {
   }
 
   /**
-   * By the name of each of `maps`, which are all that there are, the names under which Redis may have its answers, if
-   * Redis does not know it by its own: those that maps on the same tables had, on the same servers if possible, and
-   * never on those of another one of `maps`. Rejects with the server's error.
+   * By the name of each of `maps`, which are all that there are, what it may be called in Redis, if that does not know
+   * it as it is called now: as maps on the same tables were, on the same servers if possible, and never on those of
+   * another one of `maps`. Rejects with the server's error.
    */
   async formerNames(maps: readonly NamedTables[]): Promise<ReadonlyMap<string, readonly string[]>> {
     const noted = await this.#withUnsent(() => this.client.hgetall(namesKey(this.keyPrefix)))
     const standing = new Set(maps.map(fieldOf))
     const gone = Object.keys(noted).filter(field => !standing.has(field))
     return new Map(maps.filter(map => noted[fieldOf(map)] === undefined).map(map => {
-      const end = fieldOf({ ...map, name: '' })
+      const end = fieldOf({ ...map, redisName: '' })
       const formers = gone.filter(field => field.endsWith(end))
       const onItsServers = formers.filter(field => noted[field] === map.hosts)
       const alike = maps.filter(({ definition }) => definition === map.definition)

@@ -24,14 +24,17 @@ const placeOf = (key: string): number => {
   return (hash ^ (hash >>> 16)) & (wholePlaces - 1)
 }
 
+/** What a map is called in Redis. */
+export const redisNameOf = ({ name, redisName = name }: Pick<MapIdentity, 'name' | 'redisName'>): string => redisName
+
 /** The key in Redis under which the answer for `key` of `map` stands; another whole answer may stand there. */
-export const redisKey = (keyPrefix: string, map: Pick<MapIdentity, 'name'>, key: string): string =>
-  `${keyPrefix}${map.name}:${isDerived(key) ? `\0${placeOf(key)}` : toStorable(key)}`
+export const redisKey = (keyPrefix: string, map: Pick<MapIdentity, 'name' | 'redisName'>, key: string): string =>
+  `${keyPrefix}${redisNameOf(map)}:${isDerived(key) ? `\0${placeOf(key)}` : toStorable(key)}`
 
 /** The hash with a field for each name, and definition, of a map that Redis has answers of, and its servers. */
 export const namesKey = (keyPrefix: string): string => `${keyPrefix}names of maps`
 /** The field of a map in a hash of all maps. */
-export const fieldOf = ({ name, definition }: NamedTables): string => `${name} ${definition}`
+export const fieldOf = (map: NamedTables): string => `${redisNameOf(map)} ${map.definition}`
 
 /** What stands there: the record; before that of a whole answer, its own key. */
 export const storedOf = (map: MapIdentity, key: string, kept: Statement): Buffer => {

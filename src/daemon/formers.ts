@@ -3,11 +3,9 @@
  * no table of this configuration is kept for an hour: what was removed, or edited, by mistake is soon put back.
  */
 import { formersOf } from '../caches/map_identity.js'
-import type { Config } from '../config/config.js'
+import type { MapIdentity } from '../caches/map_identity.js'
 import type { Maps, MysqlMap } from '../lookup/maps.js'
 import { systemClock } from '../runtime/clock.js'
-import type { Sources } from '../tables/open.js'
-import { identityOf } from './identity.js'
 
 export type Formers = {
   /** By the name of the map that goes on with it. */
@@ -25,14 +23,11 @@ const keepMs = 3_600_000
 
 type Before = { readonly maps: Maps, readonly retired: Set<MysqlMap> }
 
-export const formersIn = (config: Config, sources: Pick<Sources, 'of'>, previous: Before | null): Formers => {
+/** `identities`: of the maps of this configuration. */
+export const formersIn = (identities: readonly MapIdentity[], previous: Before | null): Formers => {
   const current = [...previous?.maps.values() ?? []].filter(map => map.kind === 'mysql')
   const retired = previous?.retired ?? new Set<MysqlMap>()
   const returning = new Set(retired)
-  const identities = config.maps.flatMap(map => {
-    const opened = sources.of(map.name)
-    return opened.kind === 'text' ? [] : identityOf(opened.tables, config, map)
-  })
   const before = new Set([...current, ...returning])
   const formers = formersOf(identities, [...before].map(map => ({ ...map.identity, map })))
   const standing = new Set(identities.flatMap(({ name, definition }) => {

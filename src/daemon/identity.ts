@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { MapIdentity } from '../caches/map_identity.js'
 import type { Config, MapConfig } from '../config/config.js'
 import { nameOf } from '../mysql/hosts.js'
-import type { Table } from '../tables/open.js'
+import type { Sources, Table } from '../tables/open.js'
 
 const hashOf = (value: unknown): string =>
   createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16)
@@ -13,7 +13,7 @@ export const idsOf = (tables: readonly Table[]): readonly string[] =>
   tables.map(({ definition: { login, fingerprint } }) => hashOf([login.user, fingerprint]))
 
 /** 16 hexadecimal digits each, that change whenever a row, or a whole answer, of this map could; or its servers. */
-export const identityOf = (tables: readonly Table[], { search }: Config, map: MapConfig): MapIdentity => {
+const identityOf = (tables: readonly Table[], { search }: Config, map: MapConfig): MapIdentity & { hosts: string } => {
   const definition = hashOf([idsOf(tables), map.smtputf8])
   return {
     name: map.name, definition,
@@ -25,4 +25,17 @@ export const identityOf = (tables: readonly Table[], { search }: Config, map: Ma
       [...new Set([...search.localDomains, ...search.localDomainBytes ?? []])],
     ]),
   }
+}
+
+/** What identifies each map on MySQL, by its name. */
+export const identitiesOf = (config: Config, sources: Pick<Sources, 'of'>): ReadonlyMap<string, MapIdentity> => {
+  const identities = config.maps.flatMap(map => {
+    const opened = sources.of(map.name)
+    return opened.kind === 'text' ? [] : identityOf(opened.tables, config, map)
+  })
+  return new Map(identities.map(map => {
+    // In Redis one would be taken for the other when their names change.
+    const hasTwin = identities.some(({ definition, hosts }) => definition === map.definition && hosts !== map.hosts)
+    return [map.name, hasTwin ? { ...map, redisName: `${map.name}@${map.hosts}` } : map]
+  }))
 }

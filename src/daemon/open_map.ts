@@ -26,7 +26,7 @@ import { TableTrust } from '../trust/table_trust.js'
 import { createTargets, isKnownAsOurs, isKnownElsewhere, readElsewhere } from '../trust/known_elsewhere.js'
 import type { Neighbour } from '../trust/known_elsewhere.js'
 import type { Formers } from './formers.js'
-import { idsOf, identityOf } from './identity.js'
+import { idsOf } from './identity.js'
 import { logDoubt } from './state_log.js'
 
 /** What the maps of one configuration have in common. */
@@ -47,6 +47,8 @@ export type Surroundings = {
   readonly save: () => void
   /** What a reload replaces; null at the start. */
   readonly previous: { readonly config: Config } | null
+  /** Of the maps on MySQL, by their names. */
+  readonly identities: ReadonlyMap<string, MapIdentity>
   readonly formers: Formers
 }
 
@@ -62,10 +64,11 @@ export const openMap = (map: MapConfig, surroundings: Surroundings): ServedMap =
 const openMysqlMap = (
   map: MapConfig, plan: Plan, { tables }: Extract<Opened, { kind: 'mysql' }>, surroundings: Surroundings,
 ): MysqlMap => {
-  const { config, log, neighbours, previous, formers } = surroundings
+  const { config, log, neighbours, previous, identities, formers } = surroundings
   const { name, lifetimes, policy, search, absence, confirmForMs } = map
   const ids = idsOf(tables)
-  const identity = identityOf(tables, config, map)
+  const identity = identities.get(name)
+  if (identity === undefined) throw new Error(`map ${name} has no identity`)
   const former = formers.of.get(name) ?? null
   const earlier = former?.identity.definition === identity.definition ? former : null
   const places = former === null ? [] : placesOf(former.trust.ids, ids)

@@ -30,6 +30,7 @@ import { shareDoubts } from '../upkeep/share_doubts.js'
 import type { SharedDoubts } from '../upkeep/share_doubts.js'
 import { formersIn } from './formers.js'
 import type { Formers } from './formers.js'
+import { identitiesOf } from './identity.js'
 import { openMap } from './open_map.js'
 import type { Surroundings } from './open_map.js'
 import { logCanary, logCopies, logRedis, logRedisWrites } from './state_log.js'
@@ -80,9 +81,10 @@ export const openMaps = (
   const canaries = openCanaries(config, sources, log)
   // The maps inherit doubts before there is anybody to tell; Redis has those already.
   let doubts = null as SharedDoubts | null
-  const formers = formersIn(config, sources, previous)
+  const identities = identitiesOf(config, sources)
+  const formers = formersIn([...identities.values()], previous)
   const maps = openEachMap({
-    config, sources, log, redis: redis?.cache ?? null, canaries, previous, formers,
+    config, sources, log, redis: redis?.cache ?? null, canaries, previous, identities, formers,
     onDoubt: name => {
       doubts?.noteChange(name)
       save()

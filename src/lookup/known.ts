@@ -13,6 +13,7 @@ import { MapCopies } from '../caches/map_copies.js'
 import type { Copied } from '../caches/map_copies.js'
 import type { Memory } from '../caches/memory.js'
 import type { RedisCache } from '../caches/redis.js'
+import { redisNameOf } from '../caches/redis_records.js'
 import type { Absence, Lifetimes } from '../config/config.js'
 import type { Absent, ByteString, Found } from '../outcome.js'
 import { domainOf } from '../postfix/address.js'
@@ -91,8 +92,9 @@ export class Known {
     this.memory = parts.memory
     this.redis = parts.redis
     this.copies = parts.copies ?? new MapCopies(0)
-    // A reload may name a Redis where there was none, or another one.
-    this.isRedisRead = parts.redis === null || (parts.redis === earlier?.redis && earlier.isRedisRead)
+    // A reload may name a Redis where there was none, or another one; and there the map may be called otherwise now.
+    const isSameThere = earlier !== null && redisNameOf(earlier.identity) === redisNameOf(settings.identity)
+    this.isRedisRead = parts.redis === null || (parts.redis === earlier?.redis && earlier.isRedisRead && isSameThere)
     // The same object: lookups that began before a reload still write to the memory that they share.
     this.flushTimes = earlier?.flushTimes ?? new FlushTimes()
     this.#plan = settings.plan

@@ -80,7 +80,7 @@ export const preload = async (maps: readonly StoredMap[], log: Log, now = Date.n
     try {
       formerNames ??= await redis.formerNames(maps.map(map => map.identity))
       for (const former of formerNames.get(name) ?? []) {
-        for await (const rows of redis.all({ ...identity, name: former }, () => true)) {
+        for await (const rows of redis.all({ ...identity, redisName: former }, () => true)) {
           for (const [key, theirs] of rows) takeOver(known, key, theirs, now())
         }
       }

@@ -103,7 +103,7 @@ const readFormers = async (
   maps: readonly DoubtedMap[], stored: StoredDoubts, formerNames: ReadonlyMap<string, readonly string[]>,
 ): Promise<void> => {
   for (const { name, identity, trust } of maps) {
-    const formers = (formerNames.get(name) ?? []).map(former => ({ ...identity, name: former }))
+    const formers = (formerNames.get(name) ?? []).map(former => ({ ...identity, redisName: former }))
     for (const text of await stored.read(formers)) if (text !== null) trust.decode(text)
   }
 }

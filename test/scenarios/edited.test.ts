@@ -264,6 +264,38 @@ t.test('maps with one query on two servers swap names while Holdfast is stopped,
   }
 })
 
+t.test('maps with one query on two servers are renamed in an outage, and Redis has more than the rest, or is all that is left', async t => {
+  const second = await during(t, startMariadb({ sql: 'CREATE TABLE alias (address VARCHAR(255) PRIMARY KEY, goto TEXT NOT NULL, active TINYINT DEFAULT 1); INSERT INTO alias VALUES (\'one@other.example\', \'box\', 1), (\'user0@example.com\', \'there\', 1)' }))
+  const redis = await during(t, startRedis())
+  await fill(rows)
+  let prefix = 0
+  for (const [here, there] of [['two', 'one'], ['two', 'three']] as const) {
+    for (const left of ['all', 'Redis']) {
+      await t.test(`to ${here} and ${there}, ${left} is left`, async t => {
+        const more = { redis: { host: '127.0.0.1', port: redis.port, key_prefix: `${prefix++}:` } }
+        const mapsOf = (dir: string, first: string, other: string): string => {
+          const { maps, ...config } = JSON.parse(configOf(dir, [{ query }], first, more)) as { readonly maps: object }
+          const elsewhere = JSON.parse(configOf(dir, [{ query, hosts: `${second.host}:${second.port}` }], other)) as { readonly maps: object }
+          return JSON.stringify({ ...config, maps: { ...maps, ...elsewhere.maps } })
+        }
+        const holdfast = await during(t, startHoldfast(dir => mapsOf(dir, 'one', 'two')), 'kill')
+        t.strictSame(await answers(holdfast, 'one', asked), { OK: 50 })
+        t.strictSame(await answers(holdfast, 'two', ['one@other.example', 'user0@example.com']), { OK: 2 })
+        await Promise.all([mariadb.kill(), second.kill()])
+        await restart(holdfast, mapsOf(holdfast.dir, here, there), () => {
+          if (left === 'all') return
+          for (const file of ['snapshot', 'copies']) rmSync(`${holdfast.dir}/${file}`, { recursive: true, force: true })
+        })
+        t.strictSame(await answers(holdfast, here, asked), { OK: 50 }, here)
+        t.equal(await socketmapAsk(`${holdfast.dir}/s`, here, 'user0@example.com'), 'OK box')
+        t.equal(await socketmapAsk(`${holdfast.dir}/s`, there, 'user0@example.com'), 'OK there')
+        t.strictSame(await answers(holdfast, there, ['one@other.example']), { OK: 1 }, there)
+        await Promise.all([mariadb.start(), second.start()])
+      })
+    }
+  }
+})
+
 t.test('the table is emptied and its definition edited while Holdfast is stopped', async t => {
   for (const lost of ['nothing', 'the snapshot', 'the copies']) {
     await t.test(`${lost} is lost`, async t => {
