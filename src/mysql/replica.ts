@@ -59,6 +59,8 @@ const heard = new Map<string, Heard>()
 
 /** A replica that was away from its source counts as one that catches up for as long as that, but for so long (ms). */
 const longestCatchUpMs = 60 * 60_000
+/** Whether it was away when this process started, nobody can say: it counts as one that was, for so long (ms). */
+const firstCatchUpMs = 5 * 60_000
 
 export class Replication {
   readonly #maxLagMs: number | null
@@ -106,7 +108,7 @@ export class Replication {
 
   /**
    * A source that is cut off without a word leaves the I/O thread running and the replica zero seconds behind. For how
-   * long that has been so when this process starts, nobody can say: the first sign of the source ends the doubt.
+   * long that has been so when this process starts, nobody can say before the first sign of the source.
    */
   #silence(server: string, channel: Channel, maxLagMs: number): string | null {
     const { name, signs, heartbeats, heartbeatSeconds } = channel
@@ -117,11 +119,11 @@ export class Replication {
     const isSame = last?.signs === signs
     const at = isSame ? last.at : now
     const isFirst = last === undefined || (last.isFirst && isSame)
-    const behindUntil = last === undefined ? 0 : behindUntilOf(last, now, maxLagMs, isSame, heartbeats)
+    const behindUntil = last === undefined ? now + firstCatchUpMs : behindUntilOf(last, now, maxLagMs, isSame, heartbeats)
     heard.set(place, { signs, heartbeats, at, isFirst, lookedAt: now, behindUntil })
     const silentMs = now - at
     if (!isFirst && silentMs <= maxLagMs) {
-      return now < behindUntil ? 'the replica was away from its primary, and may not have caught up yet' : null
+      return now < behindUntil ? 'the replica may have been away from its primary, and not caught up yet' : null
     }
     const heartbeat = heartbeatSeconds === null ? '' : `; its heartbeat comes every ${heartbeatSeconds} s`
     const time = `${Math.round(silentMs / 1_000)} s`
