@@ -119,11 +119,12 @@ export class Replication {
     const isSame = last?.signs === signs
     const at = isSame ? last.at : now
     const isFirst = last === undefined || (last.isFirst && isSame)
-    const behindUntil = last === undefined ? now + firstCatchUpMs : behindUntilOf(last, now, maxLagMs, isSame, heartbeats)
+    const behindUntil = last === undefined ? now + firstCatchUpMs
+      : behindUntilOf(last, now, maxLagMs, isSame, heartbeats)
     heard.set(place, { signs, heartbeats, at, isFirst, lookedAt: now, behindUntil })
     const silentMs = now - at
     if (!isFirst && silentMs <= maxLagMs) {
-      return now < behindUntil ? 'the replica may have been away from its primary, and not caught up yet' : null
+      return now >= behindUntil ? null : 'the replica may have been away from its primary, and not caught up yet'
     }
     const heartbeat = heartbeatSeconds === null ? '' : `; its heartbeat comes every ${heartbeatSeconds} s`
     const time = `${Math.round(silentMs / 1_000)} s`
