@@ -44,8 +44,11 @@ export class MapTrust {
 
   /** The doubts as text, for Redis and the snapshot. */
   encode(): string {
-    const { trustedAt, doubts, ids } = this
-    return JSON.stringify({ trustedAt, doubts, created: this.tables.map(({ created }) => created), ids })
+    const { trustedAt, doubts, ids, tables } = this
+    return JSON.stringify({
+      trustedAt, trusted: tables.map(table => table.trustedAt), doubts, ids,
+      created: tables.map(({ created }) => created),
+    })
   }
 
   /**
@@ -53,20 +56,25 @@ export class MapTrust {
    * Any other text is ignored. Gives the places of its tables here.
    */
   decode(text: string): readonly number[] {
-    const { trustedAt, doubts, created, ids } = parse(text)
+    const encoded = parse(text)
+    const { doubts, created, ids } = encoded
     const places = placesOf(ids.length === 0 ? this.ids : ids, this.ids)
     for (const [index, table] of this.tables.entries()) {
       const own = doubts.filter(each => places[each.table] === index)
-      table.adopt(own.map(({ server, ...doubt }) => [server, doubt]), trustedAt, created[places.indexOf(index)] ?? [])
+      const place = places.indexOf(index)
+      table.adopt(own.map(({ server, ...doubt }) => [server, doubt]), trustedIn(encoded, place), created[place] ?? [])
     }
     return places
   }
 
   /** Whether such a text has all doubts that there are here, and the last `holdfast trust`; null has none. */
   isIn(text: string | null): boolean {
-    const { trustedAt, doubts, ids } = parse(text ?? '')
+    const encoded = parse(text ?? '')
+    const { doubts, ids } = encoded
     const places = placesOf(ids.length === 0 ? this.ids : ids, this.ids)
-    return this.trustedAt <= trustedAt && this.doubts.every(({ table, server, since }) => doubts.some(each =>
+    const isTrusted = this.tables.every(({ trustedAt }, index) =>
+      trustedAt <= trustedIn(encoded, places.indexOf(index)))
+    return isTrusted && this.doubts.every(({ table, server, since }) => doubts.some(each =>
       places[each.table] === table && each.server === server && each.since === since))
   }
 
@@ -96,13 +104,20 @@ export class MapTrust {
 type ServerText = readonly [server: string, text: string]
 
 type Encoded = {
+  /** The latest time of all tables. */
   readonly trustedAt: number
+  /** By table: one that was in no doubt then keeps its evidence. What an earlier version encoded has none. */
+  readonly trusted: readonly number[]
   readonly doubts: readonly TableDoubt[]
   /** By table. */
   readonly created: readonly (readonly ServerText[])[]
   /** Of the tables; what an earlier version encoded has none. */
   readonly ids: readonly string[]
 }
+
+/** When an administrator last said that the table in that place is right as it is (epoch ms); 0: never. */
+const trustedIn = ({ trustedAt, trusted }: Encoded, place: number): number =>
+  trusted.length === 0 ? trustedAt : trusted[place] ?? 0
 
 const isTableDoubt = (value: unknown): value is TableDoubt => isDoubt(value) && 'table' in value && 'server' in value
   && typeof value.table === 'number' && typeof value.server === 'string'
@@ -111,7 +126,7 @@ const isServerText = (value: unknown): value is ServerText =>
   Array.isArray(value) && value.length === 2 && value.every(each => typeof each === 'string')
 
 const parse = (text: string): Encoded => {
-  const nothing = { trustedAt: 0, doubts: [], created: [], ids: [] }
+  const nothing = { trustedAt: 0, trusted: [], doubts: [], created: [], ids: [] }
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -119,11 +134,12 @@ const parse = (text: string): Encoded => {
     return nothing
   }
   if (typeof value !== 'object' || value === null) return nothing
-  const { trustedAt, doubts, created, ids } = value as Readonly<Record<string, unknown>>
+  const { trustedAt, trusted, doubts, created, ids } = value as Readonly<Record<string, unknown>>
   if (typeof trustedAt !== 'number' || !Array.isArray(doubts)) return nothing
   const tables: readonly unknown[] = Array.isArray(created) ? created : []
   return {
     trustedAt, doubts: doubts.filter(isTableDoubt),
+    trusted: Array.isArray(trusted) ? trusted.map(at => typeof at === 'number' ? at : 0) : [],
     created: tables.map(table => Array.isArray(table) ? table.filter(isServerText) : []),
     ids: Array.isArray(ids) ? ids.map(String) : [],
   }
