@@ -161,6 +161,8 @@ export class Daemon {
       redis?.close()
       throw error
     }
+    // What a map has learned that is taken away now is in the file for the next start.
+    await this.#snapshots.save()
     // From here nothing can fail: all maps change between two requests, but for those that are new.
     this.#maps = openMaps(config, sources, this.#log, before, { save: this.#save, redis, recall: this.#recallKept })
     const isAnyGone = [...before.maps.values()].some(map => map.kind === 'mysql' && this.#maps.retired.has(map))

@@ -167,9 +167,6 @@ t.test('a reload takes a map away, or edits it, and a restart brings it back, in
       await t.test(`${mistaken[0] === other ? 'taken away' : 'edited'}, ${happens}`, async t => {
         const more = { copy_rows: 0 }
         const holdfast = await start(t, [{ query }], more)
-        // What was learned half a minute ago is in the file.
-        await holdfast.stop()
-        await holdfast.start()
         await reload(holdfast, configOf(holdfast.dir, mistaken, mistaken[0] === other ? 'another' : 'alias', more))
         await restart(holdfast, configOf(holdfast.dir, [{ query }], 'alias', more), () =>
           happens === 'an outage' ? mariadb.kill() : mariadb.sql('TRUNCATE alias'))
