@@ -48,11 +48,15 @@ export const writePieces = async (path: string, pieces: Iterable<Buffer>): Promi
   return replaceFile(path, append => appendTo(append, start, pieces))
 }
 
-/** Appends to a file that ends at `end`; resolves with its new end. Rejects with the system's error. */
+/**
+ * Appends to a file that ends at `end`; resolves with its new end. Rejects with the system's error, or if the file is
+ * shorter: somebody has changed it.
+ */
 export const appendPieces = async (path: string, end: PieceEnd, pieces: Iterable<Buffer>): Promise<PieceEnd> => {
   const file = await open(path, 'r+')
   try {
     let at = end.size
+    if ((await file.stat()).size < at) throw new Error('somebody has cut it short')
     const next = await appendTo(async bytes => {
       // Of a disk that is nearly full the last room is taken without an error: that comes with the next write.
       for (let done = 0; done < bytes.length;) {

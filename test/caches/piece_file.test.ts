@@ -34,6 +34,13 @@ t.test('what is appended is read after what was there', async t => {
   t.strictSame(await readAll(path), { pieces: [...texts(pieces), 'one', 'two, which is longer'], problem: null })
 })
 
+t.test('nothing is appended to a file that somebody has cut short: it could not be read', async t => {
+  const path = join(folder, 'cut')
+  const end = await writePieces(path, pieces)
+  writeFileSync(path, '')
+  await t.rejects(appendPieces(path, end, [Buffer.from('one')]), { message: 'somebody has cut it short' })
+})
+
 t.test('a file that isn\'t there is told from one that is damaged', async t => {
   t.strictSame(await readAll(join(folder, 'none')), { pieces: [], problem: 'none' })
 })
