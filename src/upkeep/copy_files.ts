@@ -109,14 +109,18 @@ const formerPlace = (maps: readonly MysqlMap[], { name, index }: CopyFile): Plac
   return map?.tables[table] === undefined ? null : { map, table }
 }
 
-/** Removes what is no copy that a table has, or an older one of it, unless it was written lately, or is damaged. */
+/**
+ * Removes what is no copy that a table has, or an older one of it, if it was written a week before the newest file: not
+ * after a week in which this node was off. Not what is damaged.
+ */
 const removeUseless = async (files: readonly CopyFile[], maps: readonly MysqlMap[]): Promise<void> => {
   const used = new Set(maps.flatMap(({ copies, tables }) => tables.map((_, table) => copies.evidence(table)?.id)))
+  const writtenAt = await Promise.all(files.map(({ path }) => stat(path).then(({ mtimeMs }) => mtimeMs, () => 0)))
+  const newestAt = Math.max(...writtenAt)
   // The newest comes first.
-  for (const { path, id, pieces } of files) {
+  for (const [index, { path, id, pieces }] of files.entries()) {
     if (used.delete(id) || pieces.length === 0) continue
-    const writtenAt = await stat(path).then(({ mtimeMs }) => mtimeMs, () => Infinity)
-    if (Date.now() - writtenAt > keepAsideMs) await unlink(path).catch(() => undefined)
+    if (newestAt - (writtenAt[index] ?? newestAt) > keepAsideMs) await unlink(path).catch(() => undefined)
   }
 }
 

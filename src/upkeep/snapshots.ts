@@ -87,7 +87,8 @@ export const recallEntry = (
 
 const asideNow = (path: string, clock: Clock): string => `${path}.before.${clock.now()}`
 
-type Aside = { readonly path: string, readonly writtenAt: number }
+/** `keptAt`: epoch ms; it may have been written long before. */
+type Aside = { readonly path: string, readonly keptAt: number }
 
 /** The files that were kept aside, the oldest first. Never rejects. */
 const asidesOf = async (path: string): Promise<readonly Aside[]> => {
@@ -95,17 +96,17 @@ const asidesOf = async (path: string): Promise<readonly Aside[]> => {
   const first = `${basename(path)}.before`
   // That of an earlier version has no number.
   const asides = names.filter(name => name === first || (name.startsWith(`${first}.`) && /\.\d+$/.test(name)))
-  const found = await Promise.all(asides.map(async name => {
+  const kept = await Promise.all(asides.map(async name => {
     const aside = join(dirname(path), name)
-    const writtenAt = await stat(aside).then(({ mtimeMs }) => mtimeMs, () => null)
-    return writtenAt === null ? [] : { path: aside, writtenAt }
+    const time = name.slice(first.length + 1)
+    return { path: aside, keptAt: time === '' ? (await stat(aside).catch(() => null))?.mtimeMs ?? 0 : Number(time) }
   }))
-  return found.flat().toSorted((a, b) => a.writtenAt - b.writtenAt)
+  return kept.toSorted((a, b) => a.keptAt - b.keptAt)
 }
 
 /** Those that are still to be read. */
-const keptOf = (asides: readonly Aside[]): readonly Aside[] =>
-  asides.slice(-maxAsides).filter(({ writtenAt }) => Date.now() - writtenAt < keepAsideMs)
+const keptOf = (asides: readonly Aside[], now: number): readonly Aside[] =>
+  asides.slice(-maxAsides).filter(({ keptAt }) => now - keptAt < keepAsideMs)
 
 const doubtsOf = ({ name, trust }: MysqlMap): SavedEntry => [name, doubtsKey, trust.encode(), 0, true]
 
@@ -181,8 +182,8 @@ export class Snapshots {
   recallKept({ path, maps }: Saved, names: ReadonlySet<string>): Promise<void> {
     return this.#saving = this.#saving.then(async () => {
       if (path === null || names.size === 0) return
-      const { log } = this.#parts
-      for (const aside of keptOf(await asidesOf(path))) await recallSnapshot(aside.path, maps, log, names)
+      const { log, clock } = this.#parts
+      for (const aside of keptOf(await asidesOf(path), clock.now())) await recallSnapshot(aside.path, maps, log, names)
       if (this.#keptAs !== null) await recallSnapshot(path, maps, log, names)
     })
   }
@@ -197,7 +198,7 @@ export class Snapshots {
     const { log, clock } = this.#parts
     const asides = await asidesOf(path)
     const useful: string[] = []
-    for (const aside of keptOf(asides)) {
+    for (const aside of keptOf(asides, clock.now())) {
       if ((await recallSnapshot(aside.path, maps, log)).foreign > 0) useful.push(aside.path)
     }
     this.#useless = asides.flatMap(aside => useful.includes(aside.path) ? [] : aside.path)
@@ -265,10 +266,11 @@ export class Snapshots {
     for (const { name, trust } of maps) this.#doubts.set(name, trust.encode())
     // Somebody may have removed it.
     if (this.#keptAs !== null) await rename(path, this.#keptAs).catch(unlessGone)
-    for (const aside of this.#useless) await unlink(aside).catch(() => undefined)
     this.#keptAs = null
-    this.#useless = []
     const end = await writePieces(path, wholeOf(maps))
+    // Until now they may have been the only ones to have some of it.
+    for (const aside of this.#useless) await unlink(aside).catch(() => undefined)
+    this.#useless = []
     this.#file = { path, size: end.size, at: this.#parts.clock.now(), end }
     this.#parts.log.debug(`snapshot: ${path} written, ${end.size} bytes`)
   }

@@ -9,6 +9,7 @@ import { Memory } from '../../src/caches/memory.js'
 import type { MysqlMap } from '../../src/lookup/maps.js'
 import { absent } from '../../src/outcome.js'
 import { keepCopies } from '../../src/upkeep/copies.js'
+import { readCopyFiles } from '../../src/upkeep/copy_files.js'
 import { freshFolder } from '../fixtures/guard.js'
 import { startMariadb } from '../fixtures/mariadb.js'
 import { aDay, minute, stage } from '../lookup/stage.js'
@@ -272,6 +273,21 @@ t.test('the file of a copy that no table has any use for is removed a week after
   const second = keep(open(), true)
   await second.readFiles()
   t.strictSame(readdirSync(folder).toSorted(), [current, 'mail.1', current.replace('alias', 'recent')])
+  t.match(second.of('alias'), [{ rows: 40 }])
+})
+
+t.test('the file of a copy is there after a week in which the node was off, for a map whose fault is mended then', async t => {
+  const folder = freshFolder()
+  const { keep, next, lookup, open } = await bed(t, folder)
+  const first = keep(lookup)
+  await next()
+  const current = await written(folder)
+  first.close()
+  const weekAgo = Date.now() / 1_000 - 7 * 86_400 - 60
+  utimesSync(join(folder, current), weekAgo, weekAgo)
+  await readCopyFiles(folder, [], () => undefined)
+  const second = keep(open(), true)
+  await second.readFiles()
   t.match(second.of('alias'), [{ rows: 40 }])
 })
 

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -155,6 +155,35 @@ t.test('what does not fit is kept aside beside what is kept aside already', asyn
   t.match(await of('new@example.com', { definition: '0123456789abcdef' }), down, 'and the second')
   t.match(await of('new@example.com', { definition }), { kind: 'found' })
   t.match(await of('info@example.com', {}), { kind: 'found' })
+})
+
+t.test('what a node kept aside that was off for a week before is read when its map is mended', async t => {
+  const { ask, clock, start, source, path } = openStage(t, { 'info@example.com': 'a@b' })
+  const first = await start()
+  await ask('info@example.com', first.lookup)
+  await first.snapshots.close()
+  const weekAgo = clock.now() / 1_000 - 8 * 86_400
+  utimesSync(path, weekAgo, weekAgo)
+  const mistaken = await start({ definition: 'fedcba9876543210' })
+  await mistaken.snapshots.close()
+  source.fault = down
+  t.match(await ask('info@example.com', (await start()).lookup), { kind: 'found', age: 'stale' })
+})
+
+t.test('what is kept aside, and is of use again, stays until it is saved elsewhere', async t => {
+  const { ask, start, source, path } = openStage(t, { 'info@example.com': 'a@b' })
+  const first = await start()
+  await ask('info@example.com', first.lookup)
+  await first.snapshots.close()
+  const mistaken = await start({ definition: 'fedcba9876543210' })
+  await mistaken.snapshots.close()
+  const mended = await start()
+  // Nothing can be written.
+  mkdirSync(`${path}.new`)
+  await mended.snapshots.save()
+  t.match(mended.snapshots.problem, { text: /can't be written/ })
+  source.fault = down
+  t.match(await ask('info@example.com', (await start()).lookup), { kind: 'found', age: 'stale' })
 })
 
 t.test('an entry from too long ago is of no use', async t => {
