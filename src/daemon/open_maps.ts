@@ -68,8 +68,8 @@ export type OpenHooks = {
   readonly save: () => void
   /** The Redis of this configuration, opened ahead. */
   readonly redis: OpenedRedis | null
-  /** Reads the snapshot into these maps; a reload into those that it finds unknown: else it has what is in memory. */
-  readonly recall: (maps: Maps, unknownBefore: ReadonlySet<string>) => Promise<void>
+  /** Reads the snapshot into these maps; a reload into those that are new or edited: else it has what is in memory. */
+  readonly recall: (maps: Maps, changed: ReadonlySet<string>) => Promise<void>
 }
 
 /** Connects in the background. `previous` stays open and usable. */
@@ -92,7 +92,7 @@ export const openMaps = (
     save,
   })
   const mysqlMaps = [...maps.values()].filter(map => map.kind === 'mysql')
-  const unknownBefore = namesWithout(formers, mysqlMaps)
+  const { changed, unknownBefore } = changesOf(formers, mysqlMaps)
   const channel = redis === null ? null : openFlushes(redis, maps, log)
   doubts = redis === null ? null : openDoubts(redis.cache, mysqlMaps, log)
   const announce: OpenMaps['announce'] = flush => channel?.announce(flush) ?? Promise.resolve(null)
@@ -105,7 +105,7 @@ export const openMaps = (
   })
   const evidence = bringEvidence({
     maps: mysqlMaps, copies, clock: systemClock, log,
-    recall: () => recall?.(maps, unknownBefore) ?? Promise.resolve(),
+    recall: () => recall?.(maps, changed) ?? Promise.resolve(),
     redisTried: Promise.all([redis?.cache.tried, channel?.tried, doubts?.tried]),
   })
   const ends = mysqlMaps.flatMap(map => [
@@ -131,9 +131,17 @@ export const openMaps = (
   }
 }
 
-/** The names of the maps that go on with none. In `openMaps` this would keep the former ones with it. */
-const namesWithout = ({ of }: Formers, maps: readonly MysqlMap[]): ReadonlySet<string> =>
-  new Set(maps.flatMap(({ name }) => of.has(name) ? [] : name))
+/**
+ * The names of the maps that go on with none, or with none on the same tables. In `openMaps` this would keep the former
+ * ones with it.
+ */
+const changesOf = (
+  { of }: Formers, maps: readonly MysqlMap[],
+): { readonly changed: ReadonlySet<string>, readonly unknownBefore: ReadonlySet<string> } => {
+  const changed = maps.filter(({ name, identity }) => of.get(name)?.identity.definition !== identity.definition)
+  const names = changed.map(({ name }) => name)
+  return { changed: new Set(names), unknownBefore: new Set(names.filter(name => !of.has(name))) }
+}
 
 const openEachMap = (surroundings: Omit<Surroundings, 'neighbours' | 'siblings'>): Maps => {
   const { config } = surroundings

@@ -138,6 +138,21 @@ t.test('the next reload undoes a mistaken one, also in an outage, and with the t
   }
 })
 
+t.test('a map has the wrong query at the start, and a reload mends it, in an outage or with the table emptied', async t => {
+  for (const happens of ['an outage', 'the table is emptied']) {
+    await t.test(happens, async t => {
+      const holdfast = await start(t, [{ query }], { copy_rows: 0 })
+      const wrong = configOf(holdfast.dir, [{ query: query.replace('active=1', 'active=2') }], 'alias', { copy_rows: 0 })
+      await restart(holdfast, wrong, () => happens === 'an outage' ? mariadb.kill() : mariadb.sql('TRUNCATE alias'))
+      t.strictSame(await answers(holdfast, 'alias', asked), { TEMP: 50 })
+      await reload(holdfast, configOf(holdfast.dir, [{ query }], 'alias', { copy_rows: 0 }))
+      await holdfast.logged(/snapshot: 50 answers recalled/)
+      t.strictSame(await answers(holdfast, 'alias', asked), { OK: 50 })
+      if (happens === 'an outage') await mariadb.start()
+    })
+  }
+})
+
 t.test('a map is faulty at the start, and a reload mends it, in an outage or with the table emptied', async t => {
   const configWith = (dir: string, cf: readonly string[] | null): string => {
     const { maps: second } = JSON.parse(configOf(dir, [other], 'second')) as { readonly maps: object }
