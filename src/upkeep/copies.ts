@@ -133,7 +133,7 @@ export const keepCopies = (
     }),
     readFiles: async () => {
       if (folder === null) return
-      await readCopyFiles(folder, maps.filter(({ config }) => !config.sensitive), onProblem)
+      await readCopyFiles(folder, maps.filter(({ config }) => !config.sensitive), clock.now(), onProblem)
     },
     start: () => { if (slots.length > 0) void takeDue() },
     retake: map => {

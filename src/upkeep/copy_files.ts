@@ -45,9 +45,12 @@ const placeIn = (file: string): Pick<CopyFile, 'name' | 'index'> | null => {
   }
 }
 
-/** Reads the files, where a table has no copy yet. Tells what is wrong with one by its map. Never rejects. */
+/**
+ * Reads the files, where a table has no copy yet. Tells what is wrong with one by its map. Never rejects. `now`: epoch
+ * ms.
+ */
 export const readCopyFiles = async (
-  folder: string, maps: readonly MysqlMap[], onProblem: (map: string, problem: string) => void,
+  folder: string, maps: readonly MysqlMap[], now: number, onProblem: (map: string, problem: string) => void,
 ): Promise<void> => {
   const names = await readdir(folder).catch((error: unknown) => {
     // Else there are none yet.
@@ -60,7 +63,8 @@ export const readCopyFiles = async (
     return []
   })
   const files = (await Promise.all(names.map(name => readFile(folder, name)))).filter(file => file !== null)
-    .sort((a, b) => b.takenAt - a.takenAt)
+    // One from the future comes last: the clock was set back, and the other one of its table may be newer.
+    .sort((a, b) => Number(a.takenAt > now) - Number(b.takenAt > now) || b.takenAt - a.takenAt)
   const left: CopyFile[] = []
   for (const file of files) {
     const places = fittingPlaces(maps, file).filter(({ fit }) => fit === 'servers')
@@ -116,7 +120,7 @@ const formerPlace = (maps: readonly MysqlMap[], { name, index }: CopyFile): Plac
 const removeUseless = async (files: readonly CopyFile[], maps: readonly MysqlMap[]): Promise<void> => {
   const used = new Set(maps.flatMap(({ copies, tables }) => tables.map((_, table) => copies.evidence(table)?.id)))
   const writtenAt = await Promise.all(files.map(({ path }) => stat(path).then(({ mtimeMs }) => mtimeMs, () => 0)))
-  const newestAt = Math.max(...writtenAt)
+  const newestAt = Math.min(Date.now(), Math.max(...writtenAt))
   // The newest comes first.
   for (const [index, { path, id, pieces }] of files.entries()) {
     if (used.delete(id) || pieces.length === 0) continue

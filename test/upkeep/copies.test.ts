@@ -285,10 +285,29 @@ t.test('the file of a copy is there after a week in which the node was off, for 
   first.close()
   const weekAgo = Date.now() / 1_000 - 7 * 86_400 - 60
   utimesSync(join(folder, current), weekAgo, weekAgo)
-  await readCopyFiles(folder, [], () => undefined)
-  const second = keep(open(), true)
+  await readCopyFiles(folder, [], Date.now(), () => undefined)
+  const second = keep(open({}, emptyMemory(), new MapCopies(1)), true)
   await second.readFiles()
   t.match(second.of('alias'), [{ rows: 40 }])
+})
+
+t.test('a file from when the clock was ahead takes no newer one\'s place', async t => {
+  const folder = freshFolder()
+  const { clock, keep, next, until, lookup, open } = await bed(t, folder)
+  clock.set(clock.now() + aDay)
+  const first = keep(lookup)
+  await next()
+  const current = await written(folder)
+  const firstBytes = readFileSync(join(folder, current))
+  clock.set(clock.now() - aDay)
+  await until(/^41 rows/, () => mariadb.sql(`INSERT INTO alias VALUES ${valuesOf([40])}`))
+  while (readFileSync(join(folder, current)).equals(firstBytes)) await setTimeout(5)
+  first.close()
+  // Of when the map had another name.
+  writeFileSync(join(folder, current.replace('alias', 'former')), firstBytes)
+  const second = keep(open({}, emptyMemory(), new MapCopies(1)), true)
+  await second.readFiles()
+  t.match(second.of('alias'), [{ rows: 41 }])
 })
 
 t.test('the file of a copy by an earlier version, without an id in its name, is read', async t => {
