@@ -28,7 +28,7 @@ export const cuts: readonly Cut[] = [
   },
   {
     rule: 3, what: 'the server that a doubt is about', file: 'src/trust/table_trust.ts',
-    from: 'if (this.#doubts.has(server)) return doubted', to: 'if (this.#doubts.size > 0) return doubted',
+    from: 'if (this.doubts.has(server)) return doubted', to: 'if (this.doubts.size > 0) return doubted',
     test: 'test/trust/table_trust.test.ts',
   },
   {
@@ -65,7 +65,7 @@ export const cuts: readonly Cut[] = [
   },
   {
     rule: 11, what: 'the found answer that a neighbour\'s absence does not replace', file: 'src/lookup/known.ts',
-    from: 'if (told.outcome.kind === \'absent\' && isEvidence(ours)) return false', to: '',
+    from: 'if (theirs.outcome.kind === \'absent\' && isEvidence(ours)) return false', to: '',
   },
   {
     rule: 12, what: 'what a flush makes stale', file: 'src/lookup/known.ts',

@@ -47,11 +47,11 @@ const tryAll = async (sink: SmtpSink, table: (map: MapName) => string): Promise<
       const { code, text } = await session.rcpt(recipient)
       replies.push(`${recipient}: ${code} ${text}`)
     }
+    const before = sink.received.length
     const { text } = await session.data('Subject: to all\n\nhello\n')
     await session.quit()
     const queueId = /queued as (\w+)/.exec(text)?.[1]
     if (queueId === undefined) throw new Error(`not queued: ${text}`)
-    const before = sink.received.length
     // qmgr(8) says so when all recipients have been dealt with.
     await postfix.logged(new RegExp(`${queueId}: removed`))
     return { replies, delivered: sink.received.slice(before).flatMap(message => message.recipients).sort() }
