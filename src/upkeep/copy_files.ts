@@ -14,7 +14,7 @@ import { listedId, readHead } from '../caches/copy_head.js'
 import { readPieces } from '../caches/piece_file.js'
 import { messageOf } from '../log.js'
 import type { MysqlMap } from '../lookup/maps.js'
-import { keepAsideMs } from './snapshots.js'
+import { keepAsideMs } from './asides.js'
 
 export const copyFile = (folder: string, map: string, index: number, { id }: Pick<Copy, 'id'>): string =>
   join(folder, `${encodeURIComponent(map)}.${index}.${id}`)

@@ -1,15 +1,14 @@
 /**
- * What the maps know, in a file: a restart in the middle of an outage still knows
- * it, and kill -9 loses at most half a minute of it, but no doubt, and no domain of ours. The file is written as
- * a whole now and then; in between, what changed is appended.
+ * What the maps know, in a file: a restart in the middle of an outage still knows it, and kill -9 loses at most half a
+ * minute of it, but no doubt, and no domain of ours. The file is written as a whole now and then; in between, what
+ * changed is appended.
  *
  * The first piece names the format, and the maps with their definitions. Each other one is a JSON array of entries: the
  * map, the key, the record (caches/entry.ts; '' if the key was forgotten), when
  * somebody last asked for the key (epoch ms), and whether it outlives an outage.
  * The last entry for a key counts.
  */
-import { readdir, rename, stat, unlink } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { rename, unlink } from 'node:fs/promises'
 import { decodeRecord, encodeRecord, foreignDefinition, isForeign, recordHead } from '../caches/entry.js'
 import { definitionFor, formersOf } from '../caches/map_identity.js'
 import type { NamedTables } from '../caches/map_identity.js'
@@ -20,6 +19,7 @@ import type { Maps, MysqlMap, ServedMap } from '../lookup/maps.js'
 import type { Log } from '../log.js'
 import { messageOf } from '../log.js'
 import type { Clock } from '../runtime/clock.js'
+import { asideNow, asidesOf, keptOf } from './asides.js'
 
 type SavedEntry = readonly [map: string, key: string, record: string, askedAt: number, isKept: boolean]
 
@@ -31,10 +31,6 @@ const wholeEveryMs = 3_600_000
 const spareBytes = 4 * 1_048_576
 /** It takes about a millisecond to make a piece of so many entries; lookups are answered in between. */
 const perPiece = 200
-/** A file with entries that don't fit the configuration is kept for so long (ms): that may be a mistake. */
-export const keepAsideMs = 7 * 86_400_000
-/** Of more such files the newest are kept. */
-const maxAsides = 5
 /** The key of the entry with a map's doubts: nobody can ask for an empty key. */
 const doubtsKey = ''
 const format = ['holdfast snapshot', 3]
@@ -84,29 +80,6 @@ export const recallEntry = (
   known.recall(key, { ...decoded, table: places[decoded.table] ?? -1 }, askedAt, isKept)
   return record.startsWith(recordHead(foreignDefinition)) ? 'used' : 'foreign'
 }
-
-const asideNow = (path: string, clock: Clock): string => `${path}.before.${clock.now()}`
-
-/** `keptAt`: epoch ms; it may have been written long before. */
-type Aside = { readonly path: string, readonly keptAt: number }
-
-/** The files that were kept aside, the oldest first. Never rejects. */
-const asidesOf = async (path: string): Promise<readonly Aside[]> => {
-  const names = await readdir(dirname(path)).catch(() => [])
-  const first = `${basename(path)}.before`
-  // That of an earlier version has no number.
-  const asides = names.filter(name => name === first || (name.startsWith(`${first}.`) && /\.\d+$/.test(name)))
-  const kept = await Promise.all(asides.map(async name => {
-    const aside = join(dirname(path), name)
-    const time = name.slice(first.length + 1)
-    return { path: aside, keptAt: time === '' ? (await stat(aside).catch(() => null))?.mtimeMs ?? 0 : Number(time) }
-  }))
-  return kept.toSorted((a, b) => a.keptAt - b.keptAt)
-}
-
-/** Those that are still to be read. */
-const keptOf = (asides: readonly Aside[], now: number): readonly Aside[] =>
-  asides.slice(-maxAsides).filter(({ keptAt }) => now - keptAt < keepAsideMs)
 
 const doubtsOf = ({ name, trust }: MysqlMap): SavedEntry => [name, doubtsKey, trust.encode(), 0, true]
 
@@ -190,7 +163,7 @@ export class Snapshots {
 
   /** A reload has taken maps away, or edited them: keeps their answers aside, too, as a start by that file would. */
   keepAside(path: string | null): void {
-    if (path !== null) this.#keptAs ??= asideNow(path, this.#parts.clock)
+    if (path !== null) this.#keptAs ??= asideNow(path, this.#parts.clock.now())
   }
 
   async #recall({ path, maps }: Saved): Promise<void> {
@@ -204,7 +177,7 @@ export class Snapshots {
     this.#useless = asides.flatMap(aside => useful.includes(aside.path) ? [] : aside.path)
     const { foreign } = await recallSnapshot(path, maps, log)
     if (foreign === 0) return
-    this.#keptAs = asideNow(path, clock)
+    this.#keptAs = asideNow(path, clock.now())
     log.warn(`snapshot: ${foreign} answers don't fit the configuration; ${this.#keptAs} keeps them for a week`)
   }
 
