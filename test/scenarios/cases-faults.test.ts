@@ -174,11 +174,13 @@ t.test('C83 the account has a limit of connections, or of queries', async t => {
   for (const [at, reply] of replies.entries()) t.ok(reply === `OK ${at}@example.com` || reply.startsWith('TEMP '), reply)
   t.equal(await untilAnswered(healing, 'narrow', 'later@example.com'), 'OK later@example.com')
 
-  await mariadb.sql('CREATE USER sparing IDENTIFIED BY \'secret-word\' WITH MAX_QUERIES_PER_HOUR 10; GRANT SELECT ON mail.* TO sparing')
+  await mariadb.sql('CREATE USER sparing IDENTIFIED BY \'secret-word\'; GRANT SELECT ON mail.* TO sparing')
   const sparing = await start(t, { databases: { db: { hosts: bySocket, user: 'sparing', password: 'secret-word' } }, maps: { echo: 'SELECT \'%s\'' } })
+  t.equal(await sparing.ask('echo', 'first@example.com'), 'OK first@example.com')
+  // The queries by which sessions are set up count, too.
+  await mariadb.sql('ALTER USER sparing WITH MAX_QUERIES_PER_HOUR 10; KILL USER sparing')
   const some: string[] = []
   for (let at = 0; at < 20; at++) some.push(await sparing.ask('echo', `${at}@example.com`))
-  t.equal(some[0], 'OK 0@example.com')
   t.match(some.at(-1), /^TEMP (source-refused|breaker-open): .*error 1226/)
 })
 
