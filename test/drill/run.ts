@@ -1,4 +1,6 @@
 /** Runs the drill: in each phase something breaks while every Postfix has the same load. */
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { Holdfast } from '../fixtures/daemon.js'
 import { greet, newNeeded, runLoad } from './load.js'
@@ -28,6 +30,11 @@ const deferrals = ({ postfix }: Contestant, from: number): number =>
 /** Lists the log lines of recipients that bounced after they were accepted; `from`: where in the log to begin. */
 const bounces = ({ postfix }: Contestant, from: number): readonly string[] =>
   postfix.log().slice(from).match(/^.* to=<[^>]*@(v|relay)\.example>.* status=bounced.*$/gm) ?? []
+
+/** Whatever an earlier phase had accepted is delivered or deferred: else the next phase would count it as its own. */
+const untilDelivered = async ({ postfix: { queueDir } }: Contestant): Promise<void> => {
+  while (['incoming', 'active'].some(queue => readdirSync(join(queueDir, queue)).length > 0)) await setTimeout(50)
+}
 
 const insertNew = async ({ mariadb, contestants }: Stage, phase: Phase, count: number): Promise<void> => {
   const [addresses] = contestants.map(({ recipients }) => recipients.renew(count))
@@ -112,7 +119,12 @@ export const runDrill = async (
     for (const { postfix } of stage.contestants) await greet(postfix.smtpPort, [...known, ...rare])
     const reports: PhaseReport[] = []
     for (const [index, phase] of phases.entries()) {
-      if (index > 0 && phase.continues !== true) await Promise.all(stage.contestants.map(({ postfix }) => postfix.reload()))
+      if (index > 0 && phase.continues !== true) {
+        await Promise.all(stage.contestants.map(async contestant => {
+          await untilDelivered(contestant)
+          await contestant.postfix.reload()
+        }))
+      }
       const report = await runPhase(stage, phase, phases[index + 1]?.continues === true, load)
       reports.push(report)
       onPhase(report)
