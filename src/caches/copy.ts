@@ -86,8 +86,8 @@ const fingerprintOf = ({ fingerprint }: CopiedTable, listing: Listing): string =
 /** Each node may name its own server first. */
 const hostsOf = ({ hosts }: CopiedTable): string => hosts.map(nameOf).sort().join()
 
-/** What tells its copies from those of others. */
-const listedBy = (table: CopiedTable, listing: Listing): Pick<Head, 'definition' | 'hosts'> =>
+/** What tells a table's copies from those of others: the definition, and the servers. */
+export const listedBy = (table: CopiedTable, listing: Listing): Pick<Head, 'definition' | 'hosts'> =>
   ({ definition: fingerprintOf(table, listing), hosts: hostsOf(table) })
 
 /** Takes the rows of a listing that began at `takenAt` (epoch ms). */
@@ -126,18 +126,6 @@ export const buildCopy = (table: CopiedTable, listing: Listing, takenAt: number)
 }
 
 /**
- * Whether `pieces` are those of a copy of this table, by this definition: on its `servers`, or `elsewhere` (a file of
- * an earlier version names none); null: they are not.
- */
-export const copyFits = (
-  table: CopiedTable, listing: Listing | string, pieces: readonly Buffer[],
-): 'servers' | 'elsewhere' | null => {
-  const head = readHead(pieces[0])
-  if (head === null || typeof listing === 'string' || head.definition !== fingerprintOf(table, listing)) return null
-  return head.hosts === hostsOf(table) ? 'servers' : 'elsewhere'
-}
-
-/**
  * The copy that `pieces` wrote, by this definition of its table or by another one; a text says why it can't be used.
  */
 export const readCopy = async (
@@ -146,8 +134,8 @@ export const readCopy = async (
   const [head, ...segments] = pieces
   const read = readHead(head)
   if (read === null) return 'it is damaged'
-  const isOurs = copyFits(table, listing, pieces) !== null
-  const its = isOurs && typeof listing !== 'string' ? listing : read.listing
+  const isOurs = typeof listing !== 'string' && read.definition === fingerprintOf(table, listing)
+  const its = isOurs ? listing : read.listing
   if (its === null) return 'it is of another definition'
   const store = await RowStore.read(segments)
   if (store?.rows !== read.rows) return 'it is damaged'

@@ -8,9 +8,10 @@
  */
 import { readdir, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { copyFits, readCopy } from '../caches/copy.js'
+import { listedBy, readCopy } from '../caches/copy.js'
 import type { Copy } from '../caches/copy.js'
 import { listedId, readHead } from '../caches/copy_head.js'
+import type { Head } from '../caches/copy_head.js'
 import { readPieces } from '../caches/piece_file.js'
 import { messageOf } from '../log.js'
 import type { MysqlMap } from '../lookup/maps.js'
@@ -24,16 +25,16 @@ type CopyFile = {
   /** The map's name when it was written, and the table's place then. */
   readonly name: string
   readonly index: number
-  /** Epoch ms; -Infinity for one that is damaged. */
-  readonly takenAt: number
-  readonly id: string
+  /** null: it is damaged. */
+  readonly head: Pick<Head, 'definition' | 'hosts' | 'takenAt'> | null
   readonly pieces: readonly Buffer[]
   /** Why there is no more of it; null: that is all. */
   readonly problem: string | null
 }
 
 type Place = { readonly map: MysqlMap, readonly table: number }
-type FittingPlace = Place & { readonly fit: 'servers' | 'elsewhere' }
+/** A table that can be listed, and what its copies are known by. */
+type ListedPlace = Place & { readonly listed: Pick<Head, 'definition' | 'hosts'> }
 
 /** Files of an earlier version have no id. */
 const placeIn = (file: string): Pick<CopyFile, 'name' | 'index'> | null => {
@@ -64,15 +65,16 @@ export const readCopyFiles = async (
   })
   const files = (await Promise.all(names.map(name => readFile(folder, name)))).filter(file => file !== null)
     // One from the future comes last: the clock was set back, and the other one of its table may be newer.
-    .sort((a, b) => Number(a.takenAt > now) - Number(b.takenAt > now) || b.takenAt - a.takenAt)
+    .sort((a, b) => Number(takenAt(a) > now) - Number(takenAt(b) > now) || takenAt(b) - takenAt(a))
+  const listed = listedPlaces(maps)
   const left: CopyFile[] = []
   for (const file of files) {
-    const places = fittingPlaces(maps, file).filter(({ fit }) => fit === 'servers')
+    const places = listed.filter(place => isDefinedAs(place, file) && place.listed.hosts === file.head?.hosts)
     const isPut = await Promise.all(places.map(place => put(file, place, onProblem)))
     if (!isPut.includes(true) && !places.some(({ map }) => map.name === file.name)) left.push(file)
   }
   for (const file of left) {
-    const place = placeElsewhere(maps, file) ?? formerPlace(maps, file)
+    const place = placeElsewhere(listed, file) ?? formerPlace(maps, file)
     if (place !== null) await put(file, place, onProblem)
   }
   await removeUseless(files, maps)
@@ -84,21 +86,23 @@ const readFile = async (folder: string, file: string): Promise<CopyFile | null> 
   const path = join(folder, file)
   const pieces: Buffer[] = []
   const problem = await readPieces(path, piece => { pieces.push(piece) })
-  const head = readHead(pieces[0])
-  const id = head === null ? '' : listedId(head)
-  return { ...place, path, pieces, problem, takenAt: head?.takenAt ?? -Infinity, id }
+  return { ...place, path, pieces, problem, head: readHead(pieces[0]) }
 }
 
-/** The tables that are defined as that of the file was, on the same servers or on others. */
-const fittingPlaces = (maps: readonly MysqlMap[], { pieces }: CopyFile): readonly FittingPlace[] =>
+const takenAt = ({ head }: CopyFile): number => head?.takenAt ?? -Infinity
+
+const listedPlaces = (maps: readonly MysqlMap[]): readonly ListedPlace[] =>
   maps.flatMap(map => map.tables.flatMap(({ definition }, table) => {
-    const fit = copyFits(definition, definition.listing, pieces)
-    return fit === null ? [] : { map, table, fit }
+    const { listing } = definition
+    return typeof listing === 'string' ? [] : { map, table, listed: listedBy(definition, listing) }
   }))
 
-/** The table that is defined as that of the file was, by the name of its map first; null: none is. */
-const placeElsewhere = (maps: readonly MysqlMap[], file: CopyFile): Place | null => {
-  const places = fittingPlaces(maps, file).filter(({ fit }) => fit === 'elsewhere')
+/** Whether a table is defined as that of the file was, on whatever servers. */
+const isDefinedAs = ({ listed }: ListedPlace, { head }: CopyFile): boolean => listed.definition === head?.definition
+
+/** The table on other servers that is defined as that of the file was, by the name of its map first; null: none is. */
+const placeElsewhere = (listed: readonly ListedPlace[], file: CopyFile): Place | null => {
+  const places = listed.filter(place => isDefinedAs(place, file) && place.listed.hosts !== file.head?.hosts)
   const own = places.filter(({ map }) => map.name === file.name)
   const renamed = places.find(({ map, table }) =>
     (map.trust.saved.name ?? file.name) === file.name && map.copies.of(table) === null)
@@ -122,8 +126,8 @@ const removeUseless = async (files: readonly CopyFile[], maps: readonly MysqlMap
   const writtenAt = await Promise.all(files.map(({ path }) => stat(path).then(({ mtimeMs }) => mtimeMs, () => 0)))
   const newestAt = Math.min(Date.now(), Math.max(...writtenAt))
   // The newest comes first.
-  for (const [index, { path, id, pieces }] of files.entries()) {
-    if (used.delete(id) || pieces.length === 0) continue
+  for (const [index, { path, head, pieces }] of files.entries()) {
+    if ((head !== null && used.delete(listedId(head))) || pieces.length === 0) continue
     if (newestAt - (writtenAt[index] ?? newestAt) > keepAsideMs) await unlink(path).catch(() => undefined)
   }
 }

@@ -149,8 +149,7 @@ export class Snapshots {
   }
 
   /**
-   * Brings what is kept aside back into the maps of these names, of which this process knows nothing: a reload has
-   * mended their definitions. Never rejects.
+   * Brings what is kept aside back into the maps of these names, whose definitions a reload has mended. Never rejects.
    */
   recallKept({ path, maps }: Saved, names: ReadonlySet<string>): Promise<void> {
     return this.#saving = this.#saving.then(async () => {

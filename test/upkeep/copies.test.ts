@@ -254,13 +254,24 @@ t.test('after stale_for a copy no longer answers in an outage, but stays evidenc
   t.match(restarted.trust.doubts, [{ cause: 'copy-shrunk' }])
 })
 
-t.test('the file of a copy that no table has any use for is removed a week after it was written', async t => {
+/** The same bed, whose folder has the file of a first copy; `restart` is a process that reads the folder. */
+const bedWithFile = async (t: Test) => {
   const folder = freshFolder()
-  const { keep, next, lookup, open } = await bed(t, folder)
-  const first = keep(lookup)
-  await next()
-  const file = (name: string): string => join(folder, name)
+  const staged = await bed(t, folder)
+  const first = staged.keep(staged.lookup)
+  await staged.next()
   const current = await written(folder)
+  const restart = async () => {
+    const copies = staged.keep(staged.open({}, emptyMemory(), new MapCopies(1)), true)
+    await copies.readFiles()
+    return copies
+  }
+  return { ...staged, folder, first, current, restart }
+}
+
+t.test('the file of a copy that no table has any use for is removed a week after it was written', async t => {
+  const { next, folder, first, current, restart } = await bedWithFile(t)
+  const file = (name: string): string => join(folder, name)
   const firstBytes = readFileSync(file(current))
   await next()
   while (readFileSync(file(current)).equals(firstBytes)) await setTimeout(5)
@@ -270,24 +281,18 @@ t.test('the file of a copy that no table has any use for is removed a week after
   writeFileSync(file('mail.1'), 'of somebody else')
   const weekAgo = Date.now() / 1_000 - 7 * 86_400 - 60
   for (const name of [current, current.replace('alias', 'former'), 'mail.1']) utimesSync(file(name), weekAgo, weekAgo)
-  const second = keep(open(), true)
-  await second.readFiles()
+  const second = await restart()
   t.strictSame(readdirSync(folder).toSorted(), [current, 'mail.1', current.replace('alias', 'recent')])
   t.match(second.of('alias'), [{ rows: 40 }])
 })
 
 t.test('the file of a copy is there after a week in which the node was off, for a map whose fault is mended then', async t => {
-  const folder = freshFolder()
-  const { keep, next, lookup, open } = await bed(t, folder)
-  const first = keep(lookup)
-  await next()
-  const current = await written(folder)
+  const { folder, first, current, restart } = await bedWithFile(t)
   first.close()
   const weekAgo = Date.now() / 1_000 - 7 * 86_400 - 60
   utimesSync(join(folder, current), weekAgo, weekAgo)
   await readCopyFiles(folder, [], Date.now(), () => undefined)
-  const second = keep(open({}, emptyMemory(), new MapCopies(1)), true)
-  await second.readFiles()
+  const second = await restart()
   t.match(second.of('alias'), [{ rows: 40 }])
 })
 
@@ -311,14 +316,9 @@ t.test('a file from when the clock was ahead takes no newer one\'s place', async
 })
 
 t.test('the file of a copy by an earlier version, without an id in its name, is read', async t => {
-  const folder = freshFolder()
-  const { keep, next, lookup, open } = await bed(t, folder)
-  const first = keep(lookup)
-  await next()
-  const current = await written(folder)
+  const { folder, first, current, restart } = await bedWithFile(t)
   first.close()
   renameSync(join(folder, current), join(folder, 'alias.0'))
-  const second = keep(open(), true)
-  await second.readFiles()
+  const second = await restart()
   t.match(second.of('alias'), [{ rows: 40 }])
 })
